@@ -1,5 +1,5 @@
-"""Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference, all arguments,
-and a page a method."""
+"""Pages of the site in addition to docs/: README.md, CONTRIBUTING.md, configs/README.md, the command line, the
+reference, all arguments, and a page a method."""
 
 import ast
 import base64
@@ -30,7 +30,7 @@ REFERENCE = {
     "datasets": "vidcorr.datasets",
 }
 """Page → package; the page documents the package's public names."""
-MOVED = {"configs/README.md": "configs.md", "README.md": "index.md"}
+MOVED = {"configs/README.md": "configs.md", "README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
 """File of the checkout → page of the site."""
 LINKS = MOVED | {"docs/tour.ipynb": "tour.md"}
 METHODS = {

@@ -108,7 +108,6 @@ COMPANIONS = {
     "moviepy": "3.11",
     "anomalib": "3.11",
     "lerobot": "3.12",
-    "transformers==4.57.*": "3.11",
 }
 """What people install beside this project → the Python of its newest release."""
 
@@ -119,7 +118,7 @@ def resolved(wanted, python, folder, *more):
     uv = Path(sys.executable).parent / "uv"
     words = [uv, "pip", "compile", "--no-header", "--no-annotate", "--python-version", python, "wanted.in", *more]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-    found = re.search(rf"^{re.split('=', wanted)[0]}==(.*)$", done.stdout, re.M)
+    found = re.search(rf"^{wanted}==(.*)$", done.stdout, re.M)
     return found and found[1]
 
 

@@ -23,7 +23,7 @@ class TimeOrder(Benchmark):
         return Davis(self.root)
 
     def score(self, sequence, encoder, output):
-        features = [features.mean((1, 2)) for features in encoder.features(sequence.read())]
+        features = [features.mean((1, 2)) for features in encoder.maps(sequence.read())]
         features = normalize(torch.stack(features), dim=1)
         near, far = (features[:-2] * features[1:-1]).sum(1), (features[:-2] * features[2:]).sum(1)
         return [Row(video=sequence.name, values={"accuracy": (near > far).double().mean().item()})]

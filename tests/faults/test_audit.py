@@ -1,4 +1,4 @@
-"""What a file may name (`files/listed.py`), by Python's own audit: nothing is opened, asked or started for a file.
+"""Files may name listed code alone (`files/listed.py`): Python's audit sees nothing opened, asked or started.
 
 Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
 """
@@ -206,7 +206,7 @@ def test_a_file_within_a_file_ends_at_once(count, message, tmp_path):
 
 
 class Started:
-    """What an unpickler would run."""
+    """An object that an unpickler would turn into a shell command."""
 
     def __reduce__(self):
         return os.system, ("touch ran",)

@@ -1,7 +1,7 @@
 """False positives and power of the comparison of two trainings, by simulation.
 
-`python -m tests.helpers.false_positives` prints the table of docs/studies.md, after one for each kind of variance; it
-takes ten minutes. `python -m tests.helpers.false_positives power` prints how often a difference is found, in seconds.
+`python -m tests.helpers.false_positives` prints docs/results/false_positives.csv in ten minutes, after a table for each
+kind of variance; `python -m tests.helpers.false_positives power` how often a difference is found, in seconds.
 """
 
 import sys

@@ -1,8 +1,9 @@
 """Small videos whose frames show their own number as a bar code, so that a test can tell which frame it got."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import numpy as np
@@ -33,20 +34,46 @@ def write_video(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
     times: Sequence[int] | None = None,
+    image_of: Callable[[int, int], np.ndarray] = numbered_frame,
 ) -> Path:
     """Encodes `count` numbered frames at 25 frames/s, or shown at these times (in 1/25 s)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = CELL * BITS, 2 * CELL, "yuv420p"
+        height, width = image_of(0, video).shape[:2]
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = Fraction(1, 25)
         for i in range(count):
-            frame = av.VideoFrame.from_ndarray(numbered_frame(i, video), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image_of(i, video), format="rgb24")
             frame.pts, frame.time_base = (times[i] if times else i), Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def changed(
+    source: Path,
+    target: Path,
+    change: Callable[[int, bytes], bytes | None] = lambda number, data: data,
+    times: Mapping[int, int] = MappingProxyType({}),
+) -> Path:
+    """Copies a film; `change(number, data)` returns the bytes of each packet, or None to leave it out; `times` move."""
+    with av.open(str(source)) as opened, av.open(str(target), "w") as copy:
+        film = opened.streams.video[0]
+        stream = copy.add_stream_from_template(film)
+        packets = [packet for packet in opened.demux(film) if packet.size]
+        for number, packet in enumerate(packets):
+            data = change(number, bytes(packet))
+            if data is not None:
+                new = av.Packet(data)
+                new.pts, new.dts, new.time_base = packet.pts, packet.dts, packet.time_base
+                new.stream, new.is_keyframe = stream, packet.is_keyframe
+                if packet.pts in times:
+                    new.pts = times[packet.pts]
+                    new.dts = min(packet.dts, new.pts)
+                copy.mux_one(new)
+    return target
 
 
 def write_folder(path: Path, count: int, video: int = 0, suffix: str = ".png") -> Path:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..datasets import MaskSequence, Vos
+from ..datasets.lists import read_names, read_videos
 from ..metrics.rules import RULES
 from ..metrics.scoring import Metadata, Rules
 from ..protocols import PropagationProtocol
-from ..videos.files import read_names, read_videos
 from .masks import MaskBenchmark
 
 

@@ -7,8 +7,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..datasets.lists import read_names
 from ..experiments.runs.flags import Flag, OneOf
-from ..videos.files import read_names, write_atomically
+from ..videos.files import write_atomically
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result

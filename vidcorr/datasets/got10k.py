@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.boxes import read_boxes, read_numbers
-from ..videos.files import DataError, read_names
+from ..videos.files import DataError
 from ..videos.folders import list_images
+from .box_files import read_boxes, read_numbers
+from .lists import read_names
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:

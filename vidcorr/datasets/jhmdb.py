@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import DataError, list_lines, plain_name
+from ..videos.files import DataError, list_lines
 from ..videos.folders import list_data, list_frames
 from ..videos.images import image_size
+from .lists import plain_name
 from .records import FrameSequence
 
 JOINTS = (

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..protocols import SurfaceProtocol
-from ..videos.files import WRONG_JSON, DataError, errors_at, read_json
+from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.folders import list_data, list_folders
 from ..videos.images import open_image, read_image, require_size
+from .lists import read_json
 from .records import require_files
 
 SEED = 8

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.boxes import read_boxes
-from ..videos.files import DataError, plain_name, read_bytes
+from ..videos.files import DataError, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
 from ..videos.images import image_size, read_image
+from .box_files import read_boxes
+from .lists import plain_name
 from .records import FrameSequence
 
 NAMES = (

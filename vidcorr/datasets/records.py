@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..videos.digests import file_digest, text_digest
-from ..videos.files import DataError, plain_name
+from ..videos.files import DataError
 from ..videos.images import read_ahead, read_image
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID
+from .lists import plain_name
 
 FRAME_FIELDS = ("frames", "files")
 """Fields of a sequence that name files of frames; the identity of a result has their names and sizes."""

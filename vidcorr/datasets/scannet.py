@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ..functional.propagation.resizing import resize_images
 from ..protocols import SurfaceProtocol
-from ..videos.arrays import read_npz
 from ..videos.files import errors_at, read_text
 from ..videos.images import read_image, require_size
+from .arrays import read_npz
 from .navi import SurfacePair, View, read_depth
 from .records import require_files
 

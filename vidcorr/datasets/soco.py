@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
+from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.folders import list_data, list_folders
 from ..videos.images import image_size
+from .lists import plain_name, read_json
 from .spair import MatchPair
 
 

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import WRONG_JSON, errors_at, plain_name, read_json, read_names, read_text
+from ..videos.files import WRONG_JSON, errors_at, read_text
 from ..videos.images import image_size
+from .lists import plain_name, read_json, read_names
 from .records import named_file
 
 DIFFICULTIES = {"viewpoint": 3, "scale": 3, "truncation": 4, "occlusion": 4}

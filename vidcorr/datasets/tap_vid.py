@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.arrays import read_npz, read_pickle
-from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name
+from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.folders import list_data
 from ..videos.images import image_size, read_image
+from .arrays import read_npz, read_pickle
+from .lists import plain_name
 from .records import FrameSequence
 
 DAVIS_VIDEOS = (

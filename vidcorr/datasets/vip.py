@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.files import DataError, find_list, read_names, require_one_of
+from ..videos.files import DataError, require_one_of
 from ..videos.folders import list_frames
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID, object_ids
+from .lists import find_list, read_names
 from .records import MaskSequence
 
 PARTS = (

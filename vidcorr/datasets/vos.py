@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..videos.files import DataError, find_list, read_names, require_one_of
+from ..videos.files import DataError, require_one_of
 from ..videos.folders import list_folders, list_frames, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
+from .lists import find_list, read_names
 from .records import MaskSequence
 
 Annotations = Literal["dense", "first"]

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name, read_json
+from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.folders import list_frames, list_images
 from ..videos.mask_folder import MaskFolder
 from ..videos.source import hashed_rank
+from .lists import plain_name, read_json
 from .records import MaskSequence
 
 Objects = Mapping[int, tuple[str, int]]

@@ -64,11 +64,12 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     highest, index = (windows if logits is None else logits).topk(prior.components)
     peaks = windows.gather(-1, index)
     axis = torch.arange(side, device=windows.device)
-    squared_dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
-    squared_dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
+    rows_and_columns = torch.stack([index // side, index % side])
+    squared_distances = (axis - rows_and_columns[..., None]).to(windows.dtype) ** 2  # (2, …, K, P)
     variance = torch.full_like(peaks, _FIXED_VARIANCE)
     weights = peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
+        squared_dy, squared_dx = squared_distances
         squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
         # (…, K, P · P), 1 where a cell of the window has this peak as its nearest one
         nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)
@@ -79,8 +80,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
             mass = (nearest * windows[..., None, :]).sum(-1)
             weights = mass / mass.sum(-1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
     falloff = (-0.5 / variance)[..., None]
-    rows = (squared_dy * falloff).clamp_min(LOWEST_EXPONENT).exp()
-    columns = (squared_dx * falloff).clamp_min(LOWEST_EXPONENT).exp()
+    rows, columns = (squared_distances * falloff).clamp_min(LOWEST_EXPONENT).exp()
     with torch.autocast(windows.device.type, enabled=False):
         mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)

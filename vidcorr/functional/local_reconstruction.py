@@ -79,11 +79,13 @@ def reconstruct_locally(
         colours = grid.pad(channels_last(values).to(exact))
         tiles: list[Tensor] = []
         distances: list[Tensor] = []
-        # sample by sample: the gradients of a part's keys are as large as the maps of which they are cut
-        for sample in zip(queries, keys, colours, strict=True):
-            for _, rows in grid.parts(1, references.shape[1], amount_for(query.device, PRODUCTS_BUDGET)):
+        budget = amount_for(query.device, PRODUCTS_BUDGET)
+        samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop
+        # split first: the gradients of a part's keys are as large as the maps of which they are cut
+        for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
+            for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
                 part = grid, rows, references.shape[1], border, prior
-                of_part, distance = checkpoint(_reconstruct_rows, *sample, *part, use_reentrant=False)
+                of_part, distance = checkpoint(_reconstruct_rows, *samples, *part, use_reentrant=False)
                 tiles.append(of_part)
                 distances.append(distance)
         of_map = grid.from_queries(torch.cat(tiles).view(*queries.shape[:4], -1))
@@ -103,12 +105,12 @@ def _reconstruct_rows(
     border: Border,
     prior: CompactnessPrior | None,
 ) -> tuple[Tensor, Tensor]:
-    """Reconstruct the values of some rows of tiles of a sample.
+    """Reconstruct the values of some rows of tiles of some samples.
 
     Args:
-        queries: (rows, columns, queries, C).
-        keys: padded map (h, w, R · C).
-        values: padded map (h, w, R · V).
+        queries: (B, rows, columns, queries, C).
+        keys: padded maps (B, h, w, R · C).
+        values: padded maps (B, h, w, R · V).
         grid: the tiles.
         rows: rows of tiles.
         references: R.
@@ -118,19 +120,20 @@ def _reconstruct_rows(
     Returns:
         Values and logarithm of the denominator, (tiles, queries, V + 1), and the sum of the distances from the prior.
     """
-    q = queries[rows].flatten(0, 1)
-    k = grid.halos(keys[None], rows).reshape(len(q), -1, q.shape[-1])
-    v = grid.halos(values[None], rows).reshape(len(q), k.shape[1], -1)
-    bias = grid.bias(rows, references, border, q).expand(rows.stop - rows.start, grid.shape[1], -1, -1)
-    logits = torch.baddbmm(bias.flatten(0, 1), q, k.mT)
+    tiles = len(queries), rows.stop - rows.start, grid.shape[1]
+    q = queries[:, rows].flatten(0, 2)
+    k = grid.halos(keys, rows).reshape(len(q), -1, q.shape[-1])
+    v = grid.halos(values, rows).reshape(len(q), k.shape[1], -1)
+    by_tile = torch.bmm(q, k.mT).unflatten(0, tiles)
+    logits = (by_tile + grid.bias(rows, references, border, q)).flatten(0, 2)
     weights = logits.softmax(-1)
     largest_weight = weights.detach().amax(-1, keepdim=True)
     logsumexp = _LogSumExp.apply(logits, weights.detach(), largest_weight)
     found = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return found, q.new_zeros(())
-    is_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))[0, rows].flatten(0, 1)[..., 0] > 0
-    is_confident = (largest_weight[..., 0] > prior.threshold) & is_on_map
+    is_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))[:, rows].expand(*tiles, -1, -1) > 0
+    is_confident = (largest_weight > prior.threshold) & is_on_map.flatten(0, 2)
     indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # the one wait of a part
     confident = to_device(indices, q.device)
     windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]

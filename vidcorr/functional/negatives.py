@@ -75,7 +75,7 @@ def _is_compiled_for(groups: Tensor, features: Tensor) -> bool:
     return on_cpu and types and features.is_contiguous() and type(groups) is Tensor
 
 
-class _Job(ctypes.Structure):
+class _Job(native.Job):
     """Arguments of the compiled function, in the order of `Job` in drawn_logsumexp.cpp."""
 
     _fields_ = (
@@ -100,14 +100,21 @@ def _drawn_natively(
     sums = queries.new_empty(places, samples)
     mean = torch.empty_like(queries) if wants_mean else None
     left_out = None if excluded is None else excluded.contiguous()
-    job = _Job(samples=samples, places=places, channels=width, maps=len(features), points=points, seed=seed)
-    job.cells = features[0, ..., 0].numel()
-    job.is_bfloat16 = features.dtype == torch.bfloat16
-    job.query = queries.data_ptr()
-    job.features = features.data_ptr()
-    job.excluded = None if left_out is None else left_out.data_ptr()
-    job.logsumexp = sums.data_ptr()
-    job.mean = None if mean is None else mean.data_ptr()
+    job = _Job(
+        samples=samples,
+        places=places,
+        channels=width,
+        maps=len(features),
+        points=points,
+        cells=features[0, ..., 0].numel(),
+        seed=seed,
+        is_bfloat16=features.dtype == torch.bfloat16,
+        query=queries,
+        features=features,
+        excluded=left_out,
+        logsumexp=sums,
+        mean=mean,
+    )
     native.run("vidcorr_drawn_logsumexp", variant, job, places)
     return sums, mean
 

@@ -174,27 +174,30 @@ class TileGrid:
             yield slice(first, end), rows
             first = end
 
-    def numbers_of_band(self, depth: int) -> int:
-        """Return the numbers of the halos of a column of tiles, for `halos_of_column`."""
-        return ((self.shape[0] - 1) * TILE + self.halo) * self.halo * depth
+    def numbers_of_band(self, columns: int, depth: int) -> int:
+        """Return the numbers of the halos of so many columns of tiles, for `halos_of_columns`."""
+        down, _ = self.shape
+        return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 
-    def halos_of_column(self, keys: Tensor, column: int, across: slice, band: Tensor) -> Tensor:
-        """Copy the keys around a column of tiles once: `(h, w, D)` → its halos, a view `(rows, halo, columns, D)`.
+    def halos_of_columns(self, keys: Tensor, columns: slice, across: slice, band: Tensor) -> Tensor:
+        """Copy the keys around columns of tiles once: `(h, w, D)` → their halos, a view `(rows, columns, *halo, D)`.
 
         Args:
             keys: the map.
-            column: number of the column.
+            columns: numbers of the columns.
             across: columns of the halo. Beyond the map a halo holds any numbers.
-            band: flat memory of `numbers_of_band` numbers, which the next column overwrites.
+            band: flat memory of `numbers_of_band` numbers, which the next columns overwrite.
         """
         height, width, depth = keys.shape
-        first = column * TILE - self.reach + across.start
-        columns = across.stop - across.start
-        of_column = band[: self.numbers_of_band(depth) // self.halo * columns].view(-1, columns, depth)
+        halo = across.stop - across.start
+        first = columns.start * TILE - self.reach + across.start
+        cells = (columns.stop - columns.start - 1) * TILE + halo
+        rows = self.shape[0] * TILE + 2 * self.reach
+        of_columns = band[: rows * cells * depth].view(rows, cells, depth)
         left = max(first, 0)
-        right = min(first + columns, width)
-        of_column[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
-        return of_column.unfold(0, self.halo, TILE).movedim(3, 1)
+        right = min(first + cells, width)
+        of_columns[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
+        return of_columns.unfold(0, self.halo, TILE).unfold(1, halo, TILE).movedim(2, -1)
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
         """Return which rows (axis 0) or columns (axis 1) of the halos lie on the map, (tiles, cells)."""

@@ -112,7 +112,7 @@ class ScoreRecord:
 
     @property
     def origin(self) -> str:
-        """What the seeds of a row share: a recipe of training, else a network; predictions of others are one."""
+        """Recipe of training that the seeds of a row share, else the network; predictions of others are one."""
         network = self.result.network
         return network.weights if self.result.is_theirs else network.recipe or network.row
 

@@ -16,7 +16,7 @@ Coverage of the 95 % intervals in simulations of scores like DAVIS's, with 2 to 
 if a few hard videos skew the scores. Percentile bootstrap: 48 % with 2 sequences, 75 % with 3, 87 % with 8.
 
 False positives of the test at the 5 % level, for two identical trainings: at most 5 %, with 3, 4 and 5 seeds and 4 to
-200 sequences (the table in docs/studies.md). Both parts in one test with the degrees of freedom of Welch and
+200 sequences (docs/results/false_positives.csv). Both parts in one test with the degrees of freedom of Welch and
 Satterthwaite have up to 7 %, the larger p of a test over seeds and one over sequences up to 8 %. Where each seed has
 good and bad sequences of its own, their variance is in both parts, and the test finds less than it could. Where seeds
 share a spread of 2 points, the test in pairs finds a difference that the test of independent seeds mostly misses.

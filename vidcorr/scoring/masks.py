@@ -13,13 +13,14 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.lists import read_videos
 from ..metrics.declared import fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
 from ..videos.digests import file_digest, text_digest
-from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
+from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores

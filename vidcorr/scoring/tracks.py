@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import metrics
 from ..datasets import BoxSequence, PointSequence
+from ..datasets.arrays import read_npz
+from ..datasets.box_files import read_boxes
 from ..datasets.records import content_digest
 from ..metrics.box_tracking import OTB, doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_scores
 from ..results.result import Result, Row
-from ..videos.arrays import read_npz
-from ..videos.boxes import read_boxes
 from ..videos.files import errors_at
 from .masks import result_of_predictions
 from .readings import Errors, doubts_about, errors_of_numbers

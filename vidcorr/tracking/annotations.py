@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor
 from ..videos.files import DataError, full_disk_at
 from ..videos.objects import Objects
 from ..videos.prompts import MaskPrompt, Name, Prompt
+from ..videos.stream import FrameStream, GivenFrames
 
 BETWEEN = "blended by distance"
 """What results are between two prompts of an object, for the record."""
@@ -51,11 +52,6 @@ class Pass(NamedTuple):
         end = frames if self.end is None else self.end
         return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
 
-    def from_frame(self, t: int) -> "Pass":
-        """Return the pass without its first `t` frames."""
-        start = self.frame + self.step * t
-        return self._replace(frame=start, first=start) if self.step > 0 else self._replace(frame=start, end=start)
-
 
 class Found(NamedTuple):
     """Results of a pass in a frame.
@@ -69,16 +65,6 @@ class Found(NamedTuple):
     frame: Tensor | None
     result: Any
     labels: Tensor | None = None
-
-
-class Video(Protocol):
-    """Frames, uint8 RGB `(3, H, W)`, that are read in both directions."""
-
-    def forwards(self, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames from `t` to the last."""
-
-    def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames from `t` to the first."""
 
 
 def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
@@ -183,41 +169,26 @@ class Annotations:
 
     @cached_property
     def passes(self) -> list[Pass]:
-        """The passes over the video, by prompt; the forward pass of a prompt precedes its backward pass."""
+        """The passes over the video, by prompt: forwards until all its objects are prompted again, then backwards.
+
+        A backward pass ends after the earliest of the objects' previous prompts.
+        """
         passes: list[Pass] = []
         for frame, prompt in self.prompts.items():
             if not prompt.shown:
                 continue
-            passes.append(Pass(frame, 1, frame, self._end_of_forward_pass(frame, prompt)))
-            first = self._first_frame_of_backward_pass(frame, prompt)
+            next_frames = [self._next_prompt(name, frame) for name in prompt.shown]
+            end = None if None in next_frames else max(filter(None, next_frames))
+            passes.append(Pass(frame, 1, frame, end))
+            first = 1 + min(self._latest_prompt(name, frame - 1) for name in prompt.shown)
             if first < frame:
                 passes.append(Pass(frame, -1, first, frame))
         return passes
 
-    def _end_of_forward_pass(self, frame: int, prompt: Prompt) -> int | None:
-        """Return the frame by which all objects of a prompt are prompted again; None: the end of the video."""
-        end = frame
-        for name in prompt.shown:
-            next_frame = self._next_prompt(name, frame)
-            if next_frame is None:
-                return None
-            end = max(end, next_frame)
-        return end
-
-    def _first_frame_of_backward_pass(self, frame: int, prompt: Prompt) -> int:
-        """Return the frame after the earliest previous prompt of the objects; 0 if an object has none."""
-        first = frame
-        for name in prompt.shown:
-            previous_frame = self._latest_prompt(name, frame - 1)
-            if previous_frame is None:
-                return 0
-            first = min(first, previous_frame + 1)
-        return first
-
-    def _latest_prompt(self, name: Name, t: int) -> int | None:
-        """Return the last frame up to `t` with a prompt that names an object."""
+    def _latest_prompt(self, name: Name, t: int) -> int:
+        """Return the last frame up to `t` with a prompt that names an object; −1 if there is none."""
         place = bisect_right(self.frames[name], t)
-        return self.frames[name][place - 1] if place else None
+        return self.frames[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
         """Return the first frame after `t` with a prompt that names an object."""
@@ -233,9 +204,9 @@ class Annotations:
             weights: dict[Pass, float] = {}
             for each in self.passes:
                 prompt_frame = before if each.step > 0 else after
-                if each.frame == prompt_frame and name in self.prompts[prompt_frame].shown:
+                if each.frame == prompt_frame and name in self.prompts[each.frame].shown:
                     weights[each] = 1.0
-            if len(weights) == 2 and before is not None and after is not None:
+            if len(weights) == 2 and after is not None:
                 backward_weight = (t - before) / (after - before)
                 for each in weights:
                     weights[each] = 1 - backward_weight if each.step > 0 else backward_weight
@@ -244,23 +215,19 @@ class Annotations:
 
     def only_pass(self, t: int) -> Pass | None:
         """Return the pass that alone gives all results of frame `t`; None: results of passes are combined."""
-        present: list[Name] = []
-        passes: set[Pass] = set()
-        for name, weights in self.weights(t).items():
-            if weights:
-                present.append(name)
-                passes.update(weights)
+        weights_of_present = list(filter(None, self.weights(t).values()))
+        passes = set().union(*weights_of_present)
         if len(passes) != 1:
             return None
         (only,) = passes
-        has_all_rows = self.first.kind == "mask" or tuple(present) == self.objects
-        has_no_others = set(present) == set(self.prompts[only.frame].shown)
+        has_all_rows = self.first.kind == "mask" or len(weights_of_present) == len(self.objects)
+        has_no_others = len(weights_of_present) == len(self.prompts[only.frame].shown)
         return only if has_all_rows and has_no_others else None
 
 
 def followed(
     annotations: Annotations,
-    video: Video,
+    video: FrameStream | GivenFrames,
     follow_pass: Callable[[Pass], Iterator[Found]],
     combine: Callable[[int, Tensor, Mapping[Pass, Found]], Any],
 ) -> Iterator[tuple[Tensor, Any]]:

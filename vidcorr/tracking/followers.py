@@ -51,10 +51,12 @@ class Follower(ABC):
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
         """Return the results of all objects in frame `t`, given with its pixels, from the passes that cover it."""
 
-    def frames(self, each: Pass) -> Iterator[Tensor]:
-        """Iterate over the frames of a pass, in its order."""
-        frames = self.video.forwards(each.frame) if each.step > 0 else self.video.backwards(each.frame)
-        return islice(frames, each.length())
+    def frames(self, each: Pass, t: int = 0) -> Iterator[Tensor]:
+        """Iterate over the frames of a pass from its frame `t` on, in its order."""
+        first = each.frame + each.step * t
+        frames = self.video.forwards(first) if each.step > 0 else self.video.backwards(first)
+        length = each.length()
+        return islice(frames, None if length is None else length - t)
 
     def rows(self, each: Pass) -> NDArray[np.float64]:
         """Return the numbers of the objects that a prompt shows."""
@@ -203,7 +205,7 @@ class QueryFollower(Follower):
 
         def reduced_frames_from(t: int) -> Iterator[Tensor]:
             """Read the frames of the pass from its frame `t` on, reduced."""
-            return map(partial(reduced_frame, size=self.seen), self.frames(each.from_frame(t)))
+            return map(partial(reduced_frame, size=self.seen), self.frames(each, t))
 
         tracks = follow_points(self.encoder, reduced_frames_from, count, self.seen, queries.numpy())
         positions = tracks.points * scale - 0.5

@@ -150,16 +150,6 @@ class FrameEncoder:
         reference = self.extractor.user_module
         return self.extractor if reference is None else reference.module
 
-    def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.
-
-        Args:
-            frames: uint8 RGB `(3, H, W)`; the extractor sees it as float in [0, 1].
-        """
-        for frame in frames:
-            image = to_device(frame, self.device).float() / 255
-            yield features_by(self.extractor, image[None])[0]
-
     def covered_size(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
         return covered_size(size, self._rules, self.multiple)

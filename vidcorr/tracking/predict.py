@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
 from ..videos.annotation_writers import WRITERS
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_text, write_atomically
-from ..videos.masks import davis_palette, ids_in_davis, write_ids
+from ..videos.masks import ids_in_davis, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.objects import Objects
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
@@ -301,11 +300,9 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
     return heading
 
 
-def _overlay_palette(annotations: Annotations, given: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return the colour of each id; an object keeps the colour of its given mask, but DAVIS's own."""
-    palette = davis_palette()
-    ids = list(map(int, annotations.objects))
-    palette[ids] = overlays.distinct_colours(len(ids))
+def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return the colour of each id in pictures; an object keeps the colour of its given mask, but DAVIS's own."""
+    palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()
     for colour, number in given.items():
         if davis.get(colour) != number:
@@ -313,15 +310,13 @@ def _overlay_palette(annotations: Annotations, given: Mapping[int, int]) -> NDAr
     return palette
 
 
-def _drawer(
-    annotations: Annotations, rules: AnyProtocol, given: Mapping[int, int] = MappingProxyType({})
-) -> Callable[[Tensor, Any], Picture]:
+def _drawer(annotations: Annotations, rules: AnyProtocol, given: Mapping[int, int]) -> Callable[[Tensor, Any], Picture]:
     """Return the function that draws the results of a frame over it; call it for each frame in order, for tails."""
     prompt = annotations.first
+    if isinstance(prompt, MaskPrompt):
+        return partial(overlays.overlay_masks, colours=_overlay_palette(given), labelled=True)
     names = list(map(str, annotations.objects))
     colours = overlays.distinct_colours(len(names))
-    if isinstance(prompt, MaskPrompt):
-        return partial(overlays.overlay_masks, colours=_overlay_palette(annotations, given), labelled=True)
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []
         return lambda frame, found: overlays.draw_boxes(frame, found[:, :4], colours, labels)

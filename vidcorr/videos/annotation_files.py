@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from .drawings import read_drawings
+from .drawings import Stated
 from .files import DataError, errors_at
 from .folders import list_data, natural_order
 from .frame_names import FrameNames
@@ -57,20 +57,16 @@ def read_masks(
         frames = FrameNames(stems, film, [file.path.stem for file in files])
         prompts: list[MaskPrompt] = []
         for file in files:
-            if file.path.suffix.lower() == ".json":
-                found = read_drawings(file.path, file.source, size)
-                if file.frame is not None and len(found) > 1:
-                    raise DataError(f"{file.source}: has {len(found)} images: @FRAME is for a file of one frame")
-                for drawn in found:
-                    prompt = MaskPrompt.of_drawn(drawn, file.source)
-                    prompts.append(replace(prompt, frame=_frame_of(file, drawn.stated, frames)))
-            else:
-                frame = _frame_of(file, {"name": file.path.name}, frames)
-                prompts.append(replace(MaskPrompt.of(file.path), source=file.source, frame=frame, notes=file.notes))
+            found = MaskPrompt.in_file(file.path, file.source, size)
+            if file.frame is not None and len(found) > 1:
+                raise DataError(f"{file.source}: has {len(found)} images: @FRAME is for a file of one frame")
+            for stated, prompt in found:
+                notes = (*file.notes, *prompt.notes)
+                prompts.append(replace(prompt, frame=_frame_of(file, stated, frames), notes=notes))
     return prompts
 
 
-def _frame_of(file: _File, stated: dict[str, str | int | None], frames: FrameNames) -> int | None:
+def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
     """Return the frame of a file: that of `@FRAME`, else what is stated; None: the first that is read."""
     frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
     if frame is None and not file.is_alone:
@@ -84,23 +80,21 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
     path, frame = split_frame(word)
     suffix = path.suffix.lower()
     if suffix == ".zip":
-        files = [_File(file, f"{path}/{file.name}") for file in _unpack(path, scratch / path.name)]
-        if len(files) > 1 and "SegmentationObject" in files[0].path.parts:
-            note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
-            files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))
+        files = [_File(file, f"{path}/{file.name}", frame) for file in _unpack(path, scratch / path.name)]
     elif path.is_dir():
         found = [file for file in list_data(path) if file.suffix.lower() in (".png", ".json")]
-        files = [_File(file, str(file)) for file in found]
-        if not files:
-            raise DataError(f"{path}: holds no PNG and no JSON")
+        files = [_File(file, str(file), frame) for file in found]
+    elif suffix in (".png", ".json"):
+        files = [_File(path, str(path), frame, suffix == ".png")]
     else:
-        if suffix not in (".png", ".json"):
-            raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")
-        return [_File(path, str(path), frame, suffix != ".json")]
-    if frame is not None:
-        if len(files) > 1:
-            raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
-        files = [files[0]._replace(frame=frame)]
+        raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")
+    if not files:
+        raise DataError(f"{path}: holds no PNG and no JSON")
+    if len(files) > 1 and frame is not None:
+        raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
+    if len(files) > 1 and suffix == ".zip" and "SegmentationObject" in files[0].path.parts:
+        note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
+        files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))
     return files
 
 
@@ -108,7 +102,7 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
     """Unpack the masks of a zip into a folder, and return their files in natural order.
 
     Raises:
-        DataError: for a damaged zip, or one without PNGs and JSON.
+        DataError: for a damaged zip.
     """
     with errors_at(path, zipfile.BadZipFile, RuntimeError), zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if "__MACOSX" not in name]
@@ -116,8 +110,6 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]
         texts = [name for name in names if name.lower().endswith(".json")]
         files = [Path(archive.extract(name, folder)) for name in of_objects or texts or pictures]
-    if not files:
-        raise DataError(f"{path}: holds no PNG and no JSON")
     return sorted(files, key=lambda file: natural_order(str(file)))
 
 
@@ -133,16 +125,13 @@ def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -
         DataError: for another text, or a frame without a mask.
     """
     named = list(prompts)
-    places: dict[str, int] = {}
-    for place, prompt in enumerate(prompts):
-        frame = start if prompt.frame is None else prompt.frame
-        places.setdefault(str(frame), place)
+    frames = [start if prompt.frame is None else prompt.frame for prompt in prompts]
     for word in words:
-        number, _, frame_word = word.partition("@")
-        if frame_word not in places or not number.isdecimal():
+        number, _, frame = word.partition("@")
+        if not number.isdecimal() or not frame.isdecimal() or int(frame) not in frames:
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
-        prompt = named[places[frame_word]]
-        named[places[frame_word]] = replace(prompt, left=(*prompt.left, int(number)))
+        place = frames.index(int(frame))
+        named[place] = named[place].with_left([int(number)])
     return named
 
 

@@ -35,24 +35,16 @@ class _Look(NamedTuple):
     Attributes:
         size: (width, height), pixels.
         is_grey: it has one channel without a palette.
-        is_deep: its channel has 16 or more bits, of depths or ids.
         is_davis: it is indexed in DAVIS's palette.
-        is_flat: few values have nearly all pixels.
-        values: number of its values or colours.
+        is_flat: few values have nearly all pixels, or its channel has 16 or more bits, of depths or ids.
+        is_label: it looks as a map of labels: flat, of few values or colours, or of 16 bits.
     """
 
     size: tuple[int, int]
     is_grey: bool
-    is_deep: bool
     is_davis: bool
     is_flat: bool
-    values: int
-
-    @property
-    def is_label(self) -> bool:
-        """It looks as a map of labels."""
-        most = MOST_COLOURS if self.is_grey else MOST_LABELS
-        return self.is_deep or (self.is_flat and self.values <= most)
+    is_label: bool
 
 
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
@@ -87,7 +79,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         if seen is None:
             return False
         names = list(map(str.lower, folder.parts))
-        if seen.is_davis or ((seen.is_flat or seen.is_deep) and any(map(OF_LABELS.search, names[len(root.parts) :]))):
+        if seen.is_davis or (seen.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
             return True
         for place in range(len(root.parts), len(folder.parts)):
             is_named = bool(OF_LABELS.search(names[place]))
@@ -130,5 +122,7 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
     for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
         packed = packed * 256 + channel
     counts = np.sort(np.unique(packed, return_counts=True)[1])
+    is_deep = pixels.dtype.itemsize > 1
     is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())
-    return _Look(size, is_grey, pixels.dtype.itemsize > 1, is_davis, is_flat, len(counts))
+    has_few = len(counts) <= (MOST_COLOURS if is_grey else MOST_LABELS)
+    return _Look(size, is_grey, is_davis, is_flat or is_deep, is_deep or (is_flat and has_few))

@@ -176,10 +176,6 @@ class FrameTable:
         """True if the times were computed, not read from the packets."""
         return isinstance(self.times, range)
 
-    def index(self, time: int | None) -> int:
-        """Return the index of the frame shown at a time stamp; 0 for a frame without a time stamp."""
-        return 0 if time is None else max(bisect_right(self.times, time) - 1, 0)
-
     def key(self, index: int) -> int:
         """Return the index of the key frame that starts the decoding of a frame."""
         return self.keys[bisect_right(self.keys, index) - 1]

@@ -25,6 +25,8 @@ from .images import open_image, pixels
 Bitmap = NDArray[np.uint8]
 """Pixels `(H, W)`, 1 of an object."""
 Side = Annotated[int, Field(gt=0, le=2**15)]
+Stated = dict[str, str | int | None]
+"""What states the frame of a file → the name or index."""
 Coordinate = Annotated[float, Field(ge=-(2**20), le=2**20)]
 
 
@@ -123,13 +125,13 @@ class Drawn(NamedTuple):
     """Objects that a JSON has in a frame.
 
     Attributes:
-        stated: what states the frame → name or index.
+        stated: what states the frame.
         size: (height, width), pixels.
         objects: names and pixels, in the order of the file; later ones lie above.
         notes: what the user should know.
     """
 
-    stated: dict[str, str | int | None]
+    stated: Stated
     size: tuple[int, int]
     objects: list[tuple[str, Bitmap]]
     notes: tuple[str, ...] = ()
@@ -185,7 +187,7 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
              for label, n in times.items() if n > 1]  # fmt: skip
     if not objects:
         notes.append(f"{source}: has no shape: all objects have left its frame")
-    stated: dict[str, str | int | None] = {"name": file_name, "imagePath": content.imagePath}
+    stated: Stated = {"name": file_name, "imagePath": content.imagePath}
     return Drawn(stated, size, list(objects.items()), tuple(notes))
 
 
@@ -214,7 +216,7 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
     categories = {category.id: category.name for category in content.categories}
     images: dict[str, Drawn] = {}
     for image in content.images:
-        stated: dict[str, str | int | None] = {"name": file_name} if len(content.images) == 1 else {}
+        stated: Stated = {"name": file_name} if len(content.images) == 1 else {}
         stated |= {"file_name": image.file_name, "frame_index": image.frame_index, "frame_id": image.frame_id}
         images[image.id] = Drawn(stated, _size_of(source, image.height, image.width, size), [])
     for number, annotation in enumerate(content.annotations):

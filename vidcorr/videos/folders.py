@@ -118,10 +118,8 @@ def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -
     files_by_number = sorted(files, key=lambda file: _numeric_order(file.stem))
     for file, by_number in zip(files, files_by_number, strict=True):
         if file != by_number:
-            raise DataError(
-                f"{folder}: the order of {file.name} and {by_number.name} as text and by number differs; pad the "
-                "numbers with zeros to one length"
-            )
+            told = f"the order of {file.name} and {by_number.name} as text and by number differs"
+            raise DataError(f"{folder}: {told}; pad the numbers with zeros to one length")
 
 
 def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
@@ -185,8 +183,7 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 def _numeric_order(stem: str) -> list[Any]:
     """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`."""
-    is_number = re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem)
-    if is_number:
+    if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):  # a number
         return ["", float(stem)]  # as natural_order: text, number
     return natural_order(stem)
 

@@ -1,4 +1,4 @@
-"""Which frame of a video a file is of, by all that states it."""
+"""The frame of a video that a file is of, by all that states it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -12,14 +12,14 @@ from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
 from .masks import (
     VOID,
-    colours_in,
+    claim_indices,
     described,
-    ids_of_colours,
     ids_of_palette,
+    number_colours,
     pixel_counts,
-    read_mask,
     refuse_large_void,
     require_form,
+    stored_mask,
 )
 
 KEPT_MASKS = 64
@@ -31,7 +31,7 @@ class MaskFolder(dict[int, Path]):
 
     The rule for truth and predictions alike: where all masks hold only 0 and 255, 255 is the object, with id 1. Beside
     other ids 255 is void; a mask of 255 alone then needs another mask that holds void beside ids. In RGB, masks
-    share the ids of their colours (`ids_of_colours`); those of predictions are the truth's.
+    share the ids of their colours (`number_colours`); those of predictions are the truth's.
 
     Args:
         folder: folder of the masks, named after their frames; one that does not exist holds none.
@@ -78,14 +78,12 @@ class MaskFolder(dict[int, Path]):
         for mask in masks:
             if mask.stem not in numbers:
                 raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-            self[numbers[mask.stem]] = mask
+            if not only_first or numbers[mask.stem] == 0:
+                self[numbers[mask.stem]] = mask
         missing = [frame.name for t, frame in enumerate(frames) if t not in self]
         if complete and missing:
             counts = f"{len(self)} masks for {len(frames)} frames"
             raise DataError(f"{folder}: {counts}, the first without one is {missing[0]}")
-        if only_first:
-            for t in self.keys() - {0}:
-                del self[t]
         self.size = self._checked_size(frames, tolerance)
 
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -104,15 +102,16 @@ class MaskFolder(dict[int, Path]):
         Raises:
             DataError: if a mask is damaged, or is a picture of many colours, or no mask has a black pixel.
         """
-        if self.truth is None:
-            return ids_of_colours((colours_in(self[t]) for t in sorted(self)), self.folder)
-        return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
+        if self.truth is not None:
+            return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
+        stored = (stored_mask(self[t]) for t in sorted(self))
+        return number_colours({}, (mask for mask in stored if not mask.has_ids))
 
     @property
     def legend(self) -> str:
         """Ids of the colours in words, if the first mask is in RGB; else empty. Errors are those of `colours`."""
-        first = next(iter(self.values()), None)
-        return described(self.colours) if first is not None and colours_in(first) else ""
+        is_in_rgb = bool(self) and not stored_mask(next(iter(self.values()))).has_ids
+        return described(self.colours) if is_in_rgb else ""
 
     @cached_property
     def is_of_one(self) -> bool:
@@ -222,7 +221,11 @@ class MaskFolder(dict[int, Path]):
 
 @lru_cache(maxsize=KEPT_MASKS)
 def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
-    return read_mask(masks[t], lambda: masks.colours, masks.order)
+    mask = stored_mask(masks[t])
+    if not mask.has_ids:
+        return mask.ids(masks.colours)
+    claim_indices(masks.order, mask)
+    return mask.labels
 
 
 def mask_folders(folder: Path) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,70 +21,113 @@ MOST_COLOURS = 32
 """More colours in an RGB mask are smoothed edges or a picture."""
 
 
-def read_mask(
-    path: Path, colours: Callable[[], Mapping[int, int]] | None = None, order: dict[int, int] | None = None
-) -> NDArray[np.uint8]:
-    """Decode a mask: (H, W) uint8 ids, the indices of an indexed PNG or the values of a grey one of 8 bits or of 1.
+class StoredMask(NamedTuple):
+    """A mask as it is in its file.
+
+    Attributes:
+        source: the file.
+        labels: (H, W) uint8: ids, or numbers of the colours of a mask in RGB; 0 is the background, black or clear.
+        colours: colour, 0xRRGGBB → its label: in RGB of each colour but black, else of each colour of the palette that
+            an object has alone, but greys.
+        has_ids: the labels are ids; False: the mask is in RGB.
+    """
+
+    source: Path
+    labels: NDArray[np.uint8]
+    colours: dict[int, int]
+    has_ids: bool
+
+    def ids(self, ids_of_colours: Mapping[int, int]) -> NDArray[np.uint8]:
+        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id."""
+        ids = np.zeros(256, np.uint8)
+        for colour, label in self.colours.items():
+            if colour not in ids_of_colours:
+                known = described(ids_of_colours) if len(ids_of_colours) <= MOST_COLOURS else "those of a palette"
+                raise DataError(f"{self.source}: colour #{colour:06x} is none of the annotations' ({known})")
+            ids[label] = ids_of_colours[colour]
+        found: NDArray[np.uint8] = ids[self.labels]
+        return found
+
+
+def stored_mask(path: Path) -> StoredMask:
+    """Decode a mask: the indices of an indexed PNG, the values of a grey one of 8 bits or of 1, or few colours.
 
     The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
-    An RGB PNG of few colours is a mask too: black is the background, every other colour an object. So is what is
-    transparent.
-
-    Args:
-        path: the file.
-        colours: returns the ids of the colours, for a mask in RGB; None: `ids_of_colours` of this mask.
-        order: colours of the palettes of the video's other indexed masks → ids, to which those of this one are added.
+    In RGB black is the background, every other colour an object. What is transparent is background too.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
         DataError: if it is no PNG of these forms, is half transparent in places, has many grey values and no palette,
-            many colours, a colour that is not in `colours`, or a palette in another order than `order`.
+            or many colours.
     """
-    values, palette = _values_and_palette(path)
-    if values.dtype == np.uint32:
-        ids = np.zeros(values.shape, np.uint8)
-        present = np.unique(values).tolist()
-        numbers = ids_of_colours([present], path) if colours is None else colours()
-        for colour in filter(None, present):
-            if colour not in numbers:
-                known = described(numbers) if len(numbers) <= MOST_COLOURS else "those of a palette"
-                raise DataError(f"{path}: colour #{colour:06x} is none of the annotations' ({known})")
-            ids[values == colour] = numbers[colour]
-        return ids
-    ids = values.astype(np.uint8, copy=False)  # booleans of 1 bit
-    if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
-        raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
-    if order is not None:
-        in_palette = _as_numbers(palette).tolist()
-        for index in object_ids(ids):
-            colour = in_palette[index] if index < len(in_palette) else 0
-            is_grey = len(set(colour.to_bytes(3, "big"))) == 1
-            if not is_grey and in_palette.count(colour) == 1:
-                claim_index(order, colour, index, path)
-    return ids
-
-
-def claim_index(order: dict[int, int], colour: int, index: int, source: object) -> None:
-    """Add a colour of a palette and its index to those of the video's other masks; refuse one with another index."""
-    if order.setdefault(colour, index) != index:
-        raise DataError(
-            f"{source}: colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video: "
-            "save all with one palette, or in RGB"
-        )
-
-
-def _values_and_palette(path: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:
-    """Return the ids `(H, W)` of a mask, or its colours as 0xRRGGBB, uint32; and its palette. What is clear is 0."""
     with open_image(path, read_whole(path)) as image:
         require_form(path, image)
-        palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+        palette = _palette(image)
         pixels = np.array(image)
         clear = clear_indices(path, image)
     if pixels.ndim == 3:
-        return _colour_numbers(path, pixels), palette
+        return _mask_of_colours(path, pixels)
+    ids = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
     if clear:
-        pixels[np.isin(pixels, clear)] = 0
-    return pixels, palette
+        ids[np.isin(ids, clear)] = 0
+    if all(map(_is_grey, palette)) and has_smoothed_edges(ids):
+        raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
+    colours: dict[int, int] = {}
+    for number in object_ids(ids):
+        if number < len(palette) and palette.count(palette[number]) == 1 and not _is_grey(palette[number]):
+            colours[palette[number]] = number
+    return StoredMask(path, ids, colours, has_ids=True)
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Decode a mask: (H, W) uint8 ids; colours of RGB as `number_colours` numbers them. Errors as of `stored_mask`."""
+    mask = stored_mask(path)
+    return mask.labels if mask.has_ids else mask.ids(number_colours({}, [mask]))
+
+
+def claim_indices(order: dict[int, int], mask: Any) -> None:
+    """Add the colours of a mask's palette and their indices to those of the video's other masks.
+
+    Args:
+        order: colour, 0xRRGGBB → index.
+        mask: a mask with ids, as `stored_mask` reads it, or a prompt.
+
+    Raises:
+        DataError: for a colour with another index.
+    """
+    for colour, index in mask.colours.items():
+        if order.setdefault(colour, index) != index:
+            told = f"colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video"
+            raise DataError(f"{mask.source}: {told}: save all with one palette, or in RGB")
+
+
+def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
+    """Return the mask of an RGB or RGBA image; transparent pixels are black."""
+    opacity = pixels[..., 3:]
+    if ((opacity > 0) & (opacity < 255)).any():
+        raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
+    packed = _as_numbers(pixels)
+    packed[(opacity == 0).any(-1)] = 0
+    present, places = np.unique(packed, return_inverse=True)
+    if len(present) > MOST_COLOURS:
+        told = f"{len(present)} colours are a picture, or a mask with smoothed edges"
+        raise DataError(f"{path}: {told}, not the ids of a mask")
+    first = int(present[0] > 0)  # without black the labels begin with 1
+    labels = (places.reshape(packed.shape) + first).astype(np.uint8)
+    colours = {colour: label for label, colour in enumerate(present.tolist(), first) if colour}
+    return StoredMask(path, labels, colours, has_ids=False)
+
+
+def _palette(image: ImageFile.ImageFile) -> list[int]:
+    """Return the colours of an image's palette, 0xRRGGBB; none of an image without one."""
+    palette = np.array(image.getpalette() or [], np.uint8)
+    colours: list[int] = _as_numbers(palette.reshape(-1, 3)).tolist()
+    return colours
+
+
+def _is_grey(colour: int) -> bool:
+    """Return whether a colour, 0xRRGGBB, is grey."""
+    return colour == colour % 256 * 0x010101
 
 
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
@@ -135,77 +178,42 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     return [index for index, value in enumerate(opacity) if value == 0]
 
 
-def colours_in(path: Path) -> tuple[int, ...]:
-    """Return the colours of an RGB mask, ascending, each as 0xRRGGBB; none for a mask of ids.
+def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[int] = ()) -> dict[int, int]:
+    """Give ids to the colours of masks in RGB that have none; those of later masks do not change those of the first.
 
-    Raises:
-        DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it is no mask, or has many colours.
-    """
-    values, _ = _values_and_palette(path)
-    return tuple(np.unique(values).tolist()) if values.dtype == np.uint32 else ()
-
-
-def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) -> dict[int, int]:
-    """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id, as `add_colours` does.
-
-    Colours of later masks do not change those of the first.
-
-    Args:
-        colours_of_masks: colours of each mask in the order of the frames.
-        source: the masks, for the message.
-
-    Raises:
-        DataError: if no mask has a black pixel, unless all are colours of DAVIS: the background is one of them.
-
-    Example:
-        >>> ids_of_colours([[0, 0x008000, 0x800000]], "v")
-        {32768: 2, 8388608: 1}
-        >>> ids_of_colours([[0, 0xFFFFFF, 0xFF0000], [0x00FF00]], "v")
-        {16711680: 1, 16777215: 2, 65280: 3}
-    """
-    ids: dict[int, int] = {}
-    has_black = False
-    for colours in colours_of_masks:
-        has_black = has_black or 0 in colours
-        add_colours(ids, dict.fromkeys(sorted(colours), source))
-    require_background(ids, has_black, source)
-    return ids
-
-
-def add_colours(ids: dict[int, int], source_of: Mapping[int, object], taken: Collection[int] = ()) -> None:
-    """Give ids to colours that have none, but black.
-
-    A colour of DAVIS's palette gets its index there. After these, in order, others get the smallest free number, and so
-    does one whose index is taken by another colour.
+    A colour of DAVIS's palette gets its index there. After these, in order, other colours of a mask get the smallest
+    free number, and so does one whose index is taken by another colour.
 
     Args:
         ids: colour, 0xRRGGBB → id; the colours are added.
-        source_of: colour → its mask, for the message.
+        masks: the masks in RGB of a video, as `stored_mask` reads them, or prompts.
         taken: further ids that are not free.
 
+    Returns:
+        `ids`.
+
     Raises:
-        DataError: if all 254 ids are taken.
+        DataError: if all 254 ids are taken; or if no mask has a background, unless all colours are of DAVIS: one of
+            them is the background.
     """
     davis = ids_in_davis()
-    for colour in sorted(source_of, key=lambda colour: colour not in davis):
-        if colour in ids or colour == 0:
-            continue
-        number = davis.get(colour)
-        if number is None or number in ids.values():
-            number = free_number({*taken, *ids.values()}, source_of[colour])
-        ids[colour] = number
-
-
-def require_background(colours: Collection[int], has_background: bool, source: object) -> None:
-    """Refuse masks in colours without a background, unless all are colours of DAVIS: one of them is the background.
-
-    Raises:
-        DataError: naming `source` and the colours, 0xRRGGBB.
-    """
-    if not has_background and not set(colours) <= ids_in_davis().keys():
-        shown = ", ".join(f"#{colour:06x}" for colour in colours)
+    source_of: dict[int, object] = {}  # of the colours that are not of DAVIS
+    has_background = False
+    for mask in masks:
+        has_background = has_background or not mask.labels.all()
+        for colour in sorted(mask.colours, key=lambda colour: colour not in davis):
+            if colour not in davis:
+                source_of.setdefault(colour, mask.source)
+            if colour not in ids:
+                number = davis.get(colour)
+                if number is None or number in ids.values():
+                    number = free_number({*taken, *ids.values()}, mask.source)
+                ids[colour] = number
+    if source_of and not has_background:
+        shown = ", ".join(f"#{colour:06x}" for colour in source_of)
+        source = next(iter(source_of.values()))
         raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
+    return ids
 
 
 def free_number(taken: Collection[int], source: object) -> int:
@@ -221,13 +229,11 @@ def ids_of_palette(path: Path) -> dict[int, int]:
 
     Colours of its palette have their index. Without a palette they are those of DAVIS, and a grey of value v is id v.
     """
-    _, palette = _values_and_palette(path)
-    if not np.ptp(palette, axis=1).any():
+    with open_image(path) as image:
+        palette = _palette(image)
+    if all(map(_is_grey, palette)):
         return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()
-    ids: dict[int, int] = {}
-    for index, colour in enumerate(_as_numbers(palette).tolist()):
-        ids.setdefault(colour, index)
-    return ids
+    return {colour: index for index, colour in reversed(list(enumerate(palette)))}  # of equal ones the first counts
 
 
 def ids_in_davis() -> dict[int, int]:
@@ -250,21 +256,6 @@ def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…)."""
     red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
     packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
-    return packed
-
-
-def _colour_numbers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return the colours of an RGB or RGBA image as 0xRRGGBB, (H, W); transparent pixels are black."""
-    opacity = pixels[..., 3:]
-    if ((opacity > 0) & (opacity < 255)).any():
-        raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
-    packed = _as_numbers(pixels)
-    packed[(opacity == 0).any(-1)] = 0
-    present = len(np.unique(packed))
-    if present > MOST_COLOURS:
-        raise DataError(
-            f"{path}: {present} colours are a picture, or a mask with smoothed edges, not the ids of a mask"
-        )
     return packed
 
 
@@ -330,7 +321,6 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     counts = pixel_counts(ids)
     of_objects = int(counts[1:VOID].sum())
     if 0 < of_objects < counts[VOID]:
-        raise DataError(
-            f"{source}: value 255 means void (not scored), but has {counts[VOID]} pixels, more than the {of_objects} "
-            "of all objects; if 255 is an object, give it an id of 1 to 254"
-        )
+        told = f"has {counts[VOID]} pixels, more than the {of_objects} of all objects"
+        remedy = "if 255 is an object, give it an id of 1 to 254"
+        raise DataError(f"{source}: value 255 means void (not scored), but {told}; {remedy}")

@@ -8,16 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import DataError
-from .masks import (
-    VOID,
-    add_colours,
-    claim_index,
-    davis_palette,
-    free_number,
-    ids_in_davis,
-    object_ids,
-    require_background,
-)
+from .masks import VOID, claim_indices, davis_palette, free_number, ids_in_davis, number_colours, object_ids
 from .prompts import MaskPrompt
 
 
@@ -88,11 +79,14 @@ class Objects:
         """
         before = dict(self.names)
         with_ids = [prompt for prompt in prompts if prompt.has_ids]
+        without_ids = [prompt for prompt in prompts if not prompt.has_ids]
         for prompt in with_ids:
             self._claim_ids(prompt)
-        self._claim_colours([prompt for prompt in prompts if not prompt.has_ids and prompt.colours])
+        number_colours(self.colours, [prompt for prompt in without_ids if prompt.colours], self.names)
+        for number in self.colours.values():
+            self.names.setdefault(number, "")
         before = before or dict(self.names)
-        self._claim_names([prompt for prompt in prompts if not prompt.has_ids])
+        self._claim_names(without_ids)
         self._colour_all()
         for prompt in prompts:
             unknown = sorted(set(prompt.left) - self.names.keys())
@@ -111,24 +105,7 @@ class Objects:
         """Add ids as they are, and the colours that their pixels have in the palette."""
         for number in prompt.objects:
             self.names.setdefault(int(number), "")
-        for name, number in prompt.names.items():
-            self.names[number] = self.names[number] or name
-        for colour, number in prompt.colours.items():
-            claim_index(self.colours, colour, number, prompt.source)
-
-    def _claim_colours(self, prompts: Sequence[MaskPrompt]) -> None:
-        """Number the colours of masks in RGB; those of DAVIS come first."""
-        if not prompts:
-            return
-        source_of: dict[int, str] = {}
-        for prompt in prompts:
-            for colour in sorted(prompt.colours):
-                source_of.setdefault(colour, prompt.source)
-        has_background = any((prompt.labels == 0).any() for prompt in prompts)
-        require_background(source_of, has_background, prompts[0].source)
-        add_colours(self.colours, source_of, self.names)
-        for colour in source_of:
-            self.names.setdefault(self.colours[colour], "")
+        claim_indices(self.colours, prompt)
 
     def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
         """Number the names of masks as they appear; those that are numbers come first."""
@@ -157,15 +134,13 @@ class Objects:
         lookup = np.arange(256, dtype=np.uint8)
         if not prompt.has_ids:
             ids = {name: number for number, name in self.names.items()}
-            for name, number in prompt.names.items():
-                lookup[number] = ids[name]
-            for colour, number in prompt.colours.items():
-                lookup[number] = self.colours[colour]
+            for name, label in prompt.names.items():
+                lookup[label] = ids[name]
+            for colour, label in prompt.colours.items():
+                lookup[label] = self.colours[colour]
         labels = lookup[prompt.labels]
         drawn = sorted({*object_ids(labels)}.intersection(prompt.left))
         if drawn:
             raise DataError(f"{prompt.source}: object {drawn[0]} cannot have left: this mask has pixels of it")
         objects = tuple(sorted({*object_ids(labels), *prompt.left}))
-        names = {name: int(lookup[number]) for name, number in prompt.names.items()}
-        colours = {colour: int(lookup[number]) for colour, number in prompt.colours.items()}
-        return replace(prompt, labels=labels, objects=objects, names=names, colours=colours, has_ids=True)
+        return replace(prompt, labels=labels, objects=objects, names={}, colours={}, has_ids=True)

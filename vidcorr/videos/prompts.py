@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawings import Drawn, read_drawings
+from .drawings import Drawn, Stated, read_drawings
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, colours_in, free_number, ids_of_colours, object_ids, read_mask, refuse_large_void
+from .masks import VOID, free_number, object_ids, refuse_large_void, stored_mask
 
 Name = int | str
 """Object of a prompt: id of a mask, or name."""
@@ -119,9 +119,9 @@ class MaskPrompt(Prompt):
         labels: (H, W) uint8 ids, 0 is background.
         objects: the ids, ascending, with those that have left.
         left: ids of objects that have left the frame.
-        colours: ids of the colours of a mask in RGB, or of its palette, 0xRRGGBB → id.
-        names: ids of the names that a tool's file gives.
-        has_ids: its ids are its own; False: they stand for its names or colours, until `Objects` numbers them.
+        colours: colours of a mask in RGB, or of its palette, 0xRRGGBB → label.
+        names: names that a tool's file gives → label.
+        has_ids: its labels are ids; False: they stand for its names or colours, until `Objects` numbers them.
         notes: sentences about the file that the user should read.
     """
 
@@ -148,32 +148,42 @@ class MaskPrompt(Prompt):
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
         """
-        if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
-            drawn = read_drawings(Path(given), str(given))
-            if len(drawn) > 1:
-                raise DataError(f"{given}: has {len(drawn)} images: give it to `vidcorr predict --mask`")
-            return replace(cls.of_drawn(drawn[0], str(given)), left=tuple(left))
-        source = "array"
-        colours: dict[int, int] = {}
-        is_rgb = False
         if isinstance(given, str | Path):
-            source = str(given)
-            in_file = colours_in(Path(given))
-            is_rgb = bool(in_file)
-            numbers = ids_of_colours([(0, *in_file)], given)
-            ids = read_mask(Path(given), lambda: numbers, colours)
-            colours = numbers if is_rgb else colours
-        else:
-            array = np.asarray(given)
-            is_mask = array.ndim == 2 and array.dtype.kind in "biu"
-            if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
-                raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
-            ids = array.astype(np.uint8)
+            found = cls.in_file(Path(given), str(given))
+            if len(found) > 1:
+                raise DataError(f"{given}: has {len(found)} images: give it to `vidcorr predict --mask`")
+            return found[0][1].with_left(left)
+        array = np.asarray(given)
+        is_mask = array.ndim == 2 and array.dtype.kind in "biu"
+        if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
+            raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
+        return cls._without_void("array", array.astype(np.uint8)).with_left(left)
+
+    @classmethod
+    def in_file(cls, path: Path, source: str, size: tuple[int, int] | None = None) -> list[tuple[Stated, Self]]:
+        """Return the images of a PNG, or of a JSON as `read_drawings`: what states the frame of each, and its prompt.
+
+        Raises:
+            DataError: if the file is no mask, or its void outweighs its objects.
+        """
+        if path.suffix.lower() == ".json":
+            return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]
+        mask = stored_mask(path)
+        prompt = cls._without_void(source, mask.labels, colours=mask.colours, has_ids=mask.has_ids)
+        return [({"name": path.name}, prompt)]
+
+    @classmethod
+    def _without_void(cls, source: str, ids: NDArray[np.uint8], **fields: Any) -> Self:
+        """Build the prompt of ids (H, W); void becomes background, or object 1 if it is alone."""
         refuse_large_void(source, ids)
         id_of_void = 0 if object_ids(ids) else 1
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
-        objects = tuple(sorted({*object_ids(labels), *left}))
-        return cls(source=source, objects=objects, labels=labels, left=tuple(left), colours=colours, has_ids=not is_rgb)
+        return cls(source=source, objects=object_ids(labels), labels=labels, **fields)
+
+    def with_left(self, left: Sequence[int]) -> Self:
+        """Return the prompt that says of further ids too that their objects have left."""
+        left = (*self.left, *left)
+        return replace(self, objects=tuple(sorted({*self.shown, *left})), left=left)
 
     @classmethod
     def of_drawn(cls, drawn: Drawn, source: str) -> Self:
@@ -186,9 +196,8 @@ class MaskPrompt(Prompt):
         names: dict[str, int] = {}
         for name, area in drawn.objects:
             if area.shape != labels.shape:
-                raise DataError(
-                    f"{source}: the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
-                )
+                told = f"the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
+                raise DataError(f"{source}: {told}")
             names[name] = free_number(names.values(), source)
             labels[area > 0] = names[name]
         shown = object_ids(labels)

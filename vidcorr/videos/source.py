@@ -184,9 +184,7 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        images_of: dict[Path, list[str]] = {}
-        for folder, files in _folders(root, set()):
-            images_of[folder] = list(filter(is_photo, files))
+        images_of = {folder: list(filter(is_photo, files)) for folder, files in _folders(root, set())}
         annotations = annotation_folders(root, images_of)
         paths: list[str] = []
         for folder in images_of.keys() - annotations:

@@ -36,7 +36,7 @@ def test_networks_of_video_encoders_are_their_modules(bound):
 
 
 def test_hooks_are_shared_also_those_that_cannot_be_copied():
-    """As those of PyTorch's profiler."""
+    """PyTorch's profiler sets such hooks."""
 
     class Profiler:
         def __init__(self):

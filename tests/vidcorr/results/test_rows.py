@@ -1,4 +1,4 @@
-"""What is a row, what may share a column, and which differences there are, over random sets of results on disk.
+"""Rows, columns and differences of tables, over random sets of results on disk.
 
 Also tests `reports/table.py`, `results/records.py`, `results/tabulate.py`.
 """

@@ -60,7 +60,7 @@ def test_a_constant_difference_is_certain_and_none_is_none():
 
 @pytest.mark.slow
 def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons():
-    """The table of docs/studies.md in short; the bounds are three standard errors above 5 %."""
+    """The table docs/results/false_positives.csv in short; the bounds are three standard errors above 5 %."""
     for kind in KINDS:
         rates = [rate(seeds, sequences, kind, draws=30) for seeds in SEEDS for sequences in SEQUENCES]
         assert np.mean(rates) < 0.078, kind

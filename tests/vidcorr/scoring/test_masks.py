@@ -235,15 +235,20 @@ def in_colours(folder, palette):
 
 
 @pytest.mark.parametrize(
-    "colours", [[[255, 0, 0], [255, 255, 255], [0, 255, 0]], [[128, 0, 0], [0, 128, 0], [0, 255, 0]]]
+    "colours",
+    [
+        [[255, 0, 0], [255, 255, 255], [0, 255, 0]],
+        [[128, 0, 0], [0, 128, 0], [0, 255, 0]],
+        [[255, 0, 0], [255, 255, 255], [128, 0, 0]],
+    ],
 )
 def test_a_colour_that_comes_later_does_not_renumber_those_of_the_first_mask(tmp_path, colours):
     """`predict` numbers the colours of the first mask alone; the last colour sorts before others."""
     truth = "1120 1120 1320 1320"
     folders = write_video(tmp_path, truth, truth)
     in_colours(tmp_path / "truth/a", [[0, 0, 0], *colours])
-    prompt = MaskPrompt.of(min((tmp_path / "truth/a").glob("*.png")))
-    assert prompt.labels[0].tolist() == [1, 1, 2, 0]
+    first = Annotations.of(MaskPrompt.of(min((tmp_path / "truth/a").glob("*.png")))).first
+    assert first.labels[0].tolist() == [1, 1, 2, 0]
     result = score(*folders, "vos-benchmark")
     assert {row.object for row in result.rows} == {"1", "2", "3"}
     assert [value for row in result.rows for value in row.values.values()] == [1.0] * 6

@@ -26,15 +26,11 @@ VFS = PropagationProtocol.named("vfs")
 HALF = Input(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), source="stated by the caller")
 
 
-def test_an_extractor_sees_white_as_1_on_its_device():
+def test_an_extractor_sees_white_as_1():
     white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
-    (features,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).features([white])
-    torch.testing.assert_close(features, torch.ones(3, 4, 8))
     (found,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).maps([white], may_be_constant=True)
-    assert torch.equal(found, features)
+    torch.testing.assert_close(found, torch.ones(3, 4, 8))
     refused(TypeError, "AvgPool2d is no extractor", FrameEncoder, nn.AvgPool2d(8))
-    (features,) = FrameEncoder(build_feature_extractor(nn.Conv2d(3, 5, 3, padding=1).to("meta"))).features([white])
-    assert (features.device.type, features.shape) == ("meta", (5, 32, 64))
 
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():

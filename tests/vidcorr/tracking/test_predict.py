@@ -17,7 +17,13 @@ from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
-from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, overlay_masks, overlay_tracks
+from vidcorr.results.pictures.overlays import (
+    OBJECT_COLOURS,
+    distinct_colours,
+    draw_boxes,
+    overlay_masks,
+    overlay_tracks,
+)
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol
 from vidcorr.tracking.predict import _drawer
@@ -89,14 +95,15 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
 def test_what_was_found_is_drawn_in_distinct_colours(colour):
     frame, ids = torch.zeros(3, 170, 200, dtype=torch.uint8), torch.zeros(170, 200, dtype=torch.uint8)
     ids[20:60, 20:60], ids[100:150, 100:150] = 1, 9
-    colours, palette = distinct_colours(2), davis_palette()
-    palette[[1, 9]] = colours
+    colours = distinct_colours(2)
 
     def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1])
+        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1], {0xFF0000: 9})
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
+    palette = OBJECT_COLOURS.copy()
+    palette[9] = 255, 0, 0  # of the given mask
     np.testing.assert_array_equal(drawn, overlay_masks(frame, ids, palette, labelled=True))
     boxes = np.array([[20, 30, 50, 60, 1], [90, 80, 60, 50, 1]])
     for count, names in ((1, []), (2, ["1", "2"])):

@@ -176,8 +176,9 @@ def test_what_is_written_is_read_by_the_tools_rules(image, tmp_path):
     assert [each["name"] for each in content["categories"]] == ["cat", "ring", "pole", "4", "disc"]
     assert content["annotations"][0]["bbox"] == [4, 4, 38, 16]
     for path in (tmp_path / "labelme" / f"{stem}.json", tmp_path / "coco.json"):
-        (prompt,) = Objects().numbered(read_masks([f"{path}@3"]))
-        by_name = {name: (prompt.labels == number) for name, number in prompt.names.items()}
+        objects = Objects()
+        (prompt,) = objects.numbered(read_masks([f"{path}@3"]))
+        by_name = {name: (prompt.labels == number) for number, name in objects.names.items()}
         assert by_name.keys() == {"cat", "ring", "pole", "4", "disc"}
         for number, name in enumerate(("cat", "ring", "pole", "4", "disc"), start=1):
             np.testing.assert_array_equal(by_name[name], ids == number)
@@ -209,7 +210,7 @@ def test_coco_is_read_by_pycocotools(tmp_path):
     ],
 )
 def test_polygons_of_an_annotation_are_their_union(polygons, area, tmp_path):
-    """As pycocotools 2.0.11 draws them, but for the pixels on their border."""
+    """The areas are those of pycocotools 2.0.11, which counts the pixels on the border."""
     path = coco(tmp_path / "0.json", [("a", "cat", {"segmentation": polygons})], "0.png", height=12, width=20)
     found = read_masks([str(path)])[0].labels
     assert abs(int(found.sum()) - area) <= 30

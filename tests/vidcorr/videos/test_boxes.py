@@ -1,34 +1,12 @@
-"""Conventions of boxes, their text files, and crops equal to the golden ones."""
+"""Conventions of boxes, and crops equal to the golden ones."""
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.refusal import refused
-from vidcorr.videos.boxes import centred, context_side, read_boxes, square_crop
-from vidcorr.videos.files import DataError
+from vidcorr.videos.boxes import centred, context_side, square_crop
 
 CHEQUERED = 255 * np.eye(8, dtype=np.uint8)[..., None].repeat(3, -1)
-REFUSED = {
-    "1,2,3,4\n\n1,2,3,4,5\n": r"line 3: expected numbers \(x,y,w,h\), got",
-    "x,y,w,h": "line 1: expected",
-    "1,2,3,1_0": "line 1: expected",
-    "0.1,0.2,0.5,0.25": "fractions of the frame",
-    "0.1,0.3,1.0,0.25": "fractions of the frame",
-}
-
-
-def test_files_hold_boxes_with_any_separator_or_are_refused(tmp_path):
-    path = tmp_path / "boxes.txt"
-    refused(DataError, r"boxes\.txt: cannot be read \(No such file", read_boxes, path)
-    path.write_text("1,2,3,4\n", encoding="utf-16")
-    refused(DataError, "boxes.txt: not text in UTF-8", read_boxes, path)
-    for content, message in REFUSED.items():
-        path.write_text(content)
-        refused(DataError, rf"boxes\.txt(, |: ){message}", read_boxes, path)
-    for content, boxes in {"1, 1\t1.5 1\r\n": [[1, 1, 1.5, 1]], "1,1,1,1": [[1, 1, 1, 1]], "\n": []}.items():
-        path.write_text(content)
-        assert read_boxes(path).tolist() == boxes
 
 
 def test_crops_are_the_golden_ones(golden):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import references
-from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
+from tests.helpers.numbered_videos import changed, numbered_frame, read_number, write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos import container, decoding
@@ -125,23 +125,12 @@ def test_a_read_takes_no_packets_behind_what_it_needs(tmp_path):
 
 
 def test_two_frames_of_one_time_are_told_apart_by_decoding_from_the_start(tmp_path):
-    write_video(tmp_path / "v.mp4", 20, options={"g": "10", "bf": "3"})
-    with av.open(str(tmp_path / "v.mp4")) as film:
-        packets = [packet for packet in film.demux(video=0) if packet.size]
-        step = sorted(packet.pts for packet in packets)[1]
-        for equal in range(6, 10):
-            path = tmp_path / f"{equal}.mp4"
-            with av.open(str(path), "w") as copy:
-                stream = copy.add_stream_from_template(film.streams.video[0])
-                for packet in packets:
-                    moved = av.Packet(bytes(packet))
-                    moved.time_base, moved.is_keyframe = packet.time_base, packet.is_keyframe
-                    moved.dts, moved.pts, moved.stream = packet.dts, packet.pts, stream
-                    if packet.pts == equal * step:
-                        moved.pts -= step
-                        moved.dts = min(moved.dts, moved.pts)
-                    copy.mux(moved)
-            assert [read_number(read(path, [i])[0]) for i in range(20)] == list(range(20))
+    film = write_video(tmp_path / "v.mp4", 20, options={"g": "10", "bf": "3"})
+    with VideoFile(film) as video:
+        times = list(video._table.times)
+    for equal in range(6, 10):
+        path = changed(film, tmp_path / f"{equal}.mp4", times={times[equal]: times[equal - 1]})
+        assert [read_number(read(path, [i])[0]) for i in range(20)] == list(range(20))
 
 
 def test_a_seek_may_lead_to_another_packet_than_the_key_frame(tmp_path, monkeypatch):
@@ -179,7 +168,6 @@ def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
     for other in ({"frames": 4, "start_time": 0}, {"frames": 3, "start_time": None}):
         assert FrameTable.from_index(SimpleNamespace(index_entries=keys, **other)) is None
     table = FrameTable([2, 4, 6, 9], [0, 2])
-    assert [table.index(time) for time in (None, 1, 2, 4, 5, 99)] == [0, 0, 0, 1, 1, 3]
     assert [table.key(index) for index in range(len(table))] == [0, 0, 2, 2]
 
 
@@ -197,6 +185,26 @@ def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
     with VideoFile(path) as video:
         video._timeout = 1e-9
         refused(DecodingError, "not decoded within 1e-09 s", video.read, [1])
+
+
+HEADERS = {  # what differs from a header that tells all → it does so
+    "nothing": ({}, True),
+    "no number of frames": ({"frames": 0}, False),
+    "no rate": ({"average_rate": None}, False),
+    "neither": ({"frames": 0, "average_rate": None}, False),
+    "no order of decoding": ({"codec_context": SimpleNamespace(name="h264", extradata=b"\1")}, False),
+    "no reliable times": ({"codec_context": SimpleNamespace(name="mpeg4", extradata=b"")}, False),
+}
+
+
+@pytest.mark.parametrize("form", HEADERS)
+def test_a_film_is_opened_without_its_first_frames_if_its_header_tells_all(form):
+    differences, tells_all = HEADERS[form]
+    codec = SimpleNamespace(name="hevc", extradata=b"")
+    film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": codec} | differences)
+    for films, expected in (([film], tells_all), ([film, film], False)):
+        opened = SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=SimpleNamespace(video=films))
+        assert container._header_tells_all(opened) is expected
 
 
 def matrix(a, b, c, d):

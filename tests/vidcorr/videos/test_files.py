@@ -4,7 +4,6 @@ Also tests `results/folder_lock.py`; `results/csv_files.py` is tested by the fil
 """
 
 import os
-import re
 import threading
 from pathlib import Path
 from unittest.mock import Mock
@@ -27,33 +26,12 @@ def test_a_fault_of_our_code_reads_as_none_of_the_data():
         raise TypeError("a list")
 
 
-HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 201, "é" * 101, " "]
-
-
-def test_names_that_lead_elsewhere_are_refused_and_shown_up_to_80_characters():
-    for name in HOSTILE:
-        message = r"list\.txt: .* is not the plain name"
-        assert refused(DataError, message, files.plain_name, name, "list.txt").isprintable()
-    assert files.plain_name("x" * 200, "list.txt") == "x" * 200
-    for name, shown in (("/" * 80, "/" * 80), ("/" * 81, "/" * 77 + "...")):
-        refused(DataError, re.escape(f"list.txt: '{shown}' is"), files.plain_name, name, "list.txt")
-
-
 def test_bytes_of_an_archive_are_jpeg_or_png_and_a_file_may_be_of_any_kind(tmp_path):
     Image.new("L", (5, 4)).save(tmp_path / "a.gif")
     with open_image(tmp_path / "a.gif") as image:
         assert image.size == (5, 4)
     with pytest.raises(DataError, match=r"a\.gif: is GIF: frames and masks are JPEG or PNG"):
         open_image(tmp_path / "a.gif", (tmp_path / "a.gif").read_bytes()).__enter__()
-
-
-def test_a_list_refuses_names_that_lead_elsewhere_or_no_names(tmp_path):
-    path = tmp_path / "list.txt"
-    for text, message in (("a\n../outside\n", "'../outside' is not the plain name"), ("\n", "the list is empty")):
-        path.write_text(text)
-        refused(DataError, rf"list\.txt: {message}", files.read_names, path)
-    path.write_text("b\n\na\nb\n x y \n")
-    assert files.read_names(path, r"(\w) \w") == ("b", "a", "x")
 
 
 def test_huge_pictures_are_refused_by_their_headers(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
 from vidcorr.videos.mask_folder import MaskFolder
-from vidcorr.videos.masks import davis_palette, object_ids, read_mask, write_ids
+from vidcorr.videos.masks import davis_palette, object_ids, read_mask, stored_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)
@@ -181,8 +181,8 @@ def test_255_is_void_or_the_object_of_a_video_without_ids_or_an_id(tmp_path, rul
 
 def test_a_mask_is_decoded_once_though_most_hold_only_void(monkeypatch, tmp_path):
     masks = folder_of(tmp_path / "void", [0, 7, 255], *[[0, 0, 255]] * 6, *[[0, 7, 255]] * 5)
-    decoded = Mock(side_effect=read_mask)
-    monkeypatch.setattr(mask_folder, "read_mask", decoded)
+    decoded = Mock(side_effect=stored_mask)
+    monkeypatch.setattr(mask_folder, "stored_mask", decoded)
     assert masks.starts() == {7: 0}
     assert [masks.read(t).tolist()[0][1] for t in masks] == [7] + [0] * 6 + [7] * 5
     assert sorted(call.args[0] for call in decoded.call_args_list) == sorted(masks.values())

@@ -1,13 +1,11 @@
 """Seeks in AVI, WebM and MPEG-PS give the frames of decoding from the start, or are given up."""
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.numbered_videos import numbered_frame
+from tests.helpers.numbered_videos import changed, numbered_frame, write_video
 from vidcorr.videos.container import open_container, scan_packets
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, declares_delay, has_picture_headers, shown_order
@@ -19,42 +17,15 @@ MPEG4 = {"g": "12", "b": "2M"}
 VP8 = {"g": "16", "deadline": "realtime", "cpu-used": "8"}
 
 
-def picture(number):
+def picture(number, _):
     """(96, 160, 3) uint8: a numbered frame above texture, for packets that are as large as those of real videos."""
     texture = np.random.default_rng(number).integers(0, 40, (64, 160, 3), dtype=np.uint8)
     ramp = (np.arange(160, dtype=np.uint8) + 3 * number).astype(np.uint8)[None, :, None] // 2
     return np.concatenate([numbered_frame(number), texture + ramp])
 
 
-def write(path, codec, options=None, pix_fmt="yuv420p", times=range(COUNT)):
-    """Write a film of `picture`s, shown at these times in 1/25 s."""
-    with av.open(str(path), "w") as opened:
-        stream = opened.add_stream(codec, rate=25, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = 160, 96, pix_fmt
-        stream.codec_context.thread_count = 1
-        stream.codec_context.time_base = Fraction(1, 25)
-        for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
-            frame.pts, frame.time_base = time, Fraction(1, 25)
-            opened.mux(stream.encode(frame))
-        opened.mux(stream.encode(None))
-    return path
-
-
-def changed(source, target, change):
-    """Copy a film; `change(number, data)` returns the bytes of each packet, or None to leave it out."""
-    with av.open(str(source)) as opened, av.open(str(target), "w") as copy:
-        film = opened.streams.video[0]
-        stream = copy.add_stream_from_template(film)
-        packets = [packet for packet in opened.demux(film) if packet.size]
-        for number, packet in enumerate(packets):
-            data = change(number, bytes(packet))
-            if data is not None:
-                new = av.Packet(data)
-                new.pts, new.dts, new.time_base = packet.pts, packet.dts, packet.time_base
-                new.stream, new.is_keyframe = stream, packet.is_keyframe
-                copy.mux_one(new)
-    return target
+def write(path, codec, options=None, times=range(COUNT)):
+    return write_video(path, len(times), 0, codec, options, times, picture)
 
 
 def ways(path):

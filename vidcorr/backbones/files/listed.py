@@ -1,4 +1,4 @@
-"""What a file may name, without a word of the user.
+"""The list of names that a file may use without a word of the user.
 
 A file names one of a written list, and nothing else is ever called with its arguments: the methods of
 `vidcorr.lightning_modules`; of `vidcorr.backbones` `Encoder`, `LiirEncoder`, and the functions without arguments that

@@ -67,7 +67,7 @@ class SavedModel(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What a flag of `fit` or `validate` says with its values.
+    """A flag of `fit` or `validate` with its values.
 
     Attributes:
         kind: "config"; "class" of a part, perhaps with arguments; "argument" of a part's class; or "flag".

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the compiled functions off if it is 0."""
@@ -39,18 +40,30 @@ def library_of(variant: str) -> Path:
     return Path(__file__).with_name(f"kernels.{variant}.so")
 
 
+class Job(ctypes.Structure):
+    """Arguments of a compiled function: numbers, and tensors by their addresses, which it keeps alive.
+
+    A subclass has the fields of the function's structure, in its order.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self._values = values
+        addresses = {name: value.data_ptr() for name, value in values.items() if isinstance(value, Tensor)}
+        super().__init__(**values | addresses)
+
+
 def members(kind: type, names: str) -> list[tuple[str, type]]:
-    """Return members of one type for a `ctypes.Structure`; `c_void_p` is the address of a tensor."""
+    """Return members of one type for a `Job`; `c_void_p` is the address of a tensor."""
     return [(name, kind) for name in names.split()]
 
 
-def run(name: str, variant: str, arguments: ctypes.Structure, items: int, together: int = 1) -> int:
+def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) -> int:
     """Call a compiled function on as many threads as torch has, each with a range of the items.
 
     Args:
         name: of the function: (address of the arguments, first item, end) → a count.
         variant: kind of processor.
-        arguments: the function's structure; the tensors whose addresses it holds must outlive the call.
+        arguments: the function's structure.
         items: number of items.
         together: number of items that the function takes together; a range has a multiple of it.
 

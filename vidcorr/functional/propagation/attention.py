@@ -38,7 +38,12 @@ class _Part(NamedTuple):
 
 
 def _parts(
-    query: Tensor, keys: Tensor, neighbourhood: Neighbourhood, numbers_of_query: int, on_map: bool
+    query: Tensor,
+    keys: Tensor,
+    neighbourhood: Neighbourhood,
+    numbers_of_key: int,
+    numbers_of_query: int,
+    on_map: bool,
 ) -> Iterator[_Part]:
     """Yield the products of all queries with their neighbourhoods, in parts that fit into the workspace.
 
@@ -46,7 +51,8 @@ def _parts(
         query: (h, w, C).
         keys: (h, w, S, C).
         neighbourhood: keys of a query; of the whole map a part is some of the queries.
-        numbers_of_query: numbers that the caller holds for a query beside those of its keys.
+        numbers_of_key: numbers that are held for a query and a key, the products with all references among them.
+        numbers_of_query: numbers that are held for a query beside those of its keys.
         on_map: only with keys on the map; else a part also has cells beyond it, whose products are any numbers.
     """
     height, width, references, channels = keys.shape
@@ -54,31 +60,33 @@ def _parts(
     cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
     if neighbourhood.reach is None:
         rows = keys.flatten(0, 2)
-        bytes_of_query = keys.element_size() * (3 * len(rows) + numbers_of_query)
+        bytes_of_query = keys.element_size() * (numbers_of_key * height * width + numbers_of_query)
         for places in cells_of_map.flatten().split(at_once(device, bytes_of_query)):
             products = (rows @ query.flatten(0, 1)[places].T).unflatten(0, (-1, references))
-            yield _Part(places[None], cells_of_map.view(1, -1), products[None], torch.zeros(1, 1, dtype=torch.bool))
+            yield _Part(places[None], cells_of_map.view(1, -1), products[None], cells_of_map.new_zeros(1, 1).bool())
         return
     grid = TileGrid((height, width), neighbourhood)
     queries = grid.queries(query[None])[0]
     places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
     cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
     is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)
-    numbers = is_far.numel() * 4 * references + is_far.shape[2] * numbers_of_query
+    numbers = is_far.numel() * numbers_of_key + is_far.shape[2] * numbers_of_query
     tiles_at_once = at_once(device, keys.element_size() * numbers)
     if onednn_pays(query, keys):
         tiles_at_once = 1  # it takes them one by one, and as one part its products need no copy
-    band = keys.new_zeros(grid.numbers_of_band(references * channels))
-    for column in range(grid.shape[1]):
-        across = grid.extent(column, width) if on_map else slice(0, grid.halo)
-        halos = grid.halos_of_column(keys.flatten(2), column, across, band)
-        for tiles, down in grid.equal_tiles(tiles_at_once, on_map):
-            products = _products(
-                halos[tiles, down].reshape(tiles.stop - tiles.start, -1, channels), queries[tiles, column]
-            )
-            cells = cells_of_halos[tiles, column, down, across].flatten(1)
-            far_cells = is_far[down, across].flatten(0, 1)
-            yield _Part(places_of_tiles[tiles, column], cells, products.unflatten(1, (-1, references)), far_cells)
+    down, across = grid.shape
+    columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
+    band = keys.new_zeros(grid.numbers_of_band(columns_at_once, references * channels))
+    for first in range(0, across, columns_at_once):
+        columns = slice(first, min(first + columns_at_once, across))
+        halo_columns = grid.extent(first, width) if on_map else slice(0, grid.halo)
+        halos = grid.halos_of_columns(keys.flatten(2), columns, halo_columns, band)
+        for tiles, halo_rows in grid.equal_tiles(max(1, tiles_at_once // columns_at_once), on_map):
+            places = places_of_tiles[tiles, columns].flatten(0, 1)
+            keys_of_tiles = halos[tiles, :, halo_rows].reshape(len(places), -1, channels)
+            products = _products(keys_of_tiles, queries[tiles, columns].flatten(0, 1)).unflatten(1, (-1, references))
+            cells = cells_of_halos[tiles, columns, halo_rows, halo_columns].flatten(0, 1).flatten(1)
+            yield _Part(places, cells, products, is_far[halo_rows, halo_columns].flatten(0, 1))
 
 
 def _products(keys: Tensor, queries: Tensor) -> Tensor:
@@ -115,9 +123,11 @@ def best_matches(
     values = query.new_full((height * width + 1, topk), -torch.inf)
     indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
     used_keys = used_of(keys, to_device(used, keys.device))
-    for part in _parts(query, used_keys, neighbourhood, 12 * topk * len(references), on_map=True):
+    on_map = keys.device.type == "cpu"  # a GPU takes halos that are equal, in few kernels
+    for part in _parts(query, used_keys, neighbourhood, len(used) + 3, 12 * topk * len(references), on_map):
         count, cells_of_tile, number, queries = part.products.shape
-        best_of_cells = part.products.amax(2).masked_fill_(to_device(part.is_far, keys.device), -torch.inf)
+        is_no_match = part.is_far | (part.cells < 0)[..., None]
+        best_of_cells = part.products.amax(2).masked_fill_(is_no_match, -torch.inf)
         maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)
         tile = torch.arange(count, device=keys.device)[:, None, None]
         first = (tile * cells_of_tile + choice) * (number * queries)  # address of a cell's products
@@ -159,16 +169,19 @@ def average_of_all(
     height, width = keys.shape[:2]
     of_map = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
-    numbers_of_query = 0 if mixture is None else 8 * len(used) * neighbourhood.kept.size
-    for part in _parts(query, used_of(keys, used), neighbourhood, numbers_of_query, on_map=False):
+    numbers_of_query = 0
+    if mixture is not None:
+        windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
+        numbers_of_query = 4 * len(used) * windows.shape[2]
+    for part in _parts(query, used_of(keys, used), neighbourhood, 3 * len(used), numbers_of_query, on_map=False):
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
         # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
         off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min
         logits.masked_fill_((part.cells < 0)[..., None, None], off_map)
-        logits.masked_fill_(to_device(part.is_far, keys.device).unsqueeze(-2), -torch.inf)
+        logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)
         weights = logits.flatten(1, 2).softmax(1)
         if mixture is not None:
-            _replace_windows(weights.view(logits.shape), part.is_far, mixture)
+            _replace_windows(weights.view(logits.shape), windows, mixture)
         average = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
         of_map[part.places] = average
     average, mass = of_map[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
@@ -186,10 +199,15 @@ def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
     )
 
 
-def _replace_windows(weights: Tensor, is_far: Tensor, mixture: CompactnessPrior) -> None:
-    """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place."""
+def _replace_windows(weights: Tensor, windows: Tensor, mixture: CompactnessPrior) -> None:
+    """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place.
+
+    Args:
+        weights: of the keys of whole halos.
+        windows: keys of each query's square, row by row, (queries, 1, cells).
+        mixture: the mixtures.
+    """
     by_query = weights.permute(0, 3, 2, 1)
-    windows = (~is_far).T.nonzero()[:, 1].view(is_far.shape[1], 1, -1)  # keys of each query's square, row by row
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)
     by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), mixture))
 

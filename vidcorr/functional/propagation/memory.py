@@ -33,8 +33,8 @@ LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches g
 ROWS = 8  # rows of queries that the kernel takes together
 
 
-class _Search(ctypes.Structure):
-    """Arguments of the kernel, in the order of `Search` in screened_search.cpp; `c_void_p`: address of a tensor."""
+class _Search(native.Job):
+    """Arguments of the kernel, in the order of `Search` in screened_search.cpp."""
 
     _fields_ = (
         *native.members(ctypes.c_int64, "height width slots channels chunks first pitch reach topk used"),
@@ -245,7 +245,29 @@ class SketchedMemory(KeyMemory):
         units = self._units[used_slots] * sketches.unit
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = self._arguments(query, sketches, used_slots, counts, units, values, indices)
+        arguments = _Search(
+            height=height,
+            width=width,
+            slots=self.maps.shape[2],
+            channels=channels,
+            chunks=self._chunks,
+            first=0 if self._basis is None else FIRST_WORDS,
+            pitch=self._sketches.shape[3],
+            reach=len(self._half_widths) - 1,
+            topk=topk,
+            used=len(used_slots),
+            query=query,
+            keys=self.maps,
+            query_sketches=sketches.words,
+            key_sketches=self._sketches,
+            half_widths=self._half_widths,
+            used_slots=used_slots,
+            counts=counts,
+            units=units,
+            margin=self._margin() * (sketches.largest + TINY),
+            values=values,
+            indices=indices,
+        )
         products = native.run("vidcorr_screened_search", self._kernel.variant, arguments, height, ROWS)
         products_of_query = products / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
@@ -253,38 +275,6 @@ class SketchedMemory(KeyMemory):
         if products_of_query > limit and can_be_longer:
             self._lengthen(query)
         return values, indices
-
-    def _arguments(
-        self,
-        query: Tensor,
-        sketches: Sketches,
-        used_slots: Tensor,
-        counts: Tensor,
-        units: Tensor,
-        values: Tensor,
-        indices: Tensor,
-    ) -> _Search:
-        """Return the kernel's arguments, with addresses of contiguous tensors that must outlive the search."""
-        height, width, slots, channels = self.maps.shape
-        arguments = _Search(height=height, width=width, slots=slots, channels=channels)
-        arguments.chunks = self._chunks
-        arguments.first = 0 if self._basis is None else FIRST_WORDS
-        arguments.pitch = self._sketches.shape[3]
-        arguments.reach = len(self._half_widths) - 1
-        arguments.topk = values.shape[2]
-        arguments.used = len(used_slots)
-        arguments.margin = self._margin() * (sketches.largest + TINY)
-        arguments.query = query.data_ptr()
-        arguments.keys = self.maps.data_ptr()
-        arguments.query_sketches = sketches.words.data_ptr()
-        arguments.key_sketches = self._sketches.data_ptr()
-        arguments.half_widths = self._half_widths.data_ptr()
-        arguments.used_slots = used_slots.data_ptr()
-        arguments.counts = counts.data_ptr()
-        arguments.units = units.data_ptr()
-        arguments.values = values.data_ptr()
-        arguments.indices = indices.data_ptr()
-        return arguments
 
     def _margin(self) -> float:
         """Return what a product can exceed its bound by, relative to the largest norm of a query."""

@@ -80,9 +80,9 @@ class Source(NamedTuple):
     labels: FrameMemory
     frames: list[int]
 
-    def maps(self, memory: FrameMemory) -> list[Tensor]:
-        """Return the maps (h, w, D) of the frames in a memory."""
-        return [memory.maps[:, :, memory.slot(frame)] for frame in self.frames]
+    def maps(self, memory: FrameMemory) -> Tensor:
+        """Return the maps of the frames in a memory, (h, w, frames, D)."""
+        return memory.maps[:, :, list(map(memory.slot, self.frames))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,18 +129,12 @@ class References:
     @property
     def keys(self) -> Tensor:
         """(h, w, S, C), features of the references."""
-        maps: list[Tensor] = []
-        for source in self.sources:
-            maps += source.maps(source.keys)
-        return torch.stack(maps, 2)
+        return torch.cat([source.maps(source.keys) for source in self.sources], 2)
 
     @property
     def labels(self) -> Tensor:
         """(h, w, S, L), their labels."""
-        maps: list[Tensor] = []
-        for source in self.sources:
-            maps += source.maps(source.labels)
-        return torch.stack(maps, 2)
+        return torch.cat([source.maps(source.labels) for source in self.sources], 2)
 
 
 class LabelPropagator:

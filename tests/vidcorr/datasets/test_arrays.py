@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element
 from vidcorr.datasets import TapVid
-from vidcorr.videos.arrays import read_pickle
+from vidcorr.datasets.arrays import read_pickle
 from vidcorr.videos.files import DataError
 
 CONTENT = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import DataError
+from ..videos.files import DataError
 
 PLAIN_TYPE = re.compile(r"[<>|=]?[biufSU]\d*")
 """Types of numpy that hold booleans, numbers, bytes and text, no addresses."""

@@ -1,0 +1,94 @@
+"""Lists and metadata of data sets, whose names become parts of paths."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..videos.files import WRONG_JSON, DataError, errors_at, list_lines, read_text
+
+
+def plain_name(name: str, listed_in: object) -> str:
+    """Return a name from a data set if it is a plain file name, which cannot lead out of a folder.
+
+    Names become parts of paths, also of the files that a benchmark writes.
+
+    Args:
+        name: name of a sequence, video, clip or action.
+        listed_in: file or folder with the name, for the message.
+
+    Raises:
+        DataError: if the name is empty, is `.` or `..`, holds a separator, a control character or a drive, or is
+            longer than 200 bytes.
+    """
+    leads_away = re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\s*$|^\.\.?$", name)
+    if leads_away or len(os.fsencode(name)) > 200:  # file systems take 255, and endings are added
+        shown = ascii(name if len(name) <= 80 else f"{name[:77]}...")
+        raise DataError(
+            f"{listed_in}: {shown} is not the plain name of a file or folder (no separators, '..', control characters "
+            "or absolute paths)"
+        )
+    return name
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file in UTF-8.
+
+    Raises:
+        DataError: if the file cannot be read or is not JSON.
+    """
+    with errors_at(f"{path}: is not JSON"):
+        return json.loads(read_text(path))
+
+
+def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
+    """Return the list file of a split: a path, relative to root or absolute, or a name.
+
+    Args:
+        root: folder of the data set.
+        split: a `Path`, text that ends in .txt, or a name.
+        forms: paths of named lists relative to root, with `{}` for the name: `ImageSets/{}.txt`.
+
+    Raises:
+        DataError: if there is no such list, with its possible paths and its content.
+    """
+    if isinstance(split, Path) or split.endswith(".txt"):
+        paths = [root / split, Path(split)]
+    else:
+        paths = [root / form.format(split) for form in forms]
+    for path in paths:
+        if path.is_file():
+            return path
+    place = " or ".join(map(str, paths))
+    raise DataError(f"{place}: cannot be read (No such file or directory); a list has the name of a sequence per line")
+
+
+def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
+    """Return the names of a list file, a name per line, without repeats.
+
+    Args:
+        path: the file, in UTF-8.
+        line_form: regular expression of lines with more than a name; its first group is the name.
+
+    Raises:
+        DataError: if the file is missing or empty, has another encoding, or a name is no plain file name.
+    """
+    names: list[str] = []
+    for _, line in list_lines(path):
+        match = re.fullmatch(line_form, line)
+        names.append(plain_name(match[1] if match else line, path))
+    if not names:
+        raise DataError(f"{path}: the list is empty")
+    return tuple(dict.fromkeys(names))
+
+
+def read_videos(path: Path) -> dict[str, Any]:
+    """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
+
+    Raises:
+        DataError: if the content has another form.
+    """
+    with errors_at(f"{path}: is not a metadata file", *WRONG_JSON):
+        return dict(read_json(path)["videos"])
