@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..datasets.lists import read_json
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
-from ..videos.files import read_json
 from .copies import device_of, type_of_weights
 from .extractor import FeatureExtractor, attribute_set, features_by, is_of_library, stage_indices, stage_names
 from .files.listed import IMAGE_MODELS, is_word, leaves_in
