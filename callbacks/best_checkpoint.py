@@ -34,9 +34,9 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
         self._arguments = (monitor, save_top_k, dirpath)
-        self._reset(monitor, "max")
+        self._reset(monitor or "the first score", "max")  # without a name Lightning refuses to keep several
 
-    def _reset(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
+    def _reset(self, monitor: str, mode: Literal["max", "min"]) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback.
 
         Lightning's callback has no other way to forget a fit than its constructor.

@@ -98,10 +98,9 @@ class SampledDataModule(pl.LightningDataModule):
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         loader.named = self.named
-        trainer = self.trainer
-        loader.trainer = trainer
+        loader.trainer = self.trainer
         resuming, state = self._resumed
-        if trainer is not None and trainer is resuming and trainer.training:
+        if self.trainer is not None and self.trainer is resuming and self.trainer.training:
             loader.load_state_dict(state)
         self._loader = loader
         return loader

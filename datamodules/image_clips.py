@@ -42,17 +42,12 @@ class ImageClipDataModule(VideoDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            source=source,
-            frames=frames,
-            colour=colour,
-            blur_sigma=blur_sigma,
-            validation_fraction=validation_fraction,
-            **kwargs,
+            source, frames, colour=colour, blur_sigma=blur_sigma, validation_fraction=validation_fraction, **kwargs
         )
 
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the images of all sources."""
-        return self.without_repeats(self.listed(list_single_images))
+        return self.listed(list_single_images)
 
     def trained_videos(self) -> set[str]:
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.loops import batches_taken
-from vidcorr.videos.files import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least, require_fractions
 from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
@@ -90,8 +90,7 @@ class VideoDataModule(SampledDataModule):
         require_at_least(1, frames=frames, size=size, repeat=repeat)
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
-        if not 0 <= validation_fraction < 1:
-            raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
+        require_fractions(validation_fraction=validation_fraction)
         self.has_source = bool(source)
         self.validation_fraction = validation_fraction
         self.include_holdout = include_holdout
@@ -116,8 +115,8 @@ class VideoDataModule(SampledDataModule):
             raise DataError(f"{self.named}: validation holds out every video; {remedy}")
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
-        clips = partial(ClipDataset, self.videos, sampling=self.sampling)
-        self.training = clips(training, transform=self.training_crops, length=length, weights=weights, seed=self.seed)
+        crops = self.training_crops
+        self.training = ClipDataset(self.videos, training, self.sampling, crops, length, weights, self.seed)
         if validation:
             self.held_out = self._evaluation_clips(validation)
 
@@ -140,21 +139,32 @@ class VideoDataModule(SampledDataModule):
                 f"{self.named}: {folders} folders of images are read as a video each; for separate images take "
                 "--data ImageClipDataModule"
             )
-        return self.without_repeats(videos)
+        return videos
 
-    def listed(self, search: Callable[[Path], Listing]) -> list[SourceEntry]:
-        """Return what a search finds in all sources, without YouTube-VOS's hold-out split; say what is left out."""
+    def listed(self, search: Callable[[Path], Listing]) -> tuple[SourceEntry, ...]:
+        """Return what a search finds in all sources; say what is left out.
+
+        A path that several sources name counts once; a single list may name a path twice, to weigh it.
+        Videos of YouTube-VOS's hold-out split are left out of a folder, and a list that names them is refused.
+        """
         found: list[SourceEntry] = []
         for source in self.sources:
             listing = search(source)
             if listing.annotations:
                 rank_zero_info(f"{source}: {listing.left_out()}")
-            found += listing.entries if self.include_holdout else _without_holdout(source, listing.entries)
-        return found
-
-    def without_repeats(self, entries: Sequence[SourceEntry]) -> tuple[SourceEntry, ...]:
-        """Keep a path that several sources name once; a single list may name a path twice, to weigh it."""
-        return tuple(dict.fromkeys(entries) if len(self.sources) > 1 else entries)
+            entries = listing.entries
+            left_out = frozenset[str]()
+            if not self.include_holdout:
+                left_out = held_out_among(entry.file for entry in entries)
+            if left_out and source.is_file():
+                raise DataError(
+                    f"{source}: {len(left_out)} of {len(entries)} videos belong to YouTube-VOS's hold-out split, such "
+                    f"as {min(left_out)}; take them out of the list, or set data.include_holdout to train on them"
+                )
+            if left_out:
+                rank_zero_info(f"{source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
+            found += [entry for entry in entries if entry.file not in left_out]
+        return tuple(dict.fromkeys(found) if len(self.sources) > 1 else found)
 
     def plan_row(self) -> tuple[str, str]:
         """Return the row of the plan that is printed before training: how many videos were found."""
@@ -230,16 +240,3 @@ class VideoDataModule(SampledDataModule):
 
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             return list(pool.map(count, videos))
-
-
-def _without_holdout(source: Path, videos: tuple[SourceEntry, ...]) -> list[SourceEntry]:
-    """Leave out the videos of YouTube-VOS's hold-out split from a folder; refuse a list that names them."""
-    left_out = held_out_among(entry.file for entry in videos)
-    if left_out and source.is_file():
-        raise DataError(
-            f"{source}: {len(left_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such as "
-            f"{min(left_out)}; take them out of the list, or set data.include_holdout to train on them"
-        )
-    if left_out:
-        rank_zero_info(f"{source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
-    return [entry for entry in videos if entry.file not in left_out]

@@ -29,7 +29,7 @@ from vidcorr.backbones import (
     trainable_network,
     width_of,
 )
-from vidcorr.description import Input
+from vidcorr.description import Input, Network
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
@@ -480,13 +480,9 @@ class CorrespondenceModule(SavedModule):
 
     def _backbone_in_words(self) -> str:
         """Return the name of the backbone, and the weights that the training begins with."""
-        described = self.described
-        if described is None:
-            return type(self.backbone).__name__
-        names = [described.spec or type(self.backbone).__name__]
-        if not self.trainer.ckpt_path:  # the weights of a checkpoint follow the module's own
-            names.append(described.weights)
-        return ", ".join(filter(None, names))
+        described = self.described or Network(name="")
+        weights = "" if self.trainer.ckpt_path else described.weights  # of a checkpoint they follow the module's own
+        return ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
 
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""

@@ -243,9 +243,8 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.stage):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
-        extractor = ProjectedExtractor(self.frozen_view(stage, stride, dilated), OverCells(self.projection))
-        extractor.described = self.described
-        return extractor
+        view = self.frozen_view(stage, stride, dilated).adapted(described=self.described)
+        return ProjectedExtractor(view, OverCells(self.projection))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -29,6 +28,7 @@ from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule
 from .parts.schedules import scheduled
 
+S = TypeVar("S")
 BANK_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type of the features under the Trainer's precision; otherwise float32."""
 
@@ -99,8 +99,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
         require_fractions(encoder_momentum=encoder_momentum)
-        self._set_settings(bank, schedule, prior)
-        self.rebuilt_by["start"] = None  # its weights are in the checkpoint
+        self.bank_settings = _settings(BankSettings, bank)
+        self.schedule = _settings(LiirSchedule, schedule)
+        self.prior = None if prior is None else _settings(CompactnessPrior, prior)
+        # of `start` the weights are in the checkpoint
+        self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior, "start": None}
         self.position = position
         self.compactness_weight = compactness_weight
         self.reference_encoder = reference_encoder
@@ -120,15 +123,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
         encodes_negatives = self.bank is not None and self.bank_settings.encoder == "average"
         needs_average = encodes_negatives or reference_encoder == "average"
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if needs_average else None
-
-    def _set_settings(self, bank: Any, schedule: Any, prior: Any) -> None:
-        """Set the settings, given as dataclasses or dicts, and their form in checkpoints."""
-        self.bank_settings = BankSettings(**_fields_of(bank))
-        self.schedule = LiirSchedule(**_fields_of(schedule))
-        self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))
-        self.rebuilt_by["bank"] = asdict(self.bank_settings)
-        self.rebuilt_by["schedule"] = asdict(self.schedule)
-        self.rebuilt_by["prior"] = None if self.prior is None else asdict(self.prior)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
@@ -179,7 +173,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         prior = None if self.warming_up else self.prior
         q, r = self.features(seen)  # B x C x h x w, B x (T-1) x C x h x w
         local = reconstruct_locally(q, r, colours_of_cells, self.radius, self.border, prior)
-        outputs = {"compactness": local.compactness, "embeddings": _means_of_frames(q, r)}
+        of_frames = torch.cat([r.detach(), q.detach().unsqueeze(1)], dim=1).float()  # B x T x C x h x w
+        outputs = {"compactness": local.compactness, "embeddings": of_frames.mean((3, 4)).flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
@@ -303,16 +298,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _means_of_frames(query: Tensor, references: Tensor) -> Tensor:
-    """Return the mean feature of each frame, the query last: `(B·T, C)` of `(B, C, h, w)` and `(B, T − 1, C, h, w)`."""
-    mean_references = references.float().mean((3, 4))
-    mean_query = query.float().mean((2, 3)).unsqueeze(1)
-    return torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)
-
-
-def _fields_of(settings: Any) -> dict[str, Any]:
-    """Return the fields of settings, of which checkpoints hold a dict."""
-    return dict(settings) if isinstance(settings, Mapping) else asdict(settings)
+def _settings(kind: type[S], given: S | Mapping[str, Any]) -> S:
+    """Return settings of a class, also of a dict of their fields, which checkpoints hold."""
+    return kind(**given) if isinstance(given, Mapping) else given
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:

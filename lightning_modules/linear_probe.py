@@ -72,8 +72,7 @@ class LinearProbe(CorrespondenceModule):
         self.base_lr = RATES[protocol] if base_lr is None else base_lr
         self.momentum = momentum
         self.weight_decay = weight_decay
-        built = self.frozen_network(backbone, pretrained)
-        self.backbone = built.view(stage, stride).requires_grad_(False).eval()
+        self.backbone = self.frozen_network(backbone, pretrained).view(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(width_of(self.backbone, self.backbone), num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)

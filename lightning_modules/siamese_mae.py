@@ -63,11 +63,6 @@ def kept_patches(noise: Tensor, ratio: float) -> Tensor:
     return noise.argsort(dim=1)[:, :count]
 
 
-def patches_of(images: Tensor, side: int) -> Tensor:
-    """Cut images `(B, C, H, W)` into patches `(B, N, side · side · C)`: row, column, colour last."""
-    return rearrange(images, "b c (h p) (w q) -> b (h w) (p q c)", p=side, q=side)
-
-
 def normalised_patches(patches: Tensor) -> Tensor:
     """Subtract the mean of a patch `(…, n)`, and divide by the root of its unbiased variance plus 1e-6."""
     variance = patches.var(dim=-1, keepdim=True)
@@ -196,37 +191,23 @@ class SiameseMAE(CorrespondenceModule):
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
         self.backbone: Any = network
         self.patch: int = network.patch_embed.feat_ratio()  # side of a patch, pixels
-        self._build_decoder(decoder_width, decoder_depth, decoder_heads, dropout)
-        if isinstance(backbone, dict) or is_checkpoint(backbone):
-            self.source_of_positions = "of the checkpoint"
-        else:
-            self.source_of_positions = "fixed sines and cosines"
-            self._initialise_backbone(backbone)
-        network.pos_embed.requires_grad_(False)
-        self._initialise_decoder()
-
-    def _build_decoder(self, width: int, depth: int, heads: int, dropout: float) -> None:
-        """Add the layers of the decoder, whose names are those of CropMAE's code."""
-        self.decoder_embed = nn.Linear(self.backbone.embed_dim, width)
+        width = decoder_width  # names of the layers are those of CropMAE's code
+        self.decoder_embed = nn.Linear(network.embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.decoder_blocks = nn.ModuleList(DecoderBlock(width, heads, dropout) for _ in range(depth))
+        blocks = (DecoderBlock(width, decoder_heads, dropout) for _ in range(decoder_depth))
+        self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
-
-    def _initialise_decoder(self) -> None:
-        """Draw the weights of the decoder as MAE's code does."""
-        nn.init.normal_(self.mask_token, std=0.02)
+        if isinstance(backbone, str) and not is_checkpoint(backbone):
+            is_random = self.described is not None and not self.described.loaded
+            if is_random and str(backbone).startswith(LIBRARIES):
+                _initialise_encoder(network)
+            rows, columns = network.patch_embed.grid_size  # a user's callable may have drawn other positions
+            network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
+        network.pos_embed.requires_grad_(False)
+        nn.init.normal_(self.mask_token, std=0.02)  # the decoder is drawn as in MAE's code
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
             part.apply(_initialise_linear)
-
-    def _initialise_backbone(self, name: NetworkName) -> None:
-        """Give a network that is no checkpoint MAE's positions, and random weights of a library MAE's distribution."""
-        network = self.backbone
-        is_random = self.described is not None and not self.described.loaded
-        if is_random and str(name).startswith(LIBRARIES):
-            _initialise_encoder(network)
-        rows, columns = network.patch_embed.grid_size  # a user's callable may draw other positions
-        network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
 
     def encode(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """Encode patches of normalised images.
@@ -284,7 +265,8 @@ class SiameseMAE(CorrespondenceModule):
         """
         keep = kept_patches(noise, self.mask_ratio)
         grid = (second.shape[2] // self.patch, second.shape[3] // self.patch)
-        target = normalised_patches(patches_of(second, self.patch))
+        patches = rearrange(second, "b c (h p) (w q) -> b (h w) (p q c)", p=self.patch, q=self.patch)
+        target = normalised_patches(patches)
         memory = self.encode(first)
         visible = self.encode(second, keep)
         return {"loss": masked_error(self.decode(memory, visible, keep, grid), target, keep)}
@@ -313,10 +295,6 @@ class SiameseMAE(CorrespondenceModule):
     def samples_per_device(self) -> int:
         """Return the number of pairs that a device sees at a time."""
         return super().samples_per_device() * self.pairs_per_video
-
-    def plan_rows(self) -> dict[str, str]:
-        """Return the source of the position embedding."""
-        return {"positions": self.source_of_positions}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""

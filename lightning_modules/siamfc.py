@@ -38,7 +38,7 @@ class SiameseExtractor(ProjectedExtractor):
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        features: Tensor = self.exemplar_conv(self.inner.map_of(self.prepared(crops)))
+        features: Tensor = self.exemplar_conv(self.inner.by_call(self.prepared(crops)))
         return features
 
 
@@ -160,10 +160,5 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for another stage, stride or dilation.
         """
-        extractor = SiameseExtractor(self.backbone, self.search_conv, self.exemplar_conv)
-        made = extractor.stage, extractor.stride, extractor.dilated
-        wanted = stage or extractor.stage, stride or extractor.stride, dilated or extractor.dilated
-        if wanted != made:
-            raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
-        extractor.described = self.described
-        return shared_copy(extractor).eval()
+        inner = self.backbone.feature_extractor(stage, stride, dilated).adapted(described=self.described)
+        return shared_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv)).eval()

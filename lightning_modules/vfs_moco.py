@@ -102,8 +102,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         if not self.training:
             return encode(frames)
-        batch_of_step = len(self.queue.held)  # published runs drew by this key
-        generator = keyed_generator(self.seed, self.steps_taken, batch_of_step)
+        generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))  # as published runs drew
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def unit_vectors(self, encoder: nn.Sequential, frames: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ def vfs(tmp_path_factory):
     import torch
 
     from tests.helpers.foreign import enliven
-    from vidcorr.backbones.files.checkpoints import write_checkpoint
+    from tests.helpers.saved import write_checkpoint
     from vidcorr.lightning_modules import VFSSimSiam
 
     torch.manual_seed(0)

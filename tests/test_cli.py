@@ -29,10 +29,10 @@ import vidcorr
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import FORMS_OF_CLASS, NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones.files import trust
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.config_files import CONFIGS

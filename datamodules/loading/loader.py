@@ -101,31 +101,6 @@ class FixedSampler(DistributedSampler[Key]):
         return len(self.indices)
 
 
-def data_of(dataset: Any, seed: int) -> dict[str, Any]:
-    """Return what settles samples and their order.
-
-    Returns:
-        `samples` of an epoch and `seed`; if the data set has a `fingerprint`, number and digest of its items too.
-    """
-    return {"samples": len(dataset), "seed": seed} | getattr(dataset, "fingerprint", {})
-
-
-def require_same_data(before: dict[str, Any], now: dict[str, Any], batches: int, named: str) -> None:
-    """Compare the data (`data_of`) of a run that has trained on some batches of an epoch with those that follow.
-
-    Raises:
-        DataError: if they are others within an epoch.
-
-    Warns:
-        If the list of items is another between two epochs.
-    """
-    if batches and before != now:
-        raise DataError(f"the checkpoint was written within an epoch of other data: {before}, now {now}")
-    if before.get("digest") != now.get("digest"):
-        counts = f"{before.get('items')} before, {now.get('items')} now"
-        rank_zero_warn(f"{named}: not the items that the checkpoint's run was trained on: {counts}")
-
-
 class ResumableLoader(DataLoader[BatchT]):
     """A loader whose passes may begin within the epoch of its `ClipSampler`, and which counts its batches.
 
@@ -172,7 +147,9 @@ class ResumableLoader(DataLoader[BatchT]):
             self.sampler.epoch = state_dict["epoch"]
 
     def _data(self) -> dict[str, Any]:
-        return data_of(self.dataset, getattr(self.sampler, "seed", 0))
+        """Return what settles samples and their order; of a data set with a `fingerprint` its items too."""
+        facts = {"samples": len(self.dataset), "seed": getattr(self.sampler, "seed", 0)}  # type: ignore[arg-type]
+        return facts | getattr(self.dataset, "fingerprint", {})
 
     def _begin_pass(self) -> tuple[int, int]:
         """Set the sampler's epoch for the pass that begins; a loaded place counts once.
@@ -191,9 +168,15 @@ class ResumableLoader(DataLoader[BatchT]):
         if is_whole or not continues:
             taken = 0
         sampler.is_chosen = False
-        if self._data_before is not None:
-            require_same_data(self._data_before, self._data(), taken, self.named)
+        before = self._data_before
         self._data_before = None
+        if before is not None:
+            now = self._data()
+            if taken and before != now:
+                raise DataError(f"the checkpoint was written within an epoch of other data: {before}, now {now}")
+            if before.get("digest") != now.get("digest"):
+                counts = f"{before.get('items')} before, {now.get('items')} now"
+                rank_zero_warn(f"{self.named}: not the items that the checkpoint's run was trained on: {counts}")
         return sampler.epoch, taken
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -231,18 +214,17 @@ def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[Ba
     Raises:
         RuntimeError: for a worker that has ended, or after `patience`.
     """
+    began = time.monotonic()
     while True:
-        began = time.monotonic()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                if "DataLoader timed out" not in str(error):
-                    raise
-                if time.monotonic() - began >= patience:
-                    raise RuntimeError(f"DataLoader timed out after {patience:g} seconds") from error
-            else:
-                break
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "DataLoader timed out" not in str(error):
+                raise
+            if time.monotonic() - began >= patience:
+                raise RuntimeError(f"DataLoader timed out after {patience:g} seconds") from error
+            continue
         yield batch
+        began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A method with a moving average, in one file: `vidcorr fit --config demo.yaml --model docs.examples.byol.Byol`."""
+"""A method with a moving average, in one file: `vidcorr fit --config demo.yaml --model docs.examples.byol:Byol`."""
 
 from copy import deepcopy
 

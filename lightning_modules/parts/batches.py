@@ -14,10 +14,10 @@ def parts_of(batch: Any, image: str) -> list[Any]:
         batch: what Lightning gives to a step.
         image: name of an image that each batch has.
     """
-    if isinstance(batch, Tensor) or (isinstance(batch, Mapping) and image in batch):
-        return [batch]
-    parts = list(batch.values()) if isinstance(batch, Mapping) else [batch]
-    if isinstance(batch, list | tuple):
+    parts: list[Any] = []
+    if isinstance(batch, Mapping) and image not in batch:
+        parts = list(batch.values())
+    elif isinstance(batch, list | tuple):
         parts = list(batch)
     given = [part for part in parts if part is not None]  # a loader has ended before the others
     are_batches = all(isinstance(part, Mapping) for part in given)
@@ -36,6 +36,5 @@ def join_loaders(batch: Any, image: str) -> Any:
     found: dict[str, Any] = {}
     for name in parts[0]:
         if name in shared and isinstance(parts[0][name], Tensor):
-            values = [part[name] for part in parts]
-            found[name] = torch.cat(values)
+            found[name] = torch.cat([part[name] for part in parts])
     return found

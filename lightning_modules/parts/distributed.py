@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vidcorr.functional.device import to_device, world_size_and_rank
+from vidcorr.functional.device import world_size_and_rank
 
 
 def all_rows(tensor: Tensor) -> Tensor:
@@ -35,31 +35,6 @@ def means_over_ranks(scalars: Mapping[str, Tensor | float], device: torch.device
         dist.all_reduce(stacked)
         stacked /= ranks
     return dict(zip(scalars, stacked.unbind(), strict=True))
-
-
-def dealt_rows(tensor: Tensor, deal: Tensor) -> Tensor:
-    """Return the rows of all ranks that are dealt to this rank; no rank holds the others' rows.
-
-    Args:
-        tensor: `(N, …)`, the rows of this rank, of equal shape on all ranks.
-        deal: `(ranks, N)`: indices of each rank's new rows among all `ranks · N`, each once; equal on all ranks.
-
-    Returns:
-        `(N, …)`, in the order of the rank's row of `deal`.
-    """
-    ranks, rank = world_size_and_rank()
-    if ranks == 1:
-        return tensor[to_device(deal[0], tensor.device)]
-    owners = deal // len(tensor)
-    leaving = owners == rank
-    sent = tensor[to_device(deal[leaving] - rank * len(tensor), tensor.device)]  # to rank 0 first, then to rank 1, …
-    received = torch.empty_like(sent)
-    counts = owners[rank].bincount(minlength=ranks).tolist()
-    # sent as bytes, because gloo knows no bfloat16
-    dist.all_to_all_single(received.view(torch.uint8), sent.view(torch.uint8), counts, leaving.sum(1).tolist())
-    dealt = torch.empty_like(received)
-    dealt[to_device(owners[rank].argsort(stable=True), tensor.device)] = received
-    return dealt
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcorr.backbones.copies import shared_copy
-from vidcorr.backbones.extractor import FeatureExtractor
+from vidcorr.backbones.extractor import FeatureExtractor, View
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,19 +27,8 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
-class Head(nn.Sequential):
-    """Layers over features `(N, C)`, or over the mean of a map `(N, C, h, w)`."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Pool a map, and apply the layers."""
-        if features.ndim == 4:
-            features = features.mean((2, 3))
-        output: Tensor = super().forward(features)
-        return output
-
-
-def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
-    """Return linear layers with ReLU between them, over features or the mean of a map.
+def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequential:
+    """Return linear layers with ReLU between them, over features.
 
     VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
@@ -50,7 +39,7 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
         norm_last: put BatchNorm after the last layer.
 
     Returns:
-        The layers, which map `(N, widths[0])` or `(N, widths[0], h, w)` to `(N, widths[-1])`.
+        The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
@@ -61,7 +50,7 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
             layers.append(nn.BatchNorm1d(widths[index + 1]))
         if index != last:
             layers.append(nn.ReLU(inplace=True))
-    return Head(*layers)
+    return nn.Sequential(*layers)
 
 
 class OverCells(nn.Module):
@@ -91,26 +80,20 @@ class ProjectedExtractor(FeatureExtractor):
         self.inner = inner
         self.head = shared_copy(head)
         self.further = further
-        self.take_facts_of(inner)
-        self.described = inner.described
+        for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # what it states of maps and network
+            setattr(self, name, getattr(inner, name))
+        self.called = None  # by `inner`
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the projected map."""
-        features: Tensor = self.head(self.inner.map_of(images))
+        features: Tensor = self.head(self.inner.by_call(images))
         return features
 
     def folded(self) -> Self:
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
-        return self._around(self.inner.folded())
+        return type(self)(self.inner.folded(), self.head, *self.further)
 
     def adapted(self, **values: Any) -> Self:
-        """Return a view over the encoder's extractor with other values."""
-        return self._around(self.inner.adapted(**values))
-
-    def _around(self, inner: FeatureExtractor) -> Self:
-        """Return an extractor of the same kind around another, with this one's facts."""
-        view = type(self)(inner, self.head, *self.further)
-        view.user_module = self.user_module
-        view.described = self.described
-        return view
+        """Return an extractor over the encoder's extractor with other values."""
+        return type(self)(self.inner.adapted(**values), self.head, *self.further)

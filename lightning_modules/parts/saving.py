@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import wraps
 from importlib.metadata import version
-from inspect import signature, unwrap
+from inspect import unwrap
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.core.saving import load_hparams_from_yaml
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -164,11 +163,9 @@ class SavedModule(pl.LightningModule):
         """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
         return DataLoader([{}])  # type: ignore[arg-type]
 
-    def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
+    def test_step(self, *arguments: Any) -> Any:
         """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
-        arguments = (batch, batch_index, dataloader_idx)
-        taken = len(signature(self.validation_step).parameters)  # a user's own may take no number of a loader
-        return self.validation_step(*arguments[:taken])
+        return self.validation_step(*arguments)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the loader of `val_dataloader`."""
@@ -179,7 +176,6 @@ class SavedModule(pl.LightningModule):
         cls,
         checkpoint_path: str | Path,
         map_location: Any = None,
-        hparams_file: str | Path | None = None,
         strict: bool | None = None,
         weights_only: bool = True,
         **overrides: Any,
@@ -189,17 +185,13 @@ class SavedModule(pl.LightningModule):
         Args:
             checkpoint_path: the file; it is read whole and as data.
             map_location: device; None is the CPU.
-            hparams_file: a logger's `hparams.yaml`, whose arguments override the saved arguments.
             strict: False: weights that the file lacks keep their start, and those that it has besides are left out.
             weights_only: as in Lightning; a checkpoint is read as data in any case.
-            overrides: arguments that override all others.
+            overrides: arguments that override the saved arguments.
 
         Raises:
             ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
-        if hparams_file is not None:
-            in_file = load_hparams_from_yaml(hparams_file, use_omegaconf=False)
-            overrides = {**without_arguments_of_bases(cls, in_file), **overrides}
         allow(cls)  # the caller names it
         module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
@@ -212,9 +204,8 @@ class SavedModule(pl.LightningModule):
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
-        encoder = self.encoder_in_checkpoint()
         facts = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT}
-        checkpoint[METADATA_KEY] = facts | {"encoder": encoder}
+        checkpoint[METADATA_KEY] = facts | {"encoder": self.encoder_in_checkpoint()}
 
     @property
     def has_own_features(self) -> bool:

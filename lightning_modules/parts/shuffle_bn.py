@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidcorr.functional.device import to_device, world_size_and_rank
 
-from .distributed import all_rows, dealt_rows
+from .distributed import all_rows
 
 Encode = Callable[[Tensor], Tensor]
 """Frames of videos `(B, m, 3, H, W)` → embeddings `(B, m, D)`."""
@@ -76,9 +76,10 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
     Raises:
         ValueError: if there are several groups of a single video.
     """
-    ranks, _ = world_size_and_rank()
+    ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
-    shuffled = all_rows(encode(dealt_rows(frames, deal)))  # ranks·B x m x D, in the order of the deal
+    dealt = all_rows(frames)[to_device(deal[rank], frames.device)]  # as MoCo's code does, of the videos of all ranks
+    shuffled = all_rows(encode(dealt))  # ranks·B x m x D, in the order of the deal
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order

@@ -29,6 +29,7 @@ from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.runs.config_files import CONFIGS
+from vidcorr.experiments.runs.runs import Record
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.metrics import Score
 
@@ -203,6 +204,16 @@ def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(choose,
         assert best.best_model_path.endswith(f"-step={chosen:06d}.ckpt")
         assert best.best_model_score == torch.tensor(scores[chosen])
         assert [str(path) for path in folder.rglob("best-*.ckpt")] == [best.best_model_path]
+
+
+@pytest.mark.parametrize("choose", [max, min])
+def test_a_killed_run_names_the_best_of_several_checkpoints_and_not_the_newest(choose, tmp_path, monkeypatch):
+    monkeypatch.setattr(Counted, "declared", (Score("score", "less" if choose is min else "more"),))
+    best = BestCheckpoint(save_top_k=3)
+    watched(tmp_path, best, epochs=3)
+    record = Record.now(["fit"]).changed(checkpoints=best.dirpath)
+    assert len(best.best_k_models) == 3
+    assert record.best_checkpoint(tmp_path) == Path(best.best_model_path)
 
 
 def test_the_best_score_outlives_its_folder(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.words import refusal
 from vidcorr.backbones.files import trust
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 

@@ -10,10 +10,10 @@ import pytest
 
 import vidcorr
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.words import refusal
 from vidcorr.backbones import load
 from vidcorr.backbones.files import trust
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam
 

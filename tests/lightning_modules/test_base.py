@@ -20,9 +20,9 @@ from torch import nn
 from tests.helpers.method_steps import InMemory, tiny
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
 from vidcorr.backbones import Network, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.base import check_images
 from vidcorr.lightning_modules.parts import distributed

@@ -5,10 +5,10 @@ from torch.utils.data import DataLoader
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK
 from vidcorr.backbones import load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 

@@ -17,9 +17,9 @@ from tests.helpers.faults import differences
 from tests.helpers.method_steps import tiny
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.stored_affinity import compactness_loss, local_affinity, reconstruct
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.local_reconstruction import reconstruction_loss
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp

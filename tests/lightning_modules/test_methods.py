@@ -21,10 +21,10 @@ from torchmetrics import MetricCollection, SumMetric
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, Samples, arguments_of, tiny, tiny_batch
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import quiet_trainer, trainer_in
 from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
@@ -234,7 +234,7 @@ def test_a_prediction_is_of_the_features_of_a_batch(name):
 
 def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_so(name, tmp_path):
     module = tiny(name)
-    path, arguments = tmp_path / "own.ckpt", tmp_path / "hparams.yaml"
+    path = tmp_path / "own.ckpt"
     write_checkpoint(module, path)
     content = torch.load(path, weights_only=True)
     lacking, *_ = (key for key in content["state_dict"] if not key.startswith("backbone"))
@@ -243,8 +243,7 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     kind = getattr(lightning_modules, name)
     refused(ValueError, "Missing key", kind.load_from_checkpoint, path)
     changed = next(key for key in ("base_lr", "lr", "encoder_momentum") if key in module.hparams)
-    save_hparams_to_yaml(arguments, {changed: 0.25})
-    loaded = kind.load_from_checkpoint(path, hparams_file=arguments, strict=False)
+    loaded = kind.load_from_checkpoint(path, strict=False, **{changed: 0.25})
     assert loaded.hparams[changed] == 0.25
     assert lacking in loaded.state_dict()
 
@@ -261,9 +260,8 @@ def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkp
         save_hparams_to_yaml(tmp_path / "hparams.yaml", arguments)
         assert load_hparams_from_yaml(tmp_path / "hparams.yaml", use_omegaconf=False) == arguments
     assert module.hparams.pop("sizes") == [1, 2]
-    save_hparams_to_yaml(tmp_path / "hparams.yaml", module.hparams)
     write_checkpoint(module, tmp_path / "own.ckpt")
-    loaded = kind.load_from_checkpoint(tmp_path / "own.ckpt", hparams_file=tmp_path / "hparams.yaml")
+    loaded = kind.load_from_checkpoint(tmp_path / "own.ckpt")
     assert loaded.hparams.keys() == module.hparams.keys()
 
 

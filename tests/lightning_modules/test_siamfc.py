@@ -9,7 +9,7 @@ from torch import nn
 from tests.helpers.golden_steps import rates_of
 from tests.helpers.method_steps import tiny_batch
 from tests.helpers.refusal import refused
-from vidcorr.backbones.files.checkpoints import write_checkpoint
+from tests.helpers.saved import write_checkpoint
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
 from vidcorr.lightning_modules import SiamFC
@@ -65,8 +65,7 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
         torch.testing.assert_close(folded.exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
     assert (extractor.stride, extractor.training) == (8, False)
-    message = r"at \(stage, stride, dilated\) \('res5', 8, True\); for others take its encoder"
-    refused(ValueError, message, module.feature_extractor, "res4")
+    refused(ValueError, "has stage res5, not res4: give its network", module.feature_extractor, "res4")
     refused(TypeError, "layers", module.feature_extractor, layers=2)
     strided = SiamFC(NETWORK, dilated=False, stride=16).feature_extractor()
     assert (strided.stride, strided.dilated) == (16, False)

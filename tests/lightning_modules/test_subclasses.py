@@ -9,9 +9,9 @@ from tests.helpers import subclasses
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, arguments_of, tiny
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY, trainer_in
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 

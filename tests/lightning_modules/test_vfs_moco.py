@@ -28,7 +28,10 @@ def test_loss_is_that_of_the_equation():
         module.target_encoder[1][2].weight.mul_(-1)  # the two encoders differ
         frames = (module.normalise(view.flatten(0, 1)) for view in batch["clip"].chunk(2, dim=1))
         encoders = (module.encoder, module.target_encoder)
-        q, k = (normalize(encode(x), dim=1).view(3, 2, 4) for encode, x in zip(encoders, frames, strict=True))
+        q, k = (
+            normalize(projector(backbone(x).mean(dim=(2, 3))), dim=1).view(3, 2, 4)
+            for (backbone, projector), x in zip(encoders, frames, strict=True)
+        )
     own = module.queue.video_ids == torch.arange(3)[:, None]
     published = module.step(batch)
     torch.testing.assert_close(published["loss"].detach(), plain_info_nce(q, k, module.queue.keys, 0.2, own))
@@ -77,15 +80,15 @@ def test_groups_that_do_not_fit_are_refused():
 
 
 def _dealt(rank):
-    """Return keys of images of bytes and of the same floats, and the bytes that the ranks exchanged for each."""
+    """Return losses of images of bytes and of the same floats, and the most bytes that a rank sent at once for each."""
     sent = []
-    exchange = dist.all_to_all_single
+    gather = dist.all_gather
 
-    def counted(received, images, *counts):
-        sent.append(images.numel())
-        exchange(received, images, *counts)
+    def counted(parts, own):
+        sent[-1] = max(sent[-1], own.numel())
+        gather(parts, own)
 
-    dist.all_to_all_single = counted
+    dist.all_gather = counted
     clip = torch.randint(256, (4, 4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(rank))
     of_bytes = SampledDataModule("memory", 4, 0, 0).on_after_batch_transfer({"clip": clip}, 0)["clip"]
     augmented = of_bytes.clone()
@@ -93,6 +96,7 @@ def _dealt(rank):
     losses = []
     for images in (of_bytes, augmented, in_place):
         torch.manual_seed(0)
+        sent.append(0)
         losses.append(float(tiny_moco(seed=0).step({"clip": images, "video_index": torch.arange(4)})["loss"]))
     return losses, sent
 

@@ -64,3 +64,9 @@ def device_of(module: nn.Module) -> torch.device:
     """Return the device of the parameters and buffers of a module; the CPU if it has none."""
     tensor = next(chain(module.parameters(), module.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
+
+
+def type_of_weights(network: nn.Module) -> torch.dtype:
+    """Return the type of a network's weights, in which it takes images; float32 without weights."""
+    types = (weights.dtype for weights in network.parameters() if weights.is_floating_point())
+    return next(types, torch.float32)

@@ -125,7 +125,7 @@ class Encoder(nn.Module):
         self.default_stride = stride
         self.described = described or Network.of(outer)
         self.is_ours = is_ours
-        self.made_by = made_by
+        self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     def changed(self, **facts: Any) -> Self:
         """Return an encoder of the same network with other facts, by the names of its attributes."""
@@ -173,32 +173,26 @@ class Encoder(nn.Module):
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
-        stage, stride = self._chosen_view(stage, stride, default)
-        if self.view_class is None:
-            found = self.network.feature_extractor(stage, stride, **options)
-            view = found if isinstance(found, View) else MapExtractor(found)
-            view = view if self.stated is None else view.adapted(input=self.stated)
-        else:
-            network = shared_copy(self.network) if self.view_class.takes_copy else self.network
-            view = self.view_class(network, stage, stride, **options)
-            view.input = self.input
-        if self.stated is not None and not view.normalises:
-            name = view.network_name
-            raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
-        if view is self.network and not self.is_ours:  # nothing is written onto the user's own
-            return view
-        view.user_module = self.user_module
-        view.described = self.described
-        return view
-
-    def _chosen_view(self, stage: str | None, stride: int | None, default: str | None) -> tuple[str | None, int | None]:
-        """Return stage and stride of a view: as asked for, else the encoder's, else of a ResNet the protocol's."""
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if default and self.view_class is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = default.partition("/")
             stride = int(pixels)
-        return stage, stride
+        facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
+        if self.view_class is None:
+            found = self.network.feature_extractor(stage, stride, **options)
+            view = found if isinstance(found, View) else MapExtractor(found)
+            if self.stated is not None:
+                facts["input"] = self.stated
+        else:
+            network = shared_copy(self.network) if self.view_class.takes_copy else self.network
+            view = self.view_class(network, stage, stride, **options)
+            facts["input"] = self.input
+            facts["called"] = Reference(network) if view.reads else None
+        if self.stated is not None and not view.normalises:
+            name = view.network_name
+            raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
+        return view.adapted(**facts)
 
     def placed_view(self, **options: Any) -> Any:
         """Return a view to compute with, as `view`; a network that `load` made moves to the GPU, if there is one."""
@@ -209,10 +203,10 @@ class Encoder(nn.Module):
     @property
     def spec(self) -> EncoderSpec | None:
         """Spec that makes the encoder again, without its weights; None for a network without a name."""
-        name = self.described.spec if self.made_by is None else self.made_by.spec
+        name = self.made_by.spec
         if not name:
             return None
-        arguments = None if self.made_by is None else self.made_by.arguments
+        arguments = self.made_by.arguments
         configuration = configuration_of(self.network)
         if configuration is not None:  # in place of a folder or a name on the hub
             name, arguments = f"transformers:{configuration['model_type']}", configuration

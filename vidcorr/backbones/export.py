@@ -4,6 +4,7 @@ import json
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -75,16 +76,8 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     images = torch.rand(1, 3, *size)
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary, torch.no_grad():
-        torch.onnx.export(
-            view,
-            (images,),
-            temporary,
-            input_names=["images"],
-            output_names=["map"],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        options: dict[str, Any] = {"input_names": ["images"], "output_names": ["map"]}
+        torch.onnx.export(view, (images,), temporary, dynamo=True, external_data=False, verbose=False, **options)
     session = f'session = onnxruntime.InferenceSession("{output}")'
     return f'import onnxruntime\n{session}\n(features,) = session.run(None, {{"images": images}})'
 

@@ -1,7 +1,6 @@
 """The contract of the views that benchmarks see: a network's maps, with their stage, stride and input."""
 
 import copy
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,19 +11,16 @@ from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
+from .copies import type_of_weights
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
 Dilated = bool | Literal["released"]
 """SiamFC's dilations in place of the strides of res4 and res5; "released": as in the released code of VFS."""
 
-MEAN_OF_BLOCKS = re.compile(r"mean\(block(\d+)\.\.(\d+)\)")
-"""A stage that is the mean of the maps of a transformer's blocks."""
 OUTPUT = "features"
 """Stage name of a network's last map."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
-VIEW_OF_TRANSFORMERS = ("position_embedding", "final_norm")
-"""Fields of a protocol that act on transformers alone."""
 
 
 class NoSuchMap(ValueError):
@@ -65,7 +61,7 @@ class View(nn.Module, ABC):
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
-        ignores: fields of a protocol that move no number of these maps, of `position_embedding` and `final_norm`.
+        ignores: fields of a protocol that move no number of these maps; both of these act on transformers alone.
         in_order: it encodes a video as a whole, from its first frame.
         reads: the method of the network that gives its maps, past the network's own call, or "its parts"; None if the
             network's own call gives them. `kind_of` asks whether they are what the call computes.
@@ -81,7 +77,7 @@ class View(nn.Module, ABC):
     described: Any = None
     input: Input = Input()
     normalises: bool = True
-    ignores: Collection[str] = ()
+    ignores: Collection[str] = ("position_embedding", "final_norm")
     in_order: bool = False
     reads: str | None = None
     takes_copy: bool = True
@@ -110,7 +106,7 @@ class View(nn.Module, ABC):
         return self
 
     def adapted(self, **values: Any) -> Self:
-        """Return a view of the same network with other values of `input`, `positions` or `final_norm`."""
+        """Return a view of the same network with other values of its attributes, such as `input` or `final_norm`."""
         view = copy.copy(self)
         for name, value in values.items():
             setattr(view, name, value)
@@ -125,8 +121,7 @@ class FeatureExtractor(View):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
     Args:
-        stage: name of the map; names with + between them, whose maps are concatenated along the channels; or, for the
-            mean of several blocks' maps, `mean(block9..12)`.
+        stage: name of the map; or names with + between them, whose maps are concatenated along the channels.
         known: names of the network's maps.
         network: name of the network in messages.
 
@@ -134,6 +129,7 @@ class FeatureExtractor(View):
         stages: names in `stage`.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
+        called: refers to the network that is called for maps which the view reads past its own call; else None.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -142,12 +138,13 @@ class FeatureExtractor(View):
     stride: int
     positions: PositionRule = "network"
     final_norm: bool = True
+    called: Any = None
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
         self.network_name = network
         self.stage = stage
-        self.stages = parts_of(stage)
+        self.stages = stage.split("+")
         self.require_stages(known)
 
     def require_stages(self, known: Collection[str]) -> None:
@@ -185,10 +182,8 @@ class FeatureExtractor(View):
         return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
 
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """Return the maps `(N, C, h, w)` of the stages, along the channels, or their mean."""
+        """Return the maps `(N, C, h, w)` of the stages, along the channels."""
         chosen = [maps[name] for name in self.stages]
-        if MEAN_OF_BLOCKS.fullmatch(self.stage):
-            return torch.stack(chosen).mean(dim=0)
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
     def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
@@ -196,10 +191,13 @@ class FeatureExtractor(View):
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
 
-    def take_facts_of(self, inner: "FeatureExtractor") -> None:
-        """Take what another extractor states of its maps and input, for an extractor around it."""
-        for name in ("stride", "dilated", "multiple", "positions", "final_norm", "input", "normalises", "ignores"):
-            setattr(self, name, getattr(inner, name))
+    def by_call(self, images: Tensor) -> Tensor:
+        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
+        if self.called is None:
+            return self.map_of(images)
+        with attribute_set(self.called.module, "forward", self.map_of):
+            features: Tensor = self.called.module(images)
+        return features
 
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
@@ -231,7 +229,7 @@ class FeatureExtractor(View):
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
         """
-        return self.map_of(self.prepared(images))
+        return self.by_call(self.prepared(images))
 
 
 def normalised(images: Tensor, stated: Input) -> Tensor:
@@ -291,12 +289,6 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
             setattr(holder, name, own[name])
 
 
-def type_of_weights(network: nn.Module) -> torch.dtype:
-    """Return the type of a network's weights, in which it takes images; float32 without weights."""
-    types = (weights.dtype for weights in network.parameters() if weights.is_floating_point())
-    return next(types, torch.float32)
-
-
 class RawColour(FeatureExtractor):
     """Baseline without training: the feature of a cell is its mean colour.
 
@@ -311,7 +303,6 @@ class RawColour(FeatureExtractor):
     """
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
-    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")
@@ -324,20 +315,6 @@ class RawColour(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
-
-
-def parts_of(stage: str) -> list[str]:
-    """Return the names in a stage.
-
-    Example:
-        >>> parts_of("res2+res3"), parts_of("mean(block9..12)")
-        (['res2', 'res3'], ['block9', 'block10', 'block11', 'block12'])
-    """
-    blocks = MEAN_OF_BLOCKS.fullmatch(stage)
-    if blocks is None:
-        return stage.split("+")
-    numbers = range(int(blocks[1]), int(blocks[2]) + 1)
-    return [f"block{number}" for number in numbers] or [stage]
 
 
 def stage_names(prefix: str, count: int) -> list[str]:

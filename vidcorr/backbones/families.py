@@ -16,6 +16,7 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import printable
 from ..videos.files import require_one_of
 from .files.foreign import State, under_own_names
+from .hub_models import CONFIG
 from .networks import EncoderSpec, build, torchvision_resnets
 
 LIIR = "vidcorr.backbones:LiirEncoder"
@@ -43,8 +44,7 @@ def taken(family: str, state: State, source: str | Path) -> tuple[dict[str, Any]
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
     require_one_of(FAMILIES, family=family)
-    spec, weights, unused = named_as(family, state, None, source)
-    say_unused(unused, source)
+    spec, weights = named_as(family, state, None, source)
     return _spec_of(FAMILIES[family], spec, weights), weights
 
 
@@ -67,6 +67,8 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     if any(name.endswith("patch_embed.proj.weight") and tensor.ndim == 5 for name, tensor in state.items()):
         remedy = "name the model with these weights, such as transformers:facebook/vjepa2-vitl-fpc64-256"
         raise ValueError(f"{source}: of a transformer of clips, as V-JEPA 2's: {remedy}")
+    if any(name.startswith("embeddings.") for name in state):
+        raise ValueError(f"{source}: of a model of transformers: name its folder, with its {CONFIG}")
     held = ", ".join(list(state)[:4])
     raise ValueError(
         f"{source}: weights of no known family, such as {held}; name their network, torchvision:resnet18={source}, "
@@ -96,9 +98,7 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     fits = under_own_names(state, network, source, drop_classifier=True)
     if network.state_dict().keys() == fits.keys() or family == "named" or "module" in FAMILIES[family]:
         return fits
-    _, state, unused = named_as(family, state, spec, source)
-    say_unused(unused, source)
-    return state
+    return named_as(family, state, spec, source)[1]
 
 
 def input_of_family(family: str) -> Input | None:
@@ -108,23 +108,14 @@ def input_of_family(family: str) -> Input | None:
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=f"of the family {family}")
 
 
-def say_unused(unused: Mapping[str, str], source: str | Path) -> None:
-    """Print how many weights of a file are left out, a line for each reason."""
-    for why, count in Counter(unused.values()).items():
-        print(printable(f"{source}: not used: {why}: {count} tensors"), flush=True)
-
-
-def named_as(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State, dict[str, str]]:
-    """Return the weights of a family under the names of a network, or of a module of ours.
+def named_as(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State]:
+    """Return the name of a network, or of a module of ours, and its weights; a line says why others are left out.
 
     Args:
         family: a name in `FAMILIES`.
         state: foreign weights.
         spec: name of the network, if known; None: as the family's table and the weights' shapes say.
         source: the file, for messages.
-
-    Returns:
-        The network's name; its weights; and foreign key → reason for those left out.
 
     Raises:
         ValueError: if no rule covers a key, the network has no place for a weight, or its name cannot be found out.
@@ -135,7 +126,9 @@ def named_as(family: str, state: State, spec: str | None, source: str | Path) ->
         spec, state = in_form_of_network(table, renamed, spec)
     except (AttributeError, KeyError, ValueError) as error:
         raise ValueError(f"{source}: taken for {family}: {error}") from error
-    return spec, state, unused
+    for why, count in Counter(unused.values()).items():
+        print(printable(f"{source}: not used: {why}: {count} tensors"), flush=True)
+    return spec, state
 
 
 def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any]:
@@ -256,7 +249,7 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
     if not table.get("by_timm"):
         return spec or architecture_of(state, table), state
-    state = _with_biases_of_timm(_with_joint_attention(state))
+    state = _with_biases_of_timm(state)
     spec = spec or architecture_of(state, table)
     network = _without_weights(spec)
     marked = state | {"mask_token": torch.empty(0)}  # timm recognises DINOv2's files by this key
@@ -279,19 +272,6 @@ def _with_biases_of_timm(state: State) -> State:
         else:
             kept[name] = tensor
     return kept | biases if any(tensor.any() for tensor in biases.values()) else kept
-
-
-def _with_joint_attention(state: State) -> State:
-    """Return weights with queries, keys and values in one tensor, as their authors have them; keys may have no bias."""
-    packed = dict(state)
-    for name in state:
-        place, query, kind = name.rpartition("q.")
-        if not query or not place.endswith(".attn."):
-            continue
-        key = packed.pop(f"{place}k.{kind}", torch.zeros_like(state[name]))
-        values = packed.pop(f"{place}v.{kind}")
-        packed[f"{place}qkv.{kind}"] = torch.cat([packed.pop(name), key, values])
-    return packed
 
 
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))

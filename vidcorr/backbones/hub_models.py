@@ -1,10 +1,9 @@
 """Image models of the library `transformers`, by a name on the hub or a folder, seen as maps of blocks or stages."""
 
 import inspect
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..datasets.lists import read_json
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
-from .copies import device_of
-from .extractor import (
-    FeatureExtractor,
-    attribute_set,
-    features_by,
-    has_parts,
-    is_of_library,
-    stage_indices,
-    stage_names,
-    type_of_weights,
-)
+from .copies import device_of, type_of_weights
+from .extractor import FeatureExtractor, attribute_set, features_by, is_of_library, stage_indices, stage_names
 from .files.listed import IMAGE_MODELS, is_word, leaves_in
 from .files.trust import LONGEST, reason, refuse
 from .outputs import map_of_tokens, patch_of, probe_size, require_map
@@ -89,14 +80,9 @@ class HubExtractor(FeatureExtractor):
         sides = probe_size(self.patch or 1)
         noise = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))  # a norm leaves zeros as they are
         picture = noise.to(device_of(network), type_of_weights(network))
-        try:
+        remedy = "if it takes images of its own size only, give a module that resizes images to it"
+        with one_line_errors(f"{kind}: no maps of an image {tuple(picture.shape)}; {remedy}"):
             last, states = features_by(lambda images: outputs_of(network, images), picture)
-        except Exception as error:  # of the library
-            remedy = "if it takes images of its own size only, give a module that resizes images to it"
-            raise ValueError(
-                f"{kind}: expected a model that takes images of any size, given {tuple(picture.shape)}; {remedy}: "
-                f"{reason(error)}"
-            ) from error
         if last is None or not states:
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
         self.prefix = "block" if states[-1].ndim == 3 else "stage"
@@ -152,8 +138,17 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     if getattr(model.config, "takes_bgr", False):
         images = images.flip(1)
     options = forward_options(model, images)
-    masking = attribute_set(model.config, "mask_ratio", 0.0) if "noise" in options else nullcontext()
-    with masking, outputs_kept(blocks_of(model)) as states:
+    states: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: object, output: Any) -> None:
+        """Hook of a block: keep its output, of several the first."""
+        states.append(output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as stack:
+        for block in blocks_of(model):
+            stack.callback(block.register_forward_hook(keep).remove)
+        if "noise" in options:
+            stack.enter_context(attribute_set(model.config, "mask_ratio", 0.0))
         output = model(pixel_values=images, **options)
     reshaped = getattr(output, "reshaped_hidden_states", None)
     return getattr(output, "last_hidden_state", None), states if reshaped is None else list(reshaped[1:])
@@ -170,24 +165,9 @@ def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
         patch = patch_of(model) or 1
         cells = images.shape[2] // patch * (images.shape[3] // patch)
         options["noise"] = torch.arange(cells, device=images.device).expand(len(images), -1)
-    if has_parts(config, "depths", "embed_dim"):  # as Swin's, which merges tokens
+    if hasattr(config, "depths") and hasattr(config, "embed_dim"):  # as Swin's, which merges tokens
         options["output_hidden_states"] = True
     return options
-
-
-@contextmanager
-def outputs_kept(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-    """Give a list to which each module adds its output, of several the first, at each call within the block."""
-    outputs: list[Tensor] = []
-
-    def keep(module: nn.Module, inputs: object, output: Any) -> None:
-        """Hook of a module: keep its output."""
-        outputs.append(output[0] if isinstance(output, tuple) else output)
-
-    with ExitStack() as hooks:
-        for module in modules:
-            hooks.callback(module.register_forward_hook(keep).remove)
-        yield outputs
 
 
 def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
@@ -208,7 +188,7 @@ def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
     return nn.Identity()
 
 
-def is_folder_of_model(text: str) -> bool:
+def is_folder_of_model(text: str | Path) -> bool:
     """Return whether a text is the path of a folder with the configuration of a model, of `transformers` or timm."""
     return Path(text, CONFIG).is_file()
 
@@ -223,15 +203,9 @@ def record_of_timm(folder: Path) -> dict[str, Any]:
     """Return the record of a network in the `config.json` that timm has written in a folder; empty without one.
 
     Raises:
-        ValueError: if the file is no JSON.
+        DataError: if the file is no JSON.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: is no JSON: {reason(error)}") from error
+    content = read_json(folder / CONFIG) if is_folder_of_model(folder) else None
     if not isinstance(content, dict) or "architecture" not in content:
         return {}
     stated = content.get("pretrained_cfg") or content
@@ -249,28 +223,18 @@ def configuration_of(network: Any) -> dict[str, Any] | None:
     return fields
 
 
-SOURCES = {
-    "architecture",
-    "attn_implementation",
-    "auto_map",
-    "backbone",
-    "backbone_config",
-    "dtype",
-    "id2label",
-    "label2id",
-    "quantization_config",
-    "torch_dtype",
-    "use_pretrained_backbone",
-    "use_timm_backbone",
-}
-"""Fields of a configuration by which the library may fetch a network or code, or which say nothing of a network."""
+SOURCES = re.compile(
+    "architecture|attn_implementation|auto_map|backbone|backbone_config|dtype|id2label|label2id|quantization_config"
+    "|torch_dtype|use_pretrained_backbone|use_timm_backbone|_.*"
+)
+"""Fields of a configuration by which the library may fetch a network or code, or which tell nothing of one."""
 
 
 def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration of the library, and those in it, as plain values without `SOURCES` and private fields."""
+    """Return a configuration of the library, and those in it, as plain values without `SOURCES`."""
     kept: dict[str, Any] = {}
     for name, value in fields.items():
-        if name not in SOURCES and not name.startswith("_"):
+        if SOURCES.fullmatch(name) is None:
             kept[name] = without_sources(value) if isinstance(value, Mapping) else value
     return kept
 

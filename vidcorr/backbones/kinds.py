@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import random_state_kept, to_device
-from .copies import copied_over, device_of
-from .extractor import View, type_of_weights, unwatched
+from .copies import copied_over, device_of, type_of_weights
+from .extractor import View, unwatched
 from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .outputs import MapExtractor, is_map, maps_in, probe_size
@@ -93,7 +93,11 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
     """
     moved = copied_over(network, {}).eval()
     with random_state_kept(), torch.no_grad(), unwatched(moved):
-        _move(moved)
+        draw = torch.Generator().manual_seed(0)
+        for weights in moved.parameters():
+            if weights.is_floating_point():
+                noise = to_device(torch.randn(weights.shape, generator=draw), weights.device).to(weights.dtype)
+                weights.add_(noise * (weights.abs().mean() / 2 + 0.01))
         view: Any = kind.whole(moved)  # its refusal, of a transformer of one size, is the answer
         sides = probe_size(view.multiple, SIZE)
         image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))
@@ -110,15 +114,6 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
             return False
     is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1
     return any(met) if is_vector else met[-1]
-
-
-def _move(network: nn.Module) -> None:
-    """Add noise to the weights of a network, in place."""
-    draw = torch.Generator().manual_seed(0)
-    for weights in network.parameters():
-        if weights.is_floating_point():
-            noise = to_device(torch.randn(weights.shape, generator=draw), weights.device).to(weights.dtype)
-            weights.add_(noise * (weights.abs().mean() / 2 + 0.01))
 
 
 def _holds(network: nn.Module, output: Any, expected: Tensor, sides: tuple[int, int]) -> bool:

@@ -1,7 +1,7 @@
 """Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from ..description import Input, Network
 from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from .extractor import VIEW_OF_TRANSFORMERS, FeatureExtractor
+from .extractor import FeatureExtractor
 from .resnet import LAYER_OF_STAGE, convolutions_of, ends_of, folded_copy, maps_of, named_blocks
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
@@ -79,12 +79,8 @@ class LiirEncoder(nn.Module):
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: Literal[3, 4] = 4
     ) -> None:
         super().__init__()
-        self.arguments = {
-            "position": position,
-            "position_size": position_size,
-            "affinity_dim": affinity_dim,
-            "stages": stages,
-        }
+        self.arguments: dict[str, Any] = {"position": position, "position_size": position_size}
+        self.arguments |= {"affinity_dim": affinity_dim, "stages": stages}
         self.position = PositionMap(position, 64, position_size)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -143,7 +139,6 @@ class LiirExtractor(FeatureExtractor):
     multiple = 4
     input = Input(source="which Liir converts to Lab")
     normalises = False
-    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, encoder: LiirEncoder, stage: str | None = None, stride: int | None = None) -> None:
         blocks = named_blocks(encoder)

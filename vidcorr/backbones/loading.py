@@ -18,15 +18,7 @@ from .files.foreign import positions_resampled, under_own_names, weights_in
 from .files.trust import Refused, in_name_of, make, of_user, own_arguments
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
-from .networks import (
-    HUB,
-    LIBRARIES,
-    EncoderSpec,
-    build,
-    file_and_part,
-    is_checkpoint,
-    local_file,
-)
+from .networks import HUB, LIBRARIES, EncoderSpec, build, file_and_part, is_checkpoint, local_file
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -275,27 +267,17 @@ def with_weights_of(name: str, place: str) -> Encoder:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
     encoder = Encoder(network.eval(), described=described.with_weights_of(path), made_by=spec)
-    encoder = encoder.changed(stated=encoder.stated or _record_beside(name, path))
+    if is_of_library:  # timm's record beside the file counts more than that of a name with a tag
+        encoder = encoder.changed(stated=input_of_record(record_of_timm(path.parent)) or encoder.stated)
     of_family = input_of_family(family)
     return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
 
 
-def _record_beside(name: str, path: Path) -> Input | None:
-    """Return the input in timm's record beside a file of weights, else of a timm name with a tag; None without one."""
-    record = record_of_timm(path.parent)
-    if "mean" in record:
-        return input_of_record(record)
-    architecture, _, tag = name.partition(".")
-    if not (architecture.startswith("timm:") and tag):
-        return None
-    import timm
-
-    record_of_tag = timm.get_pretrained_cfg(name.removeprefix("timm:"))
-    return None if record_of_tag is None else input_of_record(record_of_tag.to_dict())
-
-
 def trainable_network(spec: Any) -> Encoder:
-    """Build the network that a method trains: fresh, or with the weights of a file; its input is that of the training.
+    """Build the network that a method trains: fresh, or with the weights of a file.
+
+    Its input is the one that it states. Loaded weights get the RGB of their own training. A library's network of random
+    weights gets ImageNet's, whatever the library's weights were trained on; a user's module, RGB in [0, 1].
 
     Args:
         spec: a name, file or checkpoint of a whole network, or what `EncoderSpec.to_dict` returned; a stage is that of
@@ -314,17 +296,8 @@ def trainable_network(spec: Any) -> Encoder:
     if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train")
     encoder.network.requires_grad_(True).train()
-    return encoder.changed(default_stage=named.stage, default_stride=None, stated=_training_input(encoder))
-
-
-def _training_input(encoder: Encoder) -> Input:
-    """Return the input on which a network is trained: the module's own, if it states one.
-
-    Loaded weights get the RGB of their own training. A library's network of random weights gets ImageNet's, whatever
-    the library's weights were trained on; a user's module, RGB in [0, 1].
-    """
-    if encoder.stated is not None:
-        return encoder.stated
-    if encoder.view_class is None or not encoder.view_class.normalises:
-        return Input()  # RGB in [0, 1], from which the network makes its input itself
-    return encoder.input.model_copy(update={"source": TRAINED})
+    stated = encoder.stated
+    if stated is None:  # RGB in [0, 1], from which a network that does not normalise makes its input itself
+        normalises = encoder.view_class is not None and encoder.view_class.normalises
+        stated = encoder.input.model_copy(update={"source": TRAINED}) if normalises else Input()
+    return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import yaml  # type: ignore[import-untyped]
 from torch import nn
 
 from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
@@ -21,27 +23,8 @@ from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
 from .video import from_transformers
 
-SHORT_NAMES = {
-    "vidcorr-r18": "vidcorr.backbones:vidcorr_r18",  # ours, in the package: weights/vidcorr-r18.md is its card
-    "dino-s16": "timm:vit_small_patch16_224.dino@block12",
-    "dino-s8": "timm:vit_small_patch8_224.dino@block12",
-    "dino-b16": "timm:vit_base_patch16_224.dino@block12",
-    "dino-b8": "timm:vit_base_patch8_224.dino@block12",
-    "dinov2-s14": "timm:vit_small_patch14_reg4_dinov2.lvd142m@block12",  # with registers
-    "dinov2-b14": "timm:vit_base_patch14_reg4_dinov2.lvd142m@block12",
-    "dinov2-l14": "timm:vit_large_patch14_reg4_dinov2.lvd142m@block24",
-    "dinov3-s16": "timm:vit_small_patch16_dinov3.lvd1689m@block12",
-    "dinov3-b16": "timm:vit_base_patch16_dinov3.lvd1689m@block12",
-    "dinov3-l16": "timm:vit_large_patch16_dinov3.lvd1689m@block24",
-    "mae-b16": "timm:vit_base_patch16_224.mae@block12",
-    "supervised-r18": "timm:resnet18.tv_in1k",
-    "supervised-r50": "timm:resnet50.tv_in1k",
-    "untrained": "torchvision:resnet18",  # a baseline
-}
-"""Name → pretrained network, and for a ViT the stage of its published evaluation, or its last block.
-
-Weights of timm come from its cache, or over the network at first use.
-"""
+SHORT_NAMES: dict[str, str] = yaml.safe_load(Path(__file__).with_name("short_names.yaml").read_text("utf-8"))
+"""Name → network. Weights of timm come from its cache, or over the network at first use."""
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
@@ -65,7 +48,7 @@ HUB = "torchhub:"
 
 NetworkName = str | dict[str, Any]
 """A network as an argument: its name, or the fields of `EncoderSpec.to_dict`, as checkpoints hold them."""
-VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+()]*(?:/[^/]*)?")
+VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+]*(?:/[^/]*)?")
 """What follows the last @ of a name: `STAGE` or `STAGE/STRIDE`, and not the end of a path."""
 
 
@@ -269,7 +252,8 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     network, architecture, source = MAKERS.get(prefix, _make_by_callable)(name, spec, with_weights and not is_stated)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    if is_random or is_stated or not with_weights:
+    is_tagged = prefix == "timm" and "." in name  # of the weights that a file has
+    if is_random or is_stated or not (with_weights or is_tagged):
         for part in network.modules():
             if "pretrained_cfg" in vars(part):  # a library's record of its own weights, with their input
                 part.pretrained_cfg = {}  # type: ignore[assignment]
@@ -295,24 +279,38 @@ def draws_weights(spec: str) -> bool:
 
     Args:
         spec: `package.module:callable`, which is called twice.
+
+    Raises:
+        ValueError: if it draws a number that is no weight, which no file would hold.
     """
     library, _, name = spec.partition(":")
-    states: list[dict[str, torch.Tensor]] = []
+    made: list[Any] = []
     try:
         for seed in (0, 1):
-            with random_state_kept():
+            with random_state_kept(), torch.enable_grad():
                 torch.manual_seed(seed)
-                states.append(trust.import_named(library, name, spec)().state_dict())
-        first, second = states
-        drawn = 0
-        total = 0
-        for name, value in first.items():
-            total += value.numel()
-            if not torch.equal(value, second[name]):
-                drawn += value.numel()
-        return 2 * drawn > total
+                made.append(trust.import_named(library, name, spec)())
+        first, second = (network.state_dict() for network in made)
+        drawn = sum(value.numel() for name, value in first.items() if not torch.equal(value, second[name]))
+        beside, others = map(_numbers_beside_weights, made)
     except Exception:  # the user's code raises what it will
         return False
+    for place, number in beside.items():
+        if number != others.get(place):
+            raise ValueError(f"{spec}: draws {place}, which no file holds: register it as a buffer")
+    return 2 * drawn > sum(map(torch.numel, first.values()))
+
+
+def _numbers_beside_weights(network: nn.Module) -> dict[str, str]:
+    """Return the numbers that a network keeps outside of its weights and buffers, and computes from none of them."""
+    found: dict[str, str] = {}
+    for place, part in network.named_modules():
+        of_no_file = {name: part.get_buffer(name) for name in part._non_persistent_buffers_set}
+        for name, value in (vars(part) | of_no_file).items():
+            is_computed = isinstance(value, torch.Tensor) and not value.is_leaf  # as under `weight_norm`
+            if isinstance(value, int | float | torch.Tensor | np.ndarray) and not is_computed:
+                found[f"{place}.{name}".lstrip(".")] = str(value)
+    return found
 
 
 def _is_of_library(spec: str) -> bool:
@@ -436,11 +434,6 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
     return network, name, "weights of torchvision"
 
 
-def _make_by_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Load a model of a folder or of the hub, or make one of its configuration."""
-    return from_transformers(name, spec.arguments), name, "weights of transformers"
-
-
 def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
 
@@ -491,6 +484,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     is_stated = spec.is_stated
     if not is_stated:  # by the user's call; a file that names it has passed the gate
         trust.allow(spec.spec, spec.spec.replace(":", "."))
+        draws_weights(spec.spec)  # refuses a network that no file would hold
     has_arguments = is_stated or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():
@@ -500,10 +494,10 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
-    "raw_colour": lambda name, spec, with_weights: (RawColour(), "raw_colour", ""),
+    "raw_colour": lambda name, spec, _: (RawColour(), "raw_colour", ""),
     "timm": _make_by_timm,
     "torchvision": _make_by_torchvision,
-    "transformers": _make_by_transformers,
+    "transformers": lambda name, spec, _: (from_transformers(name, spec.arguments), name, "weights of transformers"),
     "torchhub": _make_by_torch_hub,
 }
 """Prefix of a name → what makes its network; other names are `package.module:callable`.

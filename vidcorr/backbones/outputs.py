@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import message_of
 from ..functional.device import random_state_kept
 from .copies import device_of
-from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
+from .extractor import OUTPUT, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
 
 OWN = "its own map"
 """Stage of a network whose call gives the map."""
@@ -94,7 +94,6 @@ class MapExtractor(FeatureExtractor):
             least 4 × 4 cells.
     """
 
-    ignores = VIEW_OF_TRANSFORMERS
     takes_copy = False
     keeps_mode = False
     """The network keeps its own mode, in which it learns."""
@@ -127,22 +126,14 @@ class MapExtractor(FeatureExtractor):
         with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
         maps = maps_in(self.network, output, images.shape[2:])
-        if self.stage == OWN:
-            return self._only_map(maps, output)
-        self.require_stages(maps)
-        self.require_one_stride(maps, images.shape[2])
-        return self.joined(maps)
-
-    def _only_map(self, maps: Mapping[str, Any], output: Any) -> Tensor:
-        """Return the one map of an output; an output without a map as it is, which is refused where a map is required.
-
-        Raises:
-            ValueError: for several maps.
-        """
+        if self.stage != OWN:
+            self.require_stages(maps)
+            self.require_one_stride(maps, images.shape[2])
+            return self.joined(maps)
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
             raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
-        features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
+        features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))  # no map is refused where one is needed
         return features
 
 

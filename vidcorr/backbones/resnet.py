@@ -12,18 +12,9 @@ from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
-from .copies import M, copied_over, device_of
-from .extractor import (
-    VIEW_OF_TRANSFORMERS,
-    Dilated,
-    FeatureExtractor,
-    NoSuchMap,
-    eval_mode,
-    features_by,
-    has_parts,
-    type_of_weights,
-    unwatched,
-)
+from ..functional.device import random_state_kept
+from .copies import M, copied_over, device_of, type_of_weights
+from .extractor import Dilated, FeatureExtractor, NoSuchMap, eval_mode, features_by, has_parts, unwatched
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 STRIDE = 8
@@ -136,7 +127,6 @@ class ResNetExtractor(FeatureExtractor):
     """
 
     input = UNKNOWN
-    ignores = VIEW_OF_TRANSFORMERS
     reads = "its parts"
 
     def __init__(
@@ -241,17 +231,14 @@ def vidcorr_r18() -> nn.Module:
 
     Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
     """
-    import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
-
-    with torch.device("meta"):  # draws no random weights
+    with random_state_kept():
         network = _up_to_res4()
-    network.load_state_dict(load_file(WEIGHTS), assign=True)
-    record: Any = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": "its card"}
-    network.pretrained_cfg = record
-    return network.float()
+    network.load_state_dict(load_file(WEIGHTS))
+    network.pretrained_cfg = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": "its card"}
+    return network
 
 
-def _up_to_res4() -> nn.Module:
+def _up_to_res4() -> Any:
     """Return torchvision's ResNet-18 without res5 and classifier."""
     from torchvision.models import resnet18
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
-from .copies import device_of
-from .extractor import View, attribute_set, eval_mode
+from .copies import Reference, device_of
+from .extractor import View, eval_mode
 from .kinds import kind_of, unwrapped
 from .outputs import patch_of, require_map
 
@@ -73,14 +73,9 @@ class TrainedViews:
         view = self.view_of(network, stage)
         if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)
-
-        def by_own_call(images: Tensor) -> Tensor:
-            with attribute_set(network, "forward", view.map_of):  # hooks and `compile()` count
-                found: Tensor = network(images)
-            return found
-
-        function: Callable[[Tensor], Tensor] = view.map_of
-        return function if view.reads is None else by_own_call
+        view.called = Reference(network) if view.reads else None
+        function: Callable[[Tensor], Tensor] = view.by_call
+        return function
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:
@@ -99,23 +94,14 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
     if not named:
         return []
     with torch.enable_grad():
-        gradients = torch.autograd.grad(
-            of_blank_image(function, network).sum(), list(named.values()), allow_unused=True
-        )
-    unused: set[nn.Parameter] = set()
-    for weights, gradient in zip(named.values(), gradients, strict=True):
+        total = of_blank_image(function, network).sum()
+        gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    parts: dict[str, None] = {}
+    for (name, weights), gradient in zip(named.items(), gradients, strict=True):
         if gradient is None:
-            unused.add(weights.requires_grad_(False))
-    outermost: list[str] = []
-    for name, part in (*network.named_modules(), *network.named_parameters()):
-        weights_of_part = {part} if isinstance(part, nn.Parameter) else set(part.parameters())
-        if (
-            weights_of_part
-            and weights_of_part <= unused
-            and not name.startswith(tuple(f"{each}." for each in outermost))
-        ):
-            outermost.append(name)
-    return outermost
+            weights.requires_grad_(False)
+            parts[name.rpartition(".")[0] or name] = None
+    return list(parts)
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:

@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
+from ..functional.position import resized_position
 from ..videos.files import require_one_of
-from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, modules_inside, normalised
+from .extractor import NoSuchMap, View, attribute_set, eval_mode, modules_inside, normalised
 from .hub_models import image_model, model_of_config, one_line_errors
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 
@@ -32,7 +33,6 @@ class VideoEncoder(View):
     """
 
     normalises = False
-    ignores = VIEW_OF_TRANSFORMERS
     in_order = True
 
     @abstractmethod
@@ -88,9 +88,7 @@ class Clips(VideoEncoder):
         require_one_of(get_args(Upsampling), upsampling=upsampling)
         require_one_of(get_args(Layout), layout=layout)
         if tubelet < 1 or window < 1 or window % tubelet:
-            raise ValueError(
-                f"window must be a multiple of tubelet, got a window of {window} and tubelets of {tubelet}"
-            )
+            raise ValueError(f"window must be a multiple of tubelet, got {window} and {tubelet} frames")
         super().__init__()
         self.net = net
         self.inside = modules_inside(net)
@@ -191,19 +189,19 @@ class Recurrent(VideoEncoder):
             yield features
 
 
-def stride_of(view: Any) -> int | None:
+def settled_stride(view: Any) -> Any:
     """Return the stride of a view, pixels per cell; a video encoder that does not know its own encodes a frame.
 
-    The frame is blank, as for the stride of a user's network of images. None if the encoder cannot encode it, for
-    example because it takes frames of one size: its stride is then known after the first frame of a video.
+    The frame is blank, as for the stride of a user's network of images, and the view keeps the stride. None if the
+    encoder cannot encode it, for example because it takes frames of one size: it then knows its stride after the first
+    frame of a video.
     """
     if view.stride is None:
         try:
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
         except Exception:  # of a user's code; what is wrong with frames of a video too is said there
             view.stride = None  # `encode` may have set another one
-    stride: int | None = view.stride
-    return stride
+    return view.stride
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
@@ -232,11 +230,11 @@ def as_tensor(array: object) -> Tensor:
     return torch.from_dlpack(array)
 
 
-def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.Module:
+def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:
     """Load a model of the library `transformers` (an extra): V-JEPA 2 as a video encoder, others as `image_model`.
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
-    notebook, although it was trained on 64.
+    notebook, although it was trained on 64; those of VideoMAE have its own number.
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
@@ -254,20 +252,19 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.
             model = image_model(name)
     if getattr(model.config, "interpolate_rope", False):
         raise ValueError(f"{name}: is V-JEPA 2.1, which torchhub:facebookresearch/vjepa2:ENTRY loads")
-    is_video = model.config.model_type in VIDEO_MODELS
-    return video_encoder_of(model) if is_video else model
-
-
-def video_encoder_of(model: Any) -> Clips:
-    """Return the video encoder of a model of V-JEPA 2 or VideoMAE."""
     config = model.config
+    if config.model_type not in VIDEO_MODELS:
+        return model
     network = VIDEO_MODELS[config.model_type](model.eval())
     record = getattr(model, "pretrained_cfg", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD})
-    return Clips(network, tubelet=config.tubelet_size, layout="TCHW", mean=record["mean"], std=record["std"])
+    window = getattr(config, "num_frames", 16)  # VideoMAE's positions are of one length
+    return Clips(network, window, config.tubelet_size, layout="TCHW", mean=record["mean"], std=record["std"])
 
 
 class VideoMae(nn.Module):
-    """VideoMAE's encoder, at its own size and number of frames: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+    """VideoMAE's encoder, of its own number of frames: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+
+    At another size than the trained one its fixed positions are resized, bicubically along rows and columns.
 
     Args:
         model: `VideoMAEModel`.
@@ -280,8 +277,17 @@ class VideoMae(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the maps of the tubelets."""
-        tokens = self.model(pixel_values=clip).last_hidden_state
         size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
+        embeddings = self.model.embeddings
+        rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)
+        places = embeddings.position_embeddings[0].unflatten(0, (-1, rows, columns)).movedim(-1, 1)
+        resized = torch.stack([resized_position(each, size) for each in places])  # of each tubelet
+        positions = resized.movedim(1, -1).flatten(0, 2)[None]
+        with (
+            attribute_set(embeddings, "position_embeddings", positions),
+            attribute_set(embeddings.patch_embeddings, "image_size", tuple(clip.shape[3:])),
+        ):
+            tokens = self.model(pixel_values=clip).last_hidden_state
         return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
 

@@ -10,16 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
-from .extractor import (
-    OUTPUT,
-    VIEW_OF_TRANSFORMERS,
-    FeatureExtractor,
-    attribute_set,
-    has_parts,
-    is_of_library,
-    stage_indices,
-    stage_names,
-)
+from .extractor import OUTPUT, FeatureExtractor, attribute_set, has_parts, is_of_library, stage_indices, stage_names
 from .outputs import map_of_tokens, measured_stride, patch_of, require_map
 
 NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
@@ -47,7 +38,6 @@ class TimmExtractor(FeatureExtractor):
     """
 
     input = UNKNOWN
-    ignores = VIEW_OF_TRANSFORMERS
     reads = "forward_features"
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
@@ -66,17 +56,12 @@ class TimmExtractor(FeatureExtractor):
             found = self.network.forward_intermediates(images, indices=indices, stop_early=True, **NCHW)
             maps = self.numbered("stage", found)
         if OUTPUT in self.stages:
-            maps[OUTPUT] = self._last_map(images)
+            features = self.network.forward_features(images)
+            if features.ndim == 4 and str(getattr(self.network, "output_fmt", "")).endswith("NHWC"):
+                features = features.permute(0, 3, 1, 2)
+            maps[OUTPUT] = map_of_tokens(features, patch_of(self.network), images.shape[2:])
         self.require_one_stride(maps, images.shape[2])
         return self.joined(maps)
-
-    def _last_map(self, images: Tensor) -> Tensor:
-        """Return the map before the pooling, or the tokens there as a map, of normalised images."""
-        features = self.network.forward_features(images)
-        if features.ndim == 4 and str(getattr(self.network, "output_fmt", "")).endswith("NHWC"):
-            features = features.permute(0, 3, 1, 2)
-        found: Tensor = map_of_tokens(features, patch_of(self.network), images.shape[2:])
-        return found
 
 
 def is_vit(network: nn.Module) -> bool:

@@ -161,7 +161,7 @@ class EvaluationProtocol(BaseModel):
         """
         sources = cls.sources()
         if source not in sources:
-            raise ValueError(f"unknown protocol {source!r}: expected one of {', '.join(sources)}")
+            raise ValueError(f"unknown protocol {source!r}: expected your module:NAME or one of {', '.join(sources)}")
         benchmarks = sources[source].values
         if benchmark not in benchmarks:
             only = ", ".join(benchmarks)

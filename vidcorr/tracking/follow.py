@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
 from ..backbones.extractor import eval_mode
-from ..backbones.video import stride_of
+from ..backbones.video import settled_stride
 from ..functional.propagation.propagate import LabelPropagator, name_of_rule, with_rule_of
 from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
@@ -141,7 +141,7 @@ def extractor_and_protocol(
         fitted: AnyProtocol = at_extractor(chosen, extractor)
     else:
         extractor = encoder.placed_view(default=chosen.features)
-        fitted = at_stride(chosen, stride_of(extractor), by_name=protocol is None or isinstance(protocol, str))
+        fitted = at_stride(chosen, settled_stride(extractor), by_name=protocol is None or isinstance(protocol, str))
     if isinstance(fitted, LabelProtocol):
         return extractor, with_rule_of(fitted, propagator)
     if propagator is not LabelPropagator:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..backbones.copies import device_of
 from ..backbones.extractor import View, features_by
 from ..backbones.outputs import require_map, require_stride
-from ..backbones.video import stride_of
+from ..backbones.video import settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
@@ -40,7 +40,7 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     Warns:
         For each change that moves no number.
     """
-    stride = stride_of(extractor)
+    stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
     ignored = ignored_by(extractor, protocol)

@@ -18,8 +18,8 @@ from vidcorr.lightning_modules.parts.shuffle_bn import batch_norm_groups, deal_v
 
 def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
     images = torch.randn(8, 3, 16, 16).double()
-    layers = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), BatchNormAct2d(8), mlp(8, 16, 4, norm=True, norm_last=True)]
-    one = nn.Sequential(*layers).double().train()
+    layers = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), BatchNormAct2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    one = nn.Sequential(*layers, mlp(8, 16, 4, norm=True, norm_last=True)).double().train()
     other = copy.deepcopy(one)
     with batch_norm_groups(one, 4):
         outputs = one(images)

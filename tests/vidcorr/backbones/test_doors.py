@@ -15,6 +15,7 @@ from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr import DavisBenchmark, MaskPrompt, follow
 from vidcorr.backbones import (
     EncoderSpec,
@@ -23,7 +24,6 @@ from vidcorr.backbones import (
     load,
 )
 from vidcorr.backbones.files import trust
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
@@ -186,7 +186,8 @@ def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
 def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
     extractor = build_feature_extractor(TinyResNet(), "res3")
     for benchmark in (DavisBenchmark(""), DavisBenchmark("", stage="res3", stride=8)):
-        assert view_for(benchmark, extractor, load(extractor)) is extractor
+        view = view_for(benchmark, extractor, load(extractor))
+        assert (view.stage, view.stride, view.stem) == ("res3", 8, extractor.stem)
     stated = nn.Conv2d(3, 4, 8, 8)
     stated.stride = 8
     message = "ResNetExtractor: has st"
@@ -350,10 +351,10 @@ def test_weights_fit_below_a_common_prefix_and_without_a_classifier(tmp_path, mo
         torch.save({"state_dict": mine | {"projector.weight": torch.rand(2, 2)}}, "plain.ckpt")
         found = load(f"{text}=plain.ckpt").network.state_dict()
         torch.testing.assert_close(found, state, rtol=0, atol=0)
-        assert capsys.readouterr().out == f"plain.ckpt: takes the weights below {prefix}\n"
+        assert capsys.readouterr().out == f"plain.ckpt: takes the weights below {prefix[:-1]}\n"
     two = {f"{prefix}{name}": tensor for prefix in ("a.", "b.") for name, tensor in state.items()}
     torch.save(two, "two.pth")
-    line = "two.pth: the network fits below a. and b.: name one, two.pth#a or two.pth#b"
+    line = "two.pth: holds several networks, below a, b; name one, two.pth#a"
     refused(ValueError, line, load, f"{text}=two.pth")
     torch.save({"student": state, "teacher": state}, "two.pth")
     load(f"{text}=two.pth")

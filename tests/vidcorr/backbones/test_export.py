@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 
 from tests.helpers.method_steps import VIT, tiny
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import Network, build_feature_extractor, load, trainable_network, weights_digest
 from vidcorr.backbones.export import _loading_code, export
-from vidcorr.backbones.files.checkpoints import read_content, write_checkpoint
+from vidcorr.backbones.files.checkpoints import read_content
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.lightning_modules import FrozenEncoder

@@ -15,10 +15,11 @@ import torch
 
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, load
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.families import FAMILIES, _spec_of, family_of, in_form_of_network, renamed_by
-from vidcorr.backbones.files.checkpoints import load_weights, write_checkpoint
+from vidcorr.backbones.files.checkpoints import load_weights
 from vidcorr.backbones.files.foreign import without_wrappers
 from vidcorr.backbones.networks import build
 from vidcorr.cli import main
@@ -231,7 +232,8 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
         "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
         "holds no weights": {"epoch": 3},
-        "several sets of weights: trunk, decoder; name one, .*#trunk": {
+        "of a model of transformers: name its folder, with its config.json": {"embeddings.cls_token": one},
+        "several networks, below trunk, decoder; name one, .*#trunk": {
             "trunk": {"a": one},
             "decoder": {"a": one},
         },

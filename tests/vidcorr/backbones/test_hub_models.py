@@ -4,12 +4,13 @@ import json
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from tests.helpers import hub
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -95,53 +96,26 @@ def test_the_last_map_of_a_model_of_stages_is_normed_over_its_channels(family, t
     assert not torch.allclose(view(images), expected, atol=1e-2)
 
 
-def test_videomae_is_an_encoder_of_clips(tmp_path):
-    model = saved(tmp_path, "VideoMAE")
-    video = torch.rand(16, 3, 64, 64)
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
-    tokens = model(((video - mean) / std)[None]).last_hidden_state[0].unflatten(0, (8, 8, 8))
+@pytest.mark.parametrize(("frames", "size"), [(16, (64, 64)), (16, (96, 64)), (8, (64, 64)), (32, (40, 80))])
+def test_videomae_takes_frames_of_any_size_in_windows_of_its_own_length(frames, size, tmp_path):
+    """Its fixed positions are resized: rows and columns of the trained grid cover the frame."""
+    model = saved(tmp_path, "VideoMAE", **hub.FIELDS["VideoMAE"] | {"num_frames": frames})
+    video = torch.rand(frames, 3, *size)
     write_checkpoint(FrozenEncoder(str(tmp_path)), tmp_path / "own.ckpt")
-    for name in (tmp_path, tmp_path / "own.ckpt"):
-        found = list(load(str(name)).view().encode(iter(video)))
-        torch.testing.assert_close(found[0], tokens[0].movedim(-1, 0), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(found[15], tokens[7].movedim(-1, 0), atol=1e-5, rtol=1e-4)
+    view = load(str(tmp_path / "own.ckpt")).view()
+    maps = list(view.encode(iter(video)))
+    assert (len(maps), maps[0].shape, view.window) == (frames, (32, size[0] // 8, size[1] // 8), frames)
+    grid = model.embeddings.position_embeddings.unflatten(1, (-1, 8, 8))[0].movedim(-1, 1)
+    resized = interpolate(grid, (size[0] // 8, size[1] // 8), mode="bicubic")
+    model.embeddings.position_embeddings = resized.movedim(1, -1).flatten(0, 2)[None]
+    model.embeddings.patch_embeddings.image_size = size
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    tokens = model(((video - mean) / std)[None]).last_hidden_state[0].unflatten(0, (-1, *maps[0].shape[1:]))
+    torch.testing.assert_close(maps[0], tokens[0].movedim(-1, 0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(maps[-1], tokens[-1].movedim(-1, 0), atol=1e-5, rtol=1e-4)
 
 
 def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
     saved(tmp_path, "ViT")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | hub.SMALL | {"num_hidden_layers": 5}))
     refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))
-
-
-HUB_OF_TIMM = {
-    "Dinov2": ("timm:vit_small_patch14_dinov2.lvd142m", {"image_size": 518}),
-    "Dinov2WithRegisters": ("timm:vit_small_patch14_reg4_dinov2.lvd142m", {"image_size": 518}),
-    "DINOv3ViT": ("timm:vit_small_patch16_dinov3.lvd1689m", {}),
-}
-"""Family → name in timm and further fields of the hub's file of the same network."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", HUB_OF_TIMM)
-def test_the_hubs_file_is_timms_network(name, tmp_path):
-    spec, sizes = HUB_OF_TIMM[name]
-    sides = {"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16 if name == "DINOv3ViT" else 14}
-    if name == "DINOv3ViT":
-        sides |= {"num_register_tokens": 4, "intermediate_size": 1536, "query_bias": False, "value_bias": False}
-    model = saved(tmp_path, name, **sides, **sizes)
-    for part in model.parameters():
-        torch.nn.init.normal_(part, std=0.1)
-    if name == "Dinov2":  # whose positions timm alone resamples with antialiasing: here they are equal in all cells
-        model.embeddings.position_embeddings[:, 1:] = 0.1
-    model.save_pretrained(tmp_path)
-    file = tmp_path / "model.safetensors"
-    alone = tmp_path / "alone" / file.name
-    alone.parent.mkdir()
-    alone.write_bytes(file.read_bytes())
-    side = 6 * sides["patch_size"]
-    images = torch.rand(1, 3, side, side)
-    given = {"mean": MEAN, "std": STD}
-    expected = build_feature_extractor(model, **given)(images)
-    for text in (f"{spec}={file}", str(alone)):
-        found = build_feature_extractor(text, **given)(images)
-        torch.testing.assert_close(found, expected)

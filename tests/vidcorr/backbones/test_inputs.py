@@ -12,8 +12,8 @@ from torch import nn
 
 from tests.helpers.hub import hub, saved
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, INPUTS, OF_RANDOM, UNKNOWN, Input
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam

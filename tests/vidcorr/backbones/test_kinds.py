@@ -13,10 +13,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from tests.helpers.hub import FIELDS, hub, name_of
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.export import export
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.files.listed import IMAGE_MODELS
 from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN
@@ -174,7 +174,7 @@ def test_a_checkpoint_may_name_the_types_of_transformers_that_have_maps():
         assert getattr(hub, f"{family}Config")().model_type in IMAGE_MODELS
 
 
-OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
+OF_ONE_SIZE = "no maps of an image .1, 3, 25., 32.*; if it takes images of its own size only, .*: "
 REFUSED = {
     f"{OWN}:Grey": "Grey: expected a map .*1, 512",
     f"{OWN}:Lazy": "Lazy: has lazy layers, .* call it once",

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,9 +18,9 @@ from torch import nn
 from torchvision.models import ResNet18_Weights
 
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, Network, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.description import source_of
 from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
@@ -249,3 +250,35 @@ def test_a_spec_is_a_value_which_asks_neither_disk_nor_hub(text, monkeypatch):
     assert (
         EncoderSpec.of(spec.to_dict(), "x").to_dict() == spec.to_dict() == {"spec": text, "stage": "res4", "stride": 8}
     )
+
+
+class DrawsBeside(nn.Conv2d):
+    """A network that multiplies by a number which no file holds."""
+
+    def __init__(self, kind="float"):
+        super().__init__(3, 4, 4, 4)
+        number = torch.rand(1)
+        self.kept = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1))
+        self.old = nn.utils.weight_norm(nn.Conv2d(4, 4, 1))
+        if kind == "buffer":
+            self.register_buffer("scale", number)
+        elif kind == "beside":
+            self.register_buffer("scale", number, persistent=False)
+        else:
+            self.scale = {"tensor": number, "float": float(number), "array": number.numpy()}[kind]
+
+
+drawn_buffer = partial(DrawsBeside, "buffer")
+drawn_tensor = partial(DrawsBeside, "tensor")
+drawn_beside = partial(DrawsBeside, "beside")
+drawn_array = partial(DrawsBeside, "array")
+
+
+@pytest.mark.parametrize("name", ["DrawsBeside", "drawn_tensor", "drawn_beside", "drawn_array"])
+def test_a_number_that_a_network_draws_and_no_file_holds_is_refused(name, tmp_path):
+    text = f"{OWN}:{name}"
+    said = f"^{text}: draws scale, which no file holds: register it as a buffer"
+    refused(ValueError, said, load, text)
+    torch.save(DrawsBeside().state_dict(), tmp_path / "own.pth")
+    refused(ValueError, said, load, f"{text}={tmp_path}/own.pth")
+    assert load(f"{OWN}:drawn_buffer").network.scale < 1

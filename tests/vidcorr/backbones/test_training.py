@@ -13,9 +13,9 @@ from tests.helpers.encoders import TinyResNet
 from tests.helpers.hub import name_of
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import InMemory, quiet_trainer
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
 
 NETWORKS = "tests.helpers.networks"
@@ -131,6 +131,26 @@ def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     torch.testing.assert_close(method.maps(images), expected)
     assert compiled
     assert "forward" not in vars(method.backbone)
+
+
+OWN_CALL = {
+    "torchvision:resnet18": ("res5", 32),
+    "timm:test_vit": (),
+    "timm:test_convnext": (),
+    f"{NETWORKS}:plain": (),
+}
+"""Name of a network → stage and stride of the map that is trained, where another one is scored."""
+
+
+@pytest.mark.parametrize("name", OWN_CALL)
+def test_a_hook_of_the_network_itself_counts_in_the_score_as_in_the_training(name):
+    method = VFSSimSiam(name, 8, 8).eval()
+    images = torch.rand(2, 3, 64, 64)
+    before = method.maps(images)
+    method.backbone.register_forward_hook(lambda module, inputs, output: 2 * output)
+    view = method.feature_extractor(*OWN_CALL[name])
+    for maps in (method.maps(images), view(images), view.folded()(images)):
+        torch.testing.assert_close(maps, 2 * before, atol=1e-4, rtol=1e-4)
 
 
 def _trained_beside_another_rank(rank, kind):

@@ -27,8 +27,6 @@ def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_ou
     both, first, second = (view(images) for view in views)
     assert (views[0].stage, views[0].stride, len(passes)) == ("block2+block1", 8, 3)
     assert torch.equal(both, torch.cat([second, first], dim=1))
-    mean = build_feature_extractor(network, "mean(block1..2)")(images)
-    torch.testing.assert_close(mean, (first + second) / 2)
     assert torch.equal(build_feature_extractor(network)(images), second)
     of_pairs = network_input_of(MatchingProtocol.named("dift"))
     for rules in (PropagationProtocol.named("vidcorr"), PointProtocol.named("fomo"), of_pairs):

@@ -9,10 +9,10 @@ import pytest
 
 from tests.helpers.method_steps import METHODS, VIT, tiny
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr import callbacks, datamodules, lightning_modules
 from vidcorr.backbones import weights_digest
 from vidcorr.backbones.export import export
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 ROOT = Path(__file__).parents[3]

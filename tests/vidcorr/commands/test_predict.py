@@ -13,10 +13,10 @@ import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.sprite import read_masks
 from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder
 from vidcorr.tracking.follow import follow_with_doubts

@@ -8,7 +8,6 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
@@ -19,7 +18,6 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from ...videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"
@@ -93,30 +91,28 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     try:
         if _is_safetensors(path):
             return _read_safetensors(path, whole)
-        is_archive = zipfile.is_zipfile(path)
-        if whole and is_archive:
-            _require_checksums(path)
+        stays = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
-        return _without_code(path, mmap=not whole and is_archive and _lies_open(path))
+        return _without_code(path, mmap=stays)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
 
-def _require_checksums(path: Path) -> None:
-    """Raise ValueError if a member of an archive has another checksum than when it was saved."""
+def _check_archive(path: Path, whole: bool) -> bool:
+    """Return whether the tensors of an archive stay in the file; another program may have compressed them.
+
+    Raises:
+        ValueError: for a program, or if a member that is read has another checksum than when it was saved.
+    """
     with zipfile.ZipFile(path) as archive:
-        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+        members = archive.infolist()
+        if any(member.filename.endswith("/constants.pkl") for member in members):
             raise ValueError("a program of TorchScript: give the module, torch.jit.load(FILE), in Python")
-        damaged = archive.testzip()
+        damaged = archive.testzip() if whole else None
     if damaged:
         raise ValueError(f"{damaged} has another sum than when it was saved")
-
-
-def _lies_open(path: Path) -> bool:
-    """Return whether an archive can leave its tensors in the file: none is compressed, as by another program."""
-    with zipfile.ZipFile(path) as archive:
-        return all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+    return not whole and all(member.compress_type == zipfile.ZIP_STORED for member in members)
 
 
 def _without_code(path: Path, mmap: bool) -> Any:
@@ -343,7 +339,8 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():
         given = named.get(name, own)
-        if isinstance(given, Tensor) and isinstance(own, Tensor) and not _is_of_kind(given, own):
+        are_weights = isinstance(given, Tensor) and isinstance(own, Tensor)
+        if are_weights and not given.is_floating_point() and given.dtype != own.dtype:
             raise ValueError(f"{source}: {name} is of {given.dtype}, of {type(module).__name__} of {own.dtype}")
     try:
         module.load_state_dict(named, strict=strict)
@@ -351,27 +348,3 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         kind = type(module).__name__
         said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind
         raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error
-
-
-def _is_of_kind(given: Tensor, own: Tensor) -> bool:
-    """Return whether a weight is a real number, floating, or of the very type of the module's own."""
-    return given.is_floating_point() or given.dtype == own.dtype
-
-
-def write_checkpoint(module: Any, output: Path) -> None:
-    """Write a LightningModule of this project as Lightning's checkpoint, without the state of a run.
-
-    Args:
-        module: the module.
-        output: the file, written atomically.
-    """
-    checkpoint = {
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": version("pytorch-lightning"),
-        "state_dict": module.state_dict(),
-    }
-    module.on_save_checkpoint(checkpoint)  # adds class and arguments
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(output) as temporary:
-        torch.save(checkpoint, temporary)

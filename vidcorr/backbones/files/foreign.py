@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,21 +12,17 @@ from .checkpoints import INNER_WRAPPERS, without_prefix
 from .trust import LONGEST, require_countable
 
 State = dict[str, Tensor]
-ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net", "encoder")
-"""Entries of a file whose weights are taken before those of others, such as their moving average."""
-
-PREFIXES = ("encoder.", "backbone.", "model.", "module.", "network.", "net.")
-"""Usual prefixes of a network's weights in a checkpoint, where other networks beside it may have its form."""
-EVALUATED = ("base_encoder", "encoder_q", "online_encoder", "online_network", "teacher")
-"""Names of the encoder that is evaluated, beside another one in a file: of MoCo, BYOL, DINO and their kin."""
+PREFERRED = (
+    *("state_dict", "base_encoder", "encoder_q", "online_encoder", "online_network", "teacher"),
+    *("encoder", "backbone", "model", "model_state_dict", "module", "network", "net"),
+)
+"""First names of the place of a network in a file, of several the first: so do MoCo, BYOL and DINO name it."""
 CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 """Names of the weights of a classifier."""
 
 
 def weights_in(content: object, path: str | Path, part: str = "") -> State:
-    """Return the weights in the content of a file, without names of wrappers; of several sets the first of `ENTRIES`.
-
-    A line says which of several is taken.
+    """Return the weights in the content of a file, without names of wrappers; of several sets those of `preferred`.
 
     Args:
         content: content of the file.
@@ -34,34 +30,45 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
         part: `FILE#PART` names an entry of the file, or the beginning of names, up to a dot.
 
     Raises:
-        ValueError: one line, if there are none, several without a preferred one, or none of the part.
+        ValueError: one line, if there are none, none of the part, or as `preferred`.
     """
     require_countable(content, path, (Mapping,))
     states = states_in(content)
-    held = ", ".join(states)[:LONGEST]
     if not states:
         remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
         what = "a mapping of names to tensors, perhaps code, which is not run"
         raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
     if part in states:
         return without_wrappers(states[part])
-    preferred = [name for name in ENTRIES if name in states]
-    if len(states) > 1 and not preferred:
-        raise ValueError(f"{path}: holds several sets of weights: {held}; name one, {path}#{next(iter(states))}")
-    entry = (preferred or list(states))[0]
-    if len(states) > 1:
-        print(printable(f"{path}: takes {entry} of {held}; {path}#NAME takes another"), flush=True)
-    state = without_wrappers(states[entry])
-    return _weights_of_part(state, part, path) if part else state
-
-
-def _weights_of_part(state: State, part: str, path: str | Path) -> State:
-    """Return the weights whose names begin with a part, up to a dot; ValueError if there are none."""
+    state = without_wrappers(states[preferred(states, path)])
+    if not part:
+        return state
     weights = without_wrappers(without_prefix(state, f"{part}."))
     if not weights:
         first_names = dict.fromkeys(name.partition(".")[0] for name in state)
         raise ValueError(f"{path}: has no weights under {part}; it has {', '.join(first_names)[:LONGEST]}")
     return weights
+
+
+def preferred(places: Collection[str], path: str | Path) -> str:
+    """Return the place of the network in a file: of several the first by `PREFERRED`, which a line says.
+
+    Args:
+        places: dotted names of entries of the file, or beginnings of the names of its weights.
+        path: the file, for messages.
+
+    Raises:
+        ValueError: if several are equal.
+    """
+    best = list(places)
+    for name in reversed(PREFERRED):
+        best = [place for place in places if place.partition(".")[0] == name] or best
+    held = ", ".join(places)[:LONGEST]
+    if len(best) > 1:
+        raise ValueError(f"{path}: holds several networks, below {held}; name one, {path}#{best[0]}")
+    if len(places) > 1:
+        print(printable(f"{path}: takes {best[0]} of {held}; {path}#NAME takes another"), flush=True)
+    return best[0]
 
 
 def states_in(content: object, place: str = "") -> dict[str, State]:
@@ -105,10 +112,13 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    prefix = "" if own <= state.keys() else _common_prefix(state, own, source)
-    if prefix:
+    probe = f".{next(iter(own))}"  # the end of a name below each place of the network
+    ends = sorted(name.removesuffix(probe) for name in state if name.endswith(probe))
+    places = [place for place in ends if own <= without_prefix(state, f"{place}.").keys()]
+    if places and not own <= state.keys():
+        prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)
-        state = without_prefix(state, prefix)
+        state = without_prefix(state, f"{prefix}.")
         drop_classifier = True  # of the file's own network
     if not drop_classifier:
         return state
@@ -139,23 +149,3 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         state = state | {name: resampled}
         print(f"{source}: positions of {side} x {side} patches, resampled by timm to {grid[0]} x {grid[1]}", flush=True)
     return state
-
-
-def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:
-    """Return the prefix below which weights have all names of a network; "" if there is none.
-
-    Of several that of `EVALUATED`, else that of `PREFIXES`.
-
-    Raises:
-        ValueError: if the network still fits below several prefixes.
-    """
-    probe = next(iter(own))  # a name that each of the prefixes must have
-    ranks: dict[str, tuple[bool, bool]] = {}
-    for prefix in sorted({name.removesuffix(probe) for name in state if name.endswith(f".{probe}")}):
-        if own <= without_prefix(state, prefix).keys():
-            ranks[prefix] = (prefix.partition(".")[0] not in EVALUATED, prefix not in PREFIXES)
-    prefixes = [prefix for prefix, rank in ranks.items() if rank == min(ranks.values())]
-    if len(prefixes) > 1:
-        parts = [f"{source}#{prefix.removesuffix('.')}" for prefix in prefixes]
-        raise ValueError(f"{source}: the network fits below {' and '.join(prefixes)}: name one, {' or '.join(parts)}")
-    return prefixes[0] if prefixes else ""

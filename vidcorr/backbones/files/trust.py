@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -131,14 +131,17 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         )
 
 
-def _is_allowed(name: str) -> bool:
-    """Return whether a file may name this: it is listed, the user has said it, or the user's script holds the class."""
-    return is_listed(name) or permission_for(name) in _allowed | _named or _is_of_script(name)
-
-
 def to_allow(names: Iterable[str]) -> list[str]:
-    """Return the words of `--allow` that names in a file need."""
-    return sorted({permission_for(name) for name in names if not _is_allowed(name)})
+    """Return the words of `--allow` that names in a file need.
+
+    None for a name that is listed, that the user has said, or whose class the user's script holds.
+    """
+    needed: set[str] = set()
+    for name in names:
+        word = permission_for(name)
+        if not (is_listed(name) or word in _allowed | _named or _is_of_script(name)):
+            needed.add(word)
+    return sorted(needed)
 
 
 def permission_for(name: str) -> str:
@@ -301,14 +304,6 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     return constructed(kind, accepted["init_args"], source, **overrides)
 
 
-def hints_of(function: Any) -> dict[str, Any]:
-    """Return the annotations of a function; none if it has types that it does not import."""
-    try:
-        return get_type_hints(function)
-    except (NameError, TypeError):  # or is no function
-        return {}
-
-
 def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **overrides: Any) -> Any:
     """Call a class, or a function that makes a module, with arguments of a file as plain values.
 
@@ -327,8 +322,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     if is_module(kind):
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
-    hints = hints_of(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
-    values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
+    values = as_annotated(kind, stated | overrides)
     source_of = _source_of(file, [stated, [values[name] for name in stated]])
     if not overrides and is_listed(import_path(kind)):
         source_of = _Source(str(file), None)
@@ -366,12 +360,16 @@ def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
         _built_from.reset(token)
 
 
-def as_annotated(value: Any, hint: Any) -> Any:
-    """Convert a plain value by pydantic to the annotated type of an argument; a value that does not fit stays."""
-    try:
-        return value if hint is None else TypeAdapter(hint).validate_python(value)
-    except Exception:  # of a type that pydantic does not read, or another value: the constructor refuses it
-        return value
+def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of a class or function in their annotated types, by pydantic; one that does not fit stays."""
+    converted = dict(arguments)
+    hints: dict[str, Any] = {}
+    with suppress(NameError, TypeError):  # annotated by types that it does not import; or no function
+        hints = get_type_hints(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
+    for name in hints.keys() & arguments.keys():
+        with suppress(Exception):  # a type that pydantic does not read, or another value: the constructor refuses it
+            converted[name] = TypeAdapter(hints[name]).validate_python(arguments[name])
+    return converted
 
 
 def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -405,7 +403,8 @@ def import_named(module: str, name: str, what: str) -> Any:
         raise ValueError(
             f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
         )
-    _search_working_directory()
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
     try:
         return getattr(importlib.import_module(module), name)
     except SystemExit as error:
@@ -415,11 +414,6 @@ def import_named(module: str, name: str, what: str) -> Any:
         # perhaps another module than the user's file of this name
         remedy = f"run from its folder, or set PYTHONPATH; {sys.modules.get(module, 'no module')} was imported"
         raise ValueError(f"{what}: cannot import it ({error}); {remedy}") from error
-
-
-def _search_working_directory() -> None:
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
 
 
 def reason(error: BaseException) -> str:

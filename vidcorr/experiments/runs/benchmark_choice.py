@@ -161,7 +161,7 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
 
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
-            .yaml or .yml, or a class, `module.Class`. FOLDER replaces the config's `root`; `{root}` in other paths of
+            .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`; `{root}` in other paths of
             the config stands for it.
 
     Raises:
@@ -201,8 +201,8 @@ def _content_of(name: str) -> dict[str, Any]:
         content = read_yaml(configs[name])
     elif name.endswith((".yaml", ".yml")):
         content = read_yaml(find_config(name))
-    elif "." in name and "/" not in name:
-        content = {"class_path": name}
+    elif ("." in name or ":" in name) and "/" not in name:
+        content = {"class_path": name.replace(":", ".")}
     else:
         named = Path(name).name.lower()
         is_folder = "/" in name and named in configs

@@ -148,11 +148,17 @@ class Record(Exact):
         return max(found, key=_age, default=None)
 
     def best_checkpoint(self, folder: Path) -> Path | None:
-        """Return the best checkpoint of the run in a folder, of a run that goes on the newest best; else the last."""
+        """Return the best checkpoint of the run in a folder, else as the newest of several says; else the last."""
         if self.best is not None and (folder / self.best).is_file():
             return folder / self.best
-        best = max((folder / self.checkpoints).glob("best-*.ckpt"), key=_age, default=None)
-        return best or self.last_checkpoint(folder)
+        saved = sorted((folder / self.checkpoints).glob("best-*.ckpt"), key=_age)
+        if len(saved) < 2:
+            return saved[0] if saved else self.last_checkpoint(folder)
+        from ...backbones.files.checkpoints import read_content
+
+        states = read_content(saved[-1], whole=False)["callbacks"].values()
+        best = {Path(state.get("best_model_path", "")).name for state in states}
+        return next((path for path in saved if path.name in best), saved[-1])
 
     def repeats(self, other: Record) -> bool:
         """Return whether the command is the other run's, given in the same folder."""

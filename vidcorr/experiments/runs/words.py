@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
 from ...backbones.files.checkpoints import saved_model
-from ...backbones.files.trust import Recipe, allow_named, begin_command
+from ...backbones.files.trust import Recipe, allow_named, begin_command, import_named
 from ...backbones.hub_models import is_folder_of_model
-from ...backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
+from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, local_file, on_hub, split_view
 from ...description import INPUTS
 from ...errors import UsageError
 from .config_files import find_config, read_yaml, with_lists, yaml_value
@@ -237,12 +237,16 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
         return {"class_path": found} if isinstance(found, str) else dict(found)
     if part == "model" and not is_class and _is_network(value):
         return {"class_path": "FrozenEncoder", "init_args": EncoderSpec(checkpoint_named(value)).to_dict()}
-    return {"class_path": value}
+    return {"class_path": value.replace(":", ".")}
 
 
 def _is_network(value: str) -> bool:
-    """Return whether a value of `--model` is a network, not a class."""
+    """Return whether a value of `--model` is a network, not a class; `module:Name` may be either."""
     spec, _ = split_view(value)
+    if USERS_CALLABLE.fullmatch(value):
+        module, _, name = value.partition(":")
+        bases = getattr(import_named(module, name, f"--model {value}"), "__mro__", ())
+        return "LightningModule" not in {base.__name__ for base in bases}  # by name: the library imports no Lightning
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
     return is_named or is_checkpoint(spec) or is_folder_of_model(spec) or run_named(spec) is not None
 

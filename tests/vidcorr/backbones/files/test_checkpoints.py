@@ -21,6 +21,7 @@ from torch import nn
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.files.checkpoints import (
@@ -29,7 +30,6 @@ from vidcorr.backbones.files.checkpoints import (
     read_content,
     require_state,
     saved_model,
-    write_checkpoint,
 )
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 

@@ -14,6 +14,7 @@ import yaml
 from tests.helpers.refusal import refused
 from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS
 from vidcorr.errors import UsageError
+from vidcorr.experiments.runs.benchmark_choice import read_on
 from vidcorr.experiments.runs.words import (
     SavedModel,
     given_arguments,
@@ -40,6 +41,24 @@ def test_what_is_given_by_a_key_leaves_the_other_keys_of_the_file(given, merged)
     saved = SavedModel("last.ckpt", {"class_path": "vidcorr.Liir", "init_args": OF_FILE}, given)
     assert saved.with_given(PARSED) == merged
     assert OF_FILE["bank"]["frames"] == 9
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "kind"),
+    [
+        ("model", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
+        ("model", "tests.helpers.encoders:TinyResNet", "FrozenEncoder"),
+        ("model", "tests.helpers.networks:plain", "FrozenEncoder"),
+        ("model.class_path", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
+        ("data", "tests.helpers.training:InMemory", "tests.helpers.training.InMemory"),
+    ],
+)
+def test_ones_own_class_has_one_spelling(flag, name, kind):
+    """A class below LightningModule is the model itself; another name is a network."""
+    for words in ([f"--{flag}={name}"], [f"--{flag}", name]):
+        assert last_class(list(read_words(words)), flag.partition(".")[0]) == kind
+    (choice,) = read_on(["my_videos:Mine=/data"])
+    assert (choice.config, choice.class_path) == ("my_videos:Mine", "my_videos.Mine")
 
 
 @pytest.mark.parametrize("form", FORMS_OF_CLASS)
