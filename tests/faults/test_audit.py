@@ -3,6 +3,7 @@
 Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
 """
 
+import json
 import os
 import struct
 import sys
@@ -10,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -26,92 +28,34 @@ REPOSITORY = Path(__file__).parents[2]
 OURS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc"))
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.startfile")
 ASKS = ("socket.connect", "socket.getaddrinfo", "urllib.Request", "http.client.connect")
-FORMS = (
-    "evil:net",
-    "evil:Net",
-    "evil:Net.__class__",
-    "__main__:Net",
-    "builtins:exec",
-    "builtins:open",
-    "os:abort",
-    "os:system",
-    "subprocess:run",
-    "yaml:unsafe_load",
-    "numpy:load",
-    "torch:load",
-    "torch.hub:load_state_dict_from_url",
-    "torch.nn:Linear",
-    "torchvision.datasets.utils:download_url",
-    "torchvision.models.detection:fasterrcnn_resnet50_fpn",
-    "torchvision:resnet18=bait/x.pth",
-    "torchvision:../bait",
-    "timm:hf-hub:owner/name",
-    "timm:hf_hub:owner/name",
-    "timm:local-dir:bait",
-    "timm:resnet18=bait/x.pth",
-    "timm:resnet18.tv_in1k/../x",
-    "transformers:owner/name",
-    "transformers:bait",
-    "transformers:timm_wrapper",
-    "transformers:detr",
-    "torchhub:owner/name:entry",
-    "torchhub:bait:entry",
-    "hf://owner/name/file.ckpt",
-    "family:dino=bait/x.pth",
-    "bait/x.pth",
-    "./x.ckpt",
-    "x.ckpt",
-    "vidcorr.backbones:load",
-    "vidcorr.backbones.loading:build_feature_extractor",
-    "vidcorr.backbones.hub_models:image_model",
-    "vidcorr.backbones.vit:_of_any_size",
-    "vidcorr.backbones.families:resnet_of",
-    "vidcorr.backbones.networks:os.system",
-    "vidcorr.lightning_modules:CoSettle.load_from_checkpoint",
-    "vidcorr.lightning_modules.base:partial",
-    "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder:load_from_checkpoint",
-    "vidcorr.callbacks.stops:requeue_job",
-    "vidcorr.lightning_modules:load_from_checkpoint",
-    "vidcorr.lightning_modules.parts.saving:load_hparams_from_yaml",
-    "torchvision:fasterrcnn_resnet50_fpn",
-    "dinov2-s14@block3",
-)
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
-CONFIGURATIONS = (
-    {"model_type": "detr"},
-    {"model_type": "timm_wrapper", "architecture": "hf-hub:owner/name"},
-    {"model_type": "dinov2", "hidden_act": "../bait"},
-    {"model_type": "dinov2", "auto_map": {"AutoModel": "evil.Net"}, "layer": ["bait/x.pth"]},
-    {"model_type": "dinov2", "attn_implementation": "owner/kernel", "_attn_implementation_internal": "owner/kernel"},
-    {"model_type": "dinov2", "quantization_config": {"quant_method": "gptq", "bits": 4}, "use_kernels": True},
-    {"model_type": "dinov2", "torch_dtype": "load", "tokenizer_class": "evil", "name_or_path": "bait"},
-    {"model_type": "dinov2", "vision_config": {"model_type": "timm_wrapper", "architecture": "resnet18"}},
-)
-OF_LIBRARIES = (
-    {"spec": "timm:resnet18", "pretrained": True, "arguments": {"checkpoint_path": "bait/x.pth"}},
-    {"spec": "timm:resnet18", "arguments": {"pretrained": True, "pretrained_cfg_overlay": {"file": "bait/x.pth"}}},
-    {"spec": "torchvision:resnet18", "pretrained": True, "arguments": {"weights": "DEFAULT"}},
-)
-"""Arguments by which a library would read or fetch weights."""
+LIIR = "vidcorr.lightning_modules.liir.Liir"
+TABLES = json.loads(Path(__file__).with_name("audit.json").read_text())
+"""Names of code; configurations of transformers; arguments by which a library would read or fetch weights; others that
+Lightning or a parser would make objects of.
+"""
 
 
 def files():
     """Yield class, arguments and encoder of hostile files."""
-    for form in FORMS:
+    for form in TABLES["forms"]:
+        within = {"spec": "vidcorr.lightning_modules:CoSettle", "arguments": {"backbone": {"spec": form}}}
         yield form.replace(":", "."), {"spec": "bait/x.pth", "backbone": form}, None
-        yield FROZEN, {"spec": form}, None
-        yield FROZEN, {"spec": form.encode()}, None
+        yield FROZEN, {"spec": form}, form
+        yield FROZEN, {"spec": form.encode()}, {}
         yield FROZEN, {"spec": "raw_colour"}, {"spec": form}
-        yield FROZEN, {"spec": {"spec": "vidcorr.lightning_modules:FrozenEncoder", "arguments": {"spec": form}}}, None
-    for configuration in CONFIGURATIONS:
+        yield FROZEN, {"spec": within}, within
+    for configuration in TABLES["configurations"]:
         yield FROZEN, {"spec": {"spec": "transformers:dinov2", "arguments": configuration}}, None
         yield FROZEN, {"spec": "raw_colour"}, {"spec": "transformers:dinov2", "arguments": configuration}
-    for encoder in OF_LIBRARIES:
+    for encoder in TABLES["of libraries"]:
         yield FROZEN, {"spec": encoder}, None
         yield FROZEN, {"spec": "raw_colour"}, encoder
+    for arguments in TABLES["of lightning"]:
+        yield LIIR, arguments, None
     for name in sorted(names_in("vidcorr.lightning_modules")):
-        for argument in ("spec", "backbone", "start"):
-            yield f"vidcorr.lightning_modules.{name}", {argument: "bait/x.pth"}, {"spec": "x.ckpt"}
+        for argument, value in product(("spec", "backbone", "start"), ("bait/x.pth", "evil:net")):
+            yield f"vidcorr.lightning_modules.{name}", {argument: value}, {"spec": "x.ckpt"}
     for name in sorted(names_in("vidcorr.backbones")):
         yield (
             FROZEN,
@@ -128,6 +72,8 @@ COMMANDS = {
     "fit": lambda: main(["fit", "--ckpt_path", "x.ckpt", "--trainer.fast_dev_run=true", "--trainer.logger=false"]),
     "resume": lambda: main(["resume", "x.ckpt"]),
     "export": lambda: main(["export", "x.ckpt", "out.safetensors"]),
+    "predict": lambda: main(["predict", "nowhere.mp4", "--mask", "m.png", "--model", "x.ckpt"]),
+    "backbone": lambda: main(["validate", "--model=VFSSimSiam", "--model.backbone=x.ckpt", "--trainer.logger=false"]),
     "inspect": lambda: main(["inspect", "x.ckpt"]),
 }
 seen: list[str] | None = None

@@ -62,6 +62,18 @@ def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     assert torch.equal(found, module.feature_extractor()(images))
 
 
+def test_lightnings_own_loading_takes_the_same_way(tmp_path):
+    path = tmp_path / "a.ckpt"
+    write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
+    assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
+    refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)
+    assert isinstance(FrozenEncoder.load_from_checkpoint(path, weights_only=True), FrozenEncoder)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"hyper_parameters": {"spec": "os:abort"}}, path)
+    for strict in (False, None):
+        refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path, strict=strict)
+
+
 class Attack:
     def __init__(self, called, *given):
         self.called = called, given
