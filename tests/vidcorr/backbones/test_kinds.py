@@ -284,6 +284,7 @@ def test_each_door_takes_a_released_file_with_its_input(form, tmp_path):
 
 METHODS = {"simsiam": VFSSimSiam, "moco": partial(VFSMoCo, queue_size=8), "crw": ContrastiveRandomWalk}
 LEARN = [kind for kind in KINDS if "swin" not in kind and "eva02" not in kind]
+LEARN += [f"{OWN}:{name}" for name in ("OfClips", "OfHub", "Dino", "Dino3", "Stated", "Classifier", "vit")]
 
 
 @pytest.mark.parametrize("method", METHODS)
