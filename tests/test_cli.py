@@ -144,7 +144,7 @@ def printed_data(capsys, *words):
 
 
 @pytest.mark.parametrize("kind", [*(getattr(vidcorr, name) for name in DATA), Own])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_each_data_module_has_the_defaults_of_its_own_signature(kind, capsys):
     defaults = defaults_of(kind)
     needed = {

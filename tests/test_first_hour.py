@@ -24,6 +24,7 @@ TABLES = json.loads(Path(__file__).with_suffix(".json").read_text())
 
 
 @pytest.mark.parametrize("line", TABLES["mistakes"])
+@pytest.mark.sampled(2)
 def test_a_mistake_is_answered_by_what_was_meant(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split())

@@ -42,7 +42,7 @@ def key(kind, arguments):
     return json.dumps(identity_of(kind(**arguments)), sort_keys=True)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("kind", benchmark_classes()[::-1], ids=str)
 def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tmp_path):
     arguments = vos(tmp_path) if kind is vidcorr.VosBenchmark else arguments_of(kind, tmp_path / "set")
