@@ -22,6 +22,7 @@ from vidcorr import FrozenEncoder
 from vidcorr.backbones import load
 from vidcorr.backbones.files.listed import names_in
 from vidcorr.cli import main
+from vidcorr.datasets.generated import write_davis
 
 pytestmark = pytest.mark.usefixtures("canary")
 REPOSITORY = Path(__file__).parents[2]
@@ -64,15 +65,16 @@ def files():
         )
 
 
+FRAMES = "davis/JPEGImages/480p/synthetic-000"
 COMMANDS = {
     "load": lambda: load("x.ckpt"),
     "load_from_checkpoint": lambda: FrozenEncoder.load_from_checkpoint("x.ckpt"),
-    "evaluate": lambda: main(["evaluate", "x.ckpt", "--on", "davis=nowhere"]),
+    "evaluate": lambda: main(["evaluate", "x.ckpt", "--on", "davis=davis"]),
     "validate": lambda: main(["validate", "--ckpt_path", "x.ckpt", "--trainer.logger=false"]),
     "fit": lambda: main(["fit", "--ckpt_path", "x.ckpt", "--trainer.fast_dev_run=true", "--trainer.logger=false"]),
     "resume": lambda: main(["resume", "x.ckpt"]),
     "export": lambda: main(["export", "x.ckpt", "out.safetensors"]),
-    "predict": lambda: main(["predict", "nowhere.mp4", "--mask", "m.png", "--model", "x.ckpt"]),
+    "predict": lambda: main(["predict", FRAMES, "--box=1,1,9,9", "--model", "x.ckpt"]),
     "backbone": lambda: main(["validate", "--model=VFSSimSiam", "--model.backbone=x.ckpt", "--trainer.logger=false"]),
     "inspect": lambda: main(["inspect", "x.ckpt"]),
 }
@@ -106,21 +108,26 @@ def audited() -> Iterator[list[str]]:
         seen = None
 
 
-WHOLE = [pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS]
-SHORT = ["load", "load_from_checkpoint", "evaluate", "inspect"]
-"""Commands that need no Trainer, with some of the files."""
+def shares():
+    """Yield command, the first of its files, and the step to the next: all are loaded in the slow tier."""
+    for number, command in enumerate(COMMANDS):
+        if command in ("load", "load_from_checkpoint", "evaluate", "inspect"):  # they need no Trainer
+            yield pytest.param(command, number, 23)
+        yield pytest.param(command, number, 19 if number else 1, marks=pytest.mark.slow)
+        if number:
+            yield pytest.param(command, 0, 1, marks=pytest.mark.exhaustive)
 
 
-@pytest.mark.parametrize("command", [*SHORT, *WHOLE])
-def test_nothing_is_opened_asked_or_started_for_a_file(command, tmp_path, monkeypatch, request):
+@pytest.mark.parametrize(("command", "first", "step"), list(shares()))
+def test_nothing_is_opened_asked_or_started_for_a_file(command, first, step, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # without folders of other tests, which importlib.metadata looks into
     monkeypatch.setattr(sys, "path", [each for each in sys.path if any(map(Path(each).is_relative_to, OURS))])
+    write_davis("davis", 1, frames=2, size=(32, 32))
     Path("bait").mkdir()
     for bait in ("bait/x.pth", "bait/config.json", "bait/hubconf.py", "evil.py", "config.yaml", "run.json"):
         Path(bait).write_text("open('ran', 'w')")
-    every = 1 if request.node.get_closest_marker("slow") else 23
-    for class_path, arguments, encoder in list(files())[::every]:
+    for class_path, arguments, encoder in list(files())[first::step]:
         about = {"class_path": class_path, "version": "1", "format": 2, "encoder": encoder}
         content = {"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments, "global_step": 0, "epoch": 0}
         content["pytorch-lightning_version"] = "2.6.0"
