@@ -284,12 +284,14 @@ def test_each_door_takes_a_released_file_with_its_input(form, tmp_path):
     file = tmp_path / "released.pth.tar"
     torch.save(written(own), file)
     source = f"of the family {family}" if family else UNKNOWN.source
+    export(str(file), tmp_path / "exported.safetensors")
+    found = [load(tmp_path / "exported.safetensors").network]
     for text in (str(file), f"{name}={file}"):
         encoder = load(text)
-        export(text, tmp_path / "exported.safetensors")
-        for found in (encoder.network, load(tmp_path / "exported.safetensors").network, VFSSimSiam(text).backbone):
-            torch.testing.assert_close(found.state_dict(), own, rtol=0, atol=0)
+        found += [encoder.network, VFSSimSiam(text).backbone]
         assert (encoder.input.source, encoder.described.loaded) == (source, True)
+    for network in found:
+        torch.testing.assert_close(network.state_dict(), own, rtol=0, atol=0)
 
 
 METHODS = {"simsiam": VFSSimSiam, "moco": partial(VFSMoCo, queue_size=8), "crw": ContrastiveRandomWalk}
