@@ -29,10 +29,10 @@ def net():
     return nn.Conv2d(3, 8, 8, 8)
 """
 COMMANDS = {
+    "export": "export x.ckpt out.safetensors",
     "evaluate": "evaluate x.ckpt --on davis={davis} --change radius=3 context=2",
     "validate": "validate --ckpt_path x.ckpt --trainer.logger=false --on davis=nowhere",
     "fit": "fit --ckpt_path x.ckpt --trainer.fast_dev_run=true --trainer.logger=false --data nowhere",
-    "export": "export x.ckpt out.safetensors",
 }
 LINE = r"x.ckpt: names code .* if you trust it, call (.*) in Python, or add to the command (.*)"
 
