@@ -76,7 +76,7 @@ def test_the_same_data_at_another_path_are_the_same_and_others_of_the_same_names
     assert key(DavisBenchmark, {"root": tmp_path / "b"}) != of_a
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=str)
 def test_no_difference_between_results_on_other_data_of_the_same_names(kind, tmp_path):
     """The same data in another folder are compared; with one other frame, or annotation, they are not."""
