@@ -292,7 +292,7 @@ def test_hooks_of_checkpoints_without_super_add_to_ours(name, tmp_path):
     assert (longer.found, trainer.current_epoch) == (1, 2)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
     """`lr` is the rate as it stands; the schedule is of the found batch. As callbacks they come too late."""
     module, data = tiny(name), InMemory(name)
