@@ -30,7 +30,7 @@ from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
-from tests.helpers.words import FORMS_OF_CLASS, NETWORK, TINY, clips, davis, flags
+from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones.files import trust
 from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
@@ -190,15 +190,6 @@ def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_pa
     given = json.dumps({"model": {"class_path": "VFSMoCo", "init_args": {"base_lr": 9, "queue_size": 4}}})
     own = parsed("fit", f"--config={given}", "--model.queue_size=8", f"--model={__name__}.OwnMoCo").model
     assert (own.class_path.rpartition(".")[2], own.init_args.queue_size, own.init_args.base_lr) == ("OwnMoCo", 8, 9)
-
-
-@pytest.mark.parametrize("form", FORMS_OF_CLASS)
-def test_data_of_ones_own_have_their_own_arguments_in_each_form(form, tmp_path, monkeypatch):
-    """Not those of the config before."""
-    monkeypatch.chdir(tmp_path)
-    words = FORMS_OF_CLASS[form]("data", f"{__name__}.Own", tmp_path)
-    arguments = parsed("fit", "--config=vfs_simsiam_r18.yaml", *words).data.init_args
-    assert arguments.as_dict() == first_arguments(Own)
 
 
 def test_videos_without_a_data_module_are_our_clips(capsys):
