@@ -57,7 +57,7 @@ def test_parts_that_a_user_replaces_after_construction_are_those_that_learn(name
 
 
 @pytest.mark.parametrize("name", [f"{NETWORKS}:Dino", "timm:test_vit", "timm:test_resnet@res4", "timm:test_convnext"])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     method = VFSSimSiam(name, 8, 8).eval()
     images, seen = torch.rand(2, 3, 64, 64), []
