@@ -320,6 +320,9 @@ ENCODERS = {
     "otb_all": TINY["backbone"],
 }
 """Config → encoder with the stages that it names; the others take `vidcorr-r18`."""
+RADIUS, SIZE = ["--change", "radius=3"], ["--change", "input_size=64"]
+SMALLER = {"davis": RADIUS, "vos": RADIUS, "soco": SIZE, "otb": ["--limit", "1"]}
+"""Beginning of a config → words that make its work small."""
 CONFIGURED = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
 RARE = {name for name in CONFIGURED if name.startswith("davis")} - {"davis_blocks_r18", "davis_liir"}
 """Those of DAVIS in the exhaustive tier; they differ from others in their protocol and stage."""
@@ -332,9 +335,8 @@ RARE = {name for name in CONFIGURED if name.startswith("davis")} - {"davis_block
 def test_every_config_runs_by_on(config, tmp_path_factory, tmp_path):
     encoder = ENCODERS.get(config, "vidcorr-r18")
     on = ["--on", f"{config}={data_for(config, tmp_path_factory.getbasetemp())}"]
-    if config.startswith(("davis", "vos")):
-        on += ["--change", "radius=3"]
-    main(["evaluate", encoder, *on, "--output", str(tmp_path)])
+    small = next((words for name, words in SMALLER.items() if config.startswith(name)), [])
+    main(["evaluate", encoder, *on, *small, "--output", str(tmp_path)])
     results = list(tmp_path.rglob("results.json"))
     assert len(results) == len(chosen(*on))
     for path in results:

@@ -3,6 +3,7 @@
 Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
 """
 
+import json
 import os
 import struct
 import sys
@@ -10,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,98 +22,41 @@ from vidcorr import FrozenEncoder
 from vidcorr.backbones import load
 from vidcorr.backbones.files.listed import names_in
 from vidcorr.cli import main
+from vidcorr.datasets.generated import write_davis
 
 pytestmark = pytest.mark.usefixtures("canary")
 REPOSITORY = Path(__file__).parents[2]
 OURS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc"))
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.startfile")
 ASKS = ("socket.connect", "socket.getaddrinfo", "urllib.Request", "http.client.connect")
-FORMS = (
-    "evil:net",
-    "evil:Net",
-    "evil:Net.__class__",
-    "__main__:Net",
-    "builtins:exec",
-    "builtins:open",
-    "os:abort",
-    "os:system",
-    "subprocess:run",
-    "yaml:unsafe_load",
-    "numpy:load",
-    "torch:load",
-    "torch.hub:load_state_dict_from_url",
-    "torch.nn:Linear",
-    "torchvision.datasets.utils:download_url",
-    "torchvision.models.detection:fasterrcnn_resnet50_fpn",
-    "torchvision:resnet18=bait/x.pth",
-    "torchvision:../bait",
-    "timm:hf-hub:owner/name",
-    "timm:hf_hub:owner/name",
-    "timm:local-dir:bait",
-    "timm:resnet18=bait/x.pth",
-    "timm:resnet18.tv_in1k/../x",
-    "transformers:owner/name",
-    "transformers:bait",
-    "transformers:timm_wrapper",
-    "transformers:detr",
-    "torchhub:owner/name:entry",
-    "torchhub:bait:entry",
-    "hf://owner/name/file.ckpt",
-    "family:dino=bait/x.pth",
-    "bait/x.pth",
-    "./x.ckpt",
-    "x.ckpt",
-    "vidcorr.backbones:load",
-    "vidcorr.backbones.loading:build_feature_extractor",
-    "vidcorr.backbones.hub_models:image_model",
-    "vidcorr.backbones.vit:_of_any_size",
-    "vidcorr.backbones.families:resnet_of",
-    "vidcorr.backbones.networks:os.system",
-    "vidcorr.lightning_modules:CoSettle.load_from_checkpoint",
-    "vidcorr.lightning_modules.base:partial",
-    "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder:load_from_checkpoint",
-    "vidcorr.callbacks.stops:requeue_job",
-    "vidcorr.lightning_modules:load_from_checkpoint",
-    "vidcorr.lightning_modules.parts.saving:load_hparams_from_yaml",
-    "torchvision:fasterrcnn_resnet50_fpn",
-    "dinov2-s14@block3",
-)
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
-CONFIGURATIONS = (
-    {"model_type": "detr"},
-    {"model_type": "timm_wrapper", "architecture": "hf-hub:owner/name"},
-    {"model_type": "dinov2", "hidden_act": "../bait"},
-    {"model_type": "dinov2", "auto_map": {"AutoModel": "evil.Net"}, "layer": ["bait/x.pth"]},
-    {"model_type": "dinov2", "attn_implementation": "owner/kernel", "_attn_implementation_internal": "owner/kernel"},
-    {"model_type": "dinov2", "quantization_config": {"quant_method": "gptq", "bits": 4}, "use_kernels": True},
-    {"model_type": "dinov2", "torch_dtype": "load", "tokenizer_class": "evil", "name_or_path": "bait"},
-    {"model_type": "dinov2", "vision_config": {"model_type": "timm_wrapper", "architecture": "resnet18"}},
-)
-OF_LIBRARIES = (
-    {"spec": "timm:resnet18", "pretrained": True, "arguments": {"checkpoint_path": "bait/x.pth"}},
-    {"spec": "timm:resnet18", "arguments": {"pretrained": True, "pretrained_cfg_overlay": {"file": "bait/x.pth"}}},
-    {"spec": "torchvision:resnet18", "pretrained": True, "arguments": {"weights": "DEFAULT"}},
-)
-"""Arguments by which a library would read or fetch weights."""
+LIIR = "vidcorr.lightning_modules.liir.Liir"
+TABLES = json.loads(Path(__file__).with_name("audit.json").read_text())
+"""Names of code; configurations of transformers; arguments by which a library would read or fetch weights; others that
+Lightning or a parser would make objects of.
+"""
 
 
 def files():
     """Yield class, arguments and encoder of hostile files."""
-    for form in FORMS:
+    for form in TABLES["forms"]:
+        within = {"spec": "vidcorr.lightning_modules:CoSettle", "arguments": {"backbone": {"spec": form}}}
         yield form.replace(":", "."), {"spec": "bait/x.pth", "backbone": form}, None
-        yield FROZEN, {"spec": form}, None
-        yield FROZEN, {"spec": form.encode()}, None
+        yield FROZEN, {"spec": form}, form
+        yield FROZEN, {"spec": form.encode()}, {}
         yield FROZEN, {"spec": "raw_colour"}, {"spec": form}
-        yield FROZEN, {"spec": {"spec": "vidcorr.lightning_modules:FrozenEncoder", "arguments": {"spec": form}}}, None
-    for configuration in CONFIGURATIONS:
+        yield FROZEN, {"spec": within}, within
+    for configuration in TABLES["configurations"]:
         yield FROZEN, {"spec": {"spec": "transformers:dinov2", "arguments": configuration}}, None
         yield FROZEN, {"spec": "raw_colour"}, {"spec": "transformers:dinov2", "arguments": configuration}
-    for encoder in OF_LIBRARIES:
+    for encoder in TABLES["of libraries"]:
         yield FROZEN, {"spec": encoder}, None
         yield FROZEN, {"spec": "raw_colour"}, encoder
+    for arguments in TABLES["of lightning"]:
+        yield LIIR, arguments, None
     for name in sorted(names_in("vidcorr.lightning_modules")):
-        for argument in ("spec", "backbone", "start"):
-            yield f"vidcorr.lightning_modules.{name}", {argument: "bait/x.pth"}, {"spec": "x.ckpt"}
+        for argument, value in product(("spec", "backbone", "start"), ("bait/x.pth", "evil:net")):
+            yield f"vidcorr.lightning_modules.{name}", {argument: value}, {"spec": "x.ckpt"}
     for name in sorted(names_in("vidcorr.backbones")):
         yield (
             FROZEN,
@@ -120,14 +65,17 @@ def files():
         )
 
 
+FRAMES = "davis/JPEGImages/480p/synthetic-000"
 COMMANDS = {
     "load": lambda: load("x.ckpt"),
     "load_from_checkpoint": lambda: FrozenEncoder.load_from_checkpoint("x.ckpt"),
-    "evaluate": lambda: main(["evaluate", "x.ckpt", "--on", "davis=nowhere"]),
+    "evaluate": lambda: main(["evaluate", "x.ckpt", "--on", "davis=davis"]),
     "validate": lambda: main(["validate", "--ckpt_path", "x.ckpt", "--trainer.logger=false"]),
     "fit": lambda: main(["fit", "--ckpt_path", "x.ckpt", "--trainer.fast_dev_run=true", "--trainer.logger=false"]),
     "resume": lambda: main(["resume", "x.ckpt"]),
     "export": lambda: main(["export", "x.ckpt", "out.safetensors"]),
+    "predict": lambda: main(["predict", FRAMES, "--box=1,1,9,9", "--model", "x.ckpt"]),
+    "backbone": lambda: main(["validate", "--model=VFSSimSiam", "--model.backbone=x.ckpt", "--trainer.logger=false"]),
     "inspect": lambda: main(["inspect", "x.ckpt"]),
 }
 seen: list[str] | None = None
@@ -160,21 +108,26 @@ def audited() -> Iterator[list[str]]:
         seen = None
 
 
-WHOLE = [pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS]
-SHORT = ["load", "load_from_checkpoint", "evaluate", "inspect"]
-"""Commands that need no Trainer, with some of the files."""
+def shares():
+    """Yield command, the first of its files, and the step to the next: all are loaded in the slow tier."""
+    for number, command in enumerate(COMMANDS):
+        if command in ("load", "load_from_checkpoint", "evaluate", "inspect"):  # they need no Trainer
+            yield pytest.param(command, number, 71 if number else 23)
+        yield pytest.param(command, number, 19 if number else 1, marks=pytest.mark.slow)
+        if number:
+            yield pytest.param(command, 0, 1, marks=pytest.mark.exhaustive)
 
 
-@pytest.mark.parametrize("command", [*SHORT, *WHOLE])
-def test_nothing_is_opened_asked_or_started_for_a_file(command, tmp_path, monkeypatch, request):
+@pytest.mark.parametrize(("command", "first", "step"), list(shares()))
+def test_nothing_is_opened_asked_or_started_for_a_file(command, first, step, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # without folders of other tests, which importlib.metadata looks into
     monkeypatch.setattr(sys, "path", [each for each in sys.path if any(map(Path(each).is_relative_to, OURS))])
+    write_davis("davis", 1, frames=2, size=(32, 32))
     Path("bait").mkdir()
     for bait in ("bait/x.pth", "bait/config.json", "bait/hubconf.py", "evil.py", "config.yaml", "run.json"):
         Path(bait).write_text("open('ran', 'w')")
-    every = 1 if request.node.get_closest_marker("slow") else 23
-    for class_path, arguments, encoder in list(files())[::every]:
+    for class_path, arguments, encoder in list(files())[first::step]:
         about = {"class_path": class_path, "version": "1", "format": 2, "encoder": encoder}
         content = {"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments, "global_step": 0, "epoch": 0}
         content["pytorch-lightning_version"] = "2.6.0"

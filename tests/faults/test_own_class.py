@@ -29,10 +29,10 @@ def net():
     return nn.Conv2d(3, 8, 8, 8)
 """
 COMMANDS = {
+    "export": "export x.ckpt out.safetensors",
     "evaluate": "evaluate x.ckpt --on davis={davis} --change radius=3 context=2",
     "validate": "validate --ckpt_path x.ckpt --trainer.logger=false --on davis=nowhere",
     "fit": "fit --ckpt_path x.ckpt --trainer.fast_dev_run=true --trainer.logger=false --data nowhere",
-    "export": "export x.ckpt out.safetensors",
 }
 LINE = r"x.ckpt: names code .* if you trust it, call (.*) in Python, or add to the command (.*)"
 
@@ -47,19 +47,21 @@ def checkpoint(tmp_path, monkeypatch):
     from mine import Mine  # type: ignore[import-not-found]
 
     write_checkpoint(Mine("mine:net", 8, 8), Path("x.ckpt"))
-    forget(monkeypatch)
+    forget()
+    yield
+    forget()
 
 
-def forget(monkeypatch):
+def forget():
     """Forget what the user has said and imported."""
     trust._allowed.clear()
     trust._named.clear()
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    sys.modules.pop("mine", None)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.sampled(4)
-def test_the_line_of_a_refusal_is_what_the_command_needs(command, checkpoint, davis_root, monkeypatch, capsys):
+def test_the_line_of_a_refusal_is_what_the_command_needs(command, checkpoint, davis_root, capsys):
     words = shlex.split(COMMANDS[command].format(davis=davis_root))
     line = refusal(*words)
     printed, errors = capsys.readouterr()
@@ -67,7 +69,7 @@ def test_the_line_of_a_refusal_is_what_the_command_needs(command, checkpoint, da
     assert found
     assert "mine" not in sys.modules
     for allowed in (shlex.split(found[2]), ["--allow=mine.Mine", "--allow=mine:net"]):
-        forget(monkeypatch)
+        forget()
         said = "\n".join((run(words + allowed), *capsys.readouterr()))
         assert "names code" not in said, said
 
@@ -82,29 +84,29 @@ def run(words):
 
 
 @pytest.mark.parametrize("command", ["validate", "fit"])
-def test_a_model_or_a_config_that_the_words_name_is_enough(command, checkpoint, monkeypatch):
+def test_a_model_or_a_config_that_the_words_name_is_enough(command, checkpoint):
     words = shlex.split(COMMANDS[command])
     for further in (["--model", "mine:Mine", "--model.backbone", "mine:net"], ["--config", "mine.yaml"]):
         assert "names code" not in run(words + further)
-        forget(monkeypatch)
+        forget()
 
 
 def test_a_script_allows_a_class_by_a_call_or_by_its_name(checkpoint, monkeypatch):
     asked = refused(ValueError, LINE, load, "x.ckpt")
     exec(re.search(LINE, asked)[1], {"vidcorr": vidcorr})  # type: ignore[index]
     assert load("x.ckpt").described.name == "net"
-    forget(monkeypatch)
+    forget()
     import mine  # type: ignore[import-not-found]
 
     refused(ValueError, "--allow mine.Mine mine:net$", load, "x.ckpt")  # an import alone says nothing
     vidcorr.allow(mine.Mine, mine.net)
     assert load("x.ckpt").described.name == "net"
-    forget(monkeypatch)
+    forget()
     monkeypatch.setattr(sys.modules["__main__"], "Mine", mine.Mine, raising=False)
     refused(ValueError, "--allow mine:net$", load, "x.ckpt")
     vidcorr.allow("mine:net")
     assert load("x.ckpt").described.name == "net"
-    forget(monkeypatch)
+    forget()
     refused(ValueError, "--allow mine:net$", VFSSimSiam.load_from_checkpoint, "x.ckpt")
     again = importlib.import_module("mine")
     vidcorr.allow(again.net)

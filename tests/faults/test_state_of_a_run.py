@@ -1,5 +1,7 @@
 """A checkpoint whose state of a run has another form, through `fit` and `resume`: one line that names the file."""
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -8,45 +10,17 @@ import torch
 from tests.helpers.words import TINY, clips, refusal
 from vidcorr.cli import main
 
-
-def of_another_shape(content):
-    weights = content["optimizer_states"][0]["state"][0]
-    weights["momentum_buffer"] = torch.zeros(7, 5)
-
-
-def of_text(content):
-    content["optimizer_states"][0]["state"][0]["momentum_buffer"] = "zeros"
-
-
-def without_groups(content):
-    content["optimizer_states"] = [{}]
-
-
-def of_other_groups(content):
-    content["optimizer_states"][0]["param_groups"][0]["params"] = [0]
-
-
-def without_rates(content):
-    del content["lr_schedulers"][0]["lr_lambdas"]
-
-
-def of_rates_in_text(content):
-    content["lr_schedulers"][0]["last_epoch"] = "a"
-
-
-def without_loops(content):
-    content["loops"] = {"fit_loop": {"epoch_progress": {}}}
-
-
-CHANGES = (
-    of_another_shape,
-    of_text,
-    without_groups,
-    of_other_groups,
-    without_rates,
-    of_rates_in_text,
-    without_loops,
-)
+BUFFER = ("optimizer_states", 0, "state", 0, "momentum_buffer")
+CHANGES = {
+    "a buffer of another shape": (BUFFER, torch.zeros(7, 5)),
+    "a buffer of text": (BUFFER, "zeros"),
+    "no groups": (("optimizer_states",), [{}]),
+    "other groups": (("optimizer_states", 0, "param_groups", 0, "params"), [0]),
+    "no rates": (("lr_schedulers", 0), {"last_epoch": 1}),
+    "rates of text": (("lr_schedulers", 0, "last_epoch"), "a"),
+    "no loops": (("loops",), {"fit_loop": {"epoch_progress": {}}}),
+}
+"""Form → place in the state, and what stands there."""
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +32,12 @@ def trained(video_folder, tmp_path_factory):
     return words, next(folder.rglob("last.ckpt"))
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_state_of_another_form_ends_in_a_line(change, trained, tmp_path):
     words, last = trained
     content = torch.load(last, weights_only=True)
-    change(content)
+    (*above, name), value = CHANGES[change]
+    reduce(getitem, above, content)[name] = value
     path = tmp_path / "a.ckpt"
     torch.save(content, path)
     line = refusal("fit", *words, f"--trainer.default_root_dir={tmp_path}", f"--ckpt_path={path}")

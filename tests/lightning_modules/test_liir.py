@@ -188,6 +188,7 @@ def test_maps_of_the_bank_have_the_features_form():
 
 @pytest.mark.parametrize("filled", [0, 4, 6, 9])
 @pytest.mark.parametrize("negatives", ["per_query", "shared"])
+@pytest.mark.sampled(3)
 def test_a_checkpoint_holds_the_filled_rows_of_the_bank_alone_and_gives_back_all(negatives, filled, tmp_path):
     module, other = (tiny_liir(bank={"frames": 6, "points": 1, "negatives": negatives}) for _ in range(2))
     bank = module.bank

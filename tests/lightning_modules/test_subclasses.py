@@ -39,7 +39,7 @@ def stop_before_the_last_batch(trainer, *_):
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_path, monkeypatch):
     kind = getattr(subclasses, f"Own{name}")
     start, last = tmp_path / "start.ckpt", tmp_path / "last.ckpt"

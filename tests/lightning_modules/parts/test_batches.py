@@ -15,6 +15,7 @@ OF_PICTURES = TRAINS | {"normalised"}
 
 @pytest.mark.parametrize("form", [*FORMS, "stream"])
 @pytest.mark.parametrize("is_ours", [False, True])
+@pytest.mark.sampled(3)
 def test_a_method_and_the_pictures_take_clips_and_refuse_other_batches(form, is_ours, tmp_path, monkeypatch):
     if is_ours and form == "stream":
         pytest.skip("our loaders have keys")

@@ -110,7 +110,7 @@ RELEASED = {
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
 @pytest.mark.parametrize("spec", RELEASED)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spec):
     with torch.device("meta"):
         state = timm.create_model(spec.removeprefix("timm:"), num_classes=0).state_dict()
@@ -142,15 +142,15 @@ def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spe
 
 
 BESIDE = {
+    "torchvision:resnet18": ({"projector.0.weight": (2,)}, "not of the backbone: 1 tensors"),
     "timm:vit_small_patch14_dinov2.lvd142m": (TOKENS, "stands for masked patches in training: 1 tensors"),
     "timm:vit_small_patch16_224": (DECODER, "decoder: 2 tensors"),
-    "torchvision:resnet18": ({"projector.0.weight": (2,)}, "not of the backbone: 1 tensors"),
 }
 """Network → weights that lie beside its own in a released file, and what is said of them."""
 
 
 @pytest.mark.parametrize("spec", BESIDE)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, tmp_path, capsys):
     others, said = BESIDE[spec]
     state = load(spec).network.state_dict()

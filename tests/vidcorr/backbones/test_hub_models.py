@@ -43,7 +43,7 @@ def by_hand(family, model, images):
 
 
 @pytest.mark.parametrize("name", TOKENS)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
     model = saved(tmp_path, name)
     images = torch.rand(1, 3, 64, 96)

@@ -42,7 +42,7 @@ def key(kind, arguments):
     return json.dumps(identity_of(kind(**arguments)), sort_keys=True)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("kind", benchmark_classes()[::-1], ids=str)
 def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tmp_path):
     arguments = vos(tmp_path) if kind is vidcorr.VosBenchmark else arguments_of(kind, tmp_path / "set")
@@ -76,7 +76,7 @@ def test_the_same_data_at_another_path_are_the_same_and_others_of_the_same_names
     assert key(DavisBenchmark, {"root": tmp_path / "b"}) != of_a
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=str)
 def test_no_difference_between_results_on_other_data_of_the_same_names(kind, tmp_path):
     """The same data in another folder are compared; with one other frame, or annotation, they are not."""

@@ -31,12 +31,13 @@ REFUSED = {
 }
 """Protocol on DAVIS without a script → fields that the script does not implement."""
 ON_DAVIS = [name for name, source in PropagationProtocol.sources().items() if "davis" in source.values]
-SLOWEST = ("loftup", "catmae-8")
-"""Maps of 12,544 and 6,600 cells."""
+OF_160 = ("catmae-8", "catmae-16", "cropmae", "rvm")
+SLOWEST = dict.fromkeys(OF_160, 160) | {"dino": 192, "dift-sd": 192, "dift-adm": 192, "dinov3": 320, "loftup": 56}
+"""Protocol on maps of 1,500 to 12,544 cells, in the exhaustive tier → size of images for the slow tier."""
 CHANGED = ("vfs+context=0", "vfs+topk=none", "crw+radius=none", "vfs+input_filter=bilinear-antialias+input_size=80")
-TWICE = ("vfs", "crw", "dino", *CHANGED)
+TWICE = ("vfs", "crw", *CHANGED)
 """Those that the slow tier runs at two sizes; the exhaustive tier runs all."""
-SMALLER = ("loftup+input_size=112", "catmae-8+input_size=160")
+SMALLER = [f"{name}+input_size={size}" for name, size in SLOWEST.items()]
 
 
 def cases():

@@ -63,6 +63,7 @@ def of_a_prompt(name, tmp_path):
 
 @pytest.mark.parametrize("door", [of_a_benchmark, of_flags, of_a_prompt])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(4)
 def test_each_door_takes_a_users_protocol_and_the_name_that_it_prints(name, door, tmp_path):
     found = door(name, tmp_path)
     assert found.name == NAMES[name]

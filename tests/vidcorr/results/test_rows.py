@@ -91,6 +91,7 @@ def some_results(folder, seed):
 
 
 @pytest.mark.parametrize("seed", range(60))
+@pytest.mark.sampled(6)
 def test_no_number_mixes_two_results_that_are_not_seeds_of_a_row_and_each_is_shown_or_named(seed, tmp_path):
     words, stored = some_results(tmp_path, seed)
     of_names = {}
@@ -148,6 +149,7 @@ def test_a_file_that_cannot_be_read_is_named_and_leaves_the_others(tmp_path, cap
 def test_a_name_is_one_network_and_a_seed_counts_once(tmp_path):
     for place, network in {
         "0": {"seed": 0},
+        "also 0": {"seed": 0},
         "1": {"seed": 1},
         "other": {"seed": 2, "recipe": "s"},
         "unknown": {"seed": None},
@@ -163,6 +165,7 @@ def test_a_name_is_one_network_and_a_seed_counts_once(tmp_path):
         (("foreign", "foreign too"), "x names two networks, B in .* and C in "),
         (("0", "foreign"), "x names two networks, A in .* and B in "),
         (("0", "unknown"), "x has two results of davis, .*/0 and .*/unknown; name one of them"),
+        (("0", "also 0"), "x has two results of seed 0 of davis, .*/0 and .*/also 0"),
     ):
         refused(ValueError, said, table, named(*places))
     for places, seeds in ((("0", "1", "again"), 2), (("foreign", "copied", "copied"), 1)):
@@ -216,25 +219,21 @@ def test_other_data_are_named_only_where_a_common_sequence_differs(tmp_path):
     assert "they differ in a, b, c and 1 more." in said
 
 
-@pytest.mark.parametrize(
-    ("file", "begins"),
-    [("a.md", "## davis"), ("a.csv", "row,"), ("a.tex", r"\begin{table}"), ("a.HTML", "<!doctype"), ("a.txt", "davis")],
-)
-def test_the_ending_decides_the_form_at_a_terminal_as_in_a_script(file, begins, tmp_path, monkeypatch):
+ENDINGS = {".md": "## davis", ".csv": "row,", ".tex": r"\begin{table}", ".HTML": "<!doctype", ".txt": "davis"}
+
+
+def test_the_ending_decides_the_form_at_a_terminal_as_in_a_script(tmp_path, monkeypatch):
     save(tmp_path / "r", {"a": 0.5, "b": 0.25})
-    texts = []
-    for is_terminal in (True, False):
-        monkeypatch.setattr("sys.stdout.isatty", lambda is_terminal=is_terminal: is_terminal, raising=False)
-        main(["table", str(tmp_path / "r"), "--output", str(tmp_path / file)])
-        texts.append((tmp_path / file).read_text())
-    assert texts[0] == texts[1]
-    assert texts[0].startswith(begins)
-    refused(
-        SystemExit,
-        "its ending names no form: end it in one of .txt",
-        main,
-        ["table", str(tmp_path), "--output", "a.pdf"],
-    )
+    for ending, begins in ENDINGS.items():
+        texts = []
+        for is_terminal in (True, False):
+            monkeypatch.setattr("sys.stdout.isatty", lambda is_terminal=is_terminal: is_terminal, raising=False)
+            main(["table", str(tmp_path / "r"), "--output", f"{tmp_path}/a{ending}"])
+            texts.append((tmp_path / f"a{ending}").read_text())
+        assert texts[0] == texts[1]
+        assert texts[0].startswith(begins)
+    words = ["table", str(tmp_path), "--output", "a.pdf"]
+    refused(SystemExit, "its ending names no form: end it in one of .txt", main, words)
 
 
 def test_texts_are_no_formulas_and_letters_of_papers_are_known_to_latex(tmp_path):

@@ -24,6 +24,7 @@ from vidcorr.scoring.beside import score_beside
     ("kind", "what"),
     [(DavisBenchmark, "masks"), (VosBenchmark, "masks"), (OtbBenchmark, "boxes"), (TapVidBenchmark, "points")],
 )
+@pytest.mark.sampled(2)
 def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind, what, tmp_path):
     benchmark = kind(**arguments_of(kind, tmp_path / "set"))
     ours = benchmark.evaluate("raw_colour", tmp_path / "ours")

@@ -103,6 +103,7 @@ def score_masks(rules, masks, folder, truth=MASKS):
 
 
 @pytest.mark.parametrize("rules", RULES)
+@pytest.mark.sampled(3)
 def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_path):
     """A frame that the rules count and that is missing is named; nothing else is refused."""
     for number, (form, (masks, excluded)) in enumerate(FORMS_OF_MASKS.items()):
@@ -118,6 +119,7 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
 
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("reading", READINGS_OF_MASKS | NAMES_OF_MASKS)
+@pytest.mark.sampled(3)
 def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
     masks = (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading]
     refused(DataError, reading, score_masks, rules, masks, tmp_path)
@@ -343,6 +345,7 @@ READINGS_OF_TRACKS = {
 
 @pytest.mark.parametrize("speed", [0.4, 0.8, 3])
 @pytest.mark.parametrize("mode", get_args(QueryMode))
+@pytest.mark.sampled(2)
 def test_exact_tracks_have_the_official_score_in_every_permitted_form(mode, speed, tmp_path):
     for number, (form, change) in enumerate(FORMS_OF_TRACKS.items()):
         found = score_of_tracks(mode, change, tmp_path / str(number), speed)

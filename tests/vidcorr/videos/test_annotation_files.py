@@ -218,35 +218,7 @@ def test_polygons_of_an_annotation_are_their_union(polygons, area, tmp_path):
     assert found[5, 7]
 
 
-def of_shape(**fields):
-    return {"shapes": [{"label": "a", "points": [[0, 0], [3, 3]]} | fields]}
-
-
-def of_segment(segmentation, image=1):
-    return {"annotations": [{"image_id": image, "category_id": 1, "segmentation": segmentation}]}
-
-
-VALUES = {
-    "shapes.0.label: Input should be a valid string": of_shape(label=None),
-    "shapes.0.points.0.0: Input should be a finite number": of_shape(points=[[float("nan"), 1]]),
-    "shapes.0.points.0.0: Input should be less than or equal to 1048576": of_shape(points=[[3e8, 1]]),
-    "shapes.0.points: Input should be a valid list": of_shape(points=None),
-    "imageHeight: Input should be greater than 0": {"shapes": [], "imageHeight": 0},
-    "imageWidth: Input should be less than or equal to 32768": {"shapes": [], "imageWidth": 2**20},
-    "states no height and width of its image": {"shapes": [], "imageHeight": None},
-    "a has no pixel in the image": of_shape(points=[[90, 90], [99, 90], [99, 99]]),
-    "cannot be decoded as an image": of_shape(shape_type="mask"),
-    "cannot be decoded as an image: empty, none": of_shape(shape_type="mask", mask="é"),
-    "is neither LabelMe's JSON": {"version": 1},
-    "JSON .shapes. nor COCO's": [{"id": 1, "annotations": []}],  # of Label Studio
-    "annotations.0.image_id: no image has 9": of_segment([[1, 1, 9, 1, 9, 9]], image=9),
-    "annotations.0.segmentation: Value error, is empty: a box alone": of_segment([]),
-    "annotations.0.segmentation: Input should be": of_segment(None),
-    "counts.1: Input should be greater than or equal to 0": of_segment({"size": [12, 20], "counts": [1, -1]}),
-    "runs of 1000000000000 pixels for an image of 20 × 12": of_segment({"size": [12, 20], "counts": [10**12]}),
-    "polygons.0: Value error, a polygon needs x and y of three corners": of_segment([[1, 1, 9, 1]]),
-    "the mask of 1 is of 4 × 4 px, its image 20 × 12 px": of_segment({"size": [4, 4], "counts": [3, 13]}),
-}
+VALUES = json.loads(Path(__file__).with_name("wrong_values.json").read_text())
 """Line of the refusal → content."""
 
 

@@ -1,6 +1,8 @@
 """A training reads the videos of people's folders, and no folder of annotations."""
 
+import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -67,60 +69,14 @@ SUFFIXES = {"jpeg": ".jpg"}
 def write(root, folders):
     """Write folders of four pictures: path below the root → kind, or (kind, suffix)."""
     for place, kind in folders.items():
-        name, suffix = kind if isinstance(kind, tuple) else (kind, SUFFIXES.get(kind, ".png"))
+        name, suffix = kind if isinstance(kind, list) else (kind, SUFFIXES.get(kind, ".png"))
         (root / place).mkdir(parents=True, exist_ok=True)
         for t in range(4):
             KINDS[name](t).save(root / place / f"{t:05d}{suffix}")
 
 
-# layout → folders of annotations, folders of frames
-LAYOUTS = {
-    "DAVIS": ({"Annotations/480p/bear": "davis ids", "Annotations/480p/dog": "davis ids"},
-              {"JPEGImages/480p/bear": "jpeg", "JPEGImages/480p/dog": "jpeg", "JPEGImages/1080p/bear": "jpeg"}),
-    "DAVIS-2016": ({"Annotations/480p/bear": "black and white"}, {"JPEGImages/480p/bear": "jpeg"}),
-    "DAVIS unsupervised": ({"Annotations_unsupervised/480p/bear": "davis ids"}, {"JPEGImages/480p/bear": "jpeg"}),
-    "YouTube-VOS": ({"train/Annotations/00a": "other ids", "valid/Annotations/00b": "other ids"},
-                    {"train/JPEGImages/00a": "jpeg", "valid/JPEGImages/00b": "jpeg"}),
-    "MOSE": ({"train/Annotations/0a": "grey ids"}, {"train/JPEGImages/0a": "jpeg"}),
-    "LVOS": ({"valid/Annotations/0tCWPOrc": "davis ids"}, {"valid/JPEGImages/0tCWPOrc": "jpeg"}),
-    "VOST": ({"Annotations/555_tear": "grey ids", "Annotations_raw/555_tear": "grey ids"},
-             {"JPEGImages/555_tear": "jpeg", "JPEGImages_10fps/555_tear": "jpeg"}),
-    "SA-V": ({"Annotations_6fps/sav_1/000": "one bit", "Annotations_6fps/sav_1/001": "one bit"},
-             {"JPEGImages_24fps/sav_1": "jpeg"}),
-    "VIP": ({"Annotations/Category_ids/v1": "grey ids", "Annotations/Human_ids/v1": "davis ids"},
-            {"Images/v1": "jpeg"}),
-    "images beside masks": ({"masks/v1": "black and white"}, {"images/v1": "jpeg"}),
-    "PNG frames beside masks": ({"masks/v1": "smooth"}, {"images/v1": ("jpeg", ".png")}),
-    "a video's own folders": ({"v1/masks": "colour ids", "v2/masks": "colour ids"},
-                              {"v1/images": "jpeg", "v2/images": "jpeg"}),
-    "masks below frames": ({"v1/masks": "black and white"}, {"v1": "jpeg"}),
-    "masks named after their video": ({"v1_mask": "grey ids"}, {"v1": "jpeg"}),
-    "masks as JPEGs": ({"gt/v1": ("black and white", ".jpg")}, {"rgb/v1": "jpeg"}),
-    "indexed PNGs anywhere": ({"objects/v1": "other ids"}, {"rgb/v1": "jpeg"}),
-    "grey PNGs anywhere": ({"objects/480p/v1": "grey ids"}, {"rgb/480p/v1": ("jpeg", ".png")}),
-    "DAVIS's palette anywhere": ({"res": "davis ids"}, {"film": "jpeg"}),
-    "MOTS": ({"train/instances/0002": "deep ids"}, {"train/images/0002": "jpeg"}),
-    "KITTI-STEP": ({"panoptic_maps/0000": "colour ids"}, {"image_02/0000": "jpeg"}),
-    "VIPSeg": ({"panomasks/v1": "deep ids", "panomasksRGB/v1": "colour ids"}, {"imgs/v1": "jpeg"}),
-    "VSPW": ({"data/v1/mask": "grey ids"}, {"data/v1/origin": "jpeg"}),
-    "CamVid": ({"LabeledApproved_full": "colour ids"}, {"701_StillsRaw_full": ("jpeg", ".png")}),
-    "mattes": ({"train/pha/0000": ("matte", ".jpg")}, {"train/fgr/0000": "jpeg"}),
-    "ScanNet": ({"s1/depth": "deep ids", "s1/label": "grey ids"}, {"s1/color": "jpeg"}),
-    "virtual KITTI": ({"s1/classSegmentation/Camera_0": "colour ids", "s1/depth/Camera_0": "deep ids"},
-                      {"s1/rgb/Camera_0": "jpeg", "s1/rgb/Camera_1": "jpeg"}),
-    "Sintel": ({"flow_viz/alley": ("flow", ".png"), "occlusions/alley": "black and white"},
-               {"clean/alley": ("jpeg", ".png"), "frames/alley": ("jpeg", ".png")}),
-    # what is right: nothing is left out
-    "two cameras": ({}, {"image_02/0000": "jpeg", "image_03/0000": "jpeg", "left/0": "jpeg", "right/0": "jpeg"}),
-    "classes": ({}, {"walk/0001": "jpeg", "run/0001": "grey", "jump/0001": ("flow", ".png"), "flow/v7": "jpeg"}),
-    "two sizes of a film": ({}, {"480p/v1": "jpeg", "frames/v1": "jpeg"}),
-    "PNG frames": ({}, {"a/v1": ("jpeg", ".png"), "b/v1": ("jpeg", ".png")}),
-    "grey films": ({}, {"v1": "grey", "v2": "grey"}),
-    "a film in grey beside itself": ({}, {"grey/v1": "grey", "colour/v1": "jpeg"}),
-    "pixel art": ({}, {"walk": "pixel art", "run/frames": "pixel art", "jump/frames": "pixel art"}),
-    "a screen's recording": ({}, {"v1": "screen", "v2": "screen"}),
-    "films of masks": ({}, {"masks/carnival": "jpeg", "gt-racing/v1": ("jpeg", ".png"), "unmasked/v1": "grey"}),
-}  # fmt: skip
+LAYOUTS = json.loads(Path(__file__).with_name("layouts.json").read_text())
+"""Layout of a data set → folders of annotations, folders of frames; the last are right, and nothing is left out."""
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -54,11 +54,11 @@ def test_only_regular_files_and_folders_are_data(tmp_path):
     assert names_in(tmp_path) == (["folder", "link-folder"], ["file.png", "link-file.png", "link-gone.png"])
 
 
-ORDERS = json.loads(Path(__file__).with_name("orders.json").read_text())
-"""Names of frames → why their order is refused."""
+NAMES = json.loads(Path(__file__).with_name("orders.json").read_text())
+"""Names of frames → why their order is refused; names in a folder → why it is no video, by every door."""
 
 
-@pytest.mark.parametrize(("names", "message"), ORDERS)
+@pytest.mark.parametrize(("names", "message"), NAMES["orders"])
 def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
     for name in names:
         (tmp_path / name).touch()
@@ -68,21 +68,7 @@ def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
         assert [path.name for path in list_images(tmp_path)] == names
 
 
-VIDEOS = [
-    (["12-59-59.jpg", "13-00-00.jpg"], None),
-    (["v_0001_jpg.rf.5a0c.jpg", "v_0002_jpg.rf.77d1.jpg"], None),
-    (["P01_frame_0000000001.JPG", "P01_frame_0000000002.JPG"], None),
-    (["00000.jfif", "00001.jfif"], None),
-    (["cat.jpg", "dog.jpg"], "cat.jpg and dog.jpg have no order by number"),
-    (["a1b.jpg", "a1c.jpg"], "have no order by number"),
-    (["00000.heic", "00001.heic"], "00000.heic: frames and masks are .jpg, .jpeg or .png files"),
-    (["00000.webp", "notes.txt"], "00000.webp: frames and masks are"),
-    (["notes.txt"], "a.*needs at least 2"),
-]
-"""Names in a folder → why it is no video, by every door."""
-
-
-@pytest.mark.parametrize(("names", "message"), VIDEOS)
+@pytest.mark.parametrize(("names", "message"), NAMES["videos"])
 def test_a_folder_is_a_video_by_one_rule_of_names(names, message, tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()

@@ -105,16 +105,10 @@ def test_objects_keep_ids_names_and_colours_over_three_commands(form: str, tmp_p
     again = Objects(objects.rows)
     np.testing.assert_array_equal(command(again, tmp_path / "00007.png")[0], found)
     assert again.rows == objects.rows
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_two_files_of_a_command_have_the_same_objects(form: str, tmp_path: Path) -> None:
-    write, (a, b), told = FORMS[form]
-    objects = Objects()
-    first, later = command(objects, write(tmp_path, 0, "ab"), write(tmp_path, 5, "ba"))
-    np.testing.assert_array_equal(first, ids_of(a=a, b=b))
-    np.testing.assert_array_equal(later, first)
-    assert str(objects) == told
+    together = Objects()  # two files of one command
+    for labels in command(together, write(tmp_path, 0, "ab"), write(tmp_path, 5, "ba")):
+        np.testing.assert_array_equal(labels, ids_of(a=a, b=b))
+    assert str(together) == told
 
 
 def test_claims_of_a_command_come_in_order(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import copy
 import enum
+import json
 import os
 import pickle
 import shlex
@@ -10,6 +11,8 @@ import subprocess
 import zipfile
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import getitem
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -60,6 +63,18 @@ def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     images = torch.rand(1, 3, 32, 32)
     found = build_feature_extractor(tmp_path / "again.ckpt")(images)
     assert torch.equal(found, module.feature_extractor()(images))
+
+
+def test_lightnings_own_loading_takes_the_same_way(tmp_path):
+    path = tmp_path / "a.ckpt"
+    write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
+    assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
+    refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)
+    assert isinstance(FrozenEncoder.load_from_checkpoint(path, weights_only=True), FrozenEncoder)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"hyper_parameters": {"spec": "os:abort"}}, path)
+    for strict in (False, None):
+        refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path, strict=strict)
 
 
 class Attack:
@@ -190,41 +205,20 @@ def test_files_of_others_are_told_with_the_flag_that_takes_them(tmp_path):
     refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
 
 
-STATE = {
-    "pytorch-lightning_version": "2.6.0",
-    "epoch": 1,
-    "global_step": 2,
-    "hyper_parameters": {},
-    "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 1}, "current": {"ready": 1}}}},
-    "callbacks": {"C": {}},
-    "optimizer_states": [{"state": {}, "param_groups": [{"params": [0], "lr": 0.1}]}],
-    "lr_schedulers": [{"last_epoch": 2}],
-}
-"""The state of a run, as Lightning saves it."""
-PLACES = {
-    ("pytorch-lightning_version",): (None, 5, "a", []),
-    ("epoch",): (None, -1, "1", 1.5, [1]),
-    ("global_step",): (None, -1, "1", {}),
-    ("hyper_parameters",): (None, 5, "a", [1]),
-    ("loops",): (None, 5, {}, [1]),
-    ("loops", "fit_loop"): (None, [], {"epoch_progress": {}}, {"epoch_progress": 5}),
-    ("loops", "fit_loop", "epoch_progress", "total"): (None, 5, {"ready": -1}, {"ready": "a"}),
-    ("callbacks",): (None, 5, [1], {"C": 5}),
-    ("optimizer_states",): (None, 5, {}, [5]),
-    ("lr_schedulers",): (None, {}, [5], [{}], [{"last_epoch": "a"}]),
-}
-"""Place in the state → values of another form; what only its reader knows is in faults/test_state_of_a_run.py."""
+STATES = json.loads(Path(__file__).with_name("states.json").read_text())
+"""The state of a run, as Lightning saves it; and place in it → values of another form.
+
+What only its reader knows is in faults/test_state_of_a_run.py.
+"""
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", STATES["wrong"])
 def test_a_state_of_another_form_is_one_line(place):
-    require_state(STATE, "x.ckpt")
-    for value in PLACES[place]:
-        changed = copy.deepcopy(STATE)
-        holder = changed
-        for name in place[:-1]:
-            holder = holder[name]
-        holder[place[-1]] = value
+    require_state(STATES["state"], "x.ckpt")
+    for value in STATES["wrong"][place]:
+        changed = copy.deepcopy(STATES["state"])
+        *above, name = place.split(".")
+        reduce(getitem, above, changed)[name] = value
         line = refused(ValueError, "x.ckpt: is damaged: its state of a run, ", require_state, changed, "x.ckpt")
         assert "\n" not in line
 

@@ -77,7 +77,7 @@ def test_a_class_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatc
     assert in_configs[-1][part] in (kind, {"class_path": kind})
 
 
-@pytest.mark.parametrize(("form", "part"), product(FORMS_OF_ARGUMENT, PARTS_IN_WORDS))
+@pytest.mark.parametrize(("form", "part"), list(product(FORMS_OF_ARGUMENT, PARTS_IN_WORDS)))
 def test_an_argument_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kind = PARTS_IN_WORDS[part][1]

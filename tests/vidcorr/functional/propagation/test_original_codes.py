@@ -63,7 +63,7 @@ FAMILY = ("rsp_davis", "dino_davis", "dift_davis")
 """DINO's. `dift-adm` has no golden file: the rules of the one script that both run are checked with the numbers."""
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("file", "case", "name", "benchmark"), CASES["masks"])
 @pytest.mark.usefixtures("each_search")
 def test_masks_of_the_original_codes(golden, file, case, name, benchmark):

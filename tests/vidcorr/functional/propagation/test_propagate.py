@@ -55,6 +55,7 @@ def test_equals_vfs_from_mask_to_masks(golden):
 
 
 @pytest.mark.parametrize("fields", json.loads(Path(__file__).with_name("dense.json").read_text()), ids=str)
+@pytest.mark.sampled(2)
 def test_equals_the_dense_method(fields, monkeypatch):
     """Of numpy arrays, and objects that enter in frames 2 and 4."""
     masked = fields.get("topk", 4) is None  # only the best matches can be found in an unmasked frame
