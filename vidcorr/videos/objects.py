@@ -103,7 +103,7 @@ class Objects:
 
     def _claim_ids(self, prompt: MaskPrompt) -> None:
         """Add ids as they are, and the colours that their pixels have in the palette."""
-        for number in prompt.objects:
+        for number in prompt.shown:
             self.names.setdefault(int(number), "")
         claim_indices(self.colours, prompt)
 
