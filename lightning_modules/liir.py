@@ -266,9 +266,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
-        batch = self.global_batch()
-        batches = self.steps_per_epoch()  # a step a batch, as far as the Trainer knows
-        return scheduled(optimizer, lambda step: self.schedule.factor(step, batch, batches))
+        samples_of_batch = self.global_batch()
+        batches_of_epoch = self.steps_per_epoch()  # a step a batch, as far as the Trainer knows
+        return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1.

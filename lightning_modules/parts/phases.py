@@ -42,25 +42,25 @@ class LiirSchedule:
         require_at_least(0, warmup_epochs=self.warmup_epochs)
         require_at_least(1, warmup_accumulation=self.warmup_accumulation)
 
-    def samples_before(self, step: int, batch: int, batches: int) -> int:
+    def samples_before(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> int:
         """Return the number of samples before an optimiser step, over all ranks.
 
         Args:
             step: optimiser steps before this one.
-            batch: samples of a batch, over all ranks.
-            batches: batches of an epoch.
+            samples_of_batch: over all ranks.
+            batches_of_epoch: number of them.
         """
-        steps_of_epoch = math.ceil(batches / self.warmup_accumulation)  # in the first phase
+        steps_of_epoch = math.ceil(batches_of_epoch / self.warmup_accumulation)  # in the first phase
         warmup_steps = self.warmup_epochs * steps_of_epoch
         if step >= warmup_steps:
-            return batch * (self.warmup_epochs * batches + step - warmup_steps)
+            return samples_of_batch * (self.warmup_epochs * batches_of_epoch + step - warmup_steps)
         epoch, step_of_epoch = divmod(step, steps_of_epoch)
-        return batch * (epoch * batches + step_of_epoch * self.warmup_accumulation)
+        return samples_of_batch * (epoch * batches_of_epoch + step_of_epoch * self.warmup_accumulation)
 
-    def factor(self, step: int, batch: int, batches: int) -> float:
+    def factor(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> float:
         """Return the factor on `warmup_lr` at an optimiser step; the arguments are those of `samples_before`."""
-        samples = self.samples_before(step, batch, batches)
-        warmup_samples = batch * self.warmup_epochs * batches
+        samples = self.samples_before(step, samples_of_batch, batches_of_epoch)
+        warmup_samples = samples_of_batch * self.warmup_epochs * batches_of_epoch
         if samples < warmup_samples:
             return step_factor(samples / self.warmup_decay_samples, LIIR_WARMUP_STEPS)
         return self.lr / self.warmup_lr * step_factor((samples - warmup_samples) / self.decay_samples, LIIR_STEPS)

@@ -238,7 +238,8 @@ def test_golden_learning_rates(golden):
     numbers = golden("lr_schedules")
     for name, epochs in (("momen0", 10**6), ("momen1", 0)):
         schedule = LiirSchedule(warmup_epochs=epochs, warmup_accumulation=1, warmup_lr=1e-4)
-        found = [1e-4 * schedule.factor(int(batch), batch=12, batches=1) for batch in numbers["liir_adjust_batches"]]
+        steps = numbers["liir_adjust_batches"].astype(int)
+        found = [1e-4 * schedule.factor(step, samples_of_batch=12, batches_of_epoch=1) for step in steps.tolist()]
         assert found == pytest.approx(numbers[f"liir_adjust_lr_{name}"], abs=1e-12)
 
 
@@ -317,13 +318,14 @@ def test_the_first_phase_accumulates_and_has_no_prior_and_no_negatives():
 def test_the_schedule_counts_samples_of_both_phases():
     """8 clips an epoch by 2: two batches a step in the first epoch, then one."""
     schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
-    samples = [schedule.samples_before(step, batch=2, batches=4) for step in range(7)]
+    samples = [schedule.samples_before(step, samples_of_batch=2, batches_of_epoch=4) for step in range(7)]
     assert samples == [0, 4, 8, 10, 12, 14, 16]
     second = [step_factor(samples / 10, LIIR_STEPS) / 10 for samples in (0, 2, 4, 6, 8)]
-    rates = [schedule.factor(step, batch=2, batches=4) for step in range(7)]
+    rates = [schedule.factor(step, samples_of_batch=2, batches_of_epoch=4) for step in range(7)]
     assert rates == pytest.approx([1, 1, *second])
     odd = LiirSchedule(warmup_epochs=2, warmup_accumulation=2)  # an epoch's last step has one batch
-    assert [odd.samples_before(step, batch=2, batches=3) for step in range(6)] == [0, 4, 6, 10, 12, 14]
+    samples = [odd.samples_before(step, samples_of_batch=2, batches_of_epoch=3) for step in range(6)]
+    assert samples == [0, 4, 6, 10, 12, 14]
 
 
 def test_the_plan_names_both_phases():
