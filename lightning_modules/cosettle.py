@@ -137,8 +137,8 @@ class CoSettle(CorrespondenceModule):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
-        view = self.frozen_view()
-        self.projection = projection_head(width_of(view, view))
+        view = self.frozen_view()  # reads `self.stage` and `self.stride`
+        self.projection = projection_head(width_of(view))
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return an extractor of the frozen encoder; None is this module's stage or stride."""

@@ -73,7 +73,7 @@ class LinearProbe(CorrespondenceModule):
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.backbone = self.frozen_network(backbone, pretrained).view(stage, stride).requires_grad_(False).eval()
-        self.classifier = nn.Linear(width_of(self.backbone, self.backbone), num_classes)
+        self.classifier = nn.Linear(width_of(self.backbone), num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
         self.top1 = MulticlassAccuracy(num_classes, average="micro")

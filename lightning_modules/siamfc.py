@@ -105,7 +105,7 @@ class SiamFC(CorrespondenceModule):
         built = self.frozen_network(backbone, pretrained)
         self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride: int = self.backbone.stride
-        width = width_of(self.backbone, self.backbone)
+        width = width_of(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
         if start == "identity":

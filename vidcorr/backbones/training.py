@@ -104,15 +104,16 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
     return list(parts)
 
 
-def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:
+def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = None) -> int:
     """Return the number of channels that a function makes of images, by a pass of a blank one in eval mode.
 
     Args:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
-        network: the network behind it.
+        network: the network behind it; None: the function is a module itself.
     """
+    behind: Any = function if network is None else network
     with torch.no_grad():
-        return of_blank_image(function, network).shape[1]
+        return of_blank_image(function, behind).shape[1]
 
 
 def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
