@@ -230,13 +230,13 @@ class BenchmarkCallback(Callback):
             step = self._loaded  # `validate` does not restore the trainer's own
         epoch = 0
         earlier: list[Evaluated] = []
-        of_training: dict[str, Any] = {}
+        past_and_at: dict[str, Any] = {}  # arguments of `Benchmark.run` in a fit; empty in `validate`
         if fits:
             epoch = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
             earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
-            of_training = {"past": earlier, "at": (epoch, step)}
+            past_and_at = {"past": earlier, "at": (epoch, step)}
         output = Output(self._folder_at(trainer, step))
-        result = self._result(trainer, pl_module, output, of_training)
+        result = self._result_or_none(trainer, pl_module, output, past_and_at)
         if result is None:
             return {}
         self.result = result
@@ -250,13 +250,13 @@ class BenchmarkCallback(Callback):
             log_now(trainer, scores)
         return scores
 
-    def _result(
-        self, trainer: Trainer, pl_module: LightningModule, output: Output, of_training: Mapping[str, Any]
+    def _result_or_none(
+        self, trainer: Trainer, pl_module: LightningModule, output: Output, past_and_at: Mapping[str, Any]
     ) -> Result | None:
         """Return the result of the benchmark; None after an error with which a fit continues, and which is logged."""
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
-                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **of_training)
+                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **past_and_at)
         except Exception as error:
             if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._monitors(trainer):
                 raise

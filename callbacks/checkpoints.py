@@ -65,16 +65,16 @@ class LastCheckpoint(ModelCheckpoint):
         self.every_n_steps = every_n_steps
         self._given_folder = dirpath
         self._lock = ExitStack()
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.last_model_path = ""
         self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
-        self._stop_waits = False  # a stop between accumulated batches, until their step is complete
+        self._stop_after_step = False  # a stop that came between accumulated batches; their step is completed first
         self._is_at_last_validation = False  # of a run that ends within an epoch
-        self._has_failed = False  # a save: no second one, which an error would ask for
+        self._save_has_failed = False  # no second save, which the error of the first would ask for
         self._learning: dict[str, Tensor] | None = None  # weights at the end of an epoch, beside an average
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
@@ -84,7 +84,7 @@ class LastCheckpoint(ModelCheckpoint):
         others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
         trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
         if stage == "fit":
-            self._begin()
+            self._reset()
         use_atomic_files(trainer)
         self.dirpath = checkpoint_folder(trainer, self._given_folder)
         super().setup(trainer, pl_module, stage)
@@ -99,11 +99,13 @@ class LastCheckpoint(ModelCheckpoint):
         self._resumed = checkpoint.get("resume", {})
         if self._resumed.get("within_step"):
             raise ValueError(f"{trainer.ckpt_path} was written within an optimiser step: name a last.ckpt")
+        # in this order: the message has the file's own epoch, the restored loops take the completed one
         written = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
         loops.complete_epoch(checkpoint)
         loops.restore_early(trainer, checkpoint)
         _restart_timers(trainer, checkpoint)
+        # go on in the run's own file, unless a new run branches off
         path = Path(str(trainer.ckpt_path)).resolve()
         is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
         if not begins_branch(trainer, checkpoint) and is_here:
@@ -171,10 +173,10 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Let `max_time` or a callback end the run only after a whole step: Lightning would drop its batches so far."""
         if loops.accumulates(trainer):
-            self._stop_waits |= trainer.should_stop
+            self._stop_after_step |= trainer.should_stop
             trainer.should_stop = False
         else:
-            trainer.should_stop |= self._stop_waits
+            trainer.should_stop |= self._stop_after_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before a validation that a run has only because `max_time` or a callback ends it within an epoch."""
@@ -228,7 +230,7 @@ class LastCheckpoint(ModelCheckpoint):
             OSError: if the file cannot be written; an earlier file is kept.
             TrainingStopped: if the loss or the weights are not finite.
         """
-        if self._has_failed or trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
+        if self._save_has_failed or trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
             return
         # after a signal `Stops` raises SystemExit at one step on all ranks; another error may be of this rank alone
         is_of_all_ranks = trainer.world_size == 1 or error is None or isinstance(error, SystemExit)
@@ -237,7 +239,7 @@ class LastCheckpoint(ModelCheckpoint):
         try:
             self._write(trainer)
         except (OSError, ValueError, TrainingStopped) as failure:
-            self._has_failed = True
+            self._save_has_failed = True
             if error is None:
                 raise
             log.error("not saved: %s", failure)

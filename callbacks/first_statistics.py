@@ -36,7 +36,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         trainer: the Trainer, at the start of a fit.
 
     Returns:
-        The statistics that such BatchNorms have, for the row; "" without any such BatchNorm.
+        Words for the row: which statistics BatchNorms without any now have; "" if all had some before.
     """
     norms = [module for module in features.modules() if isinstance(module, _BatchNorm) and _is_untouched(module)]
     if not norms:
@@ -45,7 +45,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         for name, buffer in list(norm.named_buffers(recurse=False)):
             setattr(norm, name, buffer.clone())  # shared with the trained module until now
         norm.momentum = None  # the mean over all batches
-    # a view puts its network into eval mode at a call, of which the hook of a BatchNorm is a part
+    # the view's call first sets eval mode; this hook runs later, just before the BatchNorm
     hooks = [norm.register_forward_pre_hook(_train) for norm in norms]
     device = next(features.parameters()).device
     with isolate_rng(), torch.no_grad():
