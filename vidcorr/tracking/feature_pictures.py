@@ -190,7 +190,8 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
         _write_figure(output, pictures, stream)
     else:
         for t, pictures_of_frame in enumerate(pictures):
-            write_picture(output / Path(stream.image(t)).with_suffix(".png").name, _side_by_side(pictures_of_frame))
+            name = Path(stream.image_name(t)).with_suffix(".png").name
+            write_picture(output / name, _side_by_side(pictures_of_frame))
 
 
 def _side_by_side(pictures: dict[str, Picture]) -> Picture:

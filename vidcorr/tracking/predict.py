@@ -274,10 +274,10 @@ class _ResultFiles:
     def _add_mask(self, folder: Path, results: MaskResult) -> list[list[float]]:
         """Write the mask of the next frame in all formats, and return each object's share of the pixels and doubt."""
         ids = results.ids.numpy()
-        image = self._stream.image(self.frames)
-        write_ids(folder / Path(image).with_suffix(".png").name, ids, self._palette)
+        image_name = self._stream.image_name(self.frames)
+        write_ids(folder / Path(image_name).with_suffix(".png").name, ids, self._palette)
         for writer in self._writers:
-            writer.add(image, self._stream.start + self.frames, ids)
+            writer.add(image_name, self._stream.start + self.frames, ids)
         shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()
         return [[float(shares[int(name)]), results.doubts.get(name, math.nan)] for name in self._objects]
 

@@ -78,7 +78,7 @@ class FrameStream:
         """Names of a folder's images without suffixes, of the whole video; None for a file."""
         return None if self._names is None else [Path(name).stem for name in self._names]
 
-    def image(self, t: int) -> str:
+    def image_name(self, t: int) -> str:
         """Return the file name of the image of frame t; of a film that of FFmpeg's `-start_number 0 %05d.png`."""
         index = self.start + t
         return self._names[index] if self._names is not None else f"{index:05d}.png"
@@ -236,7 +236,7 @@ class LiveStream(GivenFrames):
         """Return nothing: a stream is not looked at before it is followed."""
         return []
 
-    def image(self, t: int) -> str:
+    def image_name(self, t: int) -> str:
         """Return the file name of an image of frame t."""
         return f"{self.start + t:05d}.png"
 

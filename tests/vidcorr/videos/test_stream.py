@@ -32,7 +32,7 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
         write_frames(path, PICTURES, [f"p{t:03d}.png" for t in range(30)])
         pictures, told = PICTURES, ("clip.v1", 24, "p007.png", (33, 49))
     whole = FrameStream(path)
-    assert (whole.name, whole.frame_rate, whole.image(7), whole.size) == told
+    assert (whole.name, whole.frame_rate, whole.image_name(7), whole.size) == told
     for start, end in ((0, None), (7, None), (13, 25), (0, 1)):
         stream, expected = FrameStream(path, start, end), pictures[start:end]
         assert stream.num_frames == len(expected)
@@ -40,7 +40,7 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
             assert np.array_equal(arrays(stream), expected)
         middle = len(expected) // 2
         assert np.array_equal(arrays(stream.forwards(middle)), expected[middle:])
-    assert FrameStream(path, 4).image(3) == told[2]
+    assert FrameStream(path, 4).image_name(3) == told[2]
     for part in ((900, None), (4, 4), (0, 0), (-2, None), (0, -1)):
         refused(DataError, f"none of {part[0]} to ({part[1]}|the end)|counted from 0", FrameStream, path, *part)
     if name == "clip.v1":
