@@ -87,7 +87,7 @@ def score(
     used = chosen.facts()
     facts = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores), "data": facts}
-    about["doubts"] = _doubts_about(found) + chosen.doubts(scores)
+    about["doubts"] = _doubts_about_masks(found) + chosen.doubts(scores)
     if keep_ends:
         used["frames"] = "all"
         about["conditions"] = [KEEP_ENDS]
@@ -300,8 +300,12 @@ def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scor
     raise DataError(f"{folder / annotations[missing[0]].stem}.png: {text}")
 
 
-def _doubts_about(folders: Sequence[ScoredFolder]) -> list[str]:
-    """Return what is doubtful about predictions, in sentences."""
+def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
+    """Return what is doubtful about predicted masks, in sentences.
+
+    Raises:
+        DataError: if another reading explains the predictions.
+    """
     form = "the masks of their frames, named and numbered as the annotations"
     doubts = doubts_about({folder.predictions: folder.errors for folder in folders}, "the given mask", form)
     with_void = [folder.video for folder in folders if folder.writes_void]

@@ -44,6 +44,7 @@ class MaskFolder(dict[int, Path]):
 
     Attributes:
         size: (height, width) of the frames, pixels; (0, 0) without frames.
+        index_of_colour: colour, 0xRRGGBB → its index in the palettes of the masks that were read so far.
 
     Raises:
         DataError: naming a mask without its frame, of another size or form, or with `complete` a frame without mask.
@@ -68,7 +69,7 @@ class MaskFolder(dict[int, Path]):
         self.truth = truth
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
-        self.order: dict[int, int] = {}
+        self.index_of_colour: dict[int, int] = {}
         masks = list_images(folder)
         if frames is None:
             self.update(enumerate(masks))
@@ -107,7 +108,7 @@ class MaskFolder(dict[int, Path]):
         return number_colours({}, (mask for mask in stored if not mask.has_ids))
 
     @cached_property
-    def is_of_one(self) -> bool:
+    def all_is_object_1(self) -> bool:
         """Every value but 0 is object 1: the folder is of an object, or all masks hold only 0 and 255.
 
         Masks are read up to the first that holds another value.
@@ -129,8 +130,8 @@ class MaskFolder(dict[int, Path]):
 
     @property
     def void(self) -> int | None:
-        """Value of void, 255; None where 255 is an object or an ordinary id. Errors are those of `is_of_one`."""
-        return VOID if self.has_void and not self.is_of_one else None
+        """Value of void, 255; None where 255 is an object or an ordinary id. Errors are those of `all_is_object_1`."""
+        return VOID if self.has_void and not self.all_is_object_1 else None
 
     def shown(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects in the mask of frame `t`, ascending; void is none of them.
@@ -141,7 +142,7 @@ class MaskFolder(dict[int, Path]):
         values = self._values_of(t)  # without 0
         if self.of_object and len(values) > 1:
             raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
-        if self.is_of_one:
+        if self.all_is_object_1:
             return (1,) if values else ()
         if not self.has_void:
             return values
@@ -178,7 +179,7 @@ class MaskFolder(dict[int, Path]):
         """
         self.shown(t)  # refuses a mask with two readings
         values = self.stored(t, size)
-        return np.minimum(values, 1) if self.is_of_one else values
+        return np.minimum(values, 1) if self.all_is_object_1 else values
 
     def stored(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Read the values of a mask as they are in its file, (H, W) uint8; `size` as for `read`."""
@@ -217,7 +218,7 @@ def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
     mask = stored_mask(masks[t])
     if not mask.has_ids:
         return mask.ids(masks.colours)
-    claim_indices(masks.order, mask)
+    claim_indices(masks.index_of_colour, mask)
     return mask.labels
 
 

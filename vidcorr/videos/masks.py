@@ -85,19 +85,19 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return mask.labels if mask.has_ids else mask.ids(number_colours({}, [mask]))
 
 
-def claim_indices(order: dict[int, int], mask: Any) -> None:
+def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
     """Add the colours of a mask's palette and their indices to those of the video's other masks.
 
     Args:
-        order: colour, 0xRRGGBB → index.
+        index_of_colour: colour, 0xRRGGBB → index, of the other masks; it is changed.
         mask: a mask with ids, as `stored_mask` reads it, or a prompt.
 
     Raises:
         DataError: for a colour with another index.
     """
     for colour, index in mask.colours.items():
-        if order.setdefault(colour, index) != index:
-            told = f"colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video"
+        if index_of_colour.setdefault(colour, index) != index:
+            told = f"colour #{colour:06x} has index {index}, and {index_of_colour[colour]} in another mask of the video"
             raise DataError(f"{mask.source}: {told}: save all with one palette, or in RGB")
 
 

@@ -51,7 +51,7 @@ A coded picture is larger if it has 128 macroblocks, as it needs a bit for each;
 
 
 def picture_of(packet: av.Packet) -> Picture | None:
-    """Return the picture of a packet; None if it is uncertain whether the packet shows exactly one frame.
+    """Return the kind of a packet's picture; None if it is uncertain whether the packet shows exactly one frame.
 
     For a codec without `has_picture_headers`, a key frame is I and any other packet P, even if it is a B-picture.
     """
@@ -74,7 +74,7 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
     """Return the time stamps in the order in which a decoder shows the pictures.
 
     Args:
-        pictures: time stamp and picture of each packet, in the order of the file.
+        pictures: time stamp and kind of picture of each packet, in the order of the file.
     """
     shown: list[int] = []
     held: list[int] = []  # the last I- or P-picture, which B-pictures may precede
@@ -99,7 +99,10 @@ def declares_delay(header: bytes) -> bool:
 
 
 def _mpeg4(packet: bytes) -> Picture | None:
-    """Return the picture of an MPEG-4 part 2 packet; None for packed B-pictures, and empty pictures in their place."""
+    """Return the kind of an MPEG-4 part 2 packet's picture.
+
+    None for packed B-pictures, and for empty pictures in their place.
+    """
     if packet.count(_VOP_START) != 1:
         return None
     _, _, after = packet.partition(_VOP_START)
@@ -112,7 +115,7 @@ def _mpeg4(packet: bytes) -> Picture | None:
 
 
 def _mpeg2(packet: bytes) -> Picture | None:
-    """Return the picture of a packet of MPEG-1 or MPEG-2; None for two fields in a packet."""
+    """Return the kind of an MPEG-1 or MPEG-2 packet's picture; None for two fields in a packet."""
     _, _, content = packet.partition(_PICTURE_START)
     if packet.count(_PICTURE_START) != 1 or len(content) < 2:
         return None
@@ -122,14 +125,14 @@ def _mpeg2(packet: bytes) -> Picture | None:
 
 
 def _vp8(packet: bytes) -> Picture | None:
-    """Return the picture of a packet of VP8; None if its header says that it is not shown: an alternate reference."""
+    """Return the kind of a VP8 packet's picture; None if its header says that it is not shown: an alternate reference."""
     if not packet:
         return None
     is_shown = packet[0] & 0b10000  # show_frame
-    refers = packet[0] & 1  # key_frame, which is 0 for a key frame
+    is_key = not packet[0] & 1  # the bit is 0 for a key frame
     if not is_shown:
         return None
-    return "P" if refers else "I"
+    return "I" if is_key else "P"
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
