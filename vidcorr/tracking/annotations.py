@@ -214,15 +214,19 @@ class Annotations:
         return weights_of_objects
 
     def only_pass(self, t: int) -> Pass | None:
-        """Return the pass that alone gives all results of frame `t`; None: results of passes are combined."""
+        """Return the pass whose results are those of frame `t` as they are; None: they are combined.
+
+        None if results of several passes are blended, objects are absent from the pass's rows, or it follows others.
+        """
         weights_of_present = list(filter(None, self.weights(t).values()))
         passes = set().union(*weights_of_present)
         if len(passes) != 1:
             return None
         (only,) = passes
+        # a mask needs no row for an object that has left; points and boxes do
         has_all_rows = self.first.kind == "mask" or len(weights_of_present) == len(self.objects)
-        has_no_others = len(weights_of_present) == len(self.prompts[only.frame].shown)
-        return only if has_all_rows and has_no_others else None
+        follows_no_others = len(weights_of_present) == len(self.prompts[only.frame].shown)
+        return only if has_all_rows and follows_no_others else None
 
 
 def followed(
@@ -302,8 +306,8 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
 def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
     """Return the soft labels of all objects of masks in frame `t`, the background first.
 
-    The background of a cell is the least over the objects of the background in the passes that follow the object. In
-    a pass that goes on beyond the next prompt of an object, this object is background.
+    Each object has its own background: that of the passes that follow it, by their weights. A cell takes the least of
+    these. In a pass that goes on beyond the next prompt of an object, this object is background.
 
     Args:
         annotations: the prompts.

@@ -44,23 +44,23 @@ class Follower(ABC):
         return followed(self.annotations, self.video, self.results, self.combine)
 
     @abstractmethod
-    def results(self, each: Pass) -> Iterator[Found]:
+    def results(self, a_pass: Pass) -> Iterator[Found]:
         """Yield the results of a pass for the objects that its prompt shows, from its prompt's frame."""
 
     @abstractmethod
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
         """Return the results of all objects in frame `t`, given with its pixels, from the passes that cover it."""
 
-    def frames(self, each: Pass, t: int = 0) -> Iterator[Tensor]:
+    def frames(self, a_pass: Pass, t: int = 0) -> Iterator[Tensor]:
         """Iterate over the frames of a pass from its frame `t` on, in its order."""
-        first = each.frame + each.step * t
-        frames = self.video.forwards(first) if each.step > 0 else self.video.backwards(first)
-        length = each.length()
+        first = a_pass.frame + a_pass.step * t
+        frames = self.video.forwards(first) if a_pass.step > 0 else self.video.backwards(first)
+        length = a_pass.length()
         return islice(frames, None if length is None else length - t)
 
-    def rows(self, each: Pass) -> NDArray[np.float64]:
+    def rows(self, a_pass: Pass) -> NDArray[np.float64]:
         """Return the numbers of the objects that a prompt shows."""
-        prompt = self.annotations.prompts[each.frame]
+        prompt = self.annotations.prompts[a_pass.frame]
         is_shown = [name in prompt.shown for name in prompt.objects]
         rows: NDArray[np.float64] = prompt.labels[is_shown]
         return rows
@@ -92,13 +92,13 @@ class MaskFollower(Follower):
     seen: Size
     propagator: Propagator
 
-    def results(self, each: Pass) -> Iterator[Found]:
+    def results(self, a_pass: Pass) -> Iterator[Found]:
         """Yield masks and soft labels."""
-        prompt = self.annotations.prompts[each.frame]
+        prompt = self.annotations.prompts[a_pass.frame]
         coding = self._coding(prompt.shown)
-        annotated = first_only(self.frames(each), torch.from_numpy(prompt.labels))
+        annotated = first_only(self.frames(a_pass), torch.from_numpy(prompt.labels))
         for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
-            if t == 0 and each.step > 0:  # the backward pass has the same cells
+            if t == 0 and a_pass.step > 0:  # the backward pass has the same cells
                 self._warn_of_small_objects(coding.objects, tracked.labels)
             doubts = label_doubts(tracked.labels) if t else [0.0] * len(coding.objects)
             result = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
@@ -128,8 +128,9 @@ class MaskFollower(Follower):
             doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
             if keeps_given:
                 is_named = [name in prompt.objects for name in self.annotations.objects]
-                labels[1:][is_named] = 0
-            ids = self._coding(self.annotations.objects).decode(1, labels, None, frame)
+                labels[1:][is_named] = 0  # they are where the given mask shows them, or have left
+            # `None`: labels alone decide; the given mask is laid over them below
+            ids = self._coding(self.annotations.objects).decode(t, labels, None, frame)
         if keeps_given:
             given = torch.from_numpy(prompt.labels)
             ids = torch.where(given > 0, given, ids)
@@ -149,9 +150,9 @@ class PointFollower(Follower):
     seen: Size
     propagator: Propagator
 
-    def results(self, each: Pass) -> Iterator[Found]:
+    def results(self, a_pass: Pass) -> Iterator[Found]:
         """Yield the peaks of the heat-maps, and their heights relative to the first."""
-        annotated = first_only(self.frames(each), torch.from_numpy(self.rows(each)))
+        annotated = first_only(self.frames(a_pass), torch.from_numpy(self.rows(a_pass)))
         coding = PointCoding(self.encoder, self.size, self.seen)
         first_peaks = None
         for tracked in follow_labels(annotated, coding, self.propagator):
@@ -194,22 +195,22 @@ class QueryFollower(Follower):
         """Number of frames of the video."""
         return sum(1 for _ in self.video.forwards())
 
-    def results(self, each: Pass) -> Iterator[Found]:
+    def results(self, a_pass: Pass) -> Iterator[Found]:
         """Track the points of a prompt, then yield the frames with them."""
-        count = each.length(self._count)
+        count = a_pass.length(self._count)
         assert count is not None
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
-        in_raster = (torch.from_numpy(self.rows(each)) + 0.5) / scale  # the centre of the first pixel is 0 in a prompt
+        in_raster = (torch.from_numpy(self.rows(a_pass)) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
         x, y = in_raster.T
         queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in frame 0 of the pass
 
         def reduced_frames_from(t: int) -> Iterator[Tensor]:
             """Read the frames of the pass from its frame `t` on, reduced."""
-            return map(partial(reduced_frame, size=self.seen), self.frames(each, t))
+            return map(partial(reduced_frame, size=self.seen), self.frames(a_pass, t))
 
         tracks = follow_points(self.encoder, reduced_frames_from, count, self.seen, queries.numpy())
         positions = tracks.points * scale - 0.5
-        for t, frame in enumerate(self.frames(each)):
+        for t, frame in enumerate(self.frames(a_pass)):
             x, y = positions[:, t].T
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
 
@@ -238,11 +239,11 @@ class BoxFollower(Follower):
     def __post_init__(self) -> None:
         SiamFCTracker(self.extractor, self.protocol)
 
-    def results(self, each: Pass) -> Iterator[Found]:
+    def results(self, a_pass: Pass) -> Iterator[Found]:
         """Yield the boxes of a tracker of the pass's own."""
         tracker = SiamFCTracker(self.extractor, self.protocol)
         first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
-        for frame, boxes in tracker.track(self.frames(each), self.rows(each) + first_pixel):
+        for frame, boxes in tracker.track(self.frames(a_pass), self.rows(a_pass) + first_pixel):
             responses = [track.response for track in tracker.tracks]
             yield Found(frame, np.column_stack([boxes - first_pixel, responses]))
 
