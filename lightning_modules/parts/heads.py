@@ -76,7 +76,7 @@ class ProjectedExtractor(FeatureExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
-        super().__init__(inner.stage, known=inner.stages, network="the encoder")  # `inner` has checked the stage
+        super().__init__(inner.stage, known=inner.stages, network_name="the encoder")  # `inner` has checked the stage
         self.inner = inner
         self.head = shared_copy(head)
         self.further = further

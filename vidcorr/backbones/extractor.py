@@ -123,13 +123,14 @@ class FeatureExtractor(View):
     Args:
         stage: name of the map; or names with + between them, whose maps are concatenated along the channels.
         known: names of the network's maps.
-        network: name of the network in messages.
+        network_name: name of the network in messages.
 
     Attributes:
         stages: names in `stage`.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
-        called: refers to the network that is called for maps which the view reads past its own call; else None.
+        called: `Reference` to the network whose own call `by_call` uses, so that its hooks count; None: `by_call` is
+            `map_of` alone.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -140,9 +141,9 @@ class FeatureExtractor(View):
     final_norm: bool = True
     called: Any = None
 
-    def __init__(self, stage: str, known: Collection[str], network: str) -> None:
+    def __init__(self, stage: str, known: Collection[str], network_name: str) -> None:
         super().__init__()
-        self.network_name = network
+        self.network_name = network_name
         self.stage = stage
         self.stages = stage.split("+")
         self.require_stages(known)

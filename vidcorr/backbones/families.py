@@ -19,6 +19,8 @@ from .files.foreign import State, under_own_names
 from .hub_models import CONFIG
 from .networks import EncoderSpec, build, torchvision_resnets
 
+NAMED = "named"
+"""Entry of `families.yaml` for weights of no family, under the names of a network that is known."""
 LIIR = "vidcorr.backbones:LiirEncoder"
 PLACES = "backbone.position.places"
 """Name of Liir's position map."""
@@ -49,11 +51,11 @@ def taken(family: str, state: State, source: str | Path) -> tuple[dict[str, Any]
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:
-    """Return the name of the weights' family, by their keys.
+    """Return the name of the weights' family, by their keys; `NAMED` for those of no family whose network is known.
 
     Args:
         state: foreign weights.
-        spec: name of the network, if known; its names are expected if the keys show no family.
+        spec: name of the network, if known; weights that show no family are expected under its names.
         source: the file, for messages.
 
     Raises:
@@ -63,7 +65,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         if _has_signs(state, table.get("signs", ())):
             return name
     if spec is not None:
-        return "named"
+        return NAMED
     if any(name.endswith("patch_embed.proj.weight") and tensor.ndim == 5 for name, tensor in state.items()):
         remedy = "name the model with these weights, such as transformers:facebook/vjepa2-vitl-fpc64-256"
         raise ValueError(f"{source}: of a transformer of clips, as V-JEPA 2's: {remedy}")
@@ -96,7 +98,7 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     if heads and own and own[-1] != heads:
         raise ValueError(f"{source}: of {family}, with {heads} heads; {spec} has {own[-1]}: give the file alone")
     fits = under_own_names(state, network, source, drop_classifier=True)
-    if network.state_dict().keys() == fits.keys() or family == "named" or "module" in FAMILIES[family]:
+    if network.state_dict().keys() == fits.keys() or family == NAMED or "module" in FAMILIES[family]:
         return fits
     return named_as(family, state, spec, source)[1]
 

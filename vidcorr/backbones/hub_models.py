@@ -147,10 +147,10 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     with ExitStack() as stack:
         for block in blocks_of(model):
             stack.callback(block.register_forward_hook(keep).remove)
-        if "noise" in options:
+        if "noise" in options:  # an MAE: mask no patch
             stack.enter_context(attribute_set(model.config, "mask_ratio", 0.0))
         output = model(pixel_values=images, **options)
-    reshaped = getattr(output, "reshaped_hidden_states", None)
+    reshaped = getattr(output, "reshaped_hidden_states", None)  # Swin's maps; the first is the embedding's
     return getattr(output, "last_hidden_state", None), states if reshaped is None else list(reshaped[1:])
 
 
@@ -258,7 +258,7 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
 
 
 def image_model(name: str) -> nn.Module:
-    """Return the image model of a name on the hub or of a folder, which states its input as `input`.
+    """Return the image model of a name on the hub or of a folder; its `pretrained_cfg` states its input, if known.
 
     Weights come from safetensors only, and no code of the hub runs. Of a model of images and texts it is the part for
     images.

@@ -15,7 +15,7 @@ from .extractor import Dilated
 from .families import family_of, fitted_to_library, input_of_family, taken
 from .files.checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .files.foreign import positions_resampled, under_own_names, weights_in
-from .files.trust import Refused, in_name_of, make, of_user, own_arguments
+from .files.trust import Refused, in_name_of, make, named_by_user, own_arguments
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
 from .networks import HUB, LIBRARIES, EncoderSpec, build, file_and_part, is_checkpoint, local_file
@@ -86,7 +86,7 @@ def _load_name(spec: EncoderSpec) -> Encoder:
             torch.manual_seed(spec.seed)
         is_stated = spec.is_stated
         if not is_stated:
-            stack.enter_context(of_user())
+            stack.enter_context(named_by_user())
         named = None if is_stated else spec.name_and_file
         if named is not None:
             encoder = with_weights_of(*named)

@@ -437,6 +437,11 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
 def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
 
+    Args:
+        name: PLACE:ENTRY; PLACE is a folder, or OWNER/REPO[:BRANCH].
+        spec: the spec of the network.
+        with_weights: let the entry load its weights.
+
     Raises:
         ValueError: if the user has not allowed the code, or the entry cannot be called.
     """
@@ -444,7 +449,7 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
     full_name = f"{HUB}{name}"
     trust.refuse([full_name], f"backbone {full_name}")
     options: dict[str, Any] = {"source": "local", "trust_repo": True, "verbose": False}
-    how = ""
+    how = ""  # a folder has nothing to fetch
     is_folder = Path(place).is_dir()
     if not is_folder:
         options["source"] = "github"
@@ -456,7 +461,7 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
         except TypeError as error:
             if with_weights or "pretrained" not in str(error):
                 raise
-            made = torch.hub.load(place, entry, **options)  # takes no such word
+            made = torch.hub.load(place, entry, **options)  # the entry has no argument `pretrained`
     network = made[0] if isinstance(made, tuple) else made
     return network, entry, f"weights of {Path(place).name if is_folder else place}"
 

@@ -138,7 +138,10 @@ class MapExtractor(FeatureExtractor):
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
-    """Return the maps of an output by their names: of a dictionary its keys, of a list timm's or the places.
+    """Return name → map of an output. What is no map is left out of a dictionary or list.
+
+    Names are a dictionary's keys; of a list those in timm's `feature_info`, else the indices; of a single output
+    `OUTPUT`.
 
     Args:
         network: the network, which states the side of its patches.

@@ -18,7 +18,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, load
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.backbones.families import FAMILIES, _spec_of, family_of, in_form_of_network, renamed_by
+from vidcorr.backbones.families import FAMILIES, NAMED, _spec_of, family_of, in_form_of_network, renamed_by
 from vidcorr.backbones.files.checkpoints import load_weights
 from vidcorr.backbones.files.foreign import without_wrappers
 from vidcorr.backbones.networks import build
@@ -44,7 +44,7 @@ def of_spec(fields):
     return encoder, encoder.user_module.module
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"named"}))
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {NAMED}))
 def test_each_key_of_a_family_finds_its_place_or_is_left_out(family):
     names, left_out = RECORD["families"][family].values()
     state = {key: key for key in (*names, *left_out)}

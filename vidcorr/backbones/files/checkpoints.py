@@ -91,16 +91,16 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     try:
         if _is_safetensors(path):
             return _read_safetensors(path, whole)
-        stays = zipfile.is_zipfile(path) and _check_archive(path, whole)
+        can_be_mapped = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
-        return _without_code(path, mmap=stays)
+        return _without_code(path, mmap=can_be_mapped)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
 
 def _check_archive(path: Path, whole: bool) -> bool:
-    """Return whether the tensors of an archive stay in the file; another program may have compressed them.
+    """Check an archive; return whether torch can map its tensors (`mmap`): not if it is read whole, or compressed.
 
     Raises:
         ValueError: for a program, or if a member that is read has another checksum than when it was saved.

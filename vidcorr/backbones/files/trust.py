@@ -167,7 +167,9 @@ def is_module(kind: object) -> bool:
 
 
 def named_code(content: object) -> Iterator[str]:
-    """Yield the classes and networks that a module's recipe or an encoder names; `check_network` is the gate.
+    """Yield the classes and networks that a module's recipe or an encoder names.
+
+    It only lists them; `refuse` and `check_network` decide.
 
     Args:
         content: `class_path` and `init_args` of a module; `spec` and `arguments` of an encoder; or a network's name.
@@ -269,8 +271,8 @@ def check_file(path: str | Path) -> None:
 
 
 @contextmanager
-def of_user() -> Iterator[None]:
-    """Read what the user named, and no file states, within the block: it may be a file."""
+def named_by_user() -> Iterator[None]:
+    """Lift the refusals of `check_file` and `check_network` in a block: the user, not a file, named its network."""
     token = _built_from.set(None)
     try:
         yield
