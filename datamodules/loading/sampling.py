@@ -381,7 +381,7 @@ class PairCrops(Crops):
             second: (H, W, 3) uint8, used by "shared" alone.
             size: side of the views, pixels.
             boxes: the crop of the frame, and the local crop of the resized view.
-            flips: whether each view is flipped; "shared" takes the first for both.
+            flips: whether each returned view is flipped, in their order; "shared" takes the first for both.
         """
         outer = resized_crop(first, boxes[0], size, self.bicubic)
         if self.kind == "shared":

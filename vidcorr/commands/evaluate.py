@@ -31,14 +31,14 @@ def require(flags: Namespace) -> None:
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
+    """Score networks on benchmarks and print their table; a user's mistake raises UsageError, ValueError or OSError."""
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)
 
-    from ..experiments.reports.evaluate import evaluate
+    from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait
 
     benchmarks = [choice.build() for choice in chosen]
-    base = named_networks([flags.base], flags)[0].name if flags.base else ""
+    base_name = named_networks([flags.base], flags)[0].name if flags.base else ""
     networks = named_networks([*flags.networks, *filter(None, [flags.base])], flags)
-    evaluate(networks, benchmarks, flags.output, base)
+    evaluate(networks, benchmarks, flags.output, base_name)

@@ -183,7 +183,7 @@ class EvaluationProtocol(BaseModel):
             name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; a class of
                 the user's, or a protocol, by `module:NAME`; or a protocol, returned with `changes`.
             benchmark: name of the benchmark; None is `default_benchmark`.
-            changes: field → new value; the name shows the changes.
+            changes: field → new value; it wins over a change in `name`. The protocol's name shows all changes.
 
         Raises:
             ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
@@ -199,6 +199,7 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
+            # `+class=module:NAME` is a user's class of protocols
             protocol = kind._without_changes(source, benchmark, users_class=texts.pop("class", None))
             for field, text in texts.items():
                 all_changes.setdefault(field, _value_of_text(text, type(protocol), field))

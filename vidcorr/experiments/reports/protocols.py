@@ -89,6 +89,7 @@ def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
     lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():
+            # inferred values differ by benchmark; code and note are of the source
             place = f"{protocol.source}, {protocol.benchmark}" if key == "inferred" else protocol.source
             lines[f"{place}, {key}: {about}\n"] = None
     return "".join(lines)

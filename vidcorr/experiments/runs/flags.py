@@ -137,9 +137,9 @@ FORMAT_FLAGS: Flags = (
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:
-    """Return the network of a text, or of the run that it names, with weights and input as `NETWORK_FLAGS` say.
+    """Return the spec of the network that a text names, or of the run that it names.
 
-    Its name in tables is the text.
+    `NETWORK_FLAGS` say its weights and its input. Its name in tables is the text.
 
     Raises:
         ValueError: for a mean without a deviation.
@@ -153,7 +153,7 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
 
 
 def named_networks(texts: Sequence[str], flags: Any) -> list[EncoderSpec]:
-    """Return the networks of texts, each once; those of random weights by the seeds of `--seeds`."""
+    """Return the specs of networks that texts name, each once; those of random weights by the seeds of `--seeds`."""
     found: list[EncoderSpec] = []
     for text in dict.fromkeys(texts):
         network = named_network(text, flags)

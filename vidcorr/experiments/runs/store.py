@@ -149,6 +149,7 @@ class Store:
                 self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
+            # `stored` never returns results of the user's code, even those made just now
             result = Result.load(self.output / job.folder) if job.folder in self._made else self.stored(job)
             if result is not None:
                 results[job] = result

@@ -241,7 +241,7 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
 
 
 def _is_network(value: str) -> bool:
-    """Return whether a value of `--model` is a network, not a class; `module:Name` may be either."""
+    """Return whether a value of `--model` names a network, not a LightningModule; `module:Name` is imported to tell."""
     spec, _ = split_view(value)
     if USERS_CALLABLE.fullmatch(value):
         module, _, name = value.partition(":")
