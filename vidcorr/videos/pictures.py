@@ -125,7 +125,7 @@ def _mpeg2(packet: bytes) -> Picture | None:
 
 
 def _vp8(packet: bytes) -> Picture | None:
-    """Return the kind of a VP8 packet's picture; None if its header says that it is not shown: an alternate reference."""
+    """Return the kind of a VP8 packet's picture; None if its header says "not shown": an alternate reference."""
     if not packet:
         return None
     is_shown = packet[0] & 0b10000  # show_frame
