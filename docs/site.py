@@ -194,10 +194,10 @@ def agreement() -> str:
 def command_line() -> str:
     """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
     sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
-    from vidcorr.commands import COMMANDS, RUNS, overview
+    from vidcorr.commands import COMMANDS, OVERVIEW, RUNS
 
     os.environ["COLUMNS"] = "80"  # width of argparse's help
-    shown = {"": overview()}
+    shown = {"": OVERVIEW}
     for command in COMMANDS:
         if command.name not in RUNS:
             shown[command.name] = command.parser().format_help()

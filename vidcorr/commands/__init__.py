@@ -92,7 +92,7 @@ look:
   prompt      Write a page for drawing objects, boxes or points in a frame, for `predict`.
 data and weights:
   generate    Generate small videos with exact ground truth in the layouts of the benchmarks.
-  check-data  Check videos before training: open each, decode some frames, compare sizes.
+  check-data  Check videos before training: decode every frame of each, compare sizes.
   inspect     Print what a checkpoint names before anything of it runs, and what --allow it needs.
   export      Write a network as safetensors with a model card, or as ONNX.
 

@@ -73,7 +73,7 @@ def test_a_stopped_run_goes_on_with_the_rows_that_it_lacks(davis_root, tmp_path,
     row = next(row for row in published_rows() if row.short_name and row.benchmark == "davis")
     protocols = ["vfs+radius=2", "vfs+radius=3"]
     rows = [replace(row, short_name="raw", model="raw_colour", protocol=name, doubt="") for name in protocols]
-    monkeypatch.setattr("vidcorr.results.published.published_rows", lambda: rows)
+    monkeypatch.setattr("vidcorr.experiments.reports.reproduce.published_rows", lambda: rows)
     evaluate = DavisBenchmark.evaluate
     ran = []
 
