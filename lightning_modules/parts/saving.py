@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import wraps
 from importlib.metadata import version
-from inspect import unwrap
+from inspect import signature, unwrap
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -163,9 +163,11 @@ class SavedModule(pl.LightningModule):
         """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
         return DataLoader([{}])  # type: ignore[arg-type]
 
-    def test_step(self, *arguments: Any) -> Any:
+    def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
         """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
-        return self.validation_step(*arguments)
+        arguments = (batch, batch_index, dataloader_idx)
+        taken = len(signature(self.validation_step).parameters)  # a user's own may take no number of a loader
+        return self.validation_step(*arguments[:taken])
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the loader of `val_dataloader`."""
@@ -176,6 +178,7 @@ class SavedModule(pl.LightningModule):
         cls,
         checkpoint_path: str | Path,
         map_location: Any = None,
+        *,
         strict: bool | None = None,
         weights_only: bool = True,
         **overrides: Any,

@@ -1,6 +1,7 @@
 """Kinds of networks: the class of a network's views, by what the network computes."""
 
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from .outputs import MapExtractor, is_map, maps_in, probe_size
 from .resnet import ResNetExtractor, is_resnet
 from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
 
+log = logging.getLogger(__name__)
 LIBRARIES = ("torchvision.", "timm.", "transformers.", "vidcorr.")
 """Packages whose networks' calls end with the last stage that views know."""
 CALL = ("forward", "_forward_impl", "forward_features")
@@ -71,7 +73,13 @@ def kind_of(network: Any) -> type[View] | None:
     if gives_extractors(network):
         return None
     kind = next(kind for accepts, kind in EXTRACTORS if accepts(network))
-    return kind if kind.reads is None or _call_is_known(network, kind.reads) or _shows(network, kind) else MapExtractor
+    if kind.reads is None:
+        return kind
+    if not (_call_is_known(network, kind.reads) or _shows(network, kind)):
+        return MapExtractor
+    if network._forward_hooks:
+        log.warning("%s: its own forward hooks get the map of the stage, not the output", type(network).__name__)
+    return kind
 
 
 def _call_is_known(network: Any, reads: str) -> bool:

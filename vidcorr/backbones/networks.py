@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml  # type: ignore[import-untyped]
 from torch import nn
@@ -17,6 +16,7 @@ from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from ..functional.device import random_state_kept
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
+from .copies import device_of, type_of_weights
 from .extractor import RawColour
 from .files import listed, trust
 from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
@@ -292,25 +292,27 @@ def draws_weights(spec: str) -> bool:
                 made.append(trust.import_named(library, name, spec)())
         first, second = (network.state_dict() for network in made)
         drawn = sum(value.numel() for name, value in first.items() if not torch.equal(value, second[name]))
-        beside, others = map(_numbers_beside_weights, made)
     except Exception:  # the user's code raises what it will
         return False
-    for place, number in beside.items():
-        if number != others.get(place):
-            raise ValueError(f"{spec}: draws {place}, which no file holds: register it as a buffer")
+    if _differ_with_equal_weights(*made):
+        raise ValueError(f"{spec}: draws a number that no file holds: register it as a buffer or parameter")
     return 2 * drawn > sum(map(torch.numel, first.values()))
 
 
-def _numbers_beside_weights(network: nn.Module) -> dict[str, str]:
-    """Return the numbers that a network keeps outside of its weights and buffers, and computes from none of them."""
-    found: dict[str, str] = {}
-    for place, part in network.named_modules():
-        of_no_file = {name: part.get_buffer(name) for name in part._non_persistent_buffers_set}
-        for name, value in (vars(part) | of_no_file).items():
-            is_computed = isinstance(value, torch.Tensor) and not value.is_leaf  # as under `weight_norm`
-            if isinstance(value, int | float | torch.Tensor | np.ndarray) and not is_computed:
-                found[f"{place}.{name}".lstrip(".")] = str(value)
-    return found
+def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Return whether two networks give other numbers of one image though they have the same weights and buffers."""
+    image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    outputs: list[list[torch.Tensor]] = []
+    try:
+        second.load_state_dict(first.state_dict())
+        for network in (first.eval(), second.eval()):
+            with random_state_kept(), torch.no_grad():
+                torch.manual_seed(0)
+                output = network(image.to(device_of(network), type_of_weights(network)))
+            outputs.append([leaf for leaf in listed.leaves_in(output) if isinstance(leaf, torch.Tensor)])
+    except Exception:  # the user's code takes another input: the view says so
+        return False
+    return any(not torch.allclose(one, other, equal_nan=True) for one, other in zip(*outputs, strict=True))
 
 
 def _is_of_library(spec: str) -> bool:

@@ -267,6 +267,9 @@ class DrawsBeside(nn.Conv2d):
         else:
             self.scale = {"tensor": number, "float": float(number), "array": number.numpy()}[kind]
 
+    def forward(self, images):
+        return self.old(self.kept(super().forward(images))) * torch.as_tensor(self.scale)
+
 
 drawn_buffer = partial(DrawsBeside, "buffer")
 drawn_tensor = partial(DrawsBeside, "tensor")
@@ -274,10 +277,26 @@ drawn_beside = partial(DrawsBeside, "beside")
 drawn_array = partial(DrawsBeside, "array")
 
 
+class Counted(nn.Sequential):
+    """A network with numbers of its own that change no output."""
+
+    made = 0
+
+    def __init__(self):
+        super().__init__(nn.utils.spectral_norm(nn.Conv2d(3, 4, 4, 4)))
+        Counted.made += 1
+        self.number = Counted.made
+        self.deviation = float(self[0].weight.std())
+
+
+def test_numbers_of_a_network_that_change_no_output_are_its_own():
+    assert load(f"{OWN}:Counted").network.number > 1
+
+
 @pytest.mark.parametrize("name", ["DrawsBeside", "drawn_tensor", "drawn_beside", "drawn_array"])
 def test_a_number_that_a_network_draws_and_no_file_holds_is_refused(name, tmp_path):
     text = f"{OWN}:{name}"
-    said = f"^{text}: draws scale, which no file holds: register it as a buffer"
+    said = f"^{text}: draws a number that no file holds: register it as a buffer"
     refused(ValueError, said, load, text)
     torch.save(DrawsBeside().state_dict(), tmp_path / "own.pth")
     refused(ValueError, said, load, f"{text}={tmp_path}/own.pth")

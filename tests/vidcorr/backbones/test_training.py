@@ -12,7 +12,7 @@ from tests.helpers.encoders import TinyResNet
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import InMemory, quiet_trainer
-from vidcorr.backbones import TrainedViews, build_feature_extractor
+from vidcorr.backbones import TrainedViews, build_feature_extractor, load
 from vidcorr.lightning_modules import VFSSimSiam
 
 NETWORKS = "tests.helpers.networks"
@@ -89,6 +89,13 @@ def test_a_hook_of_the_network_itself_counts_in_the_score_as_in_the_training(nam
     view = method.feature_extractor(*OWN_CALL[name])
     for maps in (method.maps(images), view(images), view.folded()(images)):
         torch.testing.assert_close(maps, 2 * before, atol=1e-4, rtol=1e-4)
+
+
+def test_a_hook_written_for_another_output_than_the_map_is_said(caplog):
+    network = load("torchvision:resnet18").network
+    network.register_forward_hook(lambda module, inputs, output: output.softmax(1))
+    load(network)
+    assert "its own forward hooks get the map of the stage, not the output" in caplog.text
 
 
 def _trained_beside_another_rank(rank, kind):

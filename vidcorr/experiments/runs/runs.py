@@ -157,7 +157,7 @@ class Record(Exact):
         from ...backbones.files.checkpoints import read_content
 
         states = read_content(saved[-1], whole=False)["callbacks"].values()
-        best = {Path(state.get("best_model_path", "")).name for state in states}
+        best = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in best), saved[-1])
 
     def repeats(self, other: Record) -> bool:
