@@ -331,11 +331,3 @@ def test_a_test_takes_a_validation_step_of_two_arguments(name):
 
     (tested,) = quiet_trainer().test(Own(**arguments_of(name)), HeldOut(name), verbose=False)
     assert tested["val/loss"] > -10
-
-
-def test_a_test_gives_an_own_validation_step_what_it_takes():
-    class Own(lightning_modules.FrozenEncoder):
-        def validation_step(self, batch):
-            return batch
-
-    assert Own("raw_colour").test_step("batch", 0, 0) == "batch"

@@ -182,22 +182,24 @@ class TileGrid:
     def halos_of_columns(self, keys: Tensor, columns: slice, across: slice, band: Tensor) -> Tensor:
         """Copy the keys around columns of tiles once: `(h, w, D)` → their halos, a view `(rows, columns, *halo, D)`.
 
+        Unlike those of `halos`, cells beyond the map hold any numbers.
+
         Args:
             keys: the map.
             columns: numbers of the columns.
-            across: columns of the halo. Beyond the map a halo holds any numbers.
+            across: columns of the halo.
             band: flat memory of `numbers_of_band` numbers, which the next columns overwrite.
         """
         height, width, depth = keys.shape
-        halo = across.stop - across.start
+        halo_width = across.stop - across.start
         first = columns.start * TILE - self.reach + across.start
-        cells = (columns.stop - columns.start - 1) * TILE + halo
-        rows = self.shape[0] * TILE + 2 * self.reach
-        of_columns = band[: rows * cells * depth].view(rows, cells, depth)
+        band_width = (columns.stop - columns.start - 1) * TILE + halo_width
+        band_height = self.shape[0] * TILE + 2 * self.reach
+        of_columns = band[: band_height * band_width * depth].view(band_height, band_width, depth)
         left = max(first, 0)
-        right = min(first + cells, width)
+        right = min(first + band_width, width)
         of_columns[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
-        return of_columns.unfold(0, self.halo, TILE).unfold(1, halo, TILE).movedim(2, -1)
+        return of_columns.unfold(0, self.halo, TILE).unfold(1, halo_width, TILE).movedim(2, -1)
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
         """Return which rows (axis 0) or columns (axis 1) of the halos lie on the map, (tiles, cells)."""

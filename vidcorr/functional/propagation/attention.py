@@ -167,13 +167,14 @@ def average_of_all(
     table = F.pad(F.pad(used_of(values, used), (0, 1), value=1).flatten(0, 1), (0, 0, 0, 0, 0, 1))
     mixture = mixture_of(protocol)
     height, width = keys.shape[:2]
-    of_map = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
+    averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
     numbers_of_query = 0
-    if mixture is not None:
+    if mixture is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
         windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
         numbers_of_query = 4 * len(used) * windows.shape[2]
-    for part in _parts(query, used_of(keys, used), neighbourhood, 3 * len(used), numbers_of_query, on_map=False):
+    numbers_of_key = 3 * len(used)  # held at once: products, weights, and rows of the table
+    for part in _parts(query, used_of(keys, used), neighbourhood, numbers_of_key, numbers_of_query, on_map=False):
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
         # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
         off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min
@@ -182,9 +183,8 @@ def average_of_all(
         weights = logits.flatten(1, 2).softmax(1)
         if mixture is not None:
             _replace_windows(weights.view(logits.shape), windows, mixture)
-        average = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
-        of_map[part.places] = average
-    average, mass = of_map[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
+        averages[part.places] = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
+    average, mass = averages[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
     if protocol.normalise_labels and protocol.normalise_by == "weights":
         return average / mass.clamp_min(1e-12)
     return average

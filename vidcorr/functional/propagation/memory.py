@@ -96,6 +96,7 @@ def kernel() -> Kernel | None:
     variant = native.compiled_variant()
     if variant is None:
         return None
+    # "other" has no instruction that multiplies 16-bit integers in pairs
     return Kernel(variant, torch.float32 if variant == "other" else torch.int16)
 
 

@@ -170,7 +170,7 @@ class LabelPropagator:
         self._first_labels = first_labels
         self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or a start frame that is searched everywhere → features
         self._labels: dict[int, FrameMemory] = {}  # the same → labels
-        self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
+        self._channels_of_start: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
         self._checked = 0
 
@@ -206,7 +206,7 @@ class LabelPropagator:
         if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on these channels take labels only from frames since this one
             starting = labels if entering is None else entering
-            self._starting[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
+            self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
@@ -240,7 +240,7 @@ class LabelPropagator:
         """
         protocol = self.protocol
         added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
-        has_own_memory = self.frame in self._starting
+        has_own_memory = self.frame in self._channels_of_start
         if self.frame == 0:
             has_own_memory = looks_everywhere(protocol)
             lasting, recent = protocol.kept_frames()
@@ -295,8 +295,10 @@ class LabelPropagator:
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
-        if self._starting:
-            of_starts = [self._average_since(query, start) * channels for start, channels in self._starting.items()]
+        if self._channels_of_start:
+            of_starts = [
+                self._average_since(query, start) * channels for start, channels in self._channels_of_start.items()
+            ]
             average = torch.stack(of_starts).sum(0)
         else:
             average = self._average_since(query, 0)
