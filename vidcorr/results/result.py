@@ -276,9 +276,12 @@ class Result(Exact):
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
         of_means = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
         for key in of_means:
-            finite = [value for _, value in self.values_of_rows(key) if isfinite(value)]
-            if finite and abs(fmean(finite) - self.scores[key]) > ROUNDING:
-                return f"{key} is {self.scores[key]:.6g}, and the mean of its rows {fmean(finite):.6g}"
+            means = []  # of each column, whose rows without a value need not be those of the other
+            for column in MEANS_OF.get(key, (key,)):
+                finite = [value for _, value in self.values_of_rows(column) if isfinite(value)]
+                means.append(fmean(finite) if finite else nan)
+            if abs(fmean(means) - self.scores[key]) > ROUNDING:
+                return f"{key} is {self.scores[key]:.6g}, and the mean of its rows {fmean(means):.6g}"
         return ""
 
     @property

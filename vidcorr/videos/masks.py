@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
+COLOUR_OF_VOID = 0xE0E0C0
+"""Colour of index 255 in DAVIS's palette; a mask in RGB that shows it shows void."""
 MOST_COLOURS = 32
 """More colours in an RGB mask are smoothed edges or a picture."""
 
@@ -26,7 +28,8 @@ class StoredMask(NamedTuple):
 
     Attributes:
         source: the file.
-        labels: (H, W) uint8: ids, or numbers of the colours of a mask in RGB; 0 is the background, black or clear.
+        labels: (H, W) uint8: ids, or numbers of the colours of a mask in RGB, `VOID` of its void; 0 is the
+            background, black or clear.
         colours: colour, 0xRRGGBB → its label: in RGB of each colour but black, else of each colour of the palette that
             an object has alone, but greys.
         has_ids: the labels are ids; False: the mask is in RGB.
@@ -113,9 +116,12 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
         told = f"{len(present)} colours are a picture, or a mask with smoothed edges"
         raise DataError(f"{path}: {told}, not the ids of a mask")
     first = int(present[0] > 0)  # without black the labels begin with 1
-    labels = (places.reshape(packed.shape) + first).astype(np.uint8)
-    colours = {colour: label for label, colour in enumerate(present.tolist(), first) if colour}
-    return StoredMask(path, labels, colours, has_ids=False)
+    labels = {colour: label for label, colour in enumerate(present.tolist(), first)}
+    if COLOUR_OF_VOID in labels:
+        labels[COLOUR_OF_VOID] = VOID
+    of_pixels = np.array(list(labels.values()), np.uint8)[places.reshape(packed.shape)]
+    labels.pop(0, None)
+    return StoredMask(path, of_pixels, labels, has_ids=False)
 
 
 def _palette(image: ImageFile.ImageFile) -> list[int]:

@@ -82,7 +82,11 @@ class Objects:
         without_ids = [prompt for prompt in prompts if not prompt.has_ids]
         for prompt in with_ids:
             self._claim_ids(prompt)
-        number_colours(self.colours, [prompt for prompt in without_ids if prompt.colours], self.names)
+        in_colours = [prompt for prompt in without_ids if prompt.colours]
+        for colour, index in ids_in_davis().items():  # whatever the order of the files
+            if any(colour in prompt.colours for prompt in in_colours) and index not in self.colours.values():
+                self.colours.setdefault(colour, index)
+        number_colours(self.colours, in_colours, self.names)
         for number in self.colours.values():
             self.names.setdefault(number, "")
         before = before or dict(self.names)

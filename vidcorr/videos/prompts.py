@@ -112,8 +112,8 @@ class Prompt(ABC):
 class MaskPrompt(Prompt):
     """Objects to follow as ids of pixels: a mask that `read_mask` reads, or an array or tensor of integer ids (H, W).
 
-    255 beside other ids is void, as in DAVIS, and becomes background; alone it is object 1. A later mask without any
-    object says that all have left.
+    255 beside other ids is void, as in DAVIS, and becomes background; alone it is object 1. In RGB void is the colour
+    of DAVIS's index 255. A later mask without any object says that all have left.
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
@@ -169,16 +169,17 @@ class MaskPrompt(Prompt):
         if path.suffix.lower() == ".json":
             return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]
         mask = stored_mask(path)
-        prompt = cls._without_void(source, mask.labels, colours=mask.colours, has_ids=mask.has_ids)
+        colours = {colour: label for colour, label in mask.colours.items() if label != VOID}
+        prompt = cls._without_void(source, mask.labels, mask.has_ids, colours=colours)
         return [({"name": path.name}, prompt)]
 
     @classmethod
-    def _without_void(cls, source: str, ids: NDArray[np.uint8], **fields: Any) -> Self:
-        """Build the prompt of ids (H, W); void becomes background, or object 1 if it is alone."""
+    def _without_void(cls, source: str, ids: NDArray[np.uint8], has_ids: bool = True, **fields: Any) -> Self:
+        """Build the prompt of labels (H, W); void becomes background, or object 1 if it is alone among ids."""
         refuse_large_void(source, ids)
-        id_of_void = 0 if object_ids(ids) else 1
+        id_of_void = int(has_ids and not object_ids(ids))
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
-        return cls(source=source, objects=object_ids(labels), labels=labels, **fields)
+        return cls(source=source, objects=object_ids(labels), labels=labels, has_ids=has_ids, **fields)
 
     def with_left(self, left: Sequence[int]) -> Self:
         """Return the prompt that says of further ids too that their objects have left."""

@@ -76,6 +76,9 @@ def test_values_of_objects_are_those_of_their_video():
     rows = [Row(video=video, object=one, values={"J-Mean": len(one), "F-Mean": 2}) for video, one in names]
     found = values(FULL.model_copy(update={"rows": rows}), "J&F-Mean")
     assert found == [("bike", 1.5), ("two_dogs", 1.5), ("two", 4)]
+    rows[0] = Row(video="bike", values={"J-Mean": 1, "F-Mean": math.nan})  # each column has its own mean
+    scores = {"J-Mean": 8 / 3, "F-Mean": 2, "J&F-Mean": 7 / 3}
+    assert FULL.model_copy(update={"rows": rows, "scores": scores, "declared": ()}).contradiction() == ""
 
 
 def test_other_data_of_as_many_sequences_are_not_the_test_set():

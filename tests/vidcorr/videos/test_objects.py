@@ -29,6 +29,11 @@ def rgb(a: int, b: int) -> Callable[..., Path]:
     return lambda path, t, places: coloured(path / f"{t:05d}.png", {place: {"a": a, "b": b}[place] for place in places})
 
 
+def beside_void(path: Path, t: int, places: str) -> Path:
+    colours = {"a": 0x008000, "b": 0x800000}
+    return coloured(path / f"{t:05d}.png", {place: colours[place] for place in places} | {"c": 0xE0E0C0})
+
+
 def shapes(a: Any, b: Any) -> Callable[..., Path]:
     return lambda path, t, places: labelme(
         path / f"{t:05d}.json", [(place, {"a": a, "b": b}[place]) for place in places]
@@ -67,6 +72,7 @@ FORMS = {
     "a grey PNG": (pngs(1, 2, GREY), (1, 2), "1, 2"),
     "an own palette": (pngs(1, 2, OWN), (1, 2), "1 = #ff0000, 2 = #0000ff"),
     "colours of DAVIS": (rgb(0x008000, 0x800000), (2, 1), "1, 2"),
+    "colours of DAVIS beside void": (beside_void, (2, 1), "1, 2"),
     "own colours": (rgb(0xFF0000, 0x0000FF), (2, 1), "1 = #0000ff, 2 = #ff0000"),
     "one colour of DAVIS": (rgb(0x0000FF, 0x800000), (2, 1), "1, 2 = #0000ff"),
     "labels": (shapes("cat", "dog"), (1, 2), "1 = cat, 2 = dog"),
@@ -125,6 +131,11 @@ def test_claims_of_a_command_come_in_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(of_colours, ids_of(b=3, a=2))
     np.testing.assert_array_equal(of_words, ids_of(a=4, b=3, c=1))
     assert str(objects) == "1 = 1, 2 = #ff0000, 3 = 3, 4 = cat"
+    pink, red = coloured(tmp_path / "7.png", {"a": 0xFF00FF}), coloured(tmp_path / "8.png", {"b": 0x800000})
+    for labels, ids in zip(command(Objects(), pink, red), (ids_of(a=2), ids_of(b=1)), strict=True):
+        np.testing.assert_array_equal(labels, ids)
+    only_void = coloured(tmp_path / "9.png", {"c": 0xE0E0C0})
+    np.testing.assert_array_equal(command(Objects(), red, only_void)[1], ids_of())
 
 
 def test_what_is_new_or_uncertain_is_said_or_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -261,8 +262,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     """Make the table of a study from its results in a folder.
 
     A row is a training over its seeds, also without a result. A column is a score of an evaluation by a protocol, on
-    the same data: a seed by another protocol, or on other data, stands in a column of its own. The paper's numbers of
-    the same score stand in the next column.
+    the same data: a seed by another protocol than most seeds of its row, or on other data, is left out and named. The
+    paper's numbers of the same score stand in the next column.
 
     Args:
         study: the study.
@@ -278,7 +279,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     if not records:
         none = f"{output}: holds no result of the study {study.title!r}; run the study first"
         raise ValueError("; ".join([none, *notes]))
-    measured = tabulate(records, with_views=False)
+    measured = tabulate(_without_strays(records, notes), with_views=False)
     cells = [(name, column, cell) for name, row in measured.rows.items() for column, cell in row.items()]
     cells += _empty_cells(study, measured, scores)
     notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
@@ -309,6 +310,30 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
             trained = study.trains(study.row(step.row))
             found += records_of(of_row, wanted, step.row, place, benchmark=step.evaluation, trained=trained)
     return found
+
+
+def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
+    """Return the records by the protocol and on the data of most seeds of their row; the others are named.
+
+    Of two that are as frequent in the row, that of more results of the study counts.
+    """
+    of_study = Counter(record.column._replace(score="") for record in records)
+    of_rows: dict[tuple[str, str], Counter[Column]] = {}
+    for record in records:
+        of_rows.setdefault((record.row, record.benchmark), Counter())[record.column._replace(score="")] += 1
+    kept: list[ScoreRecord] = []
+    strays: dict[str, None] = {}
+    for record in records:
+        of_row, column = of_rows[record.row, record.benchmark], record.column
+        *_, main = max((count, of_study[each], each) for each, count in of_row.items())
+        if column._replace(score="") == main:
+            kept.append(record)
+            continue
+        protocol = "another protocol" if column.by in ("", main.by) else column.by
+        kind = "on other data" if column.protocol == main.protocol else f"by {protocol}"
+        strays[f"{record.row}: seed {record.seed} is {kind} and left out: {record.place}"] = None
+    left_out += strays
+    return kept
 
 
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
