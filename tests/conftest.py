@@ -76,7 +76,8 @@ def real_data() -> Callable[[str], Path]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave every N-th case of a sweep marked `sampled(N)` where it is; the other cases are slow tests.
 
-    `sampled(N, "exhaustive")` makes them exhaustive tests, which run if `-m` or the name of a test asks for them.
+    `sampled(N, "exhaustive")` makes them exhaustive tests, which run if `-m` or the name of a test asks for them;
+    `sampled(N, M)` leaves every M-th of all cases in the slow tier, and makes the others exhaustive.
     """
     seen: Counter[str] = Counter()
     for item in items:
@@ -86,6 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         sweep = item.nodeid.partition("[")[0]
         if seen[sweep] % marker.args[0] != 0:
             tier = marker.args[1] if len(marker.args) > 1 else "slow"
+            if isinstance(tier, int):
+                tier = "slow" if seen[sweep] % tier == 1 else "exhaustive"
             item.add_marker(tier)
         seen[sweep] += 1
     if "exhaustive" in config.option.markexpr or any("::" in word for word in config.args):

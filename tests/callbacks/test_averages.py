@@ -62,7 +62,7 @@ def score_of(path, folder):
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("kind", AVERAGES)
-@pytest.mark.sampled(13)
+@pytest.mark.sampled(13, 3)
 def test_the_score_of_a_fit_is_that_of_its_checkpoints(kind, end, tmp_path):
     found = []
     for number in range(2):
@@ -93,7 +93,7 @@ class Constant(VFSSimSiam):
 
 @pytest.mark.parametrize("first", [{"max_epochs": 2}, {"max_epochs": 4, "max_steps": 3}])
 @pytest.mark.parametrize("kind", ["none", "of steps", "on the CPU, late", "of epochs"])
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(7, 3)
 def test_a_run_that_is_made_longer_goes_on_from_the_weights_that_learn(kind, first, tmp_path):
     def trained(folder, path=None, **length):
         torch.manual_seed(0)

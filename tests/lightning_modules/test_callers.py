@@ -111,7 +111,7 @@ CALLERS = [
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(5, 3)
 def test_a_method_trains_the_same_whoever_calls_its_step(name):
     batches = batches_of(name)
     expected = tiny(name)

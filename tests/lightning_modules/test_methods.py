@@ -32,7 +32,7 @@ BATCHES = 3
 """Batches of an epoch."""
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_longer_run_follows_its_own_schedule(name, tmp_path):
     def rates_of_fit(folder, epochs, path=None):
         module, rates = tiny(name), []
@@ -71,7 +71,7 @@ def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
         assert differences(module.backbone.state_dict(), backbone) == []
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_step_in_bfloat16_has_nearly_the_loss_of_float32(name):
     batch = tiny_batch(name, samples=8)
     exact = float(tiny(name).step(batch)["loss"].detach())
@@ -153,7 +153,7 @@ def batches_of(name):
     return DataLoader([samples[0, number] for number in range(4)], 2)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_module_trains_after_a_validation_and_validates_after_a_training(name):
     module, data = tiny(name), HeldOut(name)
     for method in ("validate", "fit", "validate", "fit"):
@@ -163,7 +163,7 @@ def test_a_module_trains_after_a_validation_and_validates_after_a_training(name)
     assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
     """A metric, and a collection of metrics, that a subclass updates in training over validations of three kinds."""
     module, data = tiny(name), HeldOut(name)
@@ -184,7 +184,7 @@ def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
 
 
 @pytest.mark.parametrize("kind", ["ready", "dict", "list", "images"])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_the_samples_of_a_batch_are_counted(kind, name):
     """Of batches that a data set makes itself, and of the batches that several loaders give together."""
     samples = Samples(name, 4).batch
@@ -210,7 +210,7 @@ def test_a_fraction_in_per_cent_is_refused(name):
         refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: 5.0})
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_several_loaders_of_held_out_data_are_logged_apart(name):
     module = tiny(name)
     first, second = batches_of(name), DataLoader([Samples(name, 6)[0, number] for number in (4, 5)], 2)
@@ -221,7 +221,7 @@ def test_several_loaders_of_held_out_data_are_logged_apart(name):
     assert [values[f"val/loss/dataloader_idx_{number}"] for number, values in enumerate(together)] == alone
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_prediction_is_of_the_features_of_a_batch(name):
     (features, _) = quiet_trainer().predict(tiny(name), batches_of(name))
     assert len(features) == 2
@@ -235,7 +235,7 @@ def test_a_prediction_is_of_the_features_of_a_batch(name):
         assert torch.equal(found[:, 1], expected)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_so(name, tmp_path):
     module = tiny(name)
     path = tmp_path / "own.ckpt"
@@ -252,7 +252,7 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     assert lacking in loaded.state_dict()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkpoint(name, tmp_path):
     """Of defaults that are dataclasses, and of omegaconf's containers, which are no dict and no list."""
     kind = getattr(lightning_modules, name)
@@ -270,7 +270,7 @@ def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkp
     assert loaded.hparams.keys() == module.hparams.keys()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_hooks_of_checkpoints_without_super_add_to_ours(name, tmp_path):
     class Own(getattr(lightning_modules, name)):
         def on_save_checkpoint(self, checkpoint):
@@ -290,7 +290,7 @@ def test_hooks_of_checkpoints_without_super_add_to_ours(name, tmp_path):
     assert (longer.found, trainer.current_epoch) == (1, 2)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(5, 3)
 def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
     """`lr` is the rate as it stands; the schedule is of the found batch. As callbacks they come too late."""
     module, data = tiny(name), InMemory(name)
@@ -308,7 +308,7 @@ def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
         refused(ValueError, r"after the learning rates are made; call .* before fit", fit, tiny(name), InMemory(name))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
     module = tiny(name)
     if not module.backbone_learns:
@@ -323,7 +323,7 @@ def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
         assert [len(rate) for rate in rates] >= [*[1] * BATCHES, *[2] * 2 * BATCHES]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_test_takes_a_validation_step_of_two_arguments(name):
     class Own(getattr(lightning_modules, name)):
         def validation_step(self, batch, batch_idx):

@@ -113,7 +113,7 @@ def clip():
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(5, 3)
 def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, clip, tmp_path):
     frames, prompt = clip
     expected = None

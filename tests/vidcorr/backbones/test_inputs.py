@@ -134,7 +134,7 @@ def of_timm():
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(10, 3)
 def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     named, stated = OWNERS[owner]
@@ -165,7 +165,7 @@ def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_r
 
 
 @pytest.mark.parametrize("owner", [owner for owner in OWNERS if OWNERS[owner][1] == UNKNOWN])
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(4, 3)
 def test_a_training_from_weights_of_unknown_input_makes_it_known(owner, tmp_path):
     method = VFSSimSiam(OWNERS[owner][0](tmp_path / "own.pth"), 8, 8)
     write_checkpoint(method, tmp_path / "trained.ckpt")

@@ -162,7 +162,7 @@ def doors(text, folder):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *HUB])
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(12, 3)
 def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
     plain = (KINDS | HUB)[kind]
     text = name_of(kind, tmp_path)
@@ -202,7 +202,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(9, 3)
 def test_each_door_refuses_a_network_without_a_map_in_one_sentence(kind, tmp_path):
     text = name_of(kind, tmp_path)
     refused(ValueError, REFUSED[kind], build_feature_extractor, text)
@@ -301,7 +301,7 @@ LEARN += [f"{OWN}:{name}" for name in ("OfClips", "OfHub", "Dino", "Dino3", "Sta
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", LEARN)
-@pytest.mark.sampled(11)
+@pytest.mark.sampled(11, 3)
 def test_what_a_training_moves_is_part_of_the_scored_map_or_is_named(kind, method):
     """By gradients, of each method and kind; a ResNet is trained by its last map, which the plan names."""
     with torch.enable_grad():

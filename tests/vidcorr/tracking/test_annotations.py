@@ -70,7 +70,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(("kind", "protocol", "native"), RULES)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(6, 3)
 def test_a_prompt_of_any_frame_is_followed_both_ways(kind, protocol, native, scene_of, colour, monkeypatch):
     """From its frame on as the part of the video from there, before it as the part in reverse order, to the bit."""
     monkeypatch.setenv("VIDCORR_NATIVE", native)

@@ -66,7 +66,7 @@ class Lightning(pl.LightningModule):
         self.encoder = Own()
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(6, 3)
 @pytest.mark.parametrize("name", PropagationProtocol.sources())
 def test_a_rule_gets_the_references_by_which_the_protocol_averages(name):
     """Under every named protocol, with an object that enters: the documented default equals the search in memory."""

@@ -18,7 +18,7 @@ def protocol_of(name):
     return rules.with_changes(**smaller, **PLAIN)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(5, 3)
 @pytest.mark.parametrize("name", PropagationProtocol.sources())
 @pytest.mark.usefixtures("each_search")
 def test_the_weighted_labels_of_the_cells_are_what_is_propagated(name):
