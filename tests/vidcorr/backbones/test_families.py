@@ -110,7 +110,7 @@ RELEASED = {
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
 @pytest.mark.parametrize("spec", RELEASED)
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(4, 3)
 def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spec):
     with torch.device("meta"):
         state = timm.create_model(spec.removeprefix("timm:"), num_classes=0).state_dict()
@@ -150,7 +150,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("spec", BESIDE)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, tmp_path, capsys):
     others, said = BESIDE[spec]
     state = load(spec).network.state_dict()
@@ -203,7 +203,7 @@ def test_moco_v3s_transformer_has_12_heads_which_no_shape_tells(tmp_path):
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(3, 3)
 def test_names_of_wrappers_are_taken_off_wherever_they_stand(wrapper, tmp_path):
     state = load("torchvision:resnet18").network.state_dict()
     inner = {name.replace("layer1.0.", f"layer1.{wrapper}.0."): tensor for name, tensor in state.items()}

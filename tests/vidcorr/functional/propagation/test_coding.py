@@ -60,7 +60,7 @@ for name, source in PropagationProtocol.sources().items():
     EVERY += [(name, benchmark) for benchmark in source.values if benchmark != "jhmdb"]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(4, 3)
 @pytest.mark.parametrize(("name", "benchmark"), EVERY)
 def test_every_protocol_takes_masks_of_every_size(name, benchmark):
     """A cell's label is the id of an object that the mask has near the cell's place."""
