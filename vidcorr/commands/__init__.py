@@ -4,6 +4,7 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
 
 import argparse
+import atexit
 import gc
 import os
 import re
@@ -228,6 +229,7 @@ def begin_run() -> None:
     """Let Python's collector run, without what the modules of a command have made while they loaded."""
     if not gc.isenabled():
         gc.freeze()
+        atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked
         gc.enable()
 
 

@@ -119,16 +119,18 @@ def test_a_warning_of_ours_is_a_line():
 
 def test_the_collector_waits_while_the_modules_of_a_process_load(monkeypatch):
     """In a process that runs several commands it is left alone."""
-    told = []
+    told, at_exit = [], []
     monkeypatch.setattr("vidcorr.commands.run_command", lambda words: told.append(gc.isenabled()))
+    monkeypatch.setattr("atexit.register", at_exit.append)
     main(["protocols"])
     monkeypatch.setattr(sys, "argv", ["vidcorr", "protocols"])
     try:
         main()
         assert told == [True, False]
+        gc.disable()
         begin_run()
         assert gc.isenabled()
-        assert gc.get_freeze_count()
+        assert at_exit == [gc.unfreeze]
     finally:
         gc.enable()
         gc.unfreeze()
