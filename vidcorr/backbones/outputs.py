@@ -138,7 +138,7 @@ class MapExtractor(FeatureExtractor):
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
-    """Return name → map of an output. What is no map is left out of a dictionary or list.
+    """Return the maps of an output by name; of a dictionary or list all else is left out.
 
     Names are a dictionary's keys; of a list those in timm's `feature_info`, else the indices; of a single output
     `OUTPUT`.

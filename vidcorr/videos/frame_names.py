@@ -26,7 +26,8 @@ class FrameNames:
         self._film = film
         self._index = None if stems is None else {stem: index for index, stem in enumerate(stems)}
         parts = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
-        beginnings, widths = {part[0] for part in parts}, {len(part[1]) for part in parts}
+        beginnings = {beginning for beginning, _ in parts}
+        widths = {len(digits) for _, digits in parts}
         is_series = len(parts) > 1 and len(beginnings) == len(widths) == 1 and min(widths) >= 4
         words = [*PREFIXES, film, *(beginnings if is_series else ())]
         self._numbered = re.compile(rf"(?:(?:{'|'.join(map(re.escape, filter(None, words)))})[ _.-]?)?(\d+)", re.I)
@@ -51,7 +52,8 @@ class FrameNames:
         Raises:
             DataError: if two state two frames.
         """
-        found = {what: index for what, name in stated.items() if (index := self.index(name)) is not None}
+        indices = {what: self.index(name) for what, name in stated.items()}
+        found = {what: index for what, index in indices.items() if index is not None}
         if len(set(found.values())) > 1:
             told = ", ".join(f"{index} by its {what} ({stated[what]})" for what, index in found.items())
             raise DataError(f"{source}: is of frame {told}: rename one, or give {Path(source).name}@FRAME")
