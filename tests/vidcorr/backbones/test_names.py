@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -289,8 +290,20 @@ class Counted(nn.Sequential):
         self.deviation = float(self[0].weight.std())
 
 
+class DrawsInCalls(nn.Conv2d):
+    """A network that draws in each call, by NumPy, and gives flags beside its map."""
+
+    def __init__(self):
+        super().__init__(3, 4, 4, 4)
+
+    def forward(self, images):
+        features = super().forward(images) + np.random.default_rng().random()
+        return {"map": features, "is_high": features > 0}
+
+
 def test_numbers_of_a_network_that_change_no_output_are_its_own():
     assert load(f"{OWN}:Counted").network.number > 1
+    assert load(f"{OWN}:DrawsInCalls@map").network.out_channels == 4
 
 
 @pytest.mark.parametrize("name", ["DrawsBeside", "drawn_tensor", "drawn_beside", "drawn_array"])
