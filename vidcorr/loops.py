@@ -132,25 +132,15 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     is_in_hook = batches["current"]["completed"] < done
     if trainer.training and not is_in_hook:  # Lightning counts the step after the hook and a validation that follows
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
-    _reopen_epoch(epochs)
-    _reopen_batch(batches)
+    for counts in epochs.values():  # the epoch is neither processed nor completed
+        counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)
+    for counts in (batches["total"], batches["current"]):  # the batch is processed, and none is ready after it
+        counts.update(ready=counts["processed"], completed=counts["processed"] - 1)
+    batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
     for state in loops["state_dict"].get("combined_loader", []):
         if "batches" in state:  # of our loader, which has given the batch that begins
             state["batches"] = batches["current"]["processed"]
-
-
-def _reopen_epoch(epochs: Mapping[str, dict[str, int]]) -> None:
-    """Count the last epoch that has started as neither processed nor completed, in `total` and `current`."""
-    for counts in epochs.values():
-        counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)
-
-
-def _reopen_batch(batches: dict[str, Any]) -> None:
-    """Count the last batch as processed and not completed, and none as ready after it."""
-    for counts in (batches["total"], batches["current"]):
-        counts.update(ready=counts["processed"], completed=counts["processed"] - 1)
-    batches["is_last_batch"] = False
 
 
 def complete_epoch(checkpoint: dict[str, Any]) -> None:

@@ -342,12 +342,15 @@ class Benchmark(ABC):
         doubts = list(self.doubts(rows, scores))
         if encoder.least_side < FEW_CELLS:
             doubts.append(f"maps have {encoder.least_side} cells along a side, too few to compare networks")
+        extractor = encoder.extractor
+        protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
+        stage = Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
         result = Result(
             benchmark=self.name,
             network=network,
             scores=scores,
             without=leave_one_out(rows, self.scores) if self.pooled else {},
-            stage=_setup_of(encoder),
+            stage=stage,
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
             digests=self.digests,
@@ -416,13 +419,6 @@ def _pixels_of(sequence: Any, encoder: FrameEncoder) -> int:
         return int(sequence.num_frames)
     height, width = encoder.input_size(size)
     return int(sequence.num_frames * height * width)
-
-
-def _setup_of(encoder: FrameEncoder) -> Setup:
-    """Return the feature map, the input and the protocol of an encoder."""
-    extractor = encoder.extractor
-    protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
-    return Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
 
 
 def name_with_values(kind: type[Benchmark]) -> str | None:

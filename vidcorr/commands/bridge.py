@@ -24,7 +24,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
+    """Score a network on one benchmark by the protocols between two, and print and draw what each field adds.
+
+    Raises:
+        UsageError, ValueError, OSError: for a user's mistake.
+    """
     if len(flags.on) != 1 or flags.protocol:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 

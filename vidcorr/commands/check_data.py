@@ -17,7 +17,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command.
+    """Read videos to their ends, print which cannot be used, and write a list of the others, clean.txt.
 
     Raises:
         SystemExit: with status 1 if a video cannot be used.

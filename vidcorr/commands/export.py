@@ -17,7 +17,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError."""
+    """Write the weights of a network to a .safetensors file with its card, or the network to .onnx; print the path.
+
+    Raises:
+        ValueError: for a user's mistake.
+    """
     from ..backbones.export import export_onnx
     from ..experiments.reports.model_card import export_with_card
     from ..experiments.runs.runs import checkpoint_named

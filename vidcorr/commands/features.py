@@ -24,7 +24,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
+    """Write the features of a network over a video: pictures, a film or arrays of maps; print notes and the path.
+
+    Raises:
+        UsageError, ValueError, OSError: for a user's mistake.
+    """
     from ..backbones import load
     from ..tracking.feature_pictures import feature_pictures, write_features, write_maps
     from ..videos.stream import FrameStream

@@ -19,7 +19,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
+    """Draw the saved predictions of results, over the frames of a benchmark, into a picture; print its path.
+
+    Raises:
+        UsageError, ValueError, OSError: for a user's mistake.
+    """
     from ..experiments.reports.figure import figure
     from ..results.pictures.plots import write_figure
 

@@ -13,7 +13,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError or OSError."""
+    """Write small generated data sets into a folder, and print the command that evaluates a network on them.
+
+    Raises:
+        ValueError, OSError: for a user's mistake.
+    """
     names = list(dict.fromkeys(flags.layouts or LAYOUTS))
     on = generate(flags.folder, names)
     print(f"{len(names)} data sets in {flags.folder}", end="")

@@ -25,7 +25,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
+    """Match the points of two pictures by a network; write matches.png and matches.csv, and print what was found.
+
+    Raises:
+        UsageError, ValueError, OSError: for a user's mistake.
+    """
     from ..experiments.reports.match import match_pictures
 
     network = named_network(flags.model, flags)

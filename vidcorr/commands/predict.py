@@ -49,7 +49,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command.
+    """Follow the objects, boxes or points of prompts through a video; write the predictions and print a report.
 
     Raises:
         DataError: if the video or the prompt cannot be read, or the prompt does not fit the video.

@@ -13,7 +13,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError or OSError."""
+    """Write the page on which a user draws objects into frames of a video; print its path and its use.
+
+    Raises:
+        ValueError, OSError: for a user's mistake.
+    """
     from ..videos.prompt_page import write_page
 
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")

@@ -12,7 +12,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError."""
+    """Print the list of protocols, the values of one, the differences of two, or one as a plain Python file.
+
+    Raises:
+        ValueError: for a user's mistake.
+    """
     from ..experiments.reports.protocols import list_of_protocols, tables_of_differences, tables_of_protocol
     from ..protocols.script import script_of
 

@@ -16,7 +16,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command.
+    """Evaluate the networks of published rows and print our scores beside theirs; without data print the rows.
 
     Raises:
         ValueError: for a user's mistake, or if a row failed.

@@ -24,7 +24,7 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
 def run(flags: Namespace) -> None:
-    """Run the command.
+    """Read the record of a run and go on with its training where it stopped, in the folder in which it began.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as a run that has no folder.

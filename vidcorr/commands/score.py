@@ -53,7 +53,11 @@ def require(flags: Namespace) -> None:
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError or OSError."""
+    """Score predictions against annotations, print the scores, and write them if flags name files.
+
+    Raises:
+        ValueError, OSError: for a user's mistake.
+    """
     from ..metrics.rules import RULES
     from ..results.checked import plain
     from ..scoring.masks import score

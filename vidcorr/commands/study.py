@@ -14,7 +14,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises UsageError or ValueError."""
+    """Print the command lines of a study, of all its runs or of those that lack a result.
+
+    Raises:
+        UsageError, ValueError: for a user's mistake.
+    """
     from ..experiments.reports.study import is_done, read_study
 
     study = read_study(flags.study)

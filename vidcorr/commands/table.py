@@ -24,7 +24,11 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError or OSError."""
+    """Read results below folders, or of a study, and print them as a table or write it to a file.
+
+    Raises:
+        ValueError, OSError: for a user's mistake.
+    """
     from ..experiments.reports.study import read_study, study_table
     from ..experiments.reports.table import table
     from ..results.rendering import printed, render

@@ -116,8 +116,9 @@ class Scenes:
         colours = _palette(rng)
         periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
         # waves: amplitude in pixels, radians or logarithms of the scale, shortest and longest period in frames
+        surface = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
         ground = Layer(
-            _opaque(_texture(rng, 2 * max(size), colours, periods[0])),  # covers the frame wherever it moves
+            np.dstack([surface, np.ones(surface.shape[:2], np.float32)]),
             middle,
             path=(Wave.draw(rng, 0.18 * width, 50, 100), Wave.draw(rng, 0.18 * height, 50, 100)),
             turn=Wave.draw(rng, 0.2, 40, 90),
@@ -237,11 +238,6 @@ def _palette(rng: Generator) -> NDArray[np.float32]:
     saturation = rng.uniform(0.35, 0.85, 3)
     hsv = np.stack([360 * (hue % 1), saturation, value], axis=1)
     return 255 * cv2.cvtColor(hsv[None].astype(np.float32), cv2.COLOR_HSV2RGB)[0]
-
-
-def _opaque(texture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a texture (S, S, 3) with an opacity of 1."""
-    return np.dstack([texture, np.ones(texture.shape[:2], np.float32)])
 
 
 def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: float) -> NDArray[np.float32]:

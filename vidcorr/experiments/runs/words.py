@@ -116,8 +116,10 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         if named == "last":
             file = str(RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT).trusted("last"))
             say(f"--ckpt_path last: {file}")
+        elif on_hub(str(named)):
+            file = str(local_file(str(named)))
         else:
-            file = _file_of_checkpoint(str(named), command)
+            file = checkpoint_named(str(named), "last" if command == "fit" else "best")
         said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
         recipe = saved_model(file, is_own=goes_on or named == "last")
         kind = last_class(said, "model")
@@ -131,13 +133,6 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
 def _end(class_path: str) -> str:
     """Return the name of a class without its module."""
     return class_path.rpartition(".")[2]
-
-
-def _file_of_checkpoint(named: str, command: str) -> str:
-    """Return the file of `--ckpt_path`: of the hub, or of a run, with whose last state a training goes on."""
-    if on_hub(named):
-        return str(local_file(named))
-    return checkpoint_named(named, "last" if command == "fit" else "best")
 
 
 def read_words(args: Sequence[str]) -> Iterator[Word]:
