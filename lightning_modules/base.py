@@ -466,7 +466,9 @@ class CorrespondenceModule(SavedModule):
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
         plan["learning rate"] = self._rates_in_words()
-        plan["length"] = self._length_in_words()
+        lengths = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
+        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
+        plan["length"] = ", at most ".join(limits) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
         return plan
 
@@ -493,12 +495,6 @@ class CorrespondenceModule(SavedModule):
         if base_lr and self.lr is None:  # so that nobody takes a rate of Lightning's `lr_find` for it
             text += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         return text
-
-    def _length_in_words(self) -> str:
-        """Return the limits of the training."""
-        lengths = {"epochs": self.trainer.max_epochs, "steps": self.trainer.max_steps}
-        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
-        return ", at most ".join(limits) or "until trainer.max_time"
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""

@@ -228,8 +228,7 @@ class SiameseMAE(CorrespondenceModule):
         saves_memory = getattr(network, "grad_checkpointing", False)  # by timm's `set_grad_checkpointing`
         for block in network.blocks:
             tokens = checkpoint(block, tokens, use_reentrant=False) if saves_memory else block(tokens)
-        encoded: Tensor = network.norm(tokens)
-        return encoded
+        return network.norm(tokens)
 
     def decode(self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int]) -> Tensor:
         """Predict the patches of the second picture.

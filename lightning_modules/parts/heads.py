@@ -87,8 +87,7 @@ class ProjectedExtractor(FeatureExtractor):
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the projected map."""
-        features: Tensor = self.head(self.inner.by_call(images))
-        return features
+        return self.head(self.inner.by_call(images))
 
     def folded(self) -> Self:
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""

@@ -74,8 +74,7 @@ class TrainedViews:
         if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)
         view.called = Reference(network) if view.reads else None
-        function: Callable[[Tensor], Tensor] = view.by_call
-        return function
+        return view.by_call
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:

@@ -170,8 +170,7 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
         rules: AnyProtocol = fitting_class.named(protocol)  # refuses a protocol of the other class
         return rules
     if isinstance(prompt, BoxPrompt):
-        tracking: AnyProtocol = TrackingProtocol.named(protocol or "vfs")
-        return tracking
+        return TrackingProtocol.named(protocol or "vfs")
     if isinstance(prompt, PointPrompt):
         return _point_protocol(protocol or DEFAULT)
     default = "liir" if isinstance(encoder.network, LiirEncoder | LiirExtractor) else DEFAULT

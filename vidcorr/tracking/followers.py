@@ -62,8 +62,7 @@ class Follower(ABC):
         """Return the numbers of the objects that a prompt shows."""
         prompt = self.annotations.prompts[a_pass.frame]
         is_shown = [name in prompt.shown for name in prompt.objects]
-        rows: NDArray[np.float64] = prompt.labels[is_shown]
-        return rows
+        return prompt.labels[is_shown]
 
 
 class MaskResult(NamedTuple):
