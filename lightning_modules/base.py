@@ -457,8 +457,11 @@ class CorrespondenceModule(SavedModule):
     def _common_rows(self) -> dict[str, str]:
         """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
+        described = self.described or Network(name="")
+        weights = "" if trainer.ckpt_path else described.weights  # of a checkpoint they follow the module's own
+        name = ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
         plan = {"method": type(self).__name__}
-        plan["backbone"] = f"{self._backbone_in_words()}, {millions(self.backbone)} of {millions(self)} M parameters"
+        plan["backbone"] = f"{name}, {millions(self.backbone)} of {millions(self)} M parameters"
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
         plan |= self._row_of_map()
@@ -479,12 +482,6 @@ class CorrespondenceModule(SavedModule):
         trained = self.views.view_of(self.backbone, self.views.stage).stage
         scored = self.evaluated.view().stage
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
-
-    def _backbone_in_words(self) -> str:
-        """Return the name of the backbone, and the weights that the training begins with."""
-        described = self.described or Network(name="")
-        weights = "" if self.trainer.ckpt_path else described.weights  # of a checkpoint they follow the module's own
-        return ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
 
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""

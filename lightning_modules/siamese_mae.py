@@ -121,7 +121,7 @@ class DecoderBlock(nn.Module):
 
     def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
         """Attend from queries `(B, L, width)` to a memory `(B, M, width)`, with dropout; return `(B, L, width)`."""
-        attended: Tensor = attention(queries, memory, memory, need_weights=False)[0]
+        attended, _ = attention(queries, memory, memory, need_weights=False)
         return self.dropout(attended)
 
 

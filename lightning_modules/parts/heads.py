@@ -62,8 +62,7 @@ class OverCells(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return a map `(N, C, h, w)`."""
-        projected: Tensor = self.layers(maps.movedim(1, -1))
-        return projected.movedim(-1, 1)
+        return self.layers(maps.movedim(1, -1)).movedim(-1, 1)
 
 
 class ProjectedExtractor(FeatureExtractor):
