@@ -10,9 +10,9 @@ import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytorch_lightning as pl
@@ -98,10 +98,10 @@ def is_other_class(before: Any, now: Any) -> bool:
     name = now.get("class_path") if isinstance(now, dict) else now
     if before is None or not isinstance(name, str):
         return False
-    earlier = class_at(before.class_path)
+    earlier = resolve_name(before.class_path)
     try:
-        named = class_at(name) if "." in name else getattr(vidcorr, name)
-    except (ImportError, AttributeError):  # a class of the user's by its name alone, or a mistake
+        named = resolve_name(name) if "." in name else getattr(vidcorr, name)
+    except (ImportError, AttributeError, ValueError):  # a class of the user's by its name alone, or a mistake
         return name != earlier.__name__
     return not (isinstance(named, type) and issubclass(named, earlier))
 
@@ -184,28 +184,22 @@ def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
     return dumper.represent_data(member.value)
 
 
-def class_at(class_path: str) -> Any:
-    """Return the class that the parser has found: `package.module.Class`."""
-    package, _, name = class_path.rpartition(".")
-    return getattr(import_module(package), name)
-
-
 def has_own_data(config: Any) -> bool:
     """Return whether the model of a configuration brings its own loader of training data."""
-    model = class_at(config.model.class_path)
+    model = resolve_name(config.model.class_path)
     return bool(model.train_dataloader is not pl.LightningModule.train_dataloader)
 
 
 def has_no_videos(config: Any) -> bool:
     """Return whether the data of a configuration are clips of videos, and no videos are named."""
     data = config.get("data")
-    return bool(data) and class_at(data.class_path) is VideoDataModule and data.init_args.source == ""
+    return bool(data) and resolve_name(data.class_path) is VideoDataModule and data.init_args.source == ""
 
 
 def holds_nothing_out(config: Any) -> bool:
     """Return whether the data of a configuration are of a class without a loader of validation."""
     data = config.get("data")
-    return bool(data) and class_at(data.class_path).val_dataloader is pl.LightningDataModule.val_dataloader
+    return bool(data) and resolve_name(data.class_path).val_dataloader is pl.LightningDataModule.val_dataloader
 
 
 class VidcorrCLI(LightningCLI):
@@ -443,7 +437,7 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
     if unknown is None:
         return ""
     if unknown["option"]:
-        names = list(signature(class_at(unknown["class_path"])).parameters)
+        names = list(signature(resolve_name(unknown["class_path"])).parameters)
         return did_you_mean(unknown["option"], names) or f"; it takes {', '.join(names)}"
     if unknown["flag"]:
         forms = known_flags(words)

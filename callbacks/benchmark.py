@@ -181,7 +181,10 @@ class BenchmarkCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
-        if not _validates(trainer) and self._is_due(trainer):
+        batches = trainer.num_val_batches
+        # until the first pass Lightning's list is empty, and a pass is to be expected
+        validates = trainer.enable_validation and (not batches or sum(batches) > 0)
+        if not validates and self._is_due(trainer):
             self._run(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -304,15 +307,6 @@ def _folder_without(pattern: str, folder: Path) -> Path:
 def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
     """Return the benchmarks of a run, in order."""
     return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]  # type: ignore[attr-defined]
-
-
-def _validates(trainer: Trainer) -> bool:
-    """Return whether a fit has passes of validation.
-
-    Lightning counts their batches at the first pass; until then its list is empty, and a pass is to be expected.
-    """
-    batches = trainer.num_val_batches
-    return trainer.enable_validation and (not batches or sum(batches) > 0)
 
 
 def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:

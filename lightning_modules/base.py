@@ -457,8 +457,11 @@ class CorrespondenceModule(SavedModule):
     def _common_rows(self) -> dict[str, str]:
         """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
+        described = self.described or Network(name="")
+        weights = "" if trainer.ckpt_path else described.weights  # of a checkpoint they follow the module's own
+        name = ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
         plan = {"method": type(self).__name__}
-        plan["backbone"] = f"{self._backbone_in_words()}, {millions(self.backbone)} of {millions(self)} M parameters"
+        plan["backbone"] = f"{name}, {millions(self.backbone)} of {millions(self)} M parameters"
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
         plan |= self._row_of_map()
@@ -466,7 +469,9 @@ class CorrespondenceModule(SavedModule):
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
         plan["learning rate"] = self._rates_in_words()
-        plan["length"] = self._length_in_words()
+        lengths = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
+        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
+        plan["length"] = ", at most ".join(limits) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
         return plan
 
@@ -478,12 +483,6 @@ class CorrespondenceModule(SavedModule):
         scored = self.evaluated.view().stage
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
-    def _backbone_in_words(self) -> str:
-        """Return the name of the backbone, and the weights that the training begins with."""
-        described = self.described or Network(name="")
-        weights = "" if self.trainer.ckpt_path else described.weights  # of a checkpoint they follow the module's own
-        return ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
-
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""
         step = self.trainer.global_step
@@ -493,12 +492,6 @@ class CorrespondenceModule(SavedModule):
         if base_lr and self.lr is None:  # so that nobody takes a rate of Lightning's `lr_find` for it
             text += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         return text
-
-    def _length_in_words(self) -> str:
-        """Return the limits of the training."""
-        lengths = {"epochs": self.trainer.max_epochs, "steps": self.trainer.max_steps}
-        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
-        return ", at most ".join(limits) or "until trainer.max_time"
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""

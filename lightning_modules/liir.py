@@ -230,8 +230,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
         features = without_statistics(encoders[self.bank_settings.encoder], frames, displace)  # B x C x h x w
-        keys: Tensor = self.bank.keys_of(features, generator)
-        return keys
+        return self.bank.keys_of(features, generator)
 
     def on_fit_start(self) -> None:
         """Store the bank in the precision of the features.

@@ -95,8 +95,7 @@ class LinearProbe(CorrespondenceModule):
 
     def predict_step(self, batch: Batch, batch_index: int = 0, dataloader_idx: int = 0) -> Tensor:
         """Return logits of `image`, `(N, classes)`."""
-        logits: Tensor = self(as_floats(batch["image"]))
-        return logits
+        return self(as_floats(batch["image"]))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""

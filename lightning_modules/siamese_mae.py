@@ -121,7 +121,7 @@ class DecoderBlock(nn.Module):
 
     def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
         """Attend from queries `(B, L, width)` to a memory `(B, M, width)`, with dropout; return `(B, L, width)`."""
-        attended: Tensor = attention(queries, memory, memory, need_weights=False)[0]
+        attended, _ = attention(queries, memory, memory, need_weights=False)
         return self.dropout(attended)
 
 
@@ -228,8 +228,7 @@ class SiameseMAE(CorrespondenceModule):
         saves_memory = getattr(network, "grad_checkpointing", False)  # by timm's `set_grad_checkpointing`
         for block in network.blocks:
             tokens = checkpoint(block, tokens, use_reentrant=False) if saves_memory else block(tokens)
-        encoded: Tensor = network.norm(tokens)
-        return encoded
+        return network.norm(tokens)
 
     def decode(self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int]) -> Tensor:
         """Predict the patches of the second picture.

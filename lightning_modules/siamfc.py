@@ -38,8 +38,7 @@ class SiameseExtractor(ProjectedExtractor):
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        features: Tensor = self.exemplar_conv(self.inner.by_call(self.prepared(crops)))
-        return features
+        return self.exemplar_conv(self.inner.by_call(self.prepared(crops)))
 
 
 class SiamFC(CorrespondenceModule):
@@ -130,8 +129,7 @@ class SiamFC(CorrespondenceModule):
 
     def predict_step(self, batch: Batch, batch_index: int = 0, dataloader_idx: int = 0) -> Tensor:
         """Return logits of `exemplar` in `search`, `(N, 1, n, n)`."""
-        logits: Tensor = self(as_floats(batch["exemplar"]), as_floats(batch["search"]))
-        return logits
+        return self(as_floats(batch["exemplar"]), as_floats(batch["search"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; the rate falls by epoch, or by step if the run counts steps.

@@ -62,8 +62,7 @@ class OverCells(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return a map `(N, C, h, w)`."""
-        projected: Tensor = self.layers(maps.movedim(1, -1))
-        return projected.movedim(-1, 1)
+        return self.layers(maps.movedim(1, -1)).movedim(-1, 1)
 
 
 class ProjectedExtractor(FeatureExtractor):
@@ -87,8 +86,7 @@ class ProjectedExtractor(FeatureExtractor):
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the projected map."""
-        features: Tensor = self.head(self.inner.by_call(images))
-        return features
+        return self.head(self.inner.by_call(images))
 
     def folded(self) -> Self:
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""

@@ -267,5 +267,4 @@ register_optimizer_step_post_hook(_end_steps)
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:
     """Call a module without updating its buffers, the running statistics of BatchNorm."""
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    result: Tensor = functional_call(module, copies, args, options)
-    return result
+    return functional_call(module, copies, args, options)

@@ -148,8 +148,7 @@ class SavedModule(pl.LightningModule):
         Raises:
             ValueError: if the network has no such stage, stride or dilation.
         """
-        extractor: nn.Module = self.evaluated.view(stage, stride, dilated)
-        return extractor
+        return self.evaluated.view(stage, stride, dilated)
 
     def predict_step(self, batch: Any, batch_index: int = 0, dataloader_idx: int = 0) -> Any:
         """Return features of a batch of `clip` or `image`, or of a tensor: `(…, 3, H, W)` → `(…, C, h, w)`."""

@@ -143,9 +143,8 @@ class Encoder(nn.Module):
         if self.stated is not None:
             return self.stated
         if self.view_class is None:
-            of_view: Input = self.view().input
-            return of_view
-        by_default: Input = self.view_class.input
+            return self.view().input
+        by_default = self.view_class.input
         return OF_RANDOM if by_default == UNKNOWN and not self.described.loaded else by_default
 
     def view(

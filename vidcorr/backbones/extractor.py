@@ -206,8 +206,7 @@ class FeatureExtractor(View):
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return the map of SiamFC's exemplars; a fine-tuned extractor has another one than of search regions."""
-        features: Tensor = self(crops)
-        return features
+        return self(crops)
 
     def prepared(self, images: Tensor) -> Tensor:
         """Return images as the network takes them: normalised by `input`, then in the type of its weights.

@@ -4,7 +4,7 @@ import functools
 import importlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         ValueError: if neither keys nor name decide.
     """
     for name, table in FAMILIES.items():
-        if _has_signs(state, table.get("signs", ())):
+        signs = table.get("signs", ())  # patterns, each of which has to be the name of a weight
+        if signs and all(any(map(re.compile(sign).fullmatch, state)) for sign in signs):
             return name
     if spec is not None:
         return NAMED
@@ -180,14 +181,6 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
         if match:
             return match.expand(target)
     return None
-
-
-def _has_signs(state: State, signs: Sequence[str]) -> bool:
-    """Return whether each sign of a family, a pattern, is the name of a weight; False without signs."""
-    for sign in signs:
-        if not any(map(re.compile(sign).fullmatch, state)):
-            return False
-    return bool(signs)
 
 
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:

@@ -219,8 +219,7 @@ def configuration_of(network: Any) -> dict[str, Any] | None:
     model = getattr(clips, "model", network)
     if not is_of_library(model, "transformers"):
         return None
-    fields: dict[str, Any] = without_sources(model.config.to_dict())
-    return fields
+    return without_sources(model.config.to_dict())
 
 
 SOURCES = re.compile(

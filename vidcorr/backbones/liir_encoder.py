@@ -119,8 +119,7 @@ class LiirEncoder(nn.Module):
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
             x = self.get_submodule(layer)(x)
-        features: Tensor = self.affinity(x)
-        return features
+        return self.affinity(x)
 
 
 class LiirExtractor(FeatureExtractor):

@@ -74,8 +74,7 @@ def _around(module: Any, **facts: Any) -> Encoder:
     if getattr(module, "has_own_features", True):
         return Encoder(module, **facts)
     facts.pop("described", None)  # it describes its own network
-    evaluated: Encoder = module.evaluated
-    return evaluated.changed(user_module=Reference(module), **facts)
+    return module.evaluated.changed(user_module=Reference(module), **facts)
 
 
 def _load_name(spec: EncoderSpec) -> Encoder:

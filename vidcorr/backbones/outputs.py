@@ -133,8 +133,7 @@ class MapExtractor(FeatureExtractor):
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
             raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
-        features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))  # no map is refused where one is needed
-        return features
+        return maps.get(OUTPUT, next(iter(maps.values()), output))  # no map is refused where one is needed
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
@@ -242,8 +241,7 @@ def require_map(output: Any, name: str) -> Tensor:
             f"{OWN_METHOD}; tokens become a map by an attribute patch_size of the network, or as in docs/extend.md, "
             "section 'A network of tokens'"
         )
-    features: Tensor = output
-    return features
+    return output
 
 
 def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, int]) -> None:

@@ -27,7 +27,7 @@ class TrainedViews:
     def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
         self.stage = stage
         self.kinds = dict(kinds or {})
-        self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
+        self.made: dict[tuple[nn.Module, str | None], Callable[[Tensor], Tensor]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"made": {}}
@@ -50,11 +50,10 @@ class TrainedViews:
             `(N, C, h, w)`.
         """
         stage = stage or self.stage
-        key = (id(network), stage)
+        key = (network, stage)
         if key not in self.made:
-            self.made[key] = (network, self._function_of(unwrapped(network), stage))  # kept: an id is of what is alive
-        _, function = self.made[key]
-        return require_map(function(images), type(network).__name__)
+            self.made[key] = self._function_of(unwrapped(network), stage)
+        return require_map(self.made[key](images), type(network).__name__)
 
     def view_of(self, network: Any, stage: str | None = None) -> Any:
         """Return the view of a network itself by which it is trained.
@@ -74,8 +73,7 @@ class TrainedViews:
         if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)
         view.called = Reference(network) if view.reads else None
-        function: Callable[[Tensor], Tensor] = view.by_call
-        return function
+        return view.by_call
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:

@@ -143,8 +143,7 @@ class Clips(VideoEncoder):
         rows = 0 if patch is None else size[0] // patch
         stacked = map_of_tokens(output, patch, (count * rows * self.multiple, size[1]))  # tubelets above each other
         if stacked is not output:
-            maps: Tensor = stacked.unflatten(2, (count, rows))
-            return maps
+            return stacked.unflatten(2, (count, rows))
         maps = as_tensor(output)
         if maps.ndim != 5 or maps.shape[2] != count:
             raise NoSuchMap(

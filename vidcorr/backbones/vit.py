@@ -193,13 +193,12 @@ class BlocksExtractor(FeatureExtractor):
         """
         if not self.final_norm and not self.chooses_norm:
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
-        height, width = images.shape[2:]
-        padded = pad(images, (0, -width % self.stride, 0, -height % self.stride))
+        padded = pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
         options = {"norm": self.final_norm} if self.chooses_norm else {}
         indices = stage_indices(self.stages, "block")
         first = indices[0]
-        last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on
-        found = self.network.get_intermediate_layers(padded, n=last_blocks, **options)
+        # a number n stands for the last n blocks: here from the first wanted one on
+        found = self.network.get_intermediate_layers(padded, n=self.depth - first, **options)
         maps: list[Tensor] = []
         for index in indices:
             output = map_of_tokens(found[index - first], self.stride, padded.shape[2:])

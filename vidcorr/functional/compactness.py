@@ -1,10 +1,10 @@
 """The compactness prior of Liir: affinity windows replaced by mixtures of Gaussians around their peaks."""
 
-import dataclasses
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from .logsumexp import LOWEST_EXPONENT
@@ -19,7 +19,7 @@ Width = Literal["fixed", "moments"]
 Weights = Literal["softmax", "mass"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class CompactnessPrior:
     """Mixtures of Gaussians with peak 1 around the largest affinities of a window, which replace the window.
 
@@ -42,12 +42,6 @@ class CompactnessPrior:
     threshold: float = 0.5
     width: Width = "fixed"
     weights: Weights = "softmax"
-
-    def __post_init__(self) -> None:
-        if self.width not in get_args(Width):
-            raise ValueError(f"width must be {' or '.join(get_args(Width))}, got {self.width!r}")
-        if self.weights not in get_args(Weights):
-            raise ValueError(f"weights must be {' or '.join(get_args(Weights))}, got {self.weights!r}")
 
 
 @torch.no_grad()

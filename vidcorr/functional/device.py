@@ -61,7 +61,7 @@ def workspace_of(device: torch.device) -> int:
     """Return the bytes of intermediate products on a device: 64 MiB on a CPU, 1/32 of a GPU's memory up to 1 GiB."""
     if device.type != "cuda":
         return WORKSPACE
-    memory: int = torch.cuda.get_device_properties(device).total_memory
+    memory = torch.cuda.get_device_properties(device).total_memory
     return max(WORKSPACE, min(LARGEST_WORKSPACE, memory // SHARE_OF_MEMORY))
 
 

@@ -151,8 +151,7 @@ def write_maps(
 def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
     """Return features as float16; as float32 if a value is beyond its range, which would become infinite."""
     fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
-    array: NDArray[Any] = (features.half() if fits else features.float()).cpu().numpy()
-    return array
+    return (features.half() if fits else features.float()).cpu().numpy()
 
 
 def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> None:

@@ -167,17 +167,14 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
         if not isinstance(protocol, LabelProtocol):
             return protocol
         fitting_class = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
-        rules: AnyProtocol = fitting_class.named(protocol)  # refuses a protocol of the other class
-        return rules
+        return fitting_class.named(protocol)  # refuses a protocol of the other class
     if isinstance(prompt, BoxPrompt):
-        tracking: AnyProtocol = TrackingProtocol.named(protocol or "vfs")
-        return tracking
+        return TrackingProtocol.named(protocol or "vfs")
     if isinstance(prompt, PointPrompt):
         return _point_protocol(protocol or DEFAULT)
     default = "liir" if isinstance(encoder.network, LiirEncoder | LiirExtractor) else DEFAULT
     named = PropagationProtocol.named(protocol or default, "davis")
-    masks: AnyProtocol = named.with_changes(**{"resized_data": None} | named.changes)  # keeps the video's proportions
-    return masks
+    return named.with_changes(**{"resized_data": None} | named.changes)  # keeps the video's proportions
 
 
 def name_of(rules: AnyProtocol) -> str:

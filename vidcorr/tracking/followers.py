@@ -62,8 +62,7 @@ class Follower(ABC):
         """Return the numbers of the objects that a prompt shows."""
         prompt = self.annotations.prompts[a_pass.frame]
         is_shown = [name in prompt.shown for name in prompt.objects]
-        rows: NDArray[np.float64] = prompt.labels[is_shown]
-        return rows
+        return prompt.labels[is_shown]
 
 
 class MaskResult(NamedTuple):
@@ -197,8 +196,7 @@ class QueryFollower(Follower):
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
         """Track the points of a prompt, then yield the frames with them."""
-        count = a_pass.length(self._count)
-        assert count is not None
+        count: Any = a_pass.length(self._count)
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
         in_raster = (torch.from_numpy(self.rows(a_pass)) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
         x, y = in_raster.T

@@ -83,16 +83,13 @@ class _FeatureCache:
         if t in self._kept:
             return self._kept[t]
         if t not in self._recent and t < self._next:
-            self._restart_before(t)
+            # read the video again: for a video encoder from frame 0, for an image encoder from a frame near `t`
+            self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
+            self._recent.clear()
+            self._maps = self._maps_from(self._next)
         while self._next <= t:
             self._encode_next()
         return self._recent[t]
-
-    def _restart_before(self, t: int) -> None:
-        """Read the video again: for a video encoder from frame 0, for an image encoder from a frame near `t`."""
-        self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
-        self._recent.clear()
-        self._maps = self._maps_from(self._next)
 
     def _encode_next(self) -> None:
         """Encode the next frame; its features stay for the next frames, and for good if memory has room."""

@@ -138,16 +138,11 @@ def to_allow(names: Iterable[str]) -> list[str]:
     """
     needed: set[str] = set()
     for name in names:
-        word = permission_for(name)
+        library, _, place = name.partition(":")
+        word = place.rpartition(":")[0] if library == TORCH_HUB else name  # a repository: all its entries
         if not (is_listed(name) or word in _allowed | _named or _is_of_script(name)):
             needed.add(word)
     return sorted(needed)
-
-
-def permission_for(name: str) -> str:
-    """Return the word by which a user allows a name: of `torchhub:OWNER/REPO:ENTRY` the repository, else the name."""
-    library, _, place = name.partition(":")
-    return place.rpartition(":")[0] if library == TORCH_HUB else name
 
 
 def package_of(name: str) -> str:

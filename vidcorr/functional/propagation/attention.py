@@ -165,12 +165,16 @@ def average_of_all(
     log_counts = counts.to(values.dtype).log()[:, None]
     # the last channel of the average sums the weights on the map; the last row is that of cells off the map
     table = F.pad(F.pad(used_of(values, used), (0, 1), value=1).flatten(0, 1), (0, 0, 0, 0, 0, 1))
-    mixture = mixture_of(protocol)
     height, width = keys.shape[:2]
     averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
+    mixture = None  # the softmax stays as it is
     numbers_of_query = 0
-    if mixture is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
+    if protocol.mixture_components is not None:
+        mixture = CompactnessPrior(
+            protocol.mixture_components, protocol.mixture_above, protocol.mixture_width, protocol.mixture_weights
+        )
+        # held at once: windows of logits, of weights, of mixtures, and a copy
         windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
         numbers_of_query = 4 * len(used) * windows.shape[2]
     numbers_of_key = 3 * len(used)  # held at once: products, weights, and rows of the table
@@ -188,15 +192,6 @@ def average_of_all(
     if protocol.normalise_labels and protocol.normalise_by == "weights":
         return average / mass.clamp_min(1e-12)
     return average
-
-
-def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
-    """Return the mixtures that replace the windows of weights; None keeps the softmax."""
-    if protocol.mixture_components is None:
-        return None
-    return CompactnessPrior(
-        protocol.mixture_components, protocol.mixture_above, protocol.mixture_width, protocol.mixture_weights
-    )
 
 
 def _replace_windows(weights: Tensor, windows: Tensor, mixture: CompactnessPrior) -> None:

@@ -244,8 +244,7 @@ def label_doubts(labels: Tensor) -> list[float]:
         A number in [0, 1] for each object, NaN for one without any cell.
     """
     objects = labels[1:].flatten(1)
-    doubts: list[float] = ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
-    return doubts
+    return ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
 
 
 def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:

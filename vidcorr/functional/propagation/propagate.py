@@ -393,8 +393,7 @@ def average_of_best(searches: Sequence[Search], tables: Sequence[Tensor], protoc
     Returns:
         (h, w, L).
     """
-    topk = protocol.topk
-    assert topk is not None
+    topk: Any = protocol.topk
     if protocol.topk_ties == "cut":
         found = [search(topk=topk) for search in searches]
     else:
