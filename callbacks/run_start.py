@@ -35,30 +35,30 @@ class RunStart(SaveConfigCallback):
         """Write nothing yet: a refused run leaves the files of the run before it."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hide all steps of a run that begins again."""
+        """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
         self._hide_if_again(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Write the files before the first batch of a training."""
-        self._write(trainer)
+        """Begin the run before the first batch of a training."""
+        self._begin_once(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hide and write at the start of `validate`."""
+        """Do the same at the start of `validate`."""
         if trainer.state.fn == "validate":
             self._hide_if_again(trainer)
-            self._write(trainer)
+            self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Name the run in its checkpoints."""
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
 
     def _hide_if_again(self, trainer: Trainer) -> None:
-        """Hide all steps, if the run goes on without a checkpoint."""
+        """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
         if self.run.begins_again:
             hide_logs(trainer, 0, {})
 
-    def _write(self, trainer: Trainer) -> None:
-        """Write the files once; all ranks call it."""
+    def _begin_once(self, trainer: Trainer) -> None:
+        """Begin the run in its folder and write its configuration there, once; all ranks call it."""
         if self.already_saved:
             return
         self.already_saved = True

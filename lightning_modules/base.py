@@ -171,8 +171,8 @@ class CorrespondenceModule(SavedModule):
     def generator(self, *further: int) -> torch.Generator:
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
-        It is a function of `seed`, epoch and batch; in validation of the seed alone. In a training without a Trainer
-        the calls with a key count as the batches of epoch 0.
+        It is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone. Without a
+        Trainer the n-th call with the same `further`, also with none, takes the place of batch n of epoch 0.
 
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.

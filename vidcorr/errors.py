@@ -127,7 +127,7 @@ def message_of(error: BaseException) -> str:
 
 
 def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
-    """Return the lines below which the first line of the deepest indent stands, from the outermost inwards."""
+    """Return the parents of the first line of the deepest indent in an indented outline, the outermost first."""
     above: list[str] = []
     for line in lines:
         while above and _indent(above[-1]) >= _indent(line):

@@ -211,7 +211,7 @@ class SavedModule(pl.LightningModule):
 
     @property
     def has_own_features(self) -> bool:
-        """True if `feature_extractor` is overridden: `evaluated` then gives other features than benchmarks see."""
+        """True if `feature_extractor` is overridden: benchmarks then use it in place of `evaluated`."""
         return type(self).feature_extractor is not SavedModule.feature_extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:

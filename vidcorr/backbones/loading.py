@@ -191,7 +191,7 @@ def _load_foreign(place: str, family: str | None, content: Any = None) -> Encode
     family = family or family_of(state, None, path)
     spec, weights = taken(family, state, path)
     encoder = _stated(spec, path)
-    module = encoder.user_module.module  # of Liir and CoSettle around the network
+    module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
     weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {family}")
     described = encoder.described.with_weights_of(path)

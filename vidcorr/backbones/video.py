@@ -189,7 +189,7 @@ class Recurrent(VideoEncoder):
 
 
 def settled_stride(view: Any) -> Any:
-    """Return the stride of a view, pixels per cell; a video encoder that does not know its own encodes a frame.
+    """Return the stride of a view, pixels per cell; where none is stated, measure it on a frame and keep it.
 
     The frame is blank, as for the stride of a user's network of images, and the view keeps the stride. None if the
     encoder cannot encode it, for example because it takes frames of one size: it then knows its stride after the first
@@ -198,7 +198,7 @@ def settled_stride(view: Any) -> Any:
     if view.stride is None:
         try:
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
-        except Exception:  # of a user's code; what is wrong with frames of a video too is said there
+        except Exception:  # of a user's code; `encode` raises it again for frames of a video
             view.stride = None  # `encode` may have set another one
     return view.stride
 

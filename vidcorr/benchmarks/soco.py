@@ -96,7 +96,10 @@ class SocoBenchmark(PairBenchmark):
 
 
 def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:
-    """Return the errors `(N, M)` of the cells chosen among those with a target point of the same concept."""
+    """Return the errors `(N, M)` of N source points to M targets, chosen among cells with a target of the concept.
+
+    So they tell whether the right one of equal parts is found, for example the left of two wheels.
+    """
     source = matcher.features_of(pair, 0)
     target = matcher.features_of(pair, 1)
     points = torch.from_numpy(pair.points[0])

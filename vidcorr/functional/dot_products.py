@@ -25,7 +25,9 @@ def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
-    """Return `weights @ keys` as the gradient into the filters of `dot_products`: `(n, K)`, `(K, D)` → `(n, D)`.
+    """Return `weights @ keys` `(n, K)`, `(K, D)` → `(n, D)`.
+
+    It is the gradient into the filters of the convolution of `dot_products`, so it has its speed.
 
     Args:
         weights: in the layout of `dot_products`.

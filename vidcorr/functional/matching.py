@@ -92,7 +92,7 @@ def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
 
 
 def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
-    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its frame, float32."""
+    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its frame (as `frame_size`), float32."""
     scale, left, top = _placement(size, protocol)
     if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
         side = protocol.input_sides[0]

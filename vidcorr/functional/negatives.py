@@ -123,8 +123,8 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
     """Yield the products of queries `(places, B, C)` with the cells that are drawn for their places.
 
     Loops over maps, as many as `NUMBERS_AT_ONCE` allows, and within them over places, as many as `GATHERED_AT_ONCE`
-    allows. A chunk is places, their logits `(places, B, keys)`, and what adds their weighted keys; its numbers are
-    overwritten by the next.
+    allows. A chunk is places, their logits `(places, B, keys)`, and a function that adds their weighted keys; its
+    numbers are overwritten by the next.
     """
     places, samples, width = queries.shape
     maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * width))

@@ -127,7 +127,7 @@ class LvosRules(Rules):
         return f"{visited}, {'without its ends' if self.drops_ends else 'its first too'}"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → frames, from the metadata file."""
+        """Return object → frames, from the metadata file; None: a place that it counts but never visits."""
         plan: dict[int, Sequence[int | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]

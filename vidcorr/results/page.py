@@ -93,7 +93,8 @@ def scores_by_sequence(result: Result, columns: Sequence[str]) -> dict[str, floa
     """Return sequence → mean over the columns of its rows."""
     numbers: dict[str, list[float]] = {}
     for row in result.rows:
-        name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
+        # where an object is a sequence, its row has the object's name
+        name = row.name if row.name in result.sequences else row.video
         for value in map(row.values.get, columns):
             if isinstance(value, int | float) and not isnan(value):
                 numbers.setdefault(name, []).append(value)

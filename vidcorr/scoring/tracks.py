@@ -85,7 +85,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
     """
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
-    starts: dict[Path, Errors] = {}
+    errors_of_files: dict[Path, Errors] = {}  # by convention, to find numbers in another one
     digests: dict[str, str] = {}
     for sequence in sequences:
         digests[sequence.name] = content_digest(sequence)
@@ -101,9 +101,9 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
             counts = one_pass_counts(found[0], target[0])
         is_scored = np.asarray(np.isfinite(target).all(axis=-1))
         conventions = {"counted from 0": found + CORNER, "y,x,height,width": found[..., [1, 0, 3, 2]]}
-        starts[file] = errors_of_numbers(found, target, [0], is_scored, conventions)
+        errors_of_files[file] = errors_of_numbers(found, target, [0], is_scored, conventions)
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
-    doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
+    doubts = doubts_about(errors_of_files, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})
     scores = one_pass_scores([row.counts["curves"] for row in rows])
     about = {"data": {"rules": OTB}, "doubts": doubts}

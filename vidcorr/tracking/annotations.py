@@ -318,22 +318,22 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
         `(1 + objects, h, w)`.
     """
     weights = annotations.weights(t)
-    around: dict[Pass, Tensor] = {}
+    background_of: dict[Pass, Tensor] = {}
     channels: dict[tuple[Pass, Name], Tensor] = {}
     for each, item in found.items():
         assert item.labels is not None
-        around[each] = item.labels[0]
+        background_of[each] = item.labels[0]
         for name, channel in zip(annotations.prompts[each.frame].shown, item.labels[1:], strict=True):
             channels[each, name] = channel
-            if each not in weights[name]:
-                around[each] = around[each] + channel
-    nothing = torch.zeros_like(next(iter(around.values())))
+            if each not in weights[name]:  # this pass no longer follows the object
+                background_of[each] = background_of[each] + channel
+    nothing = torch.zeros_like(next(iter(background_of.values())))
     objects: list[Tensor] = []
     backgrounds: list[Tensor] = []
     for name, sides in weights.items():
         objects.append(sum((weight * channels[each, name] for each, weight in sides.items()), nothing))
         if sides:
-            backgrounds.append(sum((weight * around[each] for each, weight in sides.items()), nothing))
+            backgrounds.append(sum((weight * background_of[each] for each, weight in sides.items()), nothing))
     background = torch.stack(backgrounds).amin(0) if backgrounds else nothing + 1
     return torch.stack([background, *objects])
 

@@ -161,7 +161,7 @@ class MaskPrompt(Prompt):
 
     @classmethod
     def in_file(cls, path: Path, source: str, size: tuple[int, int] | None = None) -> list[tuple[Stated, Self]]:
-        """Return the images of a PNG, or of a JSON as `read_drawings`: what states the frame of each, and its prompt.
+        """Return the images of a PNG, or of a JSON as `read_drawings`: what states the frame (`Stated`), and prompt.
 
         Raises:
             DataError: if the file is no mask, or its void outweighs its objects.

@@ -77,7 +77,7 @@ class SequenceAnimation:
 
 
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:
-    """Draw a frame, uint8 `(3, H, W)`, with its ids `(H, W)` at the width of an animation: faster than to reduce it."""
+    """Draw a frame, uint8 `(3, H, W)`, with its ids `(H, W)`; both are reduced first: faster than afterwards."""
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     ids = F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]

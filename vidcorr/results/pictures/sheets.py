@@ -195,9 +195,9 @@ def heat_map_sheet(
     return contact_sheet(panels, columns=1 + len(shown), width=width)
 
 
-def with_dot(picture: Picture, point: Tensor, cell: Tensor, radius: int = 5) -> Picture:
-    """Return an image with a dot in the middle of a feature cell, y and x; `cell` is the height and width of cells."""
-    y, x = ((point + 0.5) * cell - 0.5).round().int().tolist()  # OpenCV's (0, 0) is the middle of a pixel
+def with_dot(picture: Picture, cell: Tensor, cell_size: Tensor, radius: int = 5) -> Picture:
+    """Return an image with a dot in the middle of the feature cell at row and column `cell`; size: y, x in pixels."""
+    y, x = ((cell + 0.5) * cell_size - 0.5).round().int().tolist()  # OpenCV's (0, 0) is the middle of a pixel
     dotted = picture.copy()
     cv2.circle(dotted, (x, y), radius, FOUND, -1, cv2.LINE_AA)
     return dotted
