@@ -25,7 +25,7 @@ def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
-    """Return `weights @ keys` `(n, K)`, `(K, D)` → `(n, D)`.
+    """Return `weights @ keys`: `(n, K)`, `(K, D)` → `(n, D)`.
 
     It is the gradient into the filters of the convolution of `dot_products`, so it has its speed.
 
