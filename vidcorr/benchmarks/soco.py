@@ -72,6 +72,7 @@ class SocoBenchmark(PairBenchmark):
         points = matcher.match(pair)
         side = protocol.input_sides[0]  # lengths below are in sides of the padded square
         targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
+        # matches are in pixels of the picture; both become sides of the square
         errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
         geometric = geometric_errors(matcher, pair, targets)
         counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)

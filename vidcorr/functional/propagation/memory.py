@@ -275,7 +275,10 @@ class SketchedMemory(KeyMemory):
         return values, indices
 
     def _margin(self) -> float:
-        """Return what a product can exceed its bound by, relative to the largest norm of a query."""
+        """Return by how much a product can exceed its bound through rounding, per unit of a query's largest norm.
+
+        It is infinite where sums may overflow.
+        """
         if self._largest >= LARGE:
             return math.inf
         return self._kernel.excess(self.maps.shape[3], self._chunks * self._kernel.chunk) * (self._largest + TINY)
