@@ -27,7 +27,7 @@ class TrainedViews:
     def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
         self.stage = stage
         self.kinds = dict(kinds or {})
-        self.made: dict[tuple[nn.Module, str | None], Callable[[Tensor], Tensor]] = {}
+        self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"made": {}}
@@ -50,10 +50,11 @@ class TrainedViews:
             `(N, C, h, w)`.
         """
         stage = stage or self.stage
-        key = (network, stage)
+        key = (id(network), stage)
         if key not in self.made:
-            self.made[key] = self._function_of(unwrapped(network), stage)
-        return require_map(self.made[key](images), type(network).__name__)
+            self.made[key] = (network, self._function_of(unwrapped(network), stage))  # kept: an id is of what is alive
+        _, function = self.made[key]
+        return require_map(function(images), type(network).__name__)
 
     def view_of(self, network: Any, stage: str | None = None) -> Any:
         """Return the view of a network itself by which it is trained.
