@@ -62,8 +62,9 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         ValueError: if neither keys nor name decide.
     """
     for name, table in FAMILIES.items():
-        signs = table.get("signs", ())  # patterns, each of which has to be the name of a weight
-        if signs and all(any(map(re.compile(sign).fullmatch, state)) for sign in signs):
+        # a sign is a pattern, and each of a family's has to be the name of a weight
+        found = [any(map(re.compile(sign).fullmatch, state)) for sign in table.get("signs", ())]
+        if found and all(found):
             return name
     if spec is not None:
         return NAMED

@@ -41,7 +41,7 @@ def score_tracks(
         DataError: for a missing or wrong file; the message names it.
     """
     rows: list[Row] = []
-    starts: dict[Path, Errors] = {}
+    errors_of_files: dict[Path, Errors] = {}  # by convention, to find numbers in another one
     digests: dict[str, str] = {}
     hiding: list[str] = []
     for sequence in sequences:
@@ -60,10 +60,10 @@ def score_tracks(
         pixel = np.array(sequence.size[::-1]) / RASTER  # pixels of the video per pixel of the raster
         conventions = {"y before x": tracks[..., ::-1], "in pixels of the video": tracks / pixel}
         is_scored = ~queries.occluded
-        starts[path] = errors_of_numbers(tracks, queries.tracks, at_queries[1], is_scored, conventions)
+        errors_of_files[path] = errors_of_numbers(tracks, queries.tracks, at_queries[1], is_scored, conventions)
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
-    doubts = doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image")
+    doubts = doubts_about(errors_of_files, "their queries", "x before y in pixels of a 256 × 256 image")
     if hiding:
         share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
         doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")

@@ -196,7 +196,8 @@ class QueryFollower(Follower):
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
         """Track the points of a prompt, then yield the frames with them."""
-        count: Any = a_pass.length(self._count)
+        count = a_pass.length(self._count)
+        assert count is not None
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
         in_raster = (torch.from_numpy(self.rows(a_pass)) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
         x, y = in_raster.T

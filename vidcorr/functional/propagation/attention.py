@@ -168,13 +168,9 @@ def average_of_all(
     height, width = keys.shape[:2]
     averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
-    mixture = None  # the softmax stays as it is
+    mixture = mixture_of(protocol)
     numbers_of_query = 0
-    if protocol.mixture_components is not None:
-        mixture = CompactnessPrior(
-            protocol.mixture_components, protocol.mixture_above, protocol.mixture_width, protocol.mixture_weights
-        )
-        # held at once: windows of logits, of weights, of mixtures, and a copy
+    if mixture is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
         windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
         numbers_of_query = 4 * len(used) * windows.shape[2]
     numbers_of_key = 3 * len(used)  # held at once: products, weights, and rows of the table
@@ -192,6 +188,15 @@ def average_of_all(
     if protocol.normalise_labels and protocol.normalise_by == "weights":
         return average / mass.clamp_min(1e-12)
     return average
+
+
+def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
+    """Return the mixtures that replace the windows of weights; None keeps the softmax."""
+    if protocol.mixture_components is None:
+        return None
+    return CompactnessPrior(
+        protocol.mixture_components, protocol.mixture_above, protocol.mixture_width, protocol.mixture_weights
+    )
 
 
 def _replace_windows(weights: Tensor, windows: Tensor, mixture: CompactnessPrior) -> None:

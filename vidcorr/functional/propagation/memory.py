@@ -156,6 +156,9 @@ class FrameMemory:
         Raises:
             ValueError: if the memory does not hold the frame.
         """
+        if frame not in self._frames:
+            held = sorted(number for number in self._frames if number is not None)
+            raise ValueError(f"frame {frame} is not in the memory, which holds the frames {held}")
         return self._frames.index(frame)
 
 

@@ -393,7 +393,8 @@ def average_of_best(searches: Sequence[Search], tables: Sequence[Tensor], protoc
     Returns:
         (h, w, L).
     """
-    topk: Any = protocol.topk
+    topk = protocol.topk
+    assert topk is not None
     if protocol.topk_ties == "cut":
         found = [search(topk=topk) for search in searches]
     else:

@@ -180,8 +180,8 @@ def heat_map_sheet(
     shown = sorted(sums.topk(min(MOST_REFERENCES, len(sums))).indices.tolist())
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
     covered = torch.tensor(covered_size or frames.shape[-2:])
-    cell = covered / torch.tensor(features.shape[-2:]) * width / frames.shape[-1]  # in pixels of the drawn frames
-    drawn_query = with_dot(drawn[-1], points[0], cell)
+    cell_size = covered / torch.tensor(features.shape[-2:]) * width / frames.shape[-1]  # in pixels of the drawn frames
+    drawn_query = with_dot(drawn[-1], points[0], cell_size)
     panels = []
     for text, weights in weights_of_rows.items():
         panels.append(captioned(drawn_query, f"{names[-1]}{text}"))

@@ -114,7 +114,7 @@ def test_a_frame_that_memory_does_not_hold_is_refused():
     for frame in range(7):
         memory.write(frame, torch.full((1, 1, 1), float(frame)))
     assert [memory.maps[0, 0, memory.slot(frame)].item() for frame in (0, 3, 5, 6)] == [0, 3, 5, 6]
-    refused(ValueError, "4 is not in list", memory.slot, 4)
+    refused(ValueError, "frame 4 is not in the memory, which holds the frames .0, 3, 5, 6.", memory.slot, 4)
 
 
 WHITENED = {"feature_normalisation": "whitened"}
