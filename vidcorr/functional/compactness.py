@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -35,10 +36,10 @@ class CompactnessPrior:
             from the affinity as in the paper.
 
     Raises:
-        ValueError: for an unknown width or kind of weights.
+        ValueError: for no component, or an unknown width or kind of weights.
     """
 
-    components: int = 2
+    components: PositiveInt = 2
     threshold: float = 0.5
     width: Width = "fixed"
     weights: Weights = "softmax"
