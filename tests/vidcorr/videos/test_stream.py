@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from tests.helpers.numbered_videos import changed
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
@@ -88,3 +89,9 @@ def test_closing_does_not_wait_for_the_thread():
     closed.set()
     thread.join()
     assert taken == [True]  # what was begun alone
+
+
+def test_a_part_counts_the_frames_of_a_film_without_a_count(tmp_path):
+    write_mp4(tmp_path / "clip.mp4", PICTURES)
+    film = changed(tmp_path / "clip.mp4", tmp_path / "clip.h264")
+    assert [FrameStream(film).num_frames, FrameStream(film, 7).num_frames] == [1, 23]
