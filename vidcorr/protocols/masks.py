@@ -28,7 +28,10 @@ NEAR_FIRST = OnlyIf(
 CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
 MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components is a number")
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
-FEEDBACK = OnlyIf(lambda p: p.reads_feedback, "frames after the first are references")
+FEEDBACK = OnlyIf(
+    lambda p: p.context > 0 if p.references is None else set(p.references) != {0},
+    "frames after the first are references",
+)
 RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
 GUIDED = OnlyIf(lambda p: p.decoding_guidance > 0, "decoding_guidance is above 0")
 DECODED_AT_INPUT = OnlyIf(lambda p: p.decoding_size == "input", "decoding_size is input")
@@ -110,11 +113,6 @@ class LabelProtocol(VideoFeatures):
         if self.radius_unit == "pixel":
             return self.radius / self.feature_stride
         return round(self.radius * min(grid), 6)  # a whole number of cells stays whole, since a circle is open
-
-    @property
-    def reads_feedback(self) -> bool:
-        """True if frames after the first are references, so that propagated labels propagate further."""
-        return self.context > 0 if self.references is None else set(self.references) != {0}
 
     @property
     def own_context(self) -> bool:

@@ -43,7 +43,10 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
-    ignored = ignored_by(extractor, protocol)
+    marked = set(extractor.ignores)
+    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
+        marked.add("features")
+    ignored = [field for field in protocol.annotated(READ_BY_NETWORK) if field in marked]
     condition_of_field = protocol.idle_changes()
     for field in ignored:
         if field in protocol.changes:
@@ -58,14 +61,6 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     if normalises(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
-
-
-def ignored_by(extractor: View, protocol: NetworkView) -> list[str]:
-    """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
-    ignored = set(extractor.ignores)
-    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
-        ignored.add("features")
-    return [field for field in protocol.annotated(READ_BY_NETWORK) if field in ignored]
 
 
 def normalises(extractor: View) -> bool:
@@ -114,6 +109,7 @@ class FrameEncoder:
         TypeError: for a network in place of its extractor.
 
     Attributes:
+        network: the module that the user gave, or that was made by its name: the extractor is a view of it.
         watch: counts the seconds by kind of work.
         device: device of the extractor.
         input: the RGB that the network gets.
@@ -128,6 +124,8 @@ class FrameEncoder:
         if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
+        reference = extractor.user_module
+        self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
@@ -143,12 +141,6 @@ class FrameEncoder:
         self._is_checked = False
         self.grid: Size = (0, 0)
         self.least_side = math.inf
-
-    @property
-    def network(self) -> Any:
-        """The module that the user gave, or that was made by its name: an extractor is a view of it."""
-        reference = self.extractor.user_module
-        return self.extractor if reference is None else reference.module
 
     def covered_size(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""

@@ -133,25 +133,6 @@ def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) 
             raise DataError(f"{Path(folder, name)}: frames and masks are .jpg, .jpeg or .png files; convert it")
 
 
-def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Refuse names of images that give a video's frames no order.
-
-    Each name has the same text but for its digits (`12-59-00`), or the same beginning and then a number of its own
-    (`v_0001_jpg.rf.5a0c`).
-
-    Raises:
-        DataError: naming two of the files.
-    """
-    stems = [os.path.splitext(name)[0] for name in names]
-    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:
-        return
-    start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
-    numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
-    if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):
-        others = f"{names[0]} and {names[-1]} have no order by number"
-        raise DataError(f"{folder}: {others}: separate images, not the frames of a video")
-
-
 def list_frames(folder: Path) -> tuple[Path, ...]:
     """Return the frames of a sequence, as `list_images`.
 
@@ -177,7 +158,14 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
     names = sorted_image_names(folder)
     if len(names) < 2:
         raise DataError(f"{folder}: {len(names)} frame(s); a video needs at least 2")
-    _require_order(folder, names)
+    stems = [os.path.splitext(name)[0] for name in names]
+    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) > 1:  # names of one text but for digits: `12-59-00`
+        # an equal beginning, then each name's own number: `v_0001_jpg.rf.5a0c`
+        start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
+        numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
+        if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):
+            others = f"{names[0]} and {names[-1]} have no order by number"
+            raise DataError(f"{folder}: {others}: separate images, not the frames of a video")
     return tuple(names)
 
 
