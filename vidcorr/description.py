@@ -27,10 +27,6 @@ Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 """Numbers of red, green and blue."""
 
 
-def _are_three_numbers(values: Sequence[object]) -> bool:
-    return len(values) == 3 and all(isinstance(value, int | float) for value in values)
-
-
 def _as_tuple(values: Any) -> tuple[Any, ...]:
     """Return the numbers of a list, a tuple, an array or a tensor, or one value alone."""
     if hasattr(values, "flatten"):
@@ -69,8 +65,9 @@ class Input(BaseModel):
         """
         means: Any = _as_tuple(mean)
         deviations: Any = _as_tuple(std)
-        are_numbers = _are_three_numbers(means) and _are_three_numbers(deviations)
-        if not are_numbers or not all(0 <= number <= 1 for number in means):
+        are_numbers = all(isinstance(number, int | float) for number in means + deviations)
+        are_three = len(means) == len(deviations) == 3
+        if not (are_numbers and are_three) or not all(0 <= number <= 1 for number in means):
             raise ValueError(f"input {source}: mean and deviation are three numbers each, of RGB in [0, 1]")
         are_of_unit = all(0 < number <= 0.5 for number in deviations) or set(deviations) == {1}
         if not are_of_unit:

@@ -114,11 +114,6 @@ class LabelProtocol(VideoFeatures):
             return self.radius / self.feature_stride
         return round(self.radius * min(grid), 6)  # a whole number of cells stays whole, since a circle is open
 
-    @property
-    def own_context(self) -> bool:
-        """True if the references of an object that starts later begin at its start frame."""
-        return False
-
     def reference_frames(self, frame: int, start: int = 0) -> list[int]:
         """Return the indices of the reference frames of a frame; a repeated index counts twice.
 
@@ -130,24 +125,20 @@ class LabelProtocol(VideoFeatures):
                 earlier frame is returned.
         """
         if self.references is not None:
-            return self._listed_references(frame, start)
+            chosen: set[int] = set()
+            for reference in self.references:
+                index = reference or start  # the start takes the place of frame 0
+                if reference < 0:
+                    index = frame + reference
+                if start <= index < frame:
+                    chosen.add(index)
+            return sorted(chosen)
         oldest = max(frame - self.context, start)
         if self.repeat_first == "never":
             oldest = max(oldest, start + 1)
         recent = range(oldest, frame)
         padding = [start] * (self.context - len(recent)) if self.repeat_first == "padding" else []
         return [start, *padding, *recent]
-
-    def _listed_references(self, frame: int, start: int) -> list[int]:
-        """Return the frames that `references` lists of a frame, sorted; arguments as of `reference_frames`."""
-        chosen: set[int] = set()
-        for reference in self.references or ():
-            index = reference or start  # the start takes the place of frame 0
-            if reference < 0:
-                index = frame + reference
-            if start <= index < frame:
-                chosen.add(index)
-        return sorted(chosen)
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
         """Return the frames that are kept to the end, and the number of latest frames that are kept beside them.
@@ -259,15 +250,10 @@ class PropagationProtocol(LabelProtocol):
 
     class_for: ClassVar[Mapping[str, Any]] = {JointProtocol.default_benchmark: JointProtocol}
 
-    @property
-    def own_context(self) -> bool:
-        """True if the references of an object that starts later begin at its start frame."""
-        return self.entering == "own-context"
-
     def _conditions(self) -> Iterator[Condition]:
         """Yield the rules between fields."""
         yield from super()._conditions()
-        if self.own_context:
+        if self.entering == "own-context":
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
             unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
             yield Condition("entering", fits_references, f"'overwrite' {unless}")

@@ -159,15 +159,19 @@ class FrameEncoder:
             may_be_constant: accept equal features in all cells without a warning.
 
         Warns:
-            Once, if the first frame of a video has equal features in all cells.
+            Once, if the first frame of a video has equal features in all cells, at least two.
         """
         encode = self._encode_video if self.in_order else self._encode_in_passes
         for t, features in enumerate(encode(frames)):
             self.grid = (features.shape[1], features.shape[2])
             self.least_side = min(self.least_side, *self.grid)
-            if t == 0 and not may_be_constant and not self.constant and is_constant(features):
-                self.constant = True
-                warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
+            if t == 0 and not may_be_constant and not self.constant:
+                cells = features.flatten(1)
+                all_are_equal = (cells == cells[:, :1]).all()
+                self.constant = cells.shape[1] > 1 and bool(PendingCopy(all_are_equal).wait())
+                if self.constant:
+                    said = "all cells of the first frame have the same features: scores are chance"
+                    warnings.warn(said, stacklevel=2)
             yield features
 
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -224,12 +228,3 @@ class FrameEncoder:
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
             yield to_device(features.float(), self.device)
-
-
-def is_constant(features: Tensor) -> bool:
-    """Return whether all cells of a map `(C, h, w)`, at least two, have equal features."""
-    cells = features.flatten(1)
-    if cells.shape[1] < 2:
-        return False
-    all_equal = (cells == cells[:, :1]).all()
-    return bool(PendingCopy(all_equal).wait())
