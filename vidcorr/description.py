@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -158,7 +157,7 @@ class Network(BaseModel):
         """
         described = getattr(module, "described", None)
         if not isinstance(described, cls):
-            described = cls(name=architecture_name(type(module).__name__))
+            described = cls(name=type(module).__name__)
         return described if name is None else described.model_copy(update={"name": name, "weights": ""})
 
     def with_weights_of(self, source: str | Path) -> Self:
@@ -173,11 +172,6 @@ class Network(BaseModel):
 
     def __str__(self) -> str:
         return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
-
-
-def architecture_name(name: str) -> str:
-    """Return the name of an architecture for tables: "ResNet-18" for `resnet18`, "raw colour" for `RawColour`."""
-    return "raw colour" if name in ("RawColour", "raw_colour") else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
 
 
 def source_of(path: str | Path) -> str:
