@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,10 +24,6 @@ PROTOCOL = "of protocol "
 REMEDY = "state it by --input imagenet, half or unit, or by attributes input_mean and input_std of the module"
 Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 """Numbers of red, green and blue."""
-
-
-def _are_three_numbers(values: Sequence[object]) -> bool:
-    return len(values) == 3 and all(isinstance(value, int | float) for value in values)
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
@@ -69,8 +64,9 @@ class Input(BaseModel):
         """
         means: Any = _as_tuple(mean)
         deviations: Any = _as_tuple(std)
-        are_numbers = _are_three_numbers(means) and _are_three_numbers(deviations)
-        if not are_numbers or not all(0 <= number <= 1 for number in means):
+        are_numbers = all(isinstance(number, int | float) for number in means + deviations)
+        are_three = len(means) == len(deviations) == 3
+        if not (are_numbers and are_three) or not all(0 <= number <= 1 for number in means):
             raise ValueError(f"input {source}: mean and deviation are three numbers each, of RGB in [0, 1]")
         are_of_unit = all(0 < number <= 0.5 for number in deviations) or set(deviations) == {1}
         if not are_of_unit:
@@ -161,7 +157,7 @@ class Network(BaseModel):
         """
         described = getattr(module, "described", None)
         if not isinstance(described, cls):
-            described = cls(name=architecture_name(type(module).__name__))
+            described = cls(name=type(module).__name__)
         return described if name is None else described.model_copy(update={"name": name, "weights": ""})
 
     def with_weights_of(self, source: str | Path) -> Self:
@@ -176,11 +172,6 @@ class Network(BaseModel):
 
     def __str__(self) -> str:
         return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
-
-
-def architecture_name(name: str) -> str:
-    """Return the name of an architecture for tables: "ResNet-18" for `resnet18`, "raw colour" for `RawColour`."""
-    return "raw colour" if name in ("RawColour", "raw_colour") else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
 
 
 def source_of(path: str | Path) -> str:

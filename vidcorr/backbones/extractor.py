@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from ..functional.device import to_device
 from .copies import type_of_weights
 
@@ -302,10 +302,11 @@ class RawColour(FeatureExtractor):
         ValueError: for another stage.
     """
 
+    described = Network(name="raw colour")
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
-        super().__init__(stage, ["colour"], "raw colour")
+        super().__init__(stage, ["colour"], self.described.name)
         self.stride = stride or 8
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:

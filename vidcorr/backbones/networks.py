@@ -12,7 +12,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import nn
 
-from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
+from ..description import RANDOM_WEIGHTS, Input, Network
 from ..functional.device import random_state_kept
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
@@ -258,7 +258,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
             if "pretrained_cfg" in vars(part):  # a library's record of its own weights, with their input
                 part.pretrained_cfg = {}  # type: ignore[assignment]
     described = Network(
-        name=architecture_name(architecture),
+        name=re.sub(r"^resnet(\d+)$", r"ResNet-\1", architecture),
         weights=RANDOM_WEIGHTS if is_random else source,
         spec=f"{prefix}:{name}" if name else prefix,
         seed=torch.initial_seed() if is_random else None,
@@ -507,7 +507,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
-    "raw_colour": lambda name, spec, _: (RawColour(), "raw_colour", ""),
+    "raw_colour": lambda name, spec, _: (RawColour(), RawColour.described.name, ""),
     "timm": _make_by_timm,
     "torchvision": _make_by_torchvision,
     "transformers": lambda name, spec, _: (from_transformers(name, spec.arguments), name, "weights of transformers"),

@@ -79,21 +79,14 @@ def folded_copy(network: M) -> M:
     for module in list(fast.modules()):
         children: list[tuple[str, Any]] = list(module.named_children())
         for (first, convolution), (second, norm) in pairwise(children):
-            if _can_be_folded(convolution, norm):
+            if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
+                continue
+            # under `weight_norm`, `spectral_norm`, pruning or LoRA a convolution computes its weight at each call
+            has_own_weight = "weight" in dict(convolution.named_parameters())
+            if has_own_weight and not has_hooks(convolution) and not has_hooks(norm):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
     return fast.to(memory_format=torch.channels_last)
-
-
-def _can_be_folded(convolution: Any, norm: Any) -> bool:
-    """Return whether a convolution with its own weight is followed by a BatchNorm with statistics, both unhooked.
-
-    Under `weight_norm`, `spectral_norm`, pruning or LoRA, a convolution computes its weight at each call.
-    """
-    if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
-        return False
-    has_own_weight = "weight" in dict(convolution.named_parameters())
-    return has_own_weight and not has_hooks(convolution) and not has_hooks(norm)
 
 
 def has_hooks(module: nn.Module) -> bool:

@@ -57,7 +57,9 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     groups = widened(query.flatten(2).permute(2, 0, 1).contiguous())  # (places, B, C)
     features = maps.movedim(1, -1)
     variant = native.compiled_variant()
-    if variant and _is_compiled_for(groups, features):
+    on_cpu = groups.device.type == features.device.type == "cpu"
+    are_compiled = groups.dtype == torch.float32 and features.dtype in (torch.float32, torch.bfloat16)
+    if variant and on_cpu and are_compiled and features.is_contiguous() and type(groups) is Tensor:
         compute = partial(
             _drawn_natively, features=features, points=points, seed=seed, excluded=excluded, variant=variant
         )
@@ -66,13 +68,6 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
         chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
         sums = streamed_logsumexp(groups, chunks)
     return sums.T.reshape(len(query), *query.shape[2:])
-
-
-def _is_compiled_for(groups: Tensor, features: Tensor) -> bool:
-    """Return whether the compiled function takes queries `(places, B, C)` and stored features `(N, h', w', C)`."""
-    on_cpu = groups.device.type == features.device.type == "cpu"
-    types = groups.dtype == torch.float32 and features.dtype in (torch.float32, torch.bfloat16)
-    return on_cpu and types and features.is_contiguous() and type(groups) is Tensor
 
 
 class _Job(native.Job):

@@ -59,22 +59,18 @@ class Neighbourhood:
             return math.ceil(self.radius) - 1
         return math.floor(self.radius)
 
-    def contains(self, dy: Any, dx: Any) -> Any:
-        """Return which offsets are kept; arrays or tensors that broadcast."""
-        radius = math.inf if self.radius is None else self.radius
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Mask of the offsets dy, dx within the radius, which is a number: (2 · reach + 1, 2 · reach + 1)."""
+        reach: Any = self.reach
+        radius: Any = self.radius
+        offsets = np.arange(-reach, reach + 1)
+        squared = offsets[:, None] ** 2 + offsets**2
         if self.shape == "square":
-            return (abs(dy) <= radius) & (abs(dx) <= radius)
-        squared = dy**2 + dx**2
+            return np.full(squared.shape, True)
         if self.shape == "circle":
             return squared < radius**2
         return squared <= radius**2
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """Mask of the offsets dy, dx that are kept, (2 · reach + 1, 2 · reach + 1)."""
-        reach: Any = self.reach
-        axis = np.arange(-reach, reach + 1)
-        return self.contains(axis[:, None], axis)
 
 
 class Part(NamedTuple):

@@ -200,7 +200,13 @@ class EvaluationProtocol(BaseModel):
                 field, _, text = piece.partition("=")
                 texts[field] = text
             # `+class=module:NAME` is a user's class of protocols
-            protocol = kind._without_changes(source, benchmark, users_class=texts.pop("class", None))
+            users_class = texts.pop("class", source if ":" in source else None)
+            if ":" in source:  # where the class has no defaults: VFS's values, else vidcorr's, else the first source's
+                known = [paper for paper, publication in kind.sources().items() if benchmark in publication.values]
+                source = min(known, key=lambda paper: (paper != "vfs", paper != "vidcorr"))
+            protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
+            if users_class is not None:
+                protocol = protocol.by_users(users_class)
             for field, text in texts.items():
                 all_changes.setdefault(field, _value_of_text(text, type(protocol), field))
         elif isinstance(name, kind):
@@ -208,20 +214,6 @@ class EvaluationProtocol(BaseModel):
         else:
             raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
         return protocol.with_changes(**all_changes)
-
-    @classmethod
-    def _without_changes(cls, source: str, benchmark: str, users_class: str | None) -> "EvaluationProtocol":
-        """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols.
-
-        A user's class has VFS's values where it has no defaults of its own; where VFS defines none for the benchmark,
-        those of `vidcorr`, or else of the first source that does.
-        """
-        if ":" in source:
-            users_class = source if users_class is None else users_class
-            known = [name for name, publication in cls.sources().items() if benchmark in publication.values]
-            source = min(known, key=lambda name: (name != "vfs", name != "vidcorr"))
-        protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
-        return protocol if users_class is None else protocol.by_users(users_class)
 
     def by_users(self, name: str) -> "EvaluationProtocol":
         """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.

@@ -28,7 +28,10 @@ NEAR_FIRST = OnlyIf(
 CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
 MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components is a number")
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
-FEEDBACK = OnlyIf(lambda p: p.reads_feedback, "frames after the first are references")
+FEEDBACK = OnlyIf(
+    lambda p: p.context > 0 if p.references is None else set(p.references) != {0},
+    "frames after the first are references",
+)
 RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
 GUIDED = OnlyIf(lambda p: p.decoding_guidance > 0, "decoding_guidance is above 0")
 DECODED_AT_INPUT = OnlyIf(lambda p: p.decoding_size == "input", "decoding_size is input")
@@ -111,16 +114,6 @@ class LabelProtocol(VideoFeatures):
             return self.radius / self.feature_stride
         return round(self.radius * min(grid), 6)  # a whole number of cells stays whole, since a circle is open
 
-    @property
-    def reads_feedback(self) -> bool:
-        """True if frames after the first are references, so that propagated labels propagate further."""
-        return self.context > 0 if self.references is None else set(self.references) != {0}
-
-    @property
-    def own_context(self) -> bool:
-        """True if the references of an object that starts later begin at its start frame."""
-        return False
-
     def reference_frames(self, frame: int, start: int = 0) -> list[int]:
         """Return the indices of the reference frames of a frame; a repeated index counts twice.
 
@@ -132,24 +125,20 @@ class LabelProtocol(VideoFeatures):
                 earlier frame is returned.
         """
         if self.references is not None:
-            return self._listed_references(frame, start)
+            chosen: set[int] = set()
+            for reference in self.references:
+                index = reference or start  # the start takes the place of frame 0
+                if reference < 0:
+                    index = frame + reference
+                if start <= index < frame:
+                    chosen.add(index)
+            return sorted(chosen)
         oldest = max(frame - self.context, start)
         if self.repeat_first == "never":
             oldest = max(oldest, start + 1)
         recent = range(oldest, frame)
         padding = [start] * (self.context - len(recent)) if self.repeat_first == "padding" else []
         return [start, *padding, *recent]
-
-    def _listed_references(self, frame: int, start: int) -> list[int]:
-        """Return the frames that `references` lists of a frame, sorted; arguments as of `reference_frames`."""
-        chosen: set[int] = set()
-        for reference in self.references or ():
-            index = reference or start  # the start takes the place of frame 0
-            if reference < 0:
-                index = frame + reference
-            if start <= index < frame:
-                chosen.add(index)
-        return sorted(chosen)
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
         """Return the frames that are kept to the end, and the number of latest frames that are kept beside them.
@@ -261,15 +250,10 @@ class PropagationProtocol(LabelProtocol):
 
     class_for: ClassVar[Mapping[str, Any]] = {JointProtocol.default_benchmark: JointProtocol}
 
-    @property
-    def own_context(self) -> bool:
-        """True if the references of an object that starts later begin at its start frame."""
-        return self.entering == "own-context"
-
     def _conditions(self) -> Iterator[Condition]:
         """Yield the rules between fields."""
         yield from super()._conditions()
-        if self.own_context:
+        if self.entering == "own-context":
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
             unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
             yield Condition("entering", fits_references, f"'overwrite' {unless}")

@@ -10,7 +10,10 @@ from .ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 
 ONE_SIDE = OnlyIf(lambda p: isinstance(p.input_size, int), "input_size is one number")
 NO_PAIR = OnlyIf(lambda p: not isinstance(p.input_size, tuple), "input_size is not a pair")
-ROUNDED = OnlyIf(lambda p: p.rounds_sides, "input_size is one number, or none with an input_multiple")
+ROUNDED = OnlyIf(
+    lambda p: p.input_multiple != 1 if p.input_size is None else isinstance(p.input_size, int),
+    "input_size is one number, or none with an input_multiple",
+)
 RESIZED = OnlyIf(lambda p: p.input_size is not None or p.input_multiple != 1, "frames are resized")
 WHITENED = OnlyIf(lambda p: p.feature_normalisation == "whitened", "feature_normalisation is whitened")
 
@@ -69,13 +72,6 @@ class NetworkInput(NetworkView):
         ],
         RESIZED,
     ] = "bilinear"
-
-    @property
-    def rounds_sides(self) -> bool:
-        """True if a side of the input is computed, and so rounded."""
-        if self.input_size is None:
-            return self.input_multiple != 1
-        return isinstance(self.input_size, int)
 
 
 class VideoFeatures(NetworkInput):

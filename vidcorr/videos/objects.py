@@ -81,7 +81,9 @@ class Objects:
         with_ids = [prompt for prompt in prompts if prompt.has_ids]
         without_ids = [prompt for prompt in prompts if not prompt.has_ids]
         for prompt in with_ids:
-            self._claim_ids(prompt)
+            for number in prompt.shown:
+                self.names.setdefault(int(number), "")
+            claim_indices(self.colours, prompt)
         in_colours = [prompt for prompt in without_ids if prompt.colours]
         for colour, index in ids_in_davis().items():  # whatever the order of the files
             if any(colour in prompt.colours for prompt in in_colours) and index not in self.colours.values():
@@ -104,12 +106,6 @@ class Objects:
             told = f"new beside {self._text(before)}: {self._text(new)}"
             self.notes.append(f"{told}; to correct an object, draw it under its name")
         return list(map(self._renumbered, prompts))
-
-    def _claim_ids(self, prompt: MaskPrompt) -> None:
-        """Add ids as they are, and the colours that their pixels have in the palette."""
-        for number in prompt.shown:
-            self.names.setdefault(int(number), "")
-        claim_indices(self.colours, prompt)
 
     def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
         """Number the names of masks as they appear; those that are numbers come first."""

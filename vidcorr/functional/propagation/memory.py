@@ -50,45 +50,12 @@ class Kernel(NamedTuple):
     Attributes:
         variant: "avx512_vnni", "avx512", "avx2" or "other".
         sketches: type of the sketches' numbers.
+        chunk: number of them in a chunk.
     """
 
     variant: str
     sketches: torch.dtype
-
-    @property
-    def chunk(self) -> int:
-        """Numbers of a chunk."""
-        return CHUNK * 4 // self.sketches.itemsize
-
-    def as_words(self, sketches: Tensor, unit: float) -> Tensor:
-        """Sketches (h, w, length) in float32, in multiples of a unit → (h, w, words), as the kernel reads them."""
-        if self.sketches is torch.int16:
-            sketches = (sketches / unit).round_()
-        words = sketches.to(self.sketches).flatten().view(torch.float32)
-        return words.unflatten(0, (*sketches.shape[:2], -1))
-
-    def unit(self, largest: float) -> float:
-        """Return the unit of a frame's sketches, whose largest norm is given."""
-        return (largest + TINY) / LARGEST_INTEGER if self.sketches is torch.int16 else 1.0
-
-    def excess(self, channels: int, length: int) -> float:
-        """Return by how much a product q·k can exceed its bound by sketches, as a share of the largest |q| |k|.
-
-        In float32 that is the rounding of the sketches, of both sums and of the threshold.
-
-        In integers each of the `length` numbers of a sketch is moved by half a unit, and the rounding of its quotient.
-        A unit is a part of the largest norm of its frame. By Cauchy and Schwarz, with e = 0.51 √length units, the
-        product moves by at most e (|q| + |k|) + e². Sums of integers are exact; by Cauchy and Schwarz they fit into 32
-        bits, whatever their parts do.
-
-        Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
-        a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows.
-        """
-        rounding = (4 * channels + 8) * 2.0**-24
-        if self.sketches is torch.int16:
-            moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER
-            return rounding + 2 * moved + moved**2
-        return rounding
+    chunk: int
 
 
 def kernel() -> Kernel | None:
@@ -97,7 +64,8 @@ def kernel() -> Kernel | None:
     if variant is None:
         return None
     # "other" has no instruction that multiplies 16-bit integers in pairs
-    return Kernel(variant, torch.float32 if variant == "other" else torch.int16)
+    sketches = torch.float32 if variant == "other" else torch.int16
+    return Kernel(variant, sketches, CHUNK * 4 // sketches.itemsize)
 
 
 class Sketches(NamedTuple):
@@ -175,13 +143,6 @@ class KeyMemory(FrameMemory):
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
         super().__init__(lasting, recent, like)
         self.neighbourhood = neighbourhood
-
-    @staticmethod
-    def fastest(lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> "KeyMemory":
-        """Return a memory searched by the native kernel if it runs here, otherwise by torch."""
-        plain = type(like) is Tensor and like.device.type == "cpu" and like.dtype == torch.float32
-        kind = SketchedMemory if plain and kernel() else KeyMemory
-        return kind(lasting, recent, like, neighbourhood)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
@@ -278,13 +239,27 @@ class SketchedMemory(KeyMemory):
         return values, indices
 
     def _margin(self) -> float:
-        """Return by how much a product can exceed its bound through rounding, per unit of a query's largest norm.
+        """Return by how much a product q·k can exceed its bound by sketches, as a share of a query's largest norm.
 
-        It is infinite where sums may overflow.
+        In float32 that is the rounding of the sketches, of both sums and of the threshold.
+
+        In integers each of the `length` numbers of a sketch is moved by half a unit, and the rounding of its quotient.
+        A unit is a part of the largest norm of its frame. By Cauchy and Schwarz, with e = 0.51 √length units, the
+        product moves by at most e (|q| + |k|) + e². Sums of integers are exact; by Cauchy and Schwarz they fit into 32
+        bits, whatever their parts do.
+
+        Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
+        a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows; the
+        excess is infinite from there on.
         """
         if self._largest >= LARGE:
             return math.inf
-        return self._kernel.excess(self.maps.shape[3], self._chunks * self._kernel.chunk) * (self._largest + TINY)
+        excess = (4 * self.maps.shape[3] + 8) * 2.0**-24
+        if self._kernel.sketches is torch.int16:
+            length = self._chunks * self._kernel.chunk
+            moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER
+            excess = excess + 2 * moved + moved**2
+        return excess * (self._largest + TINY)
 
     def _lengthen(self, features: Tensor) -> None:
         """Compute all sketches again, twice as long, in the principal components of some features."""
@@ -337,5 +312,9 @@ class SketchedMemory(KeyMemory):
                 residual = residual - part.square().sum(2, keepdim=True)  # squared
                 parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
             sketches = torch.cat(parts, 2)
-        unit = self._kernel.unit(largest)
-        return Sketches(features, self._kernel.as_words(sketches, unit), largest, unit)
+        unit = 1.0
+        if self._kernel.sketches is torch.int16:
+            unit = (largest + TINY) / LARGEST_INTEGER
+            sketches = (sketches / unit).round_()
+        words = sketches.to(self._kernel.sketches).flatten().view(torch.float32)
+        return Sketches(features, words.unflatten(0, (*features.shape[:2], -1)), largest, unit)

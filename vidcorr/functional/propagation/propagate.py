@@ -16,7 +16,7 @@ from ..window_tiles import Neighbourhood
 from .attention import FoundMatches, average_of_all
 from .coding import upsampled_argmax
 from .comparison import FeatureMap, comparison
-from .memory import FrameMemory, KeyMemory
+from .memory import FrameMemory, KeyMemory, SketchedMemory, kernel
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
@@ -166,6 +166,7 @@ class LabelPropagator:
         if not len(first_labels):
             raise ValueError("first_labels must have a channel or more, got none")
         self.protocol = protocol
+        self._has_own_context = getattr(protocol, "entering", "") == "own-context"  # joints all start in frame 0
         self.frame = 0
         self._first_labels = first_labels
         self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or a start frame that is searched everywhere → features
@@ -203,7 +204,7 @@ class LabelPropagator:
             entering = to_device(entering, labels.device).to(labels.dtype)
             labels = self._enter(labels, entering)
             fed_back = self._enter(fed_back, entering)
-        if protocol.own_context and (self.frame == 0 or entering is not None):
+        if self._has_own_context and (self.frame == 0 or entering is not None):
             # from now on these channels take labels only from frames since this one
             starting = labels if entering is None else entering
             self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
@@ -249,8 +250,10 @@ class LabelPropagator:
             added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol, query.shape))
         if has_own_memory:
             added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
-        new_memory = KeyMemory if protocol.topk is None else KeyMemory.fastest
+        is_plain = type(query) is Tensor and query.device.type == "cpu" and query.dtype == torch.float32
         for source, (lasting, recent, neighbourhood) in added.items():
+            is_sketched = protocol.topk is not None and is_plain and kernel() is not None
+            new_memory = SketchedMemory if is_sketched else KeyMemory
             self._keys[source] = new_memory(lasting, recent, query, neighbourhood)
             self._labels[source] = FrameMemory(lasting, recent, labels)
         for source, keys in self._keys.items():
@@ -290,7 +293,12 @@ class LabelPropagator:
         for source in references.sources:
             searches.append(partial(source.keys.best_matches, query, source.frames))
             tables.append(source.labels.maps)
-        return average_of_best(searches, tables, protocol)
+        topk = protocol.topk
+        if protocol.topk_ties == "cut":
+            found = [search(topk=topk) for search in searches]
+        else:
+            found, topk = _matches_with_ties(searches, topk)
+        return average_of_matches(tables, found, topk, protocol.temperature)
 
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C)."""
@@ -329,7 +337,7 @@ class LabelPropagator:
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
         total = entering.sum(0)
-        if self.protocol.own_context:  # HVC's code blends old and new labels by the sum of the new ones
+        if self._has_own_context:  # HVC's code blends old and new labels by the sum of the new ones
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         uncovered = labels * (1 - total.clamp(0, 1))
@@ -380,26 +388,6 @@ def name_of_rule(propagator: Any) -> str:
 def looks_everywhere(protocol: LabelProtocol) -> bool:
     """Return whether frame 0, as a lasting reference, is searched outside the neighbourhood, and so is kept apart."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
-
-
-def average_of_best(searches: Sequence[Search], tables: Sequence[Tensor], protocol: LabelProtocol) -> Tensor:
-    """Average labels by the softmax over the best matches that several searches find.
-
-    Args:
-        searches: of each source, number of matches → the matches.
-        tables: labels of each source, (h, w, S, L).
-        protocol: number of matches, ties and temperature.
-
-    Returns:
-        (h, w, L).
-    """
-    topk = protocol.topk
-    assert topk is not None
-    if protocol.topk_ties == "cut":
-        found = [search(topk=topk) for search in searches]
-    else:
-        found, topk = _matches_with_ties(searches, topk)
-    return average_of_matches(tables, found, topk, protocol.temperature)
 
 
 def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:

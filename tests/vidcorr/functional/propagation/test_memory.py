@@ -163,7 +163,7 @@ def test_each_kernel_finds_the_same_digits(monkeypatch):
 
 def test_it_runs_unless_it_is_turned_off(monkeypatch):
     monkeypatch.delenv(SWITCH, raising=False)
-    with patch.object(memory_file, "SketchedMemory", wraps=SketchedMemory) as started:
+    with patch("vidcorr.functional.propagation.propagate.SketchedMemory", wraps=SketchedMemory) as started:
         run(video(), one_hot(2), protocol())
     started.assert_called_once()
     monkeypatch.setenv(SWITCH, "0")
