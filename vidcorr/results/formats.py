@@ -83,24 +83,18 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         right: columns from this index on are right-aligned; the others left-aligned.
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
-    if format == "md":
-        return _markdown(lines, right)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ""
+    if format == "md":
+        lines.insert(1, ["---"] * right + ["---:"] * (len(heads) - right))
+        for line in lines:
+            cells = [cell.replace("|", r"\|") for cell in line]
+            text += f"| {' | '.join(cells)} |\n"
+        return text
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:right], widths, strict=False)]
         cells += [cell.rjust(width) for cell, width in zip(line[right:], widths[right:], strict=True)]
         text += "  ".join(cells).rstrip() + "\n"
-    return text
-
-
-def _markdown(lines: Sequence[Sequence[str]], right: int) -> str:
-    """Return a table in Markdown; the first line has the heads."""
-    ruler = ["---"] * right + ["---:"] * (len(lines[0]) - right)
-    text = ""
-    for line in (lines[0], ruler, *lines[1:]):
-        cells = [cell.replace("|", r"\|") for cell in line]
-        text += f"| {' | '.join(cells)} |\n"
     return text
 
 

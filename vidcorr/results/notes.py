@@ -17,12 +17,10 @@ ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 
 
-def notes(table: Table, format: str, intervals: bool) -> list[str]:
+def notes(table: Table, format: str, intervals: bool, bold: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
-    said = _on_units(table, format)
-    if not table.caption:
-        said += _on_views(table)
-    if format != "text" and any(map(table.best, table.columns)):
+    said = _on_scores(table, format)
+    if bold and any(map(table.best, table.columns)):
         said.append("Bold is the best of a column by each protocol and conditions")
     numbers = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
     if numbers:
@@ -34,14 +32,25 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     said += _on_frames(record.result for record in table.records)
     if table.base:
         said += _on_differences(table, format, intervals)
-    said += _on_data(table)
+    if len({record.result.data_digest for record in table.records}) > 1:
+        said += _on_data(table)
+    doubts: dict[str, None] = {}
+    for cell in table.cells:
+        if cell.paper and cell.paper.doubt:
+            doubts[f"{cell.paper.name}: {cell.paper.doubt}"] = None
+        for record in cell.records:
+            about = f"{record.name} on {record.result.data_set}"
+            doubts |= dict.fromkeys(f"{about}: {doubt}" for doubt in record.result.doubts)
     if format != "html":  # it has them beside their rows
-        said += _doubts(table)
+        said += doubts
     return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.notes)]
 
 
-def _on_units(table: Table, format: str) -> list[str]:
-    """Return the first sentences: the caption or what the scores are, and their units."""
+def _on_scores(table: Table, format: str) -> list[str]:
+    """Return the first sentences: the caption, or what the scores are; their units; the networks' features and inputs.
+
+    Features and inputs that differ have the names of their rows. A table with a caption is of one network.
+    """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
     said = ["Per cent"] * in_per_cent
     if format == "tex":
@@ -50,18 +59,15 @@ def _on_units(table: Table, format: str) -> list[str]:
     if table.caption:
         said = [table.caption]
     units = {record.key: record.result.declaration(record.key).unit for record in table.records}
-    return said + [f"{key} is in {unit}" for key, unit in units.items() if unit]
-
-
-def _on_views(table: Table) -> list[str]:
-    """Return the features and inputs of the rows' networks, each with its rows where they differ."""
+    said += [f"{key} is in {unit}" for key, unit in units.items() if unit]
+    if table.caption:
+        return said
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []
     for name, row in table.rows.items():
         for record in chain.from_iterable(cell.records for cell in row.values()):
             features.append((record.features, name))
             inputs.append((str(record.result.stage.input or ""), name))
-    said = []
     for kind, pairs in (("Features", features), ("Input", inputs)):
         rows_of = _by_text(pairs)
         texts = list(filter(None, rows_of))
@@ -132,18 +138,6 @@ def _on_data(table: Table) -> list[str]:
             about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
             said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
     return said
-
-
-def _doubts(table: Table) -> list[str]:
-    """Return what is doubtful about results, each with its row and benchmark, and about published rows."""
-    found: dict[str, None] = {}
-    for cell in table.cells:
-        if cell.paper and cell.paper.doubt:
-            found[f"{cell.paper.name}: {cell.paper.doubt}"] = None
-        for record in cell.records:
-            for doubt in record.result.doubts:
-                found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
-    return list(found)
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:

@@ -47,17 +47,11 @@ def distinct_colours(count: int) -> list[Colour]:
     return colours
 
 
-def _bright_palette() -> NDArray[np.uint8]:
-    """Return colours of ids, `(256, 3)`: of neighbours far apart, and bright, so that they show on dark pictures."""
-    palette = np.zeros((256, 3), np.uint8)
-    for number in range(1, 256):
-        hue = 0.618034 * (number - 1) % 1  # the golden ratio never comes near an earlier hue
-        palette[number] = np.round(255 * np.array(hsv_to_rgb(hue, 0.7, 1)))
-    return palette
-
-
-OBJECT_COLOURS = _bright_palette()
-"""Id of an object → its colour in pictures."""
+OBJECT_COLOURS = np.zeros((256, 3), np.uint8)
+"""Id of an object → its colour in pictures: of neighbours far apart, and bright, so that they show on dark pictures."""
+for _number in range(1, 256):
+    _hue = 0.618034 * (_number - 1) % 1  # the golden ratio never comes near an earlier hue
+    OBJECT_COLOURS[_number] = np.round(255 * np.array(hsv_to_rgb(_hue, 0.7, 1)))
 
 
 def as_picture(frame: Tensor) -> Picture:
