@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, TextIO
 
 from .. import errors, signals
 from ..datasets.small_sets import LAYOUTS
-from ..experiments.runs.flags import RUN_FLAGS, Flags, add_flags, names_of
+from ..experiments.runs.flags import RUN_FLAGS, add_flags, names_of
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
@@ -53,16 +53,14 @@ class Command(NamedTuple):
         """Its module, with `FLAGS` and `run`; `fit` and `validate` have none."""
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
-    @property
-    def flags(self) -> Flags:
-        """Its flags; of `fit` and `validate` those that Lightning does not have."""
-        return RUN_FLAGS if self.name in RUNS else self.module.FLAGS
-
     def parser(self) -> Parser:
-        """Return the parser of its flags."""
-        epilog = OPTIONS_OF_RUN.format(self.name) if self.name in RUNS else None
-        parser = Parser(prog=f"vidcorr {self.name}", description=self.line, epilog=epilog)
-        add_flags(parser, self.flags)
+        """Return the parser of its flags; of `fit` and `validate` of those that Lightning does not have."""
+        parser = Parser(prog=f"vidcorr {self.name}", description=self.line)
+        if self.name in RUNS:
+            parser.epilog = OPTIONS_OF_RUN.format(self.name)
+            add_flags(parser, RUN_FLAGS)
+        else:
+            add_flags(parser, self.module.FLAGS)
         return parser
 
 
