@@ -163,25 +163,17 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         content = _content_of(name)
         path = str(content.pop("class_path"))
         class_path = path if "." in path else f"vidcorr.{path}"
-        arguments = _arguments_with_root(content.pop("init_args", None) or {}, root)
+        arguments = dict(content.pop("init_args", None) or {})
+        root = root or str(arguments.get("root", ""))
+        if root:
+            texts = {key: value for key, value in arguments.items() if isinstance(value, str)}
+            arguments |= {key: text.replace("{root}", root) for key, text in texts.items()} | {"root": root}
         protocol = arguments.get("protocol")
         if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
         found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
     return found
-
-
-def _arguments_with_root(arguments: dict[str, Any], root: str) -> dict[str, Any]:
-    """Return arguments of a config with a folder of data, by default their own `root`, also in place of `{root}`."""
-    root = root or str(arguments.get("root", ""))
-    if not root:
-        return arguments
-    filled = dict(arguments)
-    for key, value in arguments.items():
-        if isinstance(value, str):
-            filled[key] = value.replace("{root}", root)
-    return filled | {"root": root}
 
 
 def _content_of(name: str) -> dict[str, Any]:

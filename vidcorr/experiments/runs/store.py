@@ -62,18 +62,6 @@ class Job:
             content["precision"], _ = fastest_precision(gpu_or_cpu().type)
         return text_digest(json.dumps(content, sort_keys=True))
 
-    @functools.cached_property
-    def is_reusable(self) -> bool:
-        """True if a stored result can be reused: neither network, benchmark nor protocol is code of the user.
-
-        Such code may change under the same key.
-        """
-        kinds = [type(self.benchmark)]
-        if self.benchmark.protocol is not None:
-            kinds.append(type(self.benchmark.protocol))
-        are_ours = all(kind.__module__.startswith("vidcorr.") for kind in kinds)
-        return are_ours and self.network.is_reusable
-
     @property
     def folder(self) -> str:
         """Name of the folder of the result."""
@@ -156,10 +144,13 @@ class Store:
     def stored(self, job: Job) -> Result | None:
         """Return a job's result in the folder, or None; none counts of the user's code, which may have changed.
 
-        A file that cannot be read is named, and the job runs again.
+        Code of the user may be the network, the benchmark or the protocol. A file that cannot be read is named, and the
+        job runs again.
         """
         folder = self.output / job.folder
-        if not job.is_reusable or not (folder / RESULTS_FILE).is_file():
+        parts = filter(None, [job.benchmark, job.benchmark.protocol])
+        are_ours = all(type(part).__module__.startswith("vidcorr.") for part in parts)
+        if not (are_ours and job.network.is_reusable and (folder / RESULTS_FILE).is_file()):
             return None
         return results_below(folder).get(folder)
 
