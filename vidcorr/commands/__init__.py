@@ -208,8 +208,10 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         UsageError: for an unknown flag, or more words than the command takes.
     """
     further: Sequence[str] = ()
-    if command.name == "resume":
-        words, further = split_at_name_of_run(words)
+    if command.name == "resume":  # behind the name of a run, or `--help`, its words are of `fit`
+        has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
+        number = int(has_own_word)
+        words, further = words[:number], words[number:]
     flags = parse(command, words)
     flags.further = further
     if hasattr(command.module, "require"):
@@ -229,13 +231,6 @@ def begin_run() -> None:
         gc.freeze()
         atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked
         gc.enable()
-
-
-def split_at_name_of_run(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the name of a run or `--help`, if `resume` begins with it, and the further words, which are of `fit`."""
-    begins_with_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
-    number = 1 if begins_with_own_word else 0
-    return words[:number], words[number:]
 
 
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:

@@ -94,11 +94,6 @@ class ScoreRecord:
         return self.result.network.seed
 
     @property
-    def of_seed(self) -> str:
-        """The seed in words, ` of seed 3`; empty if it is unknown."""
-        return "" if self.seed is None else f" of seed {self.seed}"
-
-    @property
     def name(self) -> str:
         """Name of the row: the user's, else the network without its seed; it says whose predictions are no network."""
         network = self.result.network

@@ -65,11 +65,6 @@ class Table:
         """All cells, row by row."""
         return list(chain.from_iterable(row.values() for row in self.rows.values()))
 
-    @property
-    def records(self) -> list[ScoreRecord]:
-        """The records of all cells."""
-        return [record for cell in self.cells for record in cell.records]
-
     def cells_in(self, column: Column) -> list[Cell]:
         """Return the cells of a column, in the order of the rows."""
         return [row[column] for row in self.rows.values() if column in row]
