@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -189,14 +189,3 @@ def require_files(paths: Iterable[Path], about: str) -> None:
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file, {about}")
-
-
-def named_file(root: Path, named: str, listed_in: Path) -> Path:
-    """Return the path of a file that an annotation names; it must exist below the root.
-
-    Raises:
-        DataError: naming the file, and the annotation.
-    """
-    path = root.joinpath(*(plain_name(part, listed_in) for part in PurePosixPath(named).parts))
-    require_files([path], f"named in {listed_in}")
-    return path

@@ -100,19 +100,16 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
     """Return a tabular of texts, which are escaped, no wider than the text; arguments as of `grid`."""
-    body = [_latex_row(row) for row in (heads, *rows)]
+    body: list[str] = []
+    for row in (heads, *rows):
+        text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
+        if text.startswith(("[", "*")):  # which LaTeX would read as an argument of the line before
+            text = "{}" + text
+        body.append(text)
     body.insert(1, r"\midrule")
     columns = "l" * right + "r" * (len(heads) - right)
     begin = [r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
-
-
-def _latex_row(row: Sequence[str]) -> str:
-    """Return a row of a tabular."""
-    text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
-    if text.startswith(("[", "*")):  # which LaTeX would read as an argument of the line before
-        return "{}" + text
-    return text
 
 
 def latex_text(text: str) -> str:
