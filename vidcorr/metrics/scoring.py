@@ -159,14 +159,10 @@ class Rules:
         unranked = {score.name: score for score in self.unranked}
         return tuple(unranked.get(name, Score(name)) for name in names)
 
-    @property
-    def frames(self) -> str:
-        """The frames that count, in words."""
-        return "all but the first and the last" if self.inner_only else "those after an object's first"
-
     def facts(self) -> dict[str, str]:
-        """Return name, source and scored frames of the rules, for results.json."""
-        return {"name": self.name, "source": self.source, "frames": self.frames}
+        """Return name, source and, in words, the scored frames of the rules, for results.json."""
+        frames = "all but the first and the last" if self.inner_only else "those after an object's first"
+        return {"name": self.name, "source": self.source, "frames": frames}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
