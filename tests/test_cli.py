@@ -36,7 +36,7 @@ from vidcorr.backbones.files import trust
 from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.config_files import CONFIGS
-from vidcorr.experiments.runs.runs import Record
+from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.experiments.runs.words import words_for_parser
 from vidcorr.lightning_modules import VFSSimSiam
 
@@ -278,7 +278,7 @@ def test_a_run_has_ended_if_it_has_its_length_or_stopped_early_by_its_score(
 ):
     fit_one_step(video_folder, tmp_path, *words, **options)
     record = Record.read(tmp_path / "version_0")
-    assert (bool(record.end), record.last_checkpoint(tmp_path / "version_0") is None) == (ends, False)
+    assert (bool(record.end), RunFolder(tmp_path / "version_0", record).last is None) == (ends, False)
 
 
 def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, caplog):
@@ -302,7 +302,7 @@ def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_roo
     assert report == f"report: {tmp_path}/runs/version_0/benchmarks/davis/step=000001/report.html"
     (best,) = set((tmp_path / "runs/version_0").rglob("*.ckpt")) - set(tmp_path.rglob("last.ckpt"))
     assert line == f"next: vidcorr validate {tmp_path}/runs/version_0"
-    assert Record.read(tmp_path / "runs/version_0").best_checkpoint(tmp_path / "runs/version_0") == best
+    assert RunFolder.read(tmp_path / "runs/version_0").best == best
 
 
 def test_the_next_command_of_a_probe_is_one_that_measures_it(tmp_path, monkeypatch, capsys):

@@ -29,7 +29,7 @@ from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.runs.config_files import CONFIGS
-from vidcorr.experiments.runs.runs import Record
+from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.metrics import Score
 
@@ -213,7 +213,7 @@ def test_a_killed_run_names_the_best_of_several_checkpoints_and_not_the_newest(c
     watched(tmp_path, best, epochs=3)
     record = Record.now(["fit"]).changed(checkpoints=best.dirpath)
     assert len(best.best_k_models) == 3
-    assert record.best_checkpoint(tmp_path) == Path(best.best_model_path)
+    assert RunFolder(tmp_path, record).best == Path(best.best_model_path)
 
 
 def test_the_best_score_outlives_its_folder(tmp_path):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, TextIO
 
 from .. import errors, signals
 from ..datasets.small_sets import LAYOUTS
-from ..experiments.runs.flags import RUN_FLAGS, Flags, add_flags, names_of
+from ..experiments.runs.flags import RUN_FLAGS, add_flags, names_of
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
@@ -53,16 +53,14 @@ class Command(NamedTuple):
         """Its module, with `FLAGS` and `run`; `fit` and `validate` have none."""
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
-    @property
-    def flags(self) -> Flags:
-        """Its flags; of `fit` and `validate` those that Lightning does not have."""
-        return RUN_FLAGS if self.name in RUNS else self.module.FLAGS
-
     def parser(self) -> Parser:
-        """Return the parser of its flags."""
-        epilog = OPTIONS_OF_RUN.format(self.name) if self.name in RUNS else None
-        parser = Parser(prog=f"vidcorr {self.name}", description=self.line, epilog=epilog)
-        add_flags(parser, self.flags)
+        """Return the parser of its flags; of `fit` and `validate` of those that Lightning does not have."""
+        parser = Parser(prog=f"vidcorr {self.name}", description=self.line)
+        if self.name in RUNS:
+            parser.epilog = OPTIONS_OF_RUN.format(self.name)
+            add_flags(parser, RUN_FLAGS)
+        else:
+            add_flags(parser, self.module.FLAGS)
         return parser
 
 
@@ -210,8 +208,10 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         UsageError: for an unknown flag, or more words than the command takes.
     """
     further: Sequence[str] = ()
-    if command.name == "resume":
-        words, further = split_at_name_of_run(words)
+    if command.name == "resume":  # behind the name of a run, or `--help`, its words are of `fit`
+        has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
+        number = int(has_own_word)
+        words, further = words[:number], words[number:]
     flags = parse(command, words)
     flags.further = further
     if hasattr(command.module, "require"):
@@ -231,13 +231,6 @@ def begin_run() -> None:
         gc.freeze()
         atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked
         gc.enable()
-
-
-def split_at_name_of_run(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the name of a run or `--help`, if `resume` begins with it, and the further words, which are of `fit`."""
-    begins_with_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
-    number = 1 if begins_with_own_word else 0
-    return words[:number], words[number:]
 
 
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:

@@ -80,7 +80,7 @@ def Vos(
             tolerance=size_tolerance,
             of_object=bool(object_folder),
         )
-        starts, is_truth = _starts(folder, annotations)
+        starts = _starts(folder, annotations)
         return MaskSequence(
             frames=video_frames,
             masks=folder,
@@ -89,7 +89,7 @@ def Vos(
             name=f"{name}_{object_folder}" if object_folder else name,
             folder=object_folder,
             sources=() if listed_in is None else (listed_in,),
-            ground_truth=is_truth,
+            ground_truth=annotations == "dense" or (annotations is None and _can_be_scored(folder, starts)),
             one_object=one_object,
         )
 
@@ -97,15 +97,13 @@ def Vos(
         return list(pool.map(read, wanted))
 
 
-def _starts(masks: MaskFolder, annotations: Annotations | None) -> tuple[dict[int, int], bool]:
-    """Return object id → frame of its first mask, and whether the masks can be scored."""
+def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int]:
+    """Return object id → frame of its first mask; refuse masks without an object to follow."""
     starts = dict.fromkeys(masks.shown(0), 0) if annotations == "dense" else masks.starts()
     must_start_at_0 = annotations is not None
     if not starts or (must_start_at_0 and 0 not in starts.values()):
         raise DataError(f"{masks.folder}: no object in the mask that must introduce it; there is nothing to follow")
-    if annotations is None:
-        return starts, _can_be_scored(masks, starts)
-    return starts, annotations == "dense"
+    return starts
 
 
 def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:

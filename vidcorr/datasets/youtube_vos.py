@@ -64,15 +64,12 @@ def YoutubeVos(
         names, _ = hold_out(videos, holdout, unseen)
         if not names:
             raise DataError(f"{meta}: too few videos to hold out {unseen} categories")
-    frames = _folder_of_all_frames(root, folder) if all_frames else root / folder / "JPEGImages"
+    frames = root / folder / "JPEGImages"
+    if all_frames:
+        places = [root / f"{folder}_all_frames", root / "all_frames" / f"{folder}_all_frames"]
+        frames = next(filter(Path.is_dir, places), places[0]) / "JPEGImages"  # of neither, the first, for the error
     is_scored = split in ("train", "holdout")
     return [_sequence(meta, name, videos[name], frames / name, is_scored) for name in names]
-
-
-def _folder_of_all_frames(root: Path, folder: str) -> Path:
-    """Return the folder of every frame's images at either place; where neither exists, the first, for the error."""
-    folders = [root / f"{folder}_all_frames", root / "all_frames" / f"{folder}_all_frames"]
-    return next(filter(Path.is_dir, folders), folders[0]) / "JPEGImages"
 
 
 def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: bool) -> MaskSequence:

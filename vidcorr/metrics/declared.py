@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Score:
         'less'
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": False, "extra": "forbid"}  # read as fields of a JSON
     name: str
     direction: Literal["more", "less", "neither"] = "more"
     low: float | None = 0.0

@@ -83,10 +83,14 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         right: columns from this index on are right-aligned; the others left-aligned.
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
-    if format == "md":
-        return _markdown(lines, right)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ""
+    if format == "md":
+        lines.insert(1, ["---"] * right + ["---:"] * (len(heads) - right))
+        for line in lines:
+            cells = [cell.replace("|", r"\|") for cell in line]
+            text += f"| {' | '.join(cells)} |\n"
+        return text
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:right], widths, strict=False)]
         cells += [cell.rjust(width) for cell, width in zip(line[right:], widths[right:], strict=True)]
@@ -94,31 +98,18 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
     return text
 
 
-def _markdown(lines: Sequence[Sequence[str]], right: int) -> str:
-    """Return a table in Markdown; the first line has the heads."""
-    ruler = ["---"] * right + ["---:"] * (len(lines[0]) - right)
-    text = ""
-    for line in (lines[0], ruler, *lines[1:]):
-        cells = [cell.replace("|", r"\|") for cell in line]
-        text += f"| {' | '.join(cells)} |\n"
-    return text
-
-
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
     """Return a tabular of texts, which are escaped, no wider than the text; arguments as of `grid`."""
-    body = [_latex_row(row) for row in (heads, *rows)]
+    body: list[str] = []
+    for row in (heads, *rows):
+        text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
+        if text.startswith(("[", "*")):  # which LaTeX would read as an argument of the line before
+            text = "{}" + text
+        body.append(text)
     body.insert(1, r"\midrule")
     columns = "l" * right + "r" * (len(heads) - right)
     begin = [r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
-
-
-def _latex_row(row: Sequence[str]) -> str:
-    """Return a row of a tabular."""
-    text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
-    if text.startswith(("[", "*")):  # which LaTeX would read as an argument of the line before
-        return "{}" + text
-    return text
 
 
 def latex_text(text: str) -> str:

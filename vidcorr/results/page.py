@@ -5,7 +5,6 @@ import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from itertools import chain
 from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
@@ -40,6 +39,9 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     folder = Path(folder)
     result = result or Result.load(folder)
     ranked_by = ranking_columns(result)
+    columns_of_texts: set[str] = set()  # also of truth values and counts, which are no fractions
+    for row in result.rows:
+        columns_of_texts.update(name for name, value in row.values.items() if not isinstance(value, float))
     how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
     content: Json = {"result": result.model_dump(exclude={"rows", "without", "digests"}), "digest": result.data_digest}
     content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
@@ -47,7 +49,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     content["intervals"] = {}
     for key in filter(result.printed_interval, result.main_scores()):
         content["intervals"][key] = result.printed_interval(key)
-    content |= {"ranked_by": ranked_by, "texts": _columns_without_fractions(result)}
+    content |= {"ranked_by": ranked_by, "texts": sorted(columns_of_texts)}
     content["animations"] = _animations(folder, result, ranked_by)
     content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
     content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
@@ -66,12 +68,6 @@ def _lines_of_scores(result: Result) -> list[Json]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
         lines.append({"name": name, "scores": _texts(past.scores, result)})
     return lines
-
-
-def _columns_without_fractions(result: Result) -> list[str]:
-    """Return the columns of texts, truth values and counts, sorted."""
-    cells = chain.from_iterable(row.values.items() for row in result.rows)
-    return sorted({name for name, value in cells if not isinstance(value, float)})
 
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
@@ -120,15 +116,8 @@ def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[
     worst = ranked[:AT_EACH_END]
     best = ranked[AT_EACH_END:][-AT_EACH_END:]
     for animation in worst + best:
-        animation["images"] = _images_of(animation, folder)
+        for suffix in (".webp", TRUTH_SUFFIX):
+            image = folder / "animations" / animation["kind"] / f"{animation['sequence']}{suffix}"
+            if image.is_file():
+                animation["images"].append(b64encode(image.read_bytes()).decode())
     return ranked
-
-
-def _images_of(animation: Json, folder: Path) -> list[str]:
-    """Return the images of an animation in base64: the drawn frames, and the truth if it is known."""
-    images: list[str] = []
-    for suffix in (".webp", TRUTH_SUFFIX):
-        image = folder / "animations" / animation["kind"] / f"{animation['sequence']}{suffix}"
-        if image.is_file():
-            images.append(b64encode(image.read_bytes()).decode())
-    return images

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
@@ -139,11 +139,6 @@ MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
 """Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
 
 
-def _declared(value: object) -> object:
-    """Return a declared score of a JSON as a `Score`."""
-    return Score(**value) if isinstance(value, dict) else value
-
-
 class Result(Exact):
     """The result of a benchmark.
 
@@ -191,7 +186,7 @@ class Result(Exact):
     seconds_of: dict[str, float] = Field(default={})
     ranks: int = 1
     history: Items[Evaluated] = ()
-    declared: Items[Annotated[Score, BeforeValidator(_declared)]] = ()
+    declared: Items[Score] = ()
     doubts: Items[str] = ()
     provenance: Provenance = Field(default_factory=Provenance)
     rows: Items[Row] = ()

@@ -147,10 +147,10 @@ def difference(
         Difference of the scores, its 95 % interval and p. Interval and p are None if a training has fewer than three
         seeds, or with fewer than four sequences. The whole result is None if the sequences of the samples differ.
     """
-    pairs: list[tuple[Sample, Sample]] = []
-    if all(trained):
-        pairs = _samples_of_shared_seeds(first, second)
-    if pairs:
+    theirs = {run.seed: run for run in second if run.seed is not None}
+    pairs = [(run, theirs[run.seed]) for run in first if run.seed in theirs]
+    is_by_seed = all(trained) and len(pairs) >= FEWEST_SEEDS
+    if is_by_seed:
         first, second = zip(*pairs, strict=True)
     over_sequences = _variance_over_sequences(first, second)
     if over_sequences is None:
@@ -162,18 +162,11 @@ def difference(
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return Difference(mean)
-    if pairs:  # one part of the variance, over the seeds' differences, in place of two
+    if is_by_seed:  # one part of the variance, over the seeds' differences, in place of two
         of_trainings = [list(map(sub, of_first, of_second))]
     parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
     half = _half_length(parts)
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
-
-
-def _samples_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
-    """Return the samples of the seeds that both rows have; empty if these are fewer than three."""
-    theirs = {run.seed: run for run in second if run.seed is not None}
-    pairs = [(run, theirs[run.seed]) for run in first if run.seed in theirs]
-    return pairs if len(pairs) >= FEWEST_SEEDS else []
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:

@@ -48,7 +48,10 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    homes = {record: _columns_of(record, records) for record in records}
+    homes = {record: [record.column] for record in records}
+    for record in records:
+        if record.result.is_theirs:
+            homes[record] = _columns_of_ours(record, records) or [record.column]
     titled = uniquely_titled(list(chain.from_iterable(homes.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():
@@ -65,15 +68,14 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
 
 
-def _columns_of(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of a record: its own, or of predictions of others those of ours that they may stand in."""
+def _columns_of_ours(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
+    """Return the columns of our records in which a record of others' predictions may stand."""
     homes: dict[Column, None] = {}
-    if record.result.is_theirs:
-        for other in records:
-            of_data = other.column._replace(by="", protocol="")
-            if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
-                homes[other.column] = None
-    return list(homes) or [record.column]
+    for other in records:
+        of_data = other.column._replace(by="", protocol="")
+        if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
+            homes[other.column] = None
+    return list(homes)
 
 
 def published_table() -> Table:

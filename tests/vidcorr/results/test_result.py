@@ -96,6 +96,8 @@ def test_damage_is_one_line_with_file_and_field(tmp_path):
         ("[" * 50000, "recursion"),
         (json.dumps(found | {"scores": {"J": "0.5"}}), "scores.J"),
         (json.dumps(found | {"scorez": {}}), "scorez"),
+        (json.dumps(found | {"declared": [{"name": "J", "direction": "up"}]}), "declared.0.direction"),
+        (json.dumps(found | {"declared": [{"name": "J", "best": 1}]}), "declared.0.best"),
     ):
         (tmp_path / "results.json").write_text(content)
         expected = r"results\.json: is not a results\.json of a benchmark, or damaged"

@@ -116,7 +116,12 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"two rows have the name {row.name!r}; rename one")
             names.add(row.name)
             self._check_origin(row)
-            self._check_evaluations(row)
+            for name in row.evaluate:
+                if name not in self.evaluate:
+                    raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
+            for name, printed in row.published.items():
+                if name not in self.evaluate and not isinstance(printed, dict):
+                    raise ValueError(f"row {row.name!r}: {name} is not evaluated: name the score of {printed}")
         for base in filter(None, [self.base, *(row.base for row in self.rows)]):
             self.row(base)  # raises for an unknown name
         return self
@@ -131,15 +136,6 @@ class Study(BaseModel, extra="forbid"):
             has_training = bool(row.then) or self.trains(origin)
             if origin.of or not has_training:
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
-
-    def _check_evaluations(self, row: StudyRow) -> None:
-        """Refuse a row that names an evaluation that the study lacks, or a number of the paper without its score."""
-        for name in row.evaluate:
-            if name not in self.evaluate:
-                raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
-        for name, printed in row.published.items():
-            if name not in self.evaluate and not isinstance(printed, dict):
-                raise ValueError(f"row {row.name!r}: {name} is not evaluated: name the score of {printed}")
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.

@@ -137,29 +137,6 @@ class Record(Exact):
         """Write `run.json`, also in place of an earlier record of the run."""
         write_atomically(folder / FILE, self.model_dump_json(indent=2) + "\n")
 
-    def last_checkpoint(self, folder: Path) -> Path | None:
-        """Return the newest `last.ckpt` of the run in a folder (`last-v1.ckpt` of a second run there), or None.
-
-        Of a run that went on in a new folder, and has saved nothing there, it is the one from which it resumed.
-        """
-        found = list((folder / self.checkpoints).glob("last*.ckpt"))
-        if not found and self.resumed is not None and Path(self.resumed).is_file():
-            found = [Path(self.resumed)]
-        return max(found, key=_age, default=None)
-
-    def best_checkpoint(self, folder: Path) -> Path | None:
-        """Return the best checkpoint of the run in a folder, else as the newest of several says; else the last."""
-        if self.best is not None and (folder / self.best).is_file():
-            return folder / self.best
-        saved = sorted((folder / self.checkpoints).glob("best-*.ckpt"), key=_age)
-        if len(saved) < 2:
-            return saved[0] if saved else self.last_checkpoint(folder)
-        from ...backbones.files.checkpoints import read_content
-
-        states = read_content(saved[-1], whole=False)["callbacks"].values()
-        best = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
-        return next((path for path in saved if path.name in best), saved[-1])
-
     def repeats(self, other: Record) -> bool:
         """Return whether the command is the other run's, given in the same folder."""
         return self.words == other.words and self.folder == other.folder
@@ -226,8 +203,32 @@ class RunFolder(NamedTuple):
 
     @property
     def last(self) -> Path | None:
-        """The newest `last.ckpt`, or None."""
-        return self.record.last_checkpoint(self.path)
+        """The newest `last.ckpt` (`last-v1.ckpt` of a second run in the folder), or None.
+
+        Of a run that went on in a new folder, and has saved nothing there, it is the one from which it resumed.
+        """
+        found = list((self.path / self.record.checkpoints).glob("last*.ckpt"))
+        resumed = self.record.resumed
+        if not found and resumed is not None and Path(resumed).is_file():
+            found = [Path(resumed)]
+        return max(found, key=_age, default=None)
+
+    @property
+    def best(self) -> Path | None:
+        """The best checkpoint by its record, else as the newest of several says; else the last."""
+        best = self.record.best
+        if best is not None and (self.path / best).is_file():
+            return self.path / best
+        saved = sorted((self.path / self.record.checkpoints).glob("best-*.ckpt"), key=_age)
+        if not saved:
+            return self.last
+        if len(saved) == 1:
+            return saved[0]
+        from ...backbones.files.checkpoints import read_content
+
+        states = read_content(saved[-1], whole=False)["callbacks"].values()
+        names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
+        return next((path for path in saved if path.name in names), saved[-1])
 
     def trusted(self, which: str) -> Path:
         """Return a checkpoint, and allow the code that the run's own words and configuration name; find its modules.
@@ -240,7 +241,7 @@ class RunFolder(NamedTuple):
         """
         from ...backbones.files.trust import allow_named
 
-        checkpoint = self.record.best_checkpoint(self.path) if which == "best" else self.last
+        checkpoint = self.best if which == "best" else self.last
         if checkpoint is None:
             raise ValueError(f"{self.path}: the run has saved no checkpoint")
         config = self.path / CONFIG

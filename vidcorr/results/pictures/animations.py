@@ -61,19 +61,18 @@ class SequenceAnimation:
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the image, and the curves over all frames of the sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._write(".webp", self._pictures)
+        drawn = {".webp": self._pictures}
         if self._has_truth:
-            self._write(TRUTH_SUFFIX, self._truths)
+            drawn[TRUTH_SUFFIX] = self._truths
+        for suffix, pictures in drawn.items():
+            sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
+            Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=0)
         size = [WIDTH, self._pictures[0].shape[0]]
         rounded = {}
         for name, curve in (curves or {}).items():
             rounded[name] = [np.round(values, 4).tolist() for values in curve]
         metadata = plain(self._metadata | {"size": size, "curves": rounded})
         write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
-
-    def _write(self, suffix: str, pictures: Sequence[Picture]) -> None:
-        sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=0)
 
 
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:

@@ -190,7 +190,7 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, tmp_path, mon
     main(words)
     main([*words, "--trainer.max_steps=4"])
     run = Record.read(moved)
-    assert torch.load(run.last_checkpoint(moved), weights_only=True)["global_step"] == 4
+    assert torch.load(RunFolder(moved, run).last, weights_only=True)["global_step"] == 4
     assert (run.folder, run.words[-1], len(run.earlier)) == (str(tmp_path), "--trainer.max_steps=4", 2)
     config = (moved / "config.yaml").read_text()
     assert "ckpt_path: null" in config
@@ -205,10 +205,10 @@ def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
     first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
     folder = written(tmp_path / "run", "fit", resumed=str(first))
     own.parent.mkdir()
-    found = [Record.read(folder).last_checkpoint(folder)]
+    found = [RunFolder.read(folder).last]
     for path in (first, own):
         path.touch()
-        found.append(Record.read(folder).last_checkpoint(folder))
+        found.append(RunFolder.read(folder).last)
     assert found == [None, first, own]
 
 

@@ -83,7 +83,9 @@ def evaluated(monkeypatch):
         if self.name in errors:
             raise errors[self.name]
         score = {"J-Mean": 0.5} if self.name == "davis" else {"AJ": 0.25}
-        davis_result(score, network=Network(name=name), benchmark=self.name, seconds=6.0).save(place)
+        result = davis_result(score, network=Network(name=name), benchmark=self.name, seconds=6.0)
+        result.save(place)
+        return result
 
     monkeypatch.setattr(DavisBenchmark, "evaluate", evaluate)
     return calls, errors
