@@ -161,6 +161,13 @@ def doors(text, folder):
         yield "checkpoint", load(f"{folder}/trained.ckpt").view(stride=stride)
 
 
+def test_a_map_of_channels_last_is_turned():
+    network = small_swin(strict_img_size=False).eval()
+    images = torch.rand(1, 3, 224, 224)
+    view = build_feature_extractor(network, mean=(0, 0, 0), std=(1, 1, 1))
+    torch.testing.assert_close(view(images), KINDS["timm:small_swin"](network, images))
+
+
 @pytest.mark.parametrize("kind", [*KINDS, *HUB])
 @pytest.mark.sampled(12, 3)
 def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
