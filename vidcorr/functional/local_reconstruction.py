@@ -148,7 +148,6 @@ class _Halos(Function):
     @staticmethod
     def forward(ctx: Any, padded: Tensor, grid: TileGrid, rows: slice) -> Tensor:
         """Return the halos `(B, rows, columns, *halo, D)`."""
-        ctx.padded_shape = padded.shape
         ctx.grid = grid
         ctx.rows = rows
         return grid.halos(padded, rows)
@@ -156,9 +155,7 @@ class _Halos(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        of_map = gradient.new_zeros(ctx.padded_shape)
-        ctx.grid.add_halos(of_map, gradient, ctx.rows)
-        return of_map, None, None
+        return ctx.grid.from_halos(gradient, ctx.rows), None, None
 
 
 class _Softmax(Function):

@@ -147,15 +147,21 @@ class TileGrid:
         rows = padded[:, first * TILE : (end - 1) * TILE + self.halo]
         return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
 
-    def add_halos(self, padded: Tensor, halos: Tensor, tiles: slice) -> None:
-        """Add numbers of the halos of rows of tiles to their cells of a padded map, in place: `halos` backwards."""
-        down, across = halos.shape[1:3]
+    def from_halos(self, halos: Tensor, tiles: slice) -> Tensor:
+        """Return a padded map `(B, h, w, D)` with the sums of the halos of rows of tiles, zero elsewhere.
+
+        It is the gradient of `halos`.
+        """
+        _, across = self.shape
+        height, width = (TILE * number + 2 * self.reach for number in self.shape)
+        summed = halos.new_zeros(len(halos), height, width, halos.shape[-1])
         for y in range(0, self.halo, TILE):
             for x in range(0, self.halo, TILE):
                 block = halos[:, :, :, y : y + TILE, x : x + TILE]  # of all halos, which do not overlap there
-                cells = padded[:, tiles.start * TILE + y :, x:]
+                cells = summed[:, tiles.start * TILE + y :, x:]
                 of_tiles = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
-                of_tiles[:, :down, :across] += block
+                of_tiles[:, : halos.shape[1], :across] += block
+        return summed
 
     def extent(self, tile: int, size: int) -> slice:
         """Return the rows, or columns, of a tile's halo that lie on a map of this size."""
