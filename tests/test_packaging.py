@@ -103,13 +103,7 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert results["scores"]["J&F-Mean"] == 1
 
 
-COMPANIONS = {
-    "gradio": "3.11",
-    "fiftyone": "3.11",
-    "moviepy": "3.11",
-    "anomalib": "3.11",
-    "lerobot": "3.12",
-}
+COMPANIONS = {"gradio": "3.11", "fiftyone": "3.11", "moviepy": "3.11", "anomalib": "3.11", "lerobot": "3.12"}
 """What people install beside this project → the Python of its newest release."""
 
 

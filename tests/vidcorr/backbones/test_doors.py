@@ -17,12 +17,7 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr import DavisBenchmark, MaskPrompt, follow
-from vidcorr.backbones import (
-    EncoderSpec,
-    Input,
-    build_feature_extractor,
-    load,
-)
+from vidcorr.backbones import EncoderSpec, Input, build_feature_extractor, load
 from vidcorr.backbones.files import trust
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for

@@ -233,10 +233,7 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
         "holds no weights": {"epoch": 3},
         "of a model of transformers: name its folder, with its config.json": {"embeddings.cls_token": one},
-        "several networks, below trunk, decoder; name one, .*#trunk": {
-            "trunk": {"a": one},
-            "decoder": {"a": one},
-        },
+        "several networks, below trunk, decoder; name one, .*#trunk": {"trunk": {"a": one}, "decoder": {"a": one}},
     }
     for message, content in contents.items():
         torch.save(content, theirs)

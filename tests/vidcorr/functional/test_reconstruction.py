@@ -58,11 +58,7 @@ def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
     prior = functional.CompactnessPrior(2, 0.4, "moments")
     affinity = of_stored.local_affinity(2 * query, references, 3, border)
     logsumexp = (2 * query * references[:, 0]).sum(1) - affinity[:, 24].log()  # by the cell itself
-    stored = (
-        of_stored.reconstruct(affinity, values, 3),
-        logsumexp,
-        of_stored.compactness_loss(affinity, 3, prior),
-    )
+    stored = (of_stored.reconstruct(affinity, values, 3), logsumexp, of_stored.compactness_loss(affinity, 3, prior))
     tiled = functional.reconstruct_locally(2 * query, references, values, 3, border, prior)
     assert tiled.compactness > 0
     torch.testing.assert_close(tuple(tiled), stored)

@@ -65,10 +65,7 @@ FORMS_OF_MASKS = {
     ),
     "of every frame": ({n: mask_at(n) for n in EVERY}, ()),
     "of every frame but the first": ({n: mask_at(n) for n in EVERY[1:]}, ("lvos-2023", "mose-v2")),
-    "of every frame between the ends": (
-        {n: mask_at(n) for n in EVERY[1:-1]},
-        ("youtube-vos", "lvos-2023", "mose-v2"),
-    ),
+    "of every frame between the ends": ({n: mask_at(n) for n in EVERY[1:-1]}, ("youtube-vos", "lvos-2023", "mose-v2")),
     "with frames before and after": ({n: mask_at(n) for n in range(START - 9, END + 9)}, ()),
 }
 """Form of exact predictions → masks, and the rules that score or require a frame that is not as annotated."""

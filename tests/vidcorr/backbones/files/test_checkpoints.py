@@ -27,13 +27,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.files.checkpoints import (
-    check_metadata,
-    load_weights,
-    read_content,
-    require_state,
-    saved_model,
-)
+from vidcorr.backbones.files.checkpoints import check_metadata, load_weights, read_content, require_state, saved_model
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 

@@ -73,12 +73,7 @@ DRAWN = {
     "a box": lambda: overlays.overlay_boxes(FRAME, BOXES[0]),
     "a box over its truth": lambda: overlays.overlay_boxes(FRAME, BOXES[0], BOXES[0] + 30),
     "points": lambda: overlays.overlay_tracks(
-        FRAME,
-        POINTS[:, None, :2].numpy() + 0.5,
-        HIDDEN[:, :1],
-        0,
-        [RED, GREEN, BLUE],
-        names=["nose", "", "tail"],
+        FRAME, POINTS[:, None, :2].numpy() + 0.5, HIDDEN[:, :1], 0, [RED, GREEN, BLUE], names=["nose", "", "tail"]
     ),
     "tracks": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 14, [RED, GREEN, BLUE]),
     "tracks later": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 15, [RED, GREEN, BLUE]),
