@@ -70,15 +70,15 @@ class WithoutValidation(VFSSimSiam):
     val_dataloader = None
 
 
-@pytest.mark.parametrize(
-    ("options", "steps"),
-    [
-        ({"method": WithoutValidation, "validation": None}, [2, 4, 6, 8]),
-        ({"every": 2, "limit_val_batches": 0}, [4, 8]),
-        ({"every": 3, "check_val_every_n_epoch": 2}, [8]),
-        ({"every": 2, "num_sanity_val_steps": -1, "val_check_interval": 0.5}, [3, 4, 7, 8]),
-    ],
-)
+WHEN = [
+    ({"method": WithoutValidation, "validation": None}, [2, 4, 6, 8]),
+    ({"every": 2, "limit_val_batches": 0}, [4, 8]),
+    ({"every": 3, "check_val_every_n_epoch": 2}, [8]),
+    ({"every": 2, "num_sanity_val_steps": -1, "val_check_interval": 0.5}, [3, 4, 7, 8]),
+]
+
+
+@pytest.mark.parametrize(("options", "steps"), WHEN)
 def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_are_kept(options, steps, tmp_path):
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     benchmark, logger = watched(tmp_path, best, **options)

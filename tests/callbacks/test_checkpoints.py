@@ -142,21 +142,21 @@ def test_every_stop_and_kill(method, accumulated, tmp_path):
 IN_TRAINING = {"more": [Ends(5)]}  # after the second step of an epoch
 
 
+EARLY_ENDS = [
+    ({"max_time": {"microseconds": 1}}, {}),
+    (IN_TRAINING | {"min_steps": 7}, {}),
+    (IN_TRAINING | {"min_epochs": 2}, {}),  # the second epoch is trained to its end
+    (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
+    ({"more": [LambdaCallback(on_validation_end=Ends(5).on_train_batch_end)]}, {"val_check_interval": 2}),
+    # the place of a validation is counted over all epochs: step 5 has one, or is between two
+    (IN_TRAINING, {"val_check_interval": 5, "check_val_every_n_epoch": None}),
+    (IN_TRAINING, {"val_check_interval": 2, "check_val_every_n_epoch": None}),
+    ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("ending", "options"),
-    [
-        ({"max_time": {"microseconds": 1}}, {}),
-        (IN_TRAINING | {"min_steps": 7}, {}),
-        (IN_TRAINING | {"min_epochs": 2}, {}),  # the second epoch is trained to its end
-        (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
-        ({"more": [LambdaCallback(on_validation_end=Ends(5).on_train_batch_end)]}, {"val_check_interval": 2}),
-        # the place of a validation is counted over all epochs: step 5 has one, or is between two
-        (IN_TRAINING, {"val_check_interval": 5, "check_val_every_n_epoch": None}),
-        (IN_TRAINING, {"val_check_interval": 2, "check_val_every_n_epoch": None}),
-        ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
-    ],
-)
+@pytest.mark.parametrize(("ending", "options"), EARLY_ENDS)
 def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_path, monkeypatch):
     # the rate of a schedule would depend on the length of the run
     monkeypatch.setattr(VFSMoCo, "configure_optimizers", lambda module: torch.optim.SGD(module.parameters(), 0.1))
@@ -304,14 +304,13 @@ def spoil_weights(trainer, module, *_):
         module.backbone.conv1.weight.data[0, 0, 0, 0] = float("inf")
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message", "kept"),
-    [
-        (Spoil(step=2), r"step 2 \(epoch 1, batch 0\): the loss is nan", 2),
-        (LambdaCallback(on_train_batch_end=spoil_weights), r"step 2: 1 weights hold .* \(backbone\.conv1\.weight", 1),
-    ],
-    ids=["loss", "weights"],
-)
+NOT_FINITE = [
+    (Spoil(step=2), r"step 2 \(epoch 1, batch 0\): the loss is nan", 2),
+    (LambdaCallback(on_train_batch_end=spoil_weights), r"step 2: 1 weights hold .* \(backbone\.conv1\.weight", 1),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message", "kept"), NOT_FINITE, ids=["loss", "weights"])
 def test_what_is_not_finite_replaces_no_checkpoint(spoil, message, kept, tmp_path):
     refused(TrainingStopped, message, fit_in, tmp_path, spoil, Stops(), LastCheckpoint(1, tmp_path), max_epochs=2)
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == kept

@@ -32,9 +32,10 @@ def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_pat
         ]
 
 
-@pytest.mark.parametrize(
-    ("index", "names"), [(None, ["frame 0"]), (torch.tensor([[7, 9], [8, 9]]), ["frame 7", "frame 9"])]
-)
+INDICES = [(None, ["frame 0"]), (torch.tensor([[7, 9], [8, 9]]), ["frame 7", "frame 9"])]
+
+
+@pytest.mark.parametrize(("index", "names"), INDICES)
 def test_the_first_clip_is_drawn_without_an_effect_on_training_and_one_frame_has_no_matches(index, names, monkeypatch):
     shown, drawn = [], {name: Mock(side_effect=lambda *_: torch.rand(1)) for name in SHEETS}
     monkeypatch.setattr(

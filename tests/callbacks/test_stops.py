@@ -86,10 +86,10 @@ def test_a_signal_stops_between_two_steps_and_the_step_is_saved(told_at, options
     assert requeued.called == (told_at[0] == USR1)
 
 
-@pytest.mark.parametrize(
-    ("fault", "status"),
-    [(told(TERM, "on_train_batch_start", 1), 143), (Spoil(1), "step 1 (epoch 0, batch 1): the loss is nan")],
-)
+FAULTS = [(told(TERM, "on_train_batch_start", 1), 143), (Spoil(1), "step 1 (epoch 0, batch 1): the loss is nan")]
+
+
+@pytest.mark.parametrize(("fault", "status"), FAULTS)
 def test_a_second_fit_of_the_same_callback_begins_anew(fault, status, tmp_path):
     stops = Stops()
     assert run(tmp_path / "first", fault, stops=stops)[0] == status

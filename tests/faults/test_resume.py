@@ -38,10 +38,10 @@ def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
     assert faults_between(tmp_path, whole) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "shown", "status", "step", "place", "workers"),
-    [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)],
-)
+SIGNALS = [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)]
+
+
+@pytest.mark.parametrize(("name", "shown", "status", "step", "place", "workers"), SIGNALS)
 def test_a_signal_saves_the_step_and_the_run_resumes(
     name, shown, status, step, place, workers, whole, video_folder, tmp_path
 ):

@@ -77,15 +77,15 @@ def by_equations(module, batch, dropped):
     return outputs | {"embeddings": frames.mean((3, 4)).flatten(0, 1)}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        OFF | {"reference_gradient": False},
-        AVERAGE | {"bank": {"frames": 6, "negatives": "same_place"}},
-        OFF | {"bank": {"frames": 6, "negatives": "shared"}},
-        {"compactness_weight": 2.0},  # a position map, a bank of negatives per query, the prior
-    ],
-)
+OPTIONS = [
+    OFF | {"reference_gradient": False},
+    AVERAGE | {"bank": {"frames": 6, "negatives": "same_place"}},
+    OFF | {"bank": {"frames": 6, "negatives": "shared"}},
+    {"compactness_weight": 2.0},  # a position map, a bank of negatives per query, the prior
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_step_is_that_of_the_equations(options):
     module, batch = tiny_liir(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
@@ -106,10 +106,10 @@ def test_step_is_that_of_the_equations(options):
         assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("modulation", "keys", "negatives"),
-    [("shift", "average", "shared"), ("shuffle", "average", "per_query"), ("none", "learned", "per_query")],
-)
+KEYS = [("shift", "average", "shared"), ("shuffle", "average", "per_query"), ("none", "learned", "per_query")]
+
+
+@pytest.mark.parametrize(("modulation", "keys", "negatives"), KEYS)
 def test_keys_of_the_bank(modulation, keys, negatives):
     """A key is a feature of the query by the key encoder, its position map displaced; nothing learns from it."""
     module = tiny_liir(bank={"modulation": modulation, "encoder": keys, "negatives": negatives})

@@ -14,16 +14,15 @@ from tests.helpers.stops import make
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr import loops
 
+LENGTHS = [
+    (True, {"val_check_interval": "00:01:00:00"}, True),
+    (False, {}, False),
+    (True, {"min_epochs": 1}, False),
+    (True, {"min_steps": 3, "min_epochs": 0}, False),
+]
 
-@pytest.mark.parametrize(
-    ("asks", "options", "ends"),
-    [
-        (True, {"val_check_interval": "00:01:00:00"}, True),
-        (False, {}, False),
-        (True, {"min_epochs": 1}, False),
-        (True, {"min_steps": 3, "min_epochs": 0}, False),
-    ],
-)
+
+@pytest.mark.parametrize(("asks", "options", "ends"), LENGTHS)
 def test_a_stop_waits_for_the_least_length(asks, options, ends):
     told = {}
 

@@ -70,10 +70,10 @@ def failing() -> nn.Module:
     raise KeyError("weights")
 
 
-@pytest.mark.parametrize(
-    ("name", "is_random"),
-    [("drawn", True), ("trained_with_a_new_classifier", False), ("failing", False), ("lacking", False)],
-)
+CALLABLES = [("drawn", True), ("trained_with_a_new_classifier", False), ("failing", False), ("lacking", False)]
+
+
+@pytest.mark.parametrize(("name", "is_random"), CALLABLES)
 def test_a_callable_that_draws_its_weights_is_named_random(name, is_random):
     """The caller's random state stays as it is, and a seed is one network."""
     text = f"{OWN}:{name}"

@@ -25,14 +25,14 @@ def test_stages_are_concatenated_from_one_pass():
     refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
 
 
-@pytest.mark.parametrize(
-    ("name", "dilated", "expected"),
-    [
-        ("torchvision:resnet18", True, [2] * 4 + [4] * 4),
-        ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
-        ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
-    ],
-)
+DILATIONS = [
+    ("torchvision:resnet18", True, [2] * 4 + [4] * 4),
+    ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
+    ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
+]
+
+
+@pytest.mark.parametrize(("name", "dilated", "expected"), DILATIONS)
 def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
     with torch.device("meta"):
         extractor = build_feature_extractor(load(name, seed=None).network, "res5", dilated=dilated)

@@ -66,17 +66,17 @@ def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
             assert sys.path == [*before, *here]
 
 
-@pytest.mark.parametrize(
-    ("words", "made"),
-    [
-        (["predict", "gone/davis/JPEGImages/480p/a", "--box", "1,2,3,4"], "gone davis"),
-        (["prompt", "gone/tap_vid/a.mp4"], "gone tap_vid"),
-        (["check-data", "gone/videos"], "gone videos"),
-        (["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.source=gone/videos"], "gone videos"),
-        (["validate", "--model=raw_colour", "--on", "davis=gone/davis"], "gone davis"),
-        (["check-data", "gone/mine"], ""),
-    ],
-)
+WITHOUT_DATA = [
+    (["predict", "gone/davis/JPEGImages/480p/a", "--box", "1,2,3,4"], "gone davis"),
+    (["prompt", "gone/tap_vid/a.mp4"], "gone tap_vid"),
+    (["check-data", "gone/videos"], "gone videos"),
+    (["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.source=gone/videos"], "gone videos"),
+    (["validate", "--model=raw_colour", "--on", "davis=gone/davis"], "gone davis"),
+    (["check-data", "gone/mine"], ""),
+]
+
+
+@pytest.mark.parametrize(("words", "made"), WITHOUT_DATA)
 def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     end = f"; vidcorr generate {made} makes small data$" if made else r"\) of paths$"

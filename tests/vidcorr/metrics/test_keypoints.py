@@ -20,9 +20,10 @@ def videos(golden, key):
     ]
 
 
-@pytest.mark.parametrize(
-    ("counting", "key", "expected"), [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
-)
+CODES = [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
+
+
+@pytest.mark.parametrize(("counting", "key", "expected"), CODES)
 def test_pck_is_that_of_the_original_code(golden, counting, key, expected):
     metric = PCK(counting=counting)
     for v, (prediction, target) in enumerate(videos(golden, key)):

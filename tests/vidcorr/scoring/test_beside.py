@@ -19,11 +19,10 @@ from vidcorr.results.rendering import render
 from vidcorr.results.result import Result
 from vidcorr.scoring.beside import score_beside
 
+PAIRED = [(DavisBenchmark, "masks"), (VosBenchmark, "masks"), (OtbBenchmark, "boxes"), (TapVidBenchmark, "points")]
 
-@pytest.mark.parametrize(
-    ("kind", "what"),
-    [(DavisBenchmark, "masks"), (VosBenchmark, "masks"), (OtbBenchmark, "boxes"), (TapVidBenchmark, "points")],
-)
+
+@pytest.mark.parametrize(("kind", "what"), PAIRED)
 @pytest.mark.sampled(2)
 def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind, what, tmp_path):
     benchmark = kind(**arguments_of(kind, tmp_path / "set"))

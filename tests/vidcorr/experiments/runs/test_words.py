@@ -28,31 +28,31 @@ OF_FILE = {"bank": {"frames": 9, "points": 4}, "radius": 6}
 PARSED = {"bank": SimpleNamespace(frames=0, points=7), "radius": 2}
 
 
-@pytest.mark.parametrize(
-    ("given", "merged"),
-    [
-        ({("radius",)}, {"radius": 2}),
-        ({("bank", "frames")}, {"bank": {"frames": 0, "points": 4}}),
-        ({("bank",)}, {"bank": PARSED["bank"]}),
-        ({("bank",), ("bank", "frames")}, {"bank": PARSED["bank"]}),
-    ],
-)
+GIVEN = [
+    ({("radius",)}, {"radius": 2}),
+    ({("bank", "frames")}, {"bank": {"frames": 0, "points": 4}}),
+    ({("bank",)}, {"bank": PARSED["bank"]}),
+    ({("bank",), ("bank", "frames")}, {"bank": PARSED["bank"]}),
+]
+
+
+@pytest.mark.parametrize(("given", "merged"), GIVEN)
 def test_what_is_given_by_a_key_leaves_the_other_keys_of_the_file(given, merged):
     saved = SavedModel("last.ckpt", {"class_path": "vidcorr.Liir", "init_args": OF_FILE}, given)
     assert saved.with_given(PARSED) == merged
     assert OF_FILE["bank"]["frames"] == 9
 
 
-@pytest.mark.parametrize(
-    ("flag", "name", "kind"),
-    [
-        ("model", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
-        ("model", "tests.helpers.encoders:TinyResNet", "FrozenEncoder"),
-        ("model", "tests.helpers.networks:plain", "FrozenEncoder"),
-        ("model.class_path", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
-        ("data", "tests.helpers.training:InMemory", "tests.helpers.training.InMemory"),
-    ],
-)
+SPELLINGS = [
+    ("model", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
+    ("model", "tests.helpers.encoders:TinyResNet", "FrozenEncoder"),
+    ("model", "tests.helpers.networks:plain", "FrozenEncoder"),
+    ("model.class_path", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
+    ("data", "tests.helpers.training:InMemory", "tests.helpers.training.InMemory"),
+]
+
+
+@pytest.mark.parametrize(("flag", "name", "kind"), SPELLINGS)
 def test_ones_own_class_has_one_spelling(flag, name, kind):
     """A class below LightningModule is the model itself; another name is a network."""
     for words in ([f"--{flag}={name}"], [f"--{flag}", name]):
