@@ -58,11 +58,8 @@ def files():
         for argument, value in product(("spec", "backbone", "start"), ("bait/x.pth", "evil:net")):
             yield f"vidcorr.lightning_modules.{name}", {argument: value}, {"spec": "x.ckpt"}
     for name in sorted(names_in("vidcorr.backbones")):
-        yield (
-            FROZEN,
-            {"spec": "raw_colour"},
-            {"spec": f"vidcorr.backbones:{name}", "arguments": {"network": "bait/x.pth"}},
-        )
+        encoder = {"spec": f"vidcorr.backbones:{name}", "arguments": {"network": "bait/x.pth"}}
+        yield FROZEN, {"spec": "raw_colour"}, encoder
 
 
 FRAMES = "davis/JPEGImages/480p/synthetic-000"
