@@ -294,24 +294,22 @@ def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, m
         assert lines == [f"resume: vidcorr resume '{tmp_path}/a b/version_0'"] * saves
 
 
-def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_root, here, capsys):
     on = ["--on", f"davis={davis_root}", "--limit", "1", "--stage", "res4", "--change", "radius=3", "--every", "1"]
     fit_one_step(video_folder, "runs", *on)
     report, line = capsys.readouterr().out.splitlines()[-2:]
-    assert report == f"report: {tmp_path}/runs/version_0/benchmarks/davis/step=000001/report.html"
-    (best,) = set((tmp_path / "runs/version_0").rglob("*.ckpt")) - set(tmp_path.rglob("last.ckpt"))
-    assert line == f"next: vidcorr validate {tmp_path}/runs/version_0"
-    assert Record.read(tmp_path / "runs/version_0").best_checkpoint(tmp_path / "runs/version_0") == best
+    assert report == f"report: {here}/runs/version_0/benchmarks/davis/step=000001/report.html"
+    (best,) = set((here / "runs/version_0").rglob("*.ckpt")) - set(here.rglob("last.ckpt"))
+    assert line == f"next: vidcorr validate {here}/runs/version_0"
+    assert Record.read(here / "runs/version_0").best_checkpoint(here / "runs/version_0") == best
 
 
-def test_the_next_command_of_a_probe_is_one_that_measures_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_the_next_command_of_a_probe_is_one_that_measures_it(here, capsys):
     for number in range(8):
-        path = tmp_path / f"{('train', 'val')[number % 2]}/{number // 4}/{number}.png"
+        path = here / f"{('train', 'val')[number % 2]}/{number // 4}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.full((40, 40, 3), 30 * number, np.uint8))
-    of_data = ["--data", "ImageFolderDataModule", "--data.root", str(tmp_path), "--data.batch_size", "2"]
+    of_data = ["--data", "ImageFolderDataModule", "--data.root", str(here), "--data.batch_size", "2"]
     of_model = ["--model", "LinearProbe", "--model.backbone", "raw_colour", "--model.num_classes", "2"]
     of_model += ["--model.stage", "colour"]
     main(["fit", *of_model, *of_data, "--data.num_workers", "0", "--data.size", "32", "--trainer.max_steps", "1"])
@@ -438,12 +436,11 @@ def test_ranks_that_are_forks_of_threads_are_refused(tmp_path, monkeypatch):
 # The checkpoint
 
 
-def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_file_of_the_hub(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_file_of_the_hub(here, monkeypatch):
     for root in ("runs", "named", "configured"):
         Record.now(["fit"]).save(Path(root, "checkpoints").mkdir(parents=True) or Path(root))
         write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(root, "checkpoints/last.ckpt"))
-    file = config_file(tmp_path / "a.yaml", "trainer: {default_root_dir: configured}")
+    file = config_file(here / "a.yaml", "trainer: {default_root_dir: configured}")
     by_flag = "--trainer.default_root_dir=named"
     said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
@@ -451,16 +448,16 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
         (command, _, model, *words), saved = words_for_parser(["validate", *given], said.append)
         assert saved.arguments["predictor_dim"] == 5
         assert saved.given == {("projector_dim",)}
-        path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
+        path = (here / root / "checkpoints/last.ckpt").resolve()
         assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
         assert "VFSSimSiam" in model
         assert said[-1] == f"--ckpt_path last: {path}"
-    in_a_config = config_file(tmp_path / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
-    path = (tmp_path / "configured/checkpoints/last.ckpt").resolve()
+    in_a_config = config_file(here / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
+    path = (here / "configured/checkpoints/last.ckpt").resolve()
     words = words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append).words
     assert words[-1] == f"--ckpt_path={path}"
     assert len(said) == 5
-    branch = config_file(tmp_path / "c.yaml", f"ckpt_path: {path}")
+    branch = config_file(here / "c.yaml", f"ckpt_path: {path}")
     command, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
     assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]

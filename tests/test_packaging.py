@@ -19,9 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_command_is_our_door():
     (command,) = entry_points(group="console_scripts", name="vidcorr")
     assert command.load() is importlib.import_module("vidcorr.cli").main
-    done = subprocess.run(
-        [sys.executable, "-m", "vidcorr", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    words = [sys.executable, "-m", "vidcorr", "--version"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "vidcorr 0.1.0\n"
 
 

@@ -114,8 +114,7 @@ def test_the_first_batch_is_checked(name):
 
 def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):
     module = tiny(name).eval()
-    path = tmp_path / "own.ckpt"
-    write_checkpoint(module, path)
+    path = write_checkpoint(module, tmp_path / "own.ckpt")
     loaded = getattr(lightning_modules, name).load_from_checkpoint(path)
     assert differences(loaded.state_dict(), module.state_dict()) == []
     assert loaded.hparams.keys() == module.hparams.keys()
@@ -125,8 +124,7 @@ def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):
     module.described = module.described.model_copy(update={"weights": "others"})
     assert module.feature_extractor().described == module.described
     images = torch.rand(1, 3, 64, 96)
-    with torch.no_grad():
-        assert torch.equal(build_feature_extractor(path)(images), module.feature_extractor()(images))
+    assert torch.equal(build_feature_extractor(path)(images), module.feature_extractor()(images))
 
 
 def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, monkeypatch):
@@ -229,17 +227,15 @@ def test_a_prediction_is_of_the_features_of_a_batch(name):
     if "clip" in batch:
         module = tiny(name).eval()
         images = batch["clip"]
-        with torch.no_grad():
-            found = module.predict_step({"clip": (images * 255).byte()})
-            expected = module.feature_extractor()((images[:, 1] * 255).byte() / 255)
+        found = module.predict_step({"clip": (images * 255).byte()})
+        expected = module.feature_extractor()((images[:, 1] * 255).byte() / 255)
         assert torch.equal(found[:, 1], expected)
 
 
 @pytest.mark.sampled(3, 3)
 def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_so(name, tmp_path):
     module = tiny(name)
-    path = tmp_path / "own.ckpt"
-    write_checkpoint(module, path)
+    path = write_checkpoint(module, tmp_path / "own.ckpt")
     content = torch.load(path, weights_only=True)
     lacking, *_ = (key for key in content["state_dict"] if not key.startswith("backbone"))
     del content["state_dict"][lacking]

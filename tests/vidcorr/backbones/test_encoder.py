@@ -124,4 +124,4 @@ def test_a_module_without_a_forward_holds_one_network(names):
     module = torch.nn.Module()
     for name in names:
         setattr(module, name, torch.nn.Conv2d(3, 4, 8, 8))
-    refused(ValueError, f"has no forward, and {len(names)} of encoder and backbone", load, module)
+    refused(ValueError, f"has no forward, and {len(names)} of encoder and backbone: give it a method", load, module)

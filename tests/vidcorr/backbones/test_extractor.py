@@ -95,8 +95,7 @@ def test_a_view_of_a_network_in_training_computes_as_the_network_in_eval_mode(na
     assert not view.training
     assert all(part.training for part in network.modules())
     assert weights_digest(network) == before
-    with torch.no_grad():
-        torch.testing.assert_close(found, network.eval()(IMAGES))
+    torch.testing.assert_close(found, network.eval()(IMAGES))
 
 
 def in_a_closure():

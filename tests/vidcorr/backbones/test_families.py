@@ -160,8 +160,7 @@ def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, t
 
 
 @pytest.mark.slow
-def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_file_of_another_project_is_a_network_by_each_door(here, capsys):
     network = load("torchvision:resnet18").network
     theirs = {f"module.encoder_q.{name}": tensor for name, tensor in network.state_dict().items()}
     average = {name.replace("_q.", "_k."): tensor + 1 for name, tensor in theirs.items()}
@@ -174,10 +173,6 @@ def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, m
         torch.testing.assert_close(found.network.state_dict(), network.state_dict(), rtol=0, atol=0)
         assert found.described.weights.startswith("weights of moco")
         assert EncoderSpec(name).is_reusable
-    for name in names[:2]:
-        trained = VFSSimSiam(name, 8, 8)
-        torch.testing.assert_close(trained.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
-        assert trained.described.spec == "torchvision:resnet18"
     assert "moco.pth.tar: not used: moving average: " in capsys.readouterr().out
     other = load("torchvision:resnet18=moco.pth.tar#encoder_k").network
     torch.testing.assert_close(other.conv1.weight, network.conv1.weight + 1)

@@ -90,8 +90,7 @@ def test_a_callable_that_draws_its_weights_is_named_random(name, is_random):
 
 
 @pytest.mark.parametrize("name", ["UPPER.CKPT", "last.pth.tar", "run:1/a=b@res4.bin", "weights"])
-def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_file_that_exists_is_told_by_its_content(name, here):
     Path(name).parent.mkdir(exist_ok=True)
     write_checkpoint(FrozenEncoder("tests.helpers.encoders:TinyResNet"), Path(name))
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
@@ -186,9 +185,8 @@ def wide():
 
 
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
+def weights(here):
     """Weights of width 8, in a folder for files."""
-    monkeypatch.chdir(tmp_path)
     return {"weight": torch.rand(8, 3, 4, 4), "bias": torch.rand(8)}
 
 

@@ -57,13 +57,12 @@ def test_help_of_a_tool_waits_for_neither_torch_nor_pydantic():
     assert done.stdout == "set()\n"
 
 
-def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for before, here in ((["elsewhere"], [str(tmp_path)]), ([""], [])):
+def test_modules_of_the_working_directory_come_last(here, monkeypatch):
+    for before, added in ((["elsewhere"], [str(here)]), ([""], [])):
         monkeypatch.setattr(sys, "path", list(before))
         for _ in range(2):
             main(["--help"])
-            assert sys.path == [*before, *here]
+            assert sys.path == [*before, *added]
 
 
 WITHOUT_DATA = [
@@ -77,8 +76,7 @@ WITHOUT_DATA = [
 
 
 @pytest.mark.parametrize(("words", "made"), WITHOUT_DATA)
-def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, here):
     end = f"; vidcorr generate {made} makes small data$" if made else r"\) of paths$"
     refused(SystemExit, f"^vidcorr: .*gone/.*{end}", main, words)
 

@@ -17,18 +17,16 @@ META = '{"videos": {"a": {"objects": {"1": {"category": "dog"}, "2": {"category"
 
 
 @pytest.fixture
-def scored(monkeypatch, tmp_path):
+def scored(monkeypatch, here):
     """Calls of the functions that score, in a folder with lists of names and metadata."""
-    monkeypatch.chdir(tmp_path)
     for name in ("dog", "bird"):
         Path(f"{name}.txt").write_text(f"{name}\n")
     Path("meta.json").write_text(META)
     values = {"J-Mean": 0.5, "F-Mean": 0.25, "frames": 3}
     undefined = values | {"F-Mean": math.nan}
     rows = [Row(video="a", object="1", values=values), Row(video="b", values=undefined)]
-    result = davis_result(
-        {"J&F-Mean": 0.25}, rows=rows, data={"missing_videos": ["c", "d"], "rules": {"name": "davis-2017"}}
-    )
+    data = {"missing_videos": ["c", "d"], "rules": {"name": "davis-2017"}}
+    result = davis_result({"J&F-Mean": 0.25}, rows=rows, data=data)
     functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
     for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
         monkeypatch.setattr(f"vidcorr.scoring.{module}.{name}", getattr(functions, name))

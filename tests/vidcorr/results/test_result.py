@@ -92,11 +92,9 @@ def test_other_data_of_as_many_sequences_are_not_the_test_set():
 
 def test_damage_is_one_line_with_file_and_field(tmp_path):
     found = json.loads(davis_result().model_dump_json())
-    for content, field in (
-        ("[" * 50000, "recursion"),
-        (json.dumps(found | {"scores": {"J": "0.5"}}), "scores.J"),
-        (json.dumps(found | {"scorez": {}}), "scorez"),
-    ):
+    wrong = {"recursion": "[" * 50000, "scorez": json.dumps(found | {"scorez": {}})}
+    wrong["scores.J"] = json.dumps(found | {"scores": {"J": "0.5"}})
+    for field, content in wrong.items():
         (tmp_path / "results.json").write_text(content)
         expected = r"results\.json: is not a results\.json of a benchmark, or damaged"
         assert field in refused(ValueError, expected, Result.load, tmp_path)

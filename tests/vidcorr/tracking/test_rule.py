@@ -99,9 +99,8 @@ def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_pat
     assert "rule" not in paper.data
     line = "a rule is code: set `propagator`, here None"
     refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": rule})
-    names = [
-        with_rule_of(JointProtocol.named("vfs"), made).rule for made in (LabelPropagator, partial(First, context=2))
-    ]
+    rules = (LabelPropagator, partial(First, context=2))
+    names = [with_rule_of(JointProtocol.named("vfs"), made).rule for made in rules]
     assert names == [None, f"{rule}(context=2)"]
 
 

@@ -32,8 +32,8 @@ from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
 def test_training_may_begin_with_a_checkpoint(tmp_path):
-    first, start = VFSSimSiam(**TINY), tmp_path / "start.ckpt"
-    write_checkpoint(first, start)
+    first = VFSSimSiam(**TINY)
+    start = write_checkpoint(first, tmp_path / "start.ckpt")
     assert not load(start).network.training
     module = VFSMoCo(str(start), queue_size=16)
     assert torch.equal(module.backbone.conv1.weight, first.backbone.conv1.weight)
@@ -44,24 +44,23 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
     video = FrozenEncoder("tests.helpers.encoders:recurrent")
     for name, other in (("LiirEncoder", tiny("Liir")), ("Recurrent", video)):
-        write_checkpoint(other, tmp_path / "other.ckpt")
-        refused(ValueError, f"{name} has no full network", VFSMoCo, str(tmp_path / "other.ckpt"))
+        saved = write_checkpoint(other, tmp_path / "other.ckpt")
+        refused(ValueError, f"{name} has no full network", VFSMoCo, str(saved))
 
 
 def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     write_checkpoint(tiny("CoSettle"), tmp_path / "own.ckpt")
     module = FrozenEncoder(str(tmp_path / "own.ckpt"))
     assert module.rebuilt_by["spec"]["spec"] == "vidcorr.lightning_modules.cosettle:CoSettle"
-    write_checkpoint(module, tmp_path / "again.ckpt")
+    again = write_checkpoint(module, tmp_path / "again.ckpt")
     (tmp_path / "own.ckpt").unlink()
     images = torch.rand(1, 3, 32, 32)
-    found = build_feature_extractor(tmp_path / "again.ckpt")(images)
+    found = build_feature_extractor(again)(images)
     assert torch.equal(found, module.feature_extractor()(images))
 
 
 def test_lightnings_own_loading_takes_the_same_way(tmp_path):
-    path = tmp_path / "a.ckpt"
-    write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
+    path = write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), tmp_path / "a.ckpt")
     assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
     refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)
     assert isinstance(FrozenEncoder.load_from_checkpoint(path, weights_only=True), FrozenEncoder)
@@ -123,8 +122,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("new", [True, False])
-def test_data_beside_weights_are_read_by_each_door(new, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_data_beside_weights_are_read_by_each_door(new, here):
     network = load("torchvision:resnet18").network
     torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)
     content = read_content("own.pth")

@@ -63,10 +63,9 @@ def test_ones_own_class_has_one_spelling(flag, name, kind):
 
 @pytest.mark.parametrize("form", FORMS_OF_CLASS)
 @pytest.mark.parametrize("part", PARTS_IN_WORDS)
-def test_a_class_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_class_is_read_alike_in_all_its_forms(form, part, here):
     other, kind = PARTS_IN_WORDS[part]
-    words = FORMS_OF_CLASS[form](part, kind, tmp_path)
+    words = FORMS_OF_CLASS[form](part, kind, here)
     for before, after in (([], []), ([f"--config={json.dumps({part: other})}"], []), ([f"--{part}", other], [])):
         assert last_class(list(read_words([*before, *words, *after])), part) == kind
     assert last_class(list(read_words([*words, f"--{part}={other}"])), part) == other
@@ -78,10 +77,9 @@ def test_a_class_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(("form", "part"), list(product(FORMS_OF_ARGUMENT, PARTS_IN_WORDS)))
-def test_an_argument_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_an_argument_is_read_alike_in_all_its_forms(form, part, here):
     kind = PARTS_IN_WORDS[part][1]
-    words = FORMS_OF_ARGUMENT[form](part, kind, "seed", 3, tmp_path)
+    words = FORMS_OF_ARGUMENT[form](part, kind, "seed", 3, here)
     said = list(read_words(words))
     given = {name for word in said if word.kind == "argument" and word.part == part for name in word.value}
     for word in said:
