@@ -180,8 +180,7 @@ def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_pa
     data = f"{__name__}.Own"
     file = config_file(tmp_path / "d.yaml", f"class_path: {data}").removeprefix("--config=")
     for words in ([f"--data={data}"], ["--data", file], ["--config", json.dumps({"data": {"class_path": data}})]):
-        arguments = parsed("fit", f"--config={config}", *words).data.init_args
-        assert arguments.as_dict() == first_arguments(Own), words
+        assert parsed("fit", f"--config={config}", *words).data.init_args.as_dict() == first_arguments(Own), words
     flagged = parsed("fit", f"--config={config}", "--data.batch_size=7", "--data", data).data.init_args
     assert flagged.as_dict() == first_arguments(Own) | {"batch_size": 7}
     probe = parsed("fit", f"--config={config}", "--model=VFSSimSiam", "--model.projector_dim=3").model.init_args

@@ -98,8 +98,7 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert imported[:-1] == [f"imported: by {line}" for line in lines[:-1]]
     assert imported[-1].startswith("imported: torch ")
     assert list((tmp_path / "out").iterdir())
-    results = json.loads((tmp_path / "scored/results.json").read_text())
-    assert results["scores"]["J&F-Mean"] == 1
+    assert json.loads((tmp_path / "scored/results.json").read_text())["scores"]["J&F-Mean"] == 1
 
 
 COMPANIONS = {"gradio": "3.11", "fiftyone": "3.11", "moviepy": "3.11", "anomalib": "3.11", "lerobot": "3.12"}

@@ -117,8 +117,7 @@ def test_a_file_of_weights_alone_or_from_within_a_window_is_refused(tmp_path):
         trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
         trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
 
-    more = [LambdaCallback(on_train_batch_end=save)]
-    go("VFSSimSiam", tmp_path, 2, more=more, scored=False, max_epochs=1)
+    go("VFSSimSiam", tmp_path, 2, more=[LambdaCallback(on_train_batch_end=save)], scored=False, max_epochs=1)
     line = r"weights\.ckpt holds weights, but no state of a training: to begin anew"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "weights.ckpt", scored=False)
     line = r"0\.ckpt was written within an optimiser step"

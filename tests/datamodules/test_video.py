@@ -76,8 +76,7 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     arguments = {"validation_fraction": 0.2, "colour": True}
     trained, seen = [], []
     note = LambdaCallback(on_train_batch_start=lambda trainer, module, batch, number: trained.append(batch))
-    trainer = quiet_trainer(max_epochs=2, callbacks=[note])
-    trainer.fit(VFSSimSiam(**TINY), datamodule=make(videos, **arguments))
+    quiet_trainer(max_epochs=2, callbacks=[note]).fit(VFSSimSiam(**TINY), datamodule=make(videos, **arguments))
     data = make(videos, **arguments)
     loader = data.train_dataloader()
     for epoch in range(2):

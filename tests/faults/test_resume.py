@@ -33,8 +33,7 @@ def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
     command = words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder, callbacks=blows)
     run(command, -9)
     run(command, -9, STRUCK="4")
-    said = run(command, 0, STRUCK="9")
-    assert f"resuming from {tmp_path}/version_" in said
+    assert f"resuming from {tmp_path}/version_" in run(command, 0, STRUCK="9")
     assert faults_between(tmp_path, whole) == []
 
 

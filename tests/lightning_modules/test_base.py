@@ -95,8 +95,7 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
     refused(ValueError, "own.ckpt", module.on_load_checkpoint, checkpoint | {"state_dict": {}})
     foreign = {"state_dict": checkpoint["state_dict"]}
     refused(ValueError, "own.ckpt: not a checkpoint of vidcorr", module.on_load_checkpoint, foreign)
-    loaded = VFSSimSiam.load_from_checkpoint(path, map_location="meta")
-    assert loaded.device.type == "meta"
+    assert VFSSimSiam.load_from_checkpoint(path, map_location="meta").device.type == "meta"
 
 
 class WithSuper(VFSSimSiam):

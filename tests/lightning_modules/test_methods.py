@@ -261,8 +261,7 @@ def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkp
         assert load_hparams_from_yaml(tmp_path / "hparams.yaml", use_omegaconf=False) == arguments
     assert module.hparams.pop("sizes") == [1, 2]
     write_checkpoint(module, tmp_path / "own.ckpt")
-    loaded = kind.load_from_checkpoint(tmp_path / "own.ckpt")
-    assert loaded.hparams.keys() == module.hparams.keys()
+    assert kind.load_from_checkpoint(tmp_path / "own.ckpt").hparams.keys() == module.hparams.keys()
 
 
 @pytest.mark.sampled(3, 3)

@@ -26,8 +26,7 @@ def test_loss_is_that_of_the_response():
     assert response.shape == (2, 1, 16, 16)
     torch.testing.assert_close(published["response"], response, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(published["loss"], focal_loss(response, response_labels((16, 16), 2)))
-    balanced = SiamFC(NETWORK, loss="balanced", response_scale=0.1)
-    assert balanced.step(batch)["loss"] != published["loss"]
+    assert SiamFC(NETWORK, loss="balanced", response_scale=0.1).step(batch)["loss"] != published["loss"]
 
 
 def test_an_identity_start_tracks_as_the_frozen_features_do():
@@ -86,7 +85,6 @@ def test_a_protocols_view_reaches_the_backbone_of_the_extractor():
     images = torch.rand(1, 3, 64, 64)
     alone = view.inner
     without_norm = view.adapted(final_norm=False)
-    expected = view.head(alone.adapted(final_norm=False)(images))
-    assert torch.equal(without_norm(images), expected)
+    assert torch.equal(without_norm(images), view.head(alone.adapted(final_norm=False)(images)))
     assert not torch.equal(without_norm(images), view(images))
     assert (without_norm.final_norm, view.final_norm, view.ignores) == (False, True, alone.ignores)

@@ -255,7 +255,6 @@ def points_growth(rounds: int) -> list[str]:
         queries = torch.stack([torch.arange(400) % number, torch.rand(400) * 256, torch.rand(400) * 256], 1)
         track_points(features.__getitem__, number, queries.double(), rules)
 
-    ways = {"half": lambda: track(frames // 2), "whole": lambda: track(frames)}
-    times = least(ways, rounds)
+    times = least({"half": lambda: track(frames // 2), "whole": lambda: track(frames)}, rounds)
     what = f"400 points with the cycle check, {frames} frames, against twice {frames // 2} frames"
     return [row(what, 2 * times["half"], times["whole"])]

@@ -271,8 +271,7 @@ def test_clips_of_tokens_are_maps_of_tubelets_upsampled_to_frames():
     assert found.shape == (4, networks.WIDTH, 8, 10)
     torch.testing.assert_close(found[0], maps[:, 0])
     torch.testing.assert_close(found[3], maps[:, 1])
-    frame = load(clips.net).view()(video[:1])
-    torch.testing.assert_close(frame[0], clips.net.image(video[:1, :, None])[0, :, 0])
+    torch.testing.assert_close(load(clips.net).view()(video[:1])[0], clips.net.image(video[:1, :, None])[0, :, 0])
 
 
 HUB = """
@@ -324,8 +323,7 @@ def test_weights_fit_below_a_common_prefix_and_without_a_classifier(here, capsys
     for prefix in ("encoder.", "backbone.", "model.", "module.", "model.encoder."):
         mine = {f"{prefix}{name}": tensor for name, tensor in (state | classifier).items()}
         torch.save({"state_dict": mine | {"projector.weight": torch.rand(2, 2)}}, "plain.ckpt")
-        found = load(f"{text}=plain.ckpt").network.state_dict()
-        torch.testing.assert_close(found, state, rtol=0, atol=0)
+        torch.testing.assert_close(load(f"{text}=plain.ckpt").network.state_dict(), state, rtol=0, atol=0)
         assert capsys.readouterr().out == f"plain.ckpt: takes the weights below {prefix[:-1]}\n"
     two = {f"{prefix}{name}": tensor for prefix in ("a.", "b.") for name, tensor in state.items()}
     torch.save(two, "two.pth")
@@ -364,6 +362,5 @@ def test_positions_of_another_grid_are_resampled_as_timm_does(door, here, capsys
     expected = resample_abs_pos_embed(theirs.pos_embed, [10, 10], num_prefix_tokens=1)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
     assert "own.pth: positions of 6 x 6 patches, resampled by timm to 10 x 10" in capsys.readouterr().out
-    wide = timm.create_model("test_vit", num_classes=0, img_size=(96, 128))
-    torch.save(wide.state_dict(), "wide.pth")
+    torch.save(timm.create_model("test_vit", num_classes=0, img_size=(96, 128)).state_dict(), "wide.pth")
     refused(ValueError, "wide.pth: does not fit .*: size mismatch for pos_embed", load, f"{spec}=wide.pth")

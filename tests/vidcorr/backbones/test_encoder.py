@@ -98,8 +98,7 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
     with fake_gpu() as gpu:
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
-        view = build_feature_extractor(moved(load("timm:test_resnet").network, gpu.device))
-        assert device_of(view).type == "cuda"
+        assert device_of(build_feature_extractor(moved(load("timm:test_resnet").network, gpu.device))).type == "cuda"
 
 
 def test_a_network_by_name_moves_to_the_gpu_as_a_whole_and_a_users_own_stays(monkeypatch):

@@ -78,8 +78,7 @@ def test_timms_folder_states_the_input_also_beside_a_named_file(spelling, tmp_pa
     torch.testing.assert_close(encoder.view()(images), tokens.mT.unflatten(2, (4, 6)), atol=1e-4, rtol=1e-4)
     (tmp_path / "config.json").unlink()
     if spelling == "file":
-        tagged = name.replace(ARCHITECTURE, f"{ARCHITECTURE}.r160_in1k")
-        assert load(tagged).input.mean == (0.5,) * 3
+        assert load(name.replace(ARCHITECTURE, f"{ARCHITECTURE}.r160_in1k")).input.mean == (0.5,) * 3
 
 
 def test_a_deviation_of_0_to_255_is_refused():

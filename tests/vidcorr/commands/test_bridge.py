@@ -38,8 +38,7 @@ def test_steps_are_the_fields_in_their_order_or_in_another():
 
 
 def test_a_number_and_its_unit_change_in_one_step():
-    steps = steps_between(VFS, PropagationProtocol.named("vidcorr"))
-    assert ("radius", "radius_unit") in steps
+    assert ("radius", "radius_unit") in steps_between(VFS, PropagationProtocol.named("vidcorr"))
     joints = PropagationProtocol.named("vfs", "jhmdb")
     in_cells = joints.with_changes(keypoint_sigma=2.0, keypoint_unit="cell")
     assert steps_between(joints, in_cells) == [("keypoint_sigma", "keypoint_unit")]

@@ -86,8 +86,7 @@ def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_see
 def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root, tmp_path, capsys):
     davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     table = evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)
-    alone = davis.evaluate(build_feature_extractor(BLOCKY)).scores
-    assert table.cells[0].mean == alone["J&F-Mean"]
+    assert table.cells[0].mean == davis.evaluate(build_feature_extractor(BLOCKY)).scores["J&F-Mean"]
     assert all((folder / "report.html").is_file() for folder in results_below(tmp_path))
     capsys.readouterr()
     evaluate((BLOCKY, "raw_colour"), davis, tmp_path)  # the user's network is run again

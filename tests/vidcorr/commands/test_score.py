@@ -46,8 +46,7 @@ def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
         if "unseen" in options:
             found[words][-1]["unseen"] = sorted(options["unseen"])
     assert found == recorded
-    left_out = "left out, for want of predictions or objects: c, d\n"
-    assert capsys.readouterr().out.endswith(left_out)
+    assert capsys.readouterr().out.endswith("left out, for want of predictions or objects: c, d\n")
     youtube_vos = ["--rules", "youtube-vos", "--meta", "meta.json"]
     for more in ([], ["--unseen=bird.txt"]):
         assert "must name unseen categories of meta.json" in refusal(*WORDS, *youtube_vos, *more)

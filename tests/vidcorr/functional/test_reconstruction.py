@@ -81,8 +81,7 @@ def test_tails_outside_the_map_count_without_a_gradient():
     offsets = torch.arange(-2, 3, dtype=torch.float64) ** 2
     gaussian = 2 ** (-4 * (offsets + offsets[:, None]))
     gaussian[2, 2] = 0  # the peak is the affinity
-    expected = F.smooth_l1_loss(20 * gaussian, torch.zeros_like(gaussian))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, F.smooth_l1_loss(20 * gaussian, torch.zeros_like(gaussian)))
     (gradient,) = torch.autograd.grad(found, query)
     assert gradient.abs().max() < 1e-12
 

@@ -140,8 +140,7 @@ def test_what_a_network_ignores_renames_nothing_and_is_said(change):
             found = FrameEncoder(view, vfs.with_changes(**change)).protocol
         assert found == FrameEncoder(view, vfs).protocol
     if field != "features":
-        transformer = load("timm:test_vit").view()
-        assert field in FrameEncoder(transformer, vfs.with_changes(**change)).protocol.changes
+        assert field in FrameEncoder(load("timm:test_vit").view(), vfs.with_changes(**change)).protocol.changes
     else:
         resnet = load("torchvision:resnet18").view(default="res3/4")
         assert FrameEncoder(resnet, vfs.with_changes(**change)).protocol.name == "vfs+feature_stride=4+features=res3/4"

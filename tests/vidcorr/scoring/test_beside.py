@@ -76,8 +76,7 @@ def test_what_has_no_predictions_of_others_is_refused(tmp_path):
 
 
 def test_points_of_other_queries_do_not_share_a_column(tmp_path):
-    benchmark = TapVidBenchmark(**arguments_of(TapVidBenchmark, tmp_path / "set"))
-    benchmark.evaluate("raw_colour", tmp_path / "ours")
+    TapVidBenchmark(**arguments_of(TapVidBenchmark, tmp_path / "set")).evaluate("raw_colour", tmp_path / "ours")
     strided = TapVidBenchmark(**arguments_of(TapVidBenchmark, tmp_path / "set"), changes={"query_mode": "strided"})
     strided.evaluate("raw_colour", tmp_path / "strided")
     score_beside(strided, tmp_path / "strided/predictions").save(tmp_path / "theirs")

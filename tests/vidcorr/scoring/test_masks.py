@@ -279,5 +279,4 @@ def test_a_displacement_is_in_pixels(pixels):
     for side in (8, 20):
         target = np.zeros((40, 40), np.uint8)
         target[4 : 4 + side, 4 : 4 + side] = 2
-        moved = np.roll(target, pixels, axis=0)
-        assert displacements(moved, target)[2] == pixels
+        assert displacements(np.roll(target, pixels, axis=0), target)[2] == pixels

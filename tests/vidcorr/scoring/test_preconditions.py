@@ -120,8 +120,7 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
 @pytest.mark.parametrize("reading", READINGS_OF_MASKS | NAMES_OF_MASKS)
 @pytest.mark.sampled(3)
 def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
-    masks = (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading]
-    refused(DataError, reading, score_masks, rules, masks, tmp_path)
+    refused(DataError, reading, score_masks, rules, (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading], tmp_path)
 
 
 EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}
@@ -180,8 +179,7 @@ def test_predictions_numbered_from_another_frame_than_dense_annotations_are_name
 @pytest.mark.parametrize("rules", RULES)
 def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
     """The annotation is the first mask alone, as that of a test set; or it holds no object."""
-    first = {START: mask_at(START)}
-    refused(DataError, ".", score_masks, rules, MASKS, tmp_path, first)
+    refused(DataError, ".", score_masks, rules, MASKS, tmp_path, {START: mask_at(START)})
     (tmp_path / "black").mkdir()
     black = {number: 0 * mask for number, mask in MASKS.items()}
     if not RULES[rules].needs_meta:  # whose objects are in the metadata

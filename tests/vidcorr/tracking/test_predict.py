@@ -34,8 +34,7 @@ from vidcorr.videos.objects import Objects
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
-    mask = Image.fromarray(scene[1][0] * np.uint8(17))
-    mask.save(tmp_path / "mask.png")
+    Image.fromarray(scene[1][0] * np.uint8(17)).save(tmp_path / "mask.png")
     content = predict_video(colour, folder / "frames", MaskPrompt.of(tmp_path / "mask.png"), tmp_path / "out")
     files = sorted((tmp_path / "out" / "masks").iterdir())
     rows = rows_of(tmp_path / "out", "frames.csv")
@@ -83,8 +82,7 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     (tmp_path / "p.csv").write_text("\n".join([lines[0], *lines[9:11]]))
     (again,) = PointPrompt.read_table(tmp_path / "p.csv")
     assert (again.objects, again.frame) == (("a", "b"), 4)
-    stream = FrameStream(folder / "clip.mp4", 4)
-    predict_video(colour, stream, again, tmp_path / "again", "fomo")
+    predict_video(colour, FrameStream(folder / "clip.mp4", 4), again, tmp_path / "again", "fomo")
     assert FrameStream(tmp_path / "again" / "overlay.mp4").num_frames == FRAMES - 4
     assert rows_of(tmp_path / "again", "points.csv")[0]["occluded"] == "0.0000"
     predict_video(colour, folder / "clip.mp4", again, tmp_path / "both", "fomo", overlay=False)

@@ -127,8 +127,7 @@ def trained(source, kind=VideoDataModule, **arguments):
 def test_each_benchmark_names_its_own_videos(benchmark, tmp_path):
     """Trained on its folder, a benchmark finds each of its sequences among the videos, or the pictures."""
     arguments = arguments_of(benchmark, tmp_path)
-    made = benchmark(**arguments)
-    held_out = set(made.held_out())
+    held_out = set(benchmark(**arguments).held_out())
     if benchmark.name == "tap_vid":  # of a pickle, which no training reads
         assert not held_out
         return

@@ -64,8 +64,7 @@ def test_lightnings_own_loading_takes_the_same_way(tmp_path):
     assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
     refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)
     assert isinstance(FrozenEncoder.load_from_checkpoint(path, weights_only=True), FrozenEncoder)
-    content = torch.load(path, weights_only=True)
-    torch.save(content | {"hyper_parameters": {"spec": "os:abort"}}, path)
+    torch.save(torch.load(path, weights_only=True) | {"hyper_parameters": {"spec": "os:abort"}}, path)
     for strict in (False, None):
         refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path, strict=strict)
 
@@ -129,8 +128,7 @@ def test_data_beside_weights_are_read_by_each_door(new, here):
     read = ("log", "output", "windows", "config")
     assert {name: content[name] for name in read} == {name: BESIDE[name] for name in read}
     for name in ("torchvision:resnet18=own.pth", "own.pth"):
-        found = load(name).network
-        torch.testing.assert_close(found.state_dict(), network.state_dict(), rtol=0, atol=0)
+        torch.testing.assert_close(load(name).network.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 FOREIGN = {
