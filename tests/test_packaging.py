@@ -36,9 +36,8 @@ def test_every_imported_package_is_declared():
 
 
 ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
-PACKAGES = ("vidcorr", *(f"vidcorr.{room}" for room in ("callbacks", "datamodules", "lightning_modules")))
-PACKAGES += ("vidcorr.backbones", "vidcorr.datasets")
-PACKAGES += ("vidcorr.functional", "vidcorr.metrics", "vidcorr.results.pictures")
+PACKAGES = ("callbacks", "datamodules", "lightning_modules", "backbones", "datasets", "functional", "metrics")
+PACKAGES = ("vidcorr", *(f"vidcorr.{room}" for room in (*PACKAGES, "results.pictures")))
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -37,16 +37,7 @@ from vidcorr.metrics import Score
 
 
 def watched(
-    folder,
-    *callbacks,
-    every=1,
-    before=False,
-    epochs=4,
-    validation=EMPTY,
-    method=VFSSimSiam,
-    benchmark=None,
-    resumed=None,
-    **options,
+    folder, *callbacks, every=1, before=False, epochs=4, validation=EMPTY, method=VFSSimSiam, benchmark=None, **options
 ):
     """Fit two steps an epoch with a benchmark; return its callback and the logger."""
     benchmark, logger = BenchmarkCallback(benchmark or Counted([]), every, before), Logged()
@@ -54,7 +45,7 @@ def watched(
     given = {"max_epochs": epochs, "log_every_n_steps": 1, "num_sanity_val_steps": 0, "default_root_dir": folder}
     given |= {"logger": logger, "enable_checkpointing": saves} | options
     trainer = quiet_trainer(callbacks=[benchmark, *callbacks], **given)
-    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation, ckpt_path=resumed)
+    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
     return benchmark, logger
 
 

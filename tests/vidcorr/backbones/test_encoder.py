@@ -9,16 +9,9 @@ from pydantic import ValidationError
 
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
-from vidcorr.backbones import (
-    Encoder,
-    EncoderSpec,
-    LiirEncoder,
-    Normalise,
-    build_feature_extractor,
-    load,
-    weights_digest,
-)
+from vidcorr.backbones import Encoder, EncoderSpec, LiirEncoder, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.copies import device_of
+from vidcorr.backbones.extractor import Normalise
 from vidcorr.description import UNKNOWN, Network
 from vidcorr.lightning_modules import FrozenEncoder, Liir
 

@@ -30,16 +30,7 @@ from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.commands.resume import from_here, words_from_here
 from vidcorr.experiments.runs.flags import named_network
-from vidcorr.experiments.runs.runs import (
-    CONFIG,
-    FILE,
-    Record,
-    Run,
-    RunFolder,
-    _commit,
-    checkpoint_named,
-    digest_of_training,
-)
+from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network
 
@@ -112,7 +103,7 @@ def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(he
     folder = written("runs/version_0", "fit").resolve()
     runs = [Run(["fit"], say=[].append) for _ in range(2)]
     assert runs[0].choose_checkpoint(config("last")) is None
-    (folder / CONFIG).touch()  # it has begun, and holds the lock as long as it lives
+    (folder / "config.yaml").touch()  # it has begun, and holds the lock as long as it lives
     assert runs[1].choose_checkpoint(config("last")) is None
     assert [run.goes_on_in for run in runs] == [None, folder]
 
@@ -325,7 +316,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert training != other
     assert said.pop().endswith("below runs: starting a new run")
     waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
-    (waiting / CONFIG).touch()
+    (waiting / "config.yaml").touch()
     run, checkpoint = found(lr=1)
     assert (run.goes_on_in, checkpoint) == (waiting, None)
     written("runs/waiting", "fit", end="2026-01-01")

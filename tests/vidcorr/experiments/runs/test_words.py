@@ -12,17 +12,10 @@ import pytest
 import yaml
 
 from tests.helpers.refusal import refused
-from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS
+from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS, words_of_parser
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.benchmark_choice import read_on
-from vidcorr.experiments.runs.words import (
-    SavedModel,
-    given_arguments,
-    last_class,
-    last_value,
-    read_words,
-    words_for_parser,
-)
+from vidcorr.experiments.runs.words import SavedModel, given_arguments, last_class, last_value, read_words
 
 OF_FILE = {"bank": {"frames": 9, "points": 4}, "radius": 6}
 PARSED = {"bank": SimpleNamespace(frames=0, points=7), "radius": 2}
@@ -70,7 +63,7 @@ def test_a_class_is_read_alike_in_all_its_forms(form, part, here):
         assert last_class(list(read_words([*before, *words, *after])), part) == kind
     assert last_class(list(read_words([*words, f"--{part}={other}"])), part) == other
     in_configs = []
-    for word in words_for_parser(["fit", *words]).words[1:]:
+    for word in words_of_parser("fit", *words)[1:]:
         content = word.removeprefix("--config=")
         in_configs.append(json.loads(content) if content.startswith("{") else yaml.safe_load(Path(content).read_text()))
     assert in_configs[-1][part] in (kind, {"class_path": kind})
