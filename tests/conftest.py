@@ -150,6 +150,13 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def info_log(caplog):
+    """The log, lines of information too."""
+    caplog.set_level("INFO")
+    return caplog
+
+
+@pytest.fixture
 def canary(monkeypatch, tmp_path):
     """Allow no code that a file names, and assert that none was imported or run."""
     from vidcorr.backbones.files import trust

@@ -272,24 +272,21 @@ LENGTHS = [
 
 @pytest.mark.parametrize(("words", "options", "ends"), LENGTHS)
 @pytest.mark.sampled(4)
-def test_a_run_has_ended_if_it_has_its_length_or_stopped_early_by_its_score(
-    words, options, ends, video_folder, tmp_path
-):
+def test_a_run_has_ended_by_its_length_or_by_its_score(words, options, ends, video_folder, tmp_path):
     fit_one_step(video_folder, tmp_path, *words, **options)
     record = Record.read(tmp_path / "version_0")
     assert (bool(record.end), record.last_checkpoint(tmp_path / "version_0") is None) == (ends, False)
 
 
-def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, caplog):
+def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, info_log):
     """Unless it has saved nothing."""
     monkeypatch.setattr(trust, "_named", set())
-    caplog.set_level("INFO")
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=1, place="end")
     for name, saves in (("a b", True), ("c", False)):
-        caplog.clear()
+        info_log.clear()
         options = {"max_steps": 3, "enable_checkpointing": str(saves).lower()}
         refused(SystemExit, "^143$", fit_one_step, video_folder, tmp_path / name, *strike, **options)
-        lines = [line for line in caplog.messages if line.startswith("resume: ")]
+        lines = [line for line in info_log.messages if line.startswith("resume: ")]
         assert lines == [f"resume: vidcorr resume '{tmp_path}/a b/version_0'"] * saves
 
 
@@ -317,10 +314,6 @@ def test_the_next_command_of_a_probe_is_one_that_measures_it(here, capsys):
     assert "val/top1" in capsys.readouterr().out
 
 
-def test_a_command_behind_its_flags_is_named():
-    refused(SystemExit, "2", main, ["--config", "x.yaml", "fit"])
-
-
 def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_folder, tmp_path, monkeypatch):
     in_slurm(monkeypatch, NTASKS="4", PROCID="3", JOB_NAME="bash")
     monkeypatch.setattr(rank_zero_only, "rank", 3)  # as Lightning reads it where it is imported
@@ -331,9 +324,7 @@ def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_f
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--ckpt_path=last",)])
-def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
-    more, video_folder, davis_root, tmp_path, monkeypatch
-):
+def test_a_run_that_begins_again_hides_its_log(more, video_folder, davis_root, tmp_path, monkeypatch):
     """It was killed before its first save."""
     monkeypatch.setattr(trust, "_named", set())
     on = ["--on", f"davis={davis_root}", "--limit", "1", "--before", "--stage", "res4", "--change", "radius=3"]
@@ -515,8 +506,7 @@ def test_a_training_of_no_step_leaves_no_run(length, video_folder, tmp_path, cap
     assert "next:" not in capsys.readouterr().out
 
 
-def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_precision_auto_is_that_of_the_device(monkeypatch, info_log):
     made, asked = Mock(), Mock(return_value=("bfloat16", "as it has it"))
     monkeypatch.setattr("vidcorr.cli.pl.Trainer", made)
     monkeypatch.setattr("vidcorr.cli.fastest_precision", asked)
@@ -528,7 +518,7 @@ def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
     expected = [call(accelerator=name, precision="bf16-mixed") for name in names]
     assert made.mock_calls == [call(accelerator="auto", precision=None, max_steps=3), *expected]
     assert asked.mock_calls == [call("cuda")] * 3 + [call("cpu"), call("tpu")]
-    assert caplog.messages == ["precision auto: bf16-mixed (as it has it)"] * 5
+    assert info_log.messages == ["precision auto: bf16-mixed (as it has it)"] * 5
 
 
 class Witness(pl.Callback):

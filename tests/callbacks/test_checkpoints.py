@@ -209,8 +209,7 @@ def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_pat
     assert (tmp_path / LAST).read_bytes() == first
 
 
-def test_a_validation_is_no_training(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_a_validation_is_no_training(tmp_path, info_log):
     trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
     trainer.validate(tiny_moco(), datamodule=InMemory(4, 2), verbose=False)
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
@@ -221,7 +220,7 @@ def test_a_validation_is_no_training(tmp_path, caplog):
     for stage in ("validate", "fit"):  # a training before its first step has no state either
         trainer.state.fn = stage
         trainer.callbacks[0].on_exception(trainer, None, RuntimeError("a mistake"))
-    assert not [line for line in caplog.messages if line.startswith(("resuming", "ended"))]
+    assert not [line for line in info_log.messages if line.startswith(("resuming", "ended"))]
 
 
 def test_a_trial_writes_nothing(tmp_path):
@@ -267,13 +266,12 @@ def test_files_are_written_atomically_unless_by_a_class_of_the_users_own(kind, t
         assert type(trainer.strategy.checkpoint_io) is used
 
 
-def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, info_log):
     fail = LambdaCallback(on_train_batch_start=Mock(side_effect=2 * [None, RuntimeError("a mistake of the user's")]))
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
     refused(RuntimeError, "a mistake", fit_in, tmp_path, fail, Stops(), LastCheckpoint(dirpath=tmp_path))
-    assert caplog.messages.count("not saved: no space left") == 1
-    assert caplog.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
+    assert info_log.messages.count("not saved: no space left") == 1
+    assert info_log.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
     monkeypatch.setattr(LastCheckpoint, "_write", Mock(side_effect=KeyError("a bug")))
     refused(KeyError, "a bug", fit_in, tmp_path, fail, LastCheckpoint(dirpath=tmp_path))
     with FolderLock(tmp_path):  # the folder is free again

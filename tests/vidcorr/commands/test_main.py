@@ -81,10 +81,6 @@ def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, 
     refused(SystemExit, f"^vidcorr: .*gone/.*{end}", main, words)
 
 
-def test_a_name_that_is_no_path_is_answered_without_data_to_make():
-    refused(SystemExit, "no protocol davis; vidcorr protocols lists them$", main, ["protocols", "davis"])
-
-
 def test_debug_shows_the_traceback(tmp_path):
     refused(ValueError, "there is no such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
 

@@ -164,12 +164,11 @@ def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeypatch, info_log):
     quiet = {"enable_progress_bar": "false", "limit_val_batches": 0, "max_steps": 3, "default_root_dir": "my runs"}
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
     refused(SystemExit, "^143$", main, ["fit", *TINY, *clips(video_folder), *flags("trainer", **quiet), *strike])
-    line = caplog.messages[-1]
+    line = info_log.messages[-1]
     (folder,) = (here / "my runs").iterdir()
     assert line.startswith(f"resume: vidcorr resume '{folder}'")
     moved = folder.rename(here / "elsewhere")
@@ -185,9 +184,9 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeyp
     assert "ckpt_path: null" in config
     assert "max_steps: 4" in config
     assert not list((here / "my runs").iterdir())
-    caplog.clear()
+    info_log.clear()
     refused(SystemExit, "^0$", main, [*words, "--trainer.max_steps=4"])
-    assert f"{moved} has ended" in caplog.text
+    assert f"{moved} has ended" in info_log.text
 
 
 def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
@@ -284,15 +283,14 @@ def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
     refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path), ckpt_path=checkpoint)
 
 
-def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, info_log):
     monkeypatch.setattr(sys, "path", list(sys.path))
     home = tmp_path / "home"
     home.mkdir()
     (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
     folder = written(tmp_path / "run", "fit", "--model=own_of_a_run.Model", folder=str(home))
     refused(SystemExit, "^9$", main, ["resume", str(folder)])
-    assert caplog.messages == [f"{folder} has no last.ckpt and begins again: vidcorr fit --model=own_of_a_run.Model"]
+    assert info_log.messages == [f"{folder} has no last.ckpt and begins again: vidcorr fit --model=own_of_a_run.Model"]
 
 
 # `fit … --ckpt_path last`, and a requeued job of SLURM
