@@ -35,9 +35,7 @@ TOOLS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("words", "done", "left", "results"), TOOLS)
-def test_a_stopped_tool_is_completed_later(
-    words, done, left, results, video_folder, davis_root, tmp_path, monkeypatch
-):
+def test_a_stopped_tool_is_completed_later(words, done, left, results, video_folder, davis_root, tmp_path, monkeypatch):
     """The signal comes once some items are done."""
     items, advance, handler = [], tqdm.update, signal.getsignal(signal.SIGTERM)
 

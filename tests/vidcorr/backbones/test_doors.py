@@ -334,7 +334,8 @@ def test_weights_fit_below_a_common_prefix_and_without_a_classifier(here, capsys
     assert capsys.readouterr().out == "two.pth: takes teacher of student, teacher; two.pth#NAME takes another\n"
 
 
-@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:test_resnet"])
+@pytest.mark.parametrize("spec", ["timm:test_resnet", "torchvision:resnet18"])
+@pytest.mark.sampled(2)
 def test_own_weights_of_a_librarys_network_with_its_classifier(spec, here):
     torch.manual_seed(5)
     network = load(spec, seed=None).network

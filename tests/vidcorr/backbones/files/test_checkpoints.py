@@ -121,6 +121,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("new", [True, False])
+@pytest.mark.sampled(2)
 def test_data_beside_weights_are_read_by_each_door(new, here):
     network = load("torchvision:resnet18").network
     torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)

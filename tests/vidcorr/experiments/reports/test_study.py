@@ -89,9 +89,7 @@ def test_the_command_prints_the_table_of_a_study(trial, tmp_path, capsys):
     assert capsys.readouterr().out == render(table, "md", intervals=False)
 
 
-def test_a_row_has_its_seeds_their_range_and_difference_beside_papers(
-    trial, study_of, leave, tmp_path, recorded
-):
+def test_a_row_has_its_seeds_their_range_and_difference_beside_papers(trial, study_of, leave, tmp_path, recorded):
     """A row may have a base of its own and numbers of what is not evaluated; a column names its score.
 
     Paired by seed, the difference of better varies by 10, 11 and 10 points: t = 31 with 2 degrees of freedom.
