@@ -198,7 +198,8 @@ def test_a_checkpoint_holds_the_filled_rows_of_the_bank_alone_and_gives_back_all
     assert differences(dict(other.bank.named_buffers()), dict(bank.named_buffers())) == []
 
 
-def test_training_drops_one_channel_a_batch_and_validation_averages_both_whatever_the_seed():
+def test_training_drops_one_channel_a_batch():
+    """Validation averages both, whatever the seed."""
     module, batch = tiny_liir(**OFF), clips(3)
     alone = {module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)}
     assert {module.step(batch)["loss"].item() for _ in range(8)} == alone
