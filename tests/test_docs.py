@@ -130,8 +130,10 @@ def test_every_command_of_the_readme_runs_but_for_the_two_that_set_up():
     """`make demo` is what the tests themselves stand on."""
     commands = re.findall(r"^```(bash|sh[^\n]*)\n(.*?)^```", README, re.M | re.S)
     others = [text for kind, text in commands if kind != "sh run"]
-    lines = [line.partition("#")[0].strip() for text in others for line in text.splitlines()]
-    assert lines == ["make demo", "source .venv/bin/activate"]
+    assert [line.partition("#")[0].strip() for text in others for line in text.splitlines()] == [
+        "make demo",
+        "source .venv/bin/activate",
+    ]
     assert len(README.split()) <= 900
     assert (ROOT / "docs/real-video/film.webp").stat().st_size < 2e6
 

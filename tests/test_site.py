@@ -35,8 +35,9 @@ def test_guides_reference_and_command_line_are_whole_and_load_nothing_from_elsew
     pages = {str(page.relative_to(site)): page.read_text("utf-8") for page in site.rglob("*.html")}
     guides = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")}
     assert guides | {"index.html", "tour.html", "configs.html", "command_line.html", "arguments.html"} <= set(pages)
-    of_others = r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:"
-    assert [page for page, text in pages.items() if re.search(of_others, text)] == []
+    assert [
+        page for page, text in pages.items() if re.search(r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:", text)
+    ] == []
     names = {command.name for command in COMMANDS}.difference(RUNS)
     assert [name for name in names if f"usage: vidcorr {name}" not in pages["command_line.html"]] == []
     packages = run_path(str(ROOT / "docs/site.py"))["REFERENCE"]

@@ -41,10 +41,15 @@ def watched(
 ):
     """Fit two steps an epoch with a benchmark; return its callback and the logger."""
     benchmark, logger = BenchmarkCallback(benchmark or Counted([]), every, before), Logged()
-    saves = any(isinstance(callback, of_lightning.Checkpoint) for callback in callbacks)
-    given = {"max_epochs": epochs, "log_every_n_steps": 1, "num_sanity_val_steps": 0, "default_root_dir": folder}
-    given |= {"logger": logger, "enable_checkpointing": saves} | options
-    trainer = quiet_trainer(callbacks=[benchmark, *callbacks], **given)
+    trainer = quiet_trainer(
+        default_root_dir=folder,
+        callbacks=[benchmark, *callbacks],
+        max_epochs=epochs,
+        log_every_n_steps=1,
+        logger=logger,
+        enable_checkpointing=any(isinstance(callback, of_lightning.Checkpoint) for callback in callbacks),
+        **{"num_sanity_val_steps": 0} | options,
+    )
     trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
     return benchmark, logger
 
@@ -206,10 +211,16 @@ def test_the_best_score_outlives_its_folder(tmp_path):
     """Files are found by name in the new folder, else where they were; of a file that is gone the score remains."""
     old, new = tmp_path / "old", tmp_path / "new"
     first, second = f"{old}/best-1.ckpt", f"{old}/best-2.ckpt"
-    state = {"monitor": "davis/J&F-Mean", "dirpath": str(old), "last_model_path": ""}
-    state["best_k_models"] = {first: torch.tensor(0.9), second: torch.tensor(0.8)}
-    state |= {"best_model_path": first, "best_model_score": torch.tensor(0.9)}
-    state |= {"kth_best_model_path": second, "kth_value": torch.tensor(0.8)}
+    state = {
+        "monitor": "davis/J&F-Mean",
+        "dirpath": str(old),
+        "best_k_models": {first: torch.tensor(0.9), second: torch.tensor(0.8)},
+        "best_model_path": first,
+        "best_model_score": torch.tensor(0.9),
+        "kth_best_model_path": second,
+        "kth_value": torch.tensor(0.8),
+        "last_model_path": "",
+    }
     trainer, places = quiet_trainer(), []
     for folder in (None, old, new):
         if folder:
@@ -292,9 +303,13 @@ def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypa
 
 # Every config of a benchmark, by `--on`
 
-ENCODERS = {f"davis_blocks_r{depth}": f"torchvision:resnet{depth}" for depth in (18, 50)}
-ENCODERS |= dict.fromkeys(("otb", "otb_all"), TINY["backbone"])
-ENCODERS["davis_liir"] = "vidcorr.backbones.liir_encoder:LiirEncoder"
+ENCODERS = {
+    "davis_blocks_r18": "torchvision:resnet18",
+    "davis_blocks_r50": "torchvision:resnet50",
+    "davis_liir": "vidcorr.backbones.liir_encoder:LiirEncoder",
+    "otb": TINY["backbone"],
+    "otb_all": TINY["backbone"],
+}
 """Config → encoder with the stages that it names; the others take `vidcorr-r18`."""
 RADIUS, SIZE = ["--change", "radius=3"], ["--change", "input_size=64"]
 SMALLER = {"davis": RADIUS, "vos": RADIUS, "soco": SIZE, "otb": ["--limit", "1"]}

@@ -67,8 +67,13 @@ def test_it_warns_once_after_some_checks_in_a_row(monkeypatch):
     monitor.on_train_batch_end(trainer, nn.Linear(1, 1), {}, None, 0)  # the step has left its batch out
 
 
-OF_ONE = [(CollapseMonitor, "every_n_steps"), (CollapseMonitor, "patience"), (LastCheckpoint, "every_n_steps")]
-OF_ONE += [(kind, "every_n_epochs") for kind in (TrainingPictures, partial(BenchmarkCallback, None))]
+OF_ONE = [
+    (CollapseMonitor, "every_n_steps"),
+    (CollapseMonitor, "patience"),
+    (LastCheckpoint, "every_n_steps"),
+    (TrainingPictures, "every_n_epochs"),
+    (partial(BenchmarkCallback, None), "every_n_epochs"),
+]
 """Callback, and a number that is at least 1."""
 
 

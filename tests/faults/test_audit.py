@@ -58,8 +58,11 @@ def files():
         for argument, value in product(("spec", "backbone", "start"), ("bait/x.pth", "evil:net")):
             yield f"vidcorr.lightning_modules.{name}", {argument: value}, {"spec": "x.ckpt"}
     for name in sorted(names_in("vidcorr.backbones")):
-        encoder = {"spec": f"vidcorr.backbones:{name}", "arguments": {"network": "bait/x.pth"}}
-        yield FROZEN, {"spec": "raw_colour"}, encoder
+        yield (
+            FROZEN,
+            {"spec": "raw_colour"},
+            {"spec": f"vidcorr.backbones:{name}", "arguments": {"network": "bait/x.pth"}},
+        )
 
 
 FRAMES = "davis/JPEGImages/480p/synthetic-000"

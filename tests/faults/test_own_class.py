@@ -115,6 +115,8 @@ def test_a_script_allows_a_class_by_a_call_or_by_its_name(checkpoint, monkeypatc
 def test_inspect_prints_what_a_file_names_and_needs(checkpoint, capsys):
     main(["inspect", "x.ckpt"])
     printed, _ = capsys.readouterr()
-    needed = "to use it, if you trust it: --allow mine.Mine mine:net"
-    assert printed.splitlines() == ["names: mine.Mine, mine:net", needed]
+    assert printed.splitlines() == [
+        "names: mine.Mine, mine:net",
+        "to use it, if you trust it: --allow mine.Mine mine:net",
+    ]
     assert "mine" not in sys.modules

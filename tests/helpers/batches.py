@@ -31,8 +31,12 @@ FORMS: dict[str, Callable[[int], Any]] = {
     "normalised": lambda index: {"clip": clip_of(index).sub(0.5).div(0.1), "video_index": index},
 }
 """Form → sample by its number. Through a loader of theirs there is also "stream", of dicts."""
-TENSOR_OF: dict[str, Callable[[Any], Tensor]] = dict.fromkeys(("tuple", "views"), lambda batch: batch[0])
-TENSOR_OF |= {"tensor": lambda batch: batch, "nested": lambda batch: batch["views"]["first"]}
+TENSOR_OF: dict[str, Callable[[Any], Tensor]] = {
+    "tensor": lambda batch: batch,
+    "tuple": lambda batch: batch[0],
+    "views": lambda batch: batch[0],
+    "nested": lambda batch: batch["views"]["first"],
+}
 """Form → the clips of its batch, other than `clip`."""
 
 

@@ -18,8 +18,14 @@ from vidcorr.commands import COMMANDS, RUNS
 FILE = Path(__file__).with_name("defaults.json")
 SHELL = ("vidcorr.lightning_modules", "vidcorr.datamodules", "vidcorr.callbacks")
 """Packages whose every public class counts: a config may name it."""
-LIBRARY = ["vidcorr", "vidcorr.functional.points.matching"]
-LIBRARY += [f"vidcorr.{room}" for room in ("protocols", "functional", "metrics", "backbones")]
+LIBRARY = (
+    "vidcorr",
+    "vidcorr.protocols",
+    "vidcorr.functional",
+    "vidcorr.functional.points.matching",
+    "vidcorr.metrics",
+    "vidcorr.backbones",
+)
 FOREIGN = (BaseException, DataLoader, Tensor)
 """Classes of others; those below them take their arguments."""
 

@@ -117,8 +117,11 @@ def words(
 ) -> list[str]:
     """Command of a run of three epochs of five steps, on data of a class, that writes `last.ckpt` every second step."""
     arguments = METHODS[method] if method in METHODS else arguments_of(method)
-    listed = [{"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}}]
-    listed += [harm("Curve", path=str(folder / "curve.txt")), *callbacks]
+    listed = [
+        {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
+        harm("Curve", path=str(folder / "curve.txt")),
+        *callbacks,
+    ]
     trainer = {"callbacks": json.dumps(listed), "accelerator": "cpu", "max_epochs": 3, "default_root_dir": folder}
     quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
     clips = {"frames": 2, "size": 32, "repeat": 2, "samples_per_epoch": 10} if kind == "VideoDataModule" else {}

@@ -43,10 +43,15 @@ def write_results(
             rows.append(Row(video=video, object=str(number + 1), values=values))
     provenance = {key: about.pop(key) for key in list(about) if key in Provenance.model_fields}
     fields = {key: about.pop(key) for key in list(about) if key in Result.model_fields}
-    about_network = {"seed": about.pop("network_seed", None), "recipe": about.pop("recipe", "")}
-    content = {"network": Network(name=network, **about_network), "stage": Setup(protocol=protocol), "rows": rows}
-    content |= {"sequences": list(map(str, range(sequences))), "conditions": [f"{sequences} sequences"]}
-    content |= {"data": about, "provenance": Provenance(**provenance)}
+    content = {
+        "network": Network(name=network, seed=about.pop("network_seed", None), recipe=about.pop("recipe", "")),
+        "stage": Setup(protocol=protocol),
+        "sequences": [str(number) for number in range(sequences)],
+        "conditions": [f"{sequences} sequences"],
+        "rows": rows,
+        "data": about,
+        "provenance": Provenance(**provenance),
+    }
     davis_result(scores, **content | fields).save(folder)
     return folder
 

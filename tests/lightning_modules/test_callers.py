@@ -98,8 +98,15 @@ def as_a_part_of_a_list(method, batches):
     quiet_trainer(max_epochs=1).fit(Parent(nn.ModuleList([method])), DataLoader(batches, batch_size=None))
 
 
-CALLERS = [by_a_step_of_ones_own, by_manual_optimisation, by_a_loop, by_a_copy_in_a_loop, by_fabric]
-CALLERS += [as_a_part, as_a_part_of_a_list]
+CALLERS = [
+    by_a_step_of_ones_own,
+    by_manual_optimisation,
+    by_a_loop,
+    by_a_copy_in_a_loop,
+    by_fabric,
+    as_a_part,
+    as_a_part_of_a_list,
+]
 
 
 @pytest.mark.parametrize("name", METHODS)

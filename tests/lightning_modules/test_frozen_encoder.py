@@ -24,9 +24,13 @@ def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_r
 
 def test_a_trainer_takes_clips_images_and_tensors_and_gives_their_features():
     module, images = FrozenEncoder(NETWORK), torch.rand(2, 3, 64, 64)
-    expected = module.feature_extractor()(images)
-    batches = [({"image": images}, expected), ({"clip": images[None]}, expected[None]), (images, expected)]
-    for batch, features in batches:
+    with torch.no_grad():
+        expected = module.feature_extractor()(images)
+    for batch, features in (
+        ({"image": images}, expected),
+        ({"clip": images[None]}, expected[None]),
+        (images, expected),
+    ):
         (found,) = quiet_trainer().predict(module, DataLoader([batch], batch_size=None))
         assert torch.equal(found, features)
         assert quiet_trainer().test(module, [DataLoader([batch], None)] * 2, verbose=False) == [{}, {}]

@@ -19,8 +19,18 @@ from tests.speed.frame_folders import films, frame_folders
 from tests.speed.training_step import training_steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
-IN_TABLE = [kernels.propagation, kernels.trained_propagation, kernels.davis_frame, kernels.reconstruction]
-IN_TABLE += [kernels.info_nce, kernels.negatives, kernels.points_growth, frame_folders, films, training_steps]
+IN_TABLE = (
+    kernels.propagation,
+    kernels.trained_propagation,
+    kernels.davis_frame,
+    kernels.reconstruction,
+    kernels.info_nce,
+    kernels.negatives,
+    kernels.points_growth,
+    frame_folders,
+    films,
+    training_steps,
+)
 PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
 
 

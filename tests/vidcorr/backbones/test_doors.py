@@ -34,9 +34,22 @@ NOBODY = Input()
 CLIPS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="stated by Clips")
 DINOS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
 STATED = Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated")
-KINDS = dict.fromkeys(("plain", "OfClips", "Tokens", "OfHub", "VJepa"), NOBODY) | {"Dino3": DINOS, "Dino": DINOS}
-KINDS |= {"Classifier": NOBODY, "Stated": STATED, "clips": CLIPS}
-KINDS |= dict.fromkeys(("extractor", "WithEncoder", "vit"), UNKNOWN) | {"clips_of_tokens": CLIPS}
+KINDS = {
+    "plain": NOBODY,
+    "OfClips": NOBODY,
+    "Tokens": NOBODY,
+    "OfHub": NOBODY,
+    "Dino": DINOS,
+    "Dino3": DINOS,
+    "VJepa": NOBODY,
+    "Stated": STATED,
+    "Classifier": NOBODY,
+    "WithEncoder": UNKNOWN,
+    "extractor": UNKNOWN,
+    "vit": UNKNOWN,
+    "clips": CLIPS,
+    "clips_of_tokens": CLIPS,
+}
 """Kind of network, a function of tests/helpers/networks.py → the input that it states."""
 RULES = PropagationProtocol.named("vfs").with_changes(input_size=None, context=2, radius=3)
 BENCHMARK = DavisBenchmark("", protocol=RULES)
@@ -55,11 +68,13 @@ def on_cells(tokens):
 
 
 PLAIN = {
-    **dict.fromkeys(("plain", "OfClips", "Stated"), lambda network, images: network(images)),
+    "plain": lambda network, images: network(images),
+    "OfClips": lambda network, images: network(images),
     "Tokens": lambda network, images: on_cells(network(images)[:, 2:]),
     "OfHub": lambda network, images: on_cells(network(images).last_hidden_state[:, 2:]),
     "Dino": lambda network, images: on_cells(network.get_intermediate_layers(images)[0][:, 1:]),
     "VJepa": lambda network, images: on_cells(network(images[:, :, None])),
+    "Stated": lambda network, images: network(images),
     "Classifier": lambda network, images: network.trunk(images),
     "vit": lambda network, images: on_cells(network.forward_features(images)[:, 1:]),
 }

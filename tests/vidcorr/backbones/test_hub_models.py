@@ -14,8 +14,14 @@ from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
-TOKENS = dict.fromkeys(("Dinov2", "Dinov2WithRegisters", "ViT", "IJepa"), "layernorm")
-TOKENS |= {"DINOv3ViT": "norm", "SiglipVision": "post_layernorm"}
+TOKENS = {
+    "Dinov2": "layernorm",
+    "Dinov2WithRegisters": "layernorm",
+    "DINOv3ViT": "norm",
+    "ViT": "layernorm",
+    "IJepa": "layernorm",
+    "SiglipVision": "post_layernorm",
+}
 """Family → name of the final norm."""
 INTERPOLATED = ("ViT", "IJepa", "SiglipVision", "Swin")
 """Families that take images of other sizes when they are asked to."""

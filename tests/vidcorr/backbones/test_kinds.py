@@ -82,26 +82,48 @@ small_swin.__module__ = "timm.models.swin_transformer"
 timm.models.register_model(small_swin)  # as one of timm's own
 
 
-STAGES_OF_RESNETS = ("timm:test_resnet", "torchvision:resnet18", "vidcorr-r18", f"{OWN}:Gem", f"{OWN}:Stages")
-KINDS = {f"{name}@res4": res4 for name in STAGES_OF_RESNETS}
-KINDS |= dict.fromkeys(("timm:test_vit", "timm:vit_wee_patch16_reg1_gap_256", f"{OWN}:ClassToken"), tokens_of(16))
-KINDS |= dict.fromkeys(("timm:test_convnext", "timm:mobilevit_xxs", "timm:regnetx_002"), last_map)
-KINDS |= {
+def by_own_call(network, images):
+    return network(images)
+
+
+KINDS = {
+    "timm:test_resnet@res4": res4,
+    "torchvision:resnet18@res4": res4,
+    "vidcorr-r18@res4": res4,
+    "timm:test_vit": tokens_of(16),
+    "timm:vit_wee_patch16_reg1_gap_256": tokens_of(16),
     "timm:eva02_tiny_patch14_224": tokens_of(14),
+    "timm:small_swin": lambda *given: last_map(*given).permute(0, 3, 1, 2),
+    "timm:test_convnext": last_map,
+    "timm:mobilevit_xxs": last_map,
+    "timm:regnetx_002": last_map,
+    f"{OWN}:features_only@layer3": lambda network, images: network(images)[3],
+    f"{OWN}:plain": lambda network, images: network(images),
     f"{OWN}:Maps@coarse": lambda network, images: network(images)["coarse"],
     f"{OWN}:InList@0": lambda network, images: network(images)[0],
-    f"{OWN}:features_only@layer3": lambda network, images: network(images)[3],
-    "timm:small_swin": lambda *given: last_map(*given).permute(0, 3, 1, 2),
-}
-MAPS = ("plain", "Fpn", "Taken", "NeckOfZeros", "WithoutRes5", "Adapted", "Tied")
-KINDS |= {f"{OWN}:{name}": lambda network, images: network(images) for name in MAPS}
-KINDS |= {
-    f"{OWN}:{name}": lambda network, images: on_cells(network(images), images, 8) for name in ("Overlapping", "Tokens")
+    **{f"{OWN}:{name}": by_own_call for name in ("Fpn", "Taken", "NeckOfZeros", "WithoutRes5", "Adapted", "Tied")},
+    f"{OWN}:Gem@res4": res4,
+    f"{OWN}:Stages@res4": res4,
+    f"{OWN}:ClassToken": tokens_of(16),
+    f"{OWN}:Overlapping": lambda network, images: on_cells(network(images), images, 8),
+    f"{OWN}:Tokens": lambda network, images: on_cells(network(images), images, 8),
 }
 """Network → its map by a plain call, of normalised images of whole cells."""
-HUB = dict.fromkeys(("Dinov2", "Dinov2WithRegisters", "DINOv3ViT", "DINOv3ConvNext", "ResNet"), of_hub())
-HUB |= {"ViTMAE": without_masks, "ConvNext": of_hub(-1, output_hidden_states=True)}
-HUB |= dict.fromkeys(("ViT", "IJepa", "Swin", "Beit", "CLIPVision", "SiglipVision"), of_hub(**POSITIONS))
+HUB = {
+    "Dinov2": of_hub(),
+    "Dinov2WithRegisters": of_hub(),
+    "DINOv3ViT": of_hub(),
+    "DINOv3ConvNext": of_hub(),
+    "ViT": of_hub(**POSITIONS),
+    "ViTMAE": without_masks,
+    "IJepa": of_hub(**POSITIONS),
+    "ConvNext": of_hub(-1, output_hidden_states=True),
+    "ResNet": of_hub(),
+    "Swin": of_hub(**POSITIONS),
+    "Beit": of_hub(**POSITIONS),
+    "CLIPVision": of_hub(**POSITIONS),
+    "SiglipVision": of_hub(**POSITIONS),
+}
 """Family of transformers → the map of a model by a plain call."""
 
 
@@ -190,7 +212,6 @@ def test_each_door_refuses_a_network_without_a_map_in_one_sentence(kind, tmp_pat
 
 RESNET, VIT = "torchvision:resnet18", "timm:vit_small_patch16_224"
 HEADS = {"fc.0.weight": (8, 512), "fc.2.bias": (8,)}
-PROJECTOR = {"module.projector.0.bias": 8}
 DINOS_HEAD = {"head.mlp.0.bias": (2,), "head.last_layer.weight_g": (2, 1)}
 DECODER = {"mask_token": (1, 1, 8), "decoder_embed.weight": (8, 384), "decoder_blocks.0.attn.qkv.weight": (24, 8)}
 
@@ -240,7 +261,11 @@ FILES = {
     "mae": (VIT, "mae", lambda own: {"model": own | drawn(DECODER), "optimizer": {"state": {0: {"step": 3}}}}),
     "simsiam": (RESNET, "", lambda own: {"state_dict": below("module.encoder.", own | drawn(HEADS))}),
     "swav": (RESNET, "", lambda own: below("module.", own | drawn({"prototypes.weight": (8, 8)}))),
-    "vicreg": (RESNET, "", lambda own: {"model": below("module.backbone.", own) | drawn(PROJECTOR)}),
+    "vicreg": (
+        RESNET,
+        "",
+        lambda own: {"model": below("module.backbone.", own) | drawn({"module.projector.0.bias": 8})},
+    ),
     "vfs": (RESNET, "vfs", lambda own: {"state_dict": of_mm(own) | drawn({"img_head.fc.bias": (2,)}), "meta": {}}),
     "timm": (RESNET, "", lambda own: {"state_dict": own | drawn({"fc.bias": (5,)}), "state_dict_ema": beside("", own)}),
     "lightning": (RESNET, "", lambda own: {"state_dict": below("model.encoder.", own), "hyper_parameters": {"lr": 1}}),

@@ -71,8 +71,12 @@ def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     assert "forward" not in vars(method.backbone)
 
 
-OWN_CALL = dict.fromkeys(("timm:test_vit", "timm:test_convnext", f"{NETWORKS}:plain"), ())
-OWN_CALL["torchvision:resnet18"] = ("res5", 32)
+OWN_CALL = {
+    "torchvision:resnet18": ("res5", 32),
+    "timm:test_vit": (),
+    "timm:test_convnext": (),
+    f"{NETWORKS}:plain": (),
+}
 """Name of a network → stage and stride of the map that is trained, where another one is scored."""
 
 

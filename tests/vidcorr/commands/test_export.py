@@ -32,8 +32,12 @@ def words(tmp_path, monkeypatch):
 def test_a_card_tells_method_data_training_and_the_scores_of_its_step(words, tmp_path, capsys, recorded):
     arguments = {"backbone": "tiny", "lr": 0.5, "_instantiator": "a", "bank": {"frames": 0}}
     encoder = {"spec": "tiny", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    about = {"class_path": "own.Mine", "encoder": encoder}
-    content = {METADATA_KEY: about, "hyper_parameters": arguments, "global_step": 7, "epoch": 2}
+    content = {
+        METADATA_KEY: {"class_path": "own.Mine", "encoder": encoder},
+        "hyper_parameters": arguments,
+        "global_step": 7,
+        "epoch": 2,
+    }
     torch.save(content, words[1])
     data = "{class_path: vidcorr.datamodules.VideoDataModule, init_args: {source: clips}}"
     (tmp_path / "run/config.yaml").write_text(f"data: {data}")

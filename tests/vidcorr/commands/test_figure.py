@@ -70,8 +70,11 @@ def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, ca
     other = write_results(tmp_path / "study/otb", {"success": 0.5}, benchmark="otb")
     shutil.copytree(folder, tmp_path / "study/davis")
     one = ["--sequences", "synthetic-000", "--frames", "0"]
-    names = [("new/out/rows.png", b"\x89PNG", ["--frames", "0", "3"])]
-    names += [("rows.pdf", b"%PDF", one), ("r.svg", b"<?xml", one)]
+    names = (
+        ("new/out/rows.png", b"\x89PNG", ["--frames", "0", "3"]),
+        ("rows.pdf", b"%PDF", one),
+        ("r.svg", b"<?xml", one),
+    )
     for name, head, more in names:
         file = tmp_path / name
         main(["figure", f"A={folder}", str(other.parent), "--on", on, "--output", str(file), *more])
@@ -89,9 +92,11 @@ def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     _, on, folder = davis
     (tmp_path / "bare").mkdir()
     shutil.copy(folder / "results.json", tmp_path / "bare")
-    missing = "bare/predictions/synthetic-000/00000.png: no such prediction: evaluate with an output"
     for words, said in (
-        ([tmp_path / "bare", "--on", on], missing),
+        (
+            [tmp_path / "bare", "--on", on],
+            "bare/predictions/synthetic-000/00000.png: no such prediction: evaluate with an output",
+        ),
         ([folder, "--on", on, "--sequences", "synthetic-007"], "sequence must be one of 'synthetic-000'"),
         ([folder, "--on", on, "--frames", "7", "8"], "synthetic-000 has no frame 8; its last frame is 7"),
         ([folder, "--on", on, "--frames=-1"], "synthetic-000 has no frame -1; its last frame is 7"),

@@ -96,8 +96,11 @@ def test_an_infinite_number_is_refused_where_it_arises():
 def test_published_rows_stand_beside_the_whole_test_set_by_their_protocol_with_their_doubts(tmp_path, capsys):
     facts = dict(sets_of_papers()["davis"])
     sequences = list(map(str, range(facts.pop("sequences"))))
-    runs = [("whole", "vfs", {}), ("part", "vfs", {"limit_sequences": 2}), ("own", "vfs+topk=5", {})]
-    for name, protocol, more in runs:
+    for name, protocol, more in (
+        ("whole", "vfs", {}),
+        ("part", "vfs", {"limit_sequences": 2}),
+        ("own", "vfs+topk=5", {}),
+    ):
         stage = Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
         fields = {"network": Network(name=name), "stage": stage, "data": facts, "sequences": sequences}
         davis_result({"J&F-Mean": 0.6, "J-Mean": 0.5}, **fields | more).save(tmp_path / name)

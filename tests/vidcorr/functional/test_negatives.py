@@ -71,8 +71,13 @@ def test_large_products_and_half_precision(way):
     torch.testing.assert_close(result, found(way, half.float(), low.float(), excluded))
 
 
-SHAPES = [(1, 64, (4, 5), 300, 4), (4, 64, (3, 3), 1, 1), (3, 5, (2, 7), 40, 3), (2, 200, (3, 2), 9, 2)]
-SHAPES += [(5, 17, (1, 1), 6, 1)]
+SHAPES = [
+    (1, 64, (4, 5), 300, 4),
+    (4, 64, (3, 3), 1, 1),
+    (3, 5, (2, 7), 40, 3),
+    (2, 200, (3, 2), 9, 2),
+    (5, 17, (1, 1), 6, 1),
+]
 
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])

@@ -120,9 +120,13 @@ def test_objects_keep_ids_names_and_colours_over_three_commands(form: str, tmp_p
 def test_claims_of_a_command_come_in_order(tmp_path: Path) -> None:
     """Ids of PNGs, then colours, then names that are numbers, then words, whatever the order of the files."""
     words = labelme(tmp_path / "00004.json", [("a", "cat"), ("b", "3"), ("c", "1")])
-    colours = coloured(tmp_path / "00002.png", {"a": 0xFF0000, "b": 0x808000})
+    files = [
+        words,
+        coloured(tmp_path / "00002.png", {"a": 0xFF0000, "b": 0x808000}),
+        indexed(tmp_path / "0.png", {"c": 1}),
+    ]
     objects = Objects()
-    of_words, of_colours, of_ids = command(objects, words, colours, indexed(tmp_path / "0.png", {"c": 1}))
+    of_words, of_colours, of_ids = command(objects, *files)
     np.testing.assert_array_equal(of_ids, ids_of(c=1))
     np.testing.assert_array_equal(of_colours, ids_of(b=3, a=2))
     np.testing.assert_array_equal(of_words, ids_of(a=4, b=3, c=1))

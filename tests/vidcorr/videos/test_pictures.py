@@ -168,8 +168,13 @@ def test_b_pictures_are_shown_before_the_reference_that_precedes_them():
 
 
 UNEVEN = [*range(10), *range(10, 40, 6)]
-NOTED = {"plain.mp4": None, "plain.avi": None, "phone.mp4": "not evenly spaced", "television.mp4": "not square"}
-NOTED["cut.avi"] = "its first 11 frames"
+NOTED = {
+    "plain.mp4": None,
+    "plain.avi": None,
+    "phone.mp4": "not evenly spaced",
+    "television.mp4": "not square",
+    "cut.avi": "its first 11 frames",
+}
 """A film → what is said of it."""
 
 

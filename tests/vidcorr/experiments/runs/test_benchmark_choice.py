@@ -60,7 +60,9 @@ def test_what_cannot_be_chosen_is_one_line(tmp_path, recorded):
     refused(SystemExit, "^2$", chosen, "--limit=0")
     assert positive("1") == 1
     config = tmp_path / "config.yaml"
-    unknown = ("{class_path: DavisBenchmark, every_n_epoch: 3}", "this has class_path, every_n_epoch$")
-    for content, said in (unknown, ("- davis", "config.yaml holds no options")):
+    for content, said in (
+        ("{class_path: DavisBenchmark, every_n_epoch: 3}", "this has class_path, every_n_epoch$"),
+        ("- davis", "config.yaml holds no options"),
+    ):
         config.write_text(content)
         refused(UsageError, said, chosen, "--on", config)

@@ -101,10 +101,6 @@ def with_infinities(channels):
     return maps
 
 
-def against(first, last, channels):
-    return torch.cat([powers(*first, channels)[:-1], powers(*last, channels)[:1]])
-
-
 HOSTILE = {
     "random": lambda channels: powers(0, 0, channels),
     "smooth": lambda channels: features_of(5, channels, 11, 14),
@@ -112,8 +108,12 @@ HOSTILE = {
     "large": lambda channels: powers(17, 20, channels),
     "tiny": lambda channels: powers(-22, -17, channels),
     "denormal": lambda channels: powers(-44, -37, channels),
-    "large against denormal": lambda channels: against((17, 18), (-39, -37), channels),
-    "denormal against large": lambda channels: against((-39, -37), (17, 18), channels),
+    "large against denormal": lambda channels: torch.cat(
+        [powers(17, 18, channels)[:-1], powers(-39, -37, channels)[:1]]
+    ),
+    "denormal against large": lambda channels: torch.cat(
+        [powers(-39, -37, channels)[:-1], powers(17, 18, channels)[:1]]
+    ),
     "constant": lambda channels: torch.full((5, 11, 14, channels), 0.1),
     "nearly equal": lambda channels: 1 + 1e-6 * torch.randn(5, 11, 14, channels),
     "of a few values": lambda channels: torch.randint(-1, 2, (5, 11, 14, channels)).float(),
