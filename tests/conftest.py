@@ -139,9 +139,21 @@ def vfs(tmp_path_factory):
     torch.manual_seed(0)
     module = VFSSimSiam(projector_dim=16, predictor_dim=8)
     enliven(module.backbone)
-    path = tmp_path_factory.mktemp("vfs") / "vfs.ckpt"
-    write_checkpoint(module, path)
-    return path
+    return write_checkpoint(module, tmp_path_factory.mktemp("vfs") / "vfs.ckpt")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def info_log(caplog):
+    """The log, lines of information too."""
+    caplog.set_level("INFO")
+    return caplog
 
 
 @pytest.fixture

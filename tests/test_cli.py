@@ -180,8 +180,7 @@ def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_pa
     data = f"{__name__}.Own"
     file = config_file(tmp_path / "d.yaml", f"class_path: {data}").removeprefix("--config=")
     for words in ([f"--data={data}"], ["--data", file], ["--config", json.dumps({"data": {"class_path": data}})]):
-        arguments = parsed("fit", f"--config={config}", *words).data.init_args
-        assert arguments.as_dict() == first_arguments(Own), words
+        assert parsed("fit", f"--config={config}", *words).data.init_args.as_dict() == first_arguments(Own), words
     flagged = parsed("fit", f"--config={config}", "--data.batch_size=7", "--data", data).data.init_args
     assert flagged.as_dict() == first_arguments(Own) | {"batch_size": 7}
     probe = parsed("fit", f"--config={config}", "--model=VFSSimSiam", "--model.projector_dim=3").model.init_args
@@ -273,55 +272,46 @@ LENGTHS = [
 
 @pytest.mark.parametrize(("words", "options", "ends"), LENGTHS)
 @pytest.mark.sampled(4)
-def test_a_run_has_ended_if_it_has_its_length_or_stopped_early_by_its_score(
-    words, options, ends, video_folder, tmp_path
-):
+def test_a_run_has_ended_by_its_length_or_by_its_score(words, options, ends, video_folder, tmp_path):
     fit_one_step(video_folder, tmp_path, *words, **options)
     record = Record.read(tmp_path / "version_0")
     assert (bool(record.end), RunFolder(tmp_path / "version_0", record).last is None) == (ends, False)
 
 
-def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, caplog):
+def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, info_log):
     """Unless it has saved nothing."""
     monkeypatch.setattr(trust, "_named", set())
-    caplog.set_level("INFO")
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=1, place="end")
     for name, saves in (("a b", True), ("c", False)):
-        caplog.clear()
+        info_log.clear()
         options = {"max_steps": 3, "enable_checkpointing": str(saves).lower()}
         refused(SystemExit, "^143$", fit_one_step, video_folder, tmp_path / name, *strike, **options)
-        lines = [line for line in caplog.messages if line.startswith("resume: ")]
+        lines = [line for line in info_log.messages if line.startswith("resume: ")]
         assert lines == [f"resume: vidcorr resume '{tmp_path}/a b/version_0'"] * saves
 
 
-def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_root, here, capsys):
     on = ["--on", f"davis={davis_root}", "--limit", "1", "--stage", "res4", "--change", "radius=3", "--every", "1"]
     fit_one_step(video_folder, "runs", *on)
     report, line = capsys.readouterr().out.splitlines()[-2:]
-    assert report == f"report: {tmp_path}/runs/version_0/benchmarks/davis/step=000001/report.html"
-    (best,) = set((tmp_path / "runs/version_0").rglob("*.ckpt")) - set(tmp_path.rglob("last.ckpt"))
-    assert line == f"next: vidcorr validate {tmp_path}/runs/version_0"
-    assert RunFolder.read(tmp_path / "runs/version_0").best == best
+    assert report == f"report: {here}/runs/version_0/benchmarks/davis/step=000001/report.html"
+    (best,) = set((here / "runs/version_0").rglob("*.ckpt")) - set(here.rglob("last.ckpt"))
+    assert line == f"next: vidcorr validate {here}/runs/version_0"
+    assert RunFolder.read(here / "runs/version_0").best == best
 
 
-def test_the_next_command_of_a_probe_is_one_that_measures_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_the_next_command_of_a_probe_is_one_that_measures_it(here, capsys):
     for number in range(8):
-        path = tmp_path / f"{('train', 'val')[number % 2]}/{number // 4}/{number}.png"
+        path = here / f"{('train', 'val')[number % 2]}/{number // 4}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.full((40, 40, 3), 30 * number, np.uint8))
-    of_data = ["--data", "ImageFolderDataModule", "--data.root", str(tmp_path), "--data.batch_size", "2"]
+    of_data = ["--data", "ImageFolderDataModule", "--data.root", str(here), "--data.batch_size", "2"]
     of_model = ["--model", "LinearProbe", "--model.backbone", "raw_colour", "--model.num_classes", "2"]
     of_model += ["--model.stage", "colour"]
     main(["fit", *of_model, *of_data, "--data.num_workers", "0", "--data.size", "32", "--trainer.max_steps", "1"])
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     main(words[words.index("vidcorr") + 1 :])
     assert "val/top1" in capsys.readouterr().out
-
-
-def test_a_command_behind_its_flags_is_named():
-    refused(SystemExit, "2", main, ["--config", "x.yaml", "fit"])
 
 
 def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_folder, tmp_path, monkeypatch):
@@ -334,9 +324,7 @@ def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_f
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--ckpt_path=last",)])
-def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
-    more, video_folder, davis_root, tmp_path, monkeypatch
-):
+def test_a_run_that_begins_again_hides_its_log(more, video_folder, davis_root, tmp_path, monkeypatch):
     """It was killed before its first save."""
     monkeypatch.setattr(trust, "_named", set())
     on = ["--on", f"davis={davis_root}", "--limit", "1", "--before", "--stage", "res4", "--change", "radius=3"]
@@ -438,12 +426,11 @@ def test_ranks_that_are_forks_of_threads_are_refused(tmp_path, monkeypatch):
 # The checkpoint
 
 
-def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_file_of_the_hub(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_file_of_the_hub(here, monkeypatch):
     for root in ("runs", "named", "configured"):
         Record.now(["fit"]).save(Path(root, "checkpoints").mkdir(parents=True) or Path(root))
         write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(root, "checkpoints/last.ckpt"))
-    file = config_file(tmp_path / "a.yaml", "trainer: {default_root_dir: configured}")
+    file = config_file(here / "a.yaml", "trainer: {default_root_dir: configured}")
     by_flag = "--trainer.default_root_dir=named"
     said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
@@ -451,17 +438,16 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
         (command, _, model, *words), saved = words_for_parser(["validate", *given], said.append)
         assert saved.arguments["predictor_dim"] == 5
         assert saved.given == {("projector_dim",)}
-        path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
+        path = (here / root / "checkpoints/last.ckpt").resolve()
         assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
         assert "VFSSimSiam" in model
         assert said[-1] == f"--ckpt_path last: {path}"
-    in_a_config = config_file(tmp_path / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
-    path = (tmp_path / "configured/checkpoints/last.ckpt").resolve()
-    assert (
-        words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append).words[-1] == f"--ckpt_path={path}"
-    )
+    in_a_config = config_file(here / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
+    path = (here / "configured/checkpoints/last.ckpt").resolve()
+    words = words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append).words
+    assert words[-1] == f"--ckpt_path={path}"
     assert len(said) == 5
-    branch = config_file(tmp_path / "c.yaml", f"ckpt_path: {path}")
+    branch = config_file(here / "c.yaml", f"ckpt_path: {path}")
     command, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
     assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
@@ -520,8 +506,7 @@ def test_a_training_of_no_step_leaves_no_run(length, video_folder, tmp_path, cap
     assert "next:" not in capsys.readouterr().out
 
 
-def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_precision_auto_is_that_of_the_device(monkeypatch, info_log):
     made, asked = Mock(), Mock(return_value=("bfloat16", "as it has it"))
     monkeypatch.setattr("vidcorr.cli.pl.Trainer", made)
     monkeypatch.setattr("vidcorr.cli.fastest_precision", asked)
@@ -533,7 +518,7 @@ def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
     expected = [call(accelerator=name, precision="bf16-mixed") for name in names]
     assert made.mock_calls == [call(accelerator="auto", precision=None, max_steps=3), *expected]
     assert asked.mock_calls == [call("cuda")] * 3 + [call("cpu"), call("tpu")]
-    assert caplog.messages == ["precision auto: bf16-mixed (as it has it)"] * 5
+    assert info_log.messages == ["precision auto: bf16-mixed (as it has it)"] * 5
 
 
 class Witness(pl.Callback):

@@ -27,14 +27,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+) *(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MARK = re.compile("run$|file=")
-SHORT = {
-    "fit": [
-        *flags("trainer", max_epochs=1, max_steps=2, accelerator="cpu", precision=32),
-        *flags("data", batch_size=2, num_workers=0, size=32),
-    ],
-    "validate": ["--trainer.accelerator=cpu", "--limit=1"],
-    "evaluate": ["--limit=2"],
-}
+SHORT = {"validate": ["--trainer.accelerator=cpu", "--limit=1"], "evaluate": ["--limit=2"]}
+SHORT["fit"] = flags("trainer", max_epochs=1, max_steps=2, accelerator="cpu", precision=32)
+SHORT["fit"] += flags("data", batch_size=2, num_workers=0, size=32)
 """Added to a command of training, and to those of measuring."""
 
 

@@ -78,9 +78,10 @@ WAITS = {"Liir": 1}
 """Step → waits for the device: which windows are drawn towards their peaks is asked once for each part of a batch."""
 
 
-@pytest.mark.parametrize(
-    ("step", "precision"), [*((step, "32-true") for step in STEPS), ("VFSMoCo", "bf16-mixed"), ("Liir", "bf16-mixed")]
-)
+PRECISIONS = [*((step, "32-true") for step in STEPS), ("VFSMoCo", "bf16-mixed"), ("Liir", "bf16-mixed")]
+
+
+@pytest.mark.parametrize(("step", "precision"), PRECISIONS)
 def test_steps_stay_on_the_device(step, precision):
     """Two steps with their callbacks, optimiser, momentum encoder and queue; the first loss is read in the second."""
     name, arguments = STEPS[step]

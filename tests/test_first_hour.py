@@ -25,8 +25,7 @@ TABLES = json.loads(Path(__file__).with_suffix(".json").read_text())
 
 @pytest.mark.parametrize("line", TABLES["mistakes"])
 @pytest.mark.sampled(3)
-def test_a_mistake_is_answered_by_what_was_meant(line, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_is_answered_by_what_was_meant(line, here, capsys):
     said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split())
     answer = said if said.startswith("vidcorr: ") else capsys.readouterr().err.splitlines()[-1]
     assert answer.startswith("vidcorr: ")
@@ -34,8 +33,7 @@ def test_a_mistake_is_answered_by_what_was_meant(line, tmp_path, monkeypatch, ca
 
 
 @pytest.mark.parametrize("line", ["evaluate raw_colour --on banana=x", "score a b --banana=davis-2016"])
-def test_a_far_name_gets_no_suggestion(line, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_far_name_gets_no_suggestion(line, here, capsys):
     said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split()) + capsys.readouterr().err
     assert "banana" in said
     assert "did you mean" not in said

@@ -49,9 +49,8 @@ def evaluated(folder, sequences=2, frames=3):
 def frame_folder(folder, frames):
     folder.mkdir(parents=True)
     for t in range(frames):
-        Image.fromarray(np.random.default_rng(t).integers(256, size=(32, 32, 3), dtype=np.uint8)).save(
-            folder / f"{t:05}.png"
-        )
+        noise = np.random.default_rng(t).integers(256, size=(32, 32, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{t:05}.png")
     return folder
 
 

@@ -19,9 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_command_is_our_door():
     (command,) = entry_points(group="console_scripts", name="vidcorr")
     assert command.load() is importlib.import_module("vidcorr.cli").main
-    done = subprocess.run(
-        [sys.executable, "-m", "vidcorr", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    words = [sys.executable, "-m", "vidcorr", "--version"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "vidcorr 0.1.0\n"
 
 
@@ -37,9 +36,8 @@ def test_every_imported_package_is_declared():
 
 
 ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
-PACKAGES = ("vidcorr", *(f"vidcorr.{room}" for room in ("callbacks", "datamodules", "lightning_modules")))
-PACKAGES += ("vidcorr.backbones", "vidcorr.datasets")
-PACKAGES += ("vidcorr.functional", "vidcorr.metrics", "vidcorr.results.pictures")
+PACKAGES = ("callbacks", "datamodules", "lightning_modules", "backbones", "datasets", "functional", "metrics")
+PACKAGES = ("vidcorr", *(f"vidcorr.{room}" for room in (*PACKAGES, "results.pictures")))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -99,17 +97,10 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert imported[:-1] == [f"imported: by {line}" for line in lines[:-1]]
     assert imported[-1].startswith("imported: torch ")
     assert list((tmp_path / "out").iterdir())
-    results = json.loads((tmp_path / "scored/results.json").read_text())
-    assert results["scores"]["J&F-Mean"] == 1
+    assert json.loads((tmp_path / "scored/results.json").read_text())["scores"]["J&F-Mean"] == 1
 
 
-COMPANIONS = {
-    "gradio": "3.11",
-    "fiftyone": "3.11",
-    "moviepy": "3.11",
-    "anomalib": "3.11",
-    "lerobot": "3.12",
-}
+COMPANIONS = {"gradio": "3.11", "fiftyone": "3.11", "moviepy": "3.11", "anomalib": "3.11", "lerobot": "3.12"}
 """What people install beside this project → the Python of its newest release."""
 
 

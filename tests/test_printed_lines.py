@@ -86,8 +86,7 @@ def run_alone(words, folder, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeypatch, capsys, caplog):
-    caplog.set_level("INFO")
+def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeypatch, capsys, info_log):
     elsewhere = tmp_path / "elsewhere"
     own = ["--model", "own_parts.Method", "--model.backbone", "own_parts:Network", "--data", "own_parts.Data"]
     strike = ["--trainer.callbacks+=tests.helpers.faults.Strike", "--trainer.callbacks.name=SIGTERM"]
@@ -95,7 +94,7 @@ def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeyp
     handler = signal.getsignal(signal.SIGTERM)
     refused(SystemExit, "^143$", main, ["fit", *own, *SHORT, *strike, "--trainer.max_steps", "3"])
     signal.signal(signal.SIGTERM, handler)
-    (resume,) = (line for line in caplog.messages if line.startswith("resume: vidcorr "))
+    (resume,) = (line for line in info_log.messages if line.startswith("resume: vidcorr "))
     more = ["--trainer.callbacks", "[]", "--trainer.max_steps", "4"]
     run_alone([*shlex.split(resume)[2:], *more], elsewhere, monkeypatch)
     saved, line = capsys.readouterr().out.splitlines()[-2:]

@@ -64,7 +64,6 @@ def test_every_row_of_the_agreement_names_tests_that_there_are():
 
 
 def test_the_fast_tests_run_on_every_python_that_the_package_names():
-    text = (ROOT / "pyproject.toml").read_text()
-    named = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
+    named = re.findall(r"Programming Language :: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
     matrix = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["fast"]["strategy"]["matrix"]
     assert matrix["python"] == named

@@ -114,9 +114,8 @@ def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video
     # without the .pth of `pip install -e`, the folder of a script, and PYTHONPATH
     packages = sysconfig.get_path("purelib")
     python = [sys.executable, "-I", "-S", "-c", SCRIPT, str(installed), packages, json.dumps(commands)]
-    done = subprocess.run(
-        python, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(python, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "prediction/prediction.json").is_file()
     assert len(list(tmp_path.rglob("results.json"))) == 3

@@ -4,13 +4,7 @@ from itertools import permutations
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import (
-    EarlyStopping,
-    EMAWeightAveraging,
-    LambdaCallback,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
+from pytorch_lightning import callbacks as of_lightning
 from torch.optim.swa_utils import get_ema_avg_fn
 
 from tests.helpers.faults import differences
@@ -21,7 +15,7 @@ from vidcorr.callbacks.averages import averages_first
 from vidcorr.lightning_modules import VFSSimSiam
 
 
-class OfEpochs(WeightAveraging):
+class OfEpochs(of_lightning.WeightAveraging):
     """An average that moves at the end of an epoch, after its validation."""
 
     def __init__(self):
@@ -37,10 +31,10 @@ def stop_after_three_steps(trainer, *_):
 
 AVERAGES = {
     "none": list,
-    "of steps": lambda: [EMAWeightAveraging(decay=0.3)],
-    "on the CPU, late": lambda: [EMAWeightAveraging(decay=0.3, device="cpu", update_starting_at_step=1)],
+    "of steps": lambda: [of_lightning.EMAWeightAveraging(decay=0.3)],
+    "on the CPU, late": lambda: [of_lightning.EMAWeightAveraging(decay=0.3, device="cpu", update_starting_at_step=1)],
     "of epochs": lambda: [OfEpochs()],
-    "stochastic, from the second epoch": lambda: [StochasticWeightAveraging(0.1, swa_epoch_start=1)],
+    "stochastic, from the second epoch": lambda: [of_lightning.StochasticWeightAveraging(0.1, swa_epoch_start=1)],
 }
 ENDS = {
     "the end of an epoch": {"max_epochs": 2},
@@ -67,11 +61,11 @@ def test_the_score_of_a_fit_is_that_of_its_checkpoints(kind, end, tmp_path):
     found = []
     for number in range(2):
         benchmark = BenchmarkCallback(Counted([]))
-        order = [benchmark, *AVERAGES[kind](), EarlyStopping("counted/score", patience=99)]
+        order = [benchmark, *AVERAGES[kind](), of_lightning.EarlyStopping("counted/score", patience=99)]
         if number:
             order.reverse()
         if "callback" in end:
-            order.append(LambdaCallback(on_train_batch_end=stop_after_three_steps))
+            order.append(of_lightning.LambdaCallback(on_train_batch_end=stop_after_three_steps))
         folder = tmp_path / str(number)
         last = LastCheckpoint(dirpath=folder)
         best = BestCheckpoint("counted/score", dirpath=folder)
@@ -109,7 +103,6 @@ def test_a_run_that_is_made_longer_goes_on_from_the_weights_that_learn(kind, fir
 
 
 def test_averages_come_first_and_all_else_keeps_its_order():
-    benchmark, average, early = BenchmarkCallback(Counted([])), EMAWeightAveraging(), EarlyStopping("loss")
-    for order in permutations([benchmark, average, early]):
-        found = averages_first(order)
-        assert found == [average, *(each for each in order if each is not average)]
+    average = of_lightning.EMAWeightAveraging()
+    for order in permutations([BenchmarkCallback(Counted([])), average, of_lightning.EarlyStopping("loss")]):
+        assert averages_first(order) == [average, *(each for each in order if each is not average)]

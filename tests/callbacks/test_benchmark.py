@@ -37,16 +37,7 @@ from vidcorr.metrics import Score
 
 
 def watched(
-    folder,
-    *callbacks,
-    every=1,
-    before=False,
-    epochs=4,
-    validation=EMPTY,
-    method=VFSSimSiam,
-    benchmark=None,
-    resumed=None,
-    **options,
+    folder, *callbacks, every=1, before=False, epochs=4, validation=EMPTY, method=VFSSimSiam, benchmark=None, **options
 ):
     """Fit two steps an epoch with a benchmark; return its callback and the logger."""
     benchmark, logger = BenchmarkCallback(benchmark or Counted([]), every, before), Logged()
@@ -59,7 +50,7 @@ def watched(
         enable_checkpointing=any(isinstance(callback, of_lightning.Checkpoint) for callback in callbacks),
         **{"num_sanity_val_steps": 0} | options,
     )
-    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation, ckpt_path=resumed)
+    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
     return benchmark, logger
 
 
@@ -70,15 +61,15 @@ class WithoutValidation(VFSSimSiam):
     val_dataloader = None
 
 
-@pytest.mark.parametrize(
-    ("options", "steps"),
-    [
-        ({"method": WithoutValidation, "validation": None}, [2, 4, 6, 8]),
-        ({"every": 2, "limit_val_batches": 0}, [4, 8]),
-        ({"every": 3, "check_val_every_n_epoch": 2}, [8]),
-        ({"every": 2, "num_sanity_val_steps": -1, "val_check_interval": 0.5}, [3, 4, 7, 8]),
-    ],
-)
+WHEN = [
+    ({"method": WithoutValidation, "validation": None}, [2, 4, 6, 8]),
+    ({"every": 2, "limit_val_batches": 0}, [4, 8]),
+    ({"every": 3, "check_val_every_n_epoch": 2}, [8]),
+    ({"every": 2, "num_sanity_val_steps": -1, "val_check_interval": 0.5}, [3, 4, 7, 8]),
+]
+
+
+@pytest.mark.parametrize(("options", "steps"), WHEN)
 def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_are_kept(options, steps, tmp_path):
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     benchmark, logger = watched(tmp_path, best, **options)

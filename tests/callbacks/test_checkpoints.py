@@ -117,8 +117,7 @@ def test_a_file_of_weights_alone_or_from_within_a_window_is_refused(tmp_path):
         trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
         trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
 
-    more = [LambdaCallback(on_train_batch_end=save)]
-    go("VFSSimSiam", tmp_path, 2, more=more, scored=False, max_epochs=1)
+    go("VFSSimSiam", tmp_path, 2, more=[LambdaCallback(on_train_batch_end=save)], scored=False, max_epochs=1)
     line = r"weights\.ckpt holds weights, but no state of a training: to begin anew"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "weights.ckpt", scored=False)
     line = r"0\.ckpt was written within an optimiser step"
@@ -142,21 +141,21 @@ def test_every_stop_and_kill(method, accumulated, tmp_path):
 IN_TRAINING = {"more": [Ends(5)]}  # after the second step of an epoch
 
 
+EARLY_ENDS = [
+    ({"max_time": {"microseconds": 1}}, {}),
+    (IN_TRAINING | {"min_steps": 7}, {}),
+    (IN_TRAINING | {"min_epochs": 2}, {}),  # the second epoch is trained to its end
+    (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
+    ({"more": [LambdaCallback(on_validation_end=Ends(5).on_train_batch_end)]}, {"val_check_interval": 2}),
+    # the place of a validation is counted over all epochs: step 5 has one, or is between two
+    (IN_TRAINING, {"val_check_interval": 5, "check_val_every_n_epoch": None}),
+    (IN_TRAINING, {"val_check_interval": 2, "check_val_every_n_epoch": None}),
+    ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("ending", "options"),
-    [
-        ({"max_time": {"microseconds": 1}}, {}),
-        (IN_TRAINING | {"min_steps": 7}, {}),
-        (IN_TRAINING | {"min_epochs": 2}, {}),  # the second epoch is trained to its end
-        (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
-        ({"more": [LambdaCallback(on_validation_end=Ends(5).on_train_batch_end)]}, {"val_check_interval": 2}),
-        # the place of a validation is counted over all epochs: step 5 has one, or is between two
-        (IN_TRAINING, {"val_check_interval": 5, "check_val_every_n_epoch": None}),
-        (IN_TRAINING, {"val_check_interval": 2, "check_val_every_n_epoch": None}),
-        ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
-    ],
-)
+@pytest.mark.parametrize(("ending", "options"), EARLY_ENDS)
 def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_path, monkeypatch):
     # the rate of a schedule would depend on the length of the run
     monkeypatch.setattr(VFSMoCo, "configure_optimizers", lambda module: torch.optim.SGD(module.parameters(), 0.1))
@@ -210,8 +209,7 @@ def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_pat
     assert (tmp_path / LAST).read_bytes() == first
 
 
-def test_a_validation_is_no_training(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_a_validation_is_no_training(tmp_path, info_log):
     trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
     trainer.validate(tiny_moco(), datamodule=InMemory(4, 2), verbose=False)
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
@@ -222,7 +220,7 @@ def test_a_validation_is_no_training(tmp_path, caplog):
     for stage in ("validate", "fit"):  # a training before its first step has no state either
         trainer.state.fn = stage
         trainer.callbacks[0].on_exception(trainer, None, RuntimeError("a mistake"))
-    assert not [line for line in caplog.messages if line.startswith(("resuming", "ended"))]
+    assert not [line for line in info_log.messages if line.startswith(("resuming", "ended"))]
 
 
 def test_a_trial_writes_nothing(tmp_path):
@@ -268,13 +266,12 @@ def test_files_are_written_atomically_unless_by_a_class_of_the_users_own(kind, t
         assert type(trainer.strategy.checkpoint_io) is used
 
 
-def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, info_log):
     fail = LambdaCallback(on_train_batch_start=Mock(side_effect=2 * [None, RuntimeError("a mistake of the user's")]))
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
     refused(RuntimeError, "a mistake", fit_in, tmp_path, fail, Stops(), LastCheckpoint(dirpath=tmp_path))
-    assert caplog.messages.count("not saved: no space left") == 1
-    assert caplog.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
+    assert info_log.messages.count("not saved: no space left") == 1
+    assert info_log.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
     monkeypatch.setattr(LastCheckpoint, "_write", Mock(side_effect=KeyError("a bug")))
     refused(KeyError, "a bug", fit_in, tmp_path, fail, LastCheckpoint(dirpath=tmp_path))
     with FolderLock(tmp_path):  # the folder is free again
@@ -304,14 +301,13 @@ def spoil_weights(trainer, module, *_):
         module.backbone.conv1.weight.data[0, 0, 0, 0] = float("inf")
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message", "kept"),
-    [
-        (Spoil(step=2), r"step 2 \(epoch 1, batch 0\): the loss is nan", 2),
-        (LambdaCallback(on_train_batch_end=spoil_weights), r"step 2: 1 weights hold .* \(backbone\.conv1\.weight", 1),
-    ],
-    ids=["loss", "weights"],
-)
+NOT_FINITE = [
+    (Spoil(step=2), r"step 2 \(epoch 1, batch 0\): the loss is nan", 2),
+    (LambdaCallback(on_train_batch_end=spoil_weights), r"step 2: 1 weights hold .* \(backbone\.conv1\.weight", 1),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message", "kept"), NOT_FINITE, ids=["loss", "weights"])
 def test_what_is_not_finite_replaces_no_checkpoint(spoil, message, kept, tmp_path):
     refused(TrainingStopped, message, fit_in, tmp_path, spoil, Stops(), LastCheckpoint(1, tmp_path), max_epochs=2)
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == kept

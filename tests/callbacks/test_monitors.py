@@ -32,9 +32,8 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
 def test_it_logs_what_a_step_publishes_and_nothing_twice():
     module, logger = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=64), Logged()
     monitors = [CollapseMonitor(every_n_steps=2), EarlyStopping("monitor/embedding_std", mode="max", patience=9)]
-    trainer = quiet_trainer(
-        max_steps=6, log_every_n_steps=1, callbacks=monitors, logger=logger, accumulate_grad_batches=2
-    )
+    length = {"max_steps": 6, "log_every_n_steps": 1, "accumulate_grad_batches": 2}
+    trainer = quiet_trainer(callbacks=monitors, logger=logger, **length)
     trainer.fit(module, loader(48, 4))
     names = ("embedding_std", "positive_similarity", "negative_similarity", "queue_age")
     logged = {name.removeprefix("monitor/"): values for name, values in logger.scores.items() if "monitor/" in name}

@@ -53,12 +53,8 @@ class Nowhere(Gallery):
     save_dir = None
 
 
-LOGGERS = [
-    (False, "root"),
-    (TensorBoardLogger("own", "a", 0, sub_dir="sub"), "own/a/version_0/sub"),
-    (Gallery("mine", "a", "b"), "mine/a/b"),
-    (Nowhere("mine", "a", 3), "root/a/version_3"),
-]
+LOGGERS = [(False, "root"), (TensorBoardLogger("own", "a", 0, sub_dir="sub"), "own/a/version_0/sub")]
+LOGGERS += [(Gallery("mine", "a", "b"), "mine/a/b"), (Nowhere("mine", "a", 3), "root/a/version_3")]
 
 
 @pytest.mark.parametrize(("logger", "place"), LOGGERS)

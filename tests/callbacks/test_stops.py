@@ -78,18 +78,17 @@ def requeued(monkeypatch):
     assert not any(isinstance(handler, partial) for handler in handlers.values())  # ours are gone
 
 
-@pytest.mark.parametrize(("told_at", "options", "expected"), STOPPED)
-def test_a_signal_stops_between_two_steps_and_the_step_is_saved(told_at, options, expected, requeued, tmp_path, caplog):
-    caplog.set_level("INFO")
-    assert run(tmp_path, told(*told_at), **options) == expected
-    assert f"stopped by {signals.NAMES.get(told_at[0], 'SIGUSR1')}" in caplog.messages
-    assert requeued.called == (told_at[0] == USR1)
+@pytest.mark.parametrize(("at", "options", "expected"), STOPPED)
+def test_a_signal_stops_between_two_steps_and_the_step_is_saved(at, options, expected, requeued, tmp_path, info_log):
+    assert run(tmp_path, told(*at), **options) == expected
+    assert f"stopped by {signals.NAMES.get(at[0], 'SIGUSR1')}" in info_log.messages
+    assert requeued.called == (at[0] == USR1)
 
 
-@pytest.mark.parametrize(
-    ("fault", "status"),
-    [(told(TERM, "on_train_batch_start", 1), 143), (Spoil(1), "step 1 (epoch 0, batch 1): the loss is nan")],
-)
+FAULTS = [(told(TERM, "on_train_batch_start", 1), 143), (Spoil(1), "step 1 (epoch 0, batch 1): the loss is nan")]
+
+
+@pytest.mark.parametrize(("fault", "status"), FAULTS)
 def test_a_second_fit_of_the_same_callback_begins_anew(fault, status, tmp_path):
     stops = Stops()
     assert run(tmp_path / "first", fault, stops=stops)[0] == status
@@ -97,9 +96,7 @@ def test_a_second_fit_of_the_same_callback_begins_anew(fault, status, tmp_path):
 
 
 @pytest.mark.parametrize(("agreed", "status"), [(USR1, 138), (INT, 143)])
-def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(
-    agreed, status, requeued, tmp_path, monkeypatch
-):
+def test_a_rank_without_a_signal_ends_by_that_of_another(agreed, status, requeued, tmp_path, monkeypatch):
     largest = iter([agreed])
     monkeypatch.setattr("vidcorr.callbacks.stops.Ranks.largest", lambda ranks, value: next(largest, value))
     assert run(tmp_path) == (status, 1)
@@ -134,8 +131,7 @@ def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
         requeue_job()
 
 
-def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(caplog):
-    caplog.set_level("INFO")
+def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(info_log):
     calls = Mock()
     saver = Mock(spec=LastCheckpoint, save=calls.save)
     for launcher, done in ((Mock(kill=calls.kill), ["kill", "save"]), (None, ["save"])):
@@ -144,7 +140,7 @@ def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(caplog):
         trainer.state.fn = "fit"
         Stops().on_exception(trainer, None, LostRank("Connection reset by peer"))
         assert [each[0] for each in calls.mock_calls] == done
-    assert caplog.messages == []  # of a signal
+    assert info_log.messages == []  # of a signal
 
 
 ARGUMENTS = {
@@ -177,14 +173,13 @@ def fit_two_epochs(names, video_folder, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", INEXACT)
-def test_what_may_not_resume_exactly_trains_with_a_line(name, video_folder, tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_what_may_not_resume_exactly_trains_with_a_line(name, video_folder, tmp_path, info_log):
     if name in UNFIT:
         with pytest.raises((ValueError, RuntimeError, SystemExit), match=r"of Tuner\(trainer\) before fit|view size"):
             fit_two_epochs([name], video_folder, tmp_path)
     else:
         assert fit_two_epochs([name], video_folder, tmp_path) == STEPS.get(name, 4)
-    assert f"{name}: may not resume exactly" in caplog.text
+    assert f"{name}: may not resume exactly" in info_log.text
 
 
 @pytest.mark.slow

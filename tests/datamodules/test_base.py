@@ -73,8 +73,7 @@ CASES = [*((name, {}) for name in MODULES), ("VideoDataModule", {"samples_per_ep
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_another_list_is_refused_within_an_epoch_and_told_between_two(name, options, root, recwarn):
-    data = made(name, root, **options)
-    state = data.train_dataloader().state_dict()
+    state = made(name, root, **options).train_dataloader().state_dict()
     items = state["data"]["items"]
     within = state | {"batches": 1}
     for before, place in ((state, (0, 1)), (within, (0, 2))):

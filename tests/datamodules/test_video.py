@@ -76,8 +76,7 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     arguments = {"validation_fraction": 0.2, "colour": True}
     trained, seen = [], []
     note = LambdaCallback(on_train_batch_start=lambda trainer, module, batch, number: trained.append(batch))
-    trainer = quiet_trainer(max_epochs=2, callbacks=[note])
-    trainer.fit(VFSSimSiam(**TINY), datamodule=make(videos, **arguments))
+    quiet_trainer(max_epochs=2, callbacks=[note]).fit(VFSSimSiam(**TINY), datamodule=make(videos, **arguments))
     data = make(videos, **arguments)
     loader = data.train_dataloader()
     for epoch in range(2):
@@ -144,7 +143,7 @@ def test_what_can_be_known_before_training(videos):
         refused(TypeError, "must be callable", make, videos, **wrong)
 
 
-def test_several_sources_are_all_trained_on(videos, tmp_path, caplog):
+def test_several_sources_are_all_trained_on(videos, tmp_path, info_log):
     """A folder, a list, a video file and a path twice; benchmarks ask for the names of all."""
     some = tmp_path / "some"
     some.mkdir()
@@ -152,9 +151,8 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, caplog):
         (some / f"{number}.mp4").symlink_to(videos / f"{number}.mp4")
     (tmp_path / "list.txt").write_text(f"{videos}/2.mp4\n{videos}/{VIDEOS - 1}\n")
     sources = [some, str(tmp_path / "list.txt"), videos / "3.mp4", videos / "2.mp4"]
-    caplog.set_level("INFO")
     data = make(sources, batch_size=5)
-    assert "1 folders of images are read as a video each; for separate images take" in caplog.text
+    assert "1 folders of images are read as a video each; for separate images take" in info_log.text
     (batch,) = batches(data)
     names = {"0", "1", "2", "3", str(VIDEOS - 1)}
     assert {data.videos[index].path.stem for index in batch["video_index"]} == names

@@ -61,9 +61,8 @@ def test_a_training_is_the_one_without_the_benchmark_and_its_scores_are_those_of
     assert all(map(torch.equal, scored.state_dict().values(), alone.state_dict().values()))
     before, *scores = (logged["davis/J&F-Mean"] for logged in benchmark.history.values())
     assert len({before, *scores}) == 3  # the network learned
-    assert scores == [
-        benchmark.benchmark.evaluate(build_feature_extractor(trunk)).scores["J&F-Mean"] for trunk in copies
-    ]
+    results = [benchmark.benchmark.evaluate(build_feature_extractor(trunk)) for trunk in copies]
+    assert scores == [result.scores["J&F-Mean"] for result in results]
 
 
 GUEST = Path(__file__).resolve().parents[2] / "docs/own-trainer.md"

@@ -119,8 +119,7 @@ def shares():
 
 
 @pytest.mark.parametrize(("command", "first", "step"), list(shares()))
-def test_nothing_is_opened_asked_or_started_for_a_file(command, first, step, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_nothing_is_opened_asked_or_started_for_a_file(command, first, step, monkeypatch):
     # without folders of other tests, which importlib.metadata looks into
     monkeypatch.setattr(sys, "path", [each for each in sys.path if any(map(Path(each).is_relative_to, OURS))])
     write_davis("davis", 1, frames=2, size=(32, 32))

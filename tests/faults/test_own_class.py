@@ -38,10 +38,9 @@ LINE = r"x.ckpt: names code .* if you trust it, call (.*) in Python, or add to t
 
 
 @pytest.fixture
-def checkpoint(tmp_path, monkeypatch):
+def checkpoint(here, monkeypatch):
     """Write x.ckpt of a user's class and network, whose module is then forgotten, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(here))
     Path("mine.py").write_text(MINE)
     Path("mine.yaml").write_text("model: {class_path: mine.Mine, init_args: {backbone: 'mine:net'}}\n")
     from mine import Mine  # type: ignore[import-not-found]

@@ -33,18 +33,15 @@ def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
     command = words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder, callbacks=blows)
     run(command, -9)
     run(command, -9, STRUCK="4")
-    said = run(command, 0, STRUCK="9")
-    assert f"resuming from {tmp_path}/version_" in said
+    assert f"resuming from {tmp_path}/version_" in run(command, 0, STRUCK="9")
     assert faults_between(tmp_path, whole) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "shown", "status", "step", "place", "workers"),
-    [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)],
-)
-def test_a_signal_saves_the_step_and_the_run_resumes(
-    name, shown, status, step, place, workers, whole, video_folder, tmp_path
-):
+SIGNALS = [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)]
+
+
+@pytest.mark.parametrize(("name", "shown", "status", "step", "place", "workers"), SIGNALS)
+def test_a_signal_saves_the_step(name, shown, status, step, place, workers, whole, video_folder, tmp_path):
     blow = harm("Strike", name=name, step=step, place=place, group=True)
     command = words("VFSMoCo", tmp_path, source=video_folder, callbacks=(blow,), num_workers=workers)
     said = run(command, status)

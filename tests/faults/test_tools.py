@@ -27,17 +27,15 @@ def expect_nothing_half_written(folder):
             Image.open(path).load()
 
 
+TOOLS = [
+    (CHECK, 2, 6, ["clean.txt"]),
+    (GRID, 3, 2, ["*48*/results.json", "*64*/results.json"]),  # the second of two passes begins anew
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "done", "left", "results"),
-    [
-        (CHECK, 2, 6, ["clean.txt"]),
-        (GRID, 3, 2, ["*48*/results.json", "*64*/results.json"]),  # the second of two passes begins anew
-    ],
-)
-def test_a_tool_ends_with_143_and_a_second_call_completes_it(
-    words, done, left, results, video_folder, davis_root, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(("words", "done", "left", "results"), TOOLS)
+def test_a_stopped_tool_is_completed_later(words, done, left, results, video_folder, davis_root, tmp_path, monkeypatch):
     """The signal comes once some items are done."""
     items, advance, handler = [], tqdm.update, signal.getsignal(signal.SIGTERM)
 

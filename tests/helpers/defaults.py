@@ -84,9 +84,8 @@ def flags(parser: ArgumentParser) -> dict[str, str]:
     """Return argument → number of values, default, choices, whether it is required."""
     known = {}
     for action in parser._actions[1:]:  # but --help
-        known[" ".join(action.option_strings) or action.dest] = (
-            f"{action.nargs}, {action.default!r}, {action.choices}, {action.required}"
-        )
+        name = " ".join(action.option_strings) or action.dest
+        known[name] = f"{action.nargs}, {action.default!r}, {action.choices}, {action.required}"
     return known
 
 

@@ -14,13 +14,7 @@ from unittest.mock import Mock, patch
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    FakeTensorMode,
-    unset_fake_temporarily,
-)
+from torch._subclasses import fake_tensor
 from torch.autograd import Function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -49,15 +43,15 @@ class NoWaits(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         leaves = tree_leaves((args, kwargs))
-        fake = [leaf for leaf in leaves if isinstance(leaf, FakeTensor)]
+        fake = [leaf for leaf in leaves if isinstance(leaf, fake_tensor.FakeTensor)]
         if not fake and not any(isinstance(leaf, torch.device) and leaf.type == "cuda" for leaf in leaves):
-            with unset_fake_temporarily():
+            with fake_tensor.unset_fake_temporarily():
                 return function(*args, **kwargs)
         self._refuse(function, args, kwargs, leaves)
         self.kernels += not function.is_view and function.overloadpacket not in NO_KERNELS
         try:
             return function(*args, **kwargs)
-        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException) as error:
             raise Waits(f"{function} needs values of the device") from error
 
     def _refuse(self, function: Any, args: Any, kwargs: Any, leaves: list[Any]) -> None:
@@ -116,9 +110,9 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
     gpu = SimpleNamespace(device=torch.device("cuda"), reads=0, operations=NoWaits())
 
     def wait(arriving: Any) -> Tensor:
-        if isinstance(found := arriving._tensor, FakeTensor):
+        if isinstance(found := arriving._tensor, fake_tensor.FakeTensor):
             gpu.reads += 1
-            with unset_fake_temporarily():
+            with fake_tensor.unset_fake_temporarily():
                 return torch.ones(found.shape, dtype=found.dtype)
         return found
 
@@ -140,8 +134,8 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
         }.items():
             stack.enter_context(patch(name, stand_in))
         stack.enter_context(patch.object(PendingCopy, "wait", wait))
-        stack.enter_context(patch.object(FakeTensorMode, "avoid_device_init", True))
-        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.enter_context(patch.object(fake_tensor.FakeTensorMode, "avoid_device_init", True))
+        stack.enter_context(fake_tensor.FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(gpu.operations)
         yield gpu
 

@@ -179,9 +179,8 @@ def differences(one: Any, other: Any, name: str = "") -> list[str]:
         pairs = ((key, one.get(key, "missing"), other.get(key, "missing")) for key in {**one, **other})
         return [found for key, *pair in pairs for found in differences(*pair, f"{name}/{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [
-            found for i, pair in enumerate(zip(one, other, strict=True)) for found in differences(*pair, f"{name}/{i}")
-        ]
+        pairs = ((place, *pair) for place, pair in enumerate(zip(one, other, strict=True)))
+        return [found for place, *pair in pairs for found in differences(*pair, f"{name}/{place}")]
     same = torch.equal(one, other) if isinstance(one, Tensor) and isinstance(other, Tensor) else one == other
     return [] if same else [f"{name}: {one} / {other}"[:200]]
 

@@ -78,8 +78,7 @@ def test_rows_of_all_ranks_are_joined_in_their_order_and_each_takes_its_own(monk
 
 def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path, recwarn):
     module = tiny("VFSSimSiam")
-    path = tmp_path / "own.ckpt"
-    write_checkpoint(module, path)
+    path = write_checkpoint(module, tmp_path / "own.ckpt")
     checkpoint = torch.load(path, weights_only=True)
     trainer = module.trainer = quiet_trainer()
     trainer.ckpt_path, trainer.state.fn = path, "fit"
@@ -96,8 +95,7 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
     refused(ValueError, "own.ckpt", module.on_load_checkpoint, checkpoint | {"state_dict": {}})
     foreign = {"state_dict": checkpoint["state_dict"]}
     refused(ValueError, "own.ckpt: not a checkpoint of vidcorr", module.on_load_checkpoint, foreign)
-    loaded = VFSSimSiam.load_from_checkpoint(path, map_location="meta")
-    assert loaded.device.type == "meta"
+    assert VFSSimSiam.load_from_checkpoint(path, map_location="meta").device.type == "meta"
 
 
 class WithSuper(VFSSimSiam):
@@ -117,8 +115,8 @@ class WithSuper(VFSSimSiam):
 
 
 def test_a_hook_that_calls_super_runs_ours_once(tmp_path, recwarn):
-    module, path = WithSuper(**TINY), tmp_path / "a.ckpt"
-    write_checkpoint(module, path)
+    module = WithSuper(**TINY)
+    path = write_checkpoint(module, tmp_path / "a.ckpt")
     assert module.described_times == 1
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["hyper_parameters"]["backbone"] = "other"
@@ -218,8 +216,7 @@ def test_a_checkpoint_of_a_compiled_backbone_is_a_network(tmp_path):
     trainer.save_checkpoint(tmp_path / "c.ckpt")
     frames = torch.rand(1, 3, 32, 32)
     views = [build_feature_extractor(network).eval() for network in (module, load(tmp_path / "c.ckpt"))]
-    with torch.no_grad():
-        torch.testing.assert_close(views[0](frames), views[1](frames))
+    torch.testing.assert_close(views[0](frames), views[1](frames))
 
 
 class Counting(pl.Callback):

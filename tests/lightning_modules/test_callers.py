@@ -30,8 +30,7 @@ def optimiser_of(module):
 
 def by_the_trainer(method, batches):
     method.configure_optimizers = lambda: optimiser_of(method)
-    trainer = quiet_trainer(max_epochs=1)
-    trainer.fit(method, DataLoader(batches, batch_size=None))
+    quiet_trainer(max_epochs=1).fit(method, DataLoader(batches, batch_size=None))
 
 
 def by_a_step_of_ones_own(method, batches):

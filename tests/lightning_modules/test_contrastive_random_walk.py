@@ -81,5 +81,4 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
 def test_the_rate_falls_after_20_30_and_40_epochs():
     module = ContrastiveRandomWalk(**TINY)
     module.steps_per_epoch = lambda: 2
-    expected = 1e-4 * 0.3 ** np.repeat([0, 1, 2, 3], [40, 20, 20, 4])
-    np.testing.assert_allclose(rates_of(module, 84), expected)
+    np.testing.assert_allclose(rates_of(module, 84), 1e-4 * 0.3 ** np.repeat([0, 1, 2, 3], [40, 20, 20, 4]))

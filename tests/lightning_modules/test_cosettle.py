@@ -171,8 +171,7 @@ def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
 
 def test_its_features_are_the_projected_ones():
     module = CoSettle("vidcorr-r18")
-    bound = module.projection.linear.weight.abs().max()
-    assert bound.item() == pytest.approx((6 / 512) ** 0.5, rel=1e-3)
+    assert module.projection.linear.weight.abs().max().item() == pytest.approx((6 / 512) ** 0.5, rel=1e-3)
     assert not module.projection.linear.bias.any()
     images, view, inner = torch.rand(1, 3, 40, 56), module.feature_extractor(), module.frozen_view()
     torch.testing.assert_close(view(images), module.projection(inner(images).movedim(1, -1)).movedim(-1, 1))

@@ -13,8 +13,7 @@ from vidcorr.lightning_modules import FrozenEncoder
 
 
 def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_refused(tmp_path):
-    path = tmp_path / "vfs.ckpt"
-    write_checkpoint(tiny("VFSSimSiam"), path)
+    path = write_checkpoint(tiny("VFSSimSiam"), tmp_path / "vfs.ckpt")
     for spec in (str(path), "tests.helpers.encoders:Wrapped"):
         module = FrozenEncoder(spec, mean=(0.1, 0.2, 0.3), std=(0.1, 0.2, 0.3))
         write_checkpoint(module, tmp_path / "stated.ckpt")

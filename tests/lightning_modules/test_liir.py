@@ -77,15 +77,15 @@ def by_equations(module, batch, dropped):
     return outputs | {"embeddings": frames.mean((3, 4)).flatten(0, 1)}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        OFF | {"reference_gradient": False},
-        AVERAGE | {"bank": {"frames": 6, "negatives": "same_place"}},
-        OFF | {"bank": {"frames": 6, "negatives": "shared"}},
-        {"compactness_weight": 2.0},  # a position map, a bank of negatives per query, the prior
-    ],
-)
+OPTIONS = [
+    OFF | {"reference_gradient": False},
+    AVERAGE | {"bank": {"frames": 6, "negatives": "same_place"}},
+    OFF | {"bank": {"frames": 6, "negatives": "shared"}},
+    {"compactness_weight": 2.0},  # a position map, a bank of negatives per query, the prior
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_step_is_that_of_the_equations(options):
     module, batch = tiny_liir(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
@@ -106,10 +106,10 @@ def test_step_is_that_of_the_equations(options):
         assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("modulation", "keys", "negatives"),
-    [("shift", "average", "shared"), ("shuffle", "average", "per_query"), ("none", "learned", "per_query")],
-)
+KEYS = [("shift", "average", "shared"), ("shuffle", "average", "per_query"), ("none", "learned", "per_query")]
+
+
+@pytest.mark.parametrize(("modulation", "keys", "negatives"), KEYS)
 def test_keys_of_the_bank(modulation, keys, negatives):
     """A key is a feature of the query by the key encoder, its position map displaced; nothing learns from it."""
     module = tiny_liir(bank={"modulation": modulation, "encoder": keys, "negatives": negatives})
@@ -118,15 +118,13 @@ def test_keys_of_the_bank(modulation, keys, negatives):
     encoder, batch = module.target_encoder or module.backbone, clips(2)
     if negatives == "shared":  # maps of any form
         batch["clip"] = torch.cat([batch["clip"], batch["clip"]], dim=4)
-    with torch.no_grad():
-        encoder.position.places.normal_()
+    nn.init.normal_(encoder.position.places)
     module.eval()
     published = module.objective(batch, 2, torch.Generator().manual_seed(3))
     ((held, videos),) = module.bank.held
     assert held.shape == ((4, 64) if negatives == "shared" else (2, 4, 4, 64))
     assert videos.tolist() == ([0, 0, 1, 1] if negatives == "shared" else [0, 1])
-    with torch.no_grad():
-        still = encoder(drop_channel(normalised_lab(batch["clip"][:, -1]), 2)).flatten(2).mT
+    still = encoder(drop_channel(normalised_lab(batch["clip"][:, -1]), 2)).flatten(2).mT
     distance = torch.cdist(held.view(2, -1, 64), still)
     if modulation == "none":
         assert (distance.diagonal(dim1=1, dim2=2) < 1e-4).all()  # cells keep their places
@@ -164,10 +162,8 @@ def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, 
 
 def test_second_phases_start_from_one_first_phase(tmp_path):
     first = tiny_liir(position="1dape", reference_encoder="average")
-    with torch.no_grad():
-        first.backbone.position.places.normal_()
-    path = tmp_path / "first.ckpt"
-    write_checkpoint(first, path)
+    nn.init.normal_(first.backbone.position.places)
+    path = write_checkpoint(first, tmp_path / "first.ckpt")
     for options in ({"bank": {"frames": 0}}, {}, {"reference_encoder": "average"}):
         module = Liir(position_size=8, radius=2, stages=3, start=str(path), **{"bank": {"frames": 6}} | options)
         assert (module.target_encoder is None) == ("bank" in options)
@@ -202,8 +198,11 @@ def test_a_checkpoint_holds_the_filled_rows_of_the_bank_alone_and_gives_back_all
     assert differences(dict(other.bank.named_buffers()), dict(bank.named_buffers())) == []
 
 
-def test_validation_averages_both_dropped_channels_whatever_the_seed():
-    batch = clips(3)
+def test_training_drops_one_channel_a_batch():
+    """Validation averages both, whatever the seed."""
+    module, batch = tiny_liir(**OFF), clips(3)
+    alone = {module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)}
+    assert {module.step(batch)["loss"].item() for _ in range(8)} == alone
     values = [tiny_liir(**OFF, seed=seed).eval().step(batch)["loss"] for seed in range(2)]
     parts = [tiny_liir(**OFF).eval().objective(batch, dropped)["loss"] for dropped in (1, 2)]
     assert (parts[0] - parts[1]).abs() > 1e-3
@@ -225,12 +224,6 @@ def test_frames_of_another_size_are_refused_in_the_first_step_not_after_the_firs
         fit()
     else:
         refused(ValueError, "16 × 16 px do not fit a bank of 3 × 3 cells: set data.size to 12, or model.posi", fit)
-
-
-def test_training_drops_one_channel_a_batch():
-    module, batch = tiny_liir(**OFF), clips(3)
-    alone = {module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)}
-    assert {module.step(batch)["loss"].item() for _ in range(8)} == alone
 
 
 def test_golden_learning_rates(golden):

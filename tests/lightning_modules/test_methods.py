@@ -27,12 +27,11 @@ from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.callbacks import LastCheckpoint
 
-pytestmark = pytest.mark.parametrize("name", METHODS)
+pytestmark = [pytest.mark.parametrize("name", METHODS), pytest.mark.sampled(3, 3)]
 BATCHES = 3
 """Batches of an epoch."""
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_longer_run_follows_its_own_schedule(name, tmp_path):
     def rates_of_fit(folder, epochs, path=None):
         module, rates = tiny(name), []
@@ -49,6 +48,7 @@ def test_a_longer_run_follows_its_own_schedule(name, tmp_path):
     assert rest == whole[BATCHES:]
 
 
+@pytest.mark.sampled(1)
 def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
     """All that learns is in the optimiser, once; nothing else moves but averages, and statistics of what learns."""
     module = tiny(name)
@@ -71,7 +71,6 @@ def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
         assert differences(module.backbone.state_dict(), backbone) == []
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_step_in_bfloat16_has_nearly_the_loss_of_float32(name):
     batch = tiny_batch(name, samples=8)
     exact = float(tiny(name).step(batch)["loss"].detach())
@@ -81,6 +80,7 @@ def test_a_step_in_bfloat16_has_nearly_the_loss_of_float32(name):
     assert float(loss.detach()) == pytest.approx(exact, rel=0.05)
 
 
+@pytest.mark.sampled(1)
 def test_the_first_batch_is_checked(name):
     module = tiny(name)
     batch = tiny_batch(name)
@@ -112,10 +112,10 @@ def test_the_first_batch_is_checked(name):
     refused(ValueError, "the batch has no keys: it is a list", module.training_step, [torch.rand(2)], 0)
 
 
+@pytest.mark.sampled(1)
 def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):
     module = tiny(name).eval()
-    path = tmp_path / "own.ckpt"
-    write_checkpoint(module, path)
+    path = write_checkpoint(module, tmp_path / "own.ckpt")
     loaded = getattr(lightning_modules, name).load_from_checkpoint(path)
     assert differences(loaded.state_dict(), module.state_dict()) == []
     assert loaded.hparams.keys() == module.hparams.keys()
@@ -125,10 +125,10 @@ def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):
     module.described = module.described.model_copy(update={"weights": "others"})
     assert module.feature_extractor().described == module.described
     images = torch.rand(1, 3, 64, 96)
-    with torch.no_grad():
-        assert torch.equal(build_feature_extractor(path)(images), module.feature_extractor()(images))
+    assert torch.equal(build_feature_extractor(path)(images), module.feature_extractor()(images))
 
 
+@pytest.mark.sampled(1)
 def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "5")
     if "seed" in tiny(name).hparams:
@@ -153,7 +153,6 @@ def batches_of(name):
     return DataLoader([samples[0, number] for number in range(4)], 2)
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_module_trains_after_a_validation_and_validates_after_a_training(name):
     module, data = tiny(name), HeldOut(name)
     for method in ("validate", "fit", "validate", "fit"):
@@ -163,7 +162,6 @@ def test_a_module_trains_after_a_validation_and_validates_after_a_training(name)
     assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
     """A metric, and a collection of metrics, that a subclass updates in training over validations of three kinds."""
     module, data = tiny(name), HeldOut(name)
@@ -184,7 +182,6 @@ def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
 
 
 @pytest.mark.parametrize("kind", ["ready", "dict", "list", "images"])
-@pytest.mark.sampled(3, 3)
 def test_the_samples_of_a_batch_are_counted(kind, name):
     """Of batches that a data set makes itself, and of the batches that several loaders give together."""
     samples = Samples(name, 4).batch
@@ -204,13 +201,13 @@ def test_the_samples_of_a_batch_are_counted(kind, name):
     assert module.global_batch() == expected
 
 
+@pytest.mark.sampled(1)
 def test_a_fraction_in_per_cent_is_refused(name):
     fractions = {"encoder_momentum", "edge_dropout", "warmup", "mask_ratio"}
     for argument in fractions & signature(getattr(lightning_modules, name)).parameters.keys():
         refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: 5.0})
 
 
-@pytest.mark.sampled(3, 3)
 def test_several_loaders_of_held_out_data_are_logged_apart(name):
     module = tiny(name)
     first, second = batches_of(name), DataLoader([Samples(name, 6)[0, number] for number in (4, 5)], 2)
@@ -221,7 +218,6 @@ def test_several_loaders_of_held_out_data_are_logged_apart(name):
     assert [values[f"val/loss/dataloader_idx_{number}"] for number, values in enumerate(together)] == alone
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_prediction_is_of_the_features_of_a_batch(name):
     (features, _) = quiet_trainer().predict(tiny(name), batches_of(name))
     assert len(features) == 2
@@ -229,17 +225,14 @@ def test_a_prediction_is_of_the_features_of_a_batch(name):
     if "clip" in batch:
         module = tiny(name).eval()
         images = batch["clip"]
-        with torch.no_grad():
-            found = module.predict_step({"clip": (images * 255).byte()})
-            expected = module.feature_extractor()((images[:, 1] * 255).byte() / 255)
+        found = module.predict_step({"clip": (images * 255).byte()})
+        expected = module.feature_extractor()((images[:, 1] * 255).byte() / 255)
         assert torch.equal(found[:, 1], expected)
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_so(name, tmp_path):
     module = tiny(name)
-    path = tmp_path / "own.ckpt"
-    write_checkpoint(module, path)
+    path = write_checkpoint(module, tmp_path / "own.ckpt")
     content = torch.load(path, weights_only=True)
     lacking, *_ = (key for key in content["state_dict"] if not key.startswith("backbone"))
     del content["state_dict"][lacking]
@@ -252,7 +245,6 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     assert lacking in loaded.state_dict()
 
 
-@pytest.mark.sampled(3, 3)
 def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkpoint(name, tmp_path):
     """Of defaults that are dataclasses, and of omegaconf's containers, which are no dict and no list."""
     kind = getattr(lightning_modules, name)
@@ -266,11 +258,9 @@ def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkp
         assert load_hparams_from_yaml(tmp_path / "hparams.yaml", use_omegaconf=False) == arguments
     assert module.hparams.pop("sizes") == [1, 2]
     write_checkpoint(module, tmp_path / "own.ckpt")
-    loaded = kind.load_from_checkpoint(tmp_path / "own.ckpt")
-    assert loaded.hparams.keys() == module.hparams.keys()
+    assert kind.load_from_checkpoint(tmp_path / "own.ckpt").hparams.keys() == module.hparams.keys()
 
 
-@pytest.mark.sampled(3, 3)
 def test_hooks_of_checkpoints_without_super_add_to_ours(name, tmp_path):
     class Own(getattr(lightning_modules, name)):
         def on_save_checkpoint(self, checkpoint):
@@ -308,7 +298,6 @@ def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
         refused(ValueError, r"after the learning rates are made; call .* before fit", fit, tiny(name), InMemory(name))
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
     module = tiny(name)
     if not module.backbone_learns:
@@ -323,7 +312,6 @@ def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
         assert [len(rate) for rate in rates] >= [*[1] * BATCHES, *[2] * 2 * BATCHES]
 
 
-@pytest.mark.sampled(3, 3)
 def test_a_test_takes_a_validation_step_of_two_arguments(name):
     class Own(getattr(lightning_modules, name)):
         def validation_step(self, batch, batch_idx):

@@ -19,24 +19,21 @@ NETWORK = "tests.helpers.encoders:TinyResNet"
 
 def test_loss_is_that_of_the_response():
     module, batch = SiamFC(NETWORK, response_scale=0.1, positive_radius=16).eval(), tiny_batch("SiamFC")
-    with torch.no_grad():
-        z = module.exemplar_conv(module.backbone(batch["exemplar"]))
-        x = module.search_conv(module.backbone(batch["search"]))
-        response = torch.stack([nn.functional.conv2d(x[n : n + 1], z[n : n + 1])[0] for n in range(2)]) * 0.1
-        published = module.step(batch)
+    z = module.exemplar_conv(module.backbone(batch["exemplar"]))
+    x = module.search_conv(module.backbone(batch["search"]))
+    response = torch.stack([nn.functional.conv2d(x[n : n + 1], z[n : n + 1])[0] for n in range(2)]) * 0.1
+    published = module.step(batch)
     assert response.shape == (2, 1, 16, 16)
     torch.testing.assert_close(published["response"], response, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(published["loss"], focal_loss(response, response_labels((16, 16), 2)))
-    balanced = SiamFC(NETWORK, loss="balanced", response_scale=0.1)
-    assert balanced.step(batch)["loss"] != published["loss"]
+    assert SiamFC(NETWORK, loss="balanced", response_scale=0.1).step(batch)["loss"] != published["loss"]
 
 
 def test_an_identity_start_tracks_as_the_frozen_features_do():
     module, batch = SiamFC(NETWORK, start="identity", response_scale=1.0).eval(), tiny_batch("SiamFC")
-    with torch.no_grad():
-        frozen = siamese_correlation(module.backbone(batch["exemplar"]), module.backbone(batch["search"]))
-        torch.testing.assert_close(module(batch["exemplar"], batch["search"]), frozen)
-        other = SiamFC(NETWORK, response_scale=1.0)(batch["exemplar"], batch["search"])
+    frozen = siamese_correlation(module.backbone(batch["exemplar"]), module.backbone(batch["search"]))
+    torch.testing.assert_close(module(batch["exemplar"], batch["search"]), frozen)
+    other = SiamFC(NETWORK, response_scale=1.0)(batch["exemplar"], batch["search"])
     assert (other - frozen).abs().max() > 1
 
 
@@ -78,9 +75,8 @@ def test_one_convolution_may_serve_exemplars_and_search_regions(tmp_path):
     write_checkpoint(module, tmp_path / "siamfc.ckpt")
     view = SiamFC.load_from_checkpoint(tmp_path / "siamfc.ckpt").feature_extractor()
     crops = torch.rand(2, 3, 120, 120)
-    with torch.no_grad():
-        assert torch.equal(view.exemplar(crops), module.exemplar_conv(module.backbone(crops)))
-        assert torch.equal(view.exemplar(crops), view(crops))
+    assert torch.equal(view.exemplar(crops), module.exemplar_conv(module.backbone(crops)))
+    assert torch.equal(view.exemplar(crops), view(crops))
 
 
 def test_a_protocols_view_reaches_the_backbone_of_the_extractor():
@@ -89,7 +85,6 @@ def test_a_protocols_view_reaches_the_backbone_of_the_extractor():
     images = torch.rand(1, 3, 64, 64)
     alone = view.inner
     without_norm = view.adapted(final_norm=False)
-    expected = view.head(alone.adapted(final_norm=False)(images))
-    assert torch.equal(without_norm(images), expected)
+    assert torch.equal(without_norm(images), view.head(alone.adapted(final_norm=False)(images)))
     assert not torch.equal(without_norm(images), view(images))
     assert (without_norm.final_norm, view.final_norm, view.ignores) == (False, True, alone.ignores)

@@ -168,17 +168,11 @@ def davis_frame(rounds: int) -> list[str]:
     assert score() == plain_score(), "the scores differ"
     backbone = {"plain": lambda: network(images[last]), "vidcorr": lambda: view(images[last])}
     decoding = {"plain": lambda: plain.decode(labels, sequence.size, plain.PROTOCOL), "vidcorr": decode}
-    stages = {
-        "backbone": least(backbone, rounds),
-        "propagate": times,
-        "decode masks": least(decoding, rounds),
-        "score": least({"plain": plain_score, "vidcorr": score}, rounds),
-    }
+    stages = {"backbone": least(backbone, rounds), "propagate": times, "decode masks": least(decoding, rounds)}
+    stages["score"] = least({"plain": plain_score, "vidcorr": score}, rounds)
     stages["sum"] = {name: sum(stage[name] for stage in stages.values()) for name in times}
-    return [
-        row(f"DAVIS frame at 480p, untrained ResNet-18, {stage}", *seconds.values())
-        for stage, seconds in stages.items()
-    ]
+    name = "DAVIS frame at 480p, untrained ResNet-18"
+    return [row(f"{name}, {stage}", *seconds.values()) for stage, seconds in stages.items()]
 
 
 def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
@@ -255,7 +249,6 @@ def points_growth(rounds: int) -> list[str]:
         queries = torch.stack([torch.arange(400) % number, torch.rand(400) * 256, torch.rand(400) * 256], 1)
         track_points(features.__getitem__, number, queries.double(), rules)
 
-    ways = {"half": lambda: track(frames // 2), "whole": lambda: track(frames)}
-    times = least(ways, rounds)
+    times = least({"half": lambda: track(frames // 2), "whole": lambda: track(frames)}, rounds)
     what = f"400 points with the cycle check, {frames} frames, against twice {frames // 2} frames"
     return [row(what, 2 * times["half"], times["whole"])]

@@ -26,29 +26,28 @@ IN_WORKER = (
 )
 
 
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (UsageError("unknown option"), 2),
-        (ArgumentError(None, "expected one argument"), 2),
-        (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
-        (signals.Stopped(15), 143),
-        (DIST_ERROR("no port"), ANOTHER),
-        (RuntimeError("Connection closed by peer"), ANOTHER),
-        (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
-        (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
-        (ValueError(ONE_VALUE), f"vidcorr: {ONE_VALUE}; set a larger --data.batch_size or --data.size"),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
-        (ConnectionResetError(104, "Connection reset by peer"), "vidcorr: [Errno 104] Connection reset by peer"),
-        (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
-        (ValueError(IN_WORKER.format("ValueError") + " of\n  a.mp4\nand b.mp4"), "vidcorr: no pair of a.mp4 and b.mp4"),
-        (OWN(IN_WORKER.format("Own")), "vidcorr: no pair"),
-        (TypeError(IN_WORKER.format("TypeError")), f"{WORKER} raised TypeError: no pair (--debug shows where)"),
-        *((RuntimeError(text), f"{WORKER} is lost, for example by memory: {text}; {RESUME}") for text in LOST),
-        (ValueError("x.pth: \x1b[31mred\x07 名\udcff"), r"vidcorr: x.pth: \x1b[31mred\x07 名\udcff"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
+ENDINGS = [
+    (UsageError("unknown option"), 2),
+    (ArgumentError(None, "expected one argument"), 2),
+    (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
+    (signals.Stopped(15), 143),
+    (DIST_ERROR("no port"), ANOTHER),
+    (RuntimeError("Connection closed by peer"), ANOTHER),
+    (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
+    (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
+    (ValueError(ONE_VALUE), f"vidcorr: {ONE_VALUE}; set a larger --data.batch_size or --data.size"),
+    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+    (ConnectionResetError(104, "Connection reset by peer"), "vidcorr: [Errno 104] Connection reset by peer"),
+    (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
+    (ValueError(IN_WORKER.format("ValueError") + " of\n  a.mp4\nand b.mp4"), "vidcorr: no pair of a.mp4 and b.mp4"),
+    (OWN(IN_WORKER.format("Own")), "vidcorr: no pair"),
+    (TypeError(IN_WORKER.format("TypeError")), f"{WORKER} raised TypeError: no pair (--debug shows where)"),
+    *((RuntimeError(text), f"{WORKER} is lost, for example by memory: {text}; {RESUME}") for text in LOST),
+    (ValueError("x.pth: \x1b[31mred\x07 名\udcff"), r"vidcorr: x.pth: \x1b[31mred\x07 名\udcff"),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), ENDINGS, ids=lambda value: type(value).__name__)
 def test_an_error_ends_with(error, status):
     assert exit_status(error) == status
 

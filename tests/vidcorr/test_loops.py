@@ -14,16 +14,11 @@ from tests.helpers.stops import make
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr import loops
 
+LENGTHS = [(True, {"val_check_interval": "00:01:00:00"}, True), (False, {}, False), (True, {"min_epochs": 1}, False)]
+LENGTHS += [(True, {"min_steps": 3, "min_epochs": 0}, False)]
 
-@pytest.mark.parametrize(
-    ("asks", "options", "ends"),
-    [
-        (True, {"val_check_interval": "00:01:00:00"}, True),
-        (False, {}, False),
-        (True, {"min_epochs": 1}, False),
-        (True, {"min_steps": 3, "min_epochs": 0}, False),
-    ],
-)
+
+@pytest.mark.parametrize(("asks", "options", "ends"), LENGTHS)
 def test_a_stop_waits_for_the_least_length(asks, options, ends):
     told = {}
 
@@ -66,12 +61,10 @@ class Places(pl.Callback):
         loops.complete_epoch(completed)
         loops.stay_within_epoch(trainer, within)
         told = (loops.logged_step, loops.is_resumable, loops.accumulates, loops.epochs_completed)
-        self.seen[f"{hook} {counters(saved)[2][0]}"] = {
-            "saved": counters(saved),
-            "complete_epoch": counters(completed),
-            "stay_within_epoch": [*counters(within), within["epoch"]],
-            "told": [function(trainer) for function in told],
-        }
+        seen = {"saved": counters(saved), "complete_epoch": counters(completed)}
+        seen["stay_within_epoch"] = [*counters(within), within["epoch"]]
+        seen["told"] = [function(trainer) for function in told]
+        self.seen[f"{hook} {counters(saved)[2][0]}"] = seen
 
     def on_train_start(self, trainer, *args):
         loops.follow_schedules(trainer)  # nothing where steps limit the run

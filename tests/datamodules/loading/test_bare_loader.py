@@ -97,17 +97,17 @@ def stop(trainer, step):
         raise RuntimeError("a user's mistake")
 
 
-@pytest.mark.parametrize(
-    ("kind", "data", "more", "options"),
-    [
-        (Plain, bare_loader, (), {}),
-        (lambda: Floats(**TINY), bare_loader, (), {}),
-        (Scheduled, bare_loader, (LastCheckpoint,), {}),
-        (Scheduled, data_module, (), {}),
-        (Scheduled, data_module, (LastCheckpoint,), {}),
-        (Scheduled, data_module, (), {"reload_dataloaders_every_n_epochs": 1}),
-    ],
-)
+BARE = [
+    (Plain, bare_loader, (), {}),
+    (lambda: Floats(**TINY), bare_loader, (), {}),
+    (Scheduled, bare_loader, (LastCheckpoint,), {}),
+    (Scheduled, data_module, (), {}),
+    (Scheduled, data_module, (LastCheckpoint,), {}),
+    (Scheduled, data_module, (), {"reload_dataloaders_every_n_epochs": 1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "more", "options"), BARE)
 @pytest.mark.sampled(3)
 def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, options, video_folder, tmp_path):
     def fit(path=None, at=-1):

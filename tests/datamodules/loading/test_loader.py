@@ -53,9 +53,8 @@ def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_wi
     def of_ranks(ranks, made):
         shares = []
         for rank in range(ranks):
-            monkeypatch.setattr(
-                "vidcorr.datamodules.loading.loader.world_size_and_rank", Mock(return_value=(ranks, rank))
-            )
+            place = Mock(return_value=(ranks, rank))
+            monkeypatch.setattr("vidcorr.datamodules.loading.loader.world_size_and_rank", place)
             shares.append(made())
         return shares
 

@@ -65,8 +65,7 @@ def test_missing_frames_are_drawn_again():
 
 @pytest.mark.parametrize(("name", "arguments", "drawn"), DRAWS["frames"])
 def test_published_runs_drew_these_frames(name, arguments, drawn):
-    found = getattr(sampling, name)(**arguments)(100, 4, seeded_generator(0, 1, 2, 0))
-    assert found.tolist() == drawn
+    assert getattr(sampling, name)(**arguments)(100, 4, seeded_generator(0, 1, 2, 0)).tolist() == drawn
 
 
 @pytest.mark.parametrize(("height", "width", "area", "boxes"), DRAWS["boxes"])
@@ -106,5 +105,4 @@ def test_no_pixel_is_skipped_where_both_sides_shrink():
 
 
 def test_frames_without_a_partner_are_refused():
-    frames = np.zeros((3, 8, 8, 3), np.uint8)
-    refused(ValueError, "shorter", sampling.PairCrops(), frames, torch.Generator(), 8)
+    refused(ValueError, "shorter", sampling.PairCrops(), np.zeros((3, 8, 8, 3), np.uint8), torch.Generator(), 8)

@@ -9,16 +9,9 @@ from pydantic import ValidationError
 
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
-from vidcorr.backbones import (
-    Encoder,
-    EncoderSpec,
-    LiirEncoder,
-    Normalise,
-    build_feature_extractor,
-    load,
-    weights_digest,
-)
+from vidcorr.backbones import Encoder, EncoderSpec, LiirEncoder, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.copies import device_of
+from vidcorr.backbones.extractor import Normalise
 from vidcorr.description import UNKNOWN, Network
 from vidcorr.lightning_modules import FrozenEncoder, Liir
 
@@ -98,8 +91,7 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
     with fake_gpu() as gpu:
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
-        view = build_feature_extractor(moved(load("timm:test_resnet").network, gpu.device))
-        assert device_of(view).type == "cuda"
+        assert device_of(build_feature_extractor(moved(load("timm:test_resnet").network, gpu.device))).type == "cuda"
 
 
 def test_a_network_by_name_moves_to_the_gpu_as_a_whole_and_a_users_own_stays(monkeypatch):
@@ -124,4 +116,4 @@ def test_a_module_without_a_forward_holds_one_network(names):
     module = torch.nn.Module()
     for name in names:
         setattr(module, name, torch.nn.Conv2d(3, 4, 8, 8))
-    refused(ValueError, f"has no forward, and {len(names)} of encoder and backbone", load, module)
+    refused(ValueError, f"has no forward, and {len(names)} of encoder and backbone: give it a method", load, module)

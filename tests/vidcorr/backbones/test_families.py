@@ -160,8 +160,7 @@ def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, t
 
 
 @pytest.mark.slow
-def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_file_of_another_project_is_a_network_by_each_door(here, capsys):
     network = load("torchvision:resnet18").network
     theirs = {f"module.encoder_q.{name}": tensor for name, tensor in network.state_dict().items()}
     average = {name.replace("_q.", "_k."): tensor + 1 for name, tensor in theirs.items()}
@@ -174,10 +173,6 @@ def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, m
         torch.testing.assert_close(found.network.state_dict(), network.state_dict(), rtol=0, atol=0)
         assert found.described.weights.startswith("weights of moco")
         assert EncoderSpec(name).is_reusable
-    for name in names[:2]:
-        trained = VFSSimSiam(name, 8, 8)
-        torch.testing.assert_close(trained.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
-        assert trained.described.spec == "torchvision:resnet18"
     assert "moco.pth.tar: not used: moving average: " in capsys.readouterr().out
     other = load("torchvision:resnet18=moco.pth.tar#encoder_k").network
     torch.testing.assert_close(other.conv1.weight, network.conv1.weight + 1)
@@ -198,8 +193,7 @@ def test_moco_v3s_transformer_has_12_heads_which_no_shape_tells(tmp_path):
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
     expected = network.forward_features((images - mean) / std)[:, 1:].mT.unflatten(2, (4, 6))
     torch.testing.assert_close(encoder.view()(images), expected, atol=1e-5, rtol=1e-4)
-    line = "with 12 heads; .* has 6: give the file alone"
-    refused(ValueError, line, load, f"timm:vit_small_patch16_224={file}")
+    refused(ValueError, "with 12 heads; .* has 6: give the file alone", load, f"timm:vit_small_patch16_224={file}")
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
@@ -233,10 +227,7 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
         "holds no weights": {"epoch": 3},
         "of a model of transformers: name its folder, with its config.json": {"embeddings.cls_token": one},
-        "several networks, below trunk, decoder; name one, .*#trunk": {
-            "trunk": {"a": one},
-            "decoder": {"a": one},
-        },
+        "several networks, below trunk, decoder; name one, .*#trunk": {"trunk": {"a": one}, "decoder": {"a": one}},
     }
     for message, content in contents.items():
         torch.save(content, theirs)

@@ -78,8 +78,7 @@ def test_timms_folder_states_the_input_also_beside_a_named_file(spelling, tmp_pa
     torch.testing.assert_close(encoder.view()(images), tokens.mT.unflatten(2, (4, 6)), atol=1e-4, rtol=1e-4)
     (tmp_path / "config.json").unlink()
     if spelling == "file":
-        tagged = name.replace(ARCHITECTURE, f"{ARCHITECTURE}.r160_in1k")
-        assert load(tagged).input.mean == (0.5,) * 3
+        assert load(name.replace(ARCHITECTURE, f"{ARCHITECTURE}.r160_in1k")).input.mean == (0.5,) * 3
 
 
 def test_a_deviation_of_0_to_255_is_refused():
@@ -135,10 +134,9 @@ def of_timm():
 
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.sampled(10, 3)
-def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_root, here, capsys):
     named, stated = OWNERS[owner]
-    network = named(tmp_path / "own.pth")
+    network = named(here / "own.pth")
     assert load(network).input == load(network).view().input == FrozenEncoder(network).evaluated.input == stated
     frames = davis_root / "JPEGImages/480p/synthetic-000"
     mask = davis_root / "Annotations/480p/synthetic-000/00000.png"
@@ -156,11 +154,11 @@ def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_r
         assert ("state it by --input" in printed) is (stated in (UNKNOWN, Input())), printed
     main(["table", "evaluated"])
     assert f"Input: {stated}" in capsys.readouterr().out
-    held = [json.loads(path.read_text())["stage"]["input"] for path in tmp_path.rglob("results.json")]
-    held.append(json.loads((tmp_path / "predicted/prediction.json").read_text())["input"])
+    held = [json.loads(path.read_text())["stage"]["input"] for path in here.rglob("results.json")]
+    held.append(json.loads((here / "predicted/prediction.json").read_text())["input"])
     assert held == [stated.model_dump(mode="json")] * 3
-    write_checkpoint(FrozenEncoder(network), tmp_path / "frozen.ckpt")
-    again = load(tmp_path / "frozen.ckpt").input
+    write_checkpoint(FrozenEncoder(network), here / "frozen.ckpt")
+    again = load(here / "frozen.ckpt").input
     assert (again.mean, again == UNKNOWN) == (stated.mean, stated == UNKNOWN)
 
 

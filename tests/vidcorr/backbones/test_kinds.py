@@ -317,8 +317,7 @@ def test_what_a_training_moves_is_part_of_the_scored_map_or_is_named(kind, metho
         module.step(batch)["loss"].backward()
         trained = {name for name, weights in module.backbone.named_parameters() if weights.grad is not None}
         module.zero_grad()
-        view = module.feature_extractor()
-        view(torch.rand(2, 3, 64, 64)).sum().backward()
+        module.feature_extractor()(torch.rand(2, 3, 64, 64)).sum().backward()
         scored = {name for name, weights in module.backbone.named_parameters() if weights.grad is not None}
     learn = {name for name, weights in module.backbone.named_parameters() if weights.requires_grad}
     assert trained == learn  # DDP waits for all

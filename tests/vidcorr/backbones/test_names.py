@@ -70,10 +70,10 @@ def failing() -> nn.Module:
     raise KeyError("weights")
 
 
-@pytest.mark.parametrize(
-    ("name", "is_random"),
-    [("drawn", True), ("trained_with_a_new_classifier", False), ("failing", False), ("lacking", False)],
-)
+CALLABLES = [("drawn", True), ("trained_with_a_new_classifier", False), ("failing", False), ("lacking", False)]
+
+
+@pytest.mark.parametrize(("name", "is_random"), CALLABLES)
 def test_a_callable_that_draws_its_weights_is_named_random(name, is_random):
     """The caller's random state stays as it is, and a seed is one network."""
     text = f"{OWN}:{name}"
@@ -90,8 +90,7 @@ def test_a_callable_that_draws_its_weights_is_named_random(name, is_random):
 
 
 @pytest.mark.parametrize("name", ["UPPER.CKPT", "last.pth.tar", "run:1/a=b@res4.bin", "weights"])
-def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_file_that_exists_is_told_by_its_content(name, here):
     Path(name).parent.mkdir(exist_ok=True)
     write_checkpoint(FrozenEncoder("tests.helpers.encoders:TinyResNet"), Path(name))
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
@@ -162,16 +161,17 @@ def test_what_does_not_train_is_refused():
     refused(ValueError, line, VFSSimSiam, "torchvision:resnet18@res4/8")
 
 
-def test_networks_of_other_forms_give_a_map_of_any_size():
-    forms = {
-        "resnetblur18": (256, 8),  # strides in its blurred poolings
-        "naflexvit_base_patch16_siglip": (768, 16),
-        "samvit_base_patch16": (256, 16),
-    }
-    for name, (channels, stride) in forms.items():
-        with torch.device("meta"):
-            found = load(f"timm:{name}").view()(torch.rand(1, 3, 192, 256))
-        assert found.shape == (1, channels, -(-192 // stride), -(-256 // stride))
+FORMS = {"resnetblur18": (256, 8), "naflexvit_base_patch16_siglip": (768, 16), "samvit_base_patch16": (256, 16)}
+"""Network → channels and stride; the first has strides in its blurred poolings."""
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.sampled(3)
+def test_networks_of_other_forms_give_a_map_of_any_size(name):
+    channels, stride = FORMS[name]
+    with torch.device("meta"):
+        found = load(f"timm:{name}").view()(torch.rand(1, 3, 192, 256))
+    assert found.shape == (1, channels, -(-192 // stride), -(-256 // stride))
 
 
 class MyModule(nn.Conv2d):
@@ -186,9 +186,8 @@ def wide():
 
 
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
+def weights(here):
     """Weights of width 8, in a folder for files."""
-    monkeypatch.chdir(tmp_path)
     return {"weight": torch.rand(8, 3, 4, 4), "bias": torch.rand(8)}
 
 

@@ -25,14 +25,14 @@ def test_stages_are_concatenated_from_one_pass():
     refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
 
 
-@pytest.mark.parametrize(
-    ("name", "dilated", "expected"),
-    [
-        ("torchvision:resnet18", True, [2] * 4 + [4] * 4),
-        ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
-        ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
-    ],
-)
+DILATIONS = [
+    ("torchvision:resnet18", True, [2] * 4 + [4] * 4),
+    ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
+    ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
+]
+
+
+@pytest.mark.parametrize(("name", "dilated", "expected"), DILATIONS)
 def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
     with torch.device("meta"):
         extractor = build_feature_extractor(load(name, seed=None).network, "res5", dilated=dilated)
@@ -92,16 +92,14 @@ def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(n
     strided = {key[:6] for key, each in convolutions.items() if key.startswith("layer") and each.stride != (1, 1)}
     assert strided == {f"layer{number}" for number in range(2, finest + 1)}
     with torch.device("meta"):
-        dilated = build_feature_extractor(network, "res4", dilated=True)
-        assert dilated(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
+        assert build_feature_extractor(network, "res4", dilated=True)(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
 
 
 @pytest.mark.slow
 def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
     with torch.device("meta"):
         network = load("torchvision:resnet18", seed=None).network
-        own = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
-        for stage, stride in own.items():
+        for stage, stride in {"res2": 4, "res3": 8, "res4": 16, "res5": 32}.items():
             assert ResNetExtractor(shared_copy(network), stage, stride).stride == stride
         view = ResNetExtractor(shared_copy(network), "res4", 16)
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():

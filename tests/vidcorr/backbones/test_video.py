@@ -165,8 +165,7 @@ def test_frames_of_other_video_encoders_are_padded_to_their_patches_and_their_in
             return (torch.nn.functional.avg_pool2d(frame, 16) for frame in frames)
 
     frame = torch.full((3, 50, 70), 191, dtype=torch.uint8)
-    encoder = FrameEncoder(Frames(), PropagationProtocol.named("vidcorr"))
-    (features,) = encoder.maps([frame], may_be_constant=True)
+    (features,) = FrameEncoder(Frames(), PropagationProtocol.named("vidcorr")).maps([frame], may_be_constant=True)
     assert features.shape == (3, 4, 5)
     assert abs(features[0, 0, 0] - 191 / 255) < 1e-5
     refused(ValueError, "Frames: makes its input by code of its own", load(Frames(), **HALF).view)

@@ -90,19 +90,19 @@ def test_a_result_within_a_training_ends_its_history(davis_root):
     assert found.history[0].scores == found.scores
 
 
-@pytest.mark.parametrize(
-    ("benchmark", "facts", "words"),
-    [
-        (DavisBenchmark("x", split=None, resolution="240p"), None, ["2017", "240p"]),
-        (DavisBenchmark("x"), None, ["2017", "val"]),
-        (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), None, ["train", "all frames"]),
-        (vidcorr.YoutubeVosBenchmark("x", split="holdout"), None, ["holdout", "0.05 of train", "5 unseen"]),
-        (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), None, ["a.txt", "sa-v", "one object"]),
-        (VosBenchmark("x", rules="vost", name="vost"), None, []),
-        (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
-        (vidcorr.PfPascalBenchmark("x", split="val"), {"split": "val", "pairs": 3}, ["val", "3 pairs"]),
-    ],
-)
+CONDITIONS = [
+    (DavisBenchmark("x", split=None, resolution="240p"), None, ["2017", "240p"]),
+    (DavisBenchmark("x"), None, ["2017", "val"]),
+    (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), None, ["train", "all frames"]),
+    (vidcorr.YoutubeVosBenchmark("x", split="holdout"), None, ["holdout", "0.05 of train", "5 unseen"]),
+    (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), None, ["a.txt", "sa-v", "one object"]),
+    (VosBenchmark("x", rules="vost", name="vost"), None, []),
+    (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
+    (vidcorr.PfPascalBenchmark("x", split="val"), {"split": "val", "pairs": 3}, ["val", "3 pairs"]),
+]
+
+
+@pytest.mark.parametrize(("benchmark", "facts", "words"), CONDITIONS)
 def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
     assert benchmark.conditions_in_words(facts or benchmark.facts([], None)) == words
 

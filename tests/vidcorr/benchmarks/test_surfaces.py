@@ -103,9 +103,8 @@ def test_sides_that_are_no_multiple_of_a_patch_are_padded():
     seen, patches = [], nn.AvgPool2d(14)
     patches.multiple = patches.stride = 14
     patches.register_forward_pre_hook(lambda module, images: seen.append(images[0][0]))
-    encoder = FrameEncoder(
-        build_feature_extractor(patches), SurfaceProtocol.named("omniprobe", "navi", changes={"input_size": (20, 20)})
-    )
+    rules = SurfaceProtocol.named("omniprobe", "navi", changes={"input_size": (20, 20)})
+    encoder = FrameEncoder(build_feature_extractor(patches), rules)
     view = view_of(20, 4)
     with pytest.warns(UserWarning, match="scores are chance"):
         match_views(encoder, [view, view])

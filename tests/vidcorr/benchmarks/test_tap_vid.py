@@ -42,8 +42,7 @@ def test_without_an_occlusion_rule_all_points_are_predicted_visible(root, protoc
     content["synthetic-000"]["occluded"][:] = np.array([[0, 1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 1, 1], [1] * 7], bool)
     content["synthetic-001"]["occluded"][:] = True
     path.write_bytes(pickle.dumps(content))
-    benchmark = TapVidBenchmark(path, protocol)
-    result = benchmark.evaluate("raw_colour@colour/16", tmp_path / "out")
+    result = TapVidBenchmark(path, protocol).evaluate("raw_colour@colour/16", tmp_path / "out")
     assert result.scores["occlusion_accuracy"] == (3 + 2) / (6 + 5)
     assert result.stage.protocol.shared_name == protocol
     assert result.data["undefined"][DELTA] == ["synthetic-001"]

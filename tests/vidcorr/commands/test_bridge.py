@@ -38,8 +38,7 @@ def test_steps_are_the_fields_in_their_order_or_in_another():
 
 
 def test_a_number_and_its_unit_change_in_one_step():
-    steps = steps_between(VFS, PropagationProtocol.named("vidcorr"))
-    assert ("radius", "radius_unit") in steps
+    assert ("radius", "radius_unit") in steps_between(VFS, PropagationProtocol.named("vidcorr"))
     joints = PropagationProtocol.named("vfs", "jhmdb")
     in_cells = joints.with_changes(keypoint_sigma=2.0, keypoint_unit="cell")
     assert steps_between(joints, in_cells) == [("keypoint_sigma", "keypoint_unit")]
@@ -47,17 +46,8 @@ def test_a_number_and_its_unit_change_in_one_step():
 
 @pytest.mark.slow
 def test_a_walk_ends_at_the_score_of_the_last_protocol_and_a_second_walk_scores_nothing(tmp_path, capsys):
-    words = [
-        "bridge",
-        "fomo",
-        "fomo+temperature=0.1+decoding=soft_argmax",
-        "raw_colour",
-        "--limit",
-        "2",
-        "--format",
-        "csv",
-    ]
-    words += ["--format", "csv", "--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
+    words = ["bridge", "fomo", "fomo+temperature=0.1+decoding=soft_argmax", "raw_colour", "--limit=2", "--format=csv"]
+    words += ["--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
     main([*words, "--output", str(tmp_path / "out")])
     lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))  # nothing else is printed
     scores = [float(line["mean"]) for line in lines]

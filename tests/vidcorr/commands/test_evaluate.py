@@ -27,9 +27,8 @@ BLOCKY = "tests.helpers.encoders:Blocky"
 
 
 def test_missing_data_are_named_before_torch_is_imported():
-    code = (
-        "import atexit, sys; from vidcorr.commands import main; atexit.register(lambda: print('torch' in sys.modules))"
-    )
+    code = "import atexit, sys; from vidcorr.commands import main; "
+    code += "atexit.register(lambda: print('torch' in sys.modules))"
     words = ["evaluate", "raw_colour", "--on", "davis=nowhere/davis"]
     done = subprocess.run([sys.executable, "-c", f"{code}; main({words})"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "False\n")
@@ -87,8 +86,7 @@ def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_see
 def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root, tmp_path, capsys):
     davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     table = evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)
-    alone = davis.evaluate(build_feature_extractor(BLOCKY)).scores
-    assert table.cells[0].mean == alone["J&F-Mean"]
+    assert table.cells[0].mean == davis.evaluate(build_feature_extractor(BLOCKY)).scores["J&F-Mean"]
     assert all((folder / "report.html").is_file() for folder in results_below(tmp_path))
     capsys.readouterr()
     evaluate((BLOCKY, "raw_colour"), davis, tmp_path)  # the user's network is run again
@@ -105,13 +103,12 @@ def test_the_processes_of_torchrun_share_the_sequences(davis_root, tmp_path):
     assert said.count("[1/1] raw_colour on davis") == 1  # only the first rank prints
 
 
-def test_a_dot_for_a_colon_and_videos_for_a_resolution_are_answered_with_the_words_to_write(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine_net.py").write_text("net = None\n")
+def test_a_dot_for_a_colon_and_videos_for_a_resolution_are_answered_with_the_words_to_write(here):
+    (here / "mine_net.py").write_text("net = None\n")
     refused(ValueError, "write mine_net:net", load, "mine_net.net")
     write_davis("d", 1, frames=3)
     for kind in ("JPEGImages", "Annotations"):
-        (tmp_path / "d" / kind / "480p").rename(tmp_path / "d" / f"{kind}s")
-        (tmp_path / "d" / kind).rmdir()
-        (tmp_path / "d" / f"{kind}s").rename(tmp_path / "d" / kind)
+        (here / "d" / kind / "480p").rename(here / "d" / f"{kind}s")
+        (here / "d" / kind).rmdir()
+        (here / "d" / f"{kind}s").rename(here / "d" / kind)
     refused(DataError, "holds videos, not a resolution such as 480p: give --on vos=d", Davis, "d")

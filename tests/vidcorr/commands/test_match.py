@@ -123,10 +123,10 @@ def test_matches_are_each_others_most_similar_cells_apart_from_each_other(tmp_pa
     refused(ValueError, "match: best must be at least 1, got 0", pictures.matches, [], 0)
 
 
-@pytest.mark.parametrize(
-    ("protocol", "first", "step", "rows"),
-    [("sd-dino+input_size=128", 8, 8, slice(4, -4)), ("dift+input_size=[32,128]", 12.5, 25, slice(None))],
-)
+PADDED = [("sd-dino+input_size=128", 8, 8, slice(4, -4)), ("dift+input_size=[32,128]", 12.5, 25, slice(None))]
+
+
+@pytest.mark.parametrize(("protocol", "first", "step", "rows"), PADDED)
 def test_cells_are_those_of_the_picture_without_its_padding(tmp_path, colour, protocol, first, step, rows):
     """A row whose centres lie on the picture's edge is not the picture's: 256 × 200 px in the middle of 128 × 128."""
     pictures = matcher(tmp_path, colour, (200, 256), protocol)

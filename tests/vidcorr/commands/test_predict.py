@@ -141,7 +141,6 @@ def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatc
         assert "an iterator is read once" in refusal("predict", address, later, f"--output={tmp_path / 'later'}")
         assert "cannot be opened" in refusal("predict", f"{address}4", "--points=40,30")
         server.shutdown()
-    assert "cannot be opened" in refusal("predict", "/dev/video63", "--points=40,30")
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):

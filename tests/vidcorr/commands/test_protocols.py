@@ -22,8 +22,7 @@ def test_it_lists_every_name(capsys):
 def test_one_shows_all_its_benchmarks_and_where_each_value_comes_from(capsys):
     """VFS, Table A.1: three benchmarks of labels, a radius each."""
     lines = shown(capsys, "vfs")
-    heads = lines[0].split("  ")
-    assert [head.split()[1] for head in heads if head.strip()] == ["davis", "vip", "jhmdb"]
+    assert [head.split()[1] for head in lines[0].split("  ") if head.strip()] == ["davis", "vip", "jhmdb"]
     fields = {line.split()[0]: line for line in lines[: lines.index("")]}
     assert fields["context"].split()[1:] == ["20", "8", "4"]
     assert fields["border"].split()[1:] == ["exclude", "*"] * 3

@@ -20,8 +20,7 @@ from vidcorr.results.rendering import render
 def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
     main(["reproduce", "dino-s8", "crw-r18", "vfs-r18"])
     said = capsys.readouterr().out
-    of_dino = "dino-s8: davis J&F-Mean 69.9 by dino; huggingface.co/timm/vit_small_patch8_224.dino, about"
-    assert of_dino in said
+    assert "dino-s8: davis J&F-Mean 69.9 by dino; huggingface.co/timm/vit_small_patch8_224.dino, about" in said
     assert said.endswith(" 4 lack weights\n")
     assert "crw-r18: davis J&F-Mean 67.606 by crw; weights/crw-r18.ckpt is missing: github.com/aj" in said
     assert said.count("doubt: the input's size is inferred from the code family") == 2

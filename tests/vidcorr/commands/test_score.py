@@ -17,18 +17,16 @@ META = '{"videos": {"a": {"objects": {"1": {"category": "dog"}, "2": {"category"
 
 
 @pytest.fixture
-def scored(monkeypatch, tmp_path):
+def scored(monkeypatch, here):
     """Calls of the functions that score, in a folder with lists of names and metadata."""
-    monkeypatch.chdir(tmp_path)
     for name in ("dog", "bird"):
         Path(f"{name}.txt").write_text(f"{name}\n")
     Path("meta.json").write_text(META)
     values = {"J-Mean": 0.5, "F-Mean": 0.25, "frames": 3}
     undefined = values | {"F-Mean": math.nan}
     rows = [Row(video="a", object="1", values=values), Row(video="b", values=undefined)]
-    result = davis_result(
-        {"J&F-Mean": 0.25}, rows=rows, data={"missing_videos": ["c", "d"], "rules": {"name": "davis-2017"}}
-    )
+    data = {"missing_videos": ["c", "d"], "rules": {"name": "davis-2017"}}
+    result = davis_result({"J&F-Mean": 0.25}, rows=rows, data=data)
     functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
     for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
         monkeypatch.setattr(f"vidcorr.scoring.{module}.{name}", getattr(functions, name))
@@ -48,8 +46,7 @@ def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
         if "unseen" in options:
             found[words][-1]["unseen"] = sorted(options["unseen"])
     assert found == recorded
-    left_out = "left out, for want of predictions or objects: c, d\n"
-    assert capsys.readouterr().out.endswith(left_out)
+    assert capsys.readouterr().out.endswith("left out, for want of predictions or objects: c, d\n")
     youtube_vos = ["--rules", "youtube-vos", "--meta", "meta.json"]
     for more in ([], ["--unseen=bird.txt"]):
         assert "must name unseen categories of meta.json" in refusal(*WORDS, *youtube_vos, *more)

@@ -15,8 +15,7 @@ HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 201, "é" * 101, " "]
 
 def test_names_that_lead_elsewhere_are_refused_and_shown_up_to_80_characters():
     for name in HOSTILE:
-        message = r"list\.txt: .* is not the plain name"
-        assert refused(DataError, message, plain_name, name, "list.txt").isprintable()
+        assert refused(DataError, r"list\.txt: .* is not the plain name", plain_name, name, "list.txt").isprintable()
     assert plain_name("x" * 200, "list.txt") == "x" * 200
     for name, shown in (("/" * 80, "/" * 80), ("/" * 81, "/" * 77 + "...")):
         refused(DataError, re.escape(f"list.txt: '{shown}' is"), plain_name, name, "list.txt")
@@ -31,13 +30,9 @@ def test_a_list_refuses_names_that_lead_elsewhere_or_no_names(tmp_path):
     assert read_names(path, r"(\w) \w") == ("b", "a", "x")
 
 
-REFUSED = {
-    "1,2,3,4\n\n1,2,3,4,5\n": r"line 3: expected numbers \(x,y,w,h\), got",
-    "x,y,w,h": "line 1: expected",
-    "1,2,3,1_0": "line 1: expected",
-    "0.1,0.2,0.5,0.25": "fractions of the frame",
-    "0.1,0.3,1.0,0.25": "fractions of the frame",
-}
+REFUSED = dict.fromkeys(("x,y,w,h", "1,2,3,1_0"), "line 1: expected")
+REFUSED["1,2,3,4\n\n1,2,3,4,5\n"] = r"line 3: expected numbers \(x,y,w,h\), got"
+REFUSED |= dict.fromkeys(("0.1,0.2,0.5,0.25", "0.1,0.3,1.0,0.25"), "fractions of the frame")
 
 
 def test_files_hold_boxes_with_any_separator_or_are_refused(tmp_path):

@@ -62,8 +62,7 @@ def test_pairs_of_pf_pascal(tmp_path):
         shutil.copy(file, root / "JPEGImages")
     pairs = read_pf_pascal(root)
     assert [pair.category for pair in pairs] == ["cat", "horse", "train"]
-    spair = read_spair(READER / "SPair-71k")
-    assert pairs[0].sizes == spair[0].sizes
+    assert pairs[0].sizes == read_spair(READER / "SPair-71k")[0].sizes
     assert pairs[0].box is None
     np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
     np.testing.assert_array_equal(pairs[1].points[1][-1], [41.5, 52.5])

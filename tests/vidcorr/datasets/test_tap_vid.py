@@ -31,17 +31,17 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     assert refused(DataError, "goat, frame 3: is 10 × 8 px, other frames 8 × 8", video.frame, 3)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "is not a video of TAP-Vid"),
-        ({"video": np.zeros((5, 12, 16, 3))}, "is not a video of TAP-Vid"),
-        ({"occluded": np.zeros((2, 5), np.uint8)}, "is not a video of TAP-Vid"),
-        ({"occluded": np.zeros((0, 5), bool), "points": np.zeros((0, 5, 2))}, "is not a video of TAP-Vid"),
-        ({"points": np.full((2, 5, 2), 1.2)}, "visible points lie outside"),
-        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),
-    ],
-)
+OF_ANOTHER_FORM = [
+    ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "is not a video of TAP-Vid"),
+    ({"video": np.zeros((5, 12, 16, 3))}, "is not a video of TAP-Vid"),
+    ({"occluded": np.zeros((2, 5), np.uint8)}, "is not a video of TAP-Vid"),
+    ({"occluded": np.zeros((0, 5), bool), "points": np.zeros((0, 5, 2))}, "is not a video of TAP-Vid"),
+    ({"points": np.full((2, 5, 2), 1.2)}, "visible points lie outside"),
+    ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), OF_ANOTHER_FORM)
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     for name in ("../goat", 1.5):
         refused(DataError, "is not the plain name", TapVid, written(tmp_path, {name: element()}))

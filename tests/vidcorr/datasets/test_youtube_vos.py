@@ -57,8 +57,7 @@ def test_all_frames_alone_are_refused(tmp_path):
     last.rename(last.with_stem("last"))
     assert refused(DataError, "is not a folder of numbered", YoutubeVos, root, all_frames=True).startswith(f"{own}: ")
     shutil.rmtree(own.parent)
-    message = refused(DataError, "has none of the frames", YoutubeVos, root, all_frames=True)
-    assert message.startswith(f"{own}: ")
+    assert refused(DataError, "has none of the frames", YoutubeVos, root, all_frames=True).startswith(f"{own}: ")
 
 
 def training(source, **arguments):

@@ -13,8 +13,7 @@ def test_sines_by_hand():
     found = sinusoidal_position(8, 3, 5)
     assert found.shape == (8, 3, 5)
     y, x = 2, 4
-    angles = [x, x / 100, y, y / 100]
-    expected = [wave(angle) for angle in angles for wave in (math.sin, math.cos)]
+    expected = [wave(angle) for angle in [x, x / 100, y, y / 100] for wave in (math.sin, math.cos)]
     assert found[:, y, x].tolist() == pytest.approx(expected, abs=1e-6)
     refused(ValueError, "divisible by 4, got 6", sinusoidal_position, 6, 2, 2)
 

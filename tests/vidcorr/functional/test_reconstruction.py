@@ -58,11 +58,7 @@ def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
     prior = functional.CompactnessPrior(2, 0.4, "moments")
     affinity = of_stored.local_affinity(2 * query, references, 3, border)
     logsumexp = (2 * query * references[:, 0]).sum(1) - affinity[:, 24].log()  # by the cell itself
-    stored = (
-        of_stored.reconstruct(affinity, values, 3),
-        logsumexp,
-        of_stored.compactness_loss(affinity, 3, prior),
-    )
+    stored = (of_stored.reconstruct(affinity, values, 3), logsumexp, of_stored.compactness_loss(affinity, 3, prior))
     tiled = functional.reconstruct_locally(2 * query, references, values, 3, border, prior)
     assert tiled.compactness > 0
     torch.testing.assert_close(tuple(tiled), stored)
@@ -85,8 +81,7 @@ def test_tails_outside_the_map_count_without_a_gradient():
     offsets = torch.arange(-2, 3, dtype=torch.float64) ** 2
     gaussian = 2 ** (-4 * (offsets + offsets[:, None]))
     gaussian[2, 2] = 0  # the peak is the affinity
-    expected = F.smooth_l1_loss(20 * gaussian, torch.zeros_like(gaussian))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, F.smooth_l1_loss(20 * gaussian, torch.zeros_like(gaussian)))
     (gradient,) = torch.autograd.grad(found, query)
     assert gradient.abs().max() < 1e-12
 

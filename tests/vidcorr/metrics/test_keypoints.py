@@ -14,15 +14,17 @@ def videos(golden, key):
     """(T, 15, 2) predictions and annotations in zero-based pixels."""
     data = golden("jhmdb_pck")
     scale = data["image_wh"] / 40 if key == "pred_grid40" else 1
-    return [
-        (data[f"v{v}_{key}"].transpose(2, 1, 0) * scale, data[f"v{v}_gt_pos_img"].transpose(2, 1, 0) - 1)
-        for v in range(4)
-    ]
+    joints = []
+    for v in range(4):
+        truth = data[f"v{v}_gt_pos_img"].transpose(2, 1, 0) - 1
+        joints.append((data[f"v{v}_{key}"].transpose(2, 1, 0) * scale, truth))
+    return joints
 
 
-@pytest.mark.parametrize(
-    ("counting", "key", "expected"), [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
-)
+CODES = [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
+
+
+@pytest.mark.parametrize(("counting", "key", "expected"), CODES)
 def test_pck_is_that_of_the_original_code(golden, counting, key, expected):
     metric = PCK(counting=counting)
     for v, (prediction, target) in enumerate(videos(golden, key)):

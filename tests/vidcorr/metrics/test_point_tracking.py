@@ -7,13 +7,7 @@ import pytest
 import torch
 
 from vidcorr.metrics import PointQueries, sample_queries, tapvid_metrics
-from vidcorr.metrics.point_tracking import (
-    METRICS,
-    mean_of_defined,
-    tapvid_counts,
-    track_scores,
-    video_fractions,
-)
+from vidcorr.metrics.point_tracking import METRICS, mean_of_defined, tapvid_counts, track_scores, video_fractions
 
 PIXELS = ((1.0, 1.0), (0.5, 1.0), (2.0, 1.0))
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")

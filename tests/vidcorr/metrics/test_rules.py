@@ -76,8 +76,7 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
 
 
 def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():
-    starts = replace(VIDEO, starts={2: 3, 1: 0, 7: 4})
-    assert RULES["youtube-vos"].plan(starts) == {1: [*INNER, 4], 2: [4]}
+    assert RULES["youtube-vos"].plan(replace(VIDEO, starts={2: 3, 1: 0, 7: 4})) == {1: [*INNER, 4], 2: [4]}
 
 
 def test_a_range_of_lvos_has_as_many_frames_as_it_visits():

@@ -31,15 +31,10 @@ from vidcorr.tracking.frame_encoder import FrameEncoder
 
 IDLE = json.loads(Path(__file__).with_name("idle.json").read_text())
 """Kind → field → changes under which the field is idle, and another value of it."""
-BASES = {
-    PropagationProtocol: PropagationProtocol.named("vfs", "davis"),
-    PointProtocol: PointProtocol.named("fomo"),
-    MatchingProtocol: MatchingProtocol.named(
-        "dift", changes={"upsampling": "cells", "input_fit": "corner", "input_size": 64}
-    ),
-    TrackingProtocol: TrackingProtocol(),
-    SurfaceProtocol: SurfaceProtocol.named("probe3d", "scannet"),
-}
+CHANGES = {"upsampling": "cells", "input_fit": "corner", "input_size": 64}
+BASES = {PropagationProtocol: PropagationProtocol.named("vfs", "davis"), PointProtocol: PointProtocol.named("fomo")}
+BASES |= {MatchingProtocol: MatchingProtocol.named("dift", changes=CHANGES), TrackingProtocol: TrackingProtocol()}
+BASES[SurfaceProtocol] = SurfaceProtocol.named("probe3d", "scannet")
 
 
 def marked():
@@ -82,13 +77,8 @@ def boxes_by(protocol):
     return [torch.from_numpy(np.array(box)) for _, box in tracked]
 
 
-NUMBERS = {
-    PropagationProtocol: masks_by,
-    PointProtocol: points_by,
-    MatchingProtocol: matches_by,
-    TrackingProtocol: boxes_by,
-    SurfaceProtocol: lambda protocol: [],  # partners are drawn by the reader of NAVI alone
-}
+NUMBERS = {PropagationProtocol: masks_by, PointProtocol: points_by, MatchingProtocol: matches_by}
+NUMBERS |= {TrackingProtocol: boxes_by, SurfaceProtocol: lambda protocol: []}  # partners: NAVI's reader draws them
 
 
 @pytest.mark.parametrize(("kind", "field"), list(marked()), ids=lambda value: getattr(value, "__name__", value))
@@ -150,8 +140,7 @@ def test_what_a_network_ignores_renames_nothing_and_is_said(change):
             found = FrameEncoder(view, vfs.with_changes(**change)).protocol
         assert found == FrameEncoder(view, vfs).protocol
     if field != "features":
-        transformer = load("timm:test_vit").view()
-        assert field in FrameEncoder(transformer, vfs.with_changes(**change)).protocol.changes
+        assert field in FrameEncoder(load("timm:test_vit").view(), vfs.with_changes(**change)).protocol.changes
     else:
         resnet = load("torchvision:resnet18").view(default="res3/4")
         assert FrameEncoder(resnet, vfs.with_changes(**change)).protocol.name == "vfs+feature_stride=4+features=res3/4"

@@ -75,13 +75,10 @@ def test_a_protocol_tells_its_origin():
     assert changed.with_changes(name="own").origin() == {}
 
 
-BASES = {
-    "propagation": protocol(),
-    "propagation vip": PropagationProtocol.named("vfs", "vip"),
-    "boxes": TrackingProtocol(),
-    "surfaces": SurfaceProtocol.named("probe3d", "navi"),
-    "matching": MatchingProtocol.named("dift", changes={"upsampling": "cells", "input_fit": "corner"}),
-}
+CHANGES = {"upsampling": "cells", "input_fit": "corner"}
+BASES = {"propagation": protocol(), "propagation vip": PropagationProtocol.named("vfs", "vip")}
+BASES |= {"boxes": TrackingProtocol(), "surfaces": SurfaceProtocol.named("probe3d", "navi")}
+BASES["matching"] = MatchingProtocol.named("dift", changes=CHANGES)
 """Kind in rules.json → the protocol that is changed."""
 
 

@@ -71,9 +71,6 @@ def test_protocols_that_it_does_not_implement_are_refused_with_their_fields():
         assert fields in refusal("protocols", name, "--script")
     changed = "vfs+border=zero+topk=none+neighbourhood=square"
     assert "does not implement border=zero" in refusal("protocols", changed, "--script")
-    assert "unknown protocol 'scores-nothing'" in refusal("protocols", "scores-nothing", "--script")
-    for words in ((), ("vfs", "dino")):
-        assert "protocols --script: name one protocol" in refusal("protocols", *words, "--script")
 
 
 def test_the_template_is_the_script_of_dino_and_imports_torch_numpy_and_pillow_alone():

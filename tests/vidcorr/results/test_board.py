@@ -24,14 +24,10 @@ def stored(folder, protocol="vfs", digest="d", name="A", count=0, **more):
     facts = dict(sets_of_papers()["davis"])
     whole = facts.pop("sequences")
     sequences = list(map(str, range(count or whole)))
-    fields = {
-        "network": Network(name=name),
-        "stage": Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis"))),
-        "data": facts,
-        "sequences": sequences,
-        "conditions": [f"{len(sequences)} sequences"],
-        "digests": dict.fromkeys(sequences, digest) if digest else {},
-    }
+    stage = Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
+    fields = {"network": Network(name=name), "stage": stage, "data": facts, "sequences": sequences}
+    fields["conditions"] = [f"{len(sequences)} sequences"]
+    fields["digests"] = dict.fromkeys(sequences, digest) if digest else {}
     davis_result(**{"scores": {"J&F-Mean": 0.61, "J-Mean": 0.5}} | fields | more).save(folder)
     write_report(folder)
 
@@ -108,9 +104,8 @@ def test_in_a_browser_a_click_sorts_and_a_narrow_screen_does_not_scroll_sideways
     with chromium(tmp_path) as browser:
         browser.get((tmp_path / "board.html").as_uri())
         assert rows_sorted_by_clicks(browser, "th:nth-child(2)") > 3
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-        )
+        phone = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
         assert browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [400, 400]
         browser.find_element("css selector", "a").click()
         assert browser.current_url.endswith("report.html")

@@ -46,9 +46,8 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     shown = content.pop("result")
     assert (shown["scores"], {"rows", "without"} & shown.keys()) == (scores, set())
     assert content.pop("rows") == result.csv_rows()
-    assert content.pop("lines") == [
-        {"name": "this run", "scores": {"J-Mean": "57.5", "J&F-Mean": "60.0", "Other": "81.2"}}
-    ]
+    scores = {"J-Mean": "57.5", "J&F-Mean": "60.0", "Other": "81.2"}
+    assert content.pop("lines") == [{"name": "this run", "scores": scores}]
     texts = content.pop("shown")
     assert (texts[0], texts[1]) == ({"J-Mean": "40.0", "F-Mean": "45.0"}, {"J-Mean": "–", "F-Mean": "–"})
     assert content == recorded
@@ -60,10 +59,10 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
 
 def test_texts_of_data_are_never_markup(tmp_path):
     """No text ends the script element that holds it."""
-    pages = [
-        write_report(write_results(tmp_path / str(number), {"J&F-Mean": 0.5}, network=name)).read_text()
-        for number, name in enumerate(("A", HOSTILE))
-    ]
+    pages = []
+    for number, name in enumerate(("A", HOSTILE)):
+        folder = write_results(tmp_path / str(number), {"J&F-Mean": 0.5}, network=name)
+        pages.append(write_report(folder).read_text())
     assert [page.count("window.hit") for page in pages] == [0, 4]
     for markup in ("<script", "</script", "<!--", "<img"):
         assert pages[0].count(markup) == pages[1].count(markup)

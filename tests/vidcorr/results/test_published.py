@@ -7,11 +7,8 @@ from vidcorr import DavisBenchmark, MatchBenchmark, SocoBenchmark, VosBenchmark,
 from vidcorr.results.published import published_rows
 
 PUBLISHED = published_rows()
-KINDS = {kind.name: kind for kind in benchmark_classes()} | {
-    "davis_2016": DavisBenchmark,
-    "mose": VosBenchmark,
-    "soco_cross": SocoBenchmark,
-}
+KINDS = {kind.name: kind for kind in benchmark_classes()}
+KINDS |= {"davis_2016": DavisBenchmark, "mose": VosBenchmark, "soco_cross": SocoBenchmark}
 
 
 def test_rows_have_the_protocol_and_the_size_that_their_sources_state(recorded):

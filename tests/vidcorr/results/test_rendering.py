@@ -49,14 +49,9 @@ def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", vide
     stage = more.pop("stage", {})
     named = more.pop("declared", None)
     declared = fractions(*named) if named else DECLARED
-    fields = {
-        "benchmark": benchmark,
-        "declared": declared,
-        "network": Network(name=name, **dict(network)),
-        "stage": Setup(**{"stride": stride, "protocol": protocol} | stage),
-        "conditions": [f"{videos} sequences"],
-        "rows": rows,
-    }
+    fields = {"benchmark": benchmark, "declared": declared, "network": Network(name=name, **dict(network))}
+    fields |= {"conditions": [f"{videos} sequences"], "rows": rows}
+    fields["stage"] = Setup(**{"stride": stride, "protocol": protocol} | stage)
     scores = {"J&F-Mean": (means["J-Mean"] + means["F-Mean"]) / 2} | means
     result = davis_result(scores, **fields | more)
     return records_of(result, [score.name for score in declared], row, Path(place))
@@ -122,11 +117,9 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
     save("a=b/alone")
     save("a=b/other/alone", benchmark="vip")
     last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
-    for text, expected in (
-        (tmp_path / "a=b", ("", last)),
-        (f"x={tmp_path}/a=b", ("x", last)),
-        (f"x={tmp_path}/*=b", ("x", last)),
-    ):
+    texts = {tmp_path / "a=b": "", f"x={tmp_path}/a=b": "x", f"x={tmp_path}/*=b": "x"}
+    for text, name in texts.items():
+        expected = name, last
         name, results = named_results(text)
         assert (name, results.keys()) == expected
     save("empty/.ipynb_checkpoints/step=8")
@@ -194,12 +187,8 @@ def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differ
     (caption,) = re.findall(r"caption\{(.*)\}", text)
     assert "on davis (vfs, 5 sequences), davis (dino, 5 sequences), davis (vfs, 3 sequences) and vip (vfs" in caption
     lines = [line.split(" & ")[:3] for line in text.splitlines() if " & " in line]
-    assert lines[:4] == [
-        ["davis", "protocol", "conditions"],
-        ["A", "vfs", "5 sequences"],
-        ["A", "dino", "5 sequences"],
-        ["A", "vfs", "3 sequences"],
-    ]
+    assert lines[:2] == [["davis", "protocol", "conditions"], ["A", "vfs", "5 sequences"]]
+    assert lines[2:4] == [["A", "dino", "5 sequences"], ["A", "vfs", "3 sequences"]]
     assert lines[4][0] == "vip"
     assert "protocol" not in lines[4]
 
@@ -207,9 +196,8 @@ def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differ
 def test_a_doubt_stands_under_every_table():
     table = tabulate(records("A", doubts=["1 of 3 predictions do not begin with the given mask"]))
     for form in ("text", "md", "tex"):
-        assert "A on davis: 1 of 3 predictions do not begin with the given mask." in render(table, form).replace(
-            "\n", " "
-        )
+        text = render(table, form).replace("\n", " ")
+        assert "A on davis: 1 of 3 predictions do not begin with the given mask." in text
 
 
 def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged():

@@ -30,16 +30,12 @@ def save(folder, values, protocol="vfs", data="d", **network):
         video, _, number = name.partition("_")
         rows.append(Row(video=video, object=number, values={"J-Mean": value}))
     videos = list(dict.fromkeys(row.video for row in rows))
-    davis_result(
-        {"J-Mean": fmean(value for value in values.values() if not math.isnan(value))},
-        rows=rows,
-        sequences=videos,
-        digests=dict.fromkeys(videos, data),
-        conditions=[f"{len(videos)} sequences"],
-        declared=fractions("J-Mean"),
-        network=Network(**{"name": "A", "recipe": "r"} | network),
-        stage=Setup(protocol=ProtocolFacts(name=protocol, digest=protocol, shared_name=protocol, shared=protocol)),
-    ).save(folder)
+    facts = ProtocolFacts(**dict.fromkeys(("name", "digest", "shared_name", "shared"), protocol))
+    fields = {"rows": rows, "sequences": videos, "digests": dict.fromkeys(videos, data)}
+    fields |= {"conditions": [f"{len(videos)} sequences"], "declared": fractions("J-Mean")}
+    fields |= {"network": Network(**{"name": "A", "recipe": "r"} | network), "stage": Setup(protocol=facts)}
+    mean = fmean(value for value in values.values() if not math.isnan(value))
+    davis_result({"J-Mean": mean}, **fields).save(folder)
     return folder
 
 

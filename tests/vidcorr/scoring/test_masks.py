@@ -134,15 +134,15 @@ def test_seen_and_unseen_categories_by_hand(tmp_path):
     refused(ValueError, "partial.json: gives no category for object 7 of b", run_command, ["score", *words])
 
 
-@pytest.mark.parametrize(
-    ("truth", "mine", "message"),
-    [
-        ("1100 1100 1100 1100", "1100 1100", r"mine/a/00002.png: a predicted mask is missing \(1 of 2"),
-        ("1100 1100 1100", "1100 11000 1100", r"mine/a/00001.png: .* differ in size: \(4, 5\) and \(4, 4\)"),
-        ("1100 1100 1100", "1100 1190 1100", "mine/a/00001.png: the prediction holds id 9; .* the objects 1"),
-        ("1100 1120 1100", "1100 1100 1100", "00001.png: the annotation holds id 2; .* objects 1. Rules youtube-vos"),
-    ],
-)
+MISFITS = [
+    ("1100 1100 1100 1100", "1100 1100", r"mine/a/00002.png: a predicted mask is missing \(1 of 2"),
+    ("1100 1100 1100", "1100 11000 1100", r"mine/a/00001.png: .* differ in size: \(4, 5\) and \(4, 4\)"),
+    ("1100 1100 1100", "1100 1190 1100", "mine/a/00001.png: the prediction holds id 9; .* the objects 1"),
+    ("1100 1120 1100", "1100 1100 1100", "00001.png: the annotation holds id 2; .* objects 1. Rules youtube-vos"),
+]
+
+
+@pytest.mark.parametrize(("truth", "mine", "message"), MISFITS)
 def test_a_mask_that_does_not_fit_is_named(tmp_path, truth, mine, message):
     refused(DataError, message, score, *write_video(tmp_path, truth, mine))
 
@@ -232,14 +232,14 @@ def in_colours(folder, palette):
         Image.fromarray(np.array(palette, np.uint8)[read_mask(path)]).save(path)
 
 
-@pytest.mark.parametrize(
-    "colours",
-    [
-        [[255, 0, 0], [255, 255, 255], [0, 255, 0]],
-        [[128, 0, 0], [0, 128, 0], [0, 255, 0]],
-        [[255, 0, 0], [255, 255, 255], [128, 0, 0]],
-    ],
-)
+COLOURS = [
+    [[255, 0, 0], [255, 255, 255], [0, 255, 0]],
+    [[128, 0, 0], [0, 128, 0], [0, 255, 0]],
+    [[255, 0, 0], [255, 255, 255], [128, 0, 0]],
+]
+
+
+@pytest.mark.parametrize("colours", COLOURS)
 def test_a_colour_that_comes_later_does_not_renumber_those_of_the_first_mask(tmp_path, colours):
     """`predict` numbers the colours of the first mask alone; the last colour sorts before others."""
     truth = "1120 1120 1320 1320"
@@ -279,5 +279,4 @@ def test_a_displacement_is_in_pixels(pixels):
     for side in (8, 20):
         target = np.zeros((40, 40), np.uint8)
         target[4 : 4 + side, 4 : 4 + side] = 2
-        moved = np.roll(target, pixels, axis=0)
-        assert displacements(moved, target)[2] == pixels
+        assert displacements(np.roll(target, pixels, axis=0), target)[2] == pixels

@@ -45,7 +45,6 @@ def mask_at(number):
 ANNOTATED = range(FIRST, FIRST + STEP * FRAMES, STEP)
 START, END = ANNOTATED[0], ANNOTATED[-1]
 EVERY = range(START, END + 1)
-MASKS = {number: mask_at(number) for number in ANNOTATED}
 
 
 def moved(by, names=ANNOTATED, of=None):
@@ -53,23 +52,23 @@ def moved(by, names=ANNOTATED, of=None):
     return {number: mask_at(number + by) for number in names} | (of or {})
 
 
+def masks_at(*numbers):
+    return {number: mask_at(number) for number in numbers}
+
+
+MASKS = masks_at(*ANNOTATED)
+OF_ENDS = ("youtube-vos", "lvos-2023", "mose-v2")
 FORMS_OF_MASKS = {
     "as the annotations": (MASKS, ()),
     "the first empty": (MASKS | {START: 0 * mask_at(START)}, ("lvos-2023",)),
-    "without the first": ({n: mask_at(n) for n in ANNOTATED[1:]}, ("lvos-2023", "mose-v2")),
-    "without the last": ({n: mask_at(n) for n in ANNOTATED[:-1]}, ("youtube-vos", "lvos-2023")),
-    "without both ends": ({n: mask_at(n) for n in ANNOTATED[1:-1]}, ("youtube-vos", "lvos-2023", "mose-v2")),
-    "of as many frames, others at the ends": (
-        {n: mask_at(n) for n in (START + 3, *ANNOTATED[1:-1], END - 3)},
-        ("youtube-vos", "lvos-2023", "mose-v2"),
-    ),
-    "of every frame": ({n: mask_at(n) for n in EVERY}, ()),
-    "of every frame but the first": ({n: mask_at(n) for n in EVERY[1:]}, ("lvos-2023", "mose-v2")),
-    "of every frame between the ends": (
-        {n: mask_at(n) for n in EVERY[1:-1]},
-        ("youtube-vos", "lvos-2023", "mose-v2"),
-    ),
-    "with frames before and after": ({n: mask_at(n) for n in range(START - 9, END + 9)}, ()),
+    "without the first": (masks_at(*ANNOTATED[1:]), ("lvos-2023", "mose-v2")),
+    "without the last": (masks_at(*ANNOTATED[:-1]), ("youtube-vos", "lvos-2023")),
+    "without both ends": (masks_at(*ANNOTATED[1:-1]), OF_ENDS),
+    "of as many frames, others at the ends": (masks_at(START + 3, *ANNOTATED[1:-1], END - 3), OF_ENDS),
+    "of every frame": (masks_at(*EVERY), ()),
+    "of every frame but the first": (masks_at(*EVERY[1:]), ("lvos-2023", "mose-v2")),
+    "of every frame between the ends": (masks_at(*EVERY[1:-1]), OF_ENDS),
+    "with frames before and after": (masks_at(*range(START - 9, END + 9)), ()),
 }
 """Form of exact predictions → masks, and the rules that score or require a frame that is not as annotated."""
 
@@ -79,7 +78,7 @@ READINGS_OF_MASKS = {
 }
 NAMES_OF_MASKS = {
     "is no annotated frame": moved(-1, range(START + 1, END + 2, STEP)),
-    "a predicted mask is missing": {n: mask_at(n) for n in ANNOTATED[::2]},
+    "a predicted mask is missing": masks_at(*ANNOTATED[::2]),
 }
 
 
@@ -121,8 +120,7 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
 @pytest.mark.parametrize("reading", READINGS_OF_MASKS | NAMES_OF_MASKS)
 @pytest.mark.sampled(3)
 def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
-    masks = (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading]
-    refused(DataError, reading, score_masks, rules, masks, tmp_path)
+    refused(DataError, reading, score_masks, rules, (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading], tmp_path)
 
 
 EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}
@@ -181,8 +179,7 @@ def test_predictions_numbered_from_another_frame_than_dense_annotations_are_name
 @pytest.mark.parametrize("rules", RULES)
 def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
     """The annotation is the first mask alone, as that of a test set; or it holds no object."""
-    first = {START: mask_at(START)}
-    refused(DataError, ".", score_masks, rules, MASKS, tmp_path, first)
+    refused(DataError, ".", score_masks, rules, MASKS, tmp_path, {START: mask_at(START)})
     (tmp_path / "black").mkdir()
     black = {number: 0 * mask for number, mask in MASKS.items()}
     if not RULES[rules].needs_meta:  # whose objects are in the metadata

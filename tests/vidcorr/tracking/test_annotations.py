@@ -147,8 +147,7 @@ def test_an_object_is_corrected_alone(kind, scene_of, colour):
     correction = type(later).of({"right": later.labels[1].tolist()})
     found = results(colour, video, {0: first, K: correction})
     torch.testing.assert_close(found[:, 0], results(colour, video, first)[:, 0], equal_nan=True)
-    alone = results(colour, video[K:], correction)
-    torch.testing.assert_close(found[K:, 1], alone[:, 0], equal_nan=True)
+    torch.testing.assert_close(found[K:, 1], results(colour, video[K:], correction)[:, 0], equal_nan=True)
     swapped = results(colour, video, {0: correction, K: first})  # "left" is new in frame K, and looked for before it
     assert not swapped[..., :2].isnan().any()
 
@@ -225,8 +224,7 @@ def test_passes_end_at_the_next_prompts_of_their_objects(scene_of):
     of_one = MaskPrompt.of(mask.labels * (mask.labels == 1))
     told = [(each.frame, each.step, each.first, each.end) for each in Annotations.of({2: mask, 5: of_one}).passes]
     assert told == [(2, 1, 2, None), (2, -1, 0, 2), (5, 1, 5, None), (5, -1, 3, 5)]
-    passes = Annotations.of({2: mask, 5: mask}).passes
-    assert [each.length(9) for each in passes] == [3, 3, 4, 3]
+    assert [each.length(9) for each in Annotations.of({2: mask, 5: mask}).passes] == [3, 3, 4, 3]
 
 
 def test_a_rule_and_a_large_frame_are_followed_backwards_too(scene, colour):

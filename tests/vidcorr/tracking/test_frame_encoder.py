@@ -64,9 +64,8 @@ def test_precision_auto_becomes_what_the_device_has_and_a_single_cell_is_not_con
 
 
 def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
-    encoder = FrameEncoder(
-        build_feature_extractor(nn.Conv2d(3, 4, 4, 4)), VFS.with_changes(input_size=None, input_padding=1)
-    )
+    rules = VFS.with_changes(input_size=None, input_padding=1)
+    encoder = FrameEncoder(build_feature_extractor(nn.Conv2d(3, 4, 4, 4)), rules)
     assert (encoder.multiple, encoder.frames_at_once((480, 854))) == (1, 1)
     encoder.device = torch.device("cuda")
     counts = {(480, 854): 8, (8, 204_960): 2, (8, 204_961): 1, (64, 64): 16, (4000, 4000): 1}

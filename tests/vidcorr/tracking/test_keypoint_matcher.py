@@ -41,6 +41,5 @@ def test_the_input_is_the_nearest_multiple_of_stride_and_patch_the_lower_of_two(
     for stride, multiple in ((16, 1), (23, 1), (2000, 1), (16, 12), (None, 23)):
         network = nn.AvgPool2d(stride or 23)
         network.stride, network.multiple = stride, multiple
-        matcher = KeypointMatcher(build_feature_extractor(network), rules)
-        sides[stride, multiple] = matcher.protocol.input_size
+        sides[stride, multiple] = KeypointMatcher(build_feature_extractor(network), rules).protocol.input_size
     assert sides == {(16, 1): 832, (23, 1): 851, (2000, 1): 2000, (16, 12): 816, (None, 23): 851}  # of 840

@@ -86,9 +86,10 @@ def test_the_stride_of_a_video_encoder_is_measured_by_a_blank_frame():
     assert (protocol.feature_stride, protocol.name) == (8, "vidcorr+feature_stride=8")
 
 
-@pytest.mark.parametrize(
-    ("cells", "stride"), [(lambda frame: frame.view(3, 64, 64)[:, ::8, ::8], 8), (nn.AdaptiveAvgPool2d(14), 5)]
-)
+STRIDES = [(lambda frame: frame.view(3, 64, 64)[:, ::8, ::8], 8), (nn.AdaptiveAvgPool2d(14), 5)]
+
+
+@pytest.mark.parametrize(("cells", "stride"), STRIDES)
 def test_a_stride_that_no_blank_frame_shows_is_that_of_the_video(cells, stride):
     """A network takes frames of 64 px alone, or makes 14 × 14 cells of any: a wrong stride is not believed."""
     rules = PropagationProtocol.named("rvm+input_size=none", "davis")

@@ -17,13 +17,7 @@ from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
-from vidcorr.results.pictures.overlays import (
-    OBJECT_COLOURS,
-    distinct_colours,
-    draw_boxes,
-    overlay_masks,
-    overlay_tracks,
-)
+from vidcorr.results.pictures import overlays
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol
 from vidcorr.tracking.predict import _drawer
@@ -34,8 +28,7 @@ from vidcorr.videos.objects import Objects
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
-    mask = Image.fromarray(scene[1][0] * np.uint8(17))
-    mask.save(tmp_path / "mask.png")
+    Image.fromarray(scene[1][0] * np.uint8(17)).save(tmp_path / "mask.png")
     content = predict_video(colour, folder / "frames", MaskPrompt.of(tmp_path / "mask.png"), tmp_path / "out")
     files = sorted((tmp_path / "out" / "masks").iterdir())
     rows = rows_of(tmp_path / "out", "frames.csv")
@@ -83,8 +76,7 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     (tmp_path / "p.csv").write_text("\n".join([lines[0], *lines[9:11]]))
     (again,) = PointPrompt.read_table(tmp_path / "p.csv")
     assert (again.objects, again.frame) == (("a", "b"), 4)
-    stream = FrameStream(folder / "clip.mp4", 4)
-    predict_video(colour, stream, again, tmp_path / "again", "fomo")
+    predict_video(colour, FrameStream(folder / "clip.mp4", 4), again, tmp_path / "again", "fomo")
     assert FrameStream(tmp_path / "again" / "overlay.mp4").num_frames == FRAMES - 4
     assert rows_of(tmp_path / "again", "points.csv")[0]["occluded"] == "0.0000"
     predict_video(colour, folder / "clip.mp4", again, tmp_path / "both", "fomo", overlay=False)
@@ -95,29 +87,29 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
 def test_what_was_found_is_drawn_in_distinct_colours(colour):
     frame, ids = torch.zeros(3, 170, 200, dtype=torch.uint8), torch.zeros(170, 200, dtype=torch.uint8)
     ids[20:60, 20:60], ids[100:150, 100:150] = 1, 9
-    colours = distinct_colours(2)
+    colours = overlays.distinct_colours(2)
 
     def last_drawn(prompt, *found, protocol=None):
         draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1], {0xFF0000: 9})
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
-    palette = OBJECT_COLOURS.copy()
+    palette = overlays.OBJECT_COLOURS.copy()
     palette[9] = 255, 0, 0  # of the given mask
-    np.testing.assert_array_equal(drawn, overlay_masks(frame, ids, palette, labelled=True))
+    np.testing.assert_array_equal(drawn, overlays.overlay_masks(frame, ids, palette, labelled=True))
     boxes = np.array([[20, 30, 50, 60, 1], [90, 80, 60, 50, 1]])
     for count, names in ((1, []), (2, ["1", "2"])):
         drawn = last_drawn(BoxPrompt.of(boxes[:count, :4].tolist()), boxes[:count])
-        expected = draw_boxes(frame, boxes[:count, :4], distinct_colours(count), names)
+        expected = overlays.draw_boxes(frame, boxes[:count, :4], overlays.distinct_colours(count), names)
         np.testing.assert_array_equal(drawn, expected)
     points, found = PointPrompt.of({"a": (44, 31), "b": (60, 50)}), torch.tensor([[44.4, 31, 1, 0], [60, 50, 1, 0]])
     drawn = last_drawn(points, found[:, :3])
     places, visible = found[:, None, :2].numpy() + 0.5, np.zeros((2, 1), bool)
-    np.testing.assert_array_equal(drawn, overlay_tracks(frame, places, visible, 0, colours, names=["a", "b"]))
+    np.testing.assert_array_equal(drawn, overlays.overlay_tracks(frame, places, visible, 0, colours, names=["a", "b"]))
     tracks = found + torch.arange(16)[:, None, None] * torch.tensor([4, 2, 0, 0])
     tracks[9, 1, 3] = tracks[15, 0, 3] = 1  # hidden
     places = tracks.transpose(0, 1).numpy()
-    expected = overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours, names=["a", "b"])
+    expected = overlays.overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours, names=["a", "b"])
     np.testing.assert_array_equal(last_drawn(points, *tracks, protocol="fomo"), expected)
 
 

@@ -99,9 +99,8 @@ def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_pat
     assert "rule" not in paper.data
     line = "a rule is code: set `propagator`, here None"
     refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": rule})
-    names = [
-        with_rule_of(JointProtocol.named("vfs"), made).rule for made in (LabelPropagator, partial(First, context=2))
-    ]
+    rules = (LabelPropagator, partial(First, context=2))
+    names = [with_rule_of(JointProtocol.named("vfs"), made).rule for made in rules]
     assert names == [None, f"{rule}(context=2)"]
 
 
@@ -124,8 +123,7 @@ def test_a_learnt_number_of_the_users_module_is_reached(module, davis_root, scen
         propagator = Learnt
 
     assert FrameEncoder(load(network).view()).network is network
-    changes = {"temperature": 0.01}
-    expected = DavisBenchmark(davis_root, changes=changes).evaluate(network)
+    expected = DavisBenchmark(davis_root, changes={"temperature": 0.01}).evaluate(network)
     assert OwnDavis(davis_root).evaluate(network).scores == pytest.approx(expected.scores, abs=1e-6)
     wanted = [mask for _, mask in follow(network, frames, prompt, "vidcorr+temperature=0.01")]
     found = [mask for _, mask in follow(network, frames, prompt, propagator=Learnt)]
@@ -149,8 +147,7 @@ def test_follow_and_predict_take_a_rule_where_labels_are_propagated(colour, fold
 
 def test_heat_maps_show_the_weights_of_a_rule():
     features, protocol, points = video(4), PropagationProtocol.named("vfs+radius=3"), torch.tensor([[4, 6], [0, 0]])
-    network = Own(0.02)
-    found = affinity_of_cells(features, points, protocol, propagator=Learnt, network=network)
+    found = affinity_of_cells(features, points, protocol, propagator=Learnt, network=Own(0.02))
     expected = affinity_of_cells(features, points, protocol.with_changes(temperature=0.02))
     torch.testing.assert_close(found.weights, expected.weights)
     with torch.inference_mode():

@@ -68,9 +68,8 @@ def test_golden_features_responses_window_and_boxes(golden):
 @pytest.mark.slow
 def test_golden_boxes_of_a_head(golden):
     expected = golden("siamfc_tracking")
-    boxes = follow(
-        SiamFCTracker(build_feature_extractor(GoldenHead(expected))), expected["frames"], expected["init_box"]
-    )
+    tracker = SiamFCTracker(build_feature_extractor(GoldenHead(expected)))
+    boxes = follow(tracker, expected["frames"], expected["init_box"])
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
 
 

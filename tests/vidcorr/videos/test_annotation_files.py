@@ -90,13 +90,13 @@ def test_a_file_without_masks_is_refused(tmp_path):
         refused(DataError, f"{name}: no mask: expected a PNG of ids", read_masks, [str(tmp_path / name)])
 
 
-@pytest.mark.parametrize(
-    ("images", "annotations", "reason"),
-    [
-        ([{"id": 1, "file_name": "a.png"}], [{}], "annotations.0.image_id: Field required; annotations.0.category_id"),
-        ([{"id": 1, "file_name": "a.png"}], [], "has no annotation"),
-    ],
-)
+WITHOUT_SIZES = [
+    ([{"id": 1, "file_name": "a.png"}], [{}], "annotations.0.image_id: Field required; annotations.0.category_id"),
+    ([{"id": 1, "file_name": "a.png"}], [], "has no annotation"),
+]
+
+
+@pytest.mark.parametrize(("images", "annotations", "reason"), WITHOUT_SIZES)
 def test_coco_without_sizes_or_objects_says_what_to_add(images, annotations, reason, tmp_path):
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     refused(DataError, f"coco.json: {reason}", read_masks, [str(tmp_path / "coco.json")])
@@ -201,14 +201,14 @@ def test_coco_is_read_by_pycocotools(tmp_path):
         assert annotation["area"] == (scene_of_five() == number).sum()
 
 
-@pytest.mark.parametrize(
-    ("polygons", "area"),
-    [
-        ([[4, 4, 14, 4, 14, 10, 4, 10], [10, 6, 18, 6, 18, 11, 10, 11]], 84),
-        ([[2, 2, 16, 2, 16, 11, 2, 11], [5, 4, 9, 4, 9, 8, 5, 8]], 126),
-        ([4, 4, 14, 4, 14, 10, 4, 10], 60),
-    ],
-)
+POLYGONS = [
+    ([[4, 4, 14, 4, 14, 10, 4, 10], [10, 6, 18, 6, 18, 11, 10, 11]], 84),
+    ([[2, 2, 16, 2, 16, 11, 2, 11], [5, 4, 9, 4, 9, 8, 5, 8]], 126),
+    ([4, 4, 14, 4, 14, 10, 4, 10], 60),
+]
+
+
+@pytest.mark.parametrize(("polygons", "area"), POLYGONS)
 def test_polygons_of_an_annotation_are_their_union(polygons, area, tmp_path):
     """The areas are those of pycocotools 2.0.11, which counts the pixels on the border."""
     path = coco(tmp_path / "0.json", [("a", "cat", {"segmentation": polygons})], "0.png", height=12, width=20)

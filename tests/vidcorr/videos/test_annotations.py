@@ -80,15 +80,14 @@ LAYOUTS = json.loads(Path(__file__).with_name("layouts.json").read_text())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_training_reads_the_frames_of_each_layout_and_no_annotations(layout, tmp_path, caplog, capsys):
+def test_a_training_reads_the_frames_of_each_layout_and_no_annotations(layout, tmp_path, info_log, capsys):
     annotations, frames = LAYOUTS[layout]
     write(tmp_path, annotations | frames)
     data = VideoDataModule(tmp_path, frames=2, size=16, num_workers=0, validation_fraction=0.0)
-    caplog.set_level("INFO")
     data.setup("fit")
     assert {entry.path.relative_to(tmp_path).as_posix() for entry in data.videos} == frames.keys()
     line = f"{tmp_path}: {len(annotations)} folders of annotations are left out, such as {tmp_path}/"
-    assert (line in caplog.text) == bool(annotations)
+    assert (line in info_log.text) == bool(annotations)
     for number in range(len(data.videos)):
         assert data.training[0, number]["clip"].shape == (2, 3, 16, 16)
     images = ImageClipDataModule(tmp_path, num_workers=0)
@@ -127,8 +126,7 @@ def trained(source, kind=VideoDataModule, **arguments):
 def test_each_benchmark_names_its_own_videos(benchmark, tmp_path):
     """Trained on its folder, a benchmark finds each of its sequences among the videos, or the pictures."""
     arguments = arguments_of(benchmark, tmp_path)
-    made = benchmark(**arguments)
-    held_out = set(made.held_out())
+    held_out = set(benchmark(**arguments).held_out())
     if benchmark.name == "tap_vid":  # of a pickle, which no training reads
         assert not held_out
         return

@@ -38,16 +38,16 @@ def read(path, indices):
         return video.read(indices)
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "options", "seeks"),
-    [
-        ("uneven.mkv", "libx264", {"g": "10", "bf": "2"}, True),
-        ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
-        ("hevc.mp4", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, True),
-        ("vp9.webm", "libvpx-vp9", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, True),
-        ("stream.ts", "libx264", {"g": "12", "bf": "2"}, False),
-    ],
-)
+CODECS = [
+    ("uneven.mkv", "libx264", {"g": "10", "bf": "2"}, True),
+    ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
+    ("hevc.mp4", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, True),
+    ("vp9.webm", "libvpx-vp9", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, True),
+    ("stream.ts", "libx264", {"g": "12", "bf": "2"}, False),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "options", "seeks"), CODECS)
 def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
     distances = np.random.default_rng(0).integers(1, 9, 60) if name == "uneven.mkv" else np.ones(60, int)
     path = write_video(tmp_path / name, 60, codec=codec, options=options, times=(np.cumsum(distances) - 1).tolist())

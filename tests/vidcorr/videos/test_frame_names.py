@@ -31,17 +31,17 @@ def test_a_name_of_a_folder_is_that_of_its_image() -> None:
     assert FrameNames(None, "12").index("00012.png") == 12
 
 
-@pytest.mark.parametrize(
-    ("given", "frame"),
-    [
-        (["v_0001", "v_0007"], 7),
-        (["v_0001", "v_00007"], None),
-        (["mask_1", "mask_7"], None),
-        (["v_0001", "w_0007"], None),
-        (["tag-dog-0", "tag-dog-1"], None),
-        (["v_0007"], None),
-    ],
-)
+SERIES = [
+    (["v_0001", "v_0007"], 7),
+    (["v_0001", "v_00007"], None),
+    (["mask_1", "mask_7"], None),
+    (["v_0001", "w_0007"], None),
+    (["tag-dog-0", "tag-dog-1"], None),
+    (["v_0007"], None),
+]
+
+
+@pytest.mark.parametrize(("given", "frame"), SERIES)
 def test_a_beginning_that_all_files_share_is_of_a_series(given: list[str], frame: int | None) -> None:
     assert FrameNames(None, "clip", given).index(given[-1]) == frame
 

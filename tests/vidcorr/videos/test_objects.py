@@ -144,8 +144,7 @@ def test_what_is_new_or_uncertain_is_said_or_refused(tmp_path: Path) -> None:
     assert not objects.notes
     refused(DataError, "2.json: 2 is the id of dog: draw", command, objects, labelme(tmp_path / "2.json", [("a", "2")]))
     command(objects, labelme(tmp_path / "3.json", [("c", "cow")]))
-    told = "new beside 1 = cat, 2 = dog: 3 = cow; to correct an object, draw it under its name"
-    assert objects.notes == [told]
+    assert objects.notes == ["new beside 1 = cat, 2 = dog: 3 = cow; to correct an object, draw it under its name"]
     command(objects, indexed(tmp_path / "4.png", {"a": 1}))
     assert "4.png: is taken for object 1 alone, of 1 = cat, 2 = dog, 3 = cow" in objects.notes[1]
     full = Objects([{"id": i, "name": None, "colour": f"#{i:06x}"} for i in range(1, 255)])

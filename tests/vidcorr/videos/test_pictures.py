@@ -44,37 +44,37 @@ def ways(path):
     return len(expected), len(by_seeking) / len(picks), is_equal
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "options", "distance"),
-    [
-        ("a.avi", "mpeg4", MPEG4, 1),
-        ("b.avi", "mpeg4", MPEG4 | {"bf": "2"}, 1),
-        ("uneven.avi", "mpeg4", MPEG4 | {"bf": "2"}, 4),
-        ("a.mov", "mpeg4", MPEG4 | {"bf": "2"}, 1),
-        ("a.webm", "libvpx", VP8, 1),
-        ("uneven.webm", "libvpx", VP8, 4),
-        ("a.mpg", "mpeg1video", {"g": "12", "bf": "2"}, 1),
-        ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}, 1),
-        ("c.vob", "mpeg2video", {"g": "12"}, 1),
-        ("a.m2v", "mpeg2video", {"g": "12", "bf": "2"}, 1),
-    ],
-)
+SEEKS = [
+    ("a.avi", "mpeg4", MPEG4, 1),
+    ("b.avi", "mpeg4", MPEG4 | {"bf": "2"}, 1),
+    ("uneven.avi", "mpeg4", MPEG4 | {"bf": "2"}, 4),
+    ("a.mov", "mpeg4", MPEG4 | {"bf": "2"}, 1),
+    ("a.webm", "libvpx", VP8, 1),
+    ("uneven.webm", "libvpx", VP8, 4),
+    ("a.mpg", "mpeg1video", {"g": "12", "bf": "2"}, 1),
+    ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}, 1),
+    ("c.vob", "mpeg2video", {"g": "12"}, 1),
+    ("a.m2v", "mpeg2video", {"g": "12", "bf": "2"}, 1),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "options", "distance"), SEEKS)
 def test_frames_by_seeking_equal_those_from_the_start(tmp_path, name, codec, options, distance):
     distances = np.random.default_rng(0).integers(1, 1 + distance, COUNT)
     times = (np.cumsum(distances) - 1).tolist()
     assert ways(write(tmp_path / name, codec, options, times=times)) == (COUNT, 1, True)
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "options", "firsts"),
-    [
-        ("a.avi", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
-        ("a.mkv", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
-        ("b.mkv", "mpeg2video", {"g": "12", "bf": "2"}, (3, 10)),
-        ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}, (3, 10)),
-        ("c.mkv", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, (3, 9)),
-    ],
-)
+WITHIN_A_GROUP = [
+    ("a.avi", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
+    ("a.mkv", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
+    ("b.mkv", "mpeg2video", {"g": "12", "bf": "2"}, (3, 10)),
+    ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}, (3, 10)),
+    ("c.mkv", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, (3, 9)),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "options", "firsts"), WITHIN_A_GROUP)
 def test_a_film_that_begins_within_a_group_is_decoded_from_the_start(tmp_path, name, codec, options, firsts):
     path = write(tmp_path / name, codec, options)
     for first in firsts:  # a P-picture; a key frame, before which B-pictures are shown that lack their reference

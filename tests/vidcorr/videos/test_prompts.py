@@ -19,8 +19,7 @@ def test_a_mask_without_objects_is_refused(tmp_path):
 
 def test_boxes_and_points_are_named_or_numbered():
     for given in ("1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]]):
-        box = {"kind": "boxes", "source": "boxes", "boxes": {"1": [1.5, 2, 30, 4]}}
-        assert BoxPrompt.of(given).metadata() == box
+        assert BoxPrompt.of(given).metadata() == {"kind": "boxes", "source": "boxes", "boxes": {"1": [1.5, 2, 30, 4]}}
     boxes = BoxPrompt.of(["1,2,3,4", "5,6,7,8"])
     assert (boxes.objects, boxes.labels.tolist()) == (("1", "2"), [[1, 2, 3, 4], [5, 6, 7, 8]])
     assert PointPrompt.of({"nose": (1, 2)}).objects == ("nose",)

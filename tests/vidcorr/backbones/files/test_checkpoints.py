@@ -27,19 +27,13 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.files.checkpoints import (
-    check_metadata,
-    load_weights,
-    read_content,
-    require_state,
-    saved_model,
-)
+from vidcorr.backbones.files.checkpoints import check_metadata, load_weights, read_content, require_state, saved_model
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
 def test_training_may_begin_with_a_checkpoint(tmp_path):
-    first, start = VFSSimSiam(**TINY), tmp_path / "start.ckpt"
-    write_checkpoint(first, start)
+    first = VFSSimSiam(**TINY)
+    start = write_checkpoint(first, tmp_path / "start.ckpt")
     assert not load(start).network.training
     module = VFSMoCo(str(start), queue_size=16)
     assert torch.equal(module.backbone.conv1.weight, first.backbone.conv1.weight)
@@ -50,29 +44,27 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
     video = FrozenEncoder("tests.helpers.encoders:recurrent")
     for name, other in (("LiirEncoder", tiny("Liir")), ("Recurrent", video)):
-        write_checkpoint(other, tmp_path / "other.ckpt")
-        refused(ValueError, f"{name} has no full network", VFSMoCo, str(tmp_path / "other.ckpt"))
+        saved = write_checkpoint(other, tmp_path / "other.ckpt")
+        refused(ValueError, f"{name} has no full network", VFSMoCo, str(saved))
 
 
 def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     write_checkpoint(tiny("CoSettle"), tmp_path / "own.ckpt")
     module = FrozenEncoder(str(tmp_path / "own.ckpt"))
     assert module.rebuilt_by["spec"]["spec"] == "vidcorr.lightning_modules.cosettle:CoSettle"
-    write_checkpoint(module, tmp_path / "again.ckpt")
+    again = write_checkpoint(module, tmp_path / "again.ckpt")
     (tmp_path / "own.ckpt").unlink()
     images = torch.rand(1, 3, 32, 32)
-    found = build_feature_extractor(tmp_path / "again.ckpt")(images)
+    found = build_feature_extractor(again)(images)
     assert torch.equal(found, module.feature_extractor()(images))
 
 
 def test_lightnings_own_loading_takes_the_same_way(tmp_path):
-    path = tmp_path / "a.ckpt"
-    write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
+    path = write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), tmp_path / "a.ckpt")
     assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
     refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)
     assert isinstance(FrozenEncoder.load_from_checkpoint(path, weights_only=True), FrozenEncoder)
-    content = torch.load(path, weights_only=True)
-    torch.save(content | {"hyper_parameters": {"spec": "os:abort"}}, path)
+    torch.save(torch.load(path, weights_only=True) | {"hyper_parameters": {"spec": "os:abort"}}, path)
     for strict in (False, None):
         refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path, strict=strict)
 
@@ -129,16 +121,15 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("new", [True, False])
-def test_data_beside_weights_are_read_by_each_door(new, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.sampled(2)
+def test_data_beside_weights_are_read_by_each_door(new, here):
     network = load("torchvision:resnet18").network
     torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)
     content = read_content("own.pth")
     read = ("log", "output", "windows", "config")
     assert {name: content[name] for name in read} == {name: BESIDE[name] for name in read}
     for name in ("torchvision:resnet18=own.pth", "own.pth"):
-        found = load(name).network
-        torch.testing.assert_close(found.state_dict(), network.state_dict(), rtol=0, atol=0)
+        torch.testing.assert_close(load(name).network.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 FOREIGN = {

@@ -154,9 +154,8 @@ def test_a_name_that_is_not_there_is_one_line():
 
 
 @pytest.mark.parametrize(("module", "text", "message"), TABLES["modules"])
-def test_a_module_that_is_not_the_users_network_is_named(module, text, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_module_that_is_not_the_users_network_is_named(module, text, message, here, monkeypatch):
     monkeypatch.setattr("sys.argv", ["vidcorr", "--unknown"])
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / module.removesuffix(".py")).with_suffix(".py").write_text(text)
+    monkeypatch.syspath_prepend(str(here))
+    (here / module.removesuffix(".py")).with_suffix(".py").write_text(text)
     refused(ValueError, message, trust.import_named, module, "Net", "network")

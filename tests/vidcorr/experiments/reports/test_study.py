@@ -90,9 +90,7 @@ def test_the_command_prints_the_table_of_a_study(trial, tmp_path, capsys):
     assert capsys.readouterr().out == render(table, "md", intervals=False)
 
 
-def test_a_row_has_its_seeds_their_range_and_its_difference_beside_the_papers_numbers(
-    trial, study_of, leave, tmp_path, recorded
-):
+def test_a_row_has_its_seeds_their_range_and_difference_beside_papers(trial, study_of, leave, tmp_path, recorded):
     """A row may have a base of its own and numbers of what is not evaluated; a column names its score.
 
     Paired by seed, the difference of better varies by 10, 11 and 10 points: t = 31 with 2 degrees of freedom.
@@ -111,8 +109,7 @@ def test_two_results_of_a_seed_are_refused(study_of, leave, tmp_path):
     study = study_of("two steps")
     for stage in ("res4.b1", "res4.b2"):
         leave("base", "otb", 0, {"success": 0.5, "precision@20px": 0.4}, stage)
-    said = "base has two results of seed 0 of otb, .* give each a row"
-    refused(ValueError, said, study_table, study, tmp_path)
+    refused(ValueError, "base has two results of seed 0 of otb, .* give each a row", study_table, study, tmp_path)
 
 
 def test_a_seed_by_another_protocol_or_on_other_data_is_named_and_left_out(study_of, leave, tmp_path):
@@ -143,8 +140,7 @@ def test_a_seed_by_another_protocol_or_on_other_data_is_named_and_left_out(study
 
 
 def test_a_published_number_is_a_fraction(study_of, leave, tmp_path):
-    rows = [{"name": "base", "published": {"davis": 65.0}}]
-    study = study_of("table", rows=rows)
+    study = study_of("table", rows=[{"name": "base", "published": {"davis": 65.0}}])
     leave("base", "davis", 0, {"J&F-Mean": 0.5})
     said = "row 'base': published J&F-Mean 65 is above 1: write the fraction, 0.65 for 65 per cent"
     refused(ValueError, said, study_table, study, tmp_path)

@@ -30,16 +30,7 @@ from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.commands.resume import from_here, words_from_here
 from vidcorr.experiments.runs.flags import named_network
-from vidcorr.experiments.runs.runs import (
-    CONFIG,
-    FILE,
-    Record,
-    Run,
-    RunFolder,
-    _commit,
-    checkpoint_named,
-    digest_of_training,
-)
+from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network
 
@@ -108,12 +99,11 @@ def test_a_refused_run_leaves_a_folder_in_which_it_or_another_process_goes_on(tm
         assert folder.exists()
 
 
-def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(here):
     folder = written("runs/version_0", "fit").resolve()
     runs = [Run(["fit"], say=[].append) for _ in range(2)]
     assert runs[0].choose_checkpoint(config("last")) is None
-    (folder / CONFIG).touch()  # it has begun, and holds the lock as long as it lives
+    (folder / "config.yaml").touch()  # it has begun, and holds the lock as long as it lives
     assert runs[1].choose_checkpoint(config("last")) is None
     assert [run.goes_on_in for run in runs] == [None, folder]
 
@@ -174,31 +164,29 @@ def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
-    caplog.set_level("INFO")
+def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeypatch, info_log):
     quiet = {"enable_progress_bar": "false", "limit_val_batches": 0, "max_steps": 3, "default_root_dir": "my runs"}
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
     refused(SystemExit, "^143$", main, ["fit", *TINY, *clips(video_folder), *flags("trainer", **quiet), *strike])
-    line = caplog.messages[-1]
-    (folder,) = (tmp_path / "my runs").iterdir()
+    line = info_log.messages[-1]
+    (folder,) = (here / "my runs").iterdir()
     assert line.startswith(f"resume: vidcorr resume '{folder}'")
-    moved = folder.rename(tmp_path / "elsewhere")
-    (tmp_path / "other").mkdir()
-    monkeypatch.chdir(tmp_path / "other")
+    moved = folder.rename(here / "elsewhere")
+    (here / "other").mkdir()
+    monkeypatch.chdir(here / "other")
     words = [word.replace(str(folder), f"{moved}/") for word in shlex.split(line)[2:]]
     main(words)
     main([*words, "--trainer.max_steps=4"])
     run = Record.read(moved)
     assert torch.load(RunFolder(moved, run).last, weights_only=True)["global_step"] == 4
-    assert (run.folder, run.words[-1], len(run.earlier)) == (str(tmp_path), "--trainer.max_steps=4", 2)
+    assert (run.folder, run.words[-1], len(run.earlier)) == (str(here), "--trainer.max_steps=4", 2)
     config = (moved / "config.yaml").read_text()
     assert "ckpt_path: null" in config
     assert "max_steps: 4" in config
-    assert not list((tmp_path / "my runs").iterdir())
-    caplog.clear()
+    assert not list((here / "my runs").iterdir())
+    info_log.clear()
     refused(SystemExit, "^0$", main, [*words, "--trainer.max_steps=4"])
-    assert f"{moved} has ended" in caplog.text
+    assert f"{moved} has ended" in info_log.text
 
 
 def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
@@ -238,8 +226,7 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     refused(ValueError, "^configs: is no run, and holds no training", find_run, Path("configs").mkdir() or "configs")
 
 
-def test_a_run_has_a_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_run_has_a_name(here):
     refused(ValueError, "^runs: is no run", find_run, None)
     older = written("runs/version_1", "fit", begin="2026-01-01").resolve()
     newer = written("runs/other/version_2", "fit", begin="2026-01-02").resolve()
@@ -256,9 +243,8 @@ def test_a_run_has_a_name(tmp_path, monkeypatch):
     refused(ValueError, line, find_run, str(newer / "checkpoints/last.ckpt"))
 
 
-def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
+def test_a_damaged_run_is_named_and_left_out(here, caplog):
     """A run that is named itself is refused."""
-    monkeypatch.chdir(tmp_path)
     good = written("runs/version_1", "fit", begin="2026-01-01").resolve()
     touched(good / "checkpoints/last.ckpt")
     damaged = Path("runs/version_2")
@@ -297,15 +283,14 @@ def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
     refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path), ckpt_path=checkpoint)
 
 
-def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, caplog):
-    caplog.set_level("INFO")
+def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, info_log):
     monkeypatch.setattr(sys, "path", list(sys.path))
     home = tmp_path / "home"
     home.mkdir()
     (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
     folder = written(tmp_path / "run", "fit", "--model=own_of_a_run.Model", folder=str(home))
     refused(SystemExit, "^9$", main, ["resume", str(folder)])
-    assert caplog.messages == [f"{folder} has no last.ckpt and begins again: vidcorr fit --model=own_of_a_run.Model"]
+    assert info_log.messages == [f"{folder} has no last.ckpt and begins again: vidcorr fit --model=own_of_a_run.Model"]
 
 
 # `fit … --ckpt_path last`, and a requeued job of SLURM
@@ -329,7 +314,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert training != other
     assert said.pop().endswith("below runs: starting a new run")
     waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
-    (waiting / CONFIG).touch()
+    (waiting / "config.yaml").touch()
     run, checkpoint = found(lr=1)
     assert (run.goes_on_in, checkpoint) == (waiting, None)
     written("runs/waiting", "fit", end="2026-01-01")
@@ -442,14 +427,13 @@ def test_a_linked_run_is_found_once(tmp_path):
     assert [found.path.name for found in RunFolder.below(tmp_path / "runs")] == ["version_0"]
 
 
-def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "2").mkdir()
-    here = str(tmp_path / "mine")
-    words = {"mine": here, "davis=./mine": f"davis={here}", "--data.source=mine": f"--data.source={here}"}
+def test_further_words_of_resume_are_read_here(here):
+    (here / "mine").mkdir()
+    (here / "2").mkdir()
+    mine = str(here / "mine")
+    words = {"mine": mine, "davis=./mine": f"davis={mine}", "--data.source=mine": f"--data.source={mine}"}
     roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
-    assert words_from_here(roots) == [roots[0], f"{tmp_path}/new", f"{roots[0]}={tmp_path}/new"]
+    assert words_from_here(roots) == [roots[0], f"{here}/new", f"{roots[0]}={here}/new"]
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
 

@@ -12,47 +12,40 @@ import pytest
 import yaml
 
 from tests.helpers.refusal import refused
-from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS
+from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS, words_of_parser
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.benchmark_choice import read_on
-from vidcorr.experiments.runs.words import (
-    SavedModel,
-    given_arguments,
-    last_class,
-    last_value,
-    read_words,
-    words_for_parser,
-)
+from vidcorr.experiments.runs.words import SavedModel, given_arguments, last_class, last_value, read_words
 
 OF_FILE = {"bank": {"frames": 9, "points": 4}, "radius": 6}
 PARSED = {"bank": SimpleNamespace(frames=0, points=7), "radius": 2}
 
 
-@pytest.mark.parametrize(
-    ("given", "merged"),
-    [
-        ({("radius",)}, {"radius": 2}),
-        ({("bank", "frames")}, {"bank": {"frames": 0, "points": 4}}),
-        ({("bank",)}, {"bank": PARSED["bank"]}),
-        ({("bank",), ("bank", "frames")}, {"bank": PARSED["bank"]}),
-    ],
-)
+GIVEN = [
+    ({("radius",)}, {"radius": 2}),
+    ({("bank", "frames")}, {"bank": {"frames": 0, "points": 4}}),
+    ({("bank",)}, {"bank": PARSED["bank"]}),
+    ({("bank",), ("bank", "frames")}, {"bank": PARSED["bank"]}),
+]
+
+
+@pytest.mark.parametrize(("given", "merged"), GIVEN)
 def test_what_is_given_by_a_key_leaves_the_other_keys_of_the_file(given, merged):
     saved = SavedModel("last.ckpt", {"class_path": "vidcorr.Liir", "init_args": OF_FILE}, given)
     assert saved.with_given(PARSED) == merged
     assert OF_FILE["bank"]["frames"] == 9
 
 
-@pytest.mark.parametrize(
-    ("flag", "name", "kind"),
-    [
-        ("model", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
-        ("model", "tests.helpers.encoders:TinyResNet", "FrozenEncoder"),
-        ("model", "tests.helpers.networks:plain", "FrozenEncoder"),
-        ("model.class_path", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
-        ("data", "tests.helpers.training:InMemory", "tests.helpers.training.InMemory"),
-    ],
-)
+SPELLINGS = [
+    ("model", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
+    ("model", "tests.helpers.encoders:TinyResNet", "FrozenEncoder"),
+    ("model", "tests.helpers.networks:plain", "FrozenEncoder"),
+    ("model.class_path", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
+    ("data", "tests.helpers.training:InMemory", "tests.helpers.training.InMemory"),
+]
+
+
+@pytest.mark.parametrize(("flag", "name", "kind"), SPELLINGS)
 def test_ones_own_class_has_one_spelling(flag, name, kind):
     """A class below LightningModule is the model itself; another name is a network."""
     for words in ([f"--{flag}={name}"], [f"--{flag}", name]):
@@ -63,25 +56,23 @@ def test_ones_own_class_has_one_spelling(flag, name, kind):
 
 @pytest.mark.parametrize("form", FORMS_OF_CLASS)
 @pytest.mark.parametrize("part", PARTS_IN_WORDS)
-def test_a_class_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_class_is_read_alike_in_all_its_forms(form, part, here):
     other, kind = PARTS_IN_WORDS[part]
-    words = FORMS_OF_CLASS[form](part, kind, tmp_path)
+    words = FORMS_OF_CLASS[form](part, kind, here)
     for before, after in (([], []), ([f"--config={json.dumps({part: other})}"], []), ([f"--{part}", other], [])):
         assert last_class(list(read_words([*before, *words, *after])), part) == kind
     assert last_class(list(read_words([*words, f"--{part}={other}"])), part) == other
     in_configs = []
-    for word in words_for_parser(["fit", *words]).words[1:]:
+    for word in words_of_parser("fit", *words)[1:]:
         content = word.removeprefix("--config=")
         in_configs.append(json.loads(content) if content.startswith("{") else yaml.safe_load(Path(content).read_text()))
     assert in_configs[-1][part] in (kind, {"class_path": kind})
 
 
 @pytest.mark.parametrize(("form", "part"), list(product(FORMS_OF_ARGUMENT, PARTS_IN_WORDS)))
-def test_an_argument_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_an_argument_is_read_alike_in_all_its_forms(form, part, here):
     kind = PARTS_IN_WORDS[part][1]
-    words = FORMS_OF_ARGUMENT[form](part, kind, "seed", 3, tmp_path)
+    words = FORMS_OF_ARGUMENT[form](part, kind, "seed", 3, here)
     said = list(read_words(words))
     given = {name for word in said if word.kind == "argument" and word.part == part for name in word.value}
     for word in said:

@@ -6,11 +6,8 @@ import torch
 
 from vidcorr.functional.points import matching
 
-DECODINGS = {
-    "tapir_temperature20_radius5_cells": ("soft_argmax", 1 / 20, 5),
-    "fomo_softmax1_radius16_cells": ("soft_argmax", 1.0, 16),
-    "fomo_zero_shot_cells": ("argmax",),
-}
+DECODINGS = {"tapir_temperature20_radius5_cells": ("soft_argmax", 1 / 20, 5), "fomo_zero_shot_cells": ("argmax",)}
+DECODINGS["fomo_softmax1_radius16_cells"] = ("soft_argmax", 1.0, 16)
 
 
 @pytest.mark.parametrize("name", DECODINGS)

@@ -14,6 +14,8 @@ from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.functional.propagation.resizing import resize_maps
 from vidcorr.protocols import PropagationProtocol
 
+pytestmark = pytest.mark.usefixtures("each_search")
+
 
 class Case:
     """One case of a golden file: `case["feats"]`, and the named protocol with the numbers of the case."""
@@ -65,7 +67,6 @@ FAMILY = ("rsp_davis", "dino_davis", "dift_davis")
 
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize(("file", "case", "name", "benchmark"), CASES["masks"])
-@pytest.mark.usefixtures("each_search")
 def test_masks_of_the_original_codes(golden, file, case, name, benchmark):
     this = Case(golden, file, case)
     of_family = file in FAMILY
@@ -86,7 +87,6 @@ UPSAMPLERS = [(name, case) for name in ("loftup", "naf", "raysup") for case in (
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), UPSAMPLERS)
-@pytest.mark.usefixtures("each_search")
 def test_masks_of_feature_upsamplers(golden, name, case):
     """Features of another size than the map's are resized to it; what the network saw is the original code's."""
     this = Case(golden, f"{name}_davis", case)
@@ -102,7 +102,6 @@ def test_masks_of_feature_upsamplers(golden, name, case):
     check_masks(this, protocol, labels_lost=(name, case) == ("raysup", "c2") or case == "c1")
 
 
-@pytest.mark.usefixtures("each_search")
 def test_heat_maps_of_spa_then_temp(golden):
     this = Case(golden, "spa_then_temp", "jhmdb0")
     first = resize_maps(this["heat0"], this.grid)
@@ -112,7 +111,6 @@ def test_heat_maps_of_spa_then_temp(golden):
 
 
 @pytest.mark.parametrize("case", ["c0", "c1"])
-@pytest.mark.usefixtures("each_search")
 def test_hvc_follows_objects_that_enter_later(golden, case):
     this = Case(golden, "hvc_davis", case)
     *_, merged, factor = this.params
@@ -137,7 +135,6 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(("file", "case", "name"), CASES["joints"])
-@pytest.mark.usefixtures("each_search")
 def test_joints_of_the_original_codes(golden, file, case, name):
     this = Case(golden, file, case, case.partition("_")[0])
     protocol, frame_size, grid = this.protocol(name, "jhmdb"), (240, 320), this.grid

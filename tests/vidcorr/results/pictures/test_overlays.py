@@ -66,26 +66,25 @@ def matches(**options):
     return draw_matches(large, second, PLACES, others, COLOURS, **options)[::8]  # all slanted lines cross these rows
 
 
+def tracks(places, hidden, frame, *truth, **names):
+    return overlays.overlay_tracks(FRAME, places, hidden, frame, [RED, GREEN, BLUE], *truth, **names)
+
+
+def five_references():
+    return heat_map_sheet(UNIT, (2, 3), FRAMES, SHARP, covered_size=(18, 30), names="abcdefgh", width=48)
+
+
 DRAWN = {
     "masks": lambda: overlay_masks(FRAME, MASK),
     "masks in another colour": lambda: overlay_masks(FRAME, MASK, np.full((256, 3), 90, np.uint8), labelled=True),
     "boxes": lambda: overlays.draw_boxes(FRAME, BOXES, [RED, GREEN, BLUE, GREEN], ["a", "far", "lost", "b"]),
     "a box": lambda: overlays.overlay_boxes(FRAME, BOXES[0]),
     "a box over its truth": lambda: overlays.overlay_boxes(FRAME, BOXES[0], BOXES[0] + 30),
-    "points": lambda: overlays.overlay_tracks(
-        FRAME,
-        POINTS[:, None, :2].numpy() + 0.5,
-        HIDDEN[:, :1],
-        0,
-        [RED, GREEN, BLUE],
-        names=["nose", "", "tail"],
-    ),
-    "tracks": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 14, [RED, GREEN, BLUE]),
-    "tracks later": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 15, [RED, GREEN, BLUE]),
-    "tracks and truth": lambda: overlays.overlay_tracks(
-        FRAME, TRACKS, HIDDEN, 9, [RED, GREEN, BLUE], TRACKS + 19, HIDDEN
-    ),
-    "a first frame": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 0, [RED, GREEN, BLUE]),
+    "points": lambda: tracks(POINTS[:, None, :2].numpy() + 0.5, HIDDEN[:, :1], 0, names=["nose", "", "tail"]),
+    "tracks": lambda: tracks(TRACKS, HIDDEN, 14),
+    "tracks later": lambda: tracks(TRACKS, HIDDEN, 15),
+    "tracks and truth": lambda: tracks(TRACKS, HIDDEN, 9, TRACKS + 19, HIDDEN),
+    "a first frame": lambda: tracks(TRACKS, HIDDEN, 0),
     "small masks without labels": lambda: overlay_masks(FRAME[:, :159], MASK[:159], labelled=True),
     "masks that are just large enough": lambda: overlay_masks(FRAME[:, :160], MASK[:160], labelled=True),
     "a sheet": lambda: overlays.contact_sheet(PANELS, columns=2, width=2, gap=1),
@@ -106,9 +105,7 @@ DRAWN = {
     "two channels": lambda: feature_sheet(FRAMES[:1], FEATURES[:1, :2], width=24),
     "equal features": lambda: feature_sheet(FRAMES[:1], torch.ones(1, 4, 2, 2), width=24),
     "weights with and without Liir's prior": lambda: heat_map_sheet(UNIT[:3], (4, 6), FRAMES[:3], LIIR)[::4, ::4],
-    "five references in the order of time": lambda: heat_map_sheet(
-        UNIT, (2, 3), FRAMES, SHARP, covered_size=(18, 30), names="abcdefgh", width=48
-    ),
+    "five references in the order of time": five_references,
 }
 
 
