@@ -382,7 +382,7 @@ class VidcorrCLI(LightningCLI):
             raise
         if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
             self.run.end(best_of_run(trainer))
-        self.run.remove_refused()  # it had no step
+        self.run.remove_refused()  # only a run without a step
         if self.run.folder is not None:
             self._print_end(self.run.folder)
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -118,10 +118,10 @@ class BenchmarkCallback(Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
-    def _monitors(self, trainer: Trainer) -> list[str]:
-        """Return what takes the newest score of this benchmark, however old: a line for each callback and schedule.
+    def _takers_of_old_scores(self, trainer: Trainer) -> list[str]:
+        """Describe the callbacks and schedules that would take an old score of this benchmark, a text each.
 
-        `BestCheckpoint` waits for a score of its step.
+        A callback that `waits_for_score`, as `BestCheckpoint`, takes a score of its own step alone, and is left out.
         """
         found: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ class BenchmarkCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse, before any training, a module without features, a monitor of old scores, and scored videos."""
-        monitors = self._monitors(trainer)
+        monitors = self._takers_of_old_scores(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
@@ -261,7 +261,7 @@ class BenchmarkCallback(Callback):
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
                 return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **past_and_at)
         except Exception as error:
-            if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._monitors(trainer):
+            if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._takers_of_old_scores(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)

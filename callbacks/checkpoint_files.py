@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map_only
 
 from vidcorr.backbones.files.checkpoints import DAMAGED_STATE, is_foreign, read_content, require_state
 from vidcorr.backbones.files.trust import reason
-from vidcorr.lightning_modules.parts.saving import of_other_version, plain
+from vidcorr.lightning_modules.parts.saving import plain, version_mistake
 from vidcorr.videos.files import FullDisk, unfinished
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ValueError: if the file is damaged, or holds other types than tensors and plain types.
         """
         content = read_content(path)
-        if not is_foreign(content) and of_other_version(content):  # which the module answers
-            return content
+        if not is_foreign(content) and version_mistake(content):
+            return content  # the module takes it, or refuses it in a fit (`SavedModule.on_load_checkpoint`)
         return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -186,9 +186,10 @@ class LastCheckpoint(ModelCheckpoint):
             self._is_at_last_validation = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save again after that validation: the best scores or an average of weights may have moved.
+        """Keep the weights that learn beside an average; save again after a validation that ends the run.
 
-        After the training, Lightning's averages replace the weights that learn: a longer run goes on from these.
+        The best scores or an average may have moved in this validation. After the training, Lightning's averages
+        replace the weights that learn, from which a longer run goes on.
         """
         if averages_among(trainer):
             self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
@@ -223,8 +224,8 @@ class LastCheckpoint(ModelCheckpoint):
 
         Args:
             trainer: the trainer, of every rank: a save waits for all of them.
-            error: the error that ends the run. After an error that another rank may not have nothing is saved, and an
-                error of the save is only logged.
+            error: the error that ends the run; None while it trains. With an error, a save that fails is logged, not
+                raised, and nothing is saved if another rank may not have the error.
 
         Raises:
             OSError: if the file cannot be written; an earlier file is kept.

@@ -433,9 +433,10 @@ class CorrespondenceModule(SavedModule):
             self.described = self.described.model_copy(update=trained)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the loops before the schedule makes their loaders, once the checkpoint is checked.
+        """Check the checkpoint, then restore the loops, earlier than Lightning does.
 
-        Lightning restores them later, and a loader that is there by then gets no state.
+        A schedule asks for the number of batches, which makes the loaders; a loader that is there before its loop is
+        restored gets no state, and would begin at its first batch.
         """
         super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:

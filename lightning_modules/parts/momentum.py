@@ -203,9 +203,12 @@ class MomentumMethod(SavedModule):
         return self._own_steps if trainer is None else int(trainer.global_step)
 
     def begin_step_of(self, optimizer: Optimizer) -> None:
-        """Begin the step of an optimiser, unless it does not train the encoder, or steps within another's step."""
+        """Note that an optimiser of the encoder steps, and fix the momentum with which `end_step_of` moves the average.
+
+        Nothing happens for an optimiser that does not train the encoder, or that steps within another's step.
+        """
         other = STEPPING[self]()
-        is_within = other not in (None, optimizer) and _is_running(other)
+        is_within = other is not None and other is not optimizer and _is_running(other)
         if is_within or not hasattr(self, "target_encoder"):  # the second: its constructor raised
             return
         stepped: set[int] = set()
@@ -232,7 +235,7 @@ class MomentumMethod(SavedModule):
             queue.flush()
 
 
-def _is_running(optimizer: Optimizer | None) -> bool:
+def _is_running(optimizer: Optimizer) -> bool:
     """Return whether a method of an optimiser is on the call stack: a step that raised has begun, and runs no more."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_locals.get("self") is not optimizer:

@@ -27,10 +27,10 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 """Hooks without which a checkpoint of a subclass could not be read."""
 
 
-def of_other_version(checkpoint: Mapping[str, Any]) -> str:
-    """Return what a checkpoint of ours of another form is, as the middle of a message; "" for one of this form."""
+def version_mistake(checkpoint: Mapping[str, Any]) -> str:
+    """Return why a training cannot go on from a checkpoint of ours: "of another version of …"; "" if it can."""
     about = checkpoint[METADATA_KEY]
-    written = about.get("format", 0) if isinstance(about, dict) else FORMAT
+    written = about.get("format", 0) if isinstance(about, dict) else FORMAT  # `check_metadata` refuses other forms
     return "" if written == FORMAT else f"of another version of vidcorr, format {written} for {FORMAT}"
 
 
@@ -235,7 +235,7 @@ class SavedModule(pl.LightningModule):
         """
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
-        mistake = of_other_version(checkpoint)
+        mistake = version_mistake(checkpoint)
         if not mistake and checkpoint.get("optimizer_states") == []:
             mistake = "holds no state of an optimiser"
         if mistake and self.trainer.state.fn == "fit":

@@ -201,7 +201,10 @@ class Encoder(nn.Module):
 
     @property
     def spec(self) -> EncoderSpec | None:
-        """Spec that makes the encoder again, without its weights; None for a network without a name."""
+        """Spec that makes the encoder again, without its weights; None for a network without a name.
+
+        It states an input only if the source of this input is known and a view applies it.
+        """
         name = self.made_by.spec
         if not name:
             return None

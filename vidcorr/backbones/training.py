@@ -33,7 +33,7 @@ class TrainedViews:
         return vars(self) | {"made": {}}
 
     def kind_of(self, network: nn.Module) -> type[View] | None:
-        """Return the class of a network's views, by `kind_of`: decided once, for a network and its copies."""
+        """Return the class of a network's views, decided once for each class of networks, so for copies too."""
         if type(network) not in self.kinds:
             self.kinds[type(network)] = kind_of(network)
         return self.kinds[type(network)]

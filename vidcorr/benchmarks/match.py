@@ -66,7 +66,7 @@ class MatchBenchmark(PairBenchmark):
         return read_spair(self.root, self.split)
 
     def pairs_to_score(self, category: PairsOfCategory) -> list[MatchPair]:
-        """Return the pairs of a category that a draw contains."""
+        """Return the pairs of a category that one of `draws` holds."""
         drawn_names = set().union(*self.draws.values())
         return [pair for pair in category.pairs if pair.name in drawn_names]
 
@@ -89,7 +89,7 @@ class MatchBenchmark(PairBenchmark):
         return Matched(values, {"correct": numbers}, prediction, places, correct[:, 0], partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
+        """Return the PCK of the pairs of each of `draws`, averaged as the protocol says."""
         pairs: dict[str, tuple[Any, ...]] = {}  # by name: category, points, correct points by threshold
         for row in sorted(rows, key=attrgetter("object")):
             pairs[row.object] = row.video, row.values["Points"], row.counts["correct"]
@@ -102,7 +102,7 @@ class MatchBenchmark(PairBenchmark):
 
     @cached_property
     def draws(self) -> dict[str, list[str]]:
-        """Draw → names of its pairs, repeated if drawn twice; the draw "" has all, others a level of difficulty."""
+        """Set of pairs → their names, repeated if drawn twice; the set "" has all, others a level of difficulty."""
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}

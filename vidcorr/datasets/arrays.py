@@ -67,7 +67,7 @@ def _sealed(function: Callable[..., Any]) -> Any:
     """Return an object that calls a function, onto which a pickle can write nothing."""
 
     class Sealed:
-        __slots__ = ()
+        __slots__ = ()  # no attributes; a function has some, to which a pickle can write
 
         def __call__(self, *arguments: Any) -> Any:
             return function(*arguments)

@@ -209,7 +209,10 @@ def same_place_logsumexp(
 def _window_chunks(
     queries: Tensor, maps: Tensor, grid: TileGrid, border: Border, excluded: Tensor | None
 ) -> Iterator[Chunk]:
-    """Yield the products of queries `(rows, columns, B, queries of a tile, C)` with the halos of their tiles."""
+    """Yield, for queries `(rows, columns, B, queries of a tile, C)`, chunks for `streamed_logsumexp`.
+
+    A chunk has some tiles, the logits of their queries with the cells of their halos, and a function that adds keys.
+    """
     across, samples, _, channels = queries.shape[1:]
     of_tiles = queries.flatten(2, 3).flatten(0, 1)
     cells = grid.halo**2
@@ -219,7 +222,7 @@ def _window_chunks(
         keys = halos.reshape(-1, len(chosen) * cells, channels)
         tiles = slice(rows.start * across, rows.stop * across)
         logits = torch.bmm(of_tiles[tiles], keys.mT)
-        by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)
+        by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)  # the next lines change the logits
         by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]
         if excluded is not None:
             by_map.masked_fill_(excluded[:, frames][:, None, :, None], -torch.inf)

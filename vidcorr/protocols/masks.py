@@ -157,9 +157,8 @@ class LabelProtocol(VideoFeatures):
 
     def _conditions(self) -> Iterator[Condition]:
         """Yield the rules between fields."""
-        yield Condition(
-            "context", self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
-        )
+        has_context = self.context > 0 or not self.pads_start
+        yield Condition("context", has_context, "1 or more frames with repeat_first='padding'")
         if self.radius_unit == "side" and self.radius is not None:
             in_sides = "above 0 and at most 1 side (in another unit: radius_unit=pixel or cell)"
             yield Condition("radius", 0 < self.radius <= 1, in_sides)

@@ -54,7 +54,7 @@ def _on_scores(table: Table, records: Sequence[ScoreRecord], format: str) -> lis
     Features and inputs that differ have the names of their rows. A table with a caption is of one network.
     """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
-    said = ["Per cent"] * in_per_cent
+    said = ["Per cent"] if in_per_cent else []
     if format == "tex":
         sets = dict.fromkeys(column.title for column in table.columns)
         said = [f"Scores{' in per cent' * in_per_cent} on {listed(list(sets))}"]
@@ -62,7 +62,7 @@ def _on_scores(table: Table, records: Sequence[ScoreRecord], format: str) -> lis
         said = [table.caption]
     units = {record.key: record.result.declaration(record.key).unit for record in records}
     said += [f"{key} is in {unit}" for key, unit in units.items() if unit]
-    if table.caption:
+    if table.caption:  # which names the network
         return said
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []

@@ -364,7 +364,8 @@ class Result(Exact):
 
         Args:
             key: a key of `scores`.
-            parts: names of `parts` that count; None: all. A score that is no mean has no sample of some.
+            parts: names of the `parts` that count; None: all. From some of them a score that is no mean cannot be
+                computed: None.
         """
         if key in self.without:
             is_whole = parts is None or set(parts) == self.without[key].keys()

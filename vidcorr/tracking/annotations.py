@@ -90,8 +90,8 @@ def _checked(prompt: Any) -> Prompt:
     return prompt
 
 
-def numbered(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Prompt]:
-    """Return prompts by frames, masks with the ids of a table of objects, to which theirs are added."""
+def give_ids(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Prompt]:
+    """Add the objects of all masks to a table; return the prompts, frame → prompt, with its ids in the masks."""
     masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
     return {**prompts, **dict(zip(masks, objects.numbered(list(masks.values())), strict=True))}
 
@@ -122,7 +122,7 @@ class Annotations:
         kinds = sorted({prompt.kind for prompt in prompts_of_video.values()})
         if len(kinds) != 1:
             raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
-        prompts_of_video = numbered(prompts_of_video, Objects())
+        prompts_of_video = give_ids(prompts_of_video, Objects())
         objects: set[Name] = set()
         for prompt in prompts_of_video.values():
             objects.update(prompt.objects)

@@ -30,7 +30,7 @@ from ..videos.mp4 import Mp4Writer
 from ..videos.objects import Objects
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import AnyStream, open_stream
-from .annotations import BETWEEN, Annotations, Prompts, by_frame, numbered
+from .annotations import BETWEEN, Annotations, Prompts, by_frame, give_ids
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow_with_doubts, name_of
 from .followers import MaskResult
 from .frame_encoder import adapted
@@ -107,7 +107,7 @@ def predict_video(
     content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
     earlier = earlier_record(folder, content)
     objects = Objects(earlier.get("objects", []))
-    given = numbered(given, objects)
+    given = give_ids(given, objects)
     earlier_prompts = prompts_of(earlier, folder, type(first))
     notes = replaced_prompts(given, earlier_prompts)
     all_prompts = earlier_prompts | given

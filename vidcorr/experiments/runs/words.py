@@ -267,7 +267,11 @@ def _ordered(said: Sequence[Word]) -> list[str]:
 
 
 def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
-    """Yield what configs and words say of a part's class, from left to right: a class, or class and arguments."""
+    """Yield what words and configs say of a part, from left to right.
+
+    Of a word it is a class path; of a config a class path, a mapping with class and arguments, or None if it lacks the
+    part.
+    """
     for word in said:
         if word.kind == "class" and word.part == part:
             yield word.value

@@ -34,7 +34,7 @@ ROWS = 8  # rows of queries that the kernel takes together
 
 
 class _Search(native.Job):
-    """Arguments of the kernel, in the order of `Search` in screened_search.cpp."""
+    """Arguments of the kernel, in the order of `Search` in screened_search.cpp, which says what they are."""
 
     _fields_ = (
         *native.members(ctypes.c_int64, "height width slots channels chunks first pitch reach topk used"),
@@ -230,6 +230,7 @@ class SketchedMemory(KeyMemory):
             values=values,
             indices=indices,
         )
+        # whole products, of keys that no sketch ruled out
         products = native.run("vidcorr_screened_search", self._kernel.variant, arguments, height, ROWS)
         products_of_query = products / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
