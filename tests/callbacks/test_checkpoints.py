@@ -223,6 +223,18 @@ def test_a_validation_is_no_training(tmp_path, info_log):
     assert not [line for line in info_log.messages if line.startswith(("resuming", "ended"))]
 
 
+def test_the_end_of_an_epoch_is_saved_when_the_next_begins(tmp_path):
+    saved = []
+
+    def note(trainer, *_):
+        if (tmp_path / LAST).is_file():
+            saved.append(torch.load(tmp_path / LAST, weights_only=True)["global_step"])
+
+    callbacks = LastCheckpoint(100, tmp_path), LambdaCallback(on_train_batch_start=note)
+    fit_in(tmp_path, *callbacks, max_epochs=2)
+    assert saved == [2, 2]
+
+
 def test_a_trial_writes_nothing(tmp_path):
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path / "last"), fast_dev_run=True)
     assert not list(tmp_path.iterdir())

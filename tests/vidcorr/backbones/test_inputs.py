@@ -101,6 +101,9 @@ def test_results_of_a_name_with_a_file_are_those_of_its_bytes(tmp_path):
     moved = path.rename(tmp_path / "moved.pth")
     assert EncoderSpec(f"torchvision:resnet18={moved}").identity() == keys[1]
     assert not EncoderSpec(f"my_module:net={moved}").is_reusable
+    for name, is_reusable in (("torchvision:resnet18", True), ("tests.helpers.training:Tiny", False)):
+        path = write_checkpoint(FrozenEncoder(name), tmp_path / "frozen.ckpt")
+        assert EncoderSpec(str(path)).is_reusable == is_reusable
 
 
 def weights_of(name, path):
