@@ -112,11 +112,7 @@ class Benchmark(ABC):
         if protocol_class is None and self.changes:
             raise ValueError(f"{kind}: has no protocol, so it takes no changes")
         if protocol_class is not None:
-            values_of_sources = (source.values for source in protocol_class.sources().values())
-            names_with_values = set().union(*values_of_sources)
-            own_names = (vars(base).get("name") for base in type(self).__mro__)  # the class's, then those of its bases
-            name = next(filter(names_with_values.__contains__, own_names), None)
-            protocol = protocol_class.named(self.protocol, name, changes=self.changes)
+            protocol = protocol_class.named(self.protocol, name_with_values(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
                 protocol = with_rule_of(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
@@ -423,6 +419,22 @@ def _pixels_of(sequence: Any, encoder: FrameEncoder) -> int:
         return int(sequence.num_frames)
     height, width = encoder.input_size(size)
     return int(sequence.num_frames * height * width)
+
+
+def name_with_values(kind: type[Benchmark]) -> str | None:
+    """Return the name under which named protocols list their values for a class of benchmarks.
+
+    It is the class's own name, or that of its nearest base, for which any protocol lists values; None if there is no
+    such name: a protocol then takes its default benchmark's.
+    """
+    assert kind.protocol_class is not None
+    sources = kind.protocol_class.sources().values()
+    benchmarks_with_values = set().union(*(source.values for source in sources))
+    for base in kind.__mro__:
+        name = vars(base).get("name")
+        if name in benchmarks_with_values:
+            return str(name)
+    return None
 
 
 def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:

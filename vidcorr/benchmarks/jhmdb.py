@@ -80,8 +80,7 @@ class JhmdbBenchmark(Benchmark):
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded
             if t == 0:
-                covered = encoder.covered_size(sequence.size)
-                joints = first_joints_decoded(annotated[0], tracked.labels, covered, protocol)
+                joints = first_joints_decoded(annotated[0], tracked.labels, coding.covered_size, protocol)
             with encoder.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
             found.append(joints)

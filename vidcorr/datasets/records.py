@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -159,24 +159,25 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
         OSError: if a file cannot be read.
     """
     found: list[str] = []
-    values: list[Any] = [record]  # whose files and arrays are to be found
-    while values:
-        value = values.pop()
+
+    def add(value: Any) -> None:
+        """Add the files and arrays of a value."""
         if isinstance(value, Path):
             found.append(f"{value.name} {digest_of(value)}")
         elif isinstance(value, np.ndarray):
             found.append(f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
         elif isinstance(value, Mapping):
-            values += value.values()
+            add(list(value.values()))
         elif isinstance(value, list | tuple):
-            values += value
+            for item in value:
+                add(item)
         elif hasattr(value, "__dict__") and not callable(value):
             for name, item in vars(value).items():
+                add(item if name not in FRAME_FIELDS else item[:1])
                 if name in FRAME_FIELDS:
-                    found += [f"{file.name} {file.stat().st_size}" for file in item]
-                    values += item[:1]
-                else:
-                    values.append(item)
+                    found.extend(f"{file.name} {file.stat().st_size}" for file in item)
+
+    add(record)
     return text_digest("\n".join(sorted(found)), 8)
 
 
@@ -189,3 +190,14 @@ def require_files(paths: Iterable[Path], about: str) -> None:
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file, {about}")
+
+
+def named_file(root: Path, named: str, listed_in: Path) -> Path:
+    """Return the path of a file that an annotation names; it must exist below the root.
+
+    Raises:
+        DataError: naming the file, and the annotation.
+    """
+    path = root.joinpath(*(plain_name(part, listed_in) for part in PurePosixPath(named).parts))
+    require_files([path], f"named in {listed_in}")
+    return path

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..videos.files import WRONG_JSON, errors_at, read_text
 from ..videos.images import image_size
 from .lists import plain_name, read_json, read_names
-from .records import require_files
+from .records import named_file
 
 DIFFICULTIES = {"viewpoint": 3, "scale": 3, "truncation": 4, "occlusion": 4}
 """Difficulty of a pair in SPair-71k → its levels. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
@@ -125,10 +125,6 @@ def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 
 def _picture_path(root: Path, file: Path, named: str) -> Path:
-    """Return the path of a picture that a list names, from the root or from the folder above; refuse a missing one."""
-    parts = PurePosixPath(named).parts
-    if not (root / named).is_file():
-        parts = parts[1:]
-    path = root.joinpath(*(plain_name(part, file) for part in parts))
-    require_files([path], f"named in {file}")
-    return path
+    """Return the path of a picture, named from the root or from the folder above."""
+    from_above = "/".join(PurePosixPath(named).parts[1:])
+    return named_file(root, named if (root / named).is_file() else from_above, file)

@@ -31,7 +31,6 @@ FORM = (
     "is not a video of TAP-Vid: video (frames, height, width, 3) uint8 or a JPEG per frame, points (tracks, frames, 2) "
     "float, occluded (tracks, frames) bool"
 )
-latest_npz = lru_cache(maxsize=1)(read_npz)  # keeps the last file of a set in memory, since all may not fit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,7 +104,7 @@ def TapVid(root: str | Path) -> list[PointSequence]:
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     """Yield the videos of a file: the one of an .npz, or all of a pickle, a dictionary by name or a list."""
     if file.suffix.lower() == ".npz":
-        yield _from_element(file, file.stem, read_npz(file), lambda: latest_npz(file)["video"])
+        yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return
     content = read_pickle(file)
     if not isinstance(content, dict | list):
@@ -117,6 +116,12 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     for name, element in content.items():
         plain = str(name) if isinstance(name, str | int) else ""
         yield _from_element(file, plain, element)  # another name is refused as not plain
+
+
+@lru_cache(maxsize=1)
+def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
+    """Read a file of a set and keep the last one in memory, since all may not fit."""
+    return read_npz(file)
 
 
 def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[], Any] | None = None) -> PointSequence:

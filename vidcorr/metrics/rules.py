@@ -120,10 +120,11 @@ class LvosRules(Rules):
     inner_only = False
     drops_ends: bool = True
 
-    def facts(self) -> dict[str, str]:
-        """Return the facts of `Rules`; frames are visited."""
-        ends = "without its ends" if self.drops_ends else "its first too"
-        return super().facts() | {"frames": f"every fifth of an object's range, {ends}"}
+    @property
+    def frames(self) -> str:
+        """The frames that count, in words."""
+        visited = "every fifth of an object's range"
+        return f"{visited}, {'without its ends' if self.drops_ends else 'its first too'}"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file; None: a place that it counts but never visits."""

@@ -159,10 +159,14 @@ class Rules:
         unranked = {score.name: score for score in self.unranked}
         return tuple(unranked.get(name, Score(name)) for name in names)
 
+    @property
+    def frames(self) -> str:
+        """The frames that count, in words."""
+        return "all but the first and the last" if self.inner_only else "those after an object's first"
+
     def facts(self) -> dict[str, str]:
-        """Return name, source and, in words, the scored frames of the rules, for results.json."""
-        frames = "all but the first and the last" if self.inner_only else "those after an object's first"
-        return {"name": self.name, "source": self.source, "frames": frames}
+        """Return name, source and scored frames of the rules, for results.json."""
+        return {"name": self.name, "source": self.source, "frames": self.frames}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
@@ -322,8 +326,9 @@ class MaskScorer:
             pair = found[number], target[number]
             self.measured[number, t] = self.rules.measure(*pair, self._before.get(number))
             self._before[number] = pair
-        self._found |= any(outline.area for outline in found.values())
-        if not self._found and any(outline.area for outline in target.values()):
+        if _shows_object(found):
+            self._found = True
+        if _shows_object(target) and not self._found:
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
@@ -345,11 +350,7 @@ class MaskScorer:
         Raises:
             ValueError: if the prediction holds ids in most frames that show an object, and never an object's.
         """
-        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
-        if not self._found and frames_with_ids > len(self._foreign_ids) / 2:
-            predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))
-            annotated = ", ".join(map(str, sorted(self.plan)))
-            raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
+        self._refuse_foreign_ids()
         values: dict[Object, Values] = {}
         for number, frames in self.plan.items():
             measured = np.zeros((len(frames), len(self.rules.measures)))
@@ -358,6 +359,15 @@ class MaskScorer:
                     measured[place] = self.measured[number, t]
             values[number] = self.rules.summarise(measured)
         return values
+
+    def _refuse_foreign_ids(self) -> None:
+        """Refuse a prediction that shows no object of the video, but other ids in most frames that have one."""
+        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
+        if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
+            return
+        predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))
+        annotated = ", ".join(map(str, sorted(self.plan)))
+        raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
 
     def curves(self, begin: int) -> dict[str, tuple[list[int], list[float]]]:
         """Return J and F by frame, means over the objects that count in it; only frames that count have a point.
@@ -375,6 +385,11 @@ class MaskScorer:
                     means.append(float(np.mean(values)))
                 curves[measure] = [t - begin for t in frames], means
         return curves
+
+
+def _shows_object(outlines: Mapping[int, Outline]) -> bool:
+    """Return whether any object has pixels in a frame."""
+    return any(outline.area for outline in outlines.values())
 
 
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:

@@ -30,12 +30,12 @@ def plain(value: object, *, undefined: float | None = None) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return list(map(plain, value))
+    if value is None or value != value:  # NaN of any type
+        return undefined
     if isinstance(value, float):  # numpy's float64 included
         if math.isinf(value):
             raise ValueError("is infinite: give a finite number, or NaN if it is undefined")
-        return undefined if math.isnan(value) else float(value)
-    if value is None:
-        return undefined
+        return float(value)
     return value if isinstance(value, str | bool | int) else str(value)
 
 

@@ -1,12 +1,11 @@
 """Sentences under tables: units, features and inputs, seeds and intervals, scored frames, differences, data, doubts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
 from .cells import sequences_on_other_data
 from .formats import agreeing, listed, one_line
-from .records import ScoreRecord
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
@@ -18,58 +17,51 @@ ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 
 
-def notes(table: Table, format: str, intervals: bool, bold: bool) -> list[str]:
+def notes(table: Table, format: str, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
-    records = [record for cell in table.cells for record in cell.records]
-    said = _on_scores(table, records, format)
-    if bold and any(map(table.best, table.columns)):
+    said = _on_units(table, format)
+    if not table.caption:
+        said += _on_views(table)
+    if format != "text" and any(map(table.best, table.columns)):
         said.append("Bold is the best of a column by each protocol and conditions")
     numbers = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
     if numbers:
         said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
         said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
-    theirs = dict.fromkeys(record.result.network.weights for record in records if record.result.is_theirs)
+    theirs = dict.fromkeys(record.result.network.weights for record in table.records if record.result.is_theirs)
     said += [f"{kind.capitalize()} are scored from disk, and have no protocol of ours" for kind in theirs]
-    said += _on_frames(record.result for record in records)
+    said += _on_frames(record.result for record in table.records)
     if table.base:
         said += _on_differences(table, format, intervals)
-    if len({record.result.data_digest for record in records}) > 1:
-        said += _on_data(records)
-    doubts: dict[str, None] = {}
-    for cell in table.cells:
-        if cell.paper and cell.paper.doubt:
-            doubts[f"{cell.paper.name}: {cell.paper.doubt}"] = None
-        for record in cell.records:
-            about = f"{record.name} on {record.result.data_set}"
-            doubts |= dict.fromkeys(f"{about}: {doubt}" for doubt in record.result.doubts)
+    said += _on_data(table)
     if format != "html":  # it has them beside their rows
-        said += doubts
+        said += _doubts(table)
     return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.notes)]
 
 
-def _on_scores(table: Table, records: Sequence[ScoreRecord], format: str) -> list[str]:
-    """Return the first sentences: the caption, or what the scores are; their units; the networks' features and inputs.
-
-    Features and inputs that differ have the names of their rows. A table with a caption is of one network.
-    """
+def _on_units(table: Table, format: str) -> list[str]:
+    """Return the first sentences: the caption or what the scores are, and their units."""
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
-    said = ["Per cent"] if in_per_cent else []
+    said = ["Per cent"] * in_per_cent
     if format == "tex":
         sets = dict.fromkeys(column.title for column in table.columns)
         said = [f"Scores{' in per cent' * in_per_cent} on {listed(list(sets))}"]
     if table.caption:
         said = [table.caption]
-    units = {record.key: record.result.declaration(record.key).unit for record in records}
-    said += [f"{key} is in {unit}" for key, unit in units.items() if unit]
-    if table.caption:  # which names the network
-        return said
+    units = {record.key: record.result.declaration(record.key).unit for record in table.records}
+    return said + [f"{key} is in {unit}" for key, unit in units.items() if unit]
+
+
+def _on_views(table: Table) -> list[str]:
+    """Return the features and inputs of the rows' networks, each with its rows where they differ."""
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []
     for name, row in table.rows.items():
         for record in chain.from_iterable(cell.records for cell in row.values()):
             features.append((record.features, name))
             inputs.append((str(record.result.stage.input or ""), name))
+    said = []
     for kind, pairs in (("Features", features), ("Input", inputs)):
         rows_of = _by_text(pairs)
         texts = list(filter(None, rows_of))
@@ -128,18 +120,30 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
-def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
+def _on_data(table: Table) -> list[str]:
     """Return a sentence for each benchmark of which rows have other data of a sequence of one name."""
     said = []
-    for benchmark in dict.fromkeys(record.result.data_set for record in records):
-        members = [record for record in records if record.result.data_set == benchmark]
-        other = sequences_on_other_data(record.result for record in members)
+    for benchmark in dict.fromkeys(record.result.data_set for record in table.records):
+        records = [record for record in table.records if record.result.data_set == benchmark]
+        other = sequences_on_other_data(record.result for record in records)
         if other:
-            rows_of = _by_text((record.column.data or "not recorded", record.name) for record in members)
+            rows_of = _by_text((record.column.data or "not recorded", record.name) for record in records)
             texts = [f"{names} (data {digest})" for digest, names in rows_of.items()]
             about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
             said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
     return said
+
+
+def _doubts(table: Table) -> list[str]:
+    """Return what is doubtful about results, each with its row and benchmark, and about published rows."""
+    found: dict[str, None] = {}
+    for cell in table.cells:
+        if cell.paper and cell.paper.doubt:
+            found[f"{cell.paper.name}: {cell.paper.doubt}"] = None
+        for record in cell.records:
+            for doubt in record.result.doubts:
+                found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
+    return list(found)
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:

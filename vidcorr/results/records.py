@@ -47,9 +47,14 @@ class Column(NamedTuple):
     published: bool = False
 
     @property
+    def setting(self) -> tuple[str, str]:
+        """Protocol and conditions; comparable lines of a grid share them."""
+        return self.by, self.conditions
+
+    @property
     def about(self) -> str:
         """Protocol and conditions."""
-        return ", ".join(filter(None, (self.by, self.conditions)))
+        return ", ".join(filter(None, self.setting))
 
     @property
     def title(self) -> str:
@@ -92,6 +97,11 @@ class ScoreRecord:
     def seed(self) -> int | None:
         """Seed of the training, or of random weights; None if unknown."""
         return self.result.network.seed
+
+    @property
+    def of_seed(self) -> str:
+        """The seed in words, ` of seed 3`; empty if it is unknown."""
+        return "" if self.seed is None else f" of seed {self.seed}"
 
     @property
     def name(self) -> str:

@@ -65,6 +65,11 @@ class Table:
         """All cells, row by row."""
         return list(chain.from_iterable(row.values() for row in self.rows.values()))
 
+    @property
+    def records(self) -> list[ScoreRecord]:
+        """The records of all cells."""
+        return [record for cell in self.cells for record in cell.records]
+
     def cells_in(self, column: Column) -> list[Cell]:
         """Return the cells of a column, in the order of the rows."""
         return [row[column] for row in self.rows.values() if column in row]
@@ -207,13 +212,9 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         shared = shared._replace(conditions="")
     heads = list(dict.fromkeys(column.label for column in columns))
     lines = []
-    by_setting: dict[tuple[str, str], dict[str, Column]] = {}  # protocol and conditions → head → column
-    for column in columns:
-        by_setting.setdefault((column.by, column.conditions), {})[column.label] = column
-    for setting, column_of in by_setting.items():
-        best_of = dict.fromkeys(heads, "")
-        if bold:
-            best_of |= {head: table.best(column) for head, column in column_of.items()}
+    for setting in dict.fromkeys(column.setting for column in columns):
+        column_of = {column.label: column for column in columns if column.setting == setting}
+        best_of = {head: table.best(column) * bold for head, column in column_of.items()}
         for name, row in table.rows.items():
             cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
             texts = [""] * len(heads)
@@ -251,9 +252,8 @@ def render(
         rows = records_of_table(table)
         return csv_of_records([{column: as_text(value) for column, value in row.items()} for row in rows])
     intervals = format != "tex" if intervals is None else intervals
-    bold = format != "text" and len(table.rows) > 1  # of one row nothing is the best
-    said = sentences.notes(table, format, intervals, bold)
-    sections = sections_of(table, format == "html", intervals, bold)
+    said = sentences.notes(table, format, intervals)
+    sections = sections_of(table, format == "html", intervals, format != "text")
     if format == "html":
         script = (files(__package__) / "sort-tables.js").read_text("utf-8")
         return str(_template().render(sections=sections, start=start, notes=" ".join(said), script=script))

@@ -47,8 +47,7 @@ def rows_of(
             continue
         rivals = [other for other in in_column if other.seed == record.seed or None in (other.seed, record.seed)]
         if rivals and record.row:
-            of_seed = "" if record.seed is None else f" of seed {record.seed}"
-            twice = f"two results{of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"
+            twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"
             raise ValueError(f"{record.row} has {twice}; name one of them, or give each a row")
         if rivals:
             key = (name, str(record.place))

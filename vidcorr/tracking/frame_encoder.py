@@ -43,10 +43,7 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
-    marked = set(extractor.ignores)
-    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
-        marked.add("features")
-    ignored = [field for field in protocol.annotated(READ_BY_NETWORK) if field in marked]
+    ignored = ignored_by(extractor, protocol)
     condition_of_field = protocol.idle_changes()
     for field in ignored:
         if field in protocol.changes:
@@ -61,6 +58,14 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     if normalises(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
+
+
+def ignored_by(extractor: View, protocol: NetworkView) -> list[str]:
+    """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
+    ignored = set(extractor.ignores)
+    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
+        ignored.add("features")
+    return [field for field in protocol.annotated(READ_BY_NETWORK) if field in ignored]
 
 
 def normalises(extractor: View) -> bool:
@@ -84,6 +89,16 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     return extractor.adapted(**values)
 
 
+def network_input_of(protocol: Any) -> NetworkInput:
+    """Return how a frame enters the network by a protocol; a protocol without them gets frames that are prepared."""
+    if isinstance(protocol, NetworkInput):
+        return protocol
+    if not isinstance(protocol, NetworkView):
+        return NetworkInput(name="prepared")
+    fields = {name: getattr(protocol, name) for name in NetworkView.value_fields()}
+    return NetworkInput(name="prepared", **fields)
+
+
 class FrameEncoder:
     """A network under a protocol: the features of the frames of any number of videos.
 
@@ -99,7 +114,6 @@ class FrameEncoder:
         TypeError: for a network in place of its extractor.
 
     Attributes:
-        network: the module that the user gave, or that was made by its name: the extractor is a view of it.
         watch: counts the seconds by kind of work.
         device: device of the extractor.
         input: the RGB that the network gets.
@@ -114,8 +128,6 @@ class FrameEncoder:
         if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
-        reference = extractor.user_module
-        self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
@@ -126,16 +138,17 @@ class FrameEncoder:
         self.constant = False
         self.multiple = extractor.multiple
         self.in_order = extractor.in_order
-        self._rules = self.protocol
-        if not isinstance(self.protocol, NetworkInput):  # frames come prepared, and enter as they are
-            fields: dict[str, Any] = {}
-            if isinstance(self.protocol, NetworkView):
-                fields = {name: getattr(self.protocol, name) for name in NetworkView.value_fields()}
-            self._rules = NetworkInput(name="prepared", **fields)
+        self._rules = network_input_of(self.protocol)
         self._network: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
         self.least_side = math.inf
+
+    @property
+    def network(self) -> Any:
+        """The module that the user gave, or that was made by its name: an extractor is a view of it."""
+        reference = self.extractor.user_module
+        return self.extractor if reference is None else reference.module
 
     def covered_size(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
@@ -154,19 +167,15 @@ class FrameEncoder:
             may_be_constant: accept equal features in all cells without a warning.
 
         Warns:
-            Once, if the first frame of a video has equal features in all cells, at least two.
+            Once, if the first frame of a video has equal features in all cells.
         """
         encode = self._encode_video if self.in_order else self._encode_in_passes
         for t, features in enumerate(encode(frames)):
             self.grid = (features.shape[1], features.shape[2])
             self.least_side = min(self.least_side, *self.grid)
-            if t == 0 and not may_be_constant and not self.constant:
-                cells = features.flatten(1)
-                all_are_equal = (cells == cells[:, :1]).all()
-                self.constant = cells.shape[1] > 1 and bool(PendingCopy(all_are_equal).wait())
-                if self.constant:
-                    said = "all cells of the first frame have the same features: scores are chance"
-                    warnings.warn(said, stacklevel=2)
+            if t == 0 and not may_be_constant and not self.constant and is_constant(features):
+                self.constant = True
+                warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
             yield features
 
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -223,3 +232,12 @@ class FrameEncoder:
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
             yield to_device(features.float(), self.device)
+
+
+def is_constant(features: Tensor) -> bool:
+    """Return whether all cells of a map `(C, h, w)`, at least two, have equal features."""
+    cells = features.flatten(1)
+    if cells.shape[1] < 2:
+        return False
+    all_equal = (cells == cells[:, :1]).all()
+    return bool(PendingCopy(all_equal).wait())

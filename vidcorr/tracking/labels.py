@@ -57,6 +57,11 @@ class LabelCoding:
     size: Size
     seen: Size
 
+    @property
+    def covered_size(self) -> Size:
+        """Size that the feature map covers, padding included, in pixels of the frames as the network sees them."""
+        return self.encoder.covered_size(self.seen)
+
 
 @dataclass(frozen=True)
 class MaskCoding(LabelCoding):
@@ -78,30 +83,31 @@ class MaskCoding(LabelCoding):
     def encode(self, t: int, mask: Tensor) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
-        height, width = self.encoder.covered_size(self.seen)
-        padded = F.pad(ids, (0, width - self.seen[1], 0, height - self.seen[0]))
+        below = self.covered_size[0] - self.seen[0]
+        right = self.covered_size[1] - self.seen[1]
+        padded = F.pad(ids, (0, right, 0, below))
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
         return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
         """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
-        protocol = self.encoder.protocol
-        given = None if protocol.first_frame == "decoded" else mask
-        if given is not None and t == 0:
-            return to_device(given, labels.device)
-        if given is not None:  # only objects that started earlier are decoded
-            labels = labels * to_device(~self._is_starting(t), labels.device)
-        covered = self.encoder.covered_size(self.seen)
-        # the same in pixels of the frame
-        height = round(covered[0] * self.size[0] / self.seen[0])
-        width = round(covered[1] * self.size[1] / self.seen[1])
-        followed = decode_masks(labels, self.objects, protocol, (height, width), self.size, frame)
-        if given is None:
-            return followed
-        ids = to_device(given, labels.device)
+        if mask is None or self.encoder.protocol.first_frame == "decoded":
+            return self._decode(labels, frame)
+        ids = to_device(mask, labels.device)
+        if t == 0:
+            return ids
+        of_earlier_objects = labels * to_device(~self._is_starting(t), labels.device)
+        followed = self._decode(of_earlier_objects, frame)
         starting = [number for number, start in self.starts.items() if start == t]
         is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
         return torch.where(is_given, ids, followed)
+
+    def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
+        """Return the ids `(H, W)` uint8 of labels."""
+        # what the feature map covers, in pixels of the frame
+        height = round(self.covered_size[0] * self.size[0] / self.seen[0])
+        width = round(self.covered_size[1] * self.size[1] / self.seen[1])
+        return decode_masks(labels, self.objects, self.encoder.protocol, (height, width), self.size, frame)
 
     def _is_starting(self, t: int) -> Tensor:
         """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
@@ -118,15 +124,13 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         points_seen = rescaled(points, self.size, self.seen)
-        covered = self.encoder.covered_size(self.seen)
-        return encode_keypoints(points_seen, covered, self.encoder.grid, self.encoder.protocol)
+        return encode_keypoints(points_seen, self.covered_size, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
-        covered = self.encoder.covered_size(self.seen)
-        return rescaled(decode_keypoints(labels, covered, self.encoder.protocol), self.seen, self.size)
+        return rescaled(decode_keypoints(labels, self.covered_size, self.encoder.protocol), self.seen, self.size)
 
 
 def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:

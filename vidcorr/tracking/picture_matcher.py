@@ -70,18 +70,13 @@ class PictureMatcher(KeypointMatcher):
             if not (0 <= x < width and 0 <= y < height):
                 raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
         pair = MatchPair("pair", "", self._files, sizes, (asked, asked), tuple(range(len(asked))))
-        first_centres, first_features = self._cells(pair, 0)
-        second_centres, second_features = self._cells(pair, 1)
+        first = self._cells(pair, 0)
+        second = self._cells(pair, 1)
         if len(asked):
             found = self.match(pair)
-            of_asked = _features_at(asked, first_centres, first_features)
-            cosines = (of_asked * _features_at(found, second_centres, second_features)).sum(1)
+            cosines = (_features_at(asked, *first) * _features_at(found, *second)).sum(1)
             return _by_similarity(np.column_stack([asked, found, cosines]))
-        similarities = first_features @ second_features.T
-        nearest = similarities.argmax(1)
-        is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(nearest))
-        of_cells = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
-        rows = _by_similarity(of_cells[is_mutual.numpy()])
+        rows = _mutual_matches(*first, *second)
         least_distance = SPACING * math.sqrt(height * width / best)
         return rows[_spread_out(rows[:, :2], least_distance, best)]
 
@@ -106,6 +101,17 @@ class PictureMatcher(KeypointMatcher):
 def _features_at(points: NDArray[np.float64], centres: Tensor, features: Tensor) -> Tensor:
     """Return the features of the cells whose centres are nearest to points."""
     return features[torch.cdist(torch.tensor(points), centres).argmin(1)]
+
+
+def _mutual_matches(
+    first_centres: Tensor, first_features: Tensor, second_centres: Tensor, second_features: Tensor
+) -> NDArray[np.float64]:
+    """Return the matches of cells that are each other's most similar, as rows of `PictureMatcher.matches`."""
+    similarities = first_features @ second_features.T
+    nearest = similarities.argmax(1)
+    is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(nearest))
+    rows = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
+    return _by_similarity(rows[is_mutual.numpy()])
 
 
 def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -> list[int]:

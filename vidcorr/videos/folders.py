@@ -90,15 +90,19 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         DataError: naming a picture of another format where all are, a copy (`00003 (1).png` beside `00003.png`), or two
             files of different extensions, or whose order as text and by number differs (9 and 10).
     """
+    return tuple(Path(folder, name) for name in sorted_image_names(folder))
+
+
+def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the names of `list_images`, with its errors."""
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
     if not names and not folders:
         refuse_other_pictures(folder, listed)
-    files = tuple(Path(folder, name) for name in names)
     patterns = {name.translate(_DIGITS) for name in names}
     if len(patterns) != 1 or names[0].startswith("-"):  # else they differ in digits at the same places alone
-        _require_one_series(folder, files)
-    return files
+        _require_one_series(folder, [Path(folder, name) for name in names])
+    return names
 
 
 def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:
@@ -129,6 +133,25 @@ def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) 
             raise DataError(f"{Path(folder, name)}: frames and masks are .jpg, .jpeg or .png files; convert it")
 
 
+def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Refuse names of images that give a video's frames no order.
+
+    Each name has the same text but for its digits (`12-59-00`), or the same beginning and then a number of its own
+    (`v_0001_jpg.rf.5a0c`).
+
+    Raises:
+        DataError: naming two of the files.
+    """
+    stems = [os.path.splitext(name)[0] for name in names]
+    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:
+        return
+    start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
+    numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
+    if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):
+        others = f"{names[0]} and {names[-1]} have no order by number"
+        raise DataError(f"{folder}: {others}: separate images, not the frames of a video")
+
+
 def list_frames(folder: Path) -> tuple[Path, ...]:
     """Return the frames of a sequence, as `list_images`.
 
@@ -151,18 +174,11 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
     Raises:
         DataError: as `list_frames`.
     """
-    files = list_images(folder)
-    if len(files) < 2:
-        raise DataError(f"{folder}: {len(files)} frame(s); a video needs at least 2")
-    stems = [file.stem for file in files]
-    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) > 1:  # names of one text but for digits: `12-59-00`
-        # an equal beginning, then each name's own number: `v_0001_jpg.rf.5a0c`
-        start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
-        numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
-        if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):
-            others = f"{files[0].name} and {files[-1].name} have no order by number"
-            raise DataError(f"{folder}: {others}: separate images, not the frames of a video")
-    return tuple(file.name for file in files)
+    names = sorted_image_names(folder)
+    if len(names) < 2:
+        raise DataError(f"{folder}: {len(names)} frame(s); a video needs at least 2")
+    _require_order(folder, names)
+    return tuple(names)
 
 
 def _numeric_order(stem: str) -> list[Any]:

@@ -77,6 +77,21 @@ class BenchmarkChoice:
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
 
+def refuse_one_name_twice(texts: Iterable[str]) -> None:
+    """Refuse values of `--on` with one NAME twice, whose results would have one name.
+
+    Raises:
+        UsageError: one line with both values.
+    """
+    text_of: dict[str, str] = {}
+    for text in texts:
+        name = text.partition("=")[0]
+        if name in text_of and text_of[name] != text:
+            remedy = "give one of them a config of its own, my.yaml=FOLDER"
+            raise UsageError(f"--on {text_of[name]} {text}: {name} stands twice; {remedy}")
+        text_of[name] = text
+
+
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
 
@@ -94,19 +109,12 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         for name in NEED_ON:
             if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
-    on: dict[str, str] = {}  # by NAME; the same again counts once
-    for text in flags.on:
-        name = text.partition("=")[0]
-        if on.setdefault(name, text) != text:  # results of both would have one name
-            remedy = "give one of them a config of its own, my.yaml=FOLDER"
-            raise UsageError(f"--on {on[name]} {text}: {name} stands twice; {remedy}")
+    refuse_one_name_twice(flags.on)
     changes = read_changes(flags.change)
-    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(on.values())]
-    changes_of = [changes] * len(choices)
-    if changes and len(choices) > 1:
-        changes_of = _changes_by_benchmark(choices, flags.protocol, changes)
+    on = dict.fromkeys(flags.on)  # the same again counts once
+    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(on)]
     found: list[BenchmarkChoice] = []
-    for choice, own_changes in zip(choices, changes_of, strict=True):
+    for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
         found += _expanded(choice, flags, own_changes)
     return found
 
@@ -130,6 +138,8 @@ def _changes_by_benchmark(
 
     A field that no protocol has stays, and is refused where the benchmark is built.
     """
+    if not changes or len(choices) == 1:
+        return [changes] * len(choices)
     fields = [_fields_of(choice, protocols) for choice in choices]
     known = set().union(*fields)
     changes_of_benchmarks: list[dict[str, list[Any]]] = []
@@ -163,17 +173,25 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         content = _content_of(name)
         path = str(content.pop("class_path"))
         class_path = path if "." in path else f"vidcorr.{path}"
-        arguments = dict(content.pop("init_args", None) or {})
-        root = root or str(arguments.get("root", ""))
-        if root:
-            texts = {key: value for key, value in arguments.items() if isinstance(value, str)}
-            arguments |= {key: text.replace("{root}", root) for key, text in texts.items()} | {"root": root}
+        arguments = _arguments_with_root(content.pop("init_args", None) or {}, root)
         protocol = arguments.get("protocol")
         if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
         found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
     return found
+
+
+def _arguments_with_root(arguments: dict[str, Any], root: str) -> dict[str, Any]:
+    """Return arguments of a config with a folder of data, by default their own `root`, also in place of `{root}`."""
+    root = root or str(arguments.get("root", ""))
+    if not root:
+        return arguments
+    filled = dict(arguments)
+    for key, value in arguments.items():
+        if isinstance(value, str):
+            filled[key] = value.replace("{root}", root)
+    return filled | {"root": root}
 
 
 def _content_of(name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from ...errors import ToldError, message_of, printable
 from ...functional.device import fastest_precision, gpu_or_cpu
 from ...results.folder_lock import FolderInUse, FolderLock
 from ...results.records import results_below
-from ...results.result import RESULTS_FILE, Result, require_writable
+from ...results.result import Result, require_writable
 from ...videos.digests import text_digest
 from ...videos.files import slug
 
@@ -62,6 +62,18 @@ class Job:
             content["precision"], _ = fastest_precision(gpu_or_cpu().type)
         return text_digest(json.dumps(content, sort_keys=True))
 
+    @functools.cached_property
+    def is_reusable(self) -> bool:
+        """True if a stored result can be reused: neither network, benchmark nor protocol is code of the user.
+
+        Such code may change under the same key.
+        """
+        kinds = [type(self.benchmark)]
+        if self.benchmark.protocol is not None:
+            kinds.append(type(self.benchmark.protocol))
+        are_ours = all(kind.__module__.startswith("vidcorr.") for kind in kinds)
+        return are_ours and self.network.is_reusable
+
     @property
     def folder(self) -> str:
         """Name of the folder of the result."""
@@ -86,7 +98,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         ValueError: that names the failed jobs; after the block.
         OSError: if the folder cannot be written.
     """
-    store = Store(Path(output))
+    store = Store(output)
     with process_group() as is_first:
         with redirect_stdout(sys.stderr if is_first else sys.stdout):  # of other ranks it is hidden already
             results = store.run(jobs)
@@ -98,22 +110,23 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         raise ToldError(f"{count}; the first: {job.title}: {error}", f"{count}: {titles}")
 
 
-@dataclass(eq=False)
 class Store:
     """A folder with a folder for the result of each job; `run` runs the jobs whose results it lacks.
 
     A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
     use the same folder.
 
-    Attributes:
+    Args:
         output: the folder; the first job makes it.
+
+    Attributes:
         failures: job → error message without line breaks.
-        made: folder of a job → the result that this store has made.
     """
 
-    output: Path
-    failures: dict[Job, str] = field(default_factory=dict)
-    made: dict[str, Result] = field(default_factory=dict)
+    def __init__(self, output: str | Path) -> None:
+        self.output = Path(output)
+        self.failures: dict[Job, str] = {}
+        self._made: set[str] = set()  # folders of the results that this store has made
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
         """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
@@ -136,7 +149,8 @@ class Store:
                 self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
-            result = self.made.get(job.folder) or self.stored(job)
+            # `stored` never returns results of the user's code, even those made just now
+            result = Result.load(self.output / job.folder) if job.folder in self._made else self.stored(job)
             if result is not None:
                 results[job] = result
         return results
@@ -144,18 +158,13 @@ class Store:
     def stored(self, job: Job) -> Result | None:
         """Return a job's result in the folder, or None; none counts of the user's code, which may have changed.
 
-        Code of the user may be the network, the benchmark or the protocol. A file that cannot be read is named, and the
-        job runs again.
+        A file that cannot be read is named, and the job runs again.
         """
-        folder = self.output / job.folder
-        parts = filter(None, [job.benchmark, job.benchmark.protocol])
-        are_ours = all(type(part).__module__.startswith("vidcorr.") for part in parts)
-        if not (are_ours and job.network.is_reusable and (folder / RESULTS_FILE).is_file()):
-            return None
-        return results_below(folder).get(folder)
+        found = results_below(self.output / job.folder) if job.is_reusable else {}
+        return next(iter(found.values()), None)
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
-        """Run a job, unless the folder has its result or another process runs it; note it in `made` or `failures`."""
+        """Run a job, unless the folder has its result or another process runs it; note it in `_made` or `failures`."""
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
             if not ranks.gather(is_ours)[0]:  # the first rank decides
@@ -165,7 +174,7 @@ class Store:
             network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
             try:
                 with ranks.together():
-                    result = job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
+                    job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
             except LostRank:
                 raise
             except Exception as error:  # any type, because the other jobs still run
@@ -175,7 +184,7 @@ class Store:
                 self.failures[job] = text
                 print(f"{job.title} failed: {text}", flush=True)
             else:
-                self.made[job.folder] = result
+                self._made.add(job.folder)
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _claim(self, job: Job, locks: ExitStack) -> bool:

@@ -70,10 +70,7 @@ def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) 
     Returns:
         The sum of the counts.
     """
-    compiled = getattr(ctypes.CDLL(str(library_of(variant))), name)  # ctypes lets other threads run during a call
-    compiled.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
-    compiled.restype = ctypes.c_int64
-    function = functools.partial(compiled, ctypes.addressof(arguments))
+    function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
     bands = math.ceil(items / together)
     threads = min(torch.get_num_threads(), bands)
     if threads == 1:
@@ -81,3 +78,12 @@ def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) 
     edges = [min(items, together * (i * bands // threads)) for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(function, edges[:-1], edges[1:]))
+
+
+@functools.cache
+def _function(name: str, variant: str) -> Any:
+    """Return a compiled function; ctypes lets other threads run during a call."""
+    function = getattr(ctypes.CDLL(str(library_of(variant))), name)
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.restype = ctypes.c_int64
+    return function

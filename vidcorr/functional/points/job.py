@@ -67,6 +67,15 @@ class TrackingJob:
         if not (self.positions.isfinite().all() and self.similarity.isfinite().all()):
             raise ValueError("tracks are not finite, because the features are not: has the network diverged?")
 
+    def rows(self, queries: Tensor) -> Tensor:
+        """Bring indices of queries to the device, to index results there."""
+        return to_device(queries, self.device)
+
+    @property
+    def wants_cycle(self) -> bool:
+        """True if tracking back is part of the protocol."""
+        return "cycle" in self.protocol.occlusion
+
     def empty_descriptors(self) -> Tensor:
         """Return zeros `(N, C)`, in whose place the features at the queries will be written."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
@@ -93,8 +102,13 @@ class TrackingJob:
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""
-        rows = to_device(queries, self.device)
-        self.similarity[rows, t] = F.cosine_similarity(descriptors, found).to(self.similarity)
+        self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
+
+    def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
+        """Match features `(n, C)`, each found in a frame, with those of the queries' frame; record the misses."""
+        back = self.to_pixels(self.match(found, first), first)
+        rows = self.rows(queries)
+        self.misses[rows, self.rows(frames)] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, positions: Tensor) -> Tensor:
         """Return the features `(N, C)` at positions in pixels of the scored size."""

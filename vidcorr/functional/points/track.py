@@ -91,7 +91,7 @@ def _hidden(job: TrackingJob) -> Tensor:
         return hidden
     if "similarity" in protocol.occlusion:
         hidden |= job.similarity < protocol.similarity_threshold
-    if "cycle" in protocol.occlusion:
+    if job.wants_cycle:
         hidden |= ~(job.misses < protocol.cycle_threshold)  # NaN is hidden
     hidden |= ((job.positions < 0) | (job.positions >= protocol.scored_size)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
@@ -107,7 +107,7 @@ def track_directly(job: TrackingJob) -> None:
     way_back = WayBack(job)
     for start in job.starts.unique().tolist():
         features = job.features(start)
-        rows = to_device((job.starts == start).nonzero()[:, 0], job.device)
+        rows = job.rows((job.starts == start).nonzero()[:, 0])
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
         way_back.keep(start, features)
     for t in range(job.frames):
@@ -116,12 +116,12 @@ def track_directly(job: TrackingJob) -> None:
         if not len(wanted):
             continue
         features = job.features(t)
-        rows = to_device(wanted, job.device)
+        rows = job.rows(wanted)
         looked_for = descriptors[rows].to(features)
         job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
         found = job.sample(features, job.positions[rows, t])
         job.compare(wanted, t, looked_for, found)
-        if "cycle" in job.protocol.occlusion:
+        if job.wants_cycle:
             way_back.add(wanted, t, found)
     way_back.track()
 
@@ -147,7 +147,7 @@ class WayBack:
     def keep(self, start: int, features: Tensor) -> None:
         """Keep the features of a query frame for tracking back, if memory has room."""
         self._room -= features.nbytes
-        if "cycle" in self._job.protocol.occlusion and self._room >= 0:
+        if self._job.wants_cycle and self._room >= 0:
             self._maps[start] = features
 
     def add(self, queries: Tensor, t: int, found: Tensor) -> None:
@@ -167,15 +167,11 @@ class WayBack:
         frames = torch.cat(self._frames)
         found = torch.cat(self._found)
         self._clear()
-        job = self._job
-        starts = job.starts[queries]
+        starts = self._job.starts[queries]
         for start in starts.unique().tolist():
-            first = self._maps[start] if start in self._maps else job.features(start)
+            first = self._maps[start] if start in self._maps else self._job.features(start)
             chosen = (starts == start).nonzero()[:, 0]
-            rows = to_device(queries[chosen], job.device)
-            back = job.to_pixels(job.match(found[to_device(chosen, job.device)], first), first)
-            misses = (back - job.origins[rows]).norm(dim=1).float()
-            job.misses[rows, to_device(frames[chosen], job.device)] = misses
+            self._job.track_back(queries[chosen], frames[chosen], found[self._job.rows(chosen)], first)
 
 
 def track_by_chaining(job: TrackingJob) -> None:
@@ -204,7 +200,7 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
         moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
         if before is not None and len(moving):
             last = t - order.step
-            rows = to_device(moving, job.device)
+            rows = job.rows(moving)
             positions = job.to_cells(job.positions[rows, last], before)
             forward = flow(job, before, features, positions)
             moved = positions + forward
@@ -215,7 +211,7 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
             job.compare(moving, t, descriptors[rows].to(features), found)
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
-            rows = to_device(begins, job.device)
+            rows = job.rows(begins)
             descriptors[rows] = job.sample(features, job.positions[rows, t]).to(descriptors)
 
 

@@ -251,9 +251,9 @@ class LabelPropagator:
         if has_own_memory:
             added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
         is_plain = type(query) is Tensor and query.device.type == "cpu" and query.dtype == torch.float32
+        is_sketched = protocol.topk is not None and is_plain and kernel() is not None
+        new_memory = SketchedMemory if is_sketched else KeyMemory
         for source, (lasting, recent, neighbourhood) in added.items():
-            is_sketched = protocol.topk is not None and is_plain and kernel() is not None
-            new_memory = SketchedMemory if is_sketched else KeyMemory
             self._keys[source] = new_memory(lasting, recent, query, neighbourhood)
             self._labels[source] = FrameMemory(lasting, recent, labels)
         for source, keys in self._keys.items():

@@ -47,11 +47,17 @@ def distinct_colours(count: int) -> list[Colour]:
     return colours
 
 
-OBJECT_COLOURS = np.zeros((256, 3), np.uint8)
-"""Id of an object → its colour in pictures: of neighbours far apart, and bright, so that they show on dark pictures."""
-for _number in range(1, 256):
-    _hue = 0.618034 * (_number - 1) % 1  # the golden ratio never comes near an earlier hue
-    OBJECT_COLOURS[_number] = np.round(255 * np.array(hsv_to_rgb(_hue, 0.7, 1)))
+def _bright_palette() -> NDArray[np.uint8]:
+    """Return colours of ids, `(256, 3)`: of neighbours far apart, and bright, so that they show on dark pictures."""
+    palette = np.zeros((256, 3), np.uint8)
+    for number in range(1, 256):
+        hue = 0.618034 * (number - 1) % 1  # the golden ratio never comes near an earlier hue
+        palette[number] = np.round(255 * np.array(hsv_to_rgb(hue, 0.7, 1)))
+    return palette
+
+
+OBJECT_COLOURS = _bright_palette()
+"""Id of an object → its colour in pictures."""
 
 
 def as_picture(frame: Tensor) -> Picture:
@@ -139,6 +145,13 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     return draw_boxes(frame, zero_based, colours)
 
 
+def _draw_dot(picture: Picture, place: tuple[int, int], colour: Colour) -> None:
+    """Draw a dot with a white ring in a dark one."""
+    unit = thickness_of(picture)
+    for radius, of_ring in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
+        cv2.circle(picture, place, radius, of_ring, -1, cv2.LINE_AA)
+
+
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     """Draw a frame with the joints of a person, connected limb by limb.
 
@@ -168,7 +181,7 @@ def overlay_tracks(
 ) -> Picture:
     """Draw the points of a frame and the last part of their tracks: dots for visible, crosses for hidden points.
 
-    A dot has a white ring in a dark one. A tail has gaps in frames in which its point is hidden or jumps.
+    A tail has gaps in frames in which its point is hidden or jumps.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -197,8 +210,7 @@ def overlay_tracks(
             for ink, width in ((DARK, unit + 2), (colour, unit)):
                 cv2.drawMarker(picture, place, ink, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, width, cv2.LINE_AA)
         else:
-            for radius, ink in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
-                cv2.circle(picture, place, radius, ink, -1, cv2.LINE_AA)
+            _draw_dot(picture, place, colour)
     labels: list[Label] = [(name, place, LIGHT) for name, place in zip(names, places, strict=False) if name]
     return _labelled(picture, labels)
 
