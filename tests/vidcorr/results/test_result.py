@@ -10,7 +10,9 @@ import sys
 from importlib.metadata import PackageNotFoundError
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
+import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
@@ -111,3 +113,8 @@ def test_its_command_is_the_words_without_the_programs_folder_and_a_checkout_kee
     found = Provenance.now()
     assert (found.command, found.versions["vidcorr"]) == (("vidcorr", "evaluate", "raw_colour"), "not installed")
     assert (found.machine["compiled_search"], found.machine["gpus"]) == (False, [])
+
+
+@pytest.mark.parametrize("undefined", [None, math.nan, np.float32("nan"), torch.tensor(math.nan)], ids=str)
+def test_an_undefined_number_of_any_type_is_one_nan(undefined):
+    assert Row(video="bike", values={"J-Mean": undefined}).values["J-Mean"] is math.nan

@@ -19,6 +19,7 @@ from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.runs.store import Job, Store, process_group
+from vidcorr.metrics import Score
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network, Result
@@ -38,6 +39,22 @@ class Own(DavisBenchmark):
     """A user's benchmark with an argument of its own."""
 
     threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class DeclaredWrongly(DavisBenchmark):
+    """A user's benchmark whose scores lie beyond the bounds that it declares, and which is false as a truth value."""
+
+    declared = (Score("J-Mean", high=0.01), Score("F-Mean"))
+
+    def __len__(self):
+        return 0
+
+
+def test_a_score_beyond_its_bounds_is_refused_and_own_code_never_reused(davis_root, tmp_path):
+    wrong = DeclaredWrongly(davis_root, protocol="vfs")
+    refused(ValueError, r"J-Mean is .*: edited, or declared wrongly", evaluate, ["raw_colour"], [wrong], tmp_path)
+    assert Store(tmp_path).stored(Job(RAW, wrong)) is None
 
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
