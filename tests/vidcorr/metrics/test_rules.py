@@ -75,6 +75,13 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
         assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
 
 
+def test_the_object_of_davis_2016_is_in_the_first_mask():
+    shown = {0: {255}, 1: {1}, 2: {1}}
+    rules = RULES["davis-2016"]
+    assert rules.plan(AnnotatedVideo("v", range(3), shown.__getitem__)) == {}
+    assert rules.plan(AnnotatedVideo("v", range(1, 3), shown.__getitem__, keep_ends=True)) == {1: [1, 2]}
+
+
 def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():
     assert RULES["youtube-vos"].plan(replace(VIDEO, starts={2: 3, 1: 0, 7: 4})) == {1: [*INNER, 4], 2: [4]}
 
