@@ -52,7 +52,7 @@ class DeclaredWrongly(DavisBenchmark):
 
 
 def test_a_score_beyond_its_bounds_is_refused_and_own_code_never_reused(davis_root, tmp_path):
-    wrong = DeclaredWrongly(davis_root, protocol="vfs")
+    wrong = DeclaredWrongly(davis_root, protocol="vfs", limit_sequences=1)
     refused(ValueError, r"J-Mean is .*: edited, or declared wrongly", evaluate, ["raw_colour"], [wrong], tmp_path)
     assert Store(tmp_path).stored(Job(RAW, wrong)) is None
 
