@@ -126,12 +126,12 @@ def _reconstruct_rows(
     v = _Halos.apply(values, grid, rows).reshape(len(q), k.shape[1], -1)
     logits = torch.bmm(q, k.mT)
     logits.unflatten(0, tiles).add_(grid.bias(rows, references, border, q))
-    weights, logsumexp, largest_weight = _Softmax.apply(logits)
+    weights, logsumexp = _Softmax.apply(logits)
     found = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return found, q.new_zeros(())
     is_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))[:, rows].expand(*tiles, -1, -1) > 0
-    is_confident = (largest_weight > prior.threshold) & is_on_map.flatten(0, 2)
+    is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
     indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # the one wait of a part
     confident = to_device(indices, q.device)
     windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]
@@ -165,17 +165,15 @@ class _Softmax(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the weights; and `(…, 1)`, the logarithm of their denominator, and the largest weight."""
+    def forward(ctx: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights, and the logarithm of their denominator, `(…, 1)`."""
         weights = logits.softmax(-1)
-        largest_weight = weights.amax(-1, keepdim=True)
         ctx.save_for_backward(weights)
-        ctx.mark_non_differentiable(largest_weight)
-        return weights, logits.amax(-1, keepdim=True) - largest_weight.log(), largest_weight
+        return weights, logits.amax(-1, keepdim=True) - weights.amax(-1, keepdim=True).log()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_weights: Tensor, of_logsumexp: Tensor, _: Tensor) -> Tensor:
+    def backward(ctx: Any, of_weights: Tensor, of_logsumexp: Tensor) -> Tensor:
         (weights,) = ctx.saved_tensors
         gradient = of_weights * weights
         return gradient.addcmul_(weights, of_logsumexp - gradient.sum(-1, keepdim=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,12 +15,8 @@ from ..videos.files import mistakes_of
 Json = dict[str, Any]
 
 
-def plain(value: object, *, undefined: float | None = None) -> Any:
+def plain(value: object) -> Any:
     """Return a value as JSON gives it back: lists for tuples, None for NaN, text for paths and all else.
-
-    Args:
-        value: the value.
-        undefined: what stands for NaN or None, if the value is one itself.
 
     Raises:
         ValueError: for an infinite number, which JSON lacks.
@@ -30,19 +25,25 @@ def plain(value: object, *, undefined: float | None = None) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return list(map(plain, value))
-    if value is None or value != value:  # NaN of any type
-        return undefined
     if isinstance(value, float):  # numpy's float64 included
         if math.isinf(value):
             raise ValueError("is infinite: give a finite number, or NaN if it is undefined")
-        return float(value)
-    return value if isinstance(value, str | bool | int) else str(value)
+        return None if math.isnan(value) else float(value)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return str(value)
 
 
-AS_NUMBER = BeforeValidator(partial(plain, undefined=math.nan))  # always the same NaN, so that equal results are equal
-Number = Annotated[float, AS_NUMBER]
+def _number(value: object) -> Any:
+    """Return a number as JSON gives it back, and `math.nan` itself for None or NaN, so that equal results are equal."""
+    if value is None or value != value:
+        return math.nan
+    return plain(value)
+
+
+Number = Annotated[float, BeforeValidator(_number)]
 """A score, or NaN if it is undefined; null in JSON."""
-Value = Annotated[bool | int | float | str, AS_NUMBER]
+Value = Annotated[bool | int | float | str, BeforeValidator(_number)]
 """A cell of a row; NaN for an undefined number."""
 Facts = Annotated[Json, BeforeValidator(plain)]
 Item = TypeVar("Item")
