@@ -63,7 +63,7 @@ def test_scores_are_those_of_evaluate(name, size, tmp_path):
     benchmark = DavisBenchmark(root, protocol=name, changes={"precision": "float64"})
     ours = benchmark.evaluate(build_feature_extractor("raw_colour", stride=plain.PROTOCOL["feature_stride"])).scores
     assert (ours["J-Mean"], ours["F-Mean"]) == pytest.approx((region, contour), abs=1e-12)
-    assert region > 0.05
+    assert region > 0.03  # it finds something, also on 10 × 14 cells
 
 
 def test_protocols_that_it_does_not_implement_are_refused_with_their_fields():
