@@ -230,8 +230,7 @@ def test_the_end_of_an_epoch_is_saved_when_the_next_begins(tmp_path):
         if (tmp_path / LAST).is_file():
             saved.append(torch.load(tmp_path / LAST, weights_only=True)["global_step"])
 
-    callbacks = LastCheckpoint(100, tmp_path), LambdaCallback(on_train_batch_start=note)
-    fit_in(tmp_path, *callbacks, max_epochs=2)
+    fit_in(tmp_path, LastCheckpoint(100, tmp_path), LambdaCallback(on_train_batch_start=note), max_epochs=2)
     assert saved == [2, 2]
 
 

@@ -191,9 +191,8 @@ class Recurrent(VideoEncoder):
 def settled_stride(view: Any) -> Any:
     """Return the stride of a view, pixels per cell; where none is stated, measure it on a frame and keep it.
 
-    The frame is blank, as for the stride of a user's network of images. None if the
-    encoder cannot encode it, for example because it takes frames of one size: it then knows its stride after the first
-    frame of a video.
+    The frame is blank, as for the stride of a user's network of images. None if the encoder cannot encode it, for
+    example because it takes frames of one size: it then knows its stride after the first frame of a video.
     """
     if view.stride is None:
         try:

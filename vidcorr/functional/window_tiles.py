@@ -152,7 +152,6 @@ class TileGrid:
 
         It is the gradient of `halos`.
         """
-        _, across = self.shape
         height, width = (TILE * number + 2 * self.reach for number in self.shape)
         summed = halos.new_zeros(len(halos), height, width, halos.shape[-1])
         for y in range(0, self.halo, TILE):
@@ -160,7 +159,7 @@ class TileGrid:
                 block = halos[:, :, :, y : y + TILE, x : x + TILE]  # of all halos, which do not overlap there
                 cells = summed[:, tiles.start * TILE + y :, x:]
                 of_tiles = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
-                of_tiles[:, : halos.shape[1], :across] += block
+                of_tiles[:, : halos.shape[1], : halos.shape[2]] += block
         return summed
 
     def extent(self, tile: int, size: int) -> slice:

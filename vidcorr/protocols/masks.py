@@ -101,6 +101,7 @@ class LabelProtocol(VideoFeatures):
     mixture_weights: Annotated[Literal["softmax", "mass"], MIXED] = "softmax"
 
     kind: ClassVar[str] = "propagation"
+    own_context: ClassVar[Any] = False  # of a protocol of masks by its field `entering`
 
     def radius_in_cells(self, grid: tuple[int, int]) -> float | None:
         """Return the radius of the neighbourhood in feature cells; None: everywhere.
@@ -249,10 +250,15 @@ class PropagationProtocol(LabelProtocol):
 
     class_for: ClassVar[Mapping[str, Any]] = {JointProtocol.default_benchmark: JointProtocol}
 
+    @property
+    def own_context(self) -> bool:
+        """True if the references of an object that starts later begin at its start frame."""
+        return self.entering == "own-context"
+
     def _conditions(self) -> Iterator[Condition]:
         """Yield the rules between fields."""
         yield from super()._conditions()
-        if self.entering == "own-context":
+        if self.own_context:
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
             unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
             yield Condition("entering", fits_references, f"'overwrite' {unless}")

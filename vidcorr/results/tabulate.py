@@ -48,10 +48,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    homes = {record: [record.column] for record in records}
-    for record in records:
-        if record.result.is_theirs:
-            homes[record] = _columns_of_ours(record, records) or [record.column]
+    homes = {record: _columns_of(record, records) for record in records}
     titled = uniquely_titled(list(chain.from_iterable(homes.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():
@@ -68,14 +65,15 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
 
 
-def _columns_of_ours(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of our records in which a record of others' predictions may stand."""
+def _columns_of(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
+    """Return the columns of a record: its own, or of predictions of others those of ours that they may stand in."""
     homes: dict[Column, None] = {}
-    for other in records:
-        of_data = other.column._replace(by="", protocol="")
-        if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
-            homes[other.column] = None
-    return list(homes)
+    if record.result.is_theirs:
+        for other in records:
+            of_data = other.column._replace(by="", protocol="")
+            if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
+                homes[other.column] = None
+    return list(homes) or [record.column]
 
 
 def published_table() -> Table:

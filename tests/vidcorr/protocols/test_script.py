@@ -39,6 +39,9 @@ TWICE = ("vfs", "crw", *CHANGED)
 """Those that the slow tier runs at two sizes; the exhaustive tier runs all."""
 SMALLER = [f"{name}+input_size={size}" for name, size in SLOWEST.items()]
 
+FEW_FOUND = [(f"{name}+input_size=160", (150, 110)) for name in ("catmae-16", "cropmae", "rvm")]
+"""Those whose maps of 10 × 14 cells lose most of the objects."""
+
 
 def cases():
     """Protocol and size (H, W) of the frames; quick, slow, or exhaustive."""
@@ -63,7 +66,7 @@ def test_scores_are_those_of_evaluate(name, size, tmp_path):
     benchmark = DavisBenchmark(root, protocol=name, changes={"precision": "float64"})
     ours = benchmark.evaluate(build_feature_extractor("raw_colour", stride=plain.PROTOCOL["feature_stride"])).scores
     assert (ours["J-Mean"], ours["F-Mean"]) == pytest.approx((region, contour), abs=1e-12)
-    assert region > 0.03  # it finds something, also on 10 × 14 cells
+    assert region > (0.03 if (name, size) in FEW_FOUND else 0.05)
 
 
 def test_protocols_that_it_does_not_implement_are_refused_with_their_fields():

@@ -44,7 +44,7 @@ def evaluate(
         for job, result in results.items():
             records += records_of(result, result.main_scores(), place=Path(output) / job.folder)
         table = tabulate(records)
-        base_row = _row_of(table, base) if base else None
+        base_row = _row_of(table, base)
         if base_row is not None:
             table = table.with_differences(base_row)
         if table.rows:

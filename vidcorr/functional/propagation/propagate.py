@@ -166,7 +166,6 @@ class LabelPropagator:
         if not len(first_labels):
             raise ValueError("first_labels must have a channel or more, got none")
         self.protocol = protocol
-        self._has_own_context = getattr(protocol, "entering", "") == "own-context"  # joints all start in frame 0
         self.frame = 0
         self._first_labels = first_labels
         self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or a start frame that is searched everywhere → features
@@ -204,7 +203,7 @@ class LabelPropagator:
             entering = to_device(entering, labels.device).to(labels.dtype)
             labels = self._enter(labels, entering)
             fed_back = self._enter(fed_back, entering)
-        if self._has_own_context and (self.frame == 0 or entering is not None):
+        if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on these channels take labels only from frames since this one
             starting = labels if entering is None else entering
             self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
@@ -337,7 +336,7 @@ class LabelPropagator:
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
         total = entering.sum(0)
-        if self._has_own_context:  # HVC's code blends old and new labels by the sum of the new ones
+        if self.protocol.own_context:  # HVC's code blends old and new labels by the sum of the new ones
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         uncovered = labels * (1 - total.clamp(0, 1))
