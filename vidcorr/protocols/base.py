@@ -235,11 +235,8 @@ class EvaluationProtocol(BaseModel):
         if not (isinstance(given, type) and issubclass(given, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
-        made = given(
-            **{"name": self.source, "benchmark": self.benchmark} | self.values() | defaults_of_users_fields(given)
-        )
-        made._named = given.values_of(self.source, self.benchmark or "")
-        return made
+        values = self.values() | defaults_of_users_fields(given)
+        return given(name=self.source, benchmark=self.benchmark, **values)
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -285,9 +282,10 @@ class EvaluationProtocol(BaseModel):
     @property
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
+        idle = self.idle_changes()
         changed: dict[str, Any] = {}
-        for field, value in sorted(self._values_that_count().items()):
-            if value != self._named[field]:
+        for field, value in sorted(self.values().items()):
+            if value != self._named[field] and field not in idle:
                 changed[field] = value
         return changed
 
@@ -295,26 +293,19 @@ class EvaluationProtocol(BaseModel):
         """Return field → value, without the name and its benchmark."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
-    def idle(self) -> dict[str, str]:
-        """Return field → the condition under which it would count, for fields whose condition does not hold."""
+    def idle_changes(self) -> dict[str, str]:
+        """Return the changes that move no number: field → the condition (`OnlyIf`) under which it would count."""
         found: dict[str, str] = {}
-        for field in self.value_fields():
+        for field, named_value in self._named.items():
             for mark in type(self).model_fields[field].metadata:
-                if isinstance(mark, OnlyIf) and not mark.holds(self):
+                if isinstance(mark, OnlyIf) and not mark.holds(self) and getattr(self, field) != named_value:
                     found[field] = mark.words
         return found
 
-    def idle_changes(self) -> dict[str, str]:
-        """Return the part of `idle` whose fields differ from what the source's name stands for."""
-        return {field: words for field, words in self.idle().items() if getattr(self, field) != self._named[field]}
-
-    def _values_that_count(self) -> dict[str, Any]:
-        """Return field → value; for fields that do not count, the value that the name stands for."""
-        return self.values() | {field: self._named[field] for field in self.idle()}
-
     def fields(self) -> dict[str, Any]:
-        """Return name, benchmark and all values as plain JSON types, for results.json."""
-        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self._values_that_count()}))
+        """Return name, benchmark and all values as plain JSON types, for results.json; changes that count alone."""
+        counting = self.values() | {field: self._named[field] for field in self.idle_changes()}
+        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **counting}))
 
     def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
@@ -335,16 +326,12 @@ class EvaluationProtocol(BaseModel):
 
         `vfs+feature_stride=16` becomes `vfs`.
         """
-        return self.reset(self.annotated(SET_BY_NETWORK))
+        fields = type(self).model_fields
+        return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
 
     def reset(self, fields: Iterable[str]) -> Self:
         """Return this protocol with the source's values in some fields."""
         return self.with_changes(**{field: self._named[field] for field in fields})
-
-    @classmethod
-    def annotated(cls, mark: str) -> list[str]:
-        """Return the fields with an annotation: `SET_BY_NETWORK` or `READ_BY_NETWORK`."""
-        return [field for field in cls.value_fields() if mark in cls.model_fields[field].metadata]
 
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
@@ -362,7 +349,7 @@ class EvaluationProtocol(BaseModel):
             stated = self.sources()[self.source].values[self.benchmark]
             for field in stated.keys() - self.value_fields():
                 content[field] = stated[field]
-        for field, value in self._values_that_count().items():
+        for field, value in (self._named | self.changes).items():
             if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)

@@ -16,7 +16,6 @@ from ..backbones.video import settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
-from ..protocols.base import READ_BY_NETWORK
 from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
@@ -43,12 +42,10 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
-    ignored = ignored_by(extractor, protocol)
-    condition_of_field = protocol.idle_changes()
-    for field in ignored:
-        if field in protocol.changes:
-            condition_of_field[field] = "the network reads it"
-    for field, condition in condition_of_field.items():
+    ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
+    if protocol.features == f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
+        ignored.discard("features")
+    for field, condition in (protocol.idle_changes() | dict.fromkeys(sorted(ignored), "the network reads it")).items():
         warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
     protocol = protocol.reset(ignored)
     if protocol.backbone_precision == "auto":
@@ -58,14 +55,6 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     if normalises(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
-
-
-def ignored_by(extractor: View, protocol: NetworkView) -> list[str]:
-    """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
-    ignored = set(extractor.ignores)
-    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
-        ignored.add("features")
-    return [field for field in protocol.annotated(READ_BY_NETWORK) if field in ignored]
 
 
 def normalises(extractor: View) -> bool:
