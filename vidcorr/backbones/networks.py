@@ -187,7 +187,7 @@ class EncoderSpec:
 
     @property
     def located(self) -> Located:
-        """The network as this machine has it: a folder as the network in it, a file on the hub by its path in the cache.
+        """The network as this machine has it: a folder as its network, a file on the hub by its path in the cache.
 
         A file that exists by the whole text, also with "=" in its path, is this file.
 

@@ -282,10 +282,9 @@ class EvaluationProtocol(BaseModel):
     @property
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
-        idle = self.idle_changes()
         changed: dict[str, Any] = {}
-        for field, value in sorted(self.values().items()):
-            if value != self._named[field] and field not in idle:
+        for field, value in sorted(self.effective_values().items()):
+            if value != self._named[field]:
                 changed[field] = value
         return changed
 
@@ -293,19 +292,21 @@ class EvaluationProtocol(BaseModel):
         """Return field → value, without the name and its benchmark."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
-    def idle_changes(self) -> dict[str, str]:
-        """Return the changes that move no number: field → the condition (`OnlyIf`) under which it would count."""
+    def idle(self) -> dict[str, str]:
+        """Return field → the condition (`OnlyIf`) under which it would count, for fields that move no number now."""
         found: dict[str, str] = {}
-        for field, named_value in self._named.items():
+        for field in self.value_fields():
             for mark in type(self).model_fields[field].metadata:
-                if isinstance(mark, OnlyIf) and not mark.holds(self) and getattr(self, field) != named_value:
+                if isinstance(mark, OnlyIf) and not mark.holds(self):
                     found[field] = mark.words
         return found
 
-    def fields(self) -> dict[str, Any]:
-        """Return name, benchmark and all values as plain JSON types, for results.json; changes that count alone."""
-        counting = self.values() | {field: self._named[field] for field in self.idle_changes()}
-        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **counting}))
+    def effective_values(self) -> dict[str, Any]:
+        """Return field → value; of a field that moves no number (`idle`), the value that the source's name stands for.
+
+        Equal protocols have equal effective values, whatever `values` they were given.
+        """
+        return self.values() | {field: self._named[field] for field in self.idle()}
 
     def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
@@ -349,7 +350,7 @@ class EvaluationProtocol(BaseModel):
             stated = self.sources()[self.source].values[self.benchmark]
             for field in stated.keys() - self.value_fields():
                 content[field] = stated[field]
-        for field, value in (self._named | self.changes).items():
+        for field, value in self.effective_values().items():
             if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)

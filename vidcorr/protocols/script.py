@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from .base import READ_BY_NETWORK, OnlyIf
+from .base import READ_BY_NETWORK
 from .masks import PropagationProtocol
 
 TEMPLATE = Path(__file__).with_name("plain_davis.py")
@@ -40,8 +40,7 @@ def script_of(name: str) -> str:
     lacking = []
     for field, value in protocol.values().items():
         info = PropagationProtocol.model_fields[field]
-        conditions = [mark for mark in info.metadata if isinstance(mark, OnlyIf)]
-        counts = value != info.default and all(mark.holds(protocol) for mark in conditions)
+        counts = field not in protocol.idle() and value != info.default
         is_set_elsewhere = field not in fields and counts
         if is_set_elsewhere and READ_BY_NETWORK in info.metadata:
             sentences.append(f"The encoder sets {field}={value}.")

@@ -45,8 +45,11 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
     if protocol.features == f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
         ignored.discard("features")
-    for field, condition in (protocol.idle_changes() | dict.fromkeys(sorted(ignored), "the network reads it")).items():
-        warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
+    effective = protocol.effective_values()
+    conditions = protocol.idle() | dict.fromkeys(sorted(ignored), "the network reads it")
+    for field, condition in conditions.items():
+        if field in ignored or getattr(protocol, field) != effective[field]:
+            warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
     protocol = protocol.reset(ignored)
     if protocol.backbone_precision == "auto":
         fastest, _ = fastest_precision(device_of(extractor).type)
