@@ -1,19 +1,18 @@
 """Encoders: networks with their input and description, which give views of their stages."""
 
-import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import Reference, shared_copy
+from .copies import Changeable, Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
 from .hub_models import configuration_of
 from .kinds import gives_extractors, kind_of, unwrapped
@@ -71,7 +70,7 @@ def input_of_record(record: Mapping[str, Any]) -> Input | None:
     return Input.of(record["mean"], record["std"], record.get("file", f"timm's record of {name}"))
 
 
-class Encoder(nn.Module):
+class Encoder(Changeable, nn.Module):
     """A network with its input, its description, and defaults for its views: a value; `changed` makes another one.
 
     Args:
@@ -126,13 +125,6 @@ class Encoder(nn.Module):
         self.described = described or Network.of(outer)
         self.is_ours = is_ours
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
-
-    def changed(self, **facts: Any) -> Self:
-        """Return an encoder of the same network with other facts, by the names of its attributes."""
-        encoder = copy.copy(self)
-        for name, value in facts.items():
-            setattr(encoder, name, value)
-        return encoder
 
     @property
     def input(self) -> Input:
@@ -191,7 +183,7 @@ class Encoder(nn.Module):
         if self.stated is not None and not view.normalises:
             name = view.network_name
             raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
-        return view.adapted(**facts)
+        return view.changed(**facts)
 
     def placed_view(self, **options: Any) -> Any:
         """Return a view to compute with, as `view`; a network that `load` made moves to the GPU, if there is one."""

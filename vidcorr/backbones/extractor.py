@@ -1,6 +1,5 @@
 """The contract of the views that benchmarks see: a network's maps, with their stage, stride and input."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from ..functional.device import to_device
-from .copies import type_of_weights
+from .copies import Changeable, type_of_weights
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -49,7 +48,7 @@ class Normalise(nn.Module):
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
-class View(nn.Module, ABC):
+class View(Changeable, nn.Module, ABC):
     """A view of a network: its maps, and the facts that benchmarks read.
 
     Attributes:
@@ -104,13 +103,6 @@ class View(nn.Module, ABC):
             if value not in (None, own):
                 raise ValueError(f"{type(self).__name__}: has {name} {own}, not {value}: give its network instead")
         return self
-
-    def adapted(self, **values: Any) -> Self:
-        """Return a view of the same network with other values of its attributes, such as `input` or `final_norm`."""
-        view = copy.copy(self)
-        for name, value in values.items():
-            setattr(view, name, value)
-        return view
 
     def folded(self) -> Any:
         """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
@@ -311,7 +303,7 @@ class RawColour(FeatureExtractor):
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
         """Return raw colour at a stride."""
-        return super().feature_extractor(stage, dilated=dilated).adapted(stride=stride or self.stride)
+        return super().feature_extractor(stage, dilated=dilated).changed(stride=stride or self.stride)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""

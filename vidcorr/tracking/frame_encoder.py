@@ -78,7 +78,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     if normalises(extractor) and (mean is not None or std is not None):
         own = extractor.input
         values["input"] = Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
-    return extractor.adapted(**values)
+    return extractor.changed(**values)
 
 
 def network_input_of(protocol: Any) -> NetworkInput:
