@@ -77,6 +77,7 @@ class Benchmark(ABC):
         conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
             A value that is None, empty or False is left out. A subclass with a name or a `read` of its own states none
             of its base's, unless it repeats them: `conditions = Base.conditions`.
+        usual: fact → the value of most papers, which its condition does not say.
         unit: what the sequences are, in words.
 
     Raises:
@@ -89,6 +90,7 @@ class Benchmark(ABC):
     propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     pooled: ClassVar[bool] = False
     conditions: ClassVar[Mapping[str, str]] = {}
+    usual: ClassVar[Mapping[str, Any]] = {}
     unit: ClassVar[str] = "sequences"
     limit_sequences: int | None = None
     changes: dict[str, Any] | None = field(default=None, hash=False)  # a dictionary has no hash
@@ -185,7 +187,8 @@ class Benchmark(ABC):
         """
         texts: list[str] = []
         for name, words in self.conditions.items():
-            text = words.format(facts[name]) if facts.get(name) else ""
+            value = facts.get(name)
+            text = words.format(value) if value and value != self.usual.get(name) else ""
             if text not in ("", self.name):
                 texts.append(text)
         return texts
