@@ -195,10 +195,10 @@ class EncoderSpec:
             ValueError: if a file of the hub is not to be had.
         """
         text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
-        path, part = file_and_part(str(local_file(text)))
+        path, part = file_and_part(text)
         named = None if path.is_file() else WITH_WEIGHTS.fullmatch(text)
         if named is not None:
-            return Located(named[1], *file_and_part(str(local_file(named[2]))))
+            return Located(named[1], *file_and_part(named[2]))
         return Located("", path, part) if is_checkpoint(text) else Located(text)
 
     def identity(self) -> dict[str, Any]:
@@ -349,12 +349,19 @@ def on_hub(path: object) -> bool:
 
 def is_checkpoint(spec: str) -> bool:
     """Return whether a text names a checkpoint, or a part of one: by its suffix, because it exists, or on the hub."""
+    if on_hub(spec):
+        return True
     path, _ = file_and_part(spec)
-    return str(path).endswith(SUFFIXES) or path.is_file() or on_hub(spec)
+    return str(path).endswith(SUFFIXES) or path.is_file()
 
 
 def file_and_part(text: str) -> tuple[Path, str]:
-    """Split `FILE#PART`, an encoder of several in a file, into both; a # in the path of a file belongs to the path."""
+    """Split `FILE#PART`, an encoder of several in a file, into both; a # in the path of a file belongs to the path.
+
+    A file on the hub is the one in its cache, and has no part.
+    """
+    if on_hub(text):
+        return local_file(text), ""
     file, _, part = text.rpartition("#")
     if part and Path(file).is_file() and not Path(text).is_file():
         return Path(file), part

@@ -337,12 +337,14 @@ class Benchmark(ABC):
     def _result(self, network: Network, rows: Sequence[Row], encoder: FrameEncoder) -> Result:
         """Return the result of the rows of all sequences, sorted by name; `run` adds its history and duration."""
         scores = self.scores(rows) if rows else {}
-        facts = self.facts(rows, encoder)
-        of_run = self._facts_of_run(encoder)
+        facts = dict(self.facts(rows, encoder))
         conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
-        if "rule" in of_run:
-            conditions.append(f"rule {of_run['rule']}")
+        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
+        if short_sides:
+            facts["short_sides"] = [min(short_sides), max(short_sides)]
         doubts = list(self.doubts(rows, scores))
+        if encoder.constant:
+            doubts.append("all cells of a first frame have the same features: scores are chance")
         if encoder.least_side < FEW_CELLS:
             doubts.append(f"maps have {encoder.least_side} cells along a side, too few to compare networks")
         extractor = encoder.extractor
@@ -359,7 +361,7 @@ class Benchmark(ABC):
             digests=self.digests,
             conditions=conditions,
             limit_sequences=self.limit_sequences,
-            data=facts | of_run,
+            data=facts,
             protocol_source={} if self.protocol is None else self.protocol.origin(),
             declared=self.declared,
             doubts=doubts,
@@ -369,19 +371,6 @@ class Benchmark(ABC):
         if not self.pooled and result.contradiction():  # a user's scores are no means of the rows, but for his word
             result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
         return require_scored(result)
-
-    def _facts_of_run(self, encoder: FrameEncoder) -> dict[str, Any]:
-        """Return what a result states of any benchmark: equal features, a user's rule, the frames' short sides."""
-        facts: dict[str, Any] = {}
-        if encoder.constant:
-            facts["constant_features"] = True
-        rule = getattr(self.protocol, "rule", None)
-        if rule is not None:
-            facts["rule"] = rule
-        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
-        if short_sides:
-            facts["short_sides"] = [min(short_sides), max(short_sides)]
-        return facts
 
     def _score_share(self, ranks: Ranks, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.

@@ -151,9 +151,9 @@ def _record_at_start(
         "stride": extractor.stride,
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
         "protocol": {
+            "digest": rules.digest(),
             "name": name_of(rules),
             "benchmark": rules.benchmark,
-            "digest": rules.digest(),
             **rules.effective_values(),
         },
         "size": list(stream.size),
