@@ -97,6 +97,8 @@ class EvaluationProtocol(BaseModel):
     benchmark: str | None = None
     _named: dict[str, Any] = PrivateAttr()
     """Field → value that the name without its changes stands for."""
+    _digest: str = PrivateAttr("")
+    """The digest; empty before it is asked for."""
 
     kind: ClassVar[str] = ""
     """Section of protocols.yaml."""
@@ -126,10 +128,10 @@ class EvaluationProtocol(BaseModel):
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._digest == other._digest
+        return type(self) is type(other) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
-        return hash(self._digest)
+        return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return `with_changes`, which checks the values."""
@@ -337,14 +339,12 @@ class EvaluationProtocol(BaseModel):
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
 
-        Fields at their default are left out, so that a new field keeps the digests of protocols that do not use it.
+        It is of the name and the effective values. Fields at their default are left out, so that a new field keeps the
+        digests of protocols that do not use it.
         Values that the source states for fields of another class count: digests of published results hang on them.
         """
-        return self._digest
-
-    @functools.cached_property
-    def _digest(self) -> str:
-        """Digest of the name and of all values that count and differ from their field's default."""
+        if self._digest:
+            return self._digest
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
             stated = self.sources()[self.source].values[self.benchmark]
@@ -354,7 +354,8 @@ class EvaluationProtocol(BaseModel):
             if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)
-        return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
+        self._digest = hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
+        return self._digest
 
     def _conditions(self) -> Iterator[Condition]:
         """Yield the rules between fields."""
