@@ -81,16 +81,6 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     return extractor.changed(**values)
 
 
-def network_input_of(protocol: Any) -> NetworkInput:
-    """Return how a frame enters the network by a protocol; a protocol without them gets frames that are prepared."""
-    if isinstance(protocol, NetworkInput):
-        return protocol
-    if not isinstance(protocol, NetworkView):
-        return NetworkInput(name="prepared")
-    fields = {name: getattr(protocol, name) for name in NetworkView.value_fields()}
-    return NetworkInput(name="prepared", **fields)
-
-
 class FrameEncoder:
     """A network under a protocol: the features of the frames of any number of videos.
 
@@ -130,7 +120,10 @@ class FrameEncoder:
         self.constant = False
         self.multiple = extractor.multiple
         self.in_order = extractor.in_order
-        self._rules = network_input_of(self.protocol)
+        self._rules: Any = self.protocol
+        if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
+            precision: Any = getattr(self.protocol, "backbone_precision", "float32")
+            self._rules = NetworkInput(name="prepared", backbone_precision=precision)
         self._network: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
