@@ -134,7 +134,7 @@ class EvaluationProtocol(BaseModel):
         return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return `with_changes`, which checks the values."""
+        """Return `with_changes`, which checks the values, unlike pydantic's; they are immutable, so `deep` has no effect."""
         return self.with_changes(**update or {})
 
     @classmethod
@@ -182,8 +182,9 @@ class EvaluationProtocol(BaseModel):
         """Return the protocol that a source defines for a benchmark, of the class that the benchmark reads.
 
         Args:
-            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; a class of
-                the user's, or a protocol, by `module:NAME`; or a protocol, returned with `changes`.
+            name: a key of `sources()`, also with changes as in results and tables, `vfs+radius=6+topk=5`, or under a
+                class of the user's, `vfs+class=module:NAME`; `module:NAME` alone, a protocol or a class, which has the
+                values of VFS, else of vidcorr, else of the first source; or a protocol, returned with `changes`.
             benchmark: name of the benchmark; None is `default_benchmark`.
             changes: field → new value; it wins over a change in `name`. The protocol's name shows all changes.
 
@@ -201,14 +202,14 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
-            # `+class=module:NAME` is a user's class of protocols
-            users_class = texts.pop("class", source if ":" in source else None)
-            if ":" in source:  # where the class has no defaults: VFS's values, else vidcorr's, else the first source's
-                known = [paper for paper, publication in kind.sources().items() if benchmark in publication.values]
-                source = min(known, key=lambda paper: (paper != "vfs", paper != "vidcorr"))
+            import_path = texts.pop("class", None)
+            if ":" in source:
+                import_path = import_path or source
+                sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
+                source = min(sources, key=lambda key: (key != "vfs", key != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
-            if users_class is not None:
-                protocol = protocol.by_users(users_class)
+            if import_path is not None:
+                protocol = protocol.under_users_name(import_path)
             for field, text in texts.items():
                 all_changes.setdefault(field, _value_of_text(text, type(protocol), field))
         elif isinstance(name, kind):
@@ -217,13 +218,13 @@ class EvaluationProtocol(BaseModel):
             raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
         return protocol.with_changes(**all_changes)
 
-    def by_users(self, name: str) -> "EvaluationProtocol":
-        """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.
+    def under_users_name(self, name: str) -> "EvaluationProtocol":
+        """Return the protocol that a user's `module:NAME` holds; of a class of protocols, one with this one's values.
 
         Defaults of fields that the class itself declares replace this protocol's values, and the name shows them.
 
         Args:
-            name: `module:NAME`, which is imported.
+            name: `module:NAME` of a protocol or a class, which is imported.
 
         Raises:
             ValueError: if there is no such name, or it stands for something else.
@@ -291,7 +292,7 @@ class EvaluationProtocol(BaseModel):
         return changed
 
     def values(self) -> dict[str, Any]:
-        """Return field → value, without the name and its benchmark."""
+        """Return field → value as it was given, without the name and its benchmark."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
     def idle(self) -> dict[str, str]:
@@ -325,9 +326,9 @@ class EvaluationProtocol(BaseModel):
         return {key: text for key, text in found.items() if text}
 
     def shared(self) -> Self:
-        """Return the part that two networks must share to be compared, with the source's values where a network sets.
+        """Return the protocol that results of two networks must have in common to be compared.
 
-        `vfs+feature_stride=16` becomes `vfs`.
+        Fields that the network sets (`SET_BY_NETWORK`) have the source's values: `vfs+feature_stride=16` becomes `vfs`.
         """
         fields = type(self).model_fields
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
@@ -363,11 +364,14 @@ class EvaluationProtocol(BaseModel):
 
 
 def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
-    """Return field → default, for the fields with a default that a user's class declares itself."""
+    """Return field → default, for fields with a default that the user declares: in this class, or in a base of his.
+
+    A class of ours that declares a field again, below the user's, takes his default away.
+    """
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         for field in get_annotations(base):
-            found.pop(field, None)  # of the class that declares it last
+            found.pop(field, None)
             info = kind.model_fields.get(field)
             if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
                 found[field] = info.get_default(call_default_factory=True)

@@ -40,11 +40,11 @@ def script_of(name: str) -> str:
     lacking = []
     for field, value in protocol.values().items():
         info = PropagationProtocol.model_fields[field]
-        counts = field not in protocol.idle() and value != info.default
-        is_set_elsewhere = field not in fields and counts
-        if is_set_elsewhere and READ_BY_NETWORK in info.metadata:
+        counts = field not in protocol.idle() and value != info.default  # a required field is in the dictionary
+        is_left_out = field not in fields and counts
+        if is_left_out and READ_BY_NETWORK in info.metadata:
             sentences.append(f"The encoder sets {field}={value}.")
-        elif is_set_elsewhere or value in LACKING.get(field, ()):
+        elif is_left_out or value in LACKING.get(field, ()):
             lacking.append(f"{field}={value}")
     if lacking:
         raise ValueError(f"protocol {protocol.name!r}: the script does not implement {', '.join(lacking)}")
