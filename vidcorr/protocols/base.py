@@ -134,7 +134,7 @@ class EvaluationProtocol(BaseModel):
         return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return `with_changes`, which checks the values, unlike pydantic's; they are immutable, so `deep` has no effect."""
+        """Return `with_changes`, which checks the values, unlike pydantic's. `deep` does nothing: they are immutable."""
         return self.with_changes(**update or {})
 
     @classmethod
