@@ -24,7 +24,10 @@ class Changeable:
     """A module that is a value: its attributes are not set, but another object of the same network is made."""
 
     def changed(self, **values: Any) -> Self:
-        """Return an object over the same modules and weights with other values of some attributes, by their names."""
+        """Return an object over the same modules and weights with other values of some attributes, by their names.
+
+        Attributes that are modules or tensors cannot change: both objects share them.
+        """
         other = copy.copy(self)
         for name, value in values.items():
             setattr(other, name, value)

@@ -60,7 +60,8 @@ class View(Changeable, nn.Module, ABC):
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
-        ignores: fields of a protocol that move no number of these maps; both of these act on transformers alone.
+        ignores: fields of a protocol that move no number of these maps; `position_embedding` and `final_norm` move
+            those of transformers alone.
         in_order: it encodes a video as a whole, from its first frame.
         reads: the method of the network that gives its maps, past the network's own call, or "its parts"; None if the
             network's own call gives them. `kind_of` asks whether they are what the call computes.
@@ -180,7 +181,12 @@ class FeatureExtractor(View):
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
     def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Return the stages of a prefix → their maps, which are given in the order of `stage_indices`."""
+        """Return stage → map, of this view's stages with a prefix: `block3`, `block7`, …
+
+        Args:
+            prefix: as `block`.
+            maps: a map for each of these stages, in ascending order of their numbers.
+        """
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
 
@@ -197,7 +203,7 @@ class FeatureExtractor(View):
         """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """Return the map of SiamFC's exemplars; a fine-tuned extractor has another one than of search regions."""
+        """Return the map of SiamFC's exemplars: as of search regions, unless a trained head maps both differently."""
         return self(crops)
 
     def prepared(self, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ..functional.device import random_state_kept
 from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated
-from .families import family_of, fitted_to_library, input_of_family, taken
+from .families import converted, family_of, fitted_to_library, input_of_family
 from .files.checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .files.foreign import positions_resampled, under_own_names, weights_in
 from .files.trust import Refused, in_name_of, make, named_by_user, own_arguments
@@ -70,7 +70,10 @@ def load(
 
 
 def _around(module: Any, **facts: Any) -> Encoder:
-    """Return the encoder of a module; of a method of ours without features of its own that of its backbone."""
+    """Return the encoder of a module.
+
+    A method of ours is evaluated by its backbone's encoder, unless it says that it has features of its own.
+    """
     if getattr(module, "has_own_features", True):
         return Encoder(module, **facts)
     facts.pop("described", None)  # it describes its own network
@@ -84,12 +87,12 @@ def _load_name(spec: EncoderSpec) -> Encoder:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
         located = Located(spec.spec)
-        if not spec.is_stated:
+        if not spec.is_named_by_file:
             stack.enter_context(named_by_user())
             located = spec.located
         name, file, part = located
-        if name and file is not None:
-            encoder = with_weights_of(name, file, part)
+        if name and file is not None:  # NAME=FILE
+            encoder = encoder_with_weights(name, file, part)
         elif file is not None:
             encoder = _load_checkpoint(file, part)
         else:
@@ -158,13 +161,14 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:
         package, _, kind = recipe["class_path"].rpartition(".")
-        encoder = _stated({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
+        encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
         module = encoder.user_module.module
-        getattr(module, "configure_model", list)()
+        if hasattr(module, "configure_model"):  # as Lightning does: it may make layers
+            module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
-        encoder = _stated(stated, path)
+        encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
     return encoder.eval().changed(described=encoder.described.with_weights_of(path))
 
@@ -183,14 +187,14 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
     """
     record = record_of_timm(path.parent)
     if family is None and record:
-        return with_weights_of(f"timm:{record['architecture']}", path, part)
+        return encoder_with_weights(f"timm:{record['architecture']}", path, part)
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
     content = read_content(path) if content is None else content
     state = weights_in(content, path, part)
     family = family or family_of(state, None, path)
-    spec, weights = taken(family, state, path)
-    encoder = _stated(spec, path)
+    spec, weights = converted(family, state, path)
+    encoder = _encoder_of_fields(spec, path)
     module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
     weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {family}")
@@ -198,7 +202,7 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
     return encoder.eval().changed(stated=input_of_family(family), described=described)
 
 
-def _stated(stated: Any, path: Path) -> Encoder:
+def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
     """Make the encoder that a file states, as `EncoderSpec.to_dict` returns it, without its weights.
 
     Raises:
@@ -232,7 +236,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     return module.eval()
 
 
-def with_weights_of(name: str, path: Path, part: str) -> Encoder:
+def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     """Make a network by its name, and load the weights of a file.
 
     Args:

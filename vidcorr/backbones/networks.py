@@ -163,13 +163,13 @@ class EncoderSpec:
         return fields
 
     @property
-    def is_stated(self) -> bool:
-        """True while a file that states the network is read, which has its weights.
+    def is_named_by_file(self) -> bool:
+        """True while a file is read that names the network and has its weights; False if the user names it.
 
         Raises:
             ValueError: if the file may not name it.
         """
-        return trust.check_network(self.text, self.arguments is not None)
+        return trust.named_by_file(self.text, self.arguments is not None)
 
     @property
     def name(self) -> str:
@@ -179,11 +179,15 @@ class EncoderSpec:
 
     @property
     def is_random(self) -> bool:
-        """True if the weights are random, so that seeds make different networks; a user's callable is called for it."""
+        """True if the weights are random, so that seeds make different networks; a user's callable is called twice.
+
+        Raises:
+            ValueError: as `draws_weights`, or if the file that is read may not name the network.
+        """
         if _is_of_library(self.spec):
-            return not self.pretrained or self.is_stated
+            return not self.pretrained or self.is_named_by_file
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
-        return is_callable and not self.is_stated and self.located.file is None and draws_weights(self.spec)
+        return is_callable and not self.is_named_by_file and self.located.file is None and draws_weights(self.spec)
 
     @property
     def located(self) -> Located:
@@ -222,6 +226,7 @@ class EncoderSpec:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         name, file, _ = self.located
         if name or file is None:
+            # short names and raw colour are ours
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
         content = read_content(file, whole=False)
@@ -249,16 +254,19 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
             not return a module.
     """
-    is_stated = spec.is_stated
+    is_named_by_file = spec.is_named_by_file
     is_random = with_weights and spec.is_random
-    prefix, _, name = (spec.spec if is_stated else spec.located.name).partition(":")
-    network, architecture, source = MAKERS.get(prefix, _make_by_callable)(name, spec, with_weights and not is_stated)
+    prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
+    network, architecture, source = MAKERS.get(prefix, _make_by_callable)(
+        name, spec, with_weights and not is_named_by_file
+    )
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    is_tagged = prefix == "timm" and "." in name  # of the weights that a file has
-    if is_random or is_stated or not (with_weights or is_tagged):
+    # the library's record of an input is of its own weights; a tag of timm names the weights that a file has
+    is_tagged = prefix == "timm" and "." in name
+    if is_random or is_named_by_file or not (with_weights or is_tagged):
         for part in network.modules():
-            if "pretrained_cfg" in vars(part):  # a library's record of its own weights, with their input
+            if "pretrained_cfg" in vars(part):
                 part.pretrained_cfg = {}  # type: ignore[assignment]
     described = Network(
         name=re.sub(r"^resnet(\d+)$", r"ResNet-\1", architecture),
@@ -276,7 +284,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
 @functools.cache
 def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws most of its weights: two seeds then make two networks.
+    """Return whether a callable draws most of its weights, so that two seeds make two networks; refuse hidden numbers.
 
     A new classifier on a trained trunk does not count. A callable that fails draws none; `build` tells why it fails.
 
@@ -504,11 +512,11 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    is_stated = spec.is_stated
-    if not is_stated:  # by the user's call; a file that names it has passed the gate
+    is_named_by_file = spec.is_named_by_file
+    if not is_named_by_file:  # by the user's call; else `named_by_file` has checked it
         trust.allow(spec.spec, spec.spec.replace(":", "."))
-        draws_weights(spec.spec)  # refuses a network that no file would hold
-    has_arguments = is_stated or spec.arguments is not None
+        draws_weights(spec.spec)  # only to refuse a network that no file would hold
+    has_arguments = is_named_by_file or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:

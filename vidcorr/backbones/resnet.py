@@ -101,8 +101,8 @@ class ResNetExtractor(FeatureExtractor):
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
-        stride: pixels per cell, one of its stages' strides, which those of others are removed for; None is 8, or the
-            stride of an earlier stage.
+        stride: pixels per cell, one of the strides of its stages: stages that would have a larger one lose their
+            strides. None is 8, or the stride of a stage with a smaller one.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.

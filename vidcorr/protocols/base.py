@@ -134,7 +134,7 @@ class EvaluationProtocol(BaseModel):
         return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return `with_changes`, which checks the values, unlike pydantic's. `deep` does nothing: they are immutable."""
+        """Return `with_changes`, which unlike pydantic's checks the values; `deep` has no effect on immutable ones."""
         return self.with_changes(**update or {})
 
     @classmethod

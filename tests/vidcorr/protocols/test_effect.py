@@ -143,5 +143,5 @@ def test_what_a_network_ignores_renames_nothing_and_is_said(change):
     if field != "features":
         assert field in FrameEncoder(load("timm:test_vit").view(), vfs.with_changes(**change)).protocol.changes
     else:
-        resnet = load("torchvision:resnet18").view(default="res3/4")
+        resnet = load("torchvision:resnet18").view(of_protocol="res3/4")
         assert FrameEncoder(resnet, vfs.with_changes(**change)).protocol.name == "vfs+feature_stride=4+features=res3/4"
