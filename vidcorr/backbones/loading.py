@@ -15,7 +15,7 @@ from .extractor import Dilated
 from .families import converted, family_of, fitted_to_library, input_of_family
 from .files.checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .files.foreign import positions_resampled, under_own_names, weights_in
-from .files.trust import Refused, in_name_of, make, named_by_user, own_arguments
+from .files.trust import Refused, in_name_of, make, named_by_file, named_by_user, own_arguments
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
 from .networks import HUB, LIBRARIES, EncoderSpec, Located, build, local_file
@@ -87,7 +87,7 @@ def _load_name(spec: EncoderSpec) -> Encoder:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
         located = Located(spec.spec)
-        if not spec.is_named_by_file:
+        if not named_by_file(spec):
             stack.enter_context(named_by_user())
             located = spec.located
         name, file, part = located

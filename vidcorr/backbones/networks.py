@@ -163,15 +163,6 @@ class EncoderSpec:
         return fields
 
     @property
-    def is_named_by_file(self) -> bool:
-        """True while a file is read that names the network and has its weights; False if the user names it.
-
-        Raises:
-            ValueError: if the file may not name it.
-        """
-        return trust.named_by_file(self.text, self.arguments is not None)
-
-    @property
     def name(self) -> str:
         """Name of the row in tables: the label, else the text; random weights are named."""
         shown = self.label or self.text
@@ -185,9 +176,10 @@ class EncoderSpec:
             ValueError: as `draws_weights`, or if the file that is read may not name the network.
         """
         if _is_of_library(self.spec):
-            return not self.pretrained or self.is_named_by_file
+            return not self.pretrained or trust.named_by_file(self)
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
-        return is_callable and not self.is_named_by_file and self.located.file is None and draws_weights(self.spec)
+        is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
+        return is_alone and draws_weights(self.spec)
 
     @property
     def located(self) -> Located:
@@ -254,7 +246,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
             not return a module.
     """
-    is_named_by_file = spec.is_named_by_file
+    is_named_by_file = trust.named_by_file(spec)
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
     network, architecture, source = MAKERS.get(prefix, _make_by_callable)(
@@ -512,7 +504,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    is_named_by_file = spec.is_named_by_file
+    is_named_by_file = trust.named_by_file(spec)
     if not is_named_by_file:  # by the user's call; else `named_by_file` has checked it
         trust.allow(spec.spec, spec.spec.replace(":", "."))
         draws_weights(spec.spec)  # only to refuse a network that no file would hold

@@ -108,8 +108,8 @@ class EvaluationProtocol(BaseModel):
     """Benchmark → class of its protocols, if it is another one."""
 
     def __init__(self, **arguments: Any) -> None:
-        if "source" in arguments:  # as in `model_dump()`
-            arguments["name"] = arguments.pop("source")
+        if "source" in arguments:  # as in `model_dump()` and `dict(protocol)`
+            arguments.setdefault("name", arguments.pop("source"))
         try:
             super().__init__(**{field: _as_plain_type(value) for field, value in arguments.items()})
         except ValidationError as error:
@@ -238,8 +238,7 @@ class EvaluationProtocol(BaseModel):
         if not (isinstance(given, type) and issubclass(given, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
-        values = self.values() | defaults_of_users_fields(given)
-        return given(name=self.source, benchmark=self.benchmark, **values)
+        return given(**dict(self) | defaults_of_users_fields(given))
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -249,9 +248,10 @@ class EvaluationProtocol(BaseModel):
         Raises:
             ValueError: for an unknown field, or a value out of range.
         """
-        if self.values() | fields == self.values():
+        own = dict(self)
+        if own | fields == own:
             return self
-        changed = type(self)(**{"name": self.source, "benchmark": self.benchmark} | self.values() | fields)
+        changed = type(self)(**own | fields)
         if "name" not in fields:
             changed._named = self._named
         return changed

@@ -143,6 +143,7 @@ def _record_at_start(
     stream: AnyStream, extractor: Any, rules: AnyProtocol, short_side: int, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the entries of prediction.json that are known before the first frame."""
+    named = {"name": name_of(rules), "benchmark": rules.benchmark}
     return {
         "video": str(stream.path),
         "between_prompts": BETWEEN,
@@ -150,12 +151,7 @@ def _record_at_start(
         "stage": extractor.stage,
         "stride": extractor.stride,
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
-        "protocol": {
-            "digest": rules.digest(),
-            "name": name_of(rules),
-            "benchmark": rules.benchmark,
-            **rules.effective_values(),
-        },
+        "protocol": {"digest": rules.digest(), **named, **rules.effective_values()},
         "size": list(stream.size),
         "short_side": short_side,
         "frame_rate": stream.frame_rate,

@@ -232,12 +232,12 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
     return accepted
 
 
-def named_by_file(text: str, has_configuration: bool = False) -> bool:
+def named_by_file(spec: Any) -> bool:
     """Return whether a file names a network for the module that is built; refuse a network that it may not name.
 
     Args:
-        text: name of a network, as `load` takes it.
-        has_configuration: the configuration of a network of transformers is given, so that no folder is read.
+        spec: the `EncoderSpec` of a network; a network of transformers needs `arguments`, its configuration, so that no
+            folder is read.
 
     Returns:
         True if a file names it; nothing is then fetched, because the file has the weights. False if the user does.
@@ -246,9 +246,10 @@ def named_by_file(text: str, has_configuration: bool = False) -> bool:
         ValueError: one line, if it is a path or an address, or code that the file may not name.
     """
     source = _built_from.get()
+    text = spec.text
     if source is None or not source.states(text):
         return False
-    needs_folder = package_of(text) == "transformers" and not has_configuration
+    needs_folder = package_of(text) == "transformers" and spec.arguments is None
     if STATED.fullmatch(text) is None or needs_folder:
         raise Refused(
             f"{source.file}: names another file as its encoder, {text[:LONGEST]}; a checkpoint must hold its encoder"
