@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.backbones import load, weights_digest
-from vidcorr.backbones.copies import shared_copy
+from vidcorr.backbones.copies import module_copy
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
@@ -209,7 +209,8 @@ class BenchmarkCallback(Callback):
         with weights_as_saved(trainer, pl_module):
             features = view_for(self.benchmark, pl_module, load(pl_module))
             if trainer.state.fn == "fit" and not trainer.global_step:
-                features = shared_copy(features)  # a user's module may be in it as it is, and learns in its own modes
+                # a user's module may be in it as it is, and learns in its own modes
+                features = module_copy(features, shares_tensors=True)
                 statistics = take_first_statistics(features, trainer)
                 if statistics:
                     network = network.model_copy(update={"weights": f"{network.weights}, {statistics}"})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from vidcorr.backbones import FeatureExtractor, NetworkName, width_of
-from vidcorr.backbones.copies import shared_copy
+from vidcorr.backbones.copies import module_copy
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.images import as_floats
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -159,4 +159,4 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)
-        return shared_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv)).eval()
+        return module_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv), shares_tensors=True).eval()

@@ -5,7 +5,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vidcorr.backbones.copies import shared_copy
+from vidcorr.backbones.copies import module_copy
 from vidcorr.backbones.extractor import FeatureExtractor, View
 
 
@@ -77,7 +77,7 @@ class ProjectedExtractor(FeatureExtractor):
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
         super().__init__(inner.stage, known=inner.stages, network_name="the encoder")  # `inner` has checked the stage
         self.inner = inner
-        self.head = shared_copy(head)
+        self.head = module_copy(head, shares_tensors=True)
         self.further = further
         for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # what it states of maps and network
             setattr(self, name, getattr(inner, name))

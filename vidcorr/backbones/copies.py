@@ -34,21 +34,8 @@ class Changeable:
         return other
 
 
-def shared_copy(module: M) -> M:
-    """Return new module objects over the same parameters and buffers.
-
-    Changes to strides, dilations or the training flag of the copy do not affect `module`. Changes to the weights of
-    `module` affect the copy.
-
-    Raises:
-        ValueError: as `copied_over`.
-    """
-    tensors = chain(module.parameters(), module.buffers())
-    return copied_over(module, {id(tensor): tensor for tensor in tensors})
-
-
-def copied_over(module: M, tensors: dict[int, Any]) -> M:
-    """Return new module objects over given tensors, as `copy.deepcopy`.
+def module_copy(module: M, *, shares_tensors: bool) -> M:
+    """Return new module objects, as `copy.deepcopy`; changes to strides or the training flag leave `module` as it is.
 
     A computed tensor among the attributes, such as a kept activation or a weight under `weight_norm`, is copied without
     its graph. Hooks are shared, also a profiler's, which cannot be copied: those of the copy write where the original's
@@ -56,12 +43,14 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
 
     Args:
         module: any module.
-        tensors: `id` of a tensor in it → the tensor of the copy; other tensors are copied.
+        shares_tensors: over the same parameters and buffers, so that changed weights of `module` are those of the copy;
+            False: over copies of them.
 
     Raises:
         ValueError: if an attribute of the module cannot be copied, for example a lock or an open file.
     """
-    memo = dict(tensors)
+    tensors = chain(module.parameters(), module.buffers()) if shares_tensors else ()
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
     for part in module.modules():
         for name, value in vars(part).items():
             if isinstance(value, Tensor) and not value.is_leaf:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import Changeable, Reference, shared_copy
+from .copies import Changeable, Reference, module_copy
 from .extractor import UNDILATED, Dilated, View
 from .hub_models import configuration_of
 from .kinds import gives_extractors, kind_of, unwrapped
@@ -187,7 +187,7 @@ class Encoder(Changeable, nn.Module):
             if self.stated is not None:
                 facts["input"] = self.stated
         else:
-            network = shared_copy(self.network) if self.view_class.takes_copy else self.network
+            network = module_copy(self.network, shares_tensors=True) if self.view_class.takes_copy else self.network
             view = self.view_class(network, stage, stride, **options)
             facts["input"] = self.input
             facts["called"] = Reference(network) if view.reads else None

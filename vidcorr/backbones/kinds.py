@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import random_state_kept, to_device
-from .copies import copied_over, device_of, type_of_weights
+from .copies import device_of, module_copy, type_of_weights
 from .extractor import View, unwatched
 from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
@@ -104,7 +104,7 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
     Both are computed once of a random image, by a copy with moved weights: a layer of its own may begin at zero. Where
     the call gives a vector, such as a pooled feature or a class token, the map has to occur within the call.
     """
-    moved = copied_over(network, {}).eval()
+    moved = module_copy(network, shares_tensors=False).eval()
     with random_state_kept(), torch.no_grad(), unwatched(moved):
         draw = torch.Generator().manual_seed(0)
         for weights in moved.parameters():

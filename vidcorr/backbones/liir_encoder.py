@@ -126,7 +126,7 @@ class LiirExtractor(FeatureExtractor):
     """A view of the stages of Liir's encoder, for images of any size.
 
     Args:
-        encoder: the network. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
+        encoder: the network. It is not copied and may be changed: pass a copy (`module_copy`) to keep yours.
         stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or several
             with + between them; None is `affinity`.
         stride: None, or the stride of the stage.

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
 from ..functional.device import random_state_kept
-from .copies import M, copied_over, device_of, type_of_weights
+from .copies import M, device_of, module_copy, type_of_weights
 from .extractor import Dilated, FeatureExtractor, NoSuchMap, eval_mode, features_by, has_parts, unwatched
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
@@ -69,7 +69,7 @@ def folded_copy(network: M) -> M:
     The copy does not share weights: make a new copy after training. It is channels last. The blocks of torchvision,
     timm and this project register a BatchNorm right after its convolution.
     """
-    fast = copied_over(network, {})
+    fast = module_copy(network, shares_tensors=False)
     for module in list(fast.modules()):
         children: list[tuple[str, Any]] = list(module.named_children())
         for (first, convolution), (second, norm) in pairwise(children):
@@ -95,11 +95,11 @@ def has_hooks(module: nn.Module) -> bool:
 class ResNetExtractor(FeatureExtractor):
     """A view of the stages of a ResNet.
 
-    It changes strides and dilations of the network, so pass a copy (`shared_copy`).
+    It changes strides and dilations of the network, so pass a copy (`module_copy`).
 
     Args:
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
-            (`shared_copy`) to keep yours.
+            (`module_copy`) to keep yours.
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
         stride: pixels per cell, one of the strides of its stages: stages that would have a larger one lose their
             strides. None is 8, or the stride of a stage with a smaller one.

@@ -29,7 +29,7 @@ class TimmExtractor(FeatureExtractor):
     their `feature_info`, `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
 
     Args:
-        network: of timm. It is not copied: pass a copy (`shared_copy`) to keep yours.
+        network: of timm. It is not copied: pass a copy (`module_copy`) to keep yours.
         stage: a name; None is `features`.
         stride: None, or the stride of the stage.
 
@@ -87,7 +87,7 @@ class ViTExtractor(FeatureExtractor):
 
     Args:
         network: a transformer of timm. It is not copied and is changed: pass a copy
-            (`shared_copy`) to keep yours.
+            (`module_copy`) to keep yours.
         stage: `block1 … blockN`, or several with + between them; None is the last block.
         stride: None for the patch, or a divisor of it.
 

@@ -9,19 +9,20 @@ from torch import nn
 from tests.helpers.encoders import Smoothed
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Recurrent, load, weights_digest
-from vidcorr.backbones.copies import shared_copy
+from vidcorr.backbones.copies import module_copy
 
 
 def test_what_cannot_be_copied_is_refused_in_one_sentence():
     network = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
     network.lock = threading.Lock()
-    refused(ValueError, "Sequential: holds what copy.deepcopy cannot copy: .*lock", shared_copy, network)
+    line = "Sequential: holds what copy.deepcopy cannot copy: .*lock"
+    refused(ValueError, line, module_copy, network, shares_tensors=True)
 
 
 def test_an_activation_that_a_network_keeps_is_copied_without_its_graph():
     network = nn.Linear(3, 4)
     network.kept = network(torch.ones(1, 3))
-    copied = shared_copy(network)
+    copied = module_copy(network, shares_tensors=True)
     assert torch.equal(copied.kept, network.kept)
     assert (copied.kept is network.kept, copied.kept.requires_grad) == (False, False)
     assert copied.weight is network.weight
@@ -50,5 +51,5 @@ def test_hooks_are_shared_also_those_that_cannot_be_copied():
     profiler = Profiler()
     network[0].register_forward_hook(profiler.note)
     network.register_forward_pre_hook(profiler.note)
-    shared_copy(network)(torch.ones(1, 3))
+    module_copy(network, shares_tensors=True)(torch.ones(1, 3))
     assert len(profiler.called) == 2

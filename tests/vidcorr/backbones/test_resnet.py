@@ -8,7 +8,7 @@ from torch.nn.utils import weight_norm
 from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.backbones.copies import shared_copy
+from vidcorr.backbones.copies import module_copy
 from vidcorr.backbones.resnet import ResNetExtractor, remove_strides
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -100,8 +100,8 @@ def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_ch
     with torch.device("meta"):
         network = load("torchvision:resnet18", seed=None).network
         for stage, stride in {"res2": 4, "res3": 8, "res4": 16, "res5": 32}.items():
-            assert ResNetExtractor(shared_copy(network), stage, stride).stride == stride
-        view = ResNetExtractor(shared_copy(network), "res4", 16)
+            assert ResNetExtractor(module_copy(network, shares_tensors=True), stage, stride).stride == stride
+        view = ResNetExtractor(module_copy(network, shares_tensors=True), "res4", 16)
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
             finer = build_feature_extractor(network, stage)
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
