@@ -83,10 +83,6 @@ class View(Changeable, nn.Module, ABC):
     takes_copy: bool = True
     dilated: Dilated = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.network_name = type(self).__name__
-
     @classmethod
     def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
         """Return a view that changes nothing in a network, for training; without a stage it is of the last one."""

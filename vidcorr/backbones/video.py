@@ -35,6 +35,10 @@ class VideoEncoder(View):
     normalises = False
     in_order = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.network_name = type(self).__name__
+
     @abstractmethod
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
         """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
