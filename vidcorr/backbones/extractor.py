@@ -86,7 +86,7 @@ class View(Changeable, nn.Module, ABC):
     @classmethod
     def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
         """Return a view that changes nothing in a network, for training; without a stage it is of the last one."""
-        return cls(network, stage)  # type: ignore[call-arg]
+        return cls(network, stage)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
         """Return this view, whose stage, stride and dilations are settled.

@@ -107,7 +107,7 @@ def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_ch
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
         message = "res3 of this ResNet has stride 8, not 16: name @res3/8, @res4/16, @res5/32"
         refused(ValueError, message, build_feature_extractor, network, "res3", 16)
-        chosen = [load(network).view(*named, default="res3/4").stage for named in ((), ("res4",), (None, 8))]
+        chosen = [load(network).view(*named, of_protocol="res3/4").stage for named in ((), ("res4",), (None, 8))]
     assert chosen == ["res3", "res4", "res4"]
     stated = {"stage": "res4", "stride": 16, "dilated": False, "multiple": 1}
     assert {name: getattr(view, name) for name in stated} == stated
