@@ -249,7 +249,7 @@ def with_weights_of(name: str, place: str) -> Encoder:
     content = read_content(path)
     state = weights_in(content, path, part)
     is_of_library = name.startswith((*LIBRARIES, HUB))
-    arguments = None if is_of_library else own_arguments(content.get("hyper_parameters", {}))
+    arguments = None if is_of_library else own_arguments(content.get("hyper_parameters") or {})
     spec = EncoderSpec(name, arguments=arguments)
     try:
         with in_name_of(path, arguments):
