@@ -66,6 +66,13 @@ def test_pairs_of_pf_pascal(tmp_path):
     assert pairs[0].box is None
     np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
     np.testing.assert_array_equal(pairs[1].points[1][-1], [41.5, 52.5])
+    file = root / "test_pairs_pf_pascal.csv"
+    heading, first, *_ = file.read_text().splitlines()
+    file.write_text(heading)
+    refused(DataError, r"test_pairs_pf_pascal\.csv: the list is empty", read_pf_pascal, root)
+    pictures = first.split(",")
+    file.write_text("\n".join([heading, ",".join([*pictures[:2], "0", *pictures[3:]])]))
+    refused(DataError, "line 2: is not a pair of pf_pascal: has no 0", read_pf_pascal, root)
     own = None, pairs[0].sizes[1], MatchingProtocol.named("dift")
     refused(ValueError, "measures by the object's box, which the data lack", reference_length, *own)
 
