@@ -115,6 +115,10 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
         save(f"a=b/step={steps[-1]}", *steps)
     save("a=b/vip", 4, benchmark="vip")
     save("a=b/alone")
+    for place, score in (("two/a", 0.25), ("two/b", 0.75)):  # two trainings
+        history = [Evaluated(epoch=1, step=step, scores={"J-Mean": score}) for step in (4, 8)[: 1 + (score > 0.5)]]
+        davis_result({"J-Mean": 0.5}, history=history).save(tmp_path / place)
+    assert len(named_results(tmp_path / "two")[1]) == 2
     save("a=b/other/alone", benchmark="vip")
     last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
     texts = {tmp_path / "a=b": "", f"x={tmp_path}/a=b": "x", f"x={tmp_path}/*=b": "x"}

@@ -155,13 +155,14 @@ def steps_between(
     fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
+    groups = [pair for pair in UNITS.items() if set(pair) <= set(fields)]
+    groups += [tuple(text.split(",")) for text in together]
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for field, unit in UNITS.items():
-        if field in step_of and unit in step_of:
-            step_of |= dict.fromkeys((field, unit), (field, unit))
-    for group in together:
-        members = tuple(group.split(","))
-        step_of |= dict.fromkeys(members, members)
+    for group in groups:  # joined with the earlier ones that share a field
+        members = dict.fromkeys(group)
+        for field in group:
+            members |= dict.fromkeys(step_of.get(field, ()))
+        step_of |= dict.fromkeys(members, tuple(members))
     for field in (*order, *step_of):
         require_one_of(fields, field=field)
     steps = [step_of[field] for field in (*order, *fields)]

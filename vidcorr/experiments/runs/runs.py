@@ -365,7 +365,8 @@ class Run:
             if checkpoint is None and has_begun:
                 self._take_over(run)
         if not found:
-            self.say(f"--ckpt_path last: no run of this training below {root}: starting a new run")
+            new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
+            self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")
             return None
         newest = max(found, key=_age)
         run = found[newest]

@@ -14,6 +14,7 @@ from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, local_file, on_hub, split_view
 from ...description import INPUTS
 from ...errors import UsageError
+from ...near_names import did_you_mean
 from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .flags import RUN_FLAGS, Flag
 from .runs import FILE, ROOT, Record, RunFolder, checkpoint_named, run_named
@@ -205,6 +206,8 @@ def _arguments_of_input(flag: str, values: Sequence[str]) -> dict[str, str]:
     if values[0] in INPUTS:
         mean, std = INPUTS[values[0]]
         return {"mean": str(list(mean)), "std": str(list(std))}
+    if flag == "--input":
+        raise UsageError(f"--input {values[0]}: expected {', '.join(INPUTS)}{did_you_mean(values[0], INPUTS)}")
     return {flag.removeprefix("--"): f"[{', '.join(values)}]"}
 
 

@@ -317,6 +317,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     (waiting / "config.yaml").touch()
     run, checkpoint = found(lr=1)
     assert (run.goes_on_in, checkpoint) == (waiting, None)
+    assert said.pop().endswith(f"below runs: {waiting} begins again")
     written("runs/waiting", "fit", end="2026-01-01")
     assert found(lr=1)[0].goes_on_in is None
     for number, (digest, moment) in enumerate(((training, 2), (training, 1), ("another", 3))):
