@@ -94,10 +94,11 @@ def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
 def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
     """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its frame (as `frame_size`), float32."""
     scale, left, top = _placement(size, protocol)
+    scaled = points.float() * scale
     if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
         side = protocol.input_sides[0]
-        return (points.double().trunc() * side / max(size)).trunc().float()
-    return points.float() * scale + to_device([float(left), float(top)], points.device)
+        scaled = (points.double().trunc() * side / max(size)).trunc().float()
+    return scaled + to_device([float(left), float(top)], points.device)
 
 
 def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]:

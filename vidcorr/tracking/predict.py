@@ -120,6 +120,8 @@ def predict_video(
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
     results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
     with FolderLock(folder, "name another output folder"):
+        if earlier_record(folder, content) != earlier:
+            raise ValueError(f"{folder}: another run has just written into it; repeat the command")
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
                 (folder / GIVEN).mkdir(exist_ok=True)
@@ -304,7 +306,7 @@ def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the colour of each id in pictures; an object keeps the colour of its given mask, but DAVIS's own."""
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()
-    for colour, number in given.items():
+    for colour, number in reversed(given.items()):  # of two colours the first counts, as in the masks
         if davis.get(colour) != number:
             palette[number] = list(colour.to_bytes(3, "big"))
     return palette

@@ -36,7 +36,10 @@ def video(tmp_path_factory):
 
 
 def test_equal_features_have_equal_colours_and_a_place_is_found_where_it_is(video):
-    found = list(feature_pictures("raw_colour", FrameStream(video), PROTOCOL, (10, 20)))
+    pictures = feature_pictures("raw_colour", FrameStream(video), PROTOCOL, (10, 20))
+    found = [next(pictures)]
+    assert torch.is_grad_enabled()  # for its caller, between two frames
+    found += pictures
     assert [sorted(each) for each in found] == [["colours", "found", "frame"]] * 3
     colours = np.stack([each["colours"] for each in found]).astype(int)
     heat = np.stack([each["found"] for each in found]).astype(int).sum(3)

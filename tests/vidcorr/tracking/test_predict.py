@@ -1,6 +1,7 @@
 """`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,10 @@ from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
 from vidcorr.videos.objects import Objects
+
+
+GIVEN = {0xFF0000: 9, 0x00FF00: 9}
+"""Colours of an object in two given masks: the first counts, as in the palette of the masks."""
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
@@ -90,7 +95,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     colours = overlays.distinct_colours(2)
 
     def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1], {0xFF0000: 9})
+        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1], GIVEN)
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
@@ -113,13 +118,24 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     np.testing.assert_array_equal(last_drawn(points, *tracks, protocol="fomo"), expected)
 
 
-def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path):
+def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path, monkeypatch):
     prompt = MaskPrompt.of(folder / "masks" / "first.png")
     (tmp_path / "mine" / "masks").mkdir(parents=True)
     asked = colour, folder / "clip.mp4", prompt
     refused(ValueError, "mine: holds masks", predict_video, *asked, tmp_path / "mine")
     with FolderLock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
         predict_video(*asked, tmp_path / "out")
+    content = predict_video(*asked, tmp_path / "out")
+
+    class AfterAnother(FolderLock):
+        """A lock for which one waits until another run has added a prompt."""
+
+        def __init__(self, folder: Path, advice: str) -> None:
+            super().__init__(folder, advice)
+            (folder / "prediction.json").write_text(json.dumps(content | {"prompts": content["prompts"] * 2}))
+
+    monkeypatch.setattr("vidcorr.tracking.predict.FolderLock", AfterAnother)
+    refused(ValueError, "another run has just written into it", predict_video, *asked, tmp_path / "out")
 
 
 def test_a_users_mistake_leaves_no_files(folder, tmp_path):
