@@ -19,7 +19,7 @@ from vidcorr.videos.files import DataError, require_at_least, require_fractions
 from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
-from .loading.clips import ClipDataset
+from .loading.clips import EVALUATION, ClipDataset
 from .loading.colour import ColourAugmentation
 from .loading.loader import FixedSampler, ResumableLoader
 from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops, seeded_generator
@@ -88,6 +88,8 @@ class VideoDataModule(SampledDataModule):
     ) -> None:
         super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
+        if frames % getattr(sampling, "multiple", 1):
+            raise ValueError(f"frames {frames}: {type(sampling).__name__} draws pairs; give an even number")
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         require_fractions(validation_fraction=validation_fraction)
@@ -114,6 +116,8 @@ class VideoDataModule(SampledDataModule):
             remedy = "give more videos, or set data.validation_fraction 0"
             raise DataError(f"{self.named}: validation holds out every video; {remedy}")
         weights = self._count_frames(training) if self.samples_per_epoch else None
+        if weights and not any(weights):
+            raise DataError(f"{self.named}: no video can be opened")
         length = self.samples_per_epoch or len(training) * self.repeat
         crops = self.training_crops
         self.training = ClipDataset(self.videos, training, self.sampling, crops, length, weights, self.seed)
@@ -123,7 +127,9 @@ class VideoDataModule(SampledDataModule):
     def _evaluation_clips(self, videos: Sequence[int]) -> ClipDataset:
         """Return a clip of each of some videos, as validation crops them; the draws are others than in training."""
         crops = self.evaluation_crops
-        return ClipDataset(self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed)
+        return ClipDataset(
+            self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed, evaluates=True
+        )
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return a loader of a clip of every video, those of training included, in the order of `videos`."""
@@ -189,7 +195,7 @@ class VideoDataModule(SampledDataModule):
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.
 
         The Trainer calls `on_after_batch_transfer`, and that calls it; a loop of your own calls that once for every
-        batch. A batch is of training if its videos are not held out, and colours are a function of (seed, epoch, batch,
+        batch. Batches of the loader of training alone are augmented, and colours are a function of (seed, epoch, batch,
         rank) as under a Trainer.
         """
         batch = super().prepared(batch)
@@ -203,12 +209,12 @@ class VideoDataModule(SampledDataModule):
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
-        """Return the epoch of a batch of training and the batches before it; None for a batch of validation."""
+        """Return the epoch of a batch of training and the batches before it; None for one of another loader."""
         trainer = self.trainer
         if trainer is not None:
             number = batches_taken(trainer)  # this batch is not counted yet
             return (trainer.current_epoch, number) if trainer.training else None
-        if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
+        if EVALUATION in batch:
             return None
         loader: Any = self._loader
         epoch, taken = loader.place

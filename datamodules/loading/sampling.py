@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -86,6 +86,9 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
 class FrameSampling(ABC):
     """Choice of a clip's frames."""
 
+    multiple: ClassVar[int] = 1
+    """The number of frames is a multiple of it."""
+
     @abstractmethod
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw the frames of a clip.
@@ -153,7 +156,12 @@ class GapPairs(FrameSampling):
         gap: smallest and largest gap, frames, both included.
     """
 
+    multiple = 2
     gap: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gap[0] <= self.gap[1]:
+            raise ValueError(f"gap must be the smallest and the largest number of frames, got {self.gap}")
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw n / 2 pairs: first and second frame of each pair in turn."""
@@ -178,6 +186,7 @@ class FractionPairs(FrameSampling):
         fraction: the gap as a fraction of the video's length, rounded down to frames.
     """
 
+    multiple = 2
     fraction: float
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:

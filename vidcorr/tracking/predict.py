@@ -306,7 +306,7 @@ def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the colour of each id in pictures; an object keeps the colour of its given mask, but DAVIS's own."""
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()
-    for colour, number in reversed(given.items()):  # of two colours the first counts, as in the masks
+    for colour, number in reversed(list(given.items())):  # of two colours the first counts, as in the masks
         if davis.get(colour) != number:
             palette[number] = list(colour.to_bytes(3, "big"))
     return palette

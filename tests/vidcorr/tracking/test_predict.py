@@ -27,7 +27,6 @@ from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
 from vidcorr.videos.objects import Objects
 
-
 GIVEN = {0xFF0000: 9, 0x00FF00: 9}
 """Colours of an object in two given masks: the first counts, as in the palette of the masks."""
 
