@@ -203,7 +203,7 @@ class EvaluationProtocol(BaseModel):
             users_class = texts.pop("class", source if ":" in source else None)
             if ":" in source:  # where the class has no defaults: VFS's values, else vidcorr's, else the first source's
                 known = [paper for paper, publication in kind.sources().items() if benchmark in publication.values]
-                source = min(known, key=lambda paper: (paper != "vfs", paper != "vidcorr"))
+                source = min(known, default="vfs", key=lambda paper: (paper != "vfs", paper != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             if users_class is not None:
                 protocol = protocol.by_users(users_class)
@@ -212,7 +212,8 @@ class EvaluationProtocol(BaseModel):
         elif isinstance(name, kind):
             protocol = name
         else:
-            raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
+            shown = getattr(name, "name", name)
+            raise ValueError(f"protocol {shown!r} is a {type(name).__name__}; expected a {kind.__name__}")
         return protocol.with_changes(**all_changes)
 
     def by_users(self, name: str) -> "EvaluationProtocol":

@@ -29,6 +29,7 @@ def rows_of(
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
+    found: dict[RowKey, list[ScoreRecord]] = {}  # also those that became rows by their folders
     copies: dict[str, None] = {}
     for record in records:
         name = record.name
@@ -40,11 +41,13 @@ def rows_of(
             if record.row and other.origin != record.origin:
                 both = [f"{each.result.network.row} in {each.place}" for each in (other, record)]
                 raise ValueError(f"{record.row} names two networks, {both[0]} and {both[1]}: give each a name")
-        in_column = [other for other in row if other.column == record.column]
-        twins = [other for other in in_column if other.is_copy_of(record)]
+        same = found.setdefault(key, [])
+        twins = [other for other in same if other.column == record.column and other.is_copy_of(record)]
         if twins:
             copies[f"{record.name}: {record.place} is a copy of {twins[0].place} and counts once"] = None
             continue
+        same.append(record)
+        in_column = [other for other in row if other.column == record.column]
         rivals = [other for other in in_column if other.seed == record.seed or None in (other.seed, record.seed)]
         if rivals and record.row:
             twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"

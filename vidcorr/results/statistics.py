@@ -117,12 +117,13 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
         score: what is declared of the score; the interval is cut to its bounds.
 
     Returns:
-        Lower and upper end; None with fewer than four sequences, or if the sequences of the samples differ.
+        Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
+        is not defined.
     """
     over_sequences = _variance_over_sequences(samples)
-    if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
-        return None
     scores = [sample.score for sample in samples]
+    if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES or not all(map(isfinite, scores)):
+        return None
     parts = [over_sequences]
     if len(samples) >= FEWEST_SEEDS:
         parts.append(_variance_over_seeds(scores))

@@ -109,6 +109,8 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
+    if len(features) != len(frames):
+        raise ValueError(f"{len(features)} maps do not fit {len(frames)} frames")
     colours = _over_frames(colour_basis(features)(features), covered_size, frames)
     values = frames.cpu().float()
     if not frames.is_floating_point():
