@@ -232,19 +232,18 @@ class BenchmarkCallback(Callback):
         if self._loaded is not None and not fits:
             step = self._loaded  # `validate` does not restore the trainer's own
         epoch = 0
-        earlier: list[Evaluated] = []
+        others = [run for run in self._runs if run.step != step]  # also those before a resumption
         past_and_at: dict[str, Any] = {}  # arguments of `Benchmark.run` in a fit; empty in `validate`
         if fits:
             epoch = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
-            earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
-            past_and_at = {"past": earlier, "at": (epoch, step)}
+            past_and_at = {"past": others, "at": (epoch, step)}
         output = Output(self._folder_at(trainer, step))
         result = self._result_or_none(trainer, pl_module, output, past_and_at)
         if result is None:
             return {}
         self.result = result
         self.folder = output.folder
-        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=result.scores)]
+        self._runs = [*others, Evaluated(epoch=epoch, step=step, scores=result.scores)]
         scores = self.history[step]
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -126,6 +127,8 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_ours = isinstance(error, ValueError) and not is_of_torch
+        if re.search("CUDA|NCCL|HIP", str(error)):  # of any earlier call, which a GPU tells late
+            raise
         if trainer.ckpt_path is None or is_ours or not (is_restored or is_of_torch):
             raise
         kind = type(error).__name__

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import BatchSampler
 
+from vidcorr.backbones.copies import device_of
 from vidcorr.datamodules.loading.loader import ClipSampler, ResumableLoader
 from vidcorr.functional.images import as_floats
 from vidcorr.lightning_modules.base import SLACK
@@ -47,7 +48,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         norm.momentum = None  # the mean over all batches
     # the view's call first sets eval mode; this hook runs later, just before the BatchNorm
     hooks = [norm.register_forward_pre_hook(_train) for norm in norms]
-    device = next(features.parameters()).device
+    device = device_of(features)
     with isolate_rng(), torch.no_grad():
         for images in _first_images(trainer.train_dataloader):
             features(images.to(device))

@@ -278,12 +278,13 @@ def test_a_validation_or_test_of_the_trainer_of_a_fit_keeps_the_results_of_the_f
     benchmark = BenchmarkCallback(Counted([]))
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     trainer = fit_in(tmp_path, benchmark, best, max_epochs=2)
-    trained = benchmark.folder
+    trained, history = benchmark.folder, benchmark.history
     path = max((tmp_path / "best").glob("*.ckpt")) if from_checkpoint else None
     trained.mkdir(parents=True)  # `Counted` writes nothing
     (trained / "results.json").touch()
     (scores,) = getattr(trainer, method)(VFSSimSiam(**TINY), EMPTY, ckpt_path=path, verbose=False, weights_only=True)
     assert "counted/score" in scores
+    assert benchmark.history == history | {max(history): {"counted/score": scores["counted/score"]}}
     assert benchmark.folder == trained.parent.with_name("counted-1") / trained.name
 
 

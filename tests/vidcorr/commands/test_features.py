@@ -64,6 +64,7 @@ def test_each_form_of_output(video, tmp_path, capsys):
     assert "lies outside the frame of 64 × 48 px" in refusal(*words, tmp_path / "no", "--point", "64,20")
     assert "expected x,y, got ['3']" in refusal(*words, tmp_path / "no", "--point", "3")
     assert "suffix must be one of '.mp4', " in refusal(*words, tmp_path / "film.tiff")
+    assert "--point: maps.npz holds the maps of all frames" in refusal(*words, "maps.npz", "--point=1,1")
 
 
 def test_maps_are_those_of_the_extractor(video, tmp_path):
