@@ -65,7 +65,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = read_content(path)
         if not is_foreign(content) and version_mistake(content):
-            return content  # the module takes it, or refuses it in a fit (`SavedModule.on_load_checkpoint`)
+            return content  # an older form of ours, which `SavedModule.on_load_checkpoint` checks
         return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -114,6 +114,8 @@ def use_atomic_files(trainer: Trainer) -> None:
 @contextmanager
 def faults_of_state(trainer: Trainer) -> Iterator[None]:
     """Answer an error that the state of a run causes by one line: while it is restored, or in a step of an optimiser.
+
+    All other errors, and those of a run that resumes nothing, are raised as they are.
 
     Raises:
         ValueError: for a state of another form, such as an optimiser's tensor of another shape.

@@ -92,7 +92,8 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced.
 
-        A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`).
+        A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`). Then the loops
+        take its state, before Lightning makes the loaders, and timers go on.
         """
         if trainer.state.fn != "fit":
             return

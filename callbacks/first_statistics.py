@@ -27,7 +27,7 @@ SAMPLES = 8
 
 
 def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
-    """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours.
+    """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours; say which.
 
     The statistics are the view's own: the trained module, its loader and all random states stay as they were. A sample
     of our loaders is a function of its key. Another loader is not read: what it gives may depend on what it gave.

@@ -19,9 +19,9 @@ from vidcorr.videos.files import DataError, require_at_least, require_fractions
 from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
-from .loading.clips import EVALUATION, ClipDataset
+from .loading.clips import ClipDataset
 from .loading.colour import ColourAugmentation
-from .loading.loader import FixedSampler, ResumableLoader
+from .loading.loader import EVALUATION, FixedSampler, ResumableLoader
 from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops, seeded_generator
 
 
@@ -127,9 +127,7 @@ class VideoDataModule(SampledDataModule):
     def _evaluation_clips(self, videos: Sequence[int]) -> ClipDataset:
         """Return a clip of each of some videos, as validation crops them; the draws are others than in training."""
         crops = self.evaluation_crops
-        return ClipDataset(
-            self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed, evaluates=True
-        )
+        return ClipDataset(self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return a loader of a clip of every video, those of training included, in the order of `videos`."""
@@ -229,7 +227,7 @@ class VideoDataModule(SampledDataModule):
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))
-        ranked = sorted(range(len(self.videos)), key=lambda index: self.hashed_rank(self.videos[index].file))
+        ranked = sorted(range(len(self.videos)), key=lambda index: self.hold_out_key(self.videos[index].file))
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:

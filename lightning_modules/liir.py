@@ -184,7 +184,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
                 keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)
-                self.bank.hold(all_rows(keys), batch["video_index"])  # `hold` gathers the indices itself
+                self.bank.hold(all_rows(keys), all_rows(batch["video_index"]))
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
         detached = {name: tensor.detach() for name, tensor in outputs.items()}

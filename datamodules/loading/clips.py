@@ -29,8 +29,6 @@ Key = tuple[int, int]  # epoch, index of the sample in it
 Sample = dict[str, Any]
 Sampling = Callable[..., Tensor]  # (number of frames, generator=)
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
-EVALUATION = "is_evaluation"
-"""Key of samples that are not of training."""
 ATTEMPTS = 10  # items that are tried for a sample
 
 
@@ -130,7 +128,6 @@ class ClipDataset(ReplacingDataset):
         length: samples in an epoch; sample i comes from video i modulo the number of videos.
         weights: draw the video of a sample with these weights instead.
         seed: seed of all draws.
-        evaluates: samples have the key `EVALUATION`, and are not augmented.
     """
 
     def __init__(
@@ -142,13 +139,11 @@ class ClipDataset(ReplacingDataset):
         length: int,
         weights: Sequence[int] | None = None,
         seed: int = 0,
-        evaluates: bool = False,
     ) -> None:
         super().__init__([entries[index].file for index in indices], length, seed, weights=weights)
         self.indices = np.array(indices, dtype=np.int64)
         self._sampling = sampling
         self._transform = transform
-        self._marks = {EVALUATION: True} if evaluates else {}
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Draw and crop a clip of an item."""
@@ -160,7 +155,7 @@ class ClipDataset(ReplacingDataset):
             with open_video(path) as video:
                 indices, frames = draw_frames(video, self._sampling, generator)
         clip = self._transform(frames, generator)
-        return {"clip": clip, "video_index": int(self.indices[item]), "frame_index": indices, **self._marks}
+        return {"clip": clip, "video_index": int(self.indices[item]), "frame_index": indices}
 
 
 def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:

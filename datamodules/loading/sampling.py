@@ -164,7 +164,7 @@ class GapPairs(FrameSampling):
             raise ValueError(f"gap must be the smallest and the largest number of frames, got {self.gap}")
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n / 2 pairs: first and second frame of each pair in turn."""
+        """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         pairs = []
         for _ in range(n // 2):
             low = min(self.gap[0], num_frames - 1)
@@ -190,7 +190,7 @@ class FractionPairs(FrameSampling):
     fraction: float
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n / 2 pairs: first and second frame of each pair in turn."""
+        """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
         end = num_frames - gap  # of the first frames
         if num_frames <= 4 or gap < 1 or end <= 1:
@@ -366,7 +366,7 @@ class PairCrops(Crops):
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Crop, resize and flip the pairs of an even number of frames."""
         clip: list[np.ndarray] = []
-        uncropped = [self.squeeze(frame, size) for frame in frames]
+        uncropped = [self.prepared(frame, size) for frame in frames]
         for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, self.area, generator)
@@ -375,8 +375,8 @@ class PairCrops(Crops):
             clip += self.views(first, second, size, [box, local_box], flips)
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
 
-    def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:
-        """Return a frame as it is cropped: squeezed into a square if that is set."""
+    def prepared(self, frame: np.ndarray, size: int) -> np.ndarray:
+        """Return the frame that crops are cut from: squeezed into a square if that is set."""
         height, width = frame.shape[:2]
         return resized_crop(frame, (0, 0, height, width), size) if self.squeezed else frame
 

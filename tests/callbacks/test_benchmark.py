@@ -96,11 +96,11 @@ def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp
     saved, resumed = {"epoch": 1, "global_step": 3}, BenchmarkCallback(benchmark.benchmark)
     benchmark.on_save_checkpoint(None, None, saved)
     resumed.on_load_checkpoint(quiet_trainer(), None, saved)
-    assert (resumed.history, resumed._loaded) == (benchmark.history, 3)  # of a run that is resumed
-    benchmark._loaded = 2
+    assert (resumed.history, resumed._loaded_step) == (benchmark.history, 3)  # of a run that is resumed
+    benchmark._loaded_step = 2
     for stage, kept in (("validate", 2), ("fit", 0)):  # of another Trainer, in a notebook
         benchmark.setup(quiet_trainer(callbacks=[benchmark]), None, stage)
-        assert (benchmark._loaded, len(benchmark.history)) == (None, kept)
+        assert (benchmark._loaded_step, len(benchmark.history)) == (None, kept)
 
 
 def test_what_a_benchmark_holds_out_is_not_trained_on(monkeypatch):

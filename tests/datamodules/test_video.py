@@ -192,5 +192,5 @@ def test_held_out_videos_are_chosen_by_their_path_from_the_source(source, tmp_pa
     data = VideoDataModule(source.format(tmp_path / "lists"), frames=2, size=8, batch_size=1, seed=3)
     root = data.source.parent if data.source.is_file() else data.source
     for entry in list_videos(data.source).entries:
-        assert data.hashed_rank(entry.file) == hashed_rank(3, os.path.relpath(entry.path, root))
+        assert data.hold_out_key(entry.file) == hashed_rank(3, os.path.relpath(entry.path, root))
         assert str(entry.path) == entry.file
