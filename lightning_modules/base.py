@@ -235,9 +235,7 @@ class CorrespondenceModule(SavedModule):
         """
         if not batch:  # the loader has no held-out data
             return None
-        if (
-            batch_index == 0
-        ):  # of a loader; and tensors of `validate`, in inference mode, take no update in a later `fit`
+        if batch_index == 0:  # of a loader; and no `fit` may change tensors that `validate` made in inference mode
             self.validation_loss.reset()
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
