@@ -24,7 +24,7 @@ from vidcorr.backbones import (
     NetworkName,
     Normalise,
     TrainedViews,
-    fields_of,
+    checkpoint_fields,
     freeze_unused,
     trainable_network,
     width_of,
@@ -107,7 +107,7 @@ class CorrespondenceModule(SavedModule):
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
-        self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else fields_of(encoder)
+        self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
         return network
 
     @property

@@ -244,7 +244,7 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.stage):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
-        view = self.frozen_view(stage, stride, dilated).adapted(described=self.described)
+        view = self.frozen_view(stage, stride, dilated).changed(described=self.described)
         return ProjectedExtractor(view, OverCells(self.projection))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

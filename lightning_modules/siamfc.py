@@ -158,5 +158,5 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for another stage, stride or dilation.
         """
-        inner = self.backbone.feature_extractor(stage, stride, dilated).adapted(described=self.described)
+        inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)
         return shared_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv)).eval()

@@ -50,7 +50,7 @@ def test_vfs_table_a1(tmp_path):
         benchmark = configured.build()
         assert benchmark.protocol.name == "vfs"
         assert model.feature_extractor(benchmark.stage).stage == "res4"  # section 4.2
-        fields = benchmark.protocol.fields()
+        fields = benchmark.protocol.effective_values()
         expected = PAPERS["propagation"][benchmark.name]
         assert {key: fields[key] for key in expected} == expected
 

@@ -92,6 +92,6 @@ class ProjectedExtractor(FeatureExtractor):
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
         return type(self)(self.inner.folded(), self.head, *self.further)
 
-    def adapted(self, **values: Any) -> Self:
+    def changed(self, **values: Any) -> Self:
         """Return an extractor over the encoder's extractor with other values."""
-        return type(self)(self.inner.adapted(**values), self.head, *self.further)
+        return type(self)(self.inner.changed(**values), self.head, *self.further)

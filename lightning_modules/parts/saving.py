@@ -14,7 +14,15 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vidcorr.backbones import Encoder, EncoderSpec, Network, NetworkName, fields_of, load, module_from_checkpoint
+from vidcorr.backbones import (
+    Encoder,
+    EncoderSpec,
+    Network,
+    NetworkName,
+    checkpoint_fields,
+    load,
+    module_from_checkpoint,
+)
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.files.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
 from vidcorr.backbones.files.trust import allow, import_path, without_arguments_of_bases
@@ -124,7 +132,7 @@ class SavedModule(pl.LightningModule):
         """
         encoder = load(EncoderSpec.of(spec, argument, pretrained))
         self.described = encoder.described
-        self.rebuilt_by |= {argument: fields_of(encoder), "pretrained": False}
+        self.rebuilt_by |= {argument: checkpoint_fields(encoder), "pretrained": False}
         return encoder
 
     @property
@@ -221,7 +229,7 @@ class SavedModule(pl.LightningModule):
             The fields of its spec, which make it again, and the `prefix` of its weights; None for a network without a
             name, or a module with features of its own, whose class a checkpoint then needs.
         """
-        fields = None if self.has_own_features else fields_of(self.evaluated)
+        fields = None if self.has_own_features else checkpoint_fields(self.evaluated)
         return None if fields is None else {**fields, "prefix": self.prefix_of_evaluated}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

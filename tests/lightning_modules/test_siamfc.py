@@ -84,7 +84,7 @@ def test_a_protocols_view_reaches_the_backbone_of_the_extractor():
     view = SiamFC("timm:test_vit", stage="block6", dilated=False).feature_extractor()
     images = torch.rand(1, 3, 64, 64)
     alone = view.inner
-    without_norm = view.adapted(final_norm=False)
-    assert torch.equal(without_norm(images), view.head(alone.adapted(final_norm=False)(images)))
+    without_norm = view.changed(final_norm=False)
+    assert torch.equal(without_norm(images), view.head(alone.changed(final_norm=False)(images)))
     assert not torch.equal(without_norm(images), view(images))
     assert (without_norm.final_norm, view.final_norm, view.ignores) == (False, True, alone.ignores)

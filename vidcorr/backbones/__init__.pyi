@@ -2,7 +2,7 @@ from .encoder import (
     Encoder as Encoder,
     Input as Input,
     Network as Network,
-    fields_of as fields_of,
+    checkpoint_fields as checkpoint_fields,
     weights_digest as weights_digest,
 )
 from .extractor import (

@@ -2,7 +2,7 @@
 
 import copy
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,20 @@ class Reference:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Reference":
         return self
+
+
+class Changeable:
+    """A module that is a value: its attributes are not set, but another object of the same network is made."""
+
+    def changed(self, **values: Any) -> Self:
+        """Return an object over the same modules and weights with other values of some attributes, by their names.
+
+        Attributes that are modules or tensors cannot change: both objects share them.
+        """
+        other = copy.copy(self)
+        for name, value in values.items():
+            setattr(other, name, value)
+        return other
 
 
 def shared_copy(module: M) -> M:

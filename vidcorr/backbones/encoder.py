@@ -1,19 +1,18 @@
 """Encoders: networks with their input and description, which give views of their stages."""
 
-import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import Reference, shared_copy
+from .copies import Changeable, Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
 from .hub_models import configuration_of
 from .kinds import gives_extractors, kind_of, unwrapped
@@ -30,12 +29,12 @@ def inner_network(network: Any) -> Any:
     Such a module is, for example, a LightningModule.
 
     Raises:
-        ValueError: if neither or both attributes hold a network, or the module is none.
+        ValueError: if neither or both attributes hold a network, or `network` is no `nn.Module`.
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
     forward = inspect.getattr_static(type(network), "forward")  # of a TorchScript module no function
-    # by name: the library imports neither Lightning
+    # by name: both packages, `lightning` and `pytorch_lightning`, define the class, and neither is imported here
     name = getattr(forward, "__qualname__", "")
     has_own_forward = forward is not nn.Module.forward and name != "LightningModule.forward"
     if has_own_forward or gives_extractors(network) or gives_blocks(network):
@@ -64,25 +63,30 @@ def stated_by(module: object) -> Input | None:
 
 
 def input_of_record(record: Mapping[str, Any]) -> Input | None:
-    """Return the input in a record of timm; None if it states none."""
+    """Return the input that a record of a network's weights states; None if it states none.
+
+    Args:
+        record: as timm's `pretrained_cfg`: `mean` and `std`; and who states them, in words, as `file` of a record of
+            ours, or `architecture` and `tag` of timm's.
+    """
     if "mean" not in record:
         return None
     name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
     return Input.of(record["mean"], record["std"], record.get("file", f"timm's record of {name}"))
 
 
-class Encoder(nn.Module):
+class Encoder(Changeable, nn.Module):
     """A network with its input, its description, and defaults for its views: a value; `changed` makes another one.
 
     Args:
         network: a network; a module with its own method `feature_extractor(stage, stride)`; an extractor; a video
             encoder; one of them in a wrapper of torch, or as `encoder` or `backbone` of a module without `forward`.
-        stated: the RGB that the network gets, if the caller knows it; None: as the module, its package's record or its
-            library states.
+        stated: the RGB that the network gets, if the caller knows it; None, or an input with an empty `source`: as the
+            module, its package's record or its library states.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
-        user_module: the module that a view is of, where it is not `network`.
+        user_module: the module that a view is of, where it is not `network`; the attribute is a `Reference` to it.
         is_ours: `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network, where its description has not both.
         decide: returns the class of a network's views; `TrainedViews.kind_of` has decided before.
@@ -93,7 +97,11 @@ class Encoder(nn.Module):
             library's weights (`pretrained_cfg`), which `load` takes off other weights; None if nobody does.
         user_module: refers to the module that was given, which may be one around the network.
         view_class: class of its views; None if the network makes its own.
+        default_stage: argument `stage`.
+        default_stride: argument `stride`.
         described: its name and the source of its weights.
+        is_ours: argument `is_ours`.
+        made_by: name and arguments that make the network.
 
     Raises:
         ValueError: for anything but a module, or a network that has no view.
@@ -127,18 +135,12 @@ class Encoder(nn.Module):
         self.is_ours = is_ours
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
-    def changed(self, **facts: Any) -> Self:
-        """Return an encoder of the same network with other facts, by the names of its attributes."""
-        encoder = copy.copy(self)
-        for name, value in facts.items():
-            setattr(encoder, name, value)
-        return encoder
-
     @property
     def input(self) -> Input:
-        """The RGB that the network gets: as it is stated, else the default of its kind.
+        """The RGB that the network gets.
 
-        A module with its own views gets the RGB of these views: its training may normalise otherwise.
+        As it is stated, else `OF_RANDOM` for random weights, else the default of its kind, which is `UNKNOWN` where no
+        author has one. A module with its own views gets the RGB of these views: its training may normalise otherwise.
         """
         if self.stated is not None:
             return self.stated
@@ -152,7 +154,7 @@ class Encoder(nn.Module):
         stage: str | None = None,
         stride: int | None = None,
         dilated: Dilated = False,
-        default: str | None = None,
+        of_protocol: str | None = None,
     ) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
 
@@ -160,7 +162,8 @@ class Encoder(nn.Module):
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
             dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-            default: `STAGE/STRIDE` of a protocol, for a ResNet of which nobody names a stage or a stride.
+            of_protocol: `STAGE/STRIDE` of a protocol, for a ResNet of which neither caller nor encoder names a stage or
+                a stride.
 
         Returns:
             A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
@@ -174,8 +177,8 @@ class Encoder(nn.Module):
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
         stage = stage or self.default_stage
         stride = stride or self.default_stride
-        if default and self.view_class is ResNetExtractor and stage is None and stride is None:
-            stage, _, pixels = default.partition("/")
+        if of_protocol and self.view_class is ResNetExtractor and stage is None and stride is None:
+            stage, _, pixels = of_protocol.partition("/")
             stride = int(pixels)
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
         if self.view_class is None:
@@ -191,7 +194,7 @@ class Encoder(nn.Module):
         if self.stated is not None and not view.normalises:
             name = view.network_name
             raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
-        return view.adapted(**facts)
+        return view.changed(**facts)
 
     def placed_view(self, **options: Any) -> Any:
         """Return a view to compute with, as `view`; a network that `load` made moves to the GPU, if there is one."""
@@ -220,7 +223,7 @@ class Encoder(nn.Module):
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 
 
-def fields_of(encoder: Encoder) -> dict[str, Any] | None:
+def checkpoint_fields(encoder: Encoder) -> dict[str, Any] | None:
     """Return what a checkpoint holds to make an encoder again; None for a network without a name."""
     return None if encoder.spec is None else encoder.spec.to_dict()
 

@@ -1,6 +1,5 @@
 """The contract of the views that benchmarks see: a network's maps, with their stage, stride and input."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from ..functional.device import to_device
-from .copies import type_of_weights
+from .copies import Changeable, type_of_weights
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -49,7 +48,7 @@ class Normalise(nn.Module):
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
-class View(nn.Module, ABC):
+class View(Changeable, nn.Module, ABC):
     """A view of a network: its maps, and the facts that benchmarks read.
 
     Attributes:
@@ -61,7 +60,8 @@ class View(nn.Module, ABC):
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
-        ignores: fields of a protocol that move no number of these maps; both of these act on transformers alone.
+        ignores: fields of a protocol that move no number of these maps; `position_embedding` and `final_norm` move
+            those of transformers alone.
         in_order: it encodes a video as a whole, from its first frame.
         reads: the method of the network that gives its maps, past the network's own call, or "its parts"; None if the
             network's own call gives them. `kind_of` asks whether they are what the call computes.
@@ -104,13 +104,6 @@ class View(nn.Module, ABC):
             if value not in (None, own):
                 raise ValueError(f"{type(self).__name__}: has {name} {own}, not {value}: give its network instead")
         return self
-
-    def adapted(self, **values: Any) -> Self:
-        """Return a view of the same network with other values of its attributes, such as `input` or `final_norm`."""
-        view = copy.copy(self)
-        for name, value in values.items():
-            setattr(view, name, value)
-        return view
 
     def folded(self) -> Any:
         """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
@@ -188,7 +181,12 @@ class FeatureExtractor(View):
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
     def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Return the stages of a prefix → their maps, which are given in the order of `stage_indices`."""
+        """Return stage → map, of this view's stages with a prefix: `block3`, `block7`, …
+
+        Args:
+            prefix: as `block`.
+            maps: a map for each of these stages, in ascending order of their numbers.
+        """
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
 
@@ -205,7 +203,7 @@ class FeatureExtractor(View):
         """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """Return the map of SiamFC's exemplars; a fine-tuned extractor has another one than of search regions."""
+        """Return the map of SiamFC's exemplars: as of search regions, unless a trained head maps both differently."""
         return self(crops)
 
     def prepared(self, images: Tensor) -> Tensor:
@@ -311,7 +309,7 @@ class RawColour(FeatureExtractor):
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
         """Return raw colour at a stride."""
-        return super().feature_extractor(stage, dilated=dilated).adapted(stride=stride or self.stride)
+        return super().feature_extractor(stage, dilated=dilated).changed(stride=stride or self.stride)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""

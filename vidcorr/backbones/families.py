@@ -28,8 +28,8 @@ SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
 
-def taken(family: str, state: State, source: str | Path) -> tuple[dict[str, Any], State]:
-    """Return the weights of a family as those of a network of ours; lines say what is left out.
+def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, Any], State]:
+    """Convert the weights of a family to those of a network of ours; print what is left out.
 
     Every tensor is mapped, or a rule states why it is not needed.
 
@@ -46,7 +46,7 @@ def taken(family: str, state: State, source: str | Path) -> tuple[dict[str, Any]
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
     require_one_of(FAMILIES, family=family)
-    spec, weights = named_as(family, state, None, source)
+    spec, weights = spec_and_weights(family, state, None, source)
     return _spec_of(FAMILIES[family], spec, weights), weights
 
 
@@ -81,9 +81,9 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
 
 def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, source: str | Path) -> State:
-    """Return the weights of a library's network under its own names, or from a family's names in this network's form.
+    """Return weights under the names of a library's network: as they are if they fit, else by their family's table.
 
-    What the family's table leaves out, such as a decoder, is said in a line.
+    What the table leaves out, such as a decoder, is printed.
 
     Args:
         state: weights of a file.
@@ -102,7 +102,7 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     fits = under_own_names(state, network, source, drop_classifier=True)
     if network.state_dict().keys() == fits.keys() or family == NAMED or "module" in FAMILIES[family]:
         return fits
-    return named_as(family, state, spec, source)[1]
+    return spec_and_weights(family, state, spec, source)[1]
 
 
 def input_of_family(family: str) -> Input | None:
@@ -112,8 +112,10 @@ def input_of_family(family: str) -> Input | None:
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=f"of the family {family}")
 
 
-def named_as(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State]:
-    """Return the name of a network, or of a module of ours, and its weights; a line says why others are left out.
+def spec_and_weights(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State]:
+    """Return the name of the network of foreign weights, or of a module of ours, and the weights under its names.
+
+    Why weights are left out is printed.
 
     Args:
         family: a name in `FAMILIES`.
@@ -187,8 +189,8 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """Return the name of the network of weights: the family's architecture, with size, patch and kind filled in.
 
-    Weights without patches are those of the architecture, if it has nothing to fill in; else of a ResNet, which is
-    known by its shapes: DINO's are of both kinds.
+    Weights without a projection of patches are of the table's architecture, if this is a whole name; else of
+    torchvision's ResNet with the nearest shapes: DINO's authors published transformers and ResNets.
 
     Raises:
         ValueError: for a transformer of a width that no family has.

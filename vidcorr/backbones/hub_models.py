@@ -33,7 +33,7 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
 
     Args:
         what: the network, and what of it is fetched.
-        how: how it is fetched where there is a network; empty for a local folder.
+        how: what fetches it on a machine with internet; empty for a local folder.
 
     Raises:
         ValueError: for any error of the block.
@@ -202,6 +202,9 @@ def spec_of_folder(text: str) -> str:
 def record_of_timm(folder: Path) -> dict[str, Any]:
     """Return the record of a network in the `config.json` that timm has written in a folder; empty without one.
 
+    Returns:
+        `architecture`, timm's name; `file`, the folder's file in words; `mean` and `std`, if they are stated.
+
     Raises:
         DataError: if the file is no JSON.
     """
@@ -230,7 +233,7 @@ SOURCES = re.compile(
 
 
 def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration of the library, and those in it, as plain values without `SOURCES`."""
+    """Return a configuration, also the configurations in it, without the fields of `SOURCES`, which fetch something."""
     kept: dict[str, Any] = {}
     for name, value in fields.items():
         if SOURCES.fullmatch(name) is None:

@@ -60,9 +60,9 @@ def gives_extractors(module: object) -> bool:
 def kind_of(network: Any) -> type[View] | None:
     """Return the class of a network's views, by what the network computes; None for a network that makes its own.
 
-    Views of stages go past the network's own call. So a network keeps them if a library defines its call, if the class
-    that defines it also defines what the view reads, or if a probe shows the view's last map in the call. Any other
-    network gives the map of its own call.
+    Views of stages go past the network's own call, and a subclass may compute something else in it. So a network has
+    them if a library defines its call, if the class that defines it also defines what the view reads, or if a probe
+    shows the view's last map in the call. Any other network gives the map of its own call.
 
     Raises:
         ValueError: if the network has no view of its stages, or has lazy layers.
@@ -83,9 +83,14 @@ def kind_of(network: Any) -> type[View] | None:
 
 
 def _call_is_known(network: Any, reads: str) -> bool:
-    """Return whether a library defines a network's call, or the class that defines it also defines what a view reads.
+    """Return whether a network's call need not be compared with what a view reads.
 
-    A network without numbers, on the meta device, counts too, since nothing can be compared.
+    The first class that defines either decides: it is of a library, or defines what the view reads. A network without
+    numbers, on the meta device, cannot be compared.
+
+    Args:
+        network: the network.
+        reads: name of what the view reads (`View.reads`).
     """
     owners = (network, *type(network).__mro__)  # subclasses first; every module has a forward
     owner: Any = next(owner for owner in owners if {*CALL, reads} & vars(owner).keys())
@@ -120,6 +125,7 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
             raise
         except Exception:  # of the user's code: the view of its own call says what is the matter
             return False
+    # `met` ends with the answer for the network's own output, since its hook is called after those of its parts
     is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1
     return any(met) if is_vector else met[-1]
 

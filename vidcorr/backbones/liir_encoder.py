@@ -11,7 +11,7 @@ from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .extractor import FeatureExtractor
-from .resnet import LAYER_OF_STAGE, convolutions_of, ends_of, folded_copy, maps_of, named_blocks
+from .resnet import LAYER_OF_STAGE, convolutions_of, folded_copy, maps_of, named_blocks, stage_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
@@ -141,10 +141,9 @@ class LiirExtractor(FeatureExtractor):
 
     def __init__(self, encoder: LiirEncoder, stage: str | None = None, stride: int | None = None) -> None:
         blocks = named_blocks(encoder)
-        *_, last = blocks
-        ends = ends_of(blocks) | {AFFINITY: last}
-        super().__init__(stage or AFFINITY, ends, "Liir")
-        self.ends = {name: ends[name] for name in self.stages}
+        stages = list(dict.fromkeys(map(stage_of, blocks)))
+        super().__init__(stage or AFFINITY, [*stages, *blocks, AFFINITY], "Liir")
+        self.last = stages[-1]
         self.encoder = encoder
         strides = [2 if name.startswith("res2") else 4 for name in self.stages]  # without a pooling before res2
         self.set_stride(self.common_stride(strides), stride)
@@ -153,9 +152,9 @@ class LiirExtractor(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, from one pass."""
         x = self.encoder.stem(normalised_lab(images))
-        maps = maps_of(self.ends, named_blocks(self.encoder).items(), x)
-        if AFFINITY in maps:
-            maps[AFFINITY] = self.encoder.affinity(maps[AFFINITY])
+        maps = maps_of([*self.stages, self.last], named_blocks(self.encoder).items(), x)
+        if AFFINITY in self.stages:
+            maps[AFFINITY] = self.encoder.affinity(maps[self.last])
         return self.joined(maps)
 
     folded = folded_copy

@@ -12,13 +12,13 @@ from ..functional.device import random_state_kept
 from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated
-from .families import family_of, fitted_to_library, input_of_family, taken
+from .families import converted, family_of, fitted_to_library, input_of_family
 from .files.checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .files.foreign import positions_resampled, under_own_names, weights_in
 from .files.trust import Refused, in_name_of, make, named_by_user, own_arguments
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
-from .networks import HUB, LIBRARIES, EncoderSpec, build, file_and_part, is_checkpoint, local_file
+from .networks import HUB, LIBRARIES, EncoderSpec, Located, build, local_file
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -70,7 +70,10 @@ def load(
 
 
 def _around(module: Any, **facts: Any) -> Encoder:
-    """Return the encoder of a module; of a method of ours without features of its own that of its backbone."""
+    """Return the encoder of a module.
+
+    A method of ours is evaluated by its backbone's encoder, unless it says that it has features of its own.
+    """
     if getattr(module, "has_own_features", True):
         return Encoder(module, **facts)
     facts.pop("described", None)  # it describes its own network
@@ -83,14 +86,15 @@ def _load_name(spec: EncoderSpec) -> Encoder:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
-        is_stated = spec.is_stated
-        if not is_stated:
+        located = Located(spec.spec)
+        if not spec.is_named_by_file:
             stack.enter_context(named_by_user())
-        named = None if is_stated else spec.name_and_file
-        if named is not None:
-            encoder = with_weights_of(*named)
-        elif not is_stated and is_checkpoint(spec.place):
-            encoder = _load_checkpoint(spec.place)
+            located = spec.located
+        name, file, part = located
+        if name and file is not None:  # NAME=FILE
+            encoder = encoder_with_weights(name, file, part)
+        elif file is not None:
+            encoder = _load_checkpoint(file, part)
         else:
             network, described = build(spec)
             encoder = _around(network, described=described, made_by=spec)
@@ -138,8 +142,8 @@ def build_feature_extractor(
     return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
 
 
-def _load_checkpoint(place: str) -> Encoder:
-    """Load the encoder by which benchmarks see the module of a checkpoint, on the CPU, in eval mode.
+def _load_checkpoint(path: Path, part: str) -> Encoder:
+    """Load the encoder by which benchmarks see the module of a checkpoint, or a part of it, on the CPU, in eval mode.
 
     Weights of another project are the network of their family.
 
@@ -150,47 +154,47 @@ def _load_checkpoint(place: str) -> Encoder:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
             fit its encoder.
     """
-    path, part = file_and_part(place)
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
-        return _load_foreign(place, None, checkpoint)
+        return _load_foreign(path, part, None, checkpoint)
     recipe = recipe_of(checkpoint, path)  # refused too if the encoder does not need it, but who resumes does
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:
         package, _, kind = recipe["class_path"].rpartition(".")
-        encoder = _stated({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
+        encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
         module = encoder.user_module.module
-        getattr(module, "configure_model", list)()
+        if hasattr(module, "configure_model"):  # as Lightning does: it may make layers
+            module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
-        encoder = _stated(stated, path)
+        encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
     return encoder.eval().changed(described=encoder.described.with_weights_of(path))
 
 
-def _load_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
+def _load_foreign(path: Path, part: str, family: str | None, content: Any = None) -> Encoder:
     """Load the network of another project's weights, on the CPU, in eval mode.
 
     Args:
-        place: the file, or `FILE#PART`.
+        path: the file.
+        part: name of an encoder of several in the file; empty for the whole file.
         family: name in `FAMILIES`; None: as the weights' names show.
         content: content of the file, if it was read.
 
     Raises:
         ValueError: one line, if the family is not known, or the weights do not fit its network.
     """
-    path, part = file_and_part(place)
     record = record_of_timm(path.parent)
     if family is None and record:
-        return with_weights_of(f"timm:{record['architecture']}", place)
+        return encoder_with_weights(f"timm:{record['architecture']}", path, part)
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
     content = read_content(path) if content is None else content
     state = weights_in(content, path, part)
     family = family or family_of(state, None, path)
-    spec, weights = taken(family, state, path)
-    encoder = _stated(spec, path)
+    spec, weights = converted(family, state, path)
+    encoder = _encoder_of_fields(spec, path)
     module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
     weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {family}")
@@ -198,7 +202,7 @@ def _load_foreign(place: str, family: str | None, content: Any = None) -> Encode
     return encoder.eval().changed(stated=input_of_family(family), described=described)
 
 
-def _stated(stated: Any, path: Path) -> Encoder:
+def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
     """Make the encoder that a file states, as `EncoderSpec.to_dict` returns it, without its weights.
 
     Raises:
@@ -232,20 +236,20 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     return module.eval()
 
 
-def with_weights_of(name: str, place: str) -> Encoder:
+def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     """Make a network by its name, and load the weights of a file.
 
     Args:
         name: a name of a library or of torch.hub; `family:NAME`; or of the user's class, or a function that returns a
             module: from a checkpoint of Lightning it gets its saved arguments, else it is called without any.
-        place: the file, or `FILE#PART` of a file with several encoders.
+        path: the file.
+        part: name of an encoder of several in the file; empty for the whole file.
 
     Raises:
         ValueError: one line, if the network cannot be made, the file is damaged, or one does not fit the other.
     """
     if name.startswith(FAMILY):
-        return _load_foreign(place, name.removeprefix(FAMILY))
-    path, part = file_and_part(place)
+        return _load_foreign(path, part, name.removeprefix(FAMILY))
     content = read_content(path)
     state = weights_in(content, path, part)
     is_of_library = name.startswith((*LIBRARIES, HUB))

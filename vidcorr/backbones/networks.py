@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml  # type: ignore[import-untyped]
@@ -50,6 +50,20 @@ NetworkName = str | dict[str, Any]
 """A network as an argument: its name, or the fields of `EncoderSpec.to_dict`, as checkpoints hold them."""
 VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+]*(?:/[^/]*)?")
 """What follows the last @ of a name: `STAGE` or `STAGE/STRIDE`, and not the end of a path."""
+
+
+class Located(NamedTuple):
+    """What the text of a network stands for on this machine.
+
+    Attributes:
+        name: name of a network; empty if the text is the path of a file.
+        file: the file of the weights, which may be missing; None for a network by its name alone.
+        part: name of an encoder of several in the file; empty for the whole file.
+    """
+
+    name: str
+    file: Path | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,13 +163,13 @@ class EncoderSpec:
         return fields
 
     @property
-    def is_stated(self) -> bool:
-        """True while a file that states the network is read, which has its weights.
+    def is_named_by_file(self) -> bool:
+        """True while a file is read that names the network and has its weights; False if the user names it.
 
         Raises:
             ValueError: if the file may not name it.
         """
-        return trust.check_network(self.text, self.arguments is not None)
+        return trust.named_by_file(self.text, self.arguments is not None)
 
     @property
     def name(self) -> str:
@@ -165,66 +179,60 @@ class EncoderSpec:
 
     @property
     def is_random(self) -> bool:
-        """True if the weights are random, so that seeds make different networks; a user's callable is called for it."""
+        """True if the weights are random, so that seeds make different networks; a user's callable is called twice.
+
+        Raises:
+            ValueError: as `draws_weights`, or if the file that is read may not name the network.
+        """
         if _is_of_library(self.spec):
-            return not self.pretrained or self.is_stated
+            return not self.pretrained or self.is_named_by_file
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
-        return is_callable and not self.is_stated and self.file is None and draws_weights(self.spec)
+        return is_callable and not self.is_named_by_file and self.located.file is None and draws_weights(self.spec)
 
     @property
-    def place(self) -> str:
-        """The name as this machine has it: a folder as the network in it, a file of the hub by its path in the cache.
+    def located(self) -> Located:
+        """The network as this machine has it: a folder as its network, a file on the hub by its path in the cache.
+
+        A file that exists by the whole text, also with "=" in its path, is this file.
 
         Raises:
             ValueError: if a file of the hub is not to be had.
         """
-        name, equals, file = self.spec.partition("=")
-        if on_hub(self.spec):
-            return str(local_file(self.spec))
-        if equals and on_hub(file):
-            return f"{name}={local_file(file)}"
-        return spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
-
-    @property
-    def file(self) -> Path | None:
-        """The file of a path; None for other networks."""
-        path, _ = file_and_part(self.place)
-        return path if path.is_file() else None
-
-    @property
-    def name_and_file(self) -> tuple[str, str] | None:
-        """Network and file of `NAME=FILE`; None for other names.
-
-        A file that exists by the whole text, also with "=" in its path, is this file.
-        """
-        found = WITH_WEIGHTS.fullmatch(self.place)
-        return None if found is None or self.file is not None else (found[1], found[2])
+        text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
+        path, part = file_and_part(text)
+        named = None if path.is_file() else WITH_WEIGHTS.fullmatch(text)
+        if named is not None:
+            return Located(named[1], *file_and_part(named[2]))
+        return Located("", path, part) if is_checkpoint(text) else Located(text)
 
     def identity(self) -> dict[str, Any]:
         """Return view, stated input and weights: the bytes of their file, or a name with its seed."""
-        view: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
+        identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:
-            view |= {"mean": self.input.mean, "std": self.input.std}
-        if self.file is not None:
-            return view | {"sha256": file_digest(self.file), "part": file_and_part(self.spec)[1]}
-        if self.name_and_file is not None:
-            name, place = self.name_and_file
-            file, part = file_and_part(place)
+            identity |= {"mean": self.input.mean, "std": self.input.std}
+        name, file, part = self.located
+        if file is None:
+            return identity | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
+        identity |= {"sha256": file_digest(file), "part": part}
+        if name:
+            identity["spec"] = name
             record = file.parent / CONFIG  # may state the input
-            of_record = {"record": file_digest(record)} if record.is_file() else {}
-            return view | {"spec": name, "sha256": file_digest(file), "part": part} | of_record
-        return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
+            if record.is_file():
+                identity["record"] = file_digest(record)
+        return identity
 
     @property
     def is_reusable(self) -> bool:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
-        if self.file is None:
+        name, file, _ = self.located
+        if name or file is None:
+            # short names and raw colour are ours
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
-        content = read_content(self.file, whole=False)
+        content = read_content(file, whole=False)
         if is_foreign(content):  # a family of our table makes it
             return True
-        module_recipe = recipe_of(content, self.file)
+        module_recipe = recipe_of(content, file)
         encoder = content[METADATA_KEY].get("encoder") or module_recipe
         return all(trust.package_of(name) in TRUSTED for name in trust.named_code(encoder))
 
@@ -246,16 +254,19 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
             not return a module.
     """
-    is_stated = spec.is_stated
+    is_named_by_file = spec.is_named_by_file
     is_random = with_weights and spec.is_random
-    prefix, _, name = (spec.spec if is_stated else spec.place).partition(":")
-    network, architecture, source = MAKERS.get(prefix, _make_by_callable)(name, spec, with_weights and not is_stated)
+    prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
+    network, architecture, source = MAKERS.get(prefix, _make_by_callable)(
+        name, spec, with_weights and not is_named_by_file
+    )
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    is_tagged = prefix == "timm" and "." in name  # of the weights that a file has
-    if is_random or is_stated or not (with_weights or is_tagged):
+    # the library's record of an input is of its own weights; a tag of timm names the weights that a file has
+    is_tagged = prefix == "timm" and "." in name
+    if is_random or is_named_by_file or not (with_weights or is_tagged):
         for part in network.modules():
-            if "pretrained_cfg" in vars(part):  # a library's record of its own weights, with their input
+            if "pretrained_cfg" in vars(part):
                 part.pretrained_cfg = {}  # type: ignore[assignment]
     described = Network(
         name=re.sub(r"^resnet(\d+)$", r"ResNet-\1", architecture),
@@ -273,7 +284,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
 @functools.cache
 def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws most of its weights: two seeds then make two networks.
+    """Return whether a callable draws most of its weights, so that two seeds make two networks; refuse hidden numbers.
 
     A new classifier on a trained trunk does not count. A callable that fails draws none; `build` tells why it fails.
 
@@ -346,12 +357,19 @@ def on_hub(path: object) -> bool:
 
 def is_checkpoint(spec: str) -> bool:
     """Return whether a text names a checkpoint, or a part of one: by its suffix, because it exists, or on the hub."""
+    if on_hub(spec):
+        return True
     path, _ = file_and_part(spec)
-    return str(path).endswith(SUFFIXES) or path.is_file() or on_hub(spec)
+    return str(path).endswith(SUFFIXES) or path.is_file()
 
 
 def file_and_part(text: str) -> tuple[Path, str]:
-    """Split `FILE#PART`, an encoder of several in a file, into both; a # in the path of a file belongs to the path."""
+    """Split `FILE#PART`, an encoder of several in a file, into both; a # in the path of a file belongs to the path.
+
+    A file on the hub is the one in its cache, and has no part.
+    """
+    if on_hub(text):
+        return local_file(text), ""
     file, _, part = text.rpartition("#")
     if part and Path(file).is_file() and not Path(text).is_file():
         return Path(file), part
@@ -494,11 +512,11 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    is_stated = spec.is_stated
-    if not is_stated:  # by the user's call; a file that names it has passed the gate
+    is_named_by_file = spec.is_named_by_file
+    if not is_named_by_file:  # by the user's call; else `named_by_file` has checked it
         trust.allow(spec.spec, spec.spec.replace(":", "."))
-        draws_weights(spec.spec)  # refuses a network that no file would hold
-    has_arguments = is_stated or spec.arguments is not None
+        draws_weights(spec.spec)  # only to refuse a network that no file would hold
+    has_arguments = is_named_by_file or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:

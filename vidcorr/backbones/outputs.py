@@ -133,7 +133,8 @@ class MapExtractor(FeatureExtractor):
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
             raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
-        return maps.get(OUTPUT, next(iter(maps.values()), output))  # no map is refused where one is needed
+        # the only map; without one the output as it is, which `require_map` refuses
+        return maps.get(OUTPUT, next(iter(maps.values()), output))
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:

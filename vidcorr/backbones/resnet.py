@@ -1,6 +1,6 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -41,32 +41,26 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
     return blocks
 
 
-def ends_of(blocks: Iterable[str]) -> dict[str, str]:
-    """Return stage or block → the block whose map it is: `res4` → `res4.b2`, its last block; `res4.b1` → itself."""
-    ends_of_stages: dict[str, str] = {}
-    ends_of_blocks: dict[str, str] = {}
-    for block in blocks:
-        stage = block.partition(".")[0]
-        ends_of_stages[stage] = block  # a later block replaces an earlier one
-        ends_of_blocks[block] = block
-    return ends_of_stages | ends_of_blocks
+def stage_of(block: str) -> str:
+    """Return the stage of a block: `res4` of `res4.b1`; of a stage itself."""
+    return block.partition(".")[0]
 
 
-def maps_of(ends: Mapping[str, str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:
-    """Return the maps of stages or blocks of a ResNet, from one pass up to the last of them.
+def maps_of(wanted: Collection[str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:
+    """Return stage or block → its map, from one pass through the blocks of a ResNet; a stage's is of its last block.
 
     Args:
-        ends: stage or block → the block whose map it is.
+        wanted: names of stages (`res4`) and blocks (`res4.b1`); those that are not among the blocks are left out.
         blocks: name and block, in order.
         x: map `(N, C, h, w)` before the first block.
     """
     maps: dict[str, Tensor] = {}
-    wanted = set(ends.values())
-    for name, block in blocks:
+    for block_name, block in blocks:
         x = block(x)
-        if name in wanted:
-            maps[name] = x
-    return {stage: maps[end] for stage, end in ends.items()}
+        for name in (block_name, stage_of(block_name)):
+            if name in wanted:
+                maps[name] = x  # of a stage a later block replaces an earlier one
+    return maps
 
 
 def folded_copy(network: M) -> M:
@@ -107,8 +101,8 @@ class ResNetExtractor(FeatureExtractor):
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
-        stride: pixels per cell, one of its stages' strides, which those of others are removed for; None is 8, or the
-            stride of an earlier stage.
+        stride: pixels per cell, one of the strides of its stages: stages that would have a larger one lose their
+            strides. None is 8, or the stride of a stage with a smaller one.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
@@ -131,10 +125,9 @@ class ResNetExtractor(FeatureExtractor):
         is_whole: bool = False,
     ) -> None:
         blocks = named_blocks(network)
-        ends = ends_of(blocks)
-        last_stage = list(blocks)[-1].partition(".")[0]
-        super().__init__(stage or (last_stage if is_whole else "res4"), ends, "this ResNet")
         own = strides_of(network)
+        last_stage = list(own)[-1]
+        super().__init__(stage or (last_stage if is_whole else "res4"), [*own, *blocks], "this ResNet")
         if stride is not None and stride not in own.values():
             raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted(set(own.values()))} or None")
         if dilated:
@@ -144,13 +137,12 @@ class ResNetExtractor(FeatureExtractor):
             if own.get(name, 0) > coarsest and not is_whole:
                 remove_strides(network.get_submodule(layer))
         self.dilated = dilated
-        self.stem = nn.Sequential(*_stem(network))
-        self.ends = {name: ends[name] for name in self.stages}
-        last = max(map(list(blocks).index, self.ends.values()))
-        self.names = list(blocks)[: last + 1]
+        self.stem = _stem(network)
+        needed = [index for index, name in enumerate(blocks) if {name, stage_of(name)} & set(self.stages)]
+        self.names = list(blocks)[: needed[-1] + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
         found = own if is_whole else strides_of(network)
-        strides = {found[self.ends[name].partition(".")[0]] for name in self.stages}
+        strides = {found[stage_of(name)] for name in self.stages}
         if len(strides) > 1 or stride not in (None, *strides):
             wanted = "" if stride is None else f", not {stride}"
             fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
@@ -167,24 +159,24 @@ class ResNetExtractor(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, from one pass."""
         blocks = zip(self.names, self.blocks.values(), strict=True)
-        return self.joined(maps_of(self.ends, blocks, self.stem(images)))
+        return self.joined(maps_of(self.stages, blocks, self.stem(images)))
 
     folded = folded_copy
 
 
 def strides_of(network: nn.Module) -> dict[str, int]:
-    """Return the strides of a ResNet's stages, in pixels, as a blank image shows them."""
-    blocks = named_blocks(network)
-    ends = {name: end for name, end in ends_of(blocks).items() if "." not in name}
+    """Return stage → stride in pixels of a ResNet, as a blank image shows them; stages without blocks are left out."""
+    blocks = named_blocks(network).items()
     blank = torch.zeros(1, 3, SIDE, SIDE, device=device_of(network), dtype=type_of_weights(network))
     with eval_mode(network), unwatched(network):
-        maps = features_by(lambda x: maps_of(ends, blocks.items(), nn.Sequential(*_stem(network))(x)), blank)
+        maps = features_by(lambda x: maps_of(LAYER_OF_STAGE, blocks, _stem(network)(x)), blank)
     return {name: round(SIDE / each.shape[2]) for name, each in maps.items()}
 
 
-def _stem(network: nn.Module) -> list[nn.Module]:
+def _stem(network: nn.Module) -> nn.Sequential:
+    """Return the layers of a ResNet before its first block."""
     activation = "relu" if hasattr(network, "relu") else "act1"  # timm's name
-    return [network.get_submodule(name) for name in ("conv1", "bn1", activation, "maxpool")]
+    return nn.Sequential(*(network.get_submodule(name) for name in ("conv1", "bn1", activation, "maxpool")))
 
 
 def remove_strides(blocks: nn.Module) -> None:

@@ -43,7 +43,7 @@ class TrainedViews:
 
         Args:
             network: the network that learns.
-            images: as the network takes them, `(N, 3, H, W)`.
+            images: `(N, 3, H, W)`, normalised as the network takes them.
             stage: a stage of the network; None is that of this object.
 
         Returns:
@@ -52,7 +52,8 @@ class TrainedViews:
         stage = stage or self.stage
         key = (id(network), stage)
         if key not in self.made:
-            self.made[key] = (network, self._function_of(unwrapped(network), stage))  # kept: an id is of what is alive
+            # with the network, so that no other one gets its id
+            self.made[key] = (network, self._function_of(unwrapped(network), stage))
         _, function = self.made[key]
         return require_map(function(images), type(network).__name__)
 
@@ -65,7 +66,7 @@ class TrainedViews:
         kind: Any = self.kind_of(network)
         with eval_mode(network), random_state_kept():
             view: Any = network.feature_extractor(stage, None) if kind is None else kind.whole(network, stage)
-        view.keeps_mode = True
+        view.keeps_mode = True  # read by a `MapExtractor` alone
         return view
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:

@@ -141,7 +141,8 @@ class Clips(VideoEncoder):
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         rows = 0 if patch is None else size[0] // patch
-        stacked = map_of_tokens(output, patch, (count * rows * self.multiple, size[1]))  # tubelets above each other
+        # as of an image in which the tubelets stand above each other
+        stacked = map_of_tokens(output, patch, (count * rows * (patch or 1), size[1]))
         if stacked is not output:
             return stacked.unflatten(2, (count, rows))
         maps = as_tensor(output)
@@ -229,7 +230,7 @@ def as_tensor(array: object) -> Tensor:
 
 
 def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:
-    """Load a model of the library `transformers` (an extra): V-JEPA 2 as a video encoder, others as `image_model`.
+    """Load a model of the library `transformers` (an extra): of clips (`VIDEO_MODELS`) as `Clips`, else `image_model`.
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
     notebook, although it was trained on 64; those of VideoMAE have its own number.

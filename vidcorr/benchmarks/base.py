@@ -77,6 +77,7 @@ class Benchmark(ABC):
         conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
             A value that is None, empty or False is left out. A subclass with a name or a `read` of its own states none
             of its base's, unless it repeats them: `conditions = Base.conditions`.
+        usual: fact → the value of most papers, which its condition does not say.
         unit: what the sequences are, in words.
 
     Raises:
@@ -89,6 +90,7 @@ class Benchmark(ABC):
     propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     pooled: ClassVar[bool] = False
     conditions: ClassVar[Mapping[str, str]] = {}
+    usual: ClassVar[Mapping[str, Any]] = {}
     unit: ClassVar[str] = "sequences"
     limit_sequences: int | None = None
     changes: dict[str, Any] | None = field(default=None, hash=False)  # a dictionary has no hash
@@ -97,7 +99,10 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Keep a class of other data from the conditions of its base, which are about the base's data."""
+        """Empty the `conditions` of a class that sets `name`, `read` or `read_pairs`, unless it states its own.
+
+        It scores other data, and the conditions of its base are about the base's data.
+        """
         super().__init_subclass__(**options)
         has_other_data = any(name in vars(cls) for name in NAMES_OF_DATA)
         if has_other_data and "conditions" not in vars(cls):
@@ -112,7 +117,7 @@ class Benchmark(ABC):
         if protocol_class is None and self.changes:
             raise ValueError(f"{kind}: has no protocol, so it takes no changes")
         if protocol_class is not None:
-            protocol = protocol_class.named(self.protocol, name_with_values(type(self)), changes=self.changes)
+            protocol = protocol_class.named(self.protocol, benchmark_in_protocols(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
                 protocol = with_rule_of(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
@@ -147,9 +152,10 @@ class Benchmark(ABC):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the benchmark may give, the most important first; one that is missing is a fraction.
+        """Every score that the benchmark may give, the most important first.
 
-        The first three stand in tables. If the rows have columns of the first one's name, they rank the sequences.
+        A score that is not declared counts as a fraction, more being better. Tables show the first three. Sequences are
+        ranked by the column of their rows that is named as the first, if they have one.
         """
         return ()
 
@@ -172,9 +178,13 @@ class Benchmark(ABC):
         return {"stage": self.stage, "stride": self.stride}
 
     def facts(self, rows: Sequence[Row], encoder: Any) -> dict[str, Any]:
-        """Return the facts that the scores of a run depend on, besides network and protocol, for the result.
+        """Return the facts that the scores of a run depend on, besides network and protocol: the `data` of its result.
 
-        By default the fields that `conditions` names.
+        By default the fields that `conditions` names, which says the facts that stand in tables.
+
+        Args:
+            rows: the rows of all sequences.
+            encoder: the network under the protocol, after the run, as `score` gets it.
         """
         return {name: getattr(self, name) for name in self.conditions if hasattr(self, name)}
 
@@ -185,7 +195,8 @@ class Benchmark(ABC):
         """
         texts: list[str] = []
         for name, words in self.conditions.items():
-            text = words.format(facts[name]) if facts.get(name) else ""
+            value = facts.get(name)
+            text = words.format(value) if value and value != self.usual.get(name) else ""
             if text not in ("", self.name):
                 texts.append(text)
         return texts
@@ -200,11 +211,11 @@ class Benchmark(ABC):
     def held_out(self) -> Collection[str]:
         """Return the videos that training must leave out, or scores would be wrong.
 
-        A video is the real path of its folder of frames, or a name without suffix, of a video anywhere. By default they
-        are the folders of the scored sequences.
+        An absolute path is the real path of a folder of frames, which alone is meant; any other text is a name without
+        suffix, and means every training video of this name. By default the folders of the scored sequences.
         """
         folders: set[str] = set()
-        for frames in self._folders_of_frames:
+        for frames in self._frames_on_disk:
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
             folders.add(os.path.dirname(os.path.realpath(frames[0])))  # a link to a frame
         return folders
@@ -218,7 +229,7 @@ class Benchmark(ABC):
             videos: real paths, and names without suffix.
         """
         found = set(videos).intersection(self.held_out())
-        sizes = {frames[0].stat().st_size for frames in self._folders_of_frames}
+        sizes = {frames[0].stat().st_size for frames in self._frames_on_disk}
         for video in filter(os.path.isabs, videos):
             _, names = names_in(video)
             pictures = [Path(video, name) for name in names if is_photo(name)]
@@ -228,14 +239,14 @@ class Benchmark(ABC):
         return sorted(found)
 
     @cached_property
-    def _folders_of_frames(self) -> list[Sequence[Path]]:
-        """The frames of the sequences; a pickle has none."""
+    def _frames_on_disk(self) -> list[Sequence[Path]]:
+        """The files of frames of each sequence, without sequences that are read from a pickle."""
         return [sequence.frames for sequence in self.sequences if getattr(sequence, "frames", ())]
 
     @cached_property
     def _digests_of_ends(self) -> set[str]:
         """Digests of the first and last frames of the sequences."""
-        return set(map(_digest_of_ends, self._folders_of_frames))
+        return set(map(_digest_of_ends, self._frames_on_disk))
 
     # Use
 
@@ -313,13 +324,13 @@ class Benchmark(ABC):
                 if output.folder is not None:
                     require_writable(output.folder)
                 network = network.model_copy(update={"digest": weights_digest(extractor)})
-                encoder = type(self).encoder(extractor, self.protocol)
-                own_rows = self._score_share(ranks, encoder, output)
+                frame_encoder = type(self).encoder(extractor, self.protocol)
+                own_rows = self._score_share(ranks, frame_encoder, output)
             rows = sorted_rows(chain.from_iterable(ranks.gather(own_rows)), self.name)
-            encoder.constant = any(ranks.gather(encoder.constant))
-            encoder.least_side = min(ranks.gather(encoder.least_side))
+            frame_encoder.constant = any(ranks.gather(frame_encoder.constant))
+            frame_encoder.least_side = min(ranks.gather(frame_encoder.least_side))
             with ranks.together():
-                result = self._result(network, rows, encoder)
+                result = self._result(network, rows, frame_encoder)
                 history = list(past)
                 if at is not None:
                     history.append(Evaluated(epoch=at[0], step=at[1], scores=result.scores))
@@ -331,20 +342,22 @@ class Benchmark(ABC):
                     output.finish(result)
         return result
 
-    def _result(self, network: Network, rows: Sequence[Row], encoder: FrameEncoder) -> Result:
+    def _result(self, network: Network, rows: Sequence[Row], frame_encoder: FrameEncoder) -> Result:
         """Return the result of the rows of all sequences, sorted by name; `run` adds its history and duration."""
         scores = self.scores(rows) if rows else {}
-        facts = self.facts(rows, encoder)
-        of_run = self._facts_of_run(encoder)
+        facts = dict(self.facts(rows, frame_encoder))
         conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
-        if "rule" in of_run:
-            conditions.append(f"rule {of_run['rule']}")
+        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
+        if short_sides:
+            facts["short_sides"] = [min(short_sides), max(short_sides)]
         doubts = list(self.doubts(rows, scores))
-        if encoder.least_side < FEW_CELLS:
-            doubts.append(f"maps have {encoder.least_side} cells along a side, too few to compare networks")
-        extractor = encoder.extractor
-        protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
-        stage = Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
+        if frame_encoder.constant:
+            doubts.append("all cells of a first frame have the same features: scores are chance")
+        if frame_encoder.least_side < FEW_CELLS:
+            doubts.append(f"maps have {frame_encoder.least_side} cells along a side, too few to compare networks")
+        extractor = frame_encoder.extractor
+        protocol = ProtocolFacts() if frame_encoder.protocol is None else ProtocolFacts.of(frame_encoder.protocol)
+        stage = Setup(layer=extractor.stage, stride=extractor.stride, input=frame_encoder.input, protocol=protocol)
         result = Result(
             benchmark=self.name,
             network=network,
@@ -356,31 +369,19 @@ class Benchmark(ABC):
             digests=self.digests,
             conditions=conditions,
             limit_sequences=self.limit_sequences,
-            data=facts | of_run,
+            data=facts,
             protocol_source={} if self.protocol is None else self.protocol.origin(),
             declared=self.declared,
             doubts=doubts,
             provenance=Provenance.now(),
-            seconds_of=encoder.watch.seconds,
+            seconds_of=frame_encoder.watch.seconds,
         )
-        if not self.pooled and result.contradiction():  # a user's scores are no means of the rows, but for his word
+        # `pooled` is False, yet a user's scores are no means of the rows' columns: intervals come as of pooled scores
+        if not self.pooled and result.contradiction():
             result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
         return require_scored(result)
 
-    def _facts_of_run(self, encoder: FrameEncoder) -> dict[str, Any]:
-        """Return what a result states of any benchmark: equal features, a user's rule, the frames' short sides."""
-        facts: dict[str, Any] = {}
-        if encoder.constant:
-            facts["constant_features"] = True
-        rule = getattr(self.protocol, "rule", None)
-        if rule is not None:
-            facts["rule"] = rule
-        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
-        if short_sides:
-            facts["short_sides"] = [min(short_sides), max(short_sides)]
-        return facts
-
-    def _score_share(self, ranks: Ranks, encoder: FrameEncoder, output: Output) -> list[Row]:
+    def _score_share(self, ranks: Ranks, frame_encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.
 
         Raises:
@@ -389,7 +390,7 @@ class Benchmark(ABC):
         """
         sequences = self.sequences
         frames = [sequence.num_frames for sequence in sequences]
-        work = [_pixels_of(sequence, encoder) for sequence in sequences]
+        work = [_pixels_of(sequence, frame_encoder) for sequence in sequences]
         indices = distribute(work, ranks.size)[ranks.rank]
         total = sum(frames[index] for index in indices)
         rows: list[Row] = []
@@ -398,7 +399,7 @@ class Benchmark(ABC):
                 signals.check()
                 name = sequences[index].name
                 try:
-                    rows += self.score(sequences[index], encoder, output)
+                    rows += self.score(sequences[index], frame_encoder, output)
                 except ValueError as error:
                     if isinstance(error, DataError) or name in str(error):
                         raise
@@ -412,20 +413,20 @@ def _digest_of_ends(frames: Sequence[Path]) -> str:
     return file_digest(frames[0]) + file_digest(frames[-1])
 
 
-def _pixels_of(sequence: Any, encoder: FrameEncoder) -> int:
+def _pixels_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
     """Return the pixels of a sequence that the network sees; its number of frames, if the size differs among them."""
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)
-    height, width = encoder.input_size(size)
+    height, width = frame_encoder.input_size(size)
     return int(sequence.num_frames * height * width)
 
 
-def name_with_values(kind: type[Benchmark]) -> str | None:
-    """Return the name under which named protocols list their values for a class of benchmarks.
+def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
+    """Return the benchmark under which protocols.yaml lists values for a class of benchmarks.
 
-    It is the class's own name, or that of its nearest base, for which any protocol lists values; None if there is no
-    such name: a protocol then takes its default benchmark's.
+    It is the first `name` of the class and its bases, nearest first, for which any protocol lists values; None without
+    one: a named protocol then takes the values of its `default_benchmark`.
     """
     assert kind.protocol_class is not None
     sources = kind.protocol_class.sources().values()

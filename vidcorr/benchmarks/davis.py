@@ -43,6 +43,7 @@ class DavisBenchmark(MaskBenchmark):
 
     name = "davis"
     conditions: ClassVar[Mapping[str, str]] = {"year": "{}", "split": "{}", "resolution": "{}"}
+    usual: ClassVar[Mapping[str, Any]] = {"resolution": "480p"}
 
     root: str | Path
     year: Literal[2016, 2017] = 2017
@@ -68,10 +69,3 @@ class DavisBenchmark(MaskBenchmark):
         for resolution in list_folders(frames):
             videos.update(os.path.realpath(frames / resolution / sequence.name) for sequence in self.sequences)
         return videos
-
-    def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return year and split, and a resolution other than that of papers, 480p."""
-        shown = dict(facts)
-        if shown.get("resolution") == "480p":
-            shown["resolution"] = ""
-        return super().conditions_in_words(shown)

@@ -43,8 +43,8 @@ class MaskBenchmark(Benchmark):
     """
 
     protocol_class = PropagationProtocol
-    archive: ClassVar[str] = ""
-    """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
+    archive_folder: ClassVar[str] = ""
+    """Folder of the sequences inside predictions.zip; empty for its top (DAVIS)."""
 
     @property
     @abstractmethod
@@ -91,15 +91,17 @@ class MaskBenchmark(Benchmark):
         Raises:
             DataError: if the rules leave nothing to score, or count a frame without a mask.
         """
-        if not sequence.ground_truth or sequence.begin >= sequence.annotated[-1]:  # no mask after the first
+        first = sequence.begin  # with an object
+        if not sequence.ground_truth or first >= sequence.annotated[-1]:  # no mask comes after it
             return None
         names = {sequence.frames[t].stem: t for t in sequence.annotated}
-        folder = sequence.annotation(sequence.begin).parent
+        folder = sequence.annotation(first).parent
 
         def shown(t: int) -> set[int]:
             """Return the ids in the mask of frame `t`."""
             return numbers_in(sequence.read_mask(t).numpy())
 
+        # the rules read the masks that they need, and name frames by their files
         video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
         with errors_at(self.scoring_rules.planned_by(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
@@ -128,7 +130,7 @@ class MaskBenchmark(Benchmark):
         for sequence in self.sequences:
             for t in predicted_frames(sequence):
                 file = mask_file(sequence, t)
-                packed[file] = Path(self.archive, file)
+                packed[file] = Path(self.archive_folder, file)
         output.archive(packed)
 
 
@@ -200,11 +202,11 @@ def follow_masks(
     """Propagate the masks of a sequence to its frames from the first object on."""
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
     coding = MaskCoding(encoder, size=sequence.size, seen=sequence.size, starts=starts)
-    return follow_labels(annotated_frames(sequence, frames), coding, propagator)
+    return follow_labels(frames_with_starts(sequence, frames), coding, propagator)
 
 
-def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield the frames of a sequence from the first object on; one in which objects start has its mask, others None.
+def frames_with_starts(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield every frame of a sequence from the first object on, with its mask if objects start in it, else None.
 
     Raises:
         DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect

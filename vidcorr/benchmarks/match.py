@@ -57,8 +57,8 @@ class MatchBenchmark(PairBenchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give."""
-        no_names: Any = dict.fromkeys(("", *self.levels), ())  # the scores of no pair have the keys of all scores
+        """Every score that the data set may give: the keys of the scores of no pairs."""
+        no_names: Any = dict.fromkeys(("", *self.levels), ())  # the keys of `draws`
         return fractions(*match_scores({}, no_names, self.protocol))  # type: ignore[arg-type]
 
     def read_pairs(self) -> list[MatchPair]:
@@ -102,7 +102,7 @@ class MatchBenchmark(PairBenchmark):
 
     @cached_property
     def draws(self) -> dict[str, list[str]]:
-        """Set of pairs → their names, repeated if drawn twice; the set "" has all, others a level of difficulty."""
+        """Set of pairs → their names, repeated if drawn twice; a level of difficulty, or "" for all pairs."""
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}
@@ -111,7 +111,7 @@ class MatchBenchmark(PairBenchmark):
         return names_of_draws
 
     def facts(self, rows: Sequence[Row], matcher: KeypointMatcher) -> dict[str, Any]:
-        """Return the split, the feature grid and the number of pairs."""
+        """Return the split, the feature grid, and as `pairs` the number of scored pairs."""
         height, width = matcher.grid
         return super().facts(rows, matcher) | {"grid": f"{height} x {width}"}
 

@@ -60,16 +60,20 @@ class NaviBenchmark(PairBenchmark):
         protocol = encoder.protocol
         views = [self.view(pair, 0), self.view(pair, 1)]
         source, target = match_views(encoder, views)
-        errors = errors_of(views, source, target, pair, protocol)
-        counts = {"correct": correct_matches(*errors, protocol), "matches": len(source), "angle": pair.angle}
+        in_metres, in_pixels = errors_of(views, source, target, pair, protocol)
+        counts = {
+            "correct": correct_matches(in_metres, in_pixels, protocol),
+            "matches": len(source),
+            "angle": pair.angle,
+        }
         scores = surface_scores([counts], protocol)
         values = {"Matches": len(source), "Angle": pair.angle}
         values |= {name: scores[name] for name in recall_names(protocol)}
         prediction = {"source": source.tolist(), "target": target.tolist()}
         places = centres(source, views[0], protocol), centres(target, views[1], protocol)
-        in_metres_or_pixels = errors[0] if protocol.distances else errors[1]
+        errors = in_metres if protocol.distances else in_pixels
         threshold = (protocol.distances or protocol.pixels)[1]  # the second, as for the bins of angle
-        right = [error < threshold for error in in_metres_or_pixels]
+        right = [error < threshold for error in errors]
         return Matched(values, counts, prediction, places, right, lambda which: views[which].image)
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:

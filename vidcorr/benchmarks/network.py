@@ -56,7 +56,7 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
     features = getattr(benchmark.protocol, "features", None)
-    return encoder.placed_view(default=features, **benchmark.view_options(encoder))
+    return encoder.placed_view(of_protocol=features, **benchmark.view_options(encoder))
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:

@@ -42,7 +42,14 @@ class Output:
         self.pictures: dict[str, Picture] = {}
 
     def mask(self, file: Path, ids: Tensor, kind: str = "") -> None:
-        """Write predicted ids `(H, W)` uint8 as an indexed PNG: a file in the predictions, or in those of a kind."""
+        """Write predicted ids `(H, W)` uint8 as an indexed PNG.
+
+        Args:
+            file: its path in the folder `predictions`.
+            ids: the ids.
+            kind: folder of the run that holds `predictions`, if a benchmark follows several kinds of labels; empty for
+                the folder of the run itself.
+        """
         if self.folder is not None:
             path = self.folder / kind / "predictions" / file
             path.parent.mkdir(parents=True, exist_ok=True)

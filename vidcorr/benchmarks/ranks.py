@@ -124,16 +124,16 @@ class Ranks(AbstractContextManager["Ranks"]):
 
 
 @contextmanager
-def first_ranks_buffers(features: nn.Module, ranks: int) -> Iterator[None]:
+def first_ranks_buffers(features: nn.Module, world_size: int) -> Iterator[None]:
     """Give the buffers that an extractor reads the first rank's values during a block, and restore them.
 
     DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
 
     Args:
         features: the extractor.
-        ranks: number of ranks; every rank must enter the block.
+        world_size: number of ranks; every rank must enter the block.
     """
-    buffers = list(features.buffers()) if ranks > 1 else []
+    buffers = list(features.buffers()) if world_size > 1 else []
     own_values = [buffer.clone() for buffer in buffers]
     try:
         for buffer in buffers:

@@ -82,10 +82,10 @@ class TapVidBenchmark(Benchmark):
         queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
         found = follow_points(
             encoder,
-            lambda first: map(sequence.frame, range(first, sequence.num_frames)),
-            sequence.num_frames,
-            sequence.size,
-            queries.points,
+            video=lambda first: map(sequence.frame, range(first, sequence.num_frames)),
+            frames=sequence.num_frames,
+            size=sequence.size,
+            queries=queries.points,
             both_directions=mode == "strided",
         )
         if output.folder is not None:

@@ -41,14 +41,17 @@ class PartVideo:
 
     @property
     def name(self) -> str:
+        """Name of the video."""
         return next(iter(self.sequences.values())).name
 
     @property
     def num_frames(self) -> int:
+        """Number of frames to follow: those of the video, once for each kind of labels."""
         return sum(sequence.num_frames for sequence in self.sequences.values())
 
     @property
     def frames(self) -> tuple[Path, ...]:
+        """Frames of the video, each once."""
         return next(iter(self.sequences.values())).frames
 
 
@@ -148,7 +151,7 @@ def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
 
 
 def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered_size: Size) -> list[Any]:
-    """Return the detections of a frame and the classes of its annotated instances, of `match_instances`, as lists."""
+    """Return `[detections, classes of the annotated instances]` of a frame, of `match_instances`, as lists for JSON."""
     scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
     found, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)

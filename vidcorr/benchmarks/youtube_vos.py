@@ -55,7 +55,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     }
     declared = fractions("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     rules = "youtube-vos"
-    archive = "Annotations"
+    archive_folder = "Annotations"
 
     root: str | Path
     split: Literal["valid", "train", "test", "holdout"] = "valid"

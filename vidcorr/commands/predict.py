@@ -66,7 +66,8 @@ def run(flags: Namespace) -> None:
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
-    checkpoint = named.place if Path(named.place).is_file() else None
+    located = named.located
+    checkpoint = None if located.name else str(located.file)
     metadata = {"model": named.text, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
     try:
         with signals.deferred():

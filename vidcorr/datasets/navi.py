@@ -233,8 +233,8 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     columns = left + nearest
     image = picture[:, middle_rows[rows][:, None], middle_columns[columns]]
     focal = pair.cameras[which] * side  # pixels of the middle square
-    y = rows[protocol.pixel_of_cell]
-    x = columns[protocol.pixel_of_cell]
+    y = rows[protocol.first_pixels]
+    x = columns[protocol.first_pixels]
     z = depth[y[:, None], x]
     centre = side / 2 - 0.5
     points = torch.stack([z * (x.float() - centre) / focal, z * (y.float() - centre)[:, None] / focal, z])

@@ -87,7 +87,7 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     image = resize_images(picture[None], protocol.input_size, "pillow-bilinear")[0]
     millimetres = read_depth(pair.depths[which])
     require_size(pair.depths[which], millimetres.shape, protocol.input_size)
-    pixels = protocol.pixel_of_cell  # a slice, the same of rows and of columns
+    pixels = protocol.first_pixels  # the same of rows and of columns
     depth = torch.from_numpy(millimetres[pixels, pixels].astype(np.float32)) / 1000
     step = protocol.grid_step
     y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # the ray goes through the middle of the cell

@@ -97,6 +97,8 @@ class EvaluationProtocol(BaseModel):
     benchmark: str | None = None
     _named: dict[str, Any] = PrivateAttr()
     """Field → value that the name without its changes stands for."""
+    _digest: str = PrivateAttr("")
+    """The digest; empty before it is asked for."""
 
     kind: ClassVar[str] = ""
     """Section of protocols.yaml."""
@@ -126,13 +128,13 @@ class EvaluationProtocol(BaseModel):
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._digest == other._digest
+        return type(self) is type(other) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
-        return hash(self._digest)
+        return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return `with_changes`, which checks the values."""
+        """Return `with_changes`, which unlike pydantic's checks the values; `deep` has no effect on immutable ones."""
         return self.with_changes(**update or {})
 
     @classmethod
@@ -180,8 +182,9 @@ class EvaluationProtocol(BaseModel):
         """Return the protocol that a source defines for a benchmark, of the class that the benchmark reads.
 
         Args:
-            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; a class of
-                the user's, or a protocol, by `module:NAME`; or a protocol, returned with `changes`.
+            name: a key of `sources()`, also with changes as in results and tables, `vfs+radius=6+topk=5`, or under a
+                class of the user's, `vfs+class=module:NAME`; `module:NAME` alone, a protocol or a class, which has the
+                values of VFS, else of vidcorr, else of the first source; or a protocol, returned with `changes`.
             benchmark: name of the benchmark; None is `default_benchmark`.
             changes: field → new value; it wins over a change in `name`. The protocol's name shows all changes.
 
@@ -199,14 +202,14 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
-            # `+class=module:NAME` is a user's class of protocols
-            users_class = texts.pop("class", source if ":" in source else None)
-            if ":" in source:  # where the class has no defaults: VFS's values, else vidcorr's, else the first source's
-                known = [paper for paper, publication in kind.sources().items() if benchmark in publication.values]
-                source = min(known, default="vfs", key=lambda paper: (paper != "vfs", paper != "vidcorr"))
+            import_path = texts.pop("class", None)
+            if ":" in source:
+                import_path = import_path or source
+                sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
+                source = min(sources, default="vfs", key=lambda key: (key != "vfs", key != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
-            if users_class is not None:
-                protocol = protocol.by_users(users_class)
+            if import_path is not None:
+                protocol = protocol.under_users_name(import_path)
             for field, text in texts.items():
                 all_changes.setdefault(field, _value_of_text(text, type(protocol), field))
         elif isinstance(name, kind):
@@ -216,13 +219,13 @@ class EvaluationProtocol(BaseModel):
             raise ValueError(f"protocol {shown!r} is a {type(name).__name__}; expected a {kind.__name__}")
         return protocol.with_changes(**all_changes)
 
-    def by_users(self, name: str) -> "EvaluationProtocol":
-        """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.
+    def under_users_name(self, name: str) -> "EvaluationProtocol":
+        """Return the protocol that a user's `module:NAME` holds; of a class of protocols, one with this one's values.
 
         Defaults of fields that the class itself declares replace this protocol's values, and the name shows them.
 
         Args:
-            name: `module:NAME`, which is imported.
+            name: `module:NAME` of a protocol or a class, which is imported.
 
         Raises:
             ValueError: if there is no such name, or it stands for something else.
@@ -236,11 +239,8 @@ class EvaluationProtocol(BaseModel):
         if not (isinstance(given, type) and issubclass(given, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
-        made = given(
-            **{"name": self.source, "benchmark": self.benchmark} | self.values() | defaults_of_users_fields(given)
-        )
-        made._named = given.values_of(self.source, self.benchmark or "")
-        return made
+        values = self.values() | defaults_of_users_fields(given)
+        return given(name=self.source, benchmark=self.benchmark, **values)
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -287,17 +287,17 @@ class EvaluationProtocol(BaseModel):
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
         changed: dict[str, Any] = {}
-        for field, value in sorted(self._values_that_count().items()):
+        for field, value in sorted(self.effective_values().items()):
             if value != self._named[field]:
                 changed[field] = value
         return changed
 
     def values(self) -> dict[str, Any]:
-        """Return field → value, without the name and its benchmark."""
+        """Return field → value as it was given, without the name and its benchmark."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
     def idle(self) -> dict[str, str]:
-        """Return field → the condition under which it would count, for fields whose condition does not hold."""
+        """Return field → the condition (`OnlyIf`) under which it would count, for fields that move no number now."""
         found: dict[str, str] = {}
         for field in self.value_fields():
             for mark in type(self).model_fields[field].metadata:
@@ -305,17 +305,12 @@ class EvaluationProtocol(BaseModel):
                     found[field] = mark.words
         return found
 
-    def idle_changes(self) -> dict[str, str]:
-        """Return the part of `idle` whose fields differ from what the source's name stands for."""
-        return {field: words for field, words in self.idle().items() if getattr(self, field) != self._named[field]}
+    def effective_values(self) -> dict[str, Any]:
+        """Return field → value; of a field that moves no number (`idle`), the value that the source's name stands for.
 
-    def _values_that_count(self) -> dict[str, Any]:
-        """Return field → value; for fields that do not count, the value that the name stands for."""
+        Equal protocols have equal effective values, whatever `values` they were given.
+        """
         return self.values() | {field: self._named[field] for field in self.idle()}
-
-    def fields(self) -> dict[str, Any]:
-        """Return name, benchmark and all values as plain JSON types, for results.json."""
-        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self._values_that_count()}))
 
     def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
@@ -332,42 +327,37 @@ class EvaluationProtocol(BaseModel):
         return {key: text for key, text in found.items() if text}
 
     def shared(self) -> Self:
-        """Return the part that two networks must share to be compared, with the source's values where a network sets.
+        """Return the protocol that results of two networks must have in common to be compared.
 
-        `vfs+feature_stride=16` becomes `vfs`.
+        Fields that the network sets (`SET_BY_NETWORK`) have the source's values: `vfs+feature_stride=16` becomes `vfs`.
         """
-        return self.reset(self.annotated(SET_BY_NETWORK))
+        fields = type(self).model_fields
+        return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
 
     def reset(self, fields: Iterable[str]) -> Self:
         """Return this protocol with the source's values in some fields."""
         return self.with_changes(**{field: self._named[field] for field in fields})
 
-    @classmethod
-    def annotated(cls, mark: str) -> list[str]:
-        """Return the fields with an annotation: `SET_BY_NETWORK` or `READ_BY_NETWORK`."""
-        return [field for field in cls.value_fields() if mark in cls.model_fields[field].metadata]
-
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
 
-        Fields at their default are left out, so that a new field keeps the digests of protocols that do not use it.
+        It is of the name and the effective values. Fields at their default are left out, so that a new field keeps the
+        digests of protocols that do not use it.
         Values that the source states for fields of another class count: digests of published results hang on them.
         """
-        return self._digest
-
-    @functools.cached_property
-    def _digest(self) -> str:
-        """Digest of the name and of all values that count and differ from their field's default."""
+        if self._digest:
+            return self._digest
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
             stated = self.sources()[self.source].values[self.benchmark]
             for field in stated.keys() - self.value_fields():
                 content[field] = stated[field]
-        for field, value in self._values_that_count().items():
+        for field, value in self.effective_values().items():
             if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)
-        return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
+        self._digest = hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
+        return self._digest
 
     def _conditions(self) -> Iterator[Condition]:
         """Yield the rules between fields."""
@@ -375,11 +365,14 @@ class EvaluationProtocol(BaseModel):
 
 
 def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
-    """Return field → default, for the fields with a default that a user's class declares itself."""
+    """Return field → default, for fields with a default that the user declares: in this class, or in a base of his.
+
+    A class of ours that declares a field again, below the user's, takes his default away.
+    """
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         for field in get_annotations(base):
-            found.pop(field, None)  # of the class that declares it last
+            found.pop(field, None)
             info = kind.model_fields.get(field)
             if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
                 found[field] = info.get_default(call_default_factory=True)

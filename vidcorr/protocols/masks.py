@@ -101,7 +101,8 @@ class LabelProtocol(VideoFeatures):
     mixture_weights: Annotated[Literal["softmax", "mass"], MIXED] = "softmax"
 
     kind: ClassVar[str] = "propagation"
-    own_context: ClassVar[Any] = False  # of a protocol of masks by its field `entering`
+    own_context: ClassVar[Any] = False
+    """True if each object has references of its own, from its start frame on; in protocols of masks a property."""
 
     def radius_in_cells(self, grid: tuple[int, int]) -> float | None:
         """Return the radius of the neighbourhood in feature cells; None: everywhere.
@@ -149,7 +150,9 @@ class LabelProtocol(VideoFeatures):
         if self.references is None:
             return (0,), self.context
         kept = tuple(frame for frame in self.references if frame >= 0)
-        return kept, -min(self.references)  # 0 or -1 is among them, so the number is at least 0
+        # the most negative reference reaches farthest back; 0 or -1 is among them (`_conditions`), so this is never < 0
+        latest = -min(self.references)
+        return kept, latest
 
     @property
     def pads_start(self) -> bool:

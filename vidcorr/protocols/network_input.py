@@ -11,7 +11,7 @@ from .ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 ONE_SIDE = OnlyIf(lambda p: isinstance(p.input_size, int), "input_size is one number")
 NO_PAIR = OnlyIf(lambda p: not isinstance(p.input_size, tuple), "input_size is not a pair")
 ROUNDED = OnlyIf(
-    lambda p: p.input_multiple != 1 if p.input_size is None else isinstance(p.input_size, int),
+    lambda p: isinstance(p.input_size, int) or (p.input_size is None and p.input_multiple != 1),
     "input_size is one number, or none with an input_multiple",
 )
 RESIZED = OnlyIf(lambda p: p.input_size is not None or p.input_multiple != 1, "frames are resized")

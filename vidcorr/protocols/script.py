@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from textwrap import fill
 
+from .base import READ_BY_NETWORK
 from .masks import PropagationProtocol
-from .network_input import READ_BY_NETWORK
 
 TEMPLATE = Path(__file__).with_name("plain_davis.py")
 """The script of `dino`."""
@@ -40,11 +40,11 @@ def script_of(name: str) -> str:
     lacking = []
     for field, value in protocol.values().items():
         info = PropagationProtocol.model_fields[field]
-        counts = field not in protocol.idle() and value != info.default
-        is_set_elsewhere = field not in fields and counts
-        if is_set_elsewhere and READ_BY_NETWORK in info.metadata:
+        counts = field not in protocol.idle() and value != info.default  # a required field is in the dictionary
+        is_left_out = field not in fields and counts
+        if is_left_out and READ_BY_NETWORK in info.metadata:
             sentences.append(f"The encoder sets {field}={value}.")
-        elif is_set_elsewhere or value in LACKING.get(field, ()):
+        elif is_left_out or value in LACKING.get(field, ()):
             lacking.append(f"{field}={value}")
     if lacking:
         raise ValueError(f"protocol {protocol.name!r}: the script does not implement {', '.join(lacking)}")

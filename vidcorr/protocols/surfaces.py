@@ -51,8 +51,8 @@ class SurfaceProtocol(NetworkView):
     default_benchmark: ClassVar[str] = "navi"
 
     @property
-    def pixel_of_cell(self) -> slice:
-        """The pixels along a side whose depth the cells take: each cell's first, as in both codes."""
+    def first_pixels(self) -> slice:
+        """The pixels along a side whose depth the cells take: the first of each cell, as in both codes."""
         return slice(0, None, self.grid_step)
 
     def _conditions(self) -> Iterator[Condition]:

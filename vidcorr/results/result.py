@@ -39,7 +39,7 @@ class ProtocolFacts(Exact):
     Attributes:
         name: name of the protocol, followed by `+field=value` for every changed field.
         digest: equal for equal protocols.
-        fields: all fields.
+        fields: name, benchmark and effective values.
         shared_name: name without the fields that the network sets, for example the stride of its features.
         shared: digest without these fields; rows with equal digests are comparable.
     """
@@ -54,7 +54,8 @@ class ProtocolFacts(Exact):
     def of(cls, protocol: EvaluationProtocol) -> Self:
         """Return the facts of a protocol."""
         shared = protocol.shared()
-        own: Json = {"name": protocol.name, "digest": protocol.digest(), "fields": protocol.fields()}
+        fields = {"name": protocol.name, "benchmark": protocol.benchmark, **protocol.effective_values()}
+        own: Json = {"name": protocol.name, "digest": protocol.digest(), "fields": fields}
         return cls(**own, shared_name=shared.name, shared=shared.digest())
 
 

@@ -140,7 +140,7 @@ def extractor_and_protocol(
         extractor = encoder.placed_view(**view_options(encoder))
         fitted: AnyProtocol = at_extractor(chosen, extractor)
     else:
-        extractor = encoder.placed_view(default=chosen.features)
+        extractor = encoder.placed_view(of_protocol=chosen.features)
         fitted = at_stride(chosen, settled_stride(extractor), by_name=protocol is None or isinstance(protocol, str))
     if isinstance(fitted, LabelProtocol):
         return extractor, with_rule_of(fitted, propagator)

@@ -16,7 +16,6 @@ from ..backbones.video import settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
-from ..protocols.base import READ_BY_NETWORK
 from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
@@ -43,13 +42,14 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
-    ignored = ignored_by(extractor, protocol)
-    condition_of_field = protocol.idle_changes()
-    for field in ignored:
-        if field in protocol.changes:
-            condition_of_field[field] = "the network reads it"
-    for field, condition in condition_of_field.items():
-        warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
+    ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
+    if protocol.features == f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
+        ignored.discard("features")
+    effective = protocol.effective_values()
+    conditions = protocol.idle() | dict.fromkeys(sorted(ignored), "the network reads it")
+    for field, condition in conditions.items():
+        if field in ignored or getattr(protocol, field) != effective[field]:
+            warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
     protocol = protocol.reset(ignored)
     if protocol.backbone_precision == "auto":
         fastest, _ = fastest_precision(device_of(extractor).type)
@@ -58,14 +58,6 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     if normalises(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
-
-
-def ignored_by(extractor: View, protocol: NetworkView) -> list[str]:
-    """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
-    ignored = set(extractor.ignores)
-    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
-        ignored.add("features")
-    return [field for field in protocol.annotated(READ_BY_NETWORK) if field in ignored]
 
 
 def normalises(extractor: View) -> bool:
@@ -86,17 +78,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     if normalises(extractor) and (mean is not None or std is not None):
         own = extractor.input
         values["input"] = Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
-    return extractor.adapted(**values)
-
-
-def network_input_of(protocol: Any) -> NetworkInput:
-    """Return how a frame enters the network by a protocol; a protocol without them gets frames that are prepared."""
-    if isinstance(protocol, NetworkInput):
-        return protocol
-    if not isinstance(protocol, NetworkView):
-        return NetworkInput(name="prepared")
-    fields = {name: getattr(protocol, name) for name in NetworkView.value_fields()}
-    return NetworkInput(name="prepared", **fields)
+    return extractor.changed(**values)
 
 
 class FrameEncoder:
@@ -138,7 +120,10 @@ class FrameEncoder:
         self.constant = False
         self.multiple = extractor.multiple
         self.in_order = extractor.in_order
-        self._rules = network_input_of(self.protocol)
+        self._rules: Any = self.protocol
+        if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
+            precision: Any = getattr(self.protocol, "backbone_precision", "float32")
+            self._rules = NetworkInput(name="prepared", backbone_precision=precision)
         self._network: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)

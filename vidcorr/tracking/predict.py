@@ -152,7 +152,12 @@ def _record_at_start(
         "stage": extractor.stage,
         "stride": extractor.stride,
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
-        "protocol": {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)},
+        "protocol": {
+            "digest": rules.digest(),
+            "name": name_of(rules),
+            "benchmark": rules.benchmark,
+            **rules.effective_values(),
+        },
         "size": list(stream.size),
         "short_side": short_side,
         "frame_rate": stream.frame_rate,

@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import signals
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated, View, features_by
-from ..backbones.resnet import ResNetExtractor, ends_of, is_resnet, named_blocks
+from ..backbones.resnet import ResNetExtractor, is_resnet, named_blocks
 from ..functional.device import PendingCopy, computing_in, kept, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
@@ -71,7 +71,7 @@ def view_options(
     has_stages = encoder.view_class in (None, ResNetExtractor)
     resnets = list(filter(is_resnet, encoder.modules())) if has_stages else []
     # the package's own ResNet ends with res4
-    if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
+    if stage is None and any("res5.b1" in named_blocks(network) for network in resnets):
         chosen["stage"] = "res5"
     if dilated is None:
         dilated = bool(resnets) and chosen["stage"] is not None and stride is None

@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, VosBenchmark
 from vidcorr.benchmarks import masks
-from vidcorr.benchmarks.masks import annotated_frames
+from vidcorr.benchmarks.masks import frames_with_starts
 from vidcorr.datasets import Davis
 from vidcorr.metrics.scoring import MaskScorer
 from vidcorr.results.result import Result
@@ -23,10 +23,10 @@ from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
     sequence = Davis(davis_root)[0]
-    entering = [mask is not None for _, mask in annotated_frames(sequence, sequence.read())]
+    entering = [mask is not None for _, mask in frames_with_starts(sequence, sequence.read())]
     assert entering == [True] + [False] * (sequence.num_frames - 1)
     message = r"00000\.png: lacks object 9, which starts here by the data set"
-    refused(DataError, message, list, annotated_frames(replace(sequence, starts={9: 0}), sequence.read()))
+    refused(DataError, message, list, frames_with_starts(replace(sequence, starts={9: 0}), sequence.read()))
 
 
 def test_objects_2_and_10_stand_in_the_order_of_numbers(davis_root, tmp_path):

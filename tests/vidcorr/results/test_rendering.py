@@ -31,8 +31,10 @@ DECLARED = (*fractions("J&F-Mean"), Score("J-Decay", "neither", -1.0))
 FIELDS = {
     "vfs": {"radius": 3, "name": "vfs", "topk": 5},
     "dino": {"radius": 12.5, "radius_unit": "pixel", "input_size": [480, 880], "topk": 5, "name": "dino"},
-    "cropmae": PropagationProtocol.named("cropmae", "vip").fields(),  # 880 px on the long side
-    **{name: PropagationProtocol.named(name, "davis").fields() for name in ("crw", "vfs-r50", "vfs+radius=3")},
+    "cropmae": PropagationProtocol.named("cropmae", "vip").effective_values(),  # 880 px on the long side
+    **{
+        name: PropagationProtocol.named(name, "davis").effective_values() for name in ("crw", "vfs-r50", "vfs+radius=3")
+    },
     "points": {"radius": 2, "tracking": "matching", "input_size": 256, "resized_data": None},
 }
 

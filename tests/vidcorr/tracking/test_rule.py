@@ -95,8 +95,6 @@ def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_pat
     assert own.stage.protocol.name == f"{paper.stage.protocol.name}+rule={rule}"
     assert own.stage.protocol.digest != paper.stage.protocol.digest
     assert own.stage.protocol.shared_name == f"vfs+rule={rule}"
-    assert (own.data["rule"], own.conditions[-1]) == (rule, f"rule {rule}")
-    assert "rule" not in paper.data
     line = "a rule is code: set `propagator`, here None"
     refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": rule})
     rules = (LabelPropagator, partial(First, context=2))

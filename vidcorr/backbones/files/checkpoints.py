@@ -75,7 +75,8 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
     Args:
         path: the file.
-        whole: read all tensors, and check their checksums, which torch does not; False: leave the tensors in the file.
+        whole: read all tensors, and check their checksums, which torch does not. False: the tensors of `torch.save` are
+            mapped to the file, and those of safetensors left out, so that `state_dict` is empty.
 
     Returns:
         What was saved. Of safetensors the weights as `state_dict`, and the metadata of `vidcorr export`, None in a file
@@ -100,7 +101,9 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
 
 def _check_archive(path: Path, whole: bool) -> bool:
-    """Check an archive; return whether torch can map its tensors (`mmap`): not if it is read whole, or compressed.
+    """Check an archive of `torch.save`, and return whether its tensors can and need be mapped to the file (`mmap`).
+
+    Not if it is read whole, or compressed.
 
     Raises:
         ValueError: for a program, or if a member that is read has another checksum than when it was saved.
@@ -146,10 +149,10 @@ def _warn_of_reader() -> None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether a file holds safetensors.
+    """Return whether a file holds safetensors; False for what torch may read.
 
     Raises:
-        ValueError: for what people often have in place of weights.
+        ValueError: for what neither reads, and people often have in place of weights.
     """
     with path.open("rb") as file:
         head = file.read(64)
@@ -242,7 +245,9 @@ class _RunState(_Saved):
 
 
 def require_state(checkpoint: Any, source: str | Path) -> Any:
-    """Return a checkpoint, if it and the state of a run, where it has one, are of the form that Lightning reads.
+    """Return a checkpoint whose entries, and whose state of a run if it has one, are of the form that Lightning reads.
+
+    Content of other projects without a run passes as it is.
 
     Raises:
         ValueError: one line, that names the part.
@@ -297,7 +302,8 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
 
     Args:
         path: the value of `--ckpt_path`.
-        is_own: it is of the user's own run, by `resume` or `last`, and may name code of the user.
+        is_own: it is of the user's own run, by `resume` or `last`; the code that it names is then allowed for the rest
+            of the process (`allow`).
 
     Returns:
         None for Lightning's words ("last", "best", "hpc"), for addresses (`s3://…`), and for a checkpoint of Lightning

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...errors import printable
 from .checkpoints import INNER_WRAPPERS, without_prefix
-from .trust import LONGEST, require_countable
+from .trust import LONGEST, require_small
 
 State = dict[str, Tensor]
 PREFERRED = (
@@ -34,7 +34,7 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
     Raises:
         ValueError: one line, if there are none, none of the part, or as `preferred`.
     """
-    require_countable(content, path, (Mapping,))
+    require_small(content, path, (Mapping,))
     states = states_in(content)
     if not states:
         remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
@@ -53,7 +53,7 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
 
 
 def preferred(places: Collection[str], path: str | Path) -> str:
-    """Return the place of the network in a file: of several the first by `PREFERRED`, which a line says.
+    """Return the place of the network in a file: of several the first by `PREFERRED`, which is printed.
 
     Args:
         places: dotted names of entries of the file, or beginnings of the names of its weights.
@@ -63,7 +63,7 @@ def preferred(places: Collection[str], path: str | Path) -> str:
         ValueError: if several are equal.
     """
     best = list(places)
-    for name in reversed(PREFERRED):
+    for name in reversed(PREFERRED):  # the last one that is tried, the first of the names, wins
         best = [place for place in places if place.partition(".")[0] == name] or best
     held = ", ".join(places)[:LONGEST]
     if len(best) > 1:
@@ -98,9 +98,10 @@ def without_wrappers(state: State) -> State:
 
 
 def under_own_names(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
-    """Return the weights of a network under its own names: without one common prefix.
+    """Return the weights of a network under its own names.
 
-    Weights outside of the prefix belong to heads and other networks, and are left out; a line says so.
+    If all of them occur below a common prefix, the weights are those below it. The others belong to heads and other
+    networks, and are left out; a line says so. Without such a prefix names stay as they are.
 
     Args:
         state: weights of a file.

@@ -50,7 +50,7 @@ def is_listed(name: str) -> bool:
 
 
 def leaves_in(content: Any) -> Iterator[Any]:
-    """Yield the keys and values in nested containers. Call `require_countable` first: a list may hold itself."""
+    """Yield the keys and values in nested containers. Call `require_small` first: a list may hold itself."""
     if isinstance(content, Mapping):
         content = [*content, *content.values()]
     if isinstance(content, list | tuple):

@@ -47,9 +47,13 @@ class Refused(ValueError):
 
 
 class _Source(NamedTuple):
-    """The file whose module is built, and the texts that it states.
+    """The file whose module is built.
 
-    None stands for all texts: a class of ours loads nothing but what its arguments name, and a user's own may.
+    Attributes:
+        file: the file.
+        texts: texts in its arguments: a network by one of these names counts as named by the file, one by another name
+            as named by code of the user, which the user has allowed. None: all networks count as named by the file,
+            since a class of ours makes none but those that its arguments name.
     """
 
     file: str
@@ -132,9 +136,9 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
 
 
 def to_allow(names: Iterable[str]) -> list[str]:
-    """Return the words of `--allow` that names in a file need.
+    """Return the words of `--allow` that names in a file need, sorted.
 
-    None for a name that is listed, that the user has said, or whose class the user's script holds.
+    Left out is a name that is listed, that the user has said, or whose class the user's script holds.
     """
     needed: set[str] = set()
     for name in names:
@@ -164,7 +168,7 @@ def is_module(kind: object) -> bool:
 def named_code(content: object) -> Iterator[str]:
     """Yield the classes and networks that a module's recipe or an encoder names.
 
-    It only lists them; `refuse` and `check_network` decide.
+    It only lists them; `refuse` and `named_by_file` decide.
 
     Args:
         content: `class_path` and `init_args` of a module; `spec` and `arguments` of an encoder; or a network's name.
@@ -181,8 +185,8 @@ def named_code(content: object) -> Iterator[str]:
         yield from named_code(each)
 
 
-def require_countable(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
-    """Refuse content that takes too long to walk: a list that holds itself, or is shared many times.
+def require_small(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
+    """Refuse content that has too many values to walk, such as a list that holds itself, or is shared many times.
 
     Args:
         content: content of a file.
@@ -217,7 +221,7 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
     Raises:
         ValueError: if the file may not name the class.
     """
-    require_countable(recipe, source)
+    require_small(recipe, source)
     content: Any = recipe if isinstance(recipe, Mapping) else {}
     class_path = content.get("class_path")
     arguments = content.get("init_args", {})
@@ -228,15 +232,15 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
     return accepted
 
 
-def check_network(text: str, has_configuration: bool = False) -> bool:
-    """Check the name of a network that a constructor was given, if a file states it for the module that is built.
+def named_by_file(text: str, has_configuration: bool = False) -> bool:
+    """Return whether a file names a network for the module that is built; refuse a network that it may not name.
 
     Args:
         text: name of a network, as `load` takes it.
         has_configuration: the configuration of a network of transformers is given, so that no folder is read.
 
     Returns:
-        True if a file states it; nothing is then fetched, because the file has the weights.
+        True if a file names it; nothing is then fetched, because the file has the weights. False if the user does.
 
     Raises:
         ValueError: one line, if it is a path or an address, or code that the file may not name.
@@ -267,7 +271,7 @@ def check_file(path: str | Path) -> None:
 
 @contextmanager
 def named_by_user() -> Iterator[None]:
-    """Lift the refusals of `check_file` and `check_network` in a block: the user, not a file, named its network."""
+    """Lift the refusals of `check_file` and `named_by_file` in a block: the user, not a file, named its network."""
     token = _built_from.set(None)
     try:
         yield
@@ -315,13 +319,14 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     """
     outer = _built_from.get()
     file = source if outer is None else outer.file
-    require_countable(arguments, file)
+    require_small(arguments, file)
     if is_module(kind):
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     values = as_annotated(kind, stated | overrides)
+    # texts as in the file and as they were converted: a path may have another text
     source_of = _source_of(file, [stated, [values[name] for name in stated]])
-    if not overrides and is_listed(import_path(kind)):
+    if not overrides and is_listed(import_path(kind)):  # a class of ours
         source_of = _Source(str(file), None)
     name = getattr(kind, "__name__", type(kind).__name__)
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
@@ -348,8 +353,13 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 @contextmanager
 def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
-    """Treat networks that the block builds as stated by a file: they pass the gate, and nothing is fetched."""
-    require_countable(stated, file)
+    """Check the networks that a block builds as named by a file, and let them fetch nothing.
+
+    Args:
+        file: the file.
+        stated: fields or arguments of the file, with the names of its networks.
+    """
+    require_small(stated, file)
     token = _built_from.set(_source_of(file, stated))
     try:
         yield

@@ -124,11 +124,11 @@ def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> st
     """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
     values = []
     for benchmark in (start, end):
-        all_fields = benchmark.protocol.fields()
+        effective = benchmark.protocol.effective_values()
         texts = []
         for field in fields:
-            value = all_fields[field]
-            is_long = isinstance(value, list | tuple) and len(value) > 2
+            value = list(effective[field]) if isinstance(effective[field], tuple) else effective[field]
+            is_long = isinstance(value, list) and len(value) > 2
             texts.append(f"[{value[0]}, …]" if is_long else str(value))
         values.append(", ".join(texts))
     return f"{', '.join(fields)}: {' → '.join(values)}"

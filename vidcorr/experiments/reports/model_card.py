@@ -35,9 +35,9 @@ def export_with_card(network: str, output: Path) -> str:
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(network, output)
-    file = EncoderSpec(network).file
+    name, file, _ = EncoderSpec(network).located
     card_text = card_of({METADATA_KEY: {}}, None, output.name, loading)
-    if file is not None:
+    if file is not None and not name:
         content = read_content(file, whole=False)
         if not is_foreign(content):  # of a run of ours
             card_text = card_of(content, file.resolve().parent.parent, output.name, loading)

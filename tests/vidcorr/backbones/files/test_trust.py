@@ -21,7 +21,7 @@ from vidcorr.backbones.families import FAMILIES
 from vidcorr.backbones.files import listed, trust
 from vidcorr.backbones.files.checkpoints import saved_model
 from vidcorr.backbones.files.listed import is_listed, names_in
-from vidcorr.backbones.files.trust import import_path, make, require_countable
+from vidcorr.backbones.files.trust import import_path, make, require_small
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.parts.negative_bank import BankSettings
 
@@ -105,7 +105,7 @@ def test_content_is_counted_before_it_is_walked(hostile):
     deep: dict = {}
     for _ in range(100):
         deep = {"a": deep}
-    require_countable(deep, "x.ckpt")
+    require_small(deep, "x.ckpt")
     deep = {"a": deep}
     for content in (shared, endless, deep):
         hostile("x.ckpt", FROZEN, {"spec": content}, None)
