@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
 
 from ..metrics.declared import Score
 from .formats import bracketed, shown
-from .published import Published
+from .published import Published, printed_digits
 from .records import ScoreRecord
 from .result import Result, videos_of
 from .statistics import FRACTION, Difference, difference, interval
@@ -17,58 +16,31 @@ from .statistics import FRACTION, Difference, difference, interval
 
 @dataclass(frozen=True)
 class Cell:
-    """The score of a row in a column.
+    """The score of a row in a column; `measured_cell` and `published_cell` make cells.
 
     Attributes:
-        records: scores of the seeds; empty for a published score.
+        scores: scores of the seeds, or the published score; empty for a row that lacks its result.
+        mean: mean of the scores; NaN without one.
+        deviation: standard deviation over the seeds, of a sample; NaN for a single score, or if one is undefined.
+        interval: ends of the 95 % interval; None without values by sequence, or with fewer than four sequences.
+        declared: what the benchmark declares of the score; a published score is a fraction.
+        records: the scores of the seeds with their results; empty for a published score.
         trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
-        published: the published score, a fraction.
-        paper: the row of a publication that prints it, if it is known.
+        paper: the row of a publication that prints the score, if it is known.
         difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
         digits: decimals of the printed score.
     """
 
+    scores: tuple[float, ...] = ()
+    mean: float = nan
+    deviation: float = nan
+    interval: tuple[float, float] | None = None
+    declared: Score = FRACTION
     records: tuple[ScoreRecord, ...] = ()
     trained: bool = False
-    published: float | None = None
     paper: Published | None = None
     difference: Difference | None = None
     digits: int = 1
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """Scores of the seeds, or the published score."""
-        if self.published is not None:
-            return (self.published,)
-        return tuple(record.result.scores[record.key] for record in self.records)
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds; NaN without a result."""
-        return fmean(self.scores) if self.scores else nan
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the seeds, of a sample; NaN for a single score, or if a seed's score is undefined."""
-        if len(self.scores) < 2 or isnan(self.mean):
-            return nan
-        return stdev(self.scores)
-
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        samples = list(filter(None, (record.result.sample(record.key) for record in self.records)))
-        if not samples or len(samples) < len(self.records):
-            return None
-        return interval(samples, self.declared)
-
-    @property
-    def declared(self) -> Score:
-        """The declaration of the score by its benchmark, the same in all records; a published score is a fraction."""
-        if not self.records:
-            return FRACTION
-        first = self.records[0]
-        return first.result.declaration(first.key)
 
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
@@ -125,12 +97,33 @@ class Cell:
         found = None
         if self.records and base.records and not sequences_on_other_data(record.result for record in records):
             common, lacking = parts_of(records)
-            first, second = ([each.result.sample(each.key, common) for each in cell.records] for cell in (self, base))
-            if common and all(first) and all(second):
-                found = difference(list(filter(None, first)), list(filter(None, second)), (self.trained, base.trained))
+            samples = [each.result.sample(each.key, common) for each in records]
+            seeds = len(self.records)
+            if all(sample.without for sample in samples):
+                found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
             if found is not None:
                 found = found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
         return replace(self, difference=found)
+
+
+def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell:
+    """Return the cell of the scores of a row's seeds.
+
+    Args:
+        records: the scores, at least one; all have one declaration.
+        trained: the row stands for a training.
+    """
+    scores = tuple(record.result.scores[record.key] for record in records)
+    samples = [record.result.sample(record.key) for record in records]
+    mean = fmean(scores)
+    deviation = nan if len(scores) < 2 or isnan(mean) else stdev(scores)
+    declared = records[0].result.declaration(records[0].key)
+    return Cell(scores, mean, deviation, interval(samples, declared), declared, tuple(records), trained)
+
+
+def published_cell(score: float, paper: Published | None = None) -> Cell:
+    """Return the cell of a published score, a fraction, with the decimals that its paper prints."""
+    return Cell((score,), score, paper=paper, digits=printed_digits(score))
 
 
 def parts_of(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:

@@ -11,8 +11,11 @@ from statistics import fmean
 from typing import Any
 
 from ..videos.files import write_atomically
+from .cells import measured_cell
 from .checked import Json, plain
+from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
+from .records import ScoreRecord
 from .rendering import REPORT
 from .result import MEANS_OF, Result
 from .statistics import FEWEST_SEQUENCES, HOW
@@ -47,8 +50,10 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
     content |= {"main": result.main_scores(), "how": how, "lines": _lines_of_scores(result)}
     content["intervals"] = {}
-    for key in filter(result.printed_interval, result.main_scores()):
-        content["intervals"][key] = result.printed_interval(key)
+    for key in result.main_scores():
+        cell = measured_cell([ScoreRecord(result, key)])
+        if cell.interval:
+            content["intervals"][key] = bracketed(cell.interval, cell.declared)
     content |= {"ranked_by": ranked_by, "texts": sorted(columns_of_texts)}
     content["animations"] = _animations(folder, result, ranked_by)
     content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
@@ -72,7 +77,7 @@ def _lines_of_scores(result: Result) -> list[Json]:
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
     """Return the scores, or the numbers of a row, as texts."""
-    return {name: result.printed(name, value) for name, value in values.items() if isinstance(value, float)}
+    return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
 
 
 def ranking_columns(result: Result) -> list[str]:
@@ -109,9 +114,9 @@ def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[
         name = animation["sequence"]
         if name in result.sequences:  # else of an earlier run in the folder
             score = scores.get(name, nan)
-            shown = "" if isnan(score) else result.printed(ranked_by[0], score)
+            text = "" if isnan(score) else shown(score, result.declaration(ranked_by[0]))
             full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
-            animations.append(animation | {"score": score, "shown": shown, "name": full_name, "images": []})
+            animations.append(animation | {"score": score, "shown": text, "name": full_name, "images": []})
     ranked = sorted(animations, key=lambda each: (isnan(each["score"]), each["score"]))
     worst = ranked[:AT_EACH_END]
     best = ranked[AT_EACH_END:][-AT_EACH_END:]

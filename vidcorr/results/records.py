@@ -21,6 +21,7 @@ from ..videos.digests import text_digest
 from .checked import Json
 from .formats import agreeing
 from .result import RESULTS_FILE, Result
+from .statistics import interval
 
 
 class Column(NamedTuple):
@@ -310,7 +311,8 @@ def records(*folders: str | Path) -> list[Json]:
             for each in records_of(result, result.scores, row, place):
                 of_column = {name: getattr(each.column, name) for name in ("benchmark", "score", "conditions", "data")}
                 names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
-                value = {"value": result.scores[each.key], "interval": result.interval(each.key)}
+                ends = interval([result.sample(each.key)], result.declaration(each.key))
+                value = {"value": result.scores[each.key], "interval": ends}
                 made = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
                 found.append({**names, "seed": each.seed, **of_column, **made, **value})
     return found

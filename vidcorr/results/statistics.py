@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
     Attributes:
         score: score of all sequences.
-        without: sequence → score of all the others; NaN for a sequence without a value.
+        without: sequence → score of all the others; NaN for a sequence without a value. Of an empty sample it is empty.
         seed: seed of the training; None if unknown.
     """
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 
-from .cells import Cell
-from .published import Published, printed_digits, published_rows
+from .cells import Cell, measured_cell, published_cell
+from .published import Published, published_rows
 from .records import Column, ScoreRecord, uniquely_titled
 from .rendering import Table
 from .rows import rows_of
@@ -25,11 +25,6 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
         columns[column] = None
         found.setdefault(name, {})[column] = cell
     return Table(tuple(columns), found)
-
-
-def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Column, Cell]:
-    """Return the column beside a measured score, and a published score in it, a fraction with its printed decimals."""
-    return column._replace(published=True), Cell(published=value, digits=digits)
 
 
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
@@ -58,7 +53,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
                 by_column.setdefault(titled[column], []).append(record)
         for column, of_seeds in by_column.items():
             is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
-            cells.append((name, column, Cell(tuple(of_seeds), is_training)))
+            cells.append((name, column, measured_cell(of_seeds, is_training)))
     if with_published:
         cells += _cells_of(_published_on(records, titled))
     in_order = dict.fromkeys(titled.values())  # of the records
@@ -94,8 +89,7 @@ def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, C
         if any((name, column) in cells for column in columns):
             name = f"{paper.name} ({paper.source})"
         for column in columns:
-            value = paper.scores[column.score]
-            cells[name, column] = Cell(published=value, paper=paper, digits=printed_digits(value))
+            cells[name, column] = published_cell(paper.scores[column.score], paper)
     return [(*place, cell) for place, cell in cells.items()]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...benchmarks.base import Benchmark
 from ...benchmarks.network import NetworkLike, with_unique_rows
 from ...protocols import EvaluationProtocol
-from ...results.cells import Cell
+from ...results.cells import measured_cell
 from ...results.pictures.plots import waterfall, write_figure
 from ...results.records import ScoreRecord
 from ...results.rendering import Format, Table, printed
@@ -104,7 +104,7 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     initial = results[0]
     score = score or initial.main_scores()[0]
     column = ScoreRecord(initial, score).column._replace(by="")
-    found = [Cell((ScoreRecord(result, score),)) for result in results]
+    found = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, found[0])]
     for name, before, after in zip(names[1:-1], found, found[1:], strict=False):
         cells.append((name, column, after.paired_with(before)))

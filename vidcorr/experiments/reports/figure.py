@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
 from ...datasets import MaskSequence
+from ...results.formats import shown
 from ...results.pictures.animations import overlay_masks_small
 from ...results.pictures.overlays import evenly_spaced
 from ...results.pictures.plots import Block, draw_rows
@@ -116,5 +117,5 @@ def _score_of(result: Result, video: str) -> list[str]:
     for key in result.main_scores()[:1]:
         values = [value for row, value in result.values_of_rows(key) if row.video == video]
         if values:
-            return [f"{key.removesuffix('-Mean')} {result.printed(key, fmean(values))}"]
+            return [f"{key.removesuffix('-Mean')} {shown(fmean(values), result.declaration(key))}"]
     return []

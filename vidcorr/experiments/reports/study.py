@@ -12,11 +12,10 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from ...results.cells import Cell
-from ...results.published import printed_digits
+from ...results.cells import Cell, published_cell
 from ...results.records import Column, ScoreRecord, records_of, results_below
 from ...results.rendering import Table
-from ...results.tabulate import printed_beside, table_of_cells, tabulate
+from ...results.tabulate import table_of_cells, tabulate
 from ...videos.digests import text_digest
 from ...videos.files import mistakes_of, slug
 from ..runs.config_files import find_config, read_yaml
@@ -374,7 +373,7 @@ def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iter
                 if high is not None and number > high:
                     wanted = f"write the fraction, {number / 100:g} for {number:g} per cent"
                     raise ValueError(f"row {row.name!r}: published {score} {number:g} is above {high:g}: {wanted}")
-                yield row.name, *printed_beside(column, number, printed_digits(number))
+                yield row.name, column._replace(published=True), published_cell(number)
 
 
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
