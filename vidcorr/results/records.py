@@ -48,14 +48,9 @@ class Column(NamedTuple):
     published: bool = False
 
     @property
-    def setting(self) -> tuple[str, str]:
-        """Protocol and conditions; comparable lines of a grid share them."""
-        return self.by, self.conditions
-
-    @property
     def about(self) -> str:
         """Protocol and conditions."""
-        return ", ".join(filter(None, self.setting))
+        return ", ".join(filter(None, (self.by, self.conditions)))
 
     @property
     def title(self) -> str:

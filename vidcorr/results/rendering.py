@@ -65,11 +65,6 @@ class Table:
         """All cells, row by row."""
         return list(chain.from_iterable(row.values() for row in self.rows.values()))
 
-    @property
-    def records(self) -> list[ScoreRecord]:
-        """The records of all cells."""
-        return [record for cell in self.cells for record in cell.records]
-
     def cells_in(self, column: Column) -> list[Cell]:
         """Return the cells of a column, in the order of the rows."""
         return [row[column] for row in self.rows.values() if column in row]
@@ -123,10 +118,10 @@ class Table:
 
 
 class Line(NamedTuple):
-    """A line of a section: a row under a protocol and conditions; a cell and its text for each score."""
+    """A line of a section: a row under a protocol and conditions, those of `column`; cell and text for each score."""
 
     name: str
-    setting: tuple[str, str]
+    column: Column
     cells: Sequence[Cell | None]
     texts: Sequence[str]
 
@@ -151,10 +146,11 @@ class Section(NamedTuple):
         """
         heads = [first]
         names = [[line.name] for line in self.lines]
-        for number, head in enumerate(("protocol", "conditions")):
-            if len({line.setting[number] for line in self.lines}) > 1:
+        for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
+            facts = [fact_of(line.column) for line in self.lines]
+            if len(set(facts)) > 1:
                 heads.append(head)
-                names = [[*texts, line.setting[number]] for texts, line in zip(names, self.lines, strict=True)]
+                names = [[*texts, fact] for texts, fact in zip(names, facts, strict=True)]
         texts = [[*texts, *line.texts] for texts, line in zip(names, self.lines, strict=True)]
         return [*heads, *self.heads], texts, len(heads)
 
@@ -212,8 +208,11 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         shared = shared._replace(conditions="")
     heads = list(dict.fromkeys(column.label for column in columns))
     lines = []
-    for setting in dict.fromkeys(column.setting for column in columns):
-        column_of = {column.label: column for column in columns if column.setting == setting}
+    columns_by_title: dict[str, dict[str, Column]] = {}  # title → head → column
+    for column in columns:
+        columns_by_title.setdefault(column.title, {})[column.label] = column
+    for column_of in columns_by_title.values():
+        any_column, *_ = column_of.values()
         best_of = {head: table.best(column) * bold for head, column in column_of.items()}
         for name, row in table.rows.items():
             cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
@@ -222,7 +221,7 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
                 if cell is not None:
                     texts[place] = cell.printed(intervals, best_of[heads[place]])
             if any(cells):
-                lines.append(Line(name, setting, cells, texts))
+                lines.append(Line(name, any_column, cells, texts))
     return Section(shared, heads, lines)
 
 

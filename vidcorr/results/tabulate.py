@@ -43,7 +43,10 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    homes = {record: _columns_of(record, records) for record in records}
+    homes = {record: [record.column] for record in records}
+    for theirs in records:
+        if theirs.result.is_theirs:
+            homes[theirs] = _columns_beside(theirs, records) or [theirs.column]
     titled = uniquely_titled(list(chain.from_iterable(homes.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():
@@ -60,15 +63,14 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
 
 
-def _columns_of(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of a record: its own, or of predictions of others those of ours that they may stand in."""
-    homes: dict[Column, None] = {}
-    if record.result.is_theirs:
-        for other in records:
-            of_data = other.column._replace(by="", protocol="")
-            if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
-                homes[other.column] = None
-    return list(homes) or [record.column]
+def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
+    """Return the columns of ours in which predictions of others may stand: by their rules, on their data."""
+    found: dict[Column, None] = {}
+    for record in records:
+        of_data = record.column._replace(by="", protocol="")
+        if not record.result.is_theirs and of_data == theirs.column and record.rules == theirs.rules:
+            found[record.column] = None
+    return list(found)
 
 
 def published_table() -> Table:

@@ -77,21 +77,6 @@ class BenchmarkChoice:
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
 
-def refuse_one_name_twice(texts: Iterable[str]) -> None:
-    """Refuse values of `--on` with one NAME twice, whose results would have one name.
-
-    Raises:
-        UsageError: one line with both values.
-    """
-    text_of: dict[str, str] = {}
-    for text in texts:
-        name = text.partition("=")[0]
-        if name in text_of and text_of[name] != text:
-            remedy = "give one of them a config of its own, my.yaml=FOLDER"
-            raise UsageError(f"--on {text_of[name]} {text}: {name} stands twice; {remedy}")
-        text_of[name] = text
-
-
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
 
@@ -109,10 +94,8 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         for name in NEED_ON:
             if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
-    refuse_one_name_twice(flags.on)
     changes = read_changes(flags.change)
-    on = dict.fromkeys(flags.on)  # the same again counts once
-    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(on)]
+    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
     found: list[BenchmarkChoice] = []
     for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
         found += _expanded(choice, flags, own_changes)
@@ -162,14 +145,20 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
             .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`; `{root}` in other paths of
-            the config stands for it.
+            the config stands for it. The same text again counts once.
 
     Raises:
-        UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
+        UsageError: for an unknown name, a config that cannot be read or names no benchmark, or a NAME with two folders,
+            whose results would have one name.
     """
     found: list[BenchmarkChoice] = []
-    for text in texts:
+    text_of: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
         name, _, root = text.partition("=")
+        if name in text_of:
+            remedy = "give one of them a config of its own, my.yaml=FOLDER"
+            raise UsageError(f"--on {text_of[name]} {text}: {name} stands twice; {remedy}")
+        text_of[name] = text
         content = _content_of(name)
         path = str(content.pop("class_path"))
         class_path = path if "." in path else f"vidcorr.{path}"
