@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import MinLen
 
 from ...results.checked import Exact, Items, Json, read_model
-from ...results.folder_lock import FolderInUse, FolderLock
+from ...results.folder_lock import FolderInUse, folder_lock
 from ...results.records import walk_once
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
@@ -459,7 +459,7 @@ class Run:
         if has_results or Record.read(folder).begin != self.record.begin:
             return
         try:
-            with FolderLock(folder / self.record.checkpoints):
+            with folder_lock(folder / self.record.checkpoints):
                 shutil.rmtree(folder, ignore_errors=True)  # its lock is open, which NFS does not remove
         except FolderInUse:
             return

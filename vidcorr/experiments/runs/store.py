@@ -23,7 +23,7 @@ from ...benchmarks.network import GivenNetwork
 from ...benchmarks.ranks import LostRank, Ranks
 from ...errors import ToldError, message_of, printable
 from ...functional.device import fastest_precision, gpu_or_cpu
-from ...results.folder_lock import FolderInUse, FolderLock
+from ...results.folder_lock import FolderInUse, folder_lock
 from ...results.records import print_fault
 from ...results.result import RESULTS_FILE, Result, require_writable
 from ...videos.digests import text_digest
@@ -195,7 +195,7 @@ class Store:
     def _claim(self, job: Job, locks: ExitStack) -> bool:
         """Lock the folder of a job until `locks` closes; return False if it has the result, or another process it."""
         try:
-            locks.enter_context(FolderLock(self.output / job.folder))
+            locks.enter_context(folder_lock(self.output / job.folder))
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
