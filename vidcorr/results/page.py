@@ -3,7 +3,7 @@
 import json
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from math import isnan, nan
 from pathlib import Path
@@ -17,7 +17,7 @@ from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
 from .records import ScoreRecord
 from .rendering import REPORT
-from .result import MEANS_OF, Result
+from .result import Result
 from .statistics import FEWEST_SEQUENCES, HOW
 
 AT_EACH_END = 3
@@ -41,7 +41,8 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    ranked_by = ranking_columns(result)
+    # the score that ranks the sequences: the first with values in the rows, or J&F, which some rules have there alone
+    ranked_by = next(filter(result.values_of_rows, (*result.scores, "J&F-Mean")), "")
     columns_of_texts: set[str] = set()  # also of truth values and counts, which are no fractions
     for row in result.rows:
         columns_of_texts.update(name for name, value in row.values.items() if not isinstance(value, float))
@@ -80,29 +81,18 @@ def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
     return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
 
 
-def ranking_columns(result: Result) -> list[str]:
-    """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
-    all_columns = set().union(*(row.values for row in result.rows))
-    for name in (*result.scores, "J&F-Mean"):
-        columns = MEANS_OF.get(name, (name,))
-        if all_columns.issuperset(columns):
-            return list(columns)
-    return []
-
-
-def scores_by_sequence(result: Result, columns: Sequence[str]) -> dict[str, float]:
-    """Return sequence → mean over the columns of its rows."""
-    numbers: dict[str, list[float]] = {}
-    for row in result.rows:
+def scores_by_sequence(result: Result, key: str) -> dict[str, float]:
+    """Return sequence → mean of the defined values behind a score in its rows."""
+    values_of: dict[str, list[float]] = {}
+    for row, value in result.values_of_rows(key):
         # where an object is a sequence, its row has the object's name
         name = row.name if row.name in result.sequences else row.video
-        for value in map(row.values.get, columns):
-            if isinstance(value, int | float) and not isnan(value):
-                numbers.setdefault(name, []).append(value)
-    return {name: fmean(values) for name, values in numbers.items()}
+        if not isnan(value):
+            values_of.setdefault(name, []).append(value)
+    return {name: fmean(values) for name, values in values_of.items()}
 
 
-def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[Json]:
+def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
     """Return the animations of a result, lowest score first, sequences without a score last.
 
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
@@ -114,7 +104,7 @@ def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[
         name = animation["sequence"]
         if name in result.sequences:  # else of an earlier run in the folder
             score = scores.get(name, nan)
-            text = "" if isnan(score) else shown(score, result.declaration(ranked_by[0]))
+            text = "" if isnan(score) else shown(score, result.declaration(ranked_by))
             full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
             animations.append(animation | {"score": score, "shown": text, "name": full_name, "images": []})
     ranked = sorted(animations, key=lambda each: (isnan(each["score"]), each["score"]))

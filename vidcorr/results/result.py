@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Self
@@ -320,14 +321,14 @@ class Result(Exact):
         return scores
 
     def values_of_rows(self, key: str) -> list[tuple[Row, float]]:
-        """Return the rows with the single values behind a score; none if the rows lack a column of the score.
+        """Return the rows with the single values behind a score; none if a row with values lacks those of the score.
 
         Args:
             key: a key of `scores`. J&F is the mean of J and F.
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []
-        for row in self.rows:
+        for row in filter(attrgetter("values"), self.rows):
             numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
             if len(numbers) < len(columns):
                 return []

@@ -160,7 +160,7 @@ class Store:
         A file that cannot be read is named, and the job runs again.
         """
         file = self.output / job.folder / RESULTS_FILE
-        if not job.is_reusable or not file.is_file():
+        if not file.is_file() or not job.is_reusable:
             return None
         try:
             return Result.load(file)
