@@ -96,8 +96,14 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
     choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
+    fields_of_choices: list[Collection[str]] = [()] * len(choices)
+    if changes and len(choices) > 1:
+        fields_of_choices = [_fields_of(choice, flags.protocol) for choice in choices]
+    known = set().union(*fields_of_choices)
     found: list[BenchmarkChoice] = []
-    for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
+    for choice, own_fields in zip(choices, fields_of_choices, strict=True):
+        foreign = known.difference(own_fields)  # a field that no protocol has is refused where the benchmark is built
+        own_changes = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own_changes)
     return found
 
@@ -112,25 +118,6 @@ def only_benchmark(flags: Any, protocol: str) -> Benchmark:
     if len(chosen) != 1:
         raise ValueError("bridge: give one value of --change, --stage and --stride")
     return chosen[0].build()
-
-
-def _changes_by_benchmark(
-    choices: Sequence[BenchmarkChoice], protocols: Sequence[str], changes: dict[str, list[Any]]
-) -> list[dict[str, list[Any]]]:
-    """Return the changes of each benchmark: without the fields that only protocols of the others have.
-
-    A field that no protocol has stays, and is refused where the benchmark is built.
-    """
-    if not changes or len(choices) == 1:
-        return [changes] * len(choices)
-    fields = [_fields_of(choice, protocols) for choice in choices]
-    known = set().union(*fields)
-    changes_of_benchmarks: list[dict[str, list[Any]]] = []
-    for own_fields in fields:
-        foreign = known.difference(own_fields)
-        own = {field: values for field, values in changes.items() if field not in foreign}
-        changes_of_benchmarks.append(own)
-    return changes_of_benchmarks
 
 
 def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
