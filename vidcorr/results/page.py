@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from importlib.resources import files
 from math import isnan, nan
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from ..videos.files import write_atomically
@@ -81,23 +80,12 @@ def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
     return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
 
 
-def scores_by_sequence(result: Result, key: str) -> dict[str, float]:
-    """Return sequence → mean of the defined values behind a score in its rows."""
-    values_of: dict[str, list[float]] = {}
-    for row, value in result.values_of_rows(key):
-        # where an object is a sequence, its row has the object's name
-        name = row.name if row.name in result.sequences else row.video
-        if not isnan(value):
-            values_of.setdefault(name, []).append(value)
-    return {name: fmean(values) for name, values in values_of.items()}
-
-
 def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
     """Return the animations of a result, lowest score first, sequences without a score last.
 
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
-    scores = scores_by_sequence(result, ranked_by)
+    scores = result.scores_by_sequence(ranked_by)
     animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`

@@ -145,13 +145,13 @@ class Section(NamedTuple):
         These have names, under a head, and protocols and conditions that differ.
         """
         heads = [first]
-        names = [[line.name] for line in self.lines]
+        facts = [[line.name for line in self.lines]]  # of each head a text for each line
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
-            facts = [fact_of(line.column) for line in self.lines]
-            if len(set(facts)) > 1:
+            of_lines = [fact_of(line.column) for line in self.lines]
+            if len(set(of_lines)) > 1:
                 heads.append(head)
-                names = [[*texts, fact] for texts, fact in zip(names, facts, strict=True)]
-        texts = [[*texts, *line.texts] for texts, line in zip(names, self.lines, strict=True)]
+                facts.append(of_lines)
+        texts = [[*of_line, *line.texts] for *of_line, line in zip(*facts, self.lines, strict=True)]
         return [*heads, *self.heads], texts, len(heads)
 
     def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:

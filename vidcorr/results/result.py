@@ -335,6 +335,16 @@ class Result(Exact):
             found.append((row, fmean(numbers)))
         return found
 
+    def scores_by_sequence(self, key: str) -> dict[str, float]:
+        """Return sequence → mean of the defined values behind a score in its rows; without one it is left out."""
+        values: dict[str, list[float]] = {}
+        for row, value in self.values_of_rows(key):
+            # where an object is a sequence, its row has the object's name
+            name = row.name if row.name in self.sequences else row.video
+            if not isnan(value):
+                values.setdefault(name, []).append(value)
+        return {name: fmean(of_name) for name, of_name in values.items()}
+
     def parts(self, key: str) -> dict[str, str]:
         """Return what defines a score, name → sequence: rows with a finite value, or sequences if it is no mean."""
         if key in self.without:
