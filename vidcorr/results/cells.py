@@ -71,15 +71,16 @@ class Cell:
 
     @property
     def quantities(self) -> dict[str, object]:
-        """The quantities of the cell by their names in CSV; None for a missing one."""
+        """The quantities of the cell by their names in CSV; None for a missing one, but NaN for a missing mean."""
         columns = [record.column for record in self.records]
         found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
         found["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
         low, high = self.interval or (None, None)
         deviation = None if isnan(self.deviation) else self.deviation
         found |= {"mean": self.mean, "deviation": deviation, "low": low, "high": high}
-        parts = ("difference", "difference low", "difference high", "p", "difference over")
-        found |= dict(zip(parts, self.difference or (None,) * len(parts), strict=False))
+        names = {"mean": "difference", "low": "difference low", "high": "difference high", "p": "p"}
+        for name, in_csv in (names | {"sequences": "difference over"}).items():
+            found[in_csv] = getattr(self.difference, name, None)
         seeds = ["?" if record.seed is None else str(record.seed) for record in self.records]
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
@@ -91,12 +92,13 @@ class Cell:
     def paired_with(self, base: "Cell") -> "Cell":
         """Return the cell with its difference from another one, over the sequences that all results of both define.
 
-        An object, or a sequence, without a finite value on one side counts on neither.
+        An object, or a sequence, without a finite value on one side counts on neither. The data are compared, protocols
+        and rules are not: `against` does that.
         """
         records = self.records + base.records
         found = None
         if self.records and base.records and not sequences_on_other_data(record.result for record in records):
-            common, lacking = parts_of(records)
+            common, lacking = common_parts(records)
             samples = [each.result.sample(each.key, common) for each in records]
             seeds = len(self.records)
             if all(sample.without for sample in samples):
@@ -126,10 +128,12 @@ def published_cell(score: float, paper: Published | None = None) -> Cell:
     return Cell((score,), score, paper=paper, digits=printed_digits(score))
 
 
-def parts_of(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
-    """Return what all records define, name → sequence, and the objects that some define and others lack, sorted.
+def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
+    """Return the parts that all records define: objects, or sequences of scores that are no means.
 
-    Only objects of sequences of all records count as lacking; one without a finite value is not defined.
+    Returns:
+        Name of a part → its sequence; and, sorted, the parts that some define and others lack, in sequences that all
+        records have. A part without a finite value is not defined.
     """
     parts = [record.result.parts(record.key) for record in records]
     shared = set.intersection(*(set(videos_of(record.result.rows)) for record in records))

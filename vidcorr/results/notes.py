@@ -158,7 +158,7 @@ def _on_frames(results: Iterable[Result]) -> list[str]:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.append((str(rules["frames"]), result.data_set))
-        smallest, *_ = result.data.get("short_sides") or [0]
+        smallest, *_ = result.data.get("short_sides") or [0]  # ascending; 0: not known
         fields = result.stage.protocol.fields
         size = fields.get("input_size")
         if smallest and size and fields.get("input_side") != "long":  # results lack the long sides of the frames

@@ -26,7 +26,11 @@ AT_EACH_END = 3
 def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores includes earlier epochs of the training.
+    The table of scores includes earlier epochs of the training. The page draws a JSON with these keys: `result`,
+    `digest` of its data, `network` and `command` in words; `main`, names of the first scores; `lines`, the scores of
+    this run and of earlier epochs as texts; `intervals` of scores as texts, and `how` they are computed; `rows`, values
+    by column, `shown`, the same as texts, and `text_columns`, whose values are no fractions; `animations`, and the
+    score by which they are `ranked_by`.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
@@ -42,9 +46,9 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     result = result or Result.load(folder)
     # the score that ranks the sequences: the first with values in the rows, or J&F, which some rules have there alone
     ranked_by = next(filter(result.values_of_rows, (*result.scores, "J&F-Mean")), "")
-    columns_of_texts: set[str] = set()  # also of truth values and counts, which are no fractions
+    text_columns: set[str] = set()  # also of truth values and counts, which are no fractions
     for row in result.rows:
-        columns_of_texts.update(name for name, value in row.values.items() if not isinstance(value, float))
+        text_columns.update(name for name, value in row.values.items() if not isinstance(value, float))
     how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
     content: Json = {"result": result.model_dump(exclude={"rows", "without", "digests"}), "digest": result.data_digest}
     content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
@@ -54,7 +58,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         cell = measured_cell([ScoreRecord(result, key)])
         if cell.interval:
             content["intervals"][key] = bracketed(cell.interval, cell.declared)
-    content |= {"ranked_by": ranked_by, "texts": sorted(columns_of_texts)}
+    content |= {"ranked_by": ranked_by, "text_columns": sorted(text_columns)}
     content["animations"] = _animations(folder, result, ranked_by)
     content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
     content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]

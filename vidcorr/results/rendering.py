@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..metrics.declared import Score
 from . import notes as sentences
 from .cells import Cell
-from .csv_files import as_text, csv_of_records
+from .csv_files import csv_of_records, not_a_formula
 from .formats import BOLD, breakable, grid, latex_grid, one_line, shown
 from .records import Column, ScoreRecord
 from .statistics import FRACTION
@@ -98,6 +98,9 @@ class Table:
     def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
         """Return the table with the differences of all rows from a base row.
 
+        A cell is compared with the base row's cell of its column; if there is none, with the first of the base row's
+        that may be paired with it, such as that of other sequences by the same protocol.
+
         Args:
             base: name of the base row, or a unique part of it.
             own_bases: row → another base row, by their full names.
@@ -109,7 +112,7 @@ class Table:
             of_base = {} if name == base_of_row else self.rows[base_of_row]
             rows[name] = {}
             for column, cell in row.items():
-                candidates = [of_base[column]] if column in of_base else of_base.values()  # else on other sequences
+                candidates = [of_base[column]] if column in of_base else of_base.values()
                 compared = [cell.against(candidate) for candidate in candidates]
                 rows[name][column] = next(
                     (each for each in compared if each.difference), replace(cell, difference=None)
@@ -171,23 +174,25 @@ class Section(NamedTuple):
         return latex_grid([head.replace("-Mean", "") for head in heads], texts, right)
 
 
-def sections_of(table: Table, is_apart: bool = False, intervals: bool = True, bold: bool = True) -> list[Section]:
+def sections_of(
+    table: Table, intervals: bool = True, bold: bool = True, *, of_comparable_scores: bool = False
+) -> list[Section]:
     """Return the sections of a table.
 
     Args:
         table: the scores.
-        is_apart: a section for each set of comparable scores, the best line first; else for each benchmark.
         intervals: with 95 % intervals and p.
         bold: `**` around the best of a column.
+        of_comparable_scores: a section for each set of comparable scores, the best line first; else for each benchmark.
     """
     groups: dict[Any, list[Column]] = {}
     for column in table.columns:
-        key = column._replace(score="", published=False) if is_apart else column.benchmark
+        key = column._replace(score="", published=False) if of_comparable_scores else column.benchmark
         groups.setdefault(key, []).append(column)
     found = []
     for columns in groups.values():
         section = _section(table, columns, intervals, bold)
-        if is_apart and not table.caption:
+        if of_comparable_scores and not table.caption:
             sign = 1 if table.declared(columns[0]).direction == "less" else -1
             section = section._replace(lines=sorted(section.lines, key=lambda line: _rank(line.cells[0], sign)))
         found.append(section)
@@ -213,7 +218,7 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         columns_by_title.setdefault(column.title, {})[column.label] = column
     for column_of in columns_by_title.values():
         any_column, *_ = column_of.values()
-        best_of = {head: table.best(column) * bold for head, column in column_of.items()}
+        best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
         for name, row in table.rows.items():
             cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
             texts = [""] * len(heads)
@@ -249,10 +254,10 @@ def render(
     """
     if format == "csv":
         rows = records_of_table(table)
-        return csv_of_records([{column: as_text(value) for column, value in row.items()} for row in rows])
+        return csv_of_records([{column: not_a_formula(value) for column, value in row.items()} for row in rows])
     intervals = format != "tex" if intervals is None else intervals
     said = sentences.notes(table, format, intervals)
-    sections = sections_of(table, format == "html", intervals, format != "text")
+    sections = sections_of(table, intervals, format != "text", of_comparable_scores=format == "html")
     if format == "html":
         script = (files(__package__) / "sort-tables.js").read_text("utf-8")
         return str(_template().render(sections=sections, start=start, notes=" ".join(said), script=script))
@@ -271,10 +276,10 @@ def render(
 
 
 def html_tables(table: Table) -> dict[Column, str]:
-    """Return what comparable scores share, a column → their rows as a table in HTML, which Markdown takes too."""
+    """Return the rows of comparable scores as HTML, which Markdown takes too: their column without a score → text."""
     texts = {}
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
-    for section in sections_of(table, is_apart=True):
+    for section in sections_of(table, of_comparable_scores=True):
         shared = section.shared._replace(score="", published=False)
         texts[shared] = str(module.table(section, Path()))
     return texts
@@ -298,12 +303,18 @@ def _report_of(record: ScoreRecord, start: Path) -> str:
     return quote(Path(os.path.relpath(report, start)).as_posix()) if report.is_file() else ""
 
 
-def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
-    """Return a table for the standard output: by default text in a terminal, and Markdown in a file or pipe."""
+def print_table(table: Table, format: Format | None = None, intervals: bool | None = None) -> None:
+    """Print a table.
+
+    Args:
+        table: the scores.
+        format: form of the text; None: text in a terminal, and Markdown in a file or pipe.
+        intervals: as of `render`.
+    """
     if format is None:
         format = "text" if sys.stdout.isatty() else "md"
     width = shutil.get_terminal_size().columns if format == "text" else math.inf
-    return render(table, format, intervals, width)
+    print(render(table, format, intervals, width), end="", flush=True)
 
 
 def records_of_table(table: Table) -> list[dict[str, object]]:

@@ -98,7 +98,10 @@ class Row(Exact):
 
     @property
     def order(self) -> tuple[str, int, str]:
-        """Sorting key: by the name of the video, then by the object's number, then by its name."""
+        """Sorting key: video, number of the object, name of the object.
+
+        The video has the `_` before an object's name, so that rows sort as the files of the official tools do.
+        """
         video = self.name.removesuffix(self.object)
         return video, int(self.object) if self.object.isdecimal() else 0, self.object
 
@@ -346,7 +349,7 @@ class Result(Exact):
         return {name: fmean(of_name) for name, of_name in values.items()}
 
     def parts(self, key: str) -> dict[str, str]:
-        """Return what defines a score, name → sequence: rows with a finite value, or sequences if it is no mean."""
+        """Return what a score is computed of, name → sequence: rows with a finite value; sequences if it is no mean."""
         if key in self.without:
             return {name: name for name in self.without[key]}
         return {row.name: row.video for row, value in self.values_of_rows(key) if isfinite(value)}

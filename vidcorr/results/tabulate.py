@@ -77,7 +77,7 @@ def published_table() -> Table:
     """Return the table of all published rows, by benchmark."""
     papers: dict[Published, list[Column]] = {}
     for paper in sorted(published_rows(), key=attrgetter("benchmark")):
-        protocol = paper.evaluated_by().shared()
+        protocol = paper.evaluation_protocol().shared()
         of_protocol = Column(paper.benchmark, "", protocol.name, protocol=protocol.digest())
         papers[paper] = [of_protocol._replace(score=score) for score in paper.scores]
     return table_of_cells(_cells_of(papers))
@@ -110,7 +110,7 @@ def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column
     for paper in published_rows():
         if paper.benchmark not in whole:
             continue
-        protocol = paper.evaluated_by().shared().digest()
+        protocol = paper.evaluation_protocol().shared().digest()
         for column in whole[paper.benchmark]:
             if column.protocol == protocol and column.score in paper.scores:
                 found.setdefault(paper, []).append(titled[column])

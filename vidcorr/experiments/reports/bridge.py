@@ -12,7 +12,7 @@ from ...protocols import EvaluationProtocol
 from ...results.cells import measured_cell
 from ...results.pictures.plots import waterfall, write_figure
 from ...results.records import ScoreRecord
-from ...results.rendering import Format, Table, printed
+from ...results.rendering import Format, Table, print_table
 from ...results.result import Result
 from ...results.tabulate import table_of_cells
 from ...videos.files import require_one_of
@@ -46,8 +46,8 @@ def bridge(
         together: texts `a,b` of fields that change in one step.
         score: name of the score; by default the benchmark's first.
         picture: file of a picture of the steps; None draws none.
-        format: as of `printed`.
-        intervals: as of `printed`.
+        format: as of `print_table`.
+        intervals: as of `render`.
 
     Returns:
         The table of the steps.
@@ -64,7 +64,7 @@ def bridge(
             texts = [step_in_words(start, end, fields) for fields in steps]
             names = (start.protocol.name, *texts, end.protocol.name)
             table = table_of_steps(names, [results[job] for job in walk], score)
-            print(printed(table, format, intervals), end="")
+            print_table(table, format, intervals)
             if picture is not None:
                 write_figure(picture, waterfall(table))
                 print(picture, file=sys.stderr)

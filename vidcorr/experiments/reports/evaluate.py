@@ -8,7 +8,7 @@ from pathlib import Path
 from ...benchmarks.base import Benchmark
 from ...benchmarks.network import NetworkLike, with_unique_rows
 from ...results.records import ScoreRecord, records_of
-from ...results.rendering import Table, printed
+from ...results.rendering import Table, print_table
 from ...results.tabulate import tabulate
 from ..runs.store import Job, run_missing
 
@@ -47,7 +47,7 @@ def evaluate(
         if base:
             table = _compared_with(table, base)
         if table.rows:
-            print(printed(table), flush=True)
+            print_table(table)
     return table
 
 

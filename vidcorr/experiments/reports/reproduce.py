@@ -10,7 +10,7 @@ from ...results.cells import Cell, measured_cell, published_cell
 from ...results.formats import shown
 from ...results.published import Published, printed_digits, published_rows
 from ...results.records import Column, ScoreRecord
-from ...results.rendering import Table, printed
+from ...results.rendering import Table, print_table
 from ...results.result import Result
 from ...results.statistics import Difference
 from ...results.tabulate import table_of_cells
@@ -79,7 +79,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with run_missing(list(row_of_job), output) as results:
         table = printed_and_measured([(row_of_job[job], result) for job, result in results.items()])
-        print(printed(table), flush=True)
+        print_table(table)
     return table
 
 
