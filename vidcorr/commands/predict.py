@@ -66,7 +66,8 @@ def run(flags: Namespace) -> None:
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
-    checkpoint = named.place if Path(named.place).is_file() else None
+    place = named.place  # of a network on a hub it is fetched
+    checkpoint = place if Path(place).is_file() else None
     metadata = {"model": named.text, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
     try:
         with signals.deferred():

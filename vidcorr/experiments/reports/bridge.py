@@ -97,8 +97,8 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     """Return the table of the steps: score after each, and its difference, paired by sequence.
 
     Args:
-        names: names of the first protocol, of the steps, and of the last protocol.
-        results: results by the first protocol, and after each step.
+        names: names of the first protocol, of the steps, and of the last protocol, whose result is the last step's.
+        results: results by the first protocol, and after each step: one less than names.
         score: name of the score; by default the benchmark's first.
     """
     initial = results[0]
@@ -145,7 +145,7 @@ def steps_between(
         start: the first protocol.
         end: the last protocol.
         order: fields that come first, in this order; the others follow in the order of the fields.
-        together: texts `a,b` of fields that change in one step.
+        together: texts `a,b` of fields that change in one step; of two that name a field the later one counts.
 
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.

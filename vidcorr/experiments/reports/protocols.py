@@ -53,7 +53,7 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
     stem = name.partition("+")[0]
-    is_of_user = ":" in stem
+    is_of_user = ":" in stem  # `module:Class`, which takes any benchmark
     for kind in protocol_classes():
         sources = [source for key, source in kind.sources().items() if is_of_user or key == stem]
         for benchmark in dict.fromkeys(chain.from_iterable(source.values for source in sources)):
@@ -96,7 +96,10 @@ def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:
-    """Return a field's value and the sign of its origin; "" if the class lacks the field."""
+    """Return a field's value and the sign of its origin; "" if the class lacks the field.
+
+    A value is inferred if the source's note on inferred values names its field.
+    """
     if field not in protocol.value_fields():
         return ""
     value = getattr(protocol, field)

@@ -50,7 +50,7 @@ def list_of_rows(rows: Sequence[Published]) -> str:
 
 
 def lacks_weights(row: Published) -> bool:
-    """Return whether the file of a row's weights is missing."""
+    """Return whether the file of a row's weights is missing, a path from the working directory."""
     return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 

@@ -187,6 +187,9 @@ class Study(BaseModel, extra="forbid"):
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
         """Return the trainings of a row for a seed, each of which begins with the network of the one before.
 
+        The first is the row's own, or of the row that it evaluates (`of`). The second, `then`, is the row's, else that
+        row's, else the study's.
+
         Returns:
             The commands, none for a network that is not trained; the words that name the last network; and the folder
             of the last training, or without one a name for the network's evaluations.
@@ -287,7 +290,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
     """Return the records of a study's results; the study gives a seed to a network that does not know its own.
 
-    A row is one network, whatever the results say of its weights: the study tells the recipe.
+    A row is one network, whatever the results say of its weights: the study tells the recipe. `left_out` gets a
+    sentence for each file that cannot be read.
     """
     found: list[ScoreRecord] = []
     for step in chain.from_iterable(study.lines(output)):
@@ -306,9 +310,9 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records by the protocol and on the data of most seeds of their row; the others are named.
+    """Return the records by the protocol and on the data of most seeds of their row; `left_out` gets the others.
 
-    Of two that are as frequent in the row, that of more results of the study counts.
+    Of two that are as frequent in the row, that of more results of the study counts, then the later in the alphabet.
     """
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}

@@ -109,7 +109,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 
 def only_benchmark(flags: Any, protocol: str) -> Benchmark:
-    """Return the single benchmark of the flags under a protocol.
+    """Return the single benchmark of the flags of `bridge`, under a protocol.
 
     Raises:
         ValueError: if the flags choose several.

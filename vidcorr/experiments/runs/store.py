@@ -193,7 +193,7 @@ class Store:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _claim(self, job: Job, locks: ExitStack) -> bool:
-        """Lock the folder of a job until `locks` closes; return False if it has the result, or another process it."""
+        """Lock the folder of a job until `locks` closes; False if the folder has its result or is another process's."""
         try:
             locks.enter_context(folder_lock(self.output / job.folder))
         except FolderInUse:
