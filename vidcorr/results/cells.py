@@ -1,7 +1,7 @@
 """Cells of tables: a score of a row over its seeds, and its difference from a base row's."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
@@ -84,28 +84,31 @@ class Cell:
         seeds = ["?" if record.seed is None else str(record.seed) for record in self.records]
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
-    def against(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from the base row's cell if all scores of both may be paired."""
+    def difference_from(self, base: "Cell") -> Difference | None:
+        """Return the difference from the base row's cell; None unless all scores of both may be paired."""
         pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
-        return self.paired_with(base) if pairs and all(pairs) else replace(self, difference=None)
+        return self.paired_difference(base) if all(pairs) else None
 
-    def paired_with(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from another one, over the sequences that all results of both define.
+    def paired_difference(self, base: "Cell") -> Difference | None:
+        """Return the difference from another cell, over the sequences that all results of both define.
 
         An object, or a sequence, without a finite value on one side counts on neither. The data are compared, protocols
-        and rules are not: `against` does that.
+        and rules are not: `difference_from` does that.
+
+        Returns:
+            None, if a cell has no results, or they have other data or no common sequence.
         """
         records = self.records + base.records
-        found = None
-        if self.records and base.records and not sequences_on_other_data(record.result for record in records):
-            common, lacking = common_parts(records)
-            samples = [each.result.sample(each.key, common) for each in records]
-            seeds = len(self.records)
-            if all(sample.without for sample in samples):
-                found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
-            if found is not None:
-                found = found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
-        return replace(self, difference=found)
+        is_comparable = not sequences_on_other_data(record.result for record in records)
+        if not (self.records and base.records and is_comparable):
+            return None
+        common, lacking = common_parts(records)
+        samples = [each.result.sample(each.key, common) for each in records]
+        if not all(sample.without for sample in samples):
+            return None
+        seeds = len(self.records)
+        found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
+        return found and found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
 
 
 def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell:

@@ -113,10 +113,8 @@ class Table:
             rows[name] = {}
             for column, cell in row.items():
                 candidates = [of_base[column]] if column in of_base else of_base.values()
-                compared = [cell.against(candidate) for candidate in candidates]
-                rows[name][column] = next(
-                    (each for each in compared if each.difference), replace(cell, difference=None)
-                )
+                differences = filter(None, map(cell.difference_from, candidates))
+                rows[name][column] = replace(cell, difference=next(differences, None))
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 

@@ -107,8 +107,9 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     found = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, found[0])]
     for name, before, after in zip(names[1:-1], found, found[1:], strict=False):
-        cells.append((name, column, after.paired_with(before)))
-    cells.append((names[-1], column, found[-1].paired_with(found[0])))
+        cells.append((name, column, replace(after, difference=after.paired_difference(before))))
+    end = replace(found[-1], difference=found[-1].paired_difference(found[0]))
+    cells.append((names[-1], column, end))
     unit = initial.declaration(score).printed_unit
     title = f"{initial.network} on {column.title}, from {names[0]} to {names[-1]} step by step"
     return replace(

@@ -46,11 +46,15 @@ class BenchmarkChoice:
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
         """Return the choice with further arguments of the constructor.
 
-        A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's. None keeps
-        what the config says.
+        A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's; a `root`
+        stands in place of `{root}` in the others. None keeps what the config says.
         """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
+        if "root" in stated:
+            for name, value in self.arguments.items():
+                if isinstance(value, str):
+                    arguments[name] = value.replace("{root}", stated["root"])
         if "protocol" in stated:
             arguments.pop("changes", None)
         if "changes" in stated:
@@ -149,25 +153,15 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         content = _content_of(name)
         path = str(content.pop("class_path"))
         class_path = path if "." in path else f"vidcorr.{path}"
-        arguments = _arguments_with_root(content.pop("init_args", None) or {}, root)
+        arguments = content.pop("init_args", None) or {}
         protocol = arguments.get("protocol")
         if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
-        found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
+        choice = BenchmarkChoice(name, class_path, arguments, schedule=content)  # what is left of the content
+        root = root or str(arguments.get("root") or "")
+        found.append(choice.with_arguments(root=root or None))
     return found
-
-
-def _arguments_with_root(arguments: dict[str, Any], root: str) -> dict[str, Any]:
-    """Return arguments of a config with a folder of data, by default their own `root`, also in place of `{root}`."""
-    root = root or str(arguments.get("root", ""))
-    if not root:
-        return arguments
-    filled = dict(arguments)
-    for key, value in arguments.items():
-        if isinstance(value, str):
-            filled[key] = value.replace("{root}", root)
-    return filled | {"root": root}
 
 
 def _content_of(name: str) -> dict[str, Any]:
