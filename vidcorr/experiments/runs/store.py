@@ -110,7 +110,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         raise ToldError(f"{count}; the first: {job.title}: {error}", f"{count}: {titles}")
 
 
-@dataclass
+@dataclass(eq=False)
 class Store:
     """A folder with a folder for the result of each job; `run` runs the jobs whose results it lacks.
 
