@@ -98,7 +98,11 @@ def run(flags: Namespace) -> None:
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
-    """Return the arguments of `score` that flags give."""
+    """Return the arguments of `score` that flags give.
+
+    Raises:
+        ValueError: for unseen categories of YouTube-VOS that the data set lacks.
+    """
     from ..scoring.masks import require_categories
 
     unseen = read_names(flags.unseen) if flags.unseen else []

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from .records import Column, ScoreRecord
 
 RowKey = tuple[str, ...]
-"""Name of a row, and what tells it from other rows of the name: the weights of its seeds, or the folder of a result."""
+"""Name of a row, and what tells it from other rows of the name: what its seeds share, or the folder of a result."""
 
 
 def rows_of(
@@ -19,7 +19,8 @@ def rows_of(
 
     Args:
         records: the records.
-        with_views: several views of a network in a column are rows, named by the view; else they are refused.
+        with_views: several views of a network in a column are rows, named by the view; else they count as two results
+            of a seed: refused under a name of the user, and else rows named by their folders.
 
     Raises:
         ValueError: for a name of two networks, or of two results of a seed; it names both.
@@ -35,7 +36,7 @@ def rows_of(
         name = record.name
         if name in have_several_views:
             name = ", ".join(filter(None, [name, record.view]))
-        key = (name,) if record.row else (name, record.weights)
+        key = (name,) if record.row else (name, record.shared_by_seeds)
         row = rows.get(key, [])
         for other in row:
             if record.row and other.origin != record.origin:

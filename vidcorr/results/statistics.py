@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
     Attributes:
         score: score of all sequences.
-        without: sequence → score of all the others; NaN for a sequence without a value.
+        without: sequence → score of all the others; NaN for a sequence without a value. Of an empty sample it is empty.
         seed: seed of the training; None if unknown.
     """
 
@@ -140,8 +140,8 @@ def difference(
 
     Args:
         first: the first row, per seed.
-        second: the second row, per seed. Two trainings are compared over the seeds that both have, in pairs, if these
-            are three or more; other seeds are independent samples.
+        second: the second row, per seed. If two trainings share three seeds or more, these alone count, in pairs: seeds
+            of one row are left out, from the mean too. Else all seeds count, as independent samples.
         trained: for both rows, True if the row stands for a training, sampled by its seeds.
 
     Returns:

@@ -17,7 +17,7 @@ from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTrack
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.folder_lock import FolderInUse, FolderLock
+from vidcorr.results.folder_lock import FolderInUse, folder_lock
 from vidcorr.results.pictures import overlays
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol
@@ -128,7 +128,7 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
     (tmp_path / "mine" / "masks").mkdir(parents=True)
     asked = colour, folder / "clip.mp4", prompt
     refused(ValueError, "mine: holds masks", predict_video, *asked, tmp_path / "mine")
-    with FolderLock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
+    with folder_lock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
         predict_video(*asked, tmp_path / "out")
     content = predict_video(*asked, tmp_path / "out")
 

@@ -159,8 +159,8 @@ def heat_map_sheet(
         covered_size: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a frame, pixels.
-        propagator: `LabelPropagator`, or a rule of yours.
-        network: the rule's `network`.
+        propagator: `LabelPropagator`, or a rule of yours, called with the labels of a frame and the protocol.
+        network: what the rule gets as its attribute `network`.
 
     Returns:
         uint8 `(H', W', 3)`: a row per affinity, in which the query comes first.
