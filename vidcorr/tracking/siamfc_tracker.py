@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -15,7 +16,7 @@ from .. import signals
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated, View, features_by
 from ..backbones.resnet import ResNetExtractor, ends_of, is_resnet, named_blocks
-from ..functional.device import PendingCopy, computing_in, kept, to_device
+from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
@@ -242,7 +243,8 @@ class SiamFCTracker(FrameEncoder):
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 
 
-@kept(128)
+@lru_cache(128)
+@torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def cosine_window(cells: int, device: torch.device) -> Tensor:
     """Return a cosine window over cells × cells, flattened, with sum 1, float64."""
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
