@@ -174,11 +174,10 @@ class SketchedMemory(KeyMemory):
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
         self._units = torch.ones(self.maps.shape[2], dtype=torch.float32)  # of the sketches of each slot
         self._latest: Sketches | None = None  # of the latest query
-        self._allocate(like)
+        self._sketch_all(like, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, item: Tensor) -> int | None:
         """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
@@ -236,7 +235,7 @@ class SketchedMemory(KeyMemory):
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
         if products_of_query > limit and can_be_longer:
-            self._lengthen(query)
+            self._sketch_all(query, 2 * self._chunks)
         return values, indices
 
     def _margin(self) -> float:
@@ -262,34 +261,35 @@ class SketchedMemory(KeyMemory):
             excess = excess + 2 * moved + moved**2
         return excess * (self._largest + TINY)
 
-    def _lengthen(self, features: Tensor) -> None:
-        """Compute all sketches again, twice as long, in the principal components of some features."""
-        self._chunks *= 2
-        del self._sketches  # before longer ones take memory
-        self._allocate(features)
-        for slot in range(self.maps.shape[2]):
-            self._keep(slot, self._sketch(self.maps[:, :, slot]))
-
     def _keep(self, slot: int, sketches: Sketches) -> None:
         """Store the sketches of a frame as the kernel reads them."""
         self._largest = max(self._largest, sketches.largest)
         self._units[slot] = sketches.unit
         self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
-    def _allocate(self, features: Tensor) -> None:
-        """Choose the principal components, and make room for the sketches."""
+    def _sketch_all(self, features: Tensor, chunks: int) -> None:
+        """Compute the sketches of all frames in the memory, at first none, in a number of chunks.
+
+        Args:
+            features: (h, w, C), whose principal components the sketches are in.
+            chunks: number of chunks of a sketch; fewer, if these hold all channels.
+        """
         height, width, slots, channels = self.maps.shape
         self._latest = None  # none of this length
         self._basis = None
-        length = self._chunks * self._kernel.chunk
+        length = chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
             self._basis = components[:, : length - 2].to(features).contiguous()  # two numbers are norms of residuals
-        self._chunks = min(self._chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
+        self._chunks = min(chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
+        self._sketches = features.new_empty(0)  # those before are freed first
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
+        for slot, frame in enumerate(self._frames):
+            if frame is not None:
+                self._keep(slot, self._sketch(self.maps[:, :, slot]))
 
     def _sketch(self, features: Tensor) -> Sketches:
         """Return the sketches of features (h, w, C).
