@@ -149,7 +149,7 @@ class SiamFCTracker(FrameEncoder):
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        return Track(target, side, self._features(crop[None], self._network.exemplar)[0])
+        return Track(target, side, self._features(crop[None], self._folded.exemplar)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
         """Find the targets in the next frame.
@@ -198,7 +198,7 @@ class SiamFCTracker(FrameEncoder):
                 side = track.side * size / self.protocol.exemplar_size * scale
                 crops.append(square_crop(frame, (y, x), side, size))
             stacked = np.stack(crops)
-        search = self._features(stacked, self._network)
+        search = self._features(stacked, self._folded)
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack(exemplars), search)
