@@ -417,7 +417,7 @@ def _pixels_of(sequence: Any, encoder: FrameEncoder) -> int:
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)
-    height, width = encoder.input_size(size)
+    height, width = encoder.input_sizes(size).seen
     return int(sequence.num_frames * height * width)
 
 

@@ -15,7 +15,7 @@ from ..backbones.outputs import require_map, require_stride
 from ..backbones.video import settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
-from ..functional.propagation.coding import Size, fit_input, input_sizes
+from ..functional.propagation.coding import InputSizes, Size, fit_input, input_sizes
 from ..protocols.base import READ_BY_NETWORK
 from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
@@ -147,13 +147,9 @@ class FrameEncoder:
         self.grid: Size = (0, 0)
         self.least_side = math.inf
 
-    def covered_size(self, size: Size) -> Size:
-        """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
-        return input_sizes(size, self._rules, self.multiple).covered
-
-    def input_size(self, size: Size) -> Size:
-        """Return the size at which the network sees a frame of size (H, W), without padding."""
-        return input_sizes(size, self._rules, self.multiple).seen
+    def input_sizes(self, size: Size) -> InputSizes:
+        """Return the sizes of a frame of (H, W) pixels on its way into the network."""
+        return input_sizes(size, self._rules, self.multiple)
 
     def maps(self, frames: Iterable[Tensor], may_be_constant: bool = False) -> Iterator[Tensor]:
         """Yield the features `(C, h, w)` float32 of a video's frames, in order.
@@ -199,7 +195,7 @@ class FrameEncoder:
         """
         if self.device.type != "cuda":
             return 1
-        height, width = self.input_size(size)
+        height, width = self.input_sizes(size).seen
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:

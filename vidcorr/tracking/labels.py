@@ -78,7 +78,7 @@ class MaskCoding(LabelCoding):
     def encode(self, t: int, mask: Tensor) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
-        height, width = self.encoder.covered_size(self.seen)
+        height, width = self.encoder.input_sizes(self.seen).covered
         below = height - self.seen[0]
         right = width - self.seen[1]
         padded = F.pad(ids, (0, right, 0, below))
@@ -100,7 +100,7 @@ class MaskCoding(LabelCoding):
 
     def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
         """Return the ids `(H, W)` uint8 of labels."""
-        height, width = self.encoder.covered_size(self.seen)
+        height, width = self.encoder.input_sizes(self.seen).covered
         covered = round(height * self.size[0] / self.seen[0]), round(width * self.size[1] / self.seen[1])
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
@@ -119,14 +119,14 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         points_seen = rescaled(points, self.size, self.seen)
-        covered = self.encoder.covered_size(self.seen)
+        covered = self.encoder.input_sizes(self.seen).covered
         return encode_keypoints(points_seen, covered, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
-        covered = self.encoder.covered_size(self.seen)
+        covered = self.encoder.input_sizes(self.seen).covered
         return rescaled(decode_keypoints(labels, covered, self.encoder.protocol), self.seen, self.size)
 
 
