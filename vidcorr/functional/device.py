@@ -51,7 +51,7 @@ def workspace_of(device: torch.device) -> int:
     return max(WORKSPACE, min(LARGEST_WORKSPACE, memory // SHARE_OF_MEMORY))
 
 
-def at_once(device: torch.device, bytes_of_item: int) -> int:
+def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
     """Return how many items of a size fit into the workspace of a device, at least 1."""
     return max(1, workspace_of(device) // bytes_of_item)
 

@@ -159,8 +159,8 @@ def encode_masks(
 def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
     """Return every n-th pixel of a mask (H, W) from the upper left corner, one for each cell of a grid (h, w).
 
-    n is the features' stride, in pixels of the network's input. If the input is a resized frame, the mask is resized to
-    it by the pixel at or before the corner, so cell i takes the pixel floor(i · H / h).
+    n is the features' stride, in pixels of the network's input. If the input is a resized frame, cell i takes the pixel
+    floor(i · H / h).
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
@@ -307,10 +307,10 @@ def upsampled_argmax(
 ) -> Tensor:
     """Return the argmax (H, W) uint8 of up-sampled labels (L, h, w).
 
-    With a floor, first rescale up-sampled channels from [min, max] to [0, 1] (VFS, DINO), but only channels with a
-    maximum above the floor. Unless the floor is 0, the background is rescaled only if an object is, so that the trace
-    of an object that has left does not win. A guide filters each channel. A running maximum is faster than an argmax
-    over a strided axis.
+    By the floor up-sampled channels are first rescaled from [min, max] to [0, 1] (VFS, DINO). None: none is; 0: all
+    that are not 0 everywhere; above 0: those with a maximum above it, the background only if an object is, so that the
+    trace of an object that has left does not win. A guide filters each channel. A running maximum is faster than an
+    argmax over a strided axis.
     """
     best = labels.new_full(size, -torch.inf)
     scaled = labels.new_empty(size)

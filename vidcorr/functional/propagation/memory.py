@@ -24,7 +24,9 @@ from .attention import FoundMatches, best_matches
 CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
 FIRST_WORDS = 12  # words of a sketch that give a first bound
-TINY = 2.0**-40  # added to a norm; the C++ file has it too
+TINY = 2.0**-40
+"""Added to a norm, by the C++ file too: numbers below 2^-126 count as 0 in products, and squares below 2^-150 in a
+norm; either moves a number or a norm by less than 2^-65."""
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 LARGEST_INTEGER = 32000  # in a sketch: what rounding adds to it still has 16 bits
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
@@ -154,7 +156,7 @@ class SketchedMemory(KeyMemory):
     """Features of reference frames, and sketches that shorten the search.
 
     The sketches affect the time, not the results. Sketches that rule out too few keys are computed again, twice as
-    long, up to all channels.
+    long, up to all channels. A sketch has `length` numbers, in chunks of `Kernel.chunk`.
 
     Args:
         lasting: indices of frames that are kept to the end.
@@ -248,9 +250,7 @@ class SketchedMemory(KeyMemory):
         product moves by at most e (|q| + |k|) + e². Sums of integers are exact; by Cauchy and Schwarz they fit into 32
         bits, whatever their parts do.
 
-        Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
-        a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows; the
-        excess is infinite from there on.
+        Below `LARGE` no sum overflows; the excess is infinite from there on.
         """
         if self._largest >= LARGE:
             return math.inf
