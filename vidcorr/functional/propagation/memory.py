@@ -182,13 +182,15 @@ class SketchedMemory(KeyMemory):
         self._sketch_all(like, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, item: Tensor) -> int | None:
-        """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
+        """Store the features (h, w, C) of a frame, and their sketches; return its slot, None as of `FrameMemory`."""
         slot = super().write(frame, item)
         if slot is not None:
             sketches = self._latest
             if sketches is None or sketches.features is not item:  # a frame is usually searched first, then written
                 sketches = self._sketch(item)
-            self._keep(slot, sketches)
+            self._largest = max(self._largest, sketches.largest)
+            self._units[slot] = sketches.unit
+            self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
@@ -261,12 +263,6 @@ class SketchedMemory(KeyMemory):
             excess = excess + 2 * moved + moved**2
         return excess * (self._largest + TINY)
 
-    def _keep(self, slot: int, sketches: Sketches) -> None:
-        """Store the sketches of a frame as the kernel reads them."""
-        self._largest = max(self._largest, sketches.largest)
-        self._units[slot] = sketches.unit
-        self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
-
     def _sketch_all(self, features: Tensor, chunks: int) -> None:
         """Compute the sketches of all frames in the memory, at first none, in a number of chunks.
 
@@ -289,7 +285,7 @@ class SketchedMemory(KeyMemory):
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
         for slot, frame in enumerate(self._frames):
             if frame is not None:
-                self._keep(slot, self._sketch(self.maps[:, :, slot]))
+                self.write(frame, self.maps[:, :, slot])
 
     def _sketch(self, features: Tensor) -> Sketches:
         """Return the sketches of features (h, w, C).
