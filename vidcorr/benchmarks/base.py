@@ -418,7 +418,7 @@ def _pixels_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)
-    height, width = frame_encoder.input_size(size)
+    height, width = frame_encoder.input_sizes(size).seen
     return int(sequence.num_frames * height * width)
 
 

@@ -60,7 +60,7 @@ def feature_pictures(
     extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
     size = seen_size(stream.size, rules, short_side)
     encoder = FrameEncoder(extractor, rules)
-    covered_size = encoder.covered_size(size)
+    covered_size = encoder.input_sizes(size).covered
 
     def reduced_frames(step: int = 1) -> Iterator[Tensor]:
         """Yield every `step`-th frame, at the size that the network sees."""

@@ -13,11 +13,11 @@ from .images import image_size, open_image, pixels, require_size
 from .masks import (
     VOID,
     claim_indices,
+    clear_indices,
     ids_of_palette,
     number_colours,
     pixel_counts,
     refuse_large_void,
-    require_form,
     stored_mask,
 )
 
@@ -206,7 +206,7 @@ class MaskFolder(dict[int, Path]):
         first = image_size(frames[0])
         for t, mask in self.items():
             with open_image(mask) as image:
-                require_form(mask, image)
+                clear_indices(mask, image)  # refuses what is no mask
                 size = image.height, image.width
             expected = image_size(frames[t]) if t else first
             require_size(frames[t], expected, first)

@@ -10,7 +10,7 @@ import torch
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.datasets.spair import read_pf_pascal, read_spair
-from vidcorr.functional.matching import frame_points
+from vidcorr.functional.matching import canvas_points
 from vidcorr.metrics.matching import reference_length
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.videos.files import DataError
@@ -20,7 +20,7 @@ EXPECTED = json.loads((READER / "expected.json").read_text())
 
 
 def in_frame(pair, side, protocol):
-    return frame_points(torch.from_numpy(pair.points[side]), pair.sizes[side], protocol).numpy()
+    return canvas_points(torch.from_numpy(pair.points[side]), pair.sizes[side], protocol).numpy()
 
 
 def test_pairs_of_spair():
