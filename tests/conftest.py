@@ -1,8 +1,10 @@
 """Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
+import atexit
 import gc
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +18,17 @@ import pytest
 
 from tests.helpers import references
 from vidcorr import signals
+
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where a folder is removed at once; a disk may take milliseconds."""
+
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+if IS_WORKER:
+    atexit.register(os._exit, 0)  # the last of all: to free all that was imported takes seconds
 
 
 def pytest_pycollect_makemodule() -> None:
@@ -44,14 +57,14 @@ def pytest_warning_recorded(warning_message: WarningMessage) -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what the imports made out of each later search for garbage."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 
 
 def pytest_unconfigure() -> None:
-    """Give it back: triton complains of objects that are never freed."""
-    gc.unfreeze()
+    """Give it back, where Python ends as usual: triton complains of objects that are never freed."""
+    if not IS_WORKER:
+        gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +117,9 @@ def _repeatable() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # `manual_seed` formats the stack for a GPU that is not used yet
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
     yield
     torch.set_num_threads(threads)
     vars(signals.requests).clear()
