@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import inspect
 import json
 import os
 import shutil
@@ -46,6 +47,7 @@ def pytest_pycollect_makemodule() -> None:
     from lightning_fabric.utilities import registry
 
     registry.entry_points = cache(registry.entry_points)  # type: ignore[attr-defined]  # each Trainer reads all packages
+    inspect.stack.__defaults__ = (0,)  # jsonargparse asks who calls, and would read the sources of the whole stack
 
 
 @pytest.hookimpl(tryfirst=True)
