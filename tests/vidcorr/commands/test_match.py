@@ -124,7 +124,7 @@ def test_matches_are_each_others_most_similar_cells_apart_from_each_other(tmp_pa
 
 
 def test_each_picture_is_encoded_once(tmp_path, colour, monkeypatch):
-    pictures = matcher(tmp_path, colour, (30, 40), "dift")
+    pictures = matcher(tmp_path, colour, (30, 40), "dift+input_size=64")
     maps = pictures.maps
     encoded = []
     monkeypatch.setattr(pictures, "maps", lambda images: encoded.append(images) or maps(images))

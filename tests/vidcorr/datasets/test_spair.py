@@ -55,7 +55,7 @@ def test_points_in_the_frames_of_the_codes():
 def test_whole_pixels_are_moved_by_the_padding():
     protocol = MatchingProtocol.named("probe3d+input_fit=centred", "spair")
     side = protocol.input_sides[0]
-    points = frame_points(torch.tensor([[0.0, 0.0], [199.9, 99.9]]), (100, 200), protocol)
+    points = canvas_points(torch.tensor([[0.0, 0.0], [199.9, 99.9]]), (100, 200), protocol)
     assert points.tolist() == [[0, side / 4], [199 * side // 200, 99 * side // 200 + side / 4]]
 
 

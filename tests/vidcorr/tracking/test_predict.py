@@ -1,6 +1,8 @@
 """`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -132,14 +134,14 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
         predict_video(*asked, tmp_path / "out")
     content = predict_video(*asked, tmp_path / "out")
 
-    class AfterAnother(FolderLock):
-        """A lock for which one waits until another run has added a prompt."""
-
-        def __init__(self, folder: Path, advice: str) -> None:
-            super().__init__(folder, advice)
+    @contextmanager
+    def lock_after_another(folder: Path, advice: str) -> Iterator[None]:
+        """Hold the folder, once another run has added a prompt."""
+        with folder_lock(folder, advice):
             (folder / "prediction.json").write_text(json.dumps(content | {"prompts": content["prompts"] * 2}))
+            yield
 
-    monkeypatch.setattr("vidcorr.tracking.predict.FolderLock", AfterAnother)
+    monkeypatch.setattr("vidcorr.tracking.predict.folder_lock", lock_after_another)
     refused(ValueError, "another run has just written into it", predict_video, *asked, tmp_path / "out")
 
 
