@@ -77,7 +77,7 @@ WITHOUT_DATA = [
 
 @pytest.mark.parametrize(("words", "made"), WITHOUT_DATA)
 def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, here):
-    end = f"; vidcorr generate {made} makes small data$" if made else "gone/mine: no such file or folder$"
+    end = f"; vidcorr generate {made} makes small data$" if made else "no such file or folder$"
     refused(SystemExit, f"^vidcorr: .*gone/.*{end}", main, words)
 
 
