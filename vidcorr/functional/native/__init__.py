@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import hashlib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +33,17 @@ def compiled_variant() -> str | None:
 
 
 def library_of(variant: str) -> Path:
-    """Return the path of the file compiled for a kind of processor."""
-    return Path(__file__).with_name(f"kernels.{variant}.so")
+    """Return the path of the file compiled for a kind of processor, from the sources that lie beside it."""
+    return Path(__file__).with_name(f"kernels.{variant}.{_digest_of_sources()}.so")
+
+
+@functools.cache
+def _digest_of_sources() -> str:
+    """Return a digest of the C++ files, as setup.py has it: a file of earlier ones has other structures."""
+    digest = hashlib.blake2b(digest_size=4)
+    for source in sorted([*Path(__file__).parent.glob("*.cpp"), *Path(__file__).parent.glob("*.h")]):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 class Job(ctypes.Structure):
