@@ -73,7 +73,14 @@ class NamedConfig(ActionConfigFile):
     """`--config`: a file, a config of the project by its name, or its content."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Read a config; another class of model or data than before drops the arguments of the class before."""
+        """Drop the arguments of a class of model or data that the config replaces, then read the config.
+
+        Args:
+            parser: the parser.
+            cfg: what was read before, which is changed.
+            values: a name, a path, or content in YAML.
+            option_string: the flag.
+        """
         if values.startswith("{"):
             content = yaml_value(values, "--config")
             values = json.dumps(content)
@@ -134,7 +141,10 @@ TRAINER = class_from_function(make_trainer)
 
 
 def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
-    """Return the class of a parser that leaves some arguments of the model out: a checkpoint states their values."""
+    """Return the class of a parser that leaves some arguments of the model out: a checkpoint states their values.
+
+    It reads the Trainer's arguments from `make_trainer`.
+    """
 
     class Parser(LightningArgumentParser):
         def add_lightning_class_args(
@@ -204,6 +214,8 @@ def holds_nothing_out(config: Any) -> bool:
 
 class VidcorrCLI(LightningCLI):
     """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that go on.
+
+    It changes its process: Lightning's rank and lines, YAML's way to write an Enum, and all of vidcorr is imported.
 
     Args:
         args: command and arguments.
@@ -286,6 +298,7 @@ class VidcorrCLI(LightningCLI):
         """Make the folder of the run; add its start, the benchmarks of `--on` and the default callbacks.
 
         The default logger writes to the folder of the run; a logger that the configuration names writes where it says.
+        `config` is what the words say, which is saved; `config_init` has the objects that Lightning made of it.
 
         Raises:
             ValueError: as `require_ranks_as_commands`.
@@ -368,7 +381,7 @@ class VidcorrCLI(LightningCLI):
     def _run_in_folder(self, method: Callable[..., object], **options: Any) -> None:
         """Run a method of the Trainer, and note its end in the folder of the run.
 
-        After a stop or an error print the command that resumes; the new folder of a refused run goes.
+        After a stop or an error print the command that resumes. The new folder of a run that never began goes.
         """
         trainer: Any = self.trainer
         folder = self.run.folder or Path(trainer.default_root_dir)

@@ -1,5 +1,6 @@
 """Compile the C++ functions, and put the configs into the wheel; all else is in pyproject.toml."""
 
+import hashlib
 import platform
 import shutil
 from pathlib import Path
@@ -49,9 +50,13 @@ class BuildLibraries(build_ext):
     """Name what is compiled for `ctypes`, which loads it: a library of no Python version, and no module."""
 
     def get_ext_filename(self, fullname: str) -> str:
-        """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.so`."""
+        """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.DIGEST.so`, with that of the C++ files."""
         *folders, variant = fullname.split(".")
-        return str(Path(*folders, f"kernels.{variant}.so"))
+        digest = hashlib.blake2b(digest_size=4)
+        sources = ROOT / "vidcorr/functional/native"
+        for source in sorted([*sources.glob("*.cpp"), *sources.glob("*.h")]):
+            digest.update(source.read_bytes())
+        return str(Path(*folders, f"kernels.{variant}.{digest.hexdigest()}.so"))
 
 
 class WheelOfEveryPython(bdist_wheel):

@@ -31,11 +31,12 @@ def averages_first(callbacks: Sequence[Callback]) -> list[Callback]:
 def weights_as_saved(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Give a module the weights that a checkpoint would hold within a block of a fit, and restore its own.
 
-    Not while an average has put its weights into the module, as Lightning's do for a validation.
+    For a module that holds the weights that learn; where Lightning has put an average into it, as in a validation, it
+    must not be called.
     """
     own = pl_module.state_dict()
     checkpoint: dict[str, Any] = {"state_dict": own}
-    for average in averages_among(trainer):
+    for average in averages_among(trainer):  # asked as for a checkpoint, which is then thrown away
         if trainer.state.fn == "fit":
             average.on_save_checkpoint(trainer, pl_module, checkpoint)
     saved = checkpoint["state_dict"]

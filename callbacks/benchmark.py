@@ -75,9 +75,9 @@ class BenchmarkCallback(Callback):
         self.result: Result | None = None
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
-        self._loaded: int | None = None  # step of the checkpoint that was loaded
+        self._loaded_step: int | None = None  # of the checkpoint that was loaded
         self._home: Path | None = None  # folder of the results of this fit or validation
-        self._resumed_folder: str | None = None  # name of the folder of the run that is resumed
+        self._resumed_name: str | None = None  # of the folder of the results of the run that is resumed
 
     @property
     def name(self) -> str:
@@ -105,23 +105,24 @@ class BenchmarkCallback(Callback):
         trainer.callbacks = averages_first(trainer.callbacks)  # type: ignore[attr-defined]
         # every rank logs the scores of all ranks
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
-        self._loaded = None
+        self._loaded_step = None
         self._home = None
-        self._resumed_folder = None
+        self._resumed_name = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
         with Ranks() as ranks, ranks.together():  # an error of one rank is an error of all
             _ = self.benchmark.sequences  # opens the data set
 
     def plan_row(self) -> tuple[str, str]:
-        """Return the row of the plan of a training: when the benchmark runs."""
+        """Return title and text of a line in the plan that is printed before a training: when the benchmark runs."""
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
     def _takers_of_old_scores(self, trainer: Trainer) -> list[str]:
-        """Describe the callbacks and schedules that would take an old score of this benchmark, a text each.
+        """Describe the callbacks and schedules that read a score of this benchmark in every epoch, a text each.
 
-        A callback that `waits_for_score`, as `BestCheckpoint`, takes a score of its own step alone, and is left out.
+        Such as EarlyStopping or ReduceLROnPlateau: in an epoch without the benchmark they would read its old score. A
+        callback that `waits_for_score`, as `BestCheckpoint`, takes a score of its own step alone, and is left out.
         """
         found: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
@@ -135,18 +136,18 @@ class BenchmarkCallback(Callback):
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         runs = [run.model_dump() for run in self._runs]
-        folder = self._home.name if self._home else self._resumed_folder  # a stop may come before the next result
+        folder = self._home.name if self._home else self._resumed_name  # a stop may come before the next result
         checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
-        self._loaded = checkpoint["global_step"]
+        self._loaded_step = checkpoint["global_step"]
         if begins_branch(trainer, checkpoint):
             return  # the scores so far are another run's
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
         if run_of(trainer) is None:  # a run of a command has a folder of its own
-            self._resumed_folder = state.get("folder")
+            self._resumed_name = state.get("folder")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse, before any training, a module without features, a monitor of old scores, and scored videos."""
@@ -155,8 +156,8 @@ class BenchmarkCallback(Callback):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
         view_for(self.benchmark, pl_module, load(pl_module))  # refuses a module without features
-        trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
-        scored = self.benchmark.scored_among(trained())
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        scored = self.benchmark.scored_among(data.trained_videos()) if hasattr(data, "trained_videos") else []
         if scored:
             raise ValueError(
                 f"{self.name}: {len(scored)} sequences that it scores are trained on, such as {scored[0]}: take them"
@@ -203,7 +204,8 @@ class BenchmarkCallback(Callback):
     def _scored_network(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[Any, Network]]:
         """Give the features that the benchmark scores, of the weights that a checkpoint would hold, and their network.
 
-        Before the first step BatchNorms without statistics have those of the first batches, in a copy.
+        In this order: the weights of a checkpoint; before the first step a copy, whose BatchNorms without statistics
+        get those of the first batches; then the first rank's buffers.
         """
         network = network_of(trainer, pl_module)
         with weights_as_saved(trainer, pl_module):
@@ -230,22 +232,21 @@ class BenchmarkCallback(Callback):
         """
         fits = trainer.state.fn == "fit"
         step = trainer.global_step
-        if self._loaded is not None and not fits:
-            step = self._loaded  # `validate` does not restore the trainer's own
+        if self._loaded_step is not None and not fits:
+            step = self._loaded_step  # `validate` does not restore the trainer's own
         epoch = 0
-        earlier: list[Evaluated] = []
-        past_and_at: dict[str, Any] = {}  # arguments of `Benchmark.run` in a fit; empty in `validate`
+        others = [run for run in self._runs if run.step != step]  # also those before a resumption
+        options_of_fit: dict[str, Any] = {}  # of `Benchmark.run`: the evaluations before, and epochs and steps so far
         if fits:
             epoch = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
-            earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
-            past_and_at = {"past": earlier, "at": (epoch, step)}
+            options_of_fit = {"past": others, "at": (epoch, step)}
         output = Output(self._folder_at(trainer, step))
-        result = self._result_or_none(trainer, pl_module, output, past_and_at)
+        result = self._result_or_none(trainer, pl_module, output, options_of_fit)
         if result is None:
             return {}
         self.result = result
         self.folder = output.folder
-        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=result.scores)]
+        self._runs = [*others, Evaluated(epoch=epoch, step=step, scores=result.scores)]
         scores = self.history[step]
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
@@ -255,12 +256,12 @@ class BenchmarkCallback(Callback):
         return scores
 
     def _result_or_none(
-        self, trainer: Trainer, pl_module: LightningModule, output: Output, past_and_at: Mapping[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, output: Output, options_of_fit: Mapping[str, Any]
     ) -> Result | None:
         """Return the result of the benchmark; None after an error with which a fit continues, and which is logged."""
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
-                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **past_and_at)
+                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)
         except Exception as error:
             if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._takers_of_old_scores(trainer):
                 raise
@@ -281,8 +282,8 @@ class BenchmarkCallback(Callback):
         if self._home is None:
             fits = trainer.state.fn == "fit"
             home = run_folder(trainer) / "benchmarks" / self.name
-            if fits and self._loaded is not None:
-                home = home.with_name(self._resumed_folder or self.name)
+            if fits and self._loaded_step is not None:
+                home = home.with_name(self._resumed_name or self.name)
             elif run_of(trainer) is None:
                 home = _folder_without(f"{'*' if fits else name}/results.json", home)
             self._home = Path(trainer.strategy.broadcast(str(home)))

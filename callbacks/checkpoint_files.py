@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = read_content(path)
         if not is_foreign(content) and version_mistake(content):
-            return content  # the module takes it, or refuses it in a fit (`SavedModule.on_load_checkpoint`)
+            return content  # an older form of ours, which `SavedModule.on_load_checkpoint` checks
         return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -114,6 +115,8 @@ def use_atomic_files(trainer: Trainer) -> None:
 def faults_of_state(trainer: Trainer) -> Iterator[None]:
     """Answer an error that the state of a run causes by one line: while it is restored, or in a step of an optimiser.
 
+    All other errors, and those of a run that resumes nothing, are raised as they are.
+
     Raises:
         ValueError: for a state of another form, such as an optimiser's tensor of another shape.
     """
@@ -126,6 +129,8 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_ours = isinstance(error, ValueError) and not is_of_torch
+        if re.search("CUDA|NCCL|HIP", str(error)):  # of any earlier call, which a GPU tells late
+            raise
         if trainer.ckpt_path is None or is_ours or not (is_restored or is_of_torch):
             raise
         kind = type(error).__name__

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidcorr import loops
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.results.folder_lock import FolderLock
+from vidcorr.results.folder_lock import folder_lock
 from vidcorr.videos.files import require_at_least
 
 from .averages import averages_among
@@ -92,7 +92,8 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced.
 
-        A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`).
+        A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`). Then the loops
+        take its state, before Lightning makes the loaders, and timers go on.
         """
         if trainer.state.fn != "fit":
             return
@@ -137,7 +138,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._note["optimisers"] = settings
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-                self._lock.enter_context(FolderLock(Path(str(self.dirpath))))
+                self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Continue where the checkpoint was written; refuse other sizes of batch or settings of optimisers."""

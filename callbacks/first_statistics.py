@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import BatchSampler
 
+from vidcorr.backbones.copies import device_of
 from vidcorr.datamodules.loading.loader import ClipSampler, ResumableLoader
 from vidcorr.functional.images import as_floats
 from vidcorr.lightning_modules.base import SLACK
@@ -26,7 +27,7 @@ SAMPLES = 8
 
 
 def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
-    """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours.
+    """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours; say which.
 
     The statistics are the view's own: the trained module, its loader and all random states stay as they were. A sample
     of our loaders is a function of its key. Another loader is not read: what it gives may depend on what it gave.
@@ -47,7 +48,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         norm.momentum = None  # the mean over all batches
     # the view's call first sets eval mode; this hook runs later, just before the BatchNorm
     hooks = [norm.register_forward_pre_hook(_train) for norm in norms]
-    device = next(features.parameters()).device
+    device = device_of(features)
     with isolate_rng(), torch.no_grad():
         for images in _first_images(trainer.train_dataloader):
             features(images.to(device))

@@ -101,7 +101,7 @@ class TrainingPictures(Callback):
         with random_state_kept(), torch.inference_mode():
             encoder = FrameEncoder(load(pl_module).view(self.stage, self.stride), self.protocol)
             features = torch.stack(list(encoder.maps(clip)))  # T x C x h x w
-            covered_size = encoder.covered_size((clip.shape[-2], clip.shape[-1]))
+            covered_size = encoder.input_sizes((clip.shape[-2], clip.shape[-1])).covered
             self._show(trainer, "features", feature_sheet(clip, features, covered_size, self._names))
             if len(clip) > 1:
                 middle = (features.shape[-2] // 2, features.shape[-1] // 2)

@@ -97,8 +97,9 @@ class Stops(Callback):
             received_elsewhere = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
             raise signals.Stopped(signals.requests.received or received_elsewhere)
 
+    # the same at the start of a batch; and for a signal in the last step, once the end of the run is saved
     on_train_batch_start = on_train_epoch_start
-    on_fit_end = on_train_epoch_start  # for a signal in the last step, once the end of the run is saved
+    on_fit_end = on_train_epoch_start
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
@@ -187,6 +188,9 @@ def requeue_job() -> None:
 
 
 def may_resume_inexactly(callback: Callback) -> bool:
-    """Return whether a callback is one of Lightning's, or below one, that changes rates, batches or weights."""
+    """Return whether a callback is one of Lightning's, or below one, that changes rates, batches or weights.
+
+    A user's own is not named: most only observe.
+    """
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

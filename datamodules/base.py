@@ -157,7 +157,7 @@ class SampledDataModule(pl.LightningDataModule):
                 f"see {checks}, and train on the clean.txt that it writes"
             )
 
-    def hashed_rank(self, path: str | os.PathLike[str]) -> bytes:
+    def hold_out_key(self, path: str | os.PathLike[str]) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
         place = os.fspath(path)
         for root in self._roots:

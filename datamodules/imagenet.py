@@ -54,7 +54,7 @@ class LabelledDataModule(SampledDataModule):
         self.resize = resize
         self.area = area
 
-    def _load(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
+    def _set_data_sets(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
         """Set both data sets: of random crops for training, of centre crops for evaluation."""
         crop = partial(RandomCrops(self.area), size=self.size)
         centre = partial(resize_center_crop, resize=self.resize, size=self.size)
@@ -84,7 +84,7 @@ class ImageFolderDataModule(LabelledDataModule):
         self.classes = sorted(list_folders(training))
         if not self.classes or self.classes != sorted(list_folders(held_out)):
             raise DataError(f"{self.source}: expected train/CLASS and val/CLASS of the same classes")
-        self._load(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes))
+        self._set_data_sets(images_of_classes(training, self.classes), images_of_classes(held_out, self.classes))
 
 
 def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
@@ -136,11 +136,11 @@ class VideoFrameDataModule(LabelledDataModule):
                 raise DataError(
                     f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 per class"
                 )
-            ranked = sorted(paths, key=self.hashed_rank)
+            ranked = sorted(paths, key=self.hold_out_key)
             count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(path, label) for path in ranked[:count]]
             training += [(path, label) for path in ranked[count:]]
-        self._load(training, held_out)
+        self._set_data_sets(training, held_out)
 
     def _class_of(self, entry: SourceEntry) -> int | str:
         """Return the label of a listed video, or the name of its top folder below the source."""

@@ -21,7 +21,7 @@ from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, o
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
 from .loading.colour import ColourAugmentation
-from .loading.loader import FixedSampler, ResumableLoader
+from .loading.loader import EVALUATION, FixedSampler, ResumableLoader
 from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops, seeded_generator
 
 
@@ -88,6 +88,8 @@ class VideoDataModule(SampledDataModule):
     ) -> None:
         super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
+        if frames % getattr(sampling, "multiple", 1):
+            raise ValueError(f"frames {frames}: {type(sampling).__name__} draws pairs; give an even number")
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         require_fractions(validation_fraction=validation_fraction)
@@ -114,6 +116,8 @@ class VideoDataModule(SampledDataModule):
             remedy = "give more videos, or set data.validation_fraction 0"
             raise DataError(f"{self.named}: validation holds out every video; {remedy}")
         weights = self._count_frames(training) if self.samples_per_epoch else None
+        if weights and not any(weights):
+            raise DataError(f"{self.named}: no video can be opened")
         length = self.samples_per_epoch or len(training) * self.repeat
         crops = self.training_crops
         self.training = ClipDataset(self.videos, training, self.sampling, crops, length, weights, self.seed)
@@ -189,7 +193,7 @@ class VideoDataModule(SampledDataModule):
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.
 
         The Trainer calls `on_after_batch_transfer`, and that calls it; a loop of your own calls that once for every
-        batch. A batch is of training if its videos are not held out, and colours are a function of (seed, epoch, batch,
+        batch. Batches of the loader of training alone are augmented, and colours are a function of (seed, epoch, batch,
         rank) as under a Trainer.
         """
         batch = super().prepared(batch)
@@ -203,12 +207,12 @@ class VideoDataModule(SampledDataModule):
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
-        """Return the epoch of a batch of training and the batches before it; None for a batch of validation."""
+        """Return the epoch of a batch of training and the batches before it; None for one of another loader."""
         trainer = self.trainer
         if trainer is not None:
             number = batches_taken(trainer)  # this batch is not counted yet
             return (trainer.current_epoch, number) if trainer.training else None
-        if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
+        if EVALUATION in batch:
             return None
         loader: Any = self._loader
         epoch, taken = loader.place
@@ -223,7 +227,7 @@ class VideoDataModule(SampledDataModule):
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))
-        ranked = sorted(range(len(self.videos)), key=lambda index: self.hashed_rank(self.videos[index].file))
+        ranked = sorted(range(len(self.videos)), key=lambda index: self.hold_out_key(self.videos[index].file))
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:

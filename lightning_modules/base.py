@@ -89,7 +89,9 @@ class CorrespondenceModule(SavedModule):
         self._seed_of_run = run_seed()
 
     def network_to_train(self, spec: NetworkName) -> nn.Module:
-        """Build the network to train, by its name or from a checkpoint; set its description, input and views.
+        """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
+
+        It also sets the module's description, input, normalisation and views.
 
         A checkpoint of the module holds all that it needs, also if the training began with the checkpoint of another.
         A user's own network gets the input that it states, else RGB in [0, 1].
@@ -172,7 +174,7 @@ class CorrespondenceModule(SavedModule):
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
         It is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone. Without a
-        Trainer the n-th call with the same `further`, also with none, takes the place of batch n of epoch 0.
+        Trainer calls are counted, for each `further`: call n is taken for batch n of epoch 0.
 
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.
@@ -233,7 +235,7 @@ class CorrespondenceModule(SavedModule):
         """
         if not batch:  # the loader has no held-out data
             return None
-        if batch_index == 0:  # of a loader; and `validate` leaves tensors that no `fit` may change
+        if batch_index == 0:  # of a loader; and no `fit` may change tensors that `validate` made in inference mode
             self.validation_loss.reset()
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
@@ -409,7 +411,7 @@ class CorrespondenceModule(SavedModule):
             return
         if trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
-            self.views = copy.copy(self.views)  # of these parts
+            self.views = copy.copy(self.views)  # without views of the parts before
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.

@@ -10,7 +10,7 @@ from torch.optim import Adam
 from vidcorr.backbones import Input, NetworkName, Normalise
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.device import world_size_and_rank
-from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
+from vidcorr.functional.losses import contrastive_random_walk_loss, draw_dropped_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 from vidcorr.videos.files import require_fractions
 
@@ -128,7 +128,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
                 "raise data.frames or data.size"
             )
         generator = self.generator(world_size_and_rank()[1], 1)  # 1: not the draws of the patch crops
-        dropped = drop_edges(nodes, self.edge_dropout, generator) if self.training else None
+        dropped = draw_dropped_edges(nodes, self.edge_dropout, generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.temperature, dropped)
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}
 

@@ -12,7 +12,7 @@ from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import world_size_and_rank
-from vidcorr.videos.files import require_fractions
+from vidcorr.videos.files import require_at_least, require_fractions
 
 from .base import Batch, CorrespondenceModule
 from .parts.heads import OverCells, ProjectedExtractor
@@ -128,6 +128,7 @@ class CoSettle(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_fractions(warmup=warmup)
+        require_at_least(0, stretch=stretch)
         self.stage = stage
         self.stride = stride
         self.temperature = temperature

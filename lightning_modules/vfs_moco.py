@@ -13,7 +13,7 @@ from vidcorr.functional.losses import info_nce_loss, pair_similarities
 from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
-from .parts.distributed import keyed_generator, own_rows
+from .parts.distributed import all_rows, keyed_generator, own_rows
 from .parts.heads import mlp, split_views
 from .parts.momentum import KeyQueue, MomentumMethod
 from .parts.shuffle_bn import batch_norm_groups, encode_shuffled
@@ -144,7 +144,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         loss = info_nce_loss(q, k, queue, self.temperature, excluded)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1)}
         if self.training:
-            self.queue.hold(keys, batch["video_index"])
+            self.queue.hold(keys, all_rows(batch["video_index"]))
             outputs["queue_age"] = self.queue.age
         return outputs | pair_similarities(q, k, queue)
 

@@ -1,8 +1,11 @@
 """Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
+import atexit
 import gc
+import inspect
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +19,17 @@ import pytest
 
 from tests.helpers import references
 from vidcorr import signals
+
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where a folder is removed at once; a disk may take milliseconds."""
+
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+if IS_WORKER:
+    atexit.register(os._exit, 0)  # the last of all: to free all that was imported takes seconds
 
 
 def pytest_pycollect_makemodule() -> None:
@@ -33,6 +47,7 @@ def pytest_pycollect_makemodule() -> None:
     from lightning_fabric.utilities import registry
 
     registry.entry_points = cache(registry.entry_points)  # type: ignore[attr-defined]  # each Trainer reads all packages
+    inspect.stack.__defaults__ = (0,)  # jsonargparse asks who calls, and would read the sources of the whole stack
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,14 +59,14 @@ def pytest_warning_recorded(warning_message: WarningMessage) -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what the imports made out of each later search for garbage."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 
 
 def pytest_unconfigure() -> None:
-    """Give it back: triton complains of objects that are never freed."""
-    gc.unfreeze()
+    """Give it back, where Python ends as usual: triton complains of objects that are never freed."""
+    if not IS_WORKER:
+        gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +119,9 @@ def _repeatable() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # `manual_seed` formats the stack for a GPU that is not used yet
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
     yield
     torch.set_num_threads(threads)
     vars(signals.requests).clear()

@@ -10,7 +10,7 @@ Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
-    """Return whether the newest batch is trained on, and the optimiser's next step needs further ones."""
+    """Return whether the optimiser's next step needs further batches of the epoch than those begun so far."""
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
@@ -49,7 +49,10 @@ def logs_step_of(trainer: Trainer, batch: int) -> bool:
 
 
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last; without a length only the newest is known."""
+    """Return whether a batch of the epoch, counted from 1, is its last.
+
+    Of a loader without a length, only the newest batch may be known as the last.
+    """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch
     return known_as_last or batch >= trainer.num_training_batches
@@ -160,7 +163,7 @@ def restore_early(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
 
 
 def is_between_epochs(trainer: Trainer) -> bool:
-    """Return whether a run that resumes has trained all of its epochs to their end."""
+    """Return whether the newest epoch of a run that resumes is whole, so that the run begins the next one."""
     epochs = trainer.fit_loop.epoch_progress.current
     return epochs.processed == epochs.started
 
@@ -171,6 +174,9 @@ def begin_next_epoch(trainer: Trainer) -> None:
 
 
 def follow_schedules(trainer: Trainer) -> None:
-    """Let schedules that follow a score move at the end of the epoch that a run has resumed in; called at a batch."""
+    """Let schedules that follow a score take their step at the end of the epoch that a run has resumed in.
+
+    Lightning leaves them out as long as it counts the loop as restarting. It is called at a batch.
+    """
     if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning takes no False
         trainer.fit_loop.restarting = False

@@ -52,7 +52,7 @@ def near_names(written: str, known: Iterable[str]) -> list[str]:
 
 
 def _end(name: str) -> str:
-    """Return the last part of a name, in small letters and without dashes."""
+    """Return the last part of a name: `base_lr` of `--model.base-lr`, `kinetics` of `data/kinetics.yaml`."""
     if name.endswith((".yaml", ".yml")):
         name = PurePath(name).stem
     return re.split("[./]", name)[-1].strip("-").replace("-", "_").lower()

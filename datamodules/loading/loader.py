@@ -18,6 +18,8 @@ from .clips import Key
 from .sampling import seeded_generator
 
 BatchT = TypeVar("BatchT")
+EVALUATION = "is_evaluation"
+"""Key of batches whose samples have a fixed order: they are not of training."""
 LOOK = 5.0
 """Seconds between two looks at the workers, of which one may have been killed."""
 
@@ -135,7 +137,7 @@ class ResumableLoader(DataLoader[BatchT]):
         epoch, batches = self.place
         if self.trainer is not None:
             batches = batches_trained(self.trainer)
-        return {"epoch": epoch, "batches": batches, "data": self._data()}
+        return {"epoch": epoch, "batches": batches, "data": self._facts_of_data()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass begin at a place; if `set_epoch` has chosen another epoch, at the start of that epoch."""
@@ -146,13 +148,16 @@ class ResumableLoader(DataLoader[BatchT]):
         if not self.sampler.is_chosen:
             self.sampler.epoch = state_dict["epoch"]
 
-    def _data(self) -> dict[str, Any]:
+    def _facts_of_data(self) -> dict[str, Any]:
         """Return what settles samples and their order; of a data set with a `fingerprint` its items too."""
         facts = {"samples": len(self.dataset), "seed": getattr(self.sampler, "seed", 0)}  # type: ignore[arg-type]
         return facts | getattr(self.dataset, "fingerprint", {})
 
     def _begin_pass(self) -> tuple[int, int]:
         """Set the sampler's epoch for the pass that begins; a loaded place counts once.
+
+        A first pass, or one of an epoch that `set_epoch` chose, begins at its start; a pass after a whole one is of the
+        next epoch; the first after `load_state_dict` begins at the loaded place, or behind it if its epoch was whole.
 
         Returns:
             The epoch, and the number of batches that the pass leaves out at its start.
@@ -171,7 +176,7 @@ class ResumableLoader(DataLoader[BatchT]):
         before = self._data_before
         self._data_before = None
         if before is not None:
-            now = self._data()
+            now = self._facts_of_data()
             if taken and before != now:
                 raise DataError(f"the checkpoint was written within an epoch of other data: {before}, now {now}")
             if before.get("digest") != now.get("digest"):
@@ -195,6 +200,8 @@ class ResumableLoader(DataLoader[BatchT]):
                 self.waited += time.perf_counter() - began
                 taken += 1
                 self.place = (epoch, taken)
+                if isinstance(self.sampler, FixedSampler):
+                    batch[EVALUATION] = True
                 yield batch
                 began = time.perf_counter()
         except RuntimeError as error:

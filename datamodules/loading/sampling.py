@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -86,6 +86,9 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
 class FrameSampling(ABC):
     """Choice of a clip's frames."""
 
+    multiple: ClassVar[int] = 1
+    """The number of frames is a multiple of it."""
+
     @abstractmethod
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw the frames of a clip.
@@ -153,10 +156,15 @@ class GapPairs(FrameSampling):
         gap: smallest and largest gap, frames, both included.
     """
 
+    multiple = 2
     gap: tuple[int, int]
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.gap[0] <= self.gap[1]:
+            raise ValueError(f"gap must be the smallest and the largest number of frames, got {self.gap}")
+
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n / 2 pairs: first and second frame of each pair in turn."""
+        """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         pairs = []
         for _ in range(n // 2):
             low = min(self.gap[0], num_frames - 1)
@@ -178,10 +186,11 @@ class FractionPairs(FrameSampling):
         fraction: the gap as a fraction of the video's length, rounded down to frames.
     """
 
+    multiple = 2
     fraction: float
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n / 2 pairs: first and second frame of each pair in turn."""
+        """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
         end = num_frames - gap  # of the first frames
         if num_frames <= 4 or gap < 1 or end <= 1:
@@ -357,7 +366,7 @@ class PairCrops(Crops):
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Crop, resize and flip the pairs of an even number of frames."""
         clip: list[np.ndarray] = []
-        uncropped = [self.squeeze(frame, size) for frame in frames]
+        uncropped = [self.prepared(frame, size) for frame in frames]
         for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, self.area, generator)
@@ -366,8 +375,8 @@ class PairCrops(Crops):
             clip += self.views(first, second, size, [box, local_box], flips)
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
 
-    def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:
-        """Return a frame as it is cropped: squeezed into a square if that is set."""
+    def prepared(self, frame: np.ndarray, size: int) -> np.ndarray:
+        """Return the frame that crops are cut from: squeezed into a square if that is set."""
         height, width = frame.shape[:2]
         return resized_crop(frame, (0, 0, height, width), size) if self.squeezed else frame
 

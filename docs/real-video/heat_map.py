@@ -10,7 +10,7 @@ frames = torch.stack(list(FrameStream("bigbuckbunny.mp4", start=48, end=103))[::
 protocol = PropagationProtocol.named("vidcorr-fast", changes={"topk": 3000, "temperature": 0.05, "radius": 40})
 encoder = FrameEncoder(build_feature_extractor("vidcorr-r18", "res4"), protocol)
 features = torch.stack(list(encoder.maps(frames)))
-covered_size = encoder.covered_size(frames.shape[2:])
+covered_size = encoder.input_sizes(frames.shape[2:]).covered
 names = ["frame 48", "frame 75", "frame 102"]
 picture = heat_map_sheet(
     features, (50, 62), frames, protocol, covered_size, names, width=480

@@ -12,7 +12,6 @@ from torch.func import functional_call
 from torch.nn.functional import normalize
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from .distributed import all_rows
 from .saving import SavedModule
 
 
@@ -83,15 +82,14 @@ class KeyQueue(nn.Module):
 
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
-            video_index: `(B,)` long, the videos of this rank, which are gathered here.
+            video_index: `(ranks · B,)` long, their videos.
 
         Raises:
             RuntimeError: if no optimiser of torch takes a step.
         """
         if len(self.held) == MOST_HELD:
             raise RuntimeError(f"{MOST_HELD} batches without a step of an optimiser of torch: when do keys enter?")
-        videos = all_rows(video_index).repeat_interleave(keys.shape[1])
-        self.held.append((keys.flatten(0, 1), videos))
+        self.held.append((keys.flatten(0, 1), video_index.repeat_interleave(keys.shape[1])))
 
     def flush(self) -> None:
         """Enqueue the held keys; if they are more than the queue holds, the newest."""
@@ -102,7 +100,10 @@ class KeyQueue(nn.Module):
 
     @property
     def age(self) -> Tensor:
-        """Optimiser steps since the oldest key entered; right once all keys of the present step are held."""
+        """Optimiser steps since the oldest key entered; right once all keys of the present step are held.
+
+        All steps are taken to bring as many keys.
+        """
         return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
 
     @torch.no_grad()
@@ -205,7 +206,8 @@ class MomentumMethod(SavedModule):
     def begin_step_of(self, optimizer: Optimizer) -> None:
         """Note that an optimiser of the encoder steps, and fix the momentum with which `end_step_of` moves the average.
 
-        Nothing happens for an optimiser that does not train the encoder, or that steps within another's step.
+        Nothing happens for an optimiser that does not train the encoder, or that steps within another's step, as the
+        inner one of Lookahead or SAM does.
         """
         other = STEPPING[self]()
         is_within = other is not None and other is not optimizer and _is_running(other)
@@ -248,7 +250,7 @@ def _none() -> None:
 
 
 STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()
-"""All methods of the process → the optimiser whose step has begun."""
+"""All methods of the process → a weak reference to the optimiser whose step has begun; `_none` refers to none."""
 
 
 def _begin_steps(optimizer: Optimizer, *_: object) -> None:

@@ -96,11 +96,11 @@ def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp
     saved, resumed = {"epoch": 1, "global_step": 3}, BenchmarkCallback(benchmark.benchmark)
     benchmark.on_save_checkpoint(None, None, saved)
     resumed.on_load_checkpoint(quiet_trainer(), None, saved)
-    assert (resumed.history, resumed._loaded) == (benchmark.history, 3)  # of a run that is resumed
-    benchmark._loaded = 2
+    assert (resumed.history, resumed._loaded_step) == (benchmark.history, 3)  # of a run that is resumed
+    benchmark._loaded_step = 2
     for stage, kept in (("validate", 2), ("fit", 0)):  # of another Trainer, in a notebook
         benchmark.setup(quiet_trainer(callbacks=[benchmark]), None, stage)
-        assert (benchmark._loaded, len(benchmark.history)) == (None, kept)
+        assert (benchmark._loaded_step, len(benchmark.history)) == (None, kept)
 
 
 def test_what_a_benchmark_holds_out_is_not_trained_on(monkeypatch):
@@ -278,12 +278,13 @@ def test_a_validation_or_test_of_the_trainer_of_a_fit_keeps_the_results_of_the_f
     benchmark = BenchmarkCallback(Counted([]))
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     trainer = fit_in(tmp_path, benchmark, best, max_epochs=2)
-    trained = benchmark.folder
+    trained, history = benchmark.folder, benchmark.history
     path = max((tmp_path / "best").glob("*.ckpt")) if from_checkpoint else None
     trained.mkdir(parents=True)  # `Counted` writes nothing
     (trained / "results.json").touch()
     (scores,) = getattr(trainer, method)(VFSSimSiam(**TINY), EMPTY, ckpt_path=path, verbose=False, weights_only=True)
     assert "counted/score" in scores
+    assert benchmark.history.keys() == history.keys()
     assert benchmark.folder == trained.parent.with_name("counted-1") / trained.name
 
 

@@ -33,7 +33,7 @@ from vidcorr import loops
 from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.checkpoints import best_of_run
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
-from vidcorr.results.folder_lock import FolderLock
+from vidcorr.results.folder_lock import folder_lock
 from vidcorr.videos.files import FullDisk
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
@@ -75,7 +75,7 @@ def uninterrupted(method, folder, accumulated):
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
-    with FolderLock(tmp_path):
+    with folder_lock(tmp_path):
         refused(OSError, f"{tmp_path} is in use by another run", fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path))
     assert not (tmp_path / LAST).exists()
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))  # the lock went with its owner
@@ -285,7 +285,7 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, inf
     assert info_log.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
     monkeypatch.setattr(LastCheckpoint, "_write", Mock(side_effect=KeyError("a bug")))
     refused(KeyError, "a bug", fit_in, tmp_path, fail, LastCheckpoint(dirpath=tmp_path))
-    with FolderLock(tmp_path):  # the folder is free again
+    with folder_lock(tmp_path):  # the folder is free again
         pass
 
 

@@ -11,7 +11,7 @@ from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.datamodules import VideoDataModule
-from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops
+from vidcorr.datamodules.loading.sampling import Continuous, FractionPairs, GapPairs, PairCrops, RandomCrops
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import hashed_rank, list_videos
@@ -85,13 +85,13 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     assert differences(trained, seen) == []
     assert differences(seen[: len(loader)], seen[len(loader) :])
     assert differences(batches(make(videos, seed=1)), batches(make(videos)))
+    for others in (data.val_dataloader(), data.predict_dataloader()):
+        batch = next(iter(others))
+        assert torch.equal(data.on_after_batch_transfer(batch, 0)["clip"], batch["clip"].float().div(255))
     data.colour = None
     assert differences([data.on_after_batch_transfer(batch, 0) for batch in loader], seen[-len(loader) :])
     assert trained[0]["clip"].dtype == torch.float32
     assert 0.5 < trained[0]["clip"].max() <= 1
-    (batch,) = data.val_dataloader()
-    held_out = data.on_after_batch_transfer(batch, 0)["clip"]
-    assert torch.equal(held_out, batch["clip"].float().div(255))  # no colours
     assert data.on_after_batch_transfer({}, 0) == {}  # of validation without videos
 
 
@@ -117,6 +117,7 @@ def test_a_prediction_has_every_video_once_in_order_and_without_augmentation(vid
     read = list(data.predict_dataloader())
     assert torch.cat([batch["video_index"] for batch in read]).tolist() == list(range(VIDEOS))
     assert torch.equal(found[:4], module.predict_step(read[0]))
+    assert data.prepared(read[0])["clip"].dtype == torch.float32  # without a loader of training
 
 
 def test_a_hold_out_of_the_only_video_is_named(videos):
@@ -125,6 +126,16 @@ def test_a_hold_out_of_the_only_video_is_named(videos):
         message = "0.mp4: validation holds out every video; .* set data.validation_fraction 0"
         refused(DataError, message, make, videos / "0.mp4", **arguments)
     VideoDataModule(videos / "0.mp4", num_workers=0).setup("validate")
+
+
+def test_frames_that_are_no_pairs_and_videos_none_of_which_opens_are_named(videos, tmp_path):
+    for sampling in (GapPairs((4, 47)), FractionPairs(0.15)):
+        line = f"frames 3: {type(sampling).__name__} draws pairs; give an even number"
+        refused(ValueError, line, VideoDataModule, videos, 3, sampling)
+    refused(ValueError, r"smallest and the largest .*, got \(9, 4\)", GapPairs, (9, 4))
+    (tmp_path / "a.mp4").write_bytes(b"no film")
+    with pytest.warns(UserWarning, match=r"left out: .*a\.mp4"):
+        refused(DataError, f"{tmp_path}: no video can be opened", make, tmp_path, samples_per_epoch=4)
 
 
 def test_what_can_be_known_before_training(videos):
@@ -181,5 +192,5 @@ def test_held_out_videos_are_chosen_by_their_path_from_the_source(source, tmp_pa
     data = VideoDataModule(source.format(tmp_path / "lists"), frames=2, size=8, batch_size=1, seed=3)
     root = data.source.parent if data.source.is_file() else data.source
     for entry in list_videos(data.source).entries:
-        assert data.hashed_rank(entry.file) == hashed_rank(3, os.path.relpath(entry.path, root))
+        assert data.hold_out_key(entry.file) == hashed_rank(3, os.path.relpath(entry.path, root))
         assert str(entry.path) == entry.file

@@ -1,6 +1,7 @@
 """Reference numbers in tests/golden, and real videos in the folder that VIDCORR_DATA names."""
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,20 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 """The reference numbers; README.md in it says how they were made."""
 
 
+@cache
+def _stored(name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file as they are stored; they are not to be changed."""
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
 def golden(name: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `tests/golden/NAME.npz`.
+    """Return the arrays of `tests/golden/NAME.npz`, each a copy.
 
     Float16 arrays come as float32: they were float32, and every value was one of float16 too.
     """
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as archive:
-        arrays = dict(archive)
-    return {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in arrays.items()}
+    arrays = _stored(name).items()
+    return {key: array.astype(np.float32 if array.dtype == np.float16 else array.dtype) for key, array in arrays}
 
 
 def real_videos() -> Path | None:

@@ -11,7 +11,7 @@ from torch import nn
 from tests.helpers.golden_steps import rates_of
 from vidcorr.backbones import TrainedViews, crw_training_resnet18
 from vidcorr.functional import contrastive_random_walk_loss
-from vidcorr.functional.losses import drop_edges
+from vidcorr.functional.losses import draw_dropped_edges
 from vidcorr.lightning_modules import ContrastiveRandomWalk
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
@@ -72,7 +72,7 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
     clip = clip.repeat(1, 1, 1, 2, 2)
     for training in (True, False):
         nodes = cells.train(training)(clip)
-        dropped = drop_edges(nodes, 0.5, deepcopy(cells).generator(0, 1)) if training else None
+        dropped = draw_dropped_edges(nodes, 0.5, deepcopy(cells).generator(0, 1)) if training else None
         loss = contrastive_random_walk_loss(nodes, 0.05, dropped)
         expected = {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).reshape(-1, 128)}
         torch.testing.assert_close(cells.step({"clip": clip}), expected)

@@ -145,7 +145,7 @@ def test_crops_are_the_golden_ones_rounded_to_grey_levels(golden, number):
     frames, flip = numbers[f"aug{number}/frames"], bool(numbers[f"aug{number}/flip"])
     box = tuple(numbers[f"aug{number}/crop"].tolist())
     crops = PairCrops("shared", bicubic=True, squeezed=True)
-    squeezed = [crops.squeeze(frame, 224) for frame in frames]
+    squeezed = [crops.prepared(frame, 224) for frame in frames]
     theirs = numbers[f"aug{number}/resized224_s"] * 255
     np.testing.assert_allclose(np.stack(squeezed)[:, ::7, ::7].transpose(0, 3, 1, 2), theirs, rtol=0, atol=1e-4)
     views = crops.views(*squeezed, 224, (box, box), (flip, flip))

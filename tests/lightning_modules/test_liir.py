@@ -216,6 +216,19 @@ def test_clips_of_a_frame_and_accumulation_by_the_trainer_are_refused():
     refused(ValueError, "set model.schedule.warmup_accumulation", trainer.fit, tiny_liir(), DataLoader(Clips(4, 2, 16)))
 
 
+def test_a_trainer_fits_again_after_an_error(monkeypatch):
+    """An error within the first phase leaves the Trainer with the accumulation of this phase."""
+    module, data = tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": 2}), DataLoader(Clips(4, 2, 16), 1)
+    trainer = quiet_trainer(max_epochs=1)
+    with monkeypatch.context() as patch:
+        patch.delattr(type(module), "objective")
+        with pytest.raises(AttributeError):
+            trainer.fit(module, data)
+    assert trainer.accumulate_grad_batches == 2
+    trainer.fit(module, data)
+    assert (trainer.global_step, trainer.accumulate_grad_batches) == (2, 1)
+
+
 @pytest.mark.parametrize("negatives", ["per_query", "same_place", "shared"])
 def test_frames_of_another_size_are_refused_in_the_first_step_not_after_the_first_phase(negatives):
     module = tiny_liir(bank={"negatives": negatives}, schedule={"warmup_epochs": 1}, position_size=6)

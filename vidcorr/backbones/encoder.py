@@ -123,7 +123,7 @@ class Encoder(Changeable, nn.Module):
         super().__init__()
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
-        self.user_module = Reference(user_module or outer)
+        self.user_module = Reference(outer if user_module is None else user_module)
         self.view_class: Any = decide(self.network)
         by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)

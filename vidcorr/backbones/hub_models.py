@@ -83,7 +83,7 @@ class HubExtractor(FeatureExtractor):
         remedy = "if it takes images of its own size only, give a module that resizes images to it"
         with one_line_errors(f"{kind}: no maps of an image {tuple(picture.shape)}; {remedy}"):
             last, states = features_by(lambda images: outputs_of(network, images), picture)
-        if last is None or not states:
+        if last is None or not states or not isinstance(states[-1], Tensor):
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
         self.prefix = "block" if states[-1].ndim == 3 else "stage"
         names = stage_names(self.prefix, len(states))

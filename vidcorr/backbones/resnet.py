@@ -143,7 +143,7 @@ class ResNetExtractor(FeatureExtractor):
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
         found = own if is_whole else strides_of(network)
         strides = {found[stage_of(name)] for name in self.stages}
-        if len(strides) > 1 or (stride not in (None, *strides) and not dilated):
+        if len(strides) > 1 or stride not in (None, *strides):
             wanted = "" if stride is None else f", not {stride}"
             fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
             said = " and ".join(map(str, sorted(strides)))

@@ -220,7 +220,7 @@ class Benchmark(ABC):
             folders.add(os.path.dirname(os.path.realpath(frames[0])))  # a link to a frame
         return folders
 
-    def scored_among(self, videos: Iterable[str]) -> list[str]:
+    def scored_among(self, videos: Collection[str]) -> list[str]:
         """Return those of some training videos that the benchmark scores, sorted: `held_out`, and copies of frames.
 
         A copy is a folder whose first and last pictures are those of a scored sequence, byte by byte.
@@ -418,7 +418,7 @@ def _pixels_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)
-    height, width = frame_encoder.input_size(size)
+    height, width = frame_encoder.input_sizes(size).seen
     return int(sequence.num_frames * height * width)
 
 

@@ -80,7 +80,8 @@ class JhmdbBenchmark(Benchmark):
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded
             if t == 0:
-                joints = first_joints_decoded(annotated[0], tracked.labels, coding.covered_size, protocol)
+                covered_size = encoder.input_sizes(sequence.size).covered
+                joints = first_joints_decoded(annotated[0], tracked.labels, covered_size, protocol)
             with encoder.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
             found.append(joints)

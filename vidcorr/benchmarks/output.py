@@ -13,7 +13,7 @@ from ..results.page import write_report
 from ..results.pictures.animations import Curve, SequenceAnimation
 from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, write_picture
 from ..results.result import Result
-from ..videos.files import write_atomically
+from ..videos.files import unfinished, write_atomically
 from ..videos.masks import write_ids
 from ..videos.mp4 import Mp4Writer
 
@@ -70,7 +70,8 @@ class Output:
                 files there.
         """
         if self.folder is not None and packed:
-            with zipfile.ZipFile(self.folder / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
+            place = self.folder / "predictions.zip"
+            with unfinished(place) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
                 for file in sorted(packed):
                     archive.write(self.folder / "predictions" / file, packed[file])
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..datasets.soco import SocoPair, read_soco
-from ..functional.matching import cell_similarities, frame_points
+from ..functional.matching import canvas_points, cell_similarities
 from ..metrics.concepts import candidate_cells, concept_counts, concept_scores, point_errors
 from ..protocols import MatchingProtocol
 from ..results.result import Row
@@ -71,7 +71,7 @@ class SocoBenchmark(PairBenchmark):
         protocol = matcher.protocol
         points = matcher.match(pair)
         side = protocol.input_sides[0]  # lengths below are in sides of the padded square
-        targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
+        targets = canvas_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
         # matches are in pixels of the picture; both become sides of the square
         errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
         geometric = geometric_errors(matcher, pair, targets)

@@ -112,7 +112,7 @@ class VipBenchmark(Benchmark):
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
             sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
-            covered_size = encoder.covered_size(sequence.size)
+            covered_size = encoder.input_sizes(sequence.size).covered
             measured: list[Any] = []
             pictures = SequencePictures(output, sequence, overlay_masks_small, kind=parts, caption=CAPTION)
             for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator)):

@@ -120,7 +120,7 @@ def main(args: Sequence[str] | None = None) -> None:
             reader of the output leaves, as `head` does.
     """
     if args is None:  # a process of its own
-        gc.disable()  # until `begin_run`: what modules make while they load is not garbage
+        gc.disable()  # until `start_collector`: what modules make while they load is not garbage
     given = sys.argv[1:] if args is None else args
     words = [word for word in given if word != "--debug"]
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
@@ -146,7 +146,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def has_no_reader(output: TextIO) -> bool:
-    """Return whether nobody reads an output any more; it gets an empty line."""
+    """Return whether nobody reads an output any more, found out by writing an empty line to it."""
     try:
         print(file=output, flush=True)
     except BrokenPipeError:
@@ -197,12 +197,14 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
     else:
         from ..cli import VidcorrCLI
 
-        begin_run()
+        start_collector()
         VidcorrCLI([command, *words])
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
-    """Parse the words of a command and run it; `--allow` and names of code in its words are allowed.
+    """Parse the words of a command and run it; code that its words name is allowed.
+
+    The words of `resume` behind its own are words of `fit`: its flags hold them as `further`.
 
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
@@ -221,11 +223,11 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
         begin_command(words)
     warnings.formatwarning = line_of_warning
-    begin_run()
+    start_collector()
     command.module.run(flags)
 
 
-def begin_run() -> None:
+def start_collector() -> None:
     """Let Python's collector run, without what the modules of a command have made while they loaded."""
     if not gc.isenabled():
         gc.freeze()

@@ -4,6 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..experiments.runs.flags import ALLOW, Flag
+from ..videos.files import require_one_of
 
 NAMED = "folder of a run, checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
 WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
@@ -26,6 +27,7 @@ def run(flags: Namespace) -> None:
     from ..experiments.reports.model_card import export_with_card
     from ..experiments.runs.runs import checkpoint_named
 
+    require_one_of((".safetensors", ".onnx"), suffix=flags.output.suffix)
     if (flags.output.suffix == ".onnx") != (flags.size is not None):
         raise ValueError(f"{flags.output}: an .onnx file needs --size H W, and a .safetensors file has none")
     network = checkpoint_named(flags.checkpoint)

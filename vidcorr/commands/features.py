@@ -33,6 +33,8 @@ def run(flags: Namespace) -> None:
     from ..tracking.feature_pictures import feature_pictures, write_features, write_maps
     from ..videos.stream import FrameStream
 
+    if flags.point and flags.output.suffix in (".npz", ".zarr"):
+        raise ValueError(f"--point: {flags.output} holds the maps of all frames, and no place in them")
     stream = FrameStream(flags.video, flags.start, flags.end)
     for note in stream.notes():
         print(printable(note))

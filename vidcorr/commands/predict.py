@@ -101,6 +101,8 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
     from ..videos.annotation_files import read_masks, with_left
     from ..videos.prompts import BoxPrompt, PointPrompt
 
+    if flags.left and not flags.mask:
+        raise ValueError("--left: names objects of --mask")
     if flags.mask:
         return with_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt

@@ -34,8 +34,8 @@ def run(flags: Namespace) -> None:
     folder, record = RunFolder.named(flags.run)
     further = words_from_here(flags.further)
     last_words = list(record.words[-len(further) :])
-    is_repeated = last_words == further  # the same command again: the run's words end with them
-    with _at_home(record, ["resume", str(folder), *further]) as command_line:
+    is_repeated = last_words == further  # the same command again adds its words to the run's once only
+    with _in_folder_of_run(record, ["resume", str(folder), *further]) as command_line:
         command_line(record.words, folder, [] if is_repeated else further)
 
 
@@ -54,17 +54,20 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     run = RunFolder.named(name)
     further = words_from_here(words)
     of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted("best"))]
-    with _at_home(run.record, ["validate", str(run.path), *further]) as command_line:
+    with _in_folder_of_run(run.record, ["validate", str(run.path), *further]) as command_line:
         command_line(["validate", *of_run, *further])
 
 
 @contextmanager
-def _at_home(record: Record, words: Sequence[str]) -> Iterator[type[VidcorrCLI]]:
-    """Give the command line in the folder in which a run began, whose modules Python finds.
+def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[VidcorrCLI]]:
+    """Work in the folder in which a run began, whose modules Python finds.
 
     Args:
-        record: the run; its project may have moved.
+        record: the run; if its project has moved, the working directory stays.
         words: words of the present command, by which Lightning starts ranks.
+
+    Yields:
+        `VidcorrCLI`, which runs words of `fit` and `validate`.
     """
     home = Path(record.folder) if Path(record.folder).is_dir() else Path.cwd()
     sys.argv = [os.path.abspath(sys.argv[0]), *words]

@@ -48,6 +48,8 @@ def require(flags: Namespace) -> None:
     of_masks = any((flags.meta, flags.unseen, flags.list, flags.keep_ends, flags.allow_missing))
     if of_masks and (flags.boxes or flags.tracks):  # else other videos or frames would be scored than the flag says
         raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
+    if flags.on and flags.boxes:
+        raise ValueError("score: --boxes is told by the benchmark of --on; leave it out")
     if len(flags.folders) != (1 if flags.on else 2):
         raise ValueError("score: name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on NAME=FOLDER")
 
@@ -96,7 +98,11 @@ def run(flags: Namespace) -> None:
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
-    """Return the arguments of `score` that flags give."""
+    """Return the arguments of `score` that flags give.
+
+    Raises:
+        ValueError: for unseen categories of YouTube-VOS that the data set lacks.
+    """
     from ..scoring.masks import require_categories
 
     unseen = read_names(flags.unseen) if flags.unseen else []

@@ -22,6 +22,7 @@ def run(flags: Namespace) -> None:
     from ..experiments.reports.study import is_done, read_study
 
     study = read_study(flags.study)
+    # a line is a training with all that builds on it, command after command
     for line in study.lines(flags.output or Path("studies") / Path(flags.study).stem):
         if not (flags.missing and is_done(line)):
             print(" && ".join(shlex.join(("vidcorr", *step.words)) for step in line))

@@ -31,7 +31,7 @@ def run(flags: Namespace) -> None:
     """
     from ..experiments.reports.study import read_study, study_table
     from ..experiments.reports.table import table
-    from ..results.rendering import printed, render
+    from ..results.rendering import print_table, render
     from ..videos.files import write_atomically
 
     output = flags.output
@@ -52,11 +52,12 @@ def run(flags: Namespace) -> None:
         shown = table(flags.folders, flags.score, flags.published or format == "html")
     if flags.base:
         shown = shown.with_differences(flags.base)
-    if format == "csv":  # whose lines hold no sentences
-        print(*shown.notes, sep="\n", end="\n" * bool(shown.notes), file=sys.stderr)
+    if format == "csv":  # which has no place for sentences
+        for note in shown.notes:
+            print(note, file=sys.stderr)
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output, render(shown, format, flags.intervals, start=output.parent))
         print(output)
     else:
-        print(printed(shown, format, flags.intervals), end="")
+        print_table(shown, format, flags.intervals)

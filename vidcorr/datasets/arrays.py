@@ -107,6 +107,8 @@ def read_pickle(path: Path) -> Any:
             return _PlainUnpickler(file).load()
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: refused: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # a damaged file makes the instructions fail in every way
         raise DataError(f"{path}: not a pickle of plain data, or damaged ({type(error).__name__})") from error
 

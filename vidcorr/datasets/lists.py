@@ -39,7 +39,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises:
         DataError: if the file cannot be read or is not JSON.
     """
-    with errors_at(f"{path}: is not JSON"):
+    with errors_at(f"{path}: is not JSON", RecursionError):
         return json.loads(read_text(path))
 
 

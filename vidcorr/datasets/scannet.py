@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..functional.propagation.resizing import resize_images
 from ..protocols import SurfaceProtocol
-from ..videos.files import errors_at, read_text
+from ..videos.files import DataError, errors_at, read_text
 from ..videos.images import read_image, require_size
 from .arrays import read_npz
 from .navi import SurfacePair, View, read_depth
@@ -43,7 +43,8 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
                 depths.append(root / scene / "depth" / f"{frame}.png")
                 pose_files.append(root / scene / "pose" / f"{frame}.txt")
             first, second = map(pose_of, pose_files)  # from the cameras to the room
-            camera = np.asarray(cameras[scene], np.float64)
+            with errors_at(cameras_file):
+                camera = np.asarray(cameras[scene], np.float64)
             require_files([*files, *depths], f"named in {pairs_file}")
             pairs.append(
                 SurfacePair(
@@ -56,6 +57,8 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
                     sources=(pairs_file, cameras_file, *pose_files, *depths),
                 )
             )
+    if not pairs:
+        raise DataError(f"{pairs_file}: the list is empty")
     return pairs
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import WRONG_JSON, errors_at, read_text
+from ..videos.files import WRONG_JSON, DataError, errors_at, read_text
 from ..videos.images import image_size
 from .lists import plain_name, read_json, read_names
 from .records import named_file
@@ -112,7 +112,7 @@ def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
     rows = list(csv.reader(read_text(file).splitlines()))
     for index, row in enumerate(rows[1:]):  # after the heading, line 1
         with errors_at(f"{file}, line {index + 2}: is not a pair of pf_pascal"):
-            category = VOC[int(row[2]) - 1]
+            category = dict(enumerate(VOC, start=1))[int(row[2])]
             numbers = [text.strip("; ").split(";") for text in row[3:7]]
             coordinates = np.array(numbers, np.float64).reshape(2, 2, -1)  # source and target, x and y, key points
             points = tuple(coordinates.swapaxes(1, 2))
@@ -121,6 +121,8 @@ def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
         ids = tuple(range(len(points[0])))
         sizes = tuple(map(size_of, files))
         pairs.append(MatchPair(name, category, files, sizes, points, ids, sources=(file,)))
+    if not pairs:
+        raise DataError(f"{file}: the list is empty")
     return pairs
 
 

@@ -108,13 +108,13 @@ def Vip(
 def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence:
     """Return a video; its objects are the classes of the first frame, or for "instance" pairs of person and class."""
     frames = list_frames(root / "Images" / name)
-    masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True)
+    masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True, only_values=True)
     parts = read_parts(masks, 0)
     humans: MaskFolder | None = None
     first: tuple[int, ...] = ()
     objects: Sequence[int] = object_ids(parts)
     if kind == "instance":
-        humans = MaskFolder(root / "Annotations/Human_ids" / name, frames, complete=True)
+        humans = MaskFolder(root / "Annotations/Human_ids" / name, frames, complete=True, only_values=True)
         instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
         first = tuple(filter(None, instances))
         objects = range(1, len(first) + 1)

@@ -182,7 +182,7 @@ def held_out_among(folders: Iterable[str]) -> frozenset[str]:
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
             chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
-            held_out.update(video for video in videos if Path(video).stem in chosen)
+            held_out.update(video for video in videos if Path(video).name in chosen)
     return frozenset(held_out)
 
 

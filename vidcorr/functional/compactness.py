@@ -47,13 +47,13 @@ class CompactnessPrior:
 
 @torch.no_grad()
 def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | None = None) -> Tensor:
-    """Replace windows `(…, P · P)` by mixtures; the result has no gradient.
+    """Replace windows `(…, P · P)`, of P cells a side, by mixtures; the result has no gradient.
 
     Args:
         windows: affinities.
         prior: the mixture.
-        logits: logarithms of the affinities, up to a constant per window. They tell place and width of peaks whose
-            affinity has vanished beside the first. None: the affinities tell them.
+        logits: logarithms of the affinities, up to a constant per window: places and widths of the peaks are read from
+            them, since the affinity of a further peak may round to 0. None: from the affinities.
     """
     side = math.isqrt(windows.shape[-1])
     highest, index = (windows if logits is None else logits).topk(prior.components)

@@ -1,15 +1,13 @@
 """Devices and ranks: tensors on their way between devices, precision, the fastest data type, the random state."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache, lru_cache
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-
-T = TypeVar("T")
 
 WORKSPACE = 64 * 2**20  # bytes of products that are computed together, which stay near a CPU's cache
 LARGEST_WORKSPACE = 2**30
@@ -24,18 +22,6 @@ def to_device(values: Any, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=device.type == "cuda")  # to the CPU it would return before it is complete
-
-
-def kept(number: int) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Decorate a function to keep its latest results.
-
-    They are computed outside inference mode, even if the first call is in it: autograd takes no tensors of that mode.
-    """
-
-    def decorate(function: Callable[..., T]) -> Callable[..., T]:
-        return lru_cache(number)(torch.inference_mode(False)(function))
-
-    return decorate
 
 
 def world_size_and_rank() -> tuple[int, int]:
@@ -65,7 +51,7 @@ def workspace_of(device: torch.device) -> int:
     return max(WORKSPACE, min(LARGEST_WORKSPACE, memory // SHARE_OF_MEMORY))
 
 
-def at_once(device: torch.device, bytes_of_item: int) -> int:
+def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
     """Return how many items of a size fit into the workspace of a device, at least 1."""
     return max(1, workspace_of(device) // bytes_of_item)
 

@@ -75,12 +75,12 @@ def reconstruct_locally(
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     with torch.autocast(query.device.type, enabled=False):
         queries = grid.queries(query.movedim(1, -1).to(exact))
-        keys = grid.pad(channels_last(references).to(exact))
-        colours = grid.pad(channels_last(values).to(exact))
+        keys = grid.pad(merged_references(references).to(exact))
+        colours = grid.pad(merged_references(values).to(exact))
         tiles: list[Tensor] = []
         distances: list[Tensor] = []
         budget = amount_for(query.device, PRODUCTS_BUDGET)
-        samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop
+        samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop  # of the first part
         # split first: the gradients of a part's keys are as large as the maps of which they are cut
         for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
             for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
@@ -125,7 +125,7 @@ def _reconstruct_rows(
     k = _Halos.apply(keys, grid, rows).reshape(len(q), -1, q.shape[-1])
     v = _Halos.apply(values, grid, rows).reshape(len(q), k.shape[1], -1)
     logits = torch.bmm(q, k.mT)
-    logits.unflatten(0, tiles).add_(grid.bias(rows, references, border, q))
+    logits.unflatten(0, tiles).add_(grid.bias(rows, references, border, q))  # a view: the logits change
     weights, logsumexp = _Softmax.apply(logits)
     found = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
@@ -134,7 +134,7 @@ def _reconstruct_rows(
     is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
     indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # the one wait of a part
     confident = to_device(indices, q.device)
-    windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]
+    windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]  # by place in the tile
     shape = references, -1
     affinity = weights.flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
     of_logits = logits.detach().flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
@@ -211,8 +211,8 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
 
 
-def channels_last(maps: Tensor) -> Tensor:
-    """Move channels last: `(B, R, D, h, w)` → `(B, h, w, R · D)`."""
+def merged_references(maps: Tensor) -> Tensor:
+    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`."""
     return maps.permute(0, 3, 4, 1, 2).flatten(3)
 
 

@@ -20,7 +20,7 @@ LOWEST_EXPONENT = -80
 """Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
 
 Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
-"""Queries, their logits `(…, K)` with a part of the keys, and a function that adds weights @ keys to means in place."""
+"""Which queries; their logits `(…, K)` with K keys; a function that adds weights @ keys to sums `(…, C)` in place."""
 
 Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 """Queries `(…, C)`, and whether the mean key is wanted → their log-sum-exp `(…)`, and the mean key `(…, C)`."""

@@ -176,11 +176,11 @@ def contrastive_random_walk_loss(
     return nodes.sum() * 0
 
 
-def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_dropped_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw the masks of `contrastive_random_walk_loss`, independently per edge and direction.
 
     Args:
-        nodes: `(B, C, T, N)`.
+        nodes: `(B, C, T, N)`, for their shape and device.
         rate: probability in [0, 1) that an edge is dropped.
         generator: on the CPU.
     """

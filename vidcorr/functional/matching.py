@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..protocols import MatchingProtocol
-from .device import at_once, to_device
+from .device import items_in_workspace, to_device
 from .points.matching import sample_features
 from .propagation.coding import Size
 from .propagation.resizing import resize_images
@@ -13,7 +13,7 @@ from .propagation.resizing import resize_images
 PADDINGS = {"black": 0, "white": 255}
 """Value of the pixels around a picture."""
 ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.5)}
-"""Offset of an answer from its cell's corner, in cells and in pixels of the frame."""
+"""Offset of an answer from its cell's corner, in cells and in pixels of the canvas."""
 
 
 def match_keypoints(
@@ -39,16 +39,18 @@ def match_keypoints(
     """
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
-    in_frame = frame_points(to_device(points, source.device), source_size, protocol)
-    descriptors = _descriptors(source.float(), in_frame, frame_size(source_size, protocol), protocol)
-    found = _match(descriptors, target.float(), frame_size(target_size, protocol), protocol)
+    descriptors = _descriptors(source.float(), points, source_size, protocol)
+    found = _match(descriptors, target.float(), canvas_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
     answers = (found - to_device([left, top], found.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
 
 
 def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
-    """Bring a picture to the size of the network's input.
+    """Bring a picture to the size of the network's input, by the protocol's `input_fit`.
+
+    "stretched": resized to it; "corner": padded to a square below or at the right, then resized; "centred": resized by
+    its longer side, then padded to a square on both sides.
 
     Args:
         image: uint8 RGB `(3, H, W)`.
@@ -79,31 +81,31 @@ def cell_similarities(
         source_size: (H, W) of the source, pixels.
         protocol: sampling of the source.
     """
-    in_frame = frame_points(to_device(points, source.device), source_size, protocol)
-    descriptors = _descriptors(source.float(), in_frame, frame_size(source_size, protocol), protocol)
+    descriptors = _descriptors(source.float(), points, source_size, protocol)
     return (descriptors @ F.normalize(target.float(), dim=0).flatten(1)).unflatten(1, target.shape[1:])
 
 
-def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width of a picture's frame: the picture, or the padded square."""
+def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
+    """Return height and width of a picture's canvas: the picture itself if it is stretched, else the padded square."""
     if protocol.input_fit == "stretched":
         return size
     return protocol.input_sides
 
 
-def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
-    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its frame (as `frame_size`), float32."""
+def canvas_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
+    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its canvas (`canvas_size`), float32."""
     scale, left, top = _placement(size, protocol)
+    scaled = points.float() * scale
     if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
         side = protocol.input_sides[0]
-        return (points.double().trunc() * side / max(size)).trunc().float()
-    return points.float() * scale + to_device([float(left), float(top)], points.device)
+        scaled = (points.double().trunc() * side / max(size)).trunc().float()
+    return scaled + to_device([float(left), float(top)], points.device)
 
 
 def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]:
-    """Return pixels of the frame per pixel of the picture, and the picture's place in the frame: x, y."""
+    """Return pixels of the canvas per pixel of the picture, and the picture's place on the canvas: x, y."""
     if protocol.input_fit == "stretched":
-        return 1.0, 0, 0  # the frame is the picture as it is; `_descriptors` and `_match` scale it to cells
+        return 1.0, 0, 0  # `_descriptors` and `_match` scale it to cells
     side = protocol.input_sides[0]
     height, width = _content_size(size, protocol)
     return side / max(size), (side - width) // 2, (side - height) // 2
@@ -127,11 +129,14 @@ def _pad_to_square(image: Tensor, left: int, top: int, side: int, protocol: Matc
     return F.pad(image, around, value=PADDINGS[protocol.padding])
 
 
-def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
-    """Match descriptors `(N, C)` with the target: points x, y of its frame, float64 `(N, 2)`."""
+def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: MatchingProtocol) -> Tensor:
+    """Match descriptors `(N, C)` with the target: points x, y of its canvas, float64 `(N, 2)`.
+
+    Upsampled to the canvas, a cell is a pixel of the canvas.
+    """
     is_upsampled = protocol.upsampling == "frame"
     if is_upsampled:
-        grid = frame
+        grid = canvas
         lengths = upsampled_norms(target, grid)
         offset_in_cells, offset_in_pixels = 0.0, 0.0
     else:
@@ -141,24 +146,29 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
     height, width = grid
     bytes_of_map = 4 * height * width  # float32
     positions = []
-    for part in descriptors.split(at_once(target.device, bytes_of_map)):
+    for part in descriptors.split(items_in_workspace(target.device, bytes_of_map)):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
         if is_upsampled:  # the products with upsampled features, since upsampling is linear
             similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
-    size_of_cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64)
+    size_of_cell = torch.tensor([canvas[1] / width, canvas[0] / height], dtype=torch.float64)
     return (torch.cat(positions) + offset_in_cells) * to_device(size_of_cell, target.device) + offset_in_pixels
 
 
-def _descriptors(features: Tensor, points: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
-    """Return the features `(N, C)` of points x, y `(N, 2)` of the frame; of unit length but for "aligned" sampling."""
-    size = frame if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
+def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: MatchingProtocol) -> Tensor:
+    """Return the features `(N, C)` of points x, y `(N, 2)` in pixels of a picture of a size.
+
+    By `sampling` "aligned": interpolated between cells of unit length; else of unit length: of the cell in which the
+    point lies ("floor") or of the nearest; upsampled to the canvas, a cell is a pixel of the canvas.
+    """
+    canvas = canvas_size(picture, protocol)
+    points = canvas_points(to_device(points, features.device), picture, protocol)
+    size = canvas if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
     height, width = size
     if protocol.sampling == "aligned":
-        frame_height, frame_width = frame
-        steps = to_device([(width - 1) / frame_width, (height - 1) / frame_height], points.device)
+        steps = to_device([(width - 1) / canvas[1], (height - 1) / canvas[0]], points.device)
         return sample_features(F.normalize(features, dim=0), points * steps + 0.5)  # the first cell's centre is at 0.5
-    flat = _cells_at(points, frame, size, protocol)
+    flat = _cells_at(points, canvas, size, protocol)
     if protocol.upsampling == "cells":
         return F.normalize(features.flatten(1)[:, flat].T)
     # the feature at the centre of a pixel, as upsampling gives it
@@ -168,12 +178,11 @@ def _descriptors(features: Tensor, points: Tensor, frame: Size, protocol: Matchi
     return F.normalize(sample_features(features, centres * pixel))
 
 
-def _cells_at(points: Tensor, frame: Size, size: Size, protocol: MatchingProtocol) -> Tensor:
-    """Return the flat indices `(N,)` of the cells of a map of `size` at points x, y `(N, 2)` of the frame."""
+def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtocol) -> Tensor:
+    """Return the flat indices `(N,)` of the cells of a map of `size` at points x, y `(N, 2)` of the canvas."""
     height, width = size
-    frame_height, frame_width = frame
     x, y = points.unbind(1)
-    cells = torch.stack([x * (width / frame_width), y * (height / frame_height)], dim=1)
+    cells = torch.stack([x * (width / canvas[1]), y * (height / canvas[0])], dim=1)
     last = to_device([width - 1.0, height - 1.0], points.device)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round().clamp(min=0).minimum(last)
     # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell

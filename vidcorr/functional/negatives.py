@@ -90,7 +90,7 @@ def _drawn_natively(
     variant: str,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the log-sum-exp `(places, B)` of queries over the drawn features, and their mean feature."""
-    places, samples, width = queries.shape
+    places, samples, channels = queries.shape
     queries = queries.contiguous()
     sums = queries.new_empty(places, samples)
     mean = torch.empty_like(queries) if wants_mean else None
@@ -98,7 +98,7 @@ def _drawn_natively(
     job = _Job(
         samples=samples,
         places=places,
-        channels=width,
+        channels=channels,
         maps=len(features),
         points=points,
         cells=features[0, ..., 0].numel(),
@@ -121,23 +121,23 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
     allows. A chunk is places, their logits `(places, B, keys)`, and a function that adds their weighted keys; its
     numbers are overwritten by the next.
     """
-    places, samples, width = queries.shape
-    maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * width))
+    places, samples, channels = queries.shape
+    maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * channels))
     keys_of_place = min(maps_at_once, len(maps)) * points
-    places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * width)))
+    places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * channels)))
     features = maps.movedim(1, -1).flatten(0, 2)
     # fresh memory for each chunk takes several times longer
-    gathered = features.new_empty(places_at_once * keys_of_place, width)
+    gathered = features.new_empty(places_at_once * keys_of_place, channels)
     products = queries.new_empty(places_at_once * keys_of_place * samples)
     for first in range(0, len(maps), maps_at_once):
-        frames = slice(first, min(first + maps_at_once, len(maps)))
-        drawn = drawn_cells(seed, frames, points, places, maps[0, 0].numel(), queries.device)
-        left_out = None if excluded is None else excluded[:, frames].repeat_interleave(points, 1)
+        of_maps = slice(first, min(first + maps_at_once, len(maps)))
+        drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)
+        left_out = None if excluded is None else excluded[:, of_maps].repeat_interleave(points, 1)
         for start in range(0, places, places_at_once):
             chunk = slice(start, min(start + places_at_once, places))
             rows = drawn[chunk].flatten()
             keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
-            keys = keys.view(chunk.stop - start, -1, width).to(queries.dtype)  # (places, keys of a place, C)
+            keys = keys.view(chunk.stop - start, -1, channels).to(queries.dtype)  # (places, keys of a place, C)
             logits = products[: len(rows) * samples].view(len(keys), samples, -1)
             torch.bmm(queries[chunk], keys.mT, out=logits)
             if left_out is not None:

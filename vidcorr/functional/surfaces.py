@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .device import at_once, to_device
+from .device import items_in_workspace, to_device
 from .propagation.resizing import sampling_matrix
 
 CLOSEST = 1e-9
@@ -60,7 +60,7 @@ def _nearest_cells(
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
     bytes_of_map = 16 * 4 * allowed.numel()  # float32; a sixteenth of the workspace, 4 MiB, stays in a CPU's cache
-    maps_at_once = at_once(device, bytes_of_map)
+    maps_at_once = items_in_workspace(device, bytes_of_map)
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
     weights: list[Tensor] = []

@@ -79,11 +79,6 @@ class Part(NamedTuple):
     samples: slice
     rows: slice
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Number of samples and of rows."""
-        return self.samples.stop - self.samples.start, self.rows.stop - self.rows.start
-
 
 @dataclasses.dataclass(frozen=True)
 class TileGrid:
@@ -156,7 +151,7 @@ class TileGrid:
         summed = halos.new_zeros(len(halos), height, width, halos.shape[-1])
         for y in range(0, self.halo, TILE):
             for x in range(0, self.halo, TILE):
-                block = halos[:, :, :, y : y + TILE, x : x + TILE]  # of all halos, which do not overlap there
+                block = halos[:, :, :, y : y + TILE, x : x + TILE]  # of all halos; TILE apart, so they do not overlap
                 cells = summed[:, tiles.start * TILE + y :, x:]
                 of_tiles = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
                 of_tiles[:, : halos.shape[1], : halos.shape[2]] += block
@@ -168,11 +163,11 @@ class TileGrid:
         return slice(max(-first, 0), min(self.halo, size - first))
 
     def equal_tiles(self, at_once: int, on_map: bool) -> Iterator[tuple[slice, slice]]:
-        """Yield tiles of a column whose halos have equal rows, at most so many at once, and these rows.
+        """Yield runs of tiles down a column whose halos the map's edge cuts alike, and the rows of halos on the map.
 
         Args:
-            at_once: most tiles.
-            on_map: only the rows on the map; else all rows of a halo.
+            at_once: most tiles of a run.
+            on_map: cut halos at the edge; else a run has the whole halos of any tiles.
         """
         height, _ = self.map_size
         whole = slice(0, self.halo)
@@ -185,8 +180,8 @@ class TileGrid:
             yield slice(first, end), rows
             first = end
 
-    def numbers_of_band(self, columns: int, depth: int) -> int:
-        """Return the numbers of the halos of so many columns of tiles, for `halos_of_columns`."""
+    def size_of_band(self, columns: int, depth: int) -> int:
+        """Return how many numbers `halos_of_columns` needs for some columns of tiles of a map with `depth` channels."""
         down, _ = self.shape
         return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 
@@ -197,9 +192,9 @@ class TileGrid:
 
         Args:
             keys: the map.
-            columns: numbers of the columns.
-            across: columns of the halo.
-            band: flat memory of `numbers_of_band` numbers, which the next columns overwrite.
+            columns: columns of tiles.
+            across: columns of cells within each halo that are wanted.
+            band: flat memory of `size_of_band` numbers for the keys, which the next call overwrites.
         """
         height, width, depth = keys.shape
         halo_width = across.stop - across.start

@@ -85,6 +85,8 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
         ValueError: if the boxes are not (T, 4), or there is no frame.
     """
     boxes, truth = _boxes(prediction, target)
+    if not len(truth):
+        raise ValueError("a sequence needs a frame")
     boxes = np.round(boxes, 3)
     boxes[0] = truth[0]
     success = success_curve(box_iou(boxes, truth))

@@ -103,7 +103,8 @@ class TrackingSuccess(RowMetric):
     """One-pass evaluation: curves by sequence, averaged over the sequences.
 
     `update(prediction, target, name=None)` adds a sequence: (T, 4) boxes x, y, width, height. `compute()` gives
-    `success`, `precision@20px` and `success@0.5`.
+    `success`, `precision@20px` and `success@0.5`. A frame without a target (NaN) counts as a failure, as in GOT-10k's
+    toolkit; `OtbBenchmark` leaves it out.
 
     Args:
         kwargs: arguments of torchmetrics.Metric, for example `process_group`.

@@ -158,14 +158,11 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
     margin = (len(b) - len(of_b.mask)) // 2
     y = of_b.top - margin - of_a.top  # first pixel of b, counted from the first pixel of a
     x = of_b.left - margin - of_a.left
-    part_of_a = a[_overlap(y, b.shape[0]), _overlap(x, b.shape[1])]
-    part_of_b = b[_overlap(-y, a.shape[0]), _overlap(-x, a.shape[1])]
-    return int(np.count_nonzero(part_of_a & part_of_b))
-
-
-def _overlap(first: int, length: int) -> slice:
-    """Return the pixels of a crop, along an axis, that another crop covers from pixel `first` on."""
-    return slice(max(first, 0), max(first + length, 0))
+    rows_of_a = slice(max(y, 0), max(y + b.shape[0], 0))
+    columns_of_a = slice(max(x, 0), max(x + b.shape[1], 0))
+    rows_of_b = slice(max(-y, 0), max(a.shape[0] - y, 0))
+    columns_of_b = slice(max(-x, 0), max(a.shape[1] - x, 0))
+    return int(np.count_nonzero(a[rows_of_a, columns_of_a] & b[rows_of_b, columns_of_b]))
 
 
 def as_array(masks: Masks) -> NDArray[Any]:

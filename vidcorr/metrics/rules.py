@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class YoutubeVosRules(Rules):
         "counts is inferred"
     )
     inner_only = False
+    frames = "those after an object's first"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → annotated frames after its first."""
@@ -99,7 +100,6 @@ class VostRules(Rules):
         return values
 
 
-@dataclass(frozen=True)
 class LvosRules(Rules):
     """J, F and their variation V over the object's range of frames, averaged over seen and unseen videos.
 
@@ -108,8 +108,7 @@ class LvosRules(Rules):
     count.
 
     Attributes:
-        drops_ends: leave out both frames; False is the code before May 2024, in which a last place that is never
-            visited counts 0.
+        drops_ends: leave out both frames.
     """
 
     pooled = True
@@ -118,13 +117,8 @@ class LvosRules(Rules):
     has_unseen_videos = True
     unranked = tuple(Score(name, "neither") for name in ("V-Mean", "V-seen-Mean", "V-unseen-Mean"))
     inner_only = False
-    drops_ends: bool = True
-
-    @property
-    def frames(self) -> str:
-        """The frames that count, in words."""
-        visited = "every fifth of an object's range"
-        return f"{visited}, {'without its ends' if self.drops_ends else 'its first too'}"
+    frames = "every fifth of an object's range, without its ends"
+    drops_ends: ClassVar[bool] = True
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file; None: a place that it counts but never visits."""
@@ -169,6 +163,13 @@ class LvosRules(Rules):
         for measure in "JF":
             of_j_and_f += [scores[f"{measure}-{kind}-Mean"] for kind in groups]
         return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
+
+
+class Lvos2023Rules(LvosRules):
+    """The rules of LVOS's code before May 2024: both ends count, and a last place that is never visited counts 0."""
+
+    frames = "every fifth of an object's range, its first too"
+    drops_ends = False
 
 
 def _with_mask(video: AnnotatedVideo, name: str) -> int:
@@ -272,7 +273,7 @@ class NafRules(Rules):
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
         objects = set().union(*map(video.shown, video.frames))
-        return video.plan_up_to(max(objects, default=0), self.named_objects(video))
+        return self.plan_up_to(video, max(objects, default=0))
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, and F of the boundaries by Sobel's gradient."""
@@ -334,7 +335,7 @@ KNOWN_RULES = (
     DavisRules("davis-2016", merged=True),
     YoutubeVosRules("youtube-vos"),
     LvosRules("lvos"),
-    LvosRules("lvos-2023", drops_ends=False),
+    Lvos2023Rules("lvos-2023"),
     VostRules("vost"),
     SaVRules("sa-v"),
     MoseV2Rules("mose-v2"),

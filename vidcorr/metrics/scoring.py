@@ -62,30 +62,6 @@ class AnnotatedVideo:
         """Return the annotated frames without the first and the last, unless `keep_ends`."""
         return list(self.frames if self.keep_ends else self.frames[1:-1])
 
-    def plan_up_to(self, largest: int, known: Collection[int] = (), tolerated: int = 0) -> Plan:
-        """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame.
-
-        Args:
-            largest: largest id.
-            known: ids of objects that the data set names, although no mask may show them.
-            tolerated: number of further ids below the largest that may occur in no mask.
-
-        Raises:
-            ValueError: if more ids below the largest occur in no mask: the official code would count each as found.
-        """
-        gaps = set(range(1, largest + 1)).difference(known, self.shown(self.frames[0]))
-        if gaps:
-            gaps.difference_update(*map(self.shown, self.frames))
-        if len(gaps) > tolerated:
-            listed = ", ".join(map(str, sorted(gaps)[:3]))
-            remedy = "number the objects from 1 on, or score by youtube-vos or vos-benchmark"
-            raise ValueError(
-                f"the largest id is {largest}, and {len(gaps)} below it, such as {listed}, occur in no mask; these "
-                f"rules would count each as found: {remedy}"
-            )
-        frames = self.inner()
-        return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -97,6 +73,7 @@ class Rules:
         source: the publication and code that define the rules, and any inferred rule.
         measures: names of the numbers that `measure` returns.
         inner_only: the first and the last annotated frame of a video do not count.
+        frames: the frames that count, in words.
         objects_enter: objects may enter after the first mask; otherwise only objects of the first mask are scored.
         needs_meta: objects and frames come from a metadata file of the data set.
         refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
@@ -114,6 +91,7 @@ class Rules:
     source: ClassVar[str]
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     inner_only: ClassVar[bool] = True
+    frames: ClassVar[str] = "all but the first and the last"
     objects_enter: ClassVar[bool] = True
     needs_meta: ClassVar[bool] = False
     refuses_unknown: ClassVar[bool] = False
@@ -159,11 +137,6 @@ class Rules:
         unranked = {score.name: score for score in self.unranked}
         return tuple(unranked.get(name, Score(name)) for name in names)
 
-    @property
-    def frames(self) -> str:
-        """The frames that count, in words."""
-        return "all but the first and the last" if self.inner_only else "those after an object's first"
-
     def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
         return {"name": self.name, "source": self.source, "frames": self.frames}
@@ -186,12 +159,33 @@ class Rules:
         """
         objects = set(video.shown(video.frames[0])) - {255}
         tolerated = len(objects) if self.tolerates_gaps else 0
-        return video.plan_up_to(max(objects, default=0), self.named_objects(video), tolerated)
+        return self.plan_up_to(video, max(objects, default=0), tolerated)
 
-    def named_objects(self, video: AnnotatedVideo) -> set[int]:
-        """Return the ids of a video's objects that the metadata of the data set name."""
+    def plan_up_to(self, video: AnnotatedVideo, largest: int, tolerated: int = 0) -> Plan:
+        """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame.
+
+        Args:
+            video: the annotation of the video.
+            largest: largest id.
+            tolerated: number of ids below the largest that may occur in no mask, beside those that the metadata name.
+
+        Raises:
+            ValueError: if more ids below the largest occur in no mask: the official code would count each as found.
+        """
         of_video = self.metadata.videos.get(video.name, {})
-        return set(map(int, filter(str.isdecimal, of_video.get("objects", {}))))
+        named = map(int, filter(str.isdecimal, of_video.get("objects", {})))
+        gaps = set(range(1, largest + 1)).difference(named, video.shown(video.frames[0]))
+        if gaps:
+            gaps.difference_update(*map(video.shown, video.frames))
+        if len(gaps) > tolerated:
+            listed = ", ".join(map(str, sorted(gaps)[:3]))
+            remedy = "number the objects from 1 on, or score by youtube-vos or vos-benchmark"
+            raise ValueError(
+                f"the largest id is {largest}, and {len(gaps)} below it, such as {listed}, occur in no mask; these "
+                f"rules would count each as found: {remedy}"
+            )
+        frames = video.inner()
+        return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
     def planned_by(self, video: str, folder: object) -> object:
         """Return what an error of `plan` is about: the folder of the masks, or the metadata file and the video."""
@@ -254,7 +248,7 @@ class DavisRules(Rules):
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
-        return video.plan_up_to(1, {1}) if has_object else {}
+        return self.plan_up_to(video, 1, tolerated=1) if has_object else {}  # the masks may show other ids than 1
 
 
 def numbers_in(ids: Ids) -> set[int]:
@@ -322,13 +316,14 @@ class MaskScorer:
         found = object_outlines(ids, numbers)
         if self.rules.has_void and ids.max() == 255 > truth.max():
             self.writes_void = True
+        is_annotated = False  # the annotation shows an object
         for number in numbers:
             pair = found[number], target[number]
             self.measured[number, t] = self.rules.measure(*pair, self._before.get(number))
             self._before[number] = pair
-        if _shows_object(found):
-            self._found = True
-        if _shows_object(target) and not self._found:
+            self._found = self._found or found[number].area > 0
+            is_annotated = is_annotated or target[number].area > 0
+        if is_annotated and not self._found:
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
@@ -385,11 +380,6 @@ class MaskScorer:
                     means.append(float(np.mean(values)))
                 curves[measure] = [t - begin for t in frames], means
         return curves
-
-
-def _shows_object(outlines: Mapping[int, Outline]) -> bool:
-    """Return whether any object has pixels in a frame."""
-    return any(outline.area for outline in outlines.values())
 
 
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:

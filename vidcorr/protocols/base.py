@@ -206,7 +206,7 @@ class EvaluationProtocol(BaseModel):
             if ":" in source:
                 import_path = import_path or source
                 sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
-                source = min(sources, key=lambda key: (key != "vfs", key != "vidcorr"))
+                source = min(sources, default="vfs", key=lambda key: (key != "vfs", key != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             if import_path is not None:
                 protocol = protocol.under_users_name(import_path)
@@ -215,7 +215,8 @@ class EvaluationProtocol(BaseModel):
         elif isinstance(name, kind):
             protocol = name
         else:
-            raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
+            shown = getattr(name, "name", name)
+            raise ValueError(f"protocol {shown!r} is a {type(name).__name__}; expected a {kind.__name__}")
         return protocol.with_changes(**all_changes)
 
     def under_users_name(self, name: str) -> "EvaluationProtocol":

@@ -1,15 +1,14 @@
 """Cells of tables: a score of a row over its seeds, and its difference from a base row's."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
 
 from ..metrics.declared import Score
 from .formats import bracketed, shown
-from .published import Published
+from .published import Published, printed_digits
 from .records import ScoreRecord
 from .result import Result, videos_of
 from .statistics import FRACTION, Difference, difference, interval
@@ -17,58 +16,31 @@ from .statistics import FRACTION, Difference, difference, interval
 
 @dataclass(frozen=True)
 class Cell:
-    """The score of a row in a column.
+    """The score of a row in a column; `measured_cell` and `published_cell` make cells.
 
     Attributes:
-        records: scores of the seeds; empty for a published score.
+        scores: scores of the seeds, or the published score; empty for a row that lacks its result.
+        mean: mean of the scores; NaN without one.
+        deviation: standard deviation over the seeds, of a sample; NaN for a single score, or if one is undefined.
+        interval: ends of the 95 % interval; None without values by sequence, or with fewer than four sequences.
+        declared: what the benchmark declares of the score; a published score is a fraction.
+        records: the scores of the seeds with their results; empty for a published score.
         trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
-        published: the published score, a fraction.
-        paper: the row of a publication that prints it, if it is known.
+        paper: the row of a publication that prints the score, if it is known.
         difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
         digits: decimals of the printed score.
     """
 
+    scores: tuple[float, ...] = ()
+    mean: float = nan
+    deviation: float = nan
+    interval: tuple[float, float] | None = None
+    declared: Score = FRACTION
     records: tuple[ScoreRecord, ...] = ()
     trained: bool = False
-    published: float | None = None
     paper: Published | None = None
     difference: Difference | None = None
     digits: int = 1
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """Scores of the seeds, or the published score."""
-        if self.published is not None:
-            return (self.published,)
-        return tuple(record.result.scores[record.key] for record in self.records)
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds; NaN without a result."""
-        return fmean(self.scores) if self.scores else nan
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation over the seeds, of a sample; NaN for a single score, or if a seed's score is undefined."""
-        if len(self.scores) < 2 or isnan(self.mean):
-            return nan
-        return stdev(self.scores)
-
-    @cached_property
-    def interval(self) -> tuple[float, float] | None:
-        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        samples = list(filter(None, (record.result.sample(record.key) for record in self.records)))
-        if not samples or len(samples) < len(self.records):
-            return None
-        return interval(samples, self.declared)
-
-    @property
-    def declared(self) -> Score:
-        """The declaration of the score by its benchmark, the same in all records; a published score is a fraction."""
-        if not self.records:
-            return FRACTION
-        first = self.records[0]
-        return first.result.declaration(first.key)
 
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
@@ -99,44 +71,72 @@ class Cell:
 
     @property
     def quantities(self) -> dict[str, object]:
-        """The quantities of the cell by their names in CSV; None for a missing one."""
+        """The quantities of the cell by their names in CSV; None for a missing one, but NaN for a missing mean."""
         columns = [record.column for record in self.records]
         found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
         found["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
         low, high = self.interval or (None, None)
         deviation = None if isnan(self.deviation) else self.deviation
         found |= {"mean": self.mean, "deviation": deviation, "low": low, "high": high}
-        parts = ("difference", "difference low", "difference high", "p", "difference over")
-        found |= dict(zip(parts, self.difference or (None,) * len(parts), strict=False))
+        names = {"mean": "difference", "low": "difference low", "high": "difference high", "p": "p"}
+        for name, in_csv in (names | {"sequences": "difference over"}).items():
+            found[in_csv] = getattr(self.difference, name, None)
         seeds = ["?" if record.seed is None else str(record.seed) for record in self.records]
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
-    def against(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from the base row's cell if all scores of both may be paired."""
+    def difference_from(self, base: "Cell") -> Difference | None:
+        """Return the difference from the base row's cell; None unless all scores of both may be paired."""
         pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
-        return self.paired_with(base) if pairs and all(pairs) else replace(self, difference=None)
+        return self.paired_difference(base) if all(pairs) else None
 
-    def paired_with(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from another one, over the sequences that all results of both define.
+    def paired_difference(self, base: "Cell") -> Difference | None:
+        """Return the difference from another cell, over the sequences that all results of both define.
 
-        An object, or a sequence, without a finite value on one side counts on neither.
+        An object, or a sequence, without a finite value on one side counts on neither. The data are compared, protocols
+        and rules are not: `difference_from` does that.
+
+        Returns:
+            None, if a cell has no results, or they have other data or no common sequence.
         """
         records = self.records + base.records
-        found = None
-        if self.records and base.records and not sequences_on_other_data(record.result for record in records):
-            common, lacking = parts_of(records)
-            first, second = ([each.result.sample(each.key, common) for each in cell.records] for cell in (self, base))
-            if common and all(first) and all(second):
-                found = difference(list(filter(None, first)), list(filter(None, second)), (self.trained, base.trained))
-            if found is not None:
-                found = found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
-        return replace(self, difference=found)
+        is_comparable = not sequences_on_other_data(record.result for record in records)
+        if not (self.records and base.records and is_comparable):
+            return None
+        common, lacking = common_parts(records)
+        samples = [each.result.sample(each.key, common) for each in records]
+        if not all(sample.without for sample in samples):
+            return None
+        seeds = len(self.records)
+        found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
+        return found and found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
 
 
-def parts_of(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
-    """Return what all records define, name → sequence, and the objects that some define and others lack, sorted.
+def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell:
+    """Return the cell of the scores of a row's seeds.
 
-    Only objects of sequences of all records count as lacking; one without a finite value is not defined.
+    Args:
+        records: the scores, at least one; all have one declaration.
+        trained: the row stands for a training.
+    """
+    scores = tuple(record.result.scores[record.key] for record in records)
+    samples = [record.result.sample(record.key) for record in records]
+    mean = fmean(scores)
+    deviation = nan if len(scores) < 2 or isnan(mean) else stdev(scores)
+    declared = records[0].result.declaration(records[0].key)
+    return Cell(scores, mean, deviation, interval(samples, declared), declared, tuple(records), trained)
+
+
+def published_cell(score: float, paper: Published | None = None) -> Cell:
+    """Return the cell of a published score, a fraction, with the decimals that its paper prints."""
+    return Cell((score,), score, paper=paper, digits=printed_digits(score))
+
+
+def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
+    """Return the parts that all records define: objects, or sequences of scores that are no means.
+
+    Returns:
+        Name of a part → its sequence; and, sorted, the parts that some define and others lack, in sequences that all
+        records have. A part without a finite value is not defined.
     """
     parts = [record.result.parts(record.key) for record in records]
     shared = set.intersection(*(set(videos_of(record.result.rows)) for record in records))

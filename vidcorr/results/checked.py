@@ -61,7 +61,7 @@ Model = TypeVar("Model", bound=Exact)
 
 
 def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
-    """Read a model from a JSON file in UTF-8, which an editor may have given a mark.
+    """Read a model from a JSON file in UTF-8, with or without a byte order mark.
 
     Args:
         kind: class of the model.

@@ -30,8 +30,11 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     return csv_text([columns, *lines])
 
 
-def as_text(value: object) -> object:
-    """Return a value that no spreadsheet takes for a formula: texts but numbers get an apostrophe before = + - @."""
+def not_a_formula(value: object) -> object:
+    """Return a value for a spreadsheet: a text that begins like a formula gets an apostrophe in front.
+
+    A number, or several with blanks between them, is no formula.
+    """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
     try:

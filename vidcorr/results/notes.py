@@ -6,6 +6,7 @@ from typing import Any
 
 from .cells import sequences_on_other_data
 from .formats import agreeing, listed, one_line
+from .records import ScoreRecord
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
@@ -19,6 +20,7 @@ ENLARGED = 2
 
 def notes(table: Table, format: str, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
+    records = [record for cell in table.cells for record in cell.records]
     said = _on_units(table, format)
     if not table.caption:
         said += _on_views(table)
@@ -29,12 +31,12 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
         said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
         said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
-    theirs = dict.fromkeys(record.result.network.weights for record in table.records if record.result.is_theirs)
+    theirs = dict.fromkeys(record.result.network.weights for record in records if record.result.is_theirs)
     said += [f"{kind.capitalize()} are scored from disk, and have no protocol of ours" for kind in theirs]
-    said += _on_frames(record.result for record in table.records)
+    said += _on_frames(record.result for record in records)
     if table.base:
         said += _on_differences(table, format, intervals)
-    said += _on_data(table)
+    said += _on_data(records)
     if format != "html":  # it has them beside their rows
         said += _doubts(table)
     return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.notes)]
@@ -49,8 +51,8 @@ def _on_units(table: Table, format: str) -> list[str]:
         said = [f"Scores{' in per cent' * in_per_cent} on {listed(list(sets))}"]
     if table.caption:
         said = [table.caption]
-    units = {record.key: record.result.declaration(record.key).unit for record in table.records}
-    return said + [f"{key} is in {unit}" for key, unit in units.items() if unit]
+    units = {cell.declared.name: cell.declared.unit for cell in table.cells}
+    return said + [f"{score} is in {unit}" for score, unit in units.items() if unit]
 
 
 def _on_views(table: Table) -> list[str]:
@@ -120,14 +122,16 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
-def _on_data(table: Table) -> list[str]:
+def _on_data(records: Iterable[ScoreRecord]) -> list[str]:
     """Return a sentence for each benchmark of which rows have other data of a sequence of one name."""
     said = []
-    for benchmark in dict.fromkeys(record.result.data_set for record in table.records):
-        records = [record for record in table.records if record.result.data_set == benchmark]
-        other = sequences_on_other_data(record.result for record in records)
+    by_benchmark: dict[str, list[ScoreRecord]] = {}
+    for record in records:
+        by_benchmark.setdefault(record.result.data_set, []).append(record)
+    for benchmark, of_benchmark in by_benchmark.items():
+        other = sequences_on_other_data(record.result for record in of_benchmark)
         if other:
-            rows_of = _by_text((record.column.data or "not recorded", record.name) for record in records)
+            rows_of = _by_text((record.column.data or "not recorded", record.name) for record in of_benchmark)
             texts = [f"{names} (data {digest})" for digest, names in rows_of.items()]
             about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
             said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
@@ -154,7 +158,7 @@ def _on_frames(results: Iterable[Result]) -> list[str]:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.append((str(rules["frames"]), result.data_set))
-        smallest, *_ = result.data.get("short_sides") or [0]
+        smallest, *_ = result.data.get("short_sides") or [0]  # ascending; 0: not known
         fields = result.stage.protocol.fields
         size = fields.get("input_size")
         if smallest and size and fields.get("input_side") != "long":  # results lack the long sides of the frames

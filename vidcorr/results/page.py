@@ -3,18 +3,20 @@
 import json
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from math import isnan, nan
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from ..videos.files import write_atomically
+from .cells import measured_cell
 from .checked import Json, plain
+from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
+from .records import ScoreRecord
 from .rendering import REPORT
-from .result import MEANS_OF, Result
+from .result import Result
 from .statistics import FEWEST_SEQUENCES, HOW
 
 AT_EACH_END = 3
@@ -24,7 +26,11 @@ AT_EACH_END = 3
 def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores includes earlier epochs of the training.
+    The table of scores includes earlier epochs of the training. The page draws a JSON with these keys: `result`,
+    `digest` of its data, `network` and `command` in words; `main`, names of the first scores; `lines`, the scores of
+    this run and of earlier epochs as texts; `intervals` of scores as texts, and `how` they are computed; `rows`, values
+    by column, `shown`, the same as texts, and `text_columns`, whose values are no fractions; `animations`, and the
+    score by which they are `ranked_by`.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
@@ -38,18 +44,21 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    ranked_by = ranking_columns(result)
-    columns_of_texts: set[str] = set()  # also of truth values and counts, which are no fractions
+    # the score that ranks the sequences: the first with values in the rows, or J&F, which some rules have there alone
+    ranked_by = next(filter(result.values_of_rows, (*result.scores, "J&F-Mean")), "")
+    text_columns: set[str] = set()  # also of truth values and counts, which are no fractions
     for row in result.rows:
-        columns_of_texts.update(name for name, value in row.values.items() if not isinstance(value, float))
+        text_columns.update(name for name, value in row.values.items() if not isinstance(value, float))
     how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
     content: Json = {"result": result.model_dump(exclude={"rows", "without", "digests"}), "digest": result.data_digest}
     content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
     content |= {"main": result.main_scores(), "how": how, "lines": _lines_of_scores(result)}
     content["intervals"] = {}
-    for key in filter(result.printed_interval, result.main_scores()):
-        content["intervals"][key] = result.printed_interval(key)
-    content |= {"ranked_by": ranked_by, "texts": sorted(columns_of_texts)}
+    for key in result.main_scores():
+        cell = measured_cell([ScoreRecord(result, key)])
+        if cell.interval:
+            content["intervals"][key] = bracketed(cell.interval, cell.declared)
+    content |= {"ranked_by": ranked_by, "text_columns": sorted(text_columns)}
     content["animations"] = _animations(folder, result, ranked_by)
     content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
     content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
@@ -72,46 +81,24 @@ def _lines_of_scores(result: Result) -> list[Json]:
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
     """Return the scores, or the numbers of a row, as texts."""
-    return {name: result.printed(name, value) for name, value in values.items() if isinstance(value, float)}
+    return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
 
 
-def ranking_columns(result: Result) -> list[str]:
-    """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
-    all_columns = set().union(*(row.values for row in result.rows))
-    for name in (*result.scores, "J&F-Mean"):
-        columns = MEANS_OF.get(name, (name,))
-        if all_columns.issuperset(columns):
-            return list(columns)
-    return []
-
-
-def scores_by_sequence(result: Result, columns: Sequence[str]) -> dict[str, float]:
-    """Return sequence → mean over the columns of its rows."""
-    numbers: dict[str, list[float]] = {}
-    for row in result.rows:
-        # where an object is a sequence, its row has the object's name
-        name = row.name if row.name in result.sequences else row.video
-        for value in map(row.values.get, columns):
-            if isinstance(value, int | float) and not isnan(value):
-                numbers.setdefault(name, []).append(value)
-    return {name: fmean(values) for name, values in numbers.items()}
-
-
-def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[Json]:
+def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
     """Return the animations of a result, lowest score first, sequences without a score last.
 
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
-    scores = scores_by_sequence(result, ranked_by)
+    scores = result.scores_by_sequence(ranked_by)
     animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
         if name in result.sequences:  # else of an earlier run in the folder
             score = scores.get(name, nan)
-            shown = "" if isnan(score) else result.printed(ranked_by[0], score)
+            text = "" if isnan(score) else shown(score, result.declaration(ranked_by))
             full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
-            animations.append(animation | {"score": score, "shown": shown, "name": full_name, "images": []})
+            animations.append(animation | {"score": score, "shown": text, "name": full_name, "images": []})
     ranked = sorted(animations, key=lambda each: (isnan(each["score"]), each["score"]))
     worst = ranked[:AT_EACH_END]
     best = ranked[AT_EACH_END:][-AT_EACH_END:]

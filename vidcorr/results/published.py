@@ -45,7 +45,7 @@ class Published:
     model: str = ""
     download: str = ""
 
-    def evaluated_by(self) -> EvaluationProtocol:
+    def evaluation_protocol(self) -> EvaluationProtocol:
         """Return the protocol of the row."""
         return protocol_named(self.protocol, self.benchmark)
 
@@ -55,7 +55,7 @@ def printed_digits(value: float) -> int:
     return max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
 
 
-def kinds() -> tuple[type[EvaluationProtocol], ...]:
+def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
     """Return the classes of named protocols: masks and joints, points, boxes, pairs, surfaces."""
     from .. import protocols as p  # late: `table --help` is fast
 
@@ -70,7 +70,7 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching. If
             the source has no values for it, those of the kind's default benchmark are taken.
     """
-    kind, *others = kinds()  # masks and joints, unless a source of another kind has values for the benchmark
+    kind, *others = protocol_classes()  # masks and joints, unless a source of another kind has values for the benchmark
     for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
@@ -81,7 +81,11 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
 
 
 def protocol_of_row(name: str, benchmark: str) -> str:
-    """Return the protocol of a published row by its short name; another name stays as it is.
+    """Return the protocol of a published row by the row's short name; any other name as it is.
+
+    Args:
+        name: short name of a row, `dino-s8`, or name of a protocol.
+        benchmark: name of the benchmark, since a short name has a row for each.
 
     Raises:
         ValueError: if rows of the name have several protocols on the benchmark.

@@ -21,10 +21,14 @@ from ..videos.digests import text_digest
 from .checked import Json
 from .formats import agreeing
 from .result import RESULTS_FILE, Result
+from .statistics import interval
 
 
 class Column(NamedTuple):
-    """Properties that comparable scores share.
+    """Properties that comparable scores share, and their texts.
+
+    The texts of a column are, for example: `about` "vfs, 20 sequences", `title` "davis (vfs, 20 sequences)", `label`
+    "J-Mean", or "J-Mean, paper" of published numbers, and `head` "davis J-Mean (vfs, 20 sequences), paper".
 
     Attributes:
         benchmark: name of the benchmark's data set.
@@ -47,14 +51,9 @@ class Column(NamedTuple):
     published: bool = False
 
     @property
-    def setting(self) -> tuple[str, str]:
-        """Protocol and conditions; comparable lines of a grid share them."""
-        return self.by, self.conditions
-
-    @property
     def about(self) -> str:
         """Protocol and conditions."""
-        return ", ".join(filter(None, self.setting))
+        return ", ".join(filter(None, (self.by, self.conditions)))
 
     @property
     def title(self) -> str:
@@ -113,15 +112,18 @@ class ScoreRecord:
 
     @property
     def origin(self) -> str:
-        """Recipe of training that the seeds of a row share, else the network; predictions of others are one."""
+        """The network of a row, whatever its seed: the recipe of its training, else its name.
+
+        Of predictions of others it is their kind, "their masks".
+        """
         network = self.result.network
         return network.weights if self.result.is_theirs else network.recipe or network.row
 
     @property
-    def weights(self) -> str:
-        """Recipe of the training, which the seeds of a row share.
+    def shared_by_seeds(self) -> str:
+        """What the seeds of a row share: the recipe of their training; "" of random weights.
 
-        Loaded weights of an unknown recipe share their seed alone, so that no other seed is of their row.
+        Of loaded weights without a known recipe it is their seed, so that no other seed joins their row.
         """
         network = self.result.network
         if network.loaded and not network.recipe:
@@ -136,7 +138,11 @@ class ScoreRecord:
 
     @property
     def rules(self) -> str:
-        """The rules of scoring, which predictions of others must share with ours; those of points are in protocols."""
+        """The rules of scoring as JSON, which predictions of others must share with ours.
+
+        They are the `rules` of the result's data; if these name no frames, as of points, then query mode, query stride
+        and scored size of the rules or the protocol.
+        """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
             return json.dumps(rules, sort_keys=True)
@@ -206,7 +212,7 @@ def records_of(
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
-    """Return column → the column with a title of its own, which has the digests that tell it from others."""
+    """Return column → itself, with digests in its conditions where another column has the same title."""
     of_title: dict[str, list[Column]] = {}
     for column in columns:
         of_title.setdefault(column.title, []).append(column)
@@ -310,20 +316,24 @@ def records(*folders: str | Path) -> list[Json]:
             for each in records_of(result, result.scores, row, place):
                 of_column = {name: getattr(each.column, name) for name in ("benchmark", "score", "conditions", "data")}
                 names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
-                value = {"value": result.scores[each.key], "interval": result.interval(each.key)}
+                ends = interval([result.sample(each.key)], result.declaration(each.key))
+                value = {"value": result.scores[each.key], "interval": ends}
                 made = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
                 found.append({**names, "seed": each.seed, **of_column, **made, **value})
     return found
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
-    """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
-    of_trainings: dict[Path, int] = {}  # folder of a result → step of its evaluation
+    """Return folder → result without the earlier evaluations of each training, whose folders lie side by side.
+
+    The history of a later evaluation holds the earlier ones; another training has other scores at their steps.
+    """
+    passed: set[tuple[Path, str, str]] = set()
     for place, result in results.items():
-        if result.history:
-            of_trainings[place] = max(past.step for past in result.history)
-    last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
-    for place in sorted(of_trainings, key=of_trainings.__getitem__):  # a later one replaces an earlier one
-        last[place.parent, results[place].benchmark] = place
-    earlier = of_trainings.keys() - last.values()
-    return {place: result for place, result in results.items() if place not in earlier}
+        passed |= {(place.parent, result.benchmark, repr(past)) for past in result.history[:-1]}
+    last: dict[Path, Result] = {}
+    for place, result in results.items():
+        own = repr(result.history[-1]) if result.history else ""
+        if (place.parent, result.benchmark, own) not in passed:
+            last[place] = result
+    return last

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..metrics.declared import Score
 from . import notes as sentences
 from .cells import Cell
-from .csv_files import as_text, csv_of_records
+from .csv_files import csv_of_records, not_a_formula
 from .formats import BOLD, breakable, grid, latex_grid, one_line, shown
 from .records import Column, ScoreRecord
 from .statistics import FRACTION
@@ -65,11 +65,6 @@ class Table:
         """All cells, row by row."""
         return list(chain.from_iterable(row.values() for row in self.rows.values()))
 
-    @property
-    def records(self) -> list[ScoreRecord]:
-        """The records of all cells."""
-        return [record for cell in self.cells for record in cell.records]
-
     def cells_in(self, column: Column) -> list[Cell]:
         """Return the cells of a column, in the order of the rows."""
         return [row[column] for row in self.rows.values() if column in row]
@@ -103,6 +98,9 @@ class Table:
     def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
         """Return the table with the differences of all rows from a base row.
 
+        A cell is compared with the base row's cell of its column; if there is none, with the first of the base row's
+        that may be paired with it, such as that of other sequences by the same protocol.
+
         Args:
             base: name of the base row, or a unique part of it.
             own_bases: row → another base row, by their full names.
@@ -114,19 +112,17 @@ class Table:
             of_base = {} if name == base_of_row else self.rows[base_of_row]
             rows[name] = {}
             for column, cell in row.items():
-                candidates = [of_base[column]] if column in of_base else of_base.values()  # else on other sequences
-                compared = [cell.against(candidate) for candidate in candidates]
-                rows[name][column] = next(
-                    (each for each in compared if each.difference), replace(cell, difference=None)
-                )
+                candidates = [of_base[column]] if column in of_base else of_base.values()
+                differences = filter(None, map(cell.difference_from, candidates))
+                rows[name][column] = replace(cell, difference=next(differences, None))
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
 class Line(NamedTuple):
-    """A line of a section: a row under a protocol and conditions; a cell and its text for each score."""
+    """A line of a section: a row under a protocol and conditions, those of `column`; cell and text for each score."""
 
     name: str
-    setting: tuple[str, str]
+    column: Column
     cells: Sequence[Cell | None]
     texts: Sequence[str]
 
@@ -150,12 +146,13 @@ class Section(NamedTuple):
         These have names, under a head, and protocols and conditions that differ.
         """
         heads = [first]
-        names = [[line.name] for line in self.lines]
-        for number, head in enumerate(("protocol", "conditions")):
-            if len({line.setting[number] for line in self.lines}) > 1:
+        facts = [[line.name for line in self.lines]]  # of each head a text for each line
+        for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
+            of_lines = [fact_of(line.column) for line in self.lines]
+            if len(set(of_lines)) > 1:
                 heads.append(head)
-                names = [[*texts, line.setting[number]] for texts, line in zip(names, self.lines, strict=True)]
-        texts = [[*texts, *line.texts] for texts, line in zip(names, self.lines, strict=True)]
+                facts.append(of_lines)
+        texts = [[*of_line, *line.texts] for *of_line, line in zip(*facts, self.lines, strict=True)]
         return [*heads, *self.heads], texts, len(heads)
 
     def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:
@@ -175,23 +172,25 @@ class Section(NamedTuple):
         return latex_grid([head.replace("-Mean", "") for head in heads], texts, right)
 
 
-def sections_of(table: Table, is_apart: bool = False, intervals: bool = True, bold: bool = True) -> list[Section]:
+def sections_of(
+    table: Table, intervals: bool = True, bold: bool = True, *, of_comparable_scores: bool = False
+) -> list[Section]:
     """Return the sections of a table.
 
     Args:
         table: the scores.
-        is_apart: a section for each set of comparable scores, the best line first; else for each benchmark.
         intervals: with 95 % intervals and p.
         bold: `**` around the best of a column.
+        of_comparable_scores: a section for each set of comparable scores, the best line first; else for each benchmark.
     """
     groups: dict[Any, list[Column]] = {}
     for column in table.columns:
-        key = column._replace(score="", published=False) if is_apart else column.benchmark
+        key = column._replace(score="", published=False) if of_comparable_scores else column.benchmark
         groups.setdefault(key, []).append(column)
     found = []
     for columns in groups.values():
         section = _section(table, columns, intervals, bold)
-        if is_apart and not table.caption:
+        if of_comparable_scores and not table.caption:
             sign = 1 if table.declared(columns[0]).direction == "less" else -1
             section = section._replace(lines=sorted(section.lines, key=lambda line: _rank(line.cells[0], sign)))
         found.append(section)
@@ -212,9 +211,12 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         shared = shared._replace(conditions="")
     heads = list(dict.fromkeys(column.label for column in columns))
     lines = []
-    for setting in dict.fromkeys(column.setting for column in columns):
-        column_of = {column.label: column for column in columns if column.setting == setting}
-        best_of = {head: table.best(column) * bold for head, column in column_of.items()}
+    columns_by_title: dict[str, dict[str, Column]] = {}  # title → head → column
+    for column in columns:
+        columns_by_title.setdefault(column.title, {})[column.label] = column
+    for column_of in columns_by_title.values():
+        any_column, *_ = column_of.values()
+        best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
         for name, row in table.rows.items():
             cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
             texts = [""] * len(heads)
@@ -222,7 +224,7 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
                 if cell is not None:
                     texts[place] = cell.printed(intervals, best_of[heads[place]])
             if any(cells):
-                lines.append(Line(name, setting, cells, texts))
+                lines.append(Line(name, any_column, cells, texts))
     return Section(shared, heads, lines)
 
 
@@ -250,10 +252,10 @@ def render(
     """
     if format == "csv":
         rows = records_of_table(table)
-        return csv_of_records([{column: as_text(value) for column, value in row.items()} for row in rows])
+        return csv_of_records([{column: not_a_formula(value) for column, value in row.items()} for row in rows])
     intervals = format != "tex" if intervals is None else intervals
     said = sentences.notes(table, format, intervals)
-    sections = sections_of(table, format == "html", intervals, format != "text")
+    sections = sections_of(table, intervals, format != "text", of_comparable_scores=format == "html")
     if format == "html":
         script = (files(__package__) / "sort-tables.js").read_text("utf-8")
         return str(_template().render(sections=sections, start=start, notes=" ".join(said), script=script))
@@ -272,10 +274,10 @@ def render(
 
 
 def html_tables(table: Table) -> dict[Column, str]:
-    """Return what comparable scores share, a column → their rows as a table in HTML, which Markdown takes too."""
+    """Return the rows of comparable scores as HTML, which Markdown takes too: their column without a score → text."""
     texts = {}
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
-    for section in sections_of(table, is_apart=True):
+    for section in sections_of(table, of_comparable_scores=True):
         shared = section.shared._replace(score="", published=False)
         texts[shared] = str(module.table(section, Path()))
     return texts
@@ -299,12 +301,18 @@ def _report_of(record: ScoreRecord, start: Path) -> str:
     return quote(Path(os.path.relpath(report, start)).as_posix()) if report.is_file() else ""
 
 
-def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
-    """Return a table for the standard output: by default text in a terminal, and Markdown in a file or pipe."""
+def print_table(table: Table, format: Format | None = None, intervals: bool | None = None) -> None:
+    """Print a table.
+
+    Args:
+        table: the scores.
+        format: form of the text; None: text in a terminal, and Markdown in a file or pipe.
+        intervals: as of `render`.
+    """
     if format is None:
         format = "text" if sys.stdout.isatty() else "md"
     width = shutil.get_terminal_size().columns if format == "text" else math.inf
-    return render(table, format, intervals, width)
+    print(render(table, format, intervals, width), end="", flush=True)
 
 
 def records_of_table(table: Table) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Self
@@ -98,7 +99,10 @@ class Row(Exact):
 
     @property
     def order(self) -> tuple[str, int, str]:
-        """Sorting key: by the name of the video, then by the object's number, then by its name."""
+        """Sorting key: video, number of the object, name of the object.
+
+        The video has the `_` before an object's name, so that rows sort as the files of the official tools do.
+        """
         video = self.name.removesuffix(self.object)
         return video, int(self.object) if self.object.isdecimal() else 0, self.object
 
@@ -197,7 +201,8 @@ class Result(Exact):
         """Return benchmark, network and main scores with their intervals, in a line."""
         scores = []
         for key in self.main_scores():
-            texts = key, self.printed(key, self.scores[key]), self.printed_interval(key)
+            declared = self.declaration(key)
+            texts = key, shown(self.scores[key], declared), bracketed(interval([self.sample(key)], declared), declared)
             scores.append(" ".join(filter(None, texts)))
         about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
         return one_line(f"Result({agreeing(about)}: {', '.join(scores)})")
@@ -211,7 +216,7 @@ class Result(Exact):
         if not self.scores:
             print("no ground truth, nothing to score")
             return
-        line = [self.benchmark, *(self.printed(key, value) for key, value in self.scores.items())]
+        line = [self.benchmark, *(shown(value, self.declaration(key)) for key, value in self.scores.items())]
         print(grid("text", ["", *self.scores], [line]), end="")
         for doubt in self.doubts:
             print(one_line(f"{doubt}."))
@@ -309,14 +314,6 @@ class Result(Exact):
         """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
         return next((score for score in self.declared if score.name == key), Score(key))
 
-    def printed(self, key: str, value: float) -> str:
-        """Return a value of a score as it is printed everywhere, in per cent or in the score's unit."""
-        return shown(value, self.declaration(key))
-
-    def printed_interval(self, key: str) -> str:
-        """Return the 95 % interval of a score as `[50.1, 62.3]`; an empty text without one."""
-        return bracketed(self.interval(key), self.declaration(key))
-
     def flat_scores(self) -> dict[str, float]:
         """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""
         scores = dict(self.scores)
@@ -328,54 +325,52 @@ class Result(Exact):
         return scores
 
     def values_of_rows(self, key: str) -> list[tuple[Row, float]]:
-        """Return the rows with the single values behind a score; none if the rows lack a column of the score.
+        """Return the rows with the single values behind a score; none if a row with values lacks those of the score.
 
         Args:
             key: a key of `scores`. J&F is the mean of J and F.
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []
-        for row in self.rows:
+        for row in filter(attrgetter("values"), self.rows):
             numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
             if len(numbers) < len(columns):
                 return []
             found.append((row, fmean(numbers)))
         return found
 
+    def scores_by_sequence(self, key: str) -> dict[str, float]:
+        """Return sequence → mean of the defined values behind a score in its rows; without one it is left out."""
+        values: dict[str, list[float]] = {}
+        for row, value in self.values_of_rows(key):
+            # where an object is a sequence, its row has the object's name
+            name = row.name if row.name in self.sequences else row.video
+            if not isnan(value):
+                values.setdefault(name, []).append(value)
+        return {name: fmean(of_name) for name, of_name in values.items()}
+
     def parts(self, key: str) -> dict[str, str]:
-        """Return what defines a score, name → sequence: rows with a finite value, or sequences if it is no mean."""
+        """Return what a score is computed of, name → sequence: rows with a finite value; sequences if it is no mean."""
         if key in self.without:
             return {name: name for name in self.without[key]}
         return {row.name: row.video for row, value in self.values_of_rows(key) if isfinite(value)}
 
-    def interval(self, key: str) -> tuple[float, float] | None:
-        """Compute the 95 % interval of a score over sequences.
-
-        Args:
-            key: a key of `scores`.
-
-        Returns:
-            Lower and upper end; None with fewer than four sequences, or without values by sequence.
-        """
-        sample = self.sample(key)
-        return None if sample is None else interval([sample], self.declaration(key))
-
-    def sample(self, key: str, parts: Collection[str] | None = None) -> Sample | None:
-        """Return a score as a sample of sequences; None if the result has no values by sequence for it.
+    def sample(self, key: str, parts: Collection[str] | None = None) -> Sample:
+        """Return a score as a sample of sequences: empty, if the result has no values by sequence for it.
 
         Args:
             key: a key of `scores`.
             parts: names of the `parts` that count; None: all. From some of them a score that is no mean cannot be
-                computed: None.
+                computed: the sample is empty.
         """
         if key in self.without:
             is_whole = parts is None or set(parts) == self.without[key].keys()
-            return Sample(self.scores[key], self.without[key], self.network.seed) if is_whole else None
+            return Sample(self.scores[key], self.without[key] if is_whole else {}, self.network.seed)
         videos: dict[str, list[float]] = {}
         for row, value in self.values_of_rows(key):
             if parts is None or row.name in parts:
                 videos.setdefault(row.video, []).append(value)
-        return Sample.of_means(videos, self.network.seed) if videos else None
+        return Sample.of_means(videos, self.network.seed)
 
 
 def require_scored(result: Result) -> Result:

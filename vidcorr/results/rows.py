@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from .records import Column, ScoreRecord
 
 RowKey = tuple[str, ...]
-"""Name of a row, and what tells it from other rows of the name: the weights of its seeds, or the folder of a result."""
+"""Name of a row, and what tells it from other rows of the name: what its seeds share, or the folder of a result."""
 
 
 def rows_of(
@@ -19,7 +19,8 @@ def rows_of(
 
     Args:
         records: the records.
-        with_views: several views of a network in a column are rows, named by the view; else they are refused.
+        with_views: several views of a network in a column are rows, named by the view; else they count as two results
+            of a seed: refused under a name of the user, and else rows named by their folders.
 
     Raises:
         ValueError: for a name of two networks, or of two results of a seed; it names both.
@@ -29,22 +30,25 @@ def rows_of(
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
+    found: dict[RowKey, list[ScoreRecord]] = {}  # also those that became rows by their folders
     copies: dict[str, None] = {}
     for record in records:
         name = record.name
         if name in have_several_views:
             name = ", ".join(filter(None, [name, record.view]))
-        key = (name,) if record.row else (name, record.weights)
+        key = (name,) if record.row else (name, record.shared_by_seeds)
         row = rows.get(key, [])
         for other in row:
             if record.row and other.origin != record.origin:
                 both = [f"{each.result.network.row} in {each.place}" for each in (other, record)]
                 raise ValueError(f"{record.row} names two networks, {both[0]} and {both[1]}: give each a name")
-        in_column = [other for other in row if other.column == record.column]
-        twins = [other for other in in_column if other.is_copy_of(record)]
+        same = found.setdefault(key, [])
+        twins = [other for other in same if other.column == record.column and other.is_copy_of(record)]
         if twins:
             copies[f"{record.name}: {record.place} is a copy of {twins[0].place} and counts once"] = None
             continue
+        same.append(record)
+        in_column = [other for other in row if other.column == record.column]
         rivals = [other for other in in_column if other.seed == record.seed or None in (other.seed, record.seed)]
         if rivals and record.row:
             twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"

@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
     Attributes:
         score: score of all sequences.
-        without: sequence → score of all the others; NaN for a sequence without a value.
+        without: sequence → score of all the others; NaN for a sequence without a value. Of an empty sample it is empty.
         seed: seed of the training; None if unknown.
     """
 
@@ -117,12 +117,13 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
         score: what is declared of the score; the interval is cut to its bounds.
 
     Returns:
-        Lower and upper end; None with fewer than four sequences, or if the sequences of the samples differ.
+        Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
+        is not defined.
     """
     over_sequences = _variance_over_sequences(samples)
-    if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
-        return None
     scores = [sample.score for sample in samples]
+    if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES or not all(map(isfinite, scores)):
+        return None
     parts = [over_sequences]
     if len(samples) >= FEWEST_SEEDS:
         parts.append(_variance_over_seeds(scores))
@@ -139,8 +140,8 @@ def difference(
 
     Args:
         first: the first row, per seed.
-        second: the second row, per seed. Two trainings are compared over the seeds that both have, in pairs, if these
-            are three or more; other seeds are independent samples.
+        second: the second row, per seed. If two trainings share three seeds or more, these alone count, in pairs: seeds
+            of one row are left out, from the mean too. Else all seeds count, as independent samples.
         trained: for both rows, True if the row stands for a training, sampled by its seeds.
 
     Returns:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 
-from .cells import Cell
-from .published import Published, printed_digits, published_rows
+from .cells import Cell, measured_cell, published_cell
+from .published import Published, published_rows
 from .records import Column, ScoreRecord, uniquely_titled
 from .rendering import Table
 from .rows import rows_of
@@ -27,11 +27,6 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
     return Table(tuple(columns), found)
 
 
-def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Column, Cell]:
-    """Return the column beside a measured score, and a published score in it, a fraction with its printed decimals."""
-    return column._replace(published=True), Cell(published=value, digits=digits)
-
-
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
@@ -48,7 +43,10 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    homes = {record: _columns_of(record, records) for record in records}
+    homes = {record: [record.column] for record in records}
+    for theirs in records:
+        if theirs.result.is_theirs:
+            homes[theirs] = _columns_beside(theirs, records) or [theirs.column]
     titled = uniquely_titled(list(chain.from_iterable(homes.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():
@@ -58,29 +56,28 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
                 by_column.setdefault(titled[column], []).append(record)
         for column, of_seeds in by_column.items():
             is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
-            cells.append((name, column, Cell(tuple(of_seeds), is_training)))
+            cells.append((name, column, measured_cell(of_seeds, is_training)))
     if with_published:
         cells += _cells_of(_published_on(records, titled))
     in_order = dict.fromkeys(titled.values())  # of the records
     return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
 
 
-def _columns_of(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of a record: its own, or of predictions of others those of ours that they may stand in."""
-    homes: dict[Column, None] = {}
-    if record.result.is_theirs:
-        for other in records:
-            of_data = other.column._replace(by="", protocol="")
-            if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
-                homes[other.column] = None
-    return list(homes) or [record.column]
+def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
+    """Return the columns of ours in which predictions of others may stand: by their rules, on their data."""
+    found: dict[Column, None] = {}
+    for record in records:
+        of_data = record.column._replace(by="", protocol="")
+        if not record.result.is_theirs and of_data == theirs.column and record.rules == theirs.rules:
+            found[record.column] = None
+    return list(found)
 
 
 def published_table() -> Table:
     """Return the table of all published rows, by benchmark."""
     papers: dict[Published, list[Column]] = {}
     for paper in sorted(published_rows(), key=attrgetter("benchmark")):
-        protocol = paper.evaluated_by().shared()
+        protocol = paper.evaluation_protocol().shared()
         of_protocol = Column(paper.benchmark, "", protocol.name, protocol=protocol.digest())
         papers[paper] = [of_protocol._replace(score=score) for score in paper.scores]
     return table_of_cells(_cells_of(papers))
@@ -94,8 +91,7 @@ def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, C
         if any((name, column) in cells for column in columns):
             name = f"{paper.name} ({paper.source})"
         for column in columns:
-            value = paper.scores[column.score]
-            cells[name, column] = Cell(published=value, paper=paper, digits=printed_digits(value))
+            cells[name, column] = published_cell(paper.scores[column.score], paper)
     return [(*place, cell) for place, cell in cells.items()]
 
 
@@ -114,7 +110,7 @@ def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column
     for paper in published_rows():
         if paper.benchmark not in whole:
             continue
-        protocol = paper.evaluated_by().shared().digest()
+        protocol = paper.evaluation_protocol().shared().digest()
         for column in whole[paper.benchmark]:
             if column.protocol == protocol and column.score in paper.scores:
                 found.setdefault(paper, []).append(titled[column])

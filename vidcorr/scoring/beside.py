@@ -30,7 +30,7 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
         ValueError: for another benchmark.
     """
     result = _scored(benchmark, predictions, options)
-    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # as a rank without a video has it
+    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # for `facts`; nothing was encoded
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
     scored = set(result.sequences)
@@ -46,7 +46,7 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of predictions on the sequences of a benchmark, as of data without one."""
+    """Return the result of predictions on the sequences of a benchmark, still without its name and conditions."""
     sequences: Any = benchmark.sequences
     if isinstance(benchmark, TapVidBenchmark):
         protocol: Any = benchmark.protocol

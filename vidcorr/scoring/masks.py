@@ -24,7 +24,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
-from .readings import PLACES, SHIFTS, Errors, doubts_about
+from .readings import PLACES, SHIFTS, Errors, refuse_or_doubt
 
 KEEP_ENDS = "first and last frame too"
 """Condition of scores that count the ends of videos too."""
@@ -85,12 +85,12 @@ def score(
     scored = set(videos_of(rows)).difference(missing)
     unscored = [name for name in names if name not in scored]
     used = chosen.facts()
-    facts = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
-    about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores), "data": facts}
+    about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(found) + chosen.doubts(scores)
     if keep_ends:
         used["frames"] = "all"
         about["conditions"] = [KEEP_ENDS]
+    about["data"] = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
     if chosen.pooled:
         about["without"] = leave_one_out(rows, scores_of)
     return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
@@ -307,7 +307,7 @@ def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
         DataError: if another reading explains the predictions.
     """
     form = "the masks of their frames, named and numbered as the annotations"
-    doubts = doubts_about({folder.predictions: folder.errors for folder in folders}, "the given mask", form)
+    doubts = refuse_or_doubt({folder.predictions: folder.errors for folder in folders}, "the given mask", form)
     with_void = [folder.video for folder in folders if folder.writes_void]
     if with_void:
         about = f"255 beside ids (first {with_void[0]}), which is void and counts as background"
@@ -326,7 +326,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
     """
     ids = max([255, *objects]) + 1
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
-    places = np.zeros(ids, int)  # of each id, the next of its first annotated frames
+    places = np.zeros(ids, int)  # id → number of its annotated frames so far, the place of the next one in `errors`
     stems = list(predictions.numbers)
     for stem, t in annotations.numbers.items():
         wanted = {number for number in objects if places[number] < PLACES}
@@ -355,7 +355,7 @@ def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
 def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return by how many pixels each id of a mask seems displaced in another mask: `(256,)`.
 
-    It is twice the number of pixels that differ, by the length of the object's edge.
+    It is twice the number of pixels that differ, divided by the length of the object's edge.
 
     Args:
         prediction: ids `(H, W)`.

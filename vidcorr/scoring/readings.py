@@ -28,7 +28,7 @@ PLACES = 4
 """Number of places that are compared: the start and the next three."""
 
 SHIFTS = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
-"""Reading of predictions of every kind → by how many frames later than its own a frame's content is written."""
+"""Reading of predictions of every kind → by how many frames its content is late: 1, if frame t + 1 has what is of t."""
 
 Errors = Mapping[str, NDArray[np.float64]]
 """Reading → errors `(PLACES, items)`, pixels; infinite where the prediction alone has nothing, NaN without a place."""
@@ -41,7 +41,7 @@ def errors_of_numbers(
     is_scored: NDArray[np.bool_],
     conventions: dict[str, NDArray[Any]],
 ) -> Errors:
-    """Return the largest differences of boxes or points from the annotation by reading, where items begin.
+    """Return how far boxes or points are from the annotation at their first places, by each reading, pixels.
 
     The places of an item are its start, unless the prediction is 0 or not finite there, and its next scored frames.
 
@@ -105,7 +105,7 @@ def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return condition & (condition.cumsum(axis=0) == 1)
 
 
-def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
+def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
     """Refuse predictions that another reading explains, or return what is doubtful about their starts, in sentences.
 
     Args:

@@ -16,7 +16,7 @@ from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_s
 from ..results.result import Result, Row
 from ..videos.files import errors_at
 from .masks import result_of_predictions
-from .readings import Errors, doubts_about, errors_of_numbers
+from .readings import Errors, errors_of_numbers, refuse_or_doubt
 
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
@@ -63,7 +63,7 @@ def score_tracks(
         errors_of_files[path] = errors_of_numbers(tracks, queries.tracks, at_queries[1], is_scored, conventions)
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
-    doubts = doubts_about(errors_of_files, "their queries", "x before y in pixels of a 256 × 256 image")
+    doubts = refuse_or_doubt(errors_of_files, "their queries", "x before y in pixels of a 256 × 256 image")
     if hiding:
         share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
         doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")
@@ -103,7 +103,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
         conventions = {"counted from 0": found + CORNER, "y,x,height,width": found[..., [1, 0, 3, 2]]}
         errors_of_files[file] = errors_of_numbers(found, target, [0], is_scored, conventions)
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
-    doubts = doubts_about(errors_of_files, "the given box", "x,y,width,height, counted from 1")
+    doubts = refuse_or_doubt(errors_of_files, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})
     scores = one_pass_scores([row.counts["curves"] for row in rows])
     about = {"data": {"rules": OTB}, "doubts": doubts}

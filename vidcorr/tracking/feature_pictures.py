@@ -34,6 +34,7 @@ SUFFIXES = (".mp4", ".png", ".pdf", ".svg", "")
 """Forms of output: a film, figures, and a folder of pictures."""
 
 
+@torch.no_grad()  # not a block: its caller may train between two frames
 def feature_pictures(
     network: Any, stream: FrameStream, protocol: str | None = None, point: Any = None, short_side: int = SHORT_SIDE
 ) -> Iterator[dict[str, Picture]]:
@@ -59,7 +60,7 @@ def feature_pictures(
     extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
     size = seen_size(stream.size, rules, short_side)
     encoder = FrameEncoder(extractor, rules)
-    covered_size = encoder.covered_size(size)
+    covered_size = encoder.input_sizes(size).covered
 
     def reduced_frames(step: int = 1) -> Iterator[Tensor]:
         """Yield every `step`-th frame, at the size that the network sees."""
@@ -69,25 +70,24 @@ def feature_pictures(
         """Return maps `(C, h, w)` at the size of the frames, without the padding."""
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
-    with torch.no_grad():
-        some_maps = torch.stack(list(encoder.maps(reduced_frames(step=ceil(stream.num_frames / OF_BASIS)))))
-        colours = colour_basis(some_maps)
-        similarity: _Similarity | None = None
-        if place is not None:
-            cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
-            row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
-            similarity = _Similarity(some_maps[0], rules, row, column)
-        for t, (frame, features) in enumerate(zip(reduced_frames(), encoder.maps(reduced_frames()), strict=True)):
-            tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
-            pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
-            if similarity is not None:
-                heat = enlarged(similarity.heat(features)[None].float())[0]
-                pictures["found"] = heated(pale(pictures["frame"]), heat)
-            if place is not None and t == 0:
-                scale = torch.tensor(size) / torch.tensor(stream.size)
-                centre = torch.tensor(place[::-1].copy())
-                pictures["found"] = with_dot(pictures["found"], centre, scale, radius=max(2, min(size) // 60))
-            yield pictures
+    some_maps = torch.stack(list(encoder.maps(reduced_frames(step=ceil(stream.num_frames / OF_BASIS)))))
+    colours = colour_basis(some_maps)
+    similarity: _Similarity | None = None
+    if place is not None:
+        cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
+        row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
+        similarity = _Similarity(some_maps[0], rules, row, column)
+    for t, (frame, features) in enumerate(zip(reduced_frames(), encoder.maps(reduced_frames()), strict=True)):
+        tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
+        pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
+        if similarity is not None:
+            heat = enlarged(similarity.heat(features)[None].float())[0]
+            pictures["found"] = heated(pale(pictures["frame"]), heat)
+        if place is not None and t == 0:
+            scale = torch.tensor(size) / torch.tensor(stream.size)
+            centre = torch.tensor(place[::-1].copy())
+            pictures["found"] = with_dot(pictures["found"], centre, scale, radius=max(2, min(size) // 60))
+        yield pictures
 
 
 class _Similarity:
@@ -162,7 +162,7 @@ def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> Non
     for t, features in enumerate(maps):
         shape = features.shape
         if features.dtype != np.float16:
-            raise DataError(f"{output}: features of frame {t} exceed float16, {features.max():.3g}: write .npz")
+            raise DataError(f"{output}: features of frame {t} exceed float16, {np.abs(features).max():.3g}: write .npz")
         if t == 0:
             stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
         stored.append(features[None])

@@ -15,7 +15,7 @@ from ..backbones.outputs import require_map, require_stride
 from ..backbones.video import settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
-from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
+from ..functional.propagation.coding import InputSizes, Size, fit_input, input_sizes
 from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
@@ -97,6 +97,7 @@ class FrameEncoder:
 
     Attributes:
         watch: counts the seconds by kind of work.
+        network: the module that the user gave, or that was made by its name: the extractor is a view of it.
         device: device of the extractor.
         input: the RGB that the network gets.
         constant: True once the first frame of a video had equal features in all cells, so that its scores are chance.
@@ -110,6 +111,8 @@ class FrameEncoder:
         if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
+        reference = extractor.user_module
+        self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
@@ -124,25 +127,14 @@ class FrameEncoder:
         if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
             precision: Any = getattr(self.protocol, "backbone_precision", "float32")
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
-        self._network: Any = seen.folded()
+        self._folded: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
         self.least_side = math.inf
 
-    @property
-    def network(self) -> Any:
-        """The module that the user gave, or that was made by its name: an extractor is a view of it."""
-        reference = self.extractor.user_module
-        return self.extractor if reference is None else reference.module
-
-    def covered_size(self, size: Size) -> Size:
-        """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
-        return covered_size(size, self._rules, self.multiple)
-
-    def input_size(self, size: Size) -> Size:
-        """Return the size at which the network sees a frame of size (H, W), without padding."""
-        resized, _ = input_sizes(size, self._rules, self.multiple)
-        return resized
+    def input_sizes(self, size: Size) -> InputSizes:
+        """Return the sizes of a frame of (H, W) pixels on its way into the network."""
+        return input_sizes(size, self._rules, self.multiple)
 
     def maps(self, frames: Iterable[Tensor], may_be_constant: bool = False) -> Iterator[Tensor]:
         """Yield the features `(C, h, w)` float32 of a video's frames, in order.
@@ -173,7 +165,7 @@ class FrameEncoder:
             stacked = torch.stack(batch) if len(batch) > 1 else first[None]  # one frame is not copied
             with self.watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
                 images = fit_input(stacked, self._rules, self.multiple, self.device)
-                output = features_by(self._network, images)
+                output = features_by(self._folded, images)
                 if not self._is_checked:
                     features = require_map(output, kind)
                     require_stride(features, kind, self.extractor.stride, (images.shape[2], images.shape[3]))
@@ -188,12 +180,12 @@ class FrameEncoder:
         """
         if self.device.type != "cuda":
             return 1
-        height, width = self.input_size(size)
+        height, width = self.input_sizes(size).seen
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of a video encoder; it reads a window of frames ahead."""
-        encoder = self._network
+        encoder = self._folded
         images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
         encoded = iter(encoder.encode(images))
         while True:

@@ -57,11 +57,6 @@ class LabelCoding:
     size: Size
     seen: Size
 
-    @property
-    def covered_size(self) -> Size:
-        """Size that the feature map covers, padding included, in pixels of the frames as the network sees them."""
-        return self.encoder.covered_size(self.seen)
-
 
 @dataclass(frozen=True)
 class MaskCoding(LabelCoding):
@@ -83,8 +78,9 @@ class MaskCoding(LabelCoding):
     def encode(self, t: int, mask: Tensor) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
-        below = self.covered_size[0] - self.seen[0]
-        right = self.covered_size[1] - self.seen[1]
+        height, width = self.encoder.input_sizes(self.seen).covered
+        below = height - self.seen[0]
+        right = width - self.seen[1]
         padded = F.pad(ids, (0, right, 0, below))
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
         return labels * self._is_starting(t) if t else labels
@@ -104,10 +100,9 @@ class MaskCoding(LabelCoding):
 
     def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
         """Return the ids `(H, W)` uint8 of labels."""
-        # what the feature map covers, in pixels of the frame
-        height = round(self.covered_size[0] * self.size[0] / self.seen[0])
-        width = round(self.covered_size[1] * self.size[1] / self.seen[1])
-        return decode_masks(labels, self.objects, self.encoder.protocol, (height, width), self.size, frame)
+        height, width = self.encoder.input_sizes(self.seen).covered
+        covered = round(height * self.size[0] / self.seen[0]), round(width * self.size[1] / self.seen[1])
+        return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
     def _is_starting(self, t: int) -> Tensor:
         """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
@@ -124,13 +119,15 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         points_seen = rescaled(points, self.size, self.seen)
-        return encode_keypoints(points_seen, self.covered_size, self.encoder.grid, self.encoder.protocol)
+        covered = self.encoder.input_sizes(self.seen).covered
+        return encode_keypoints(points_seen, covered, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
-        return rescaled(decode_keypoints(labels, self.covered_size, self.encoder.protocol), self.seen, self.size)
+        covered = self.encoder.input_sizes(self.seen).covered
+        return rescaled(decode_keypoints(labels, covered, self.encoder.protocol), self.seen, self.size)
 
 
 def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:

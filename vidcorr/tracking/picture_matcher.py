@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor, nn
 
 from ..datasets.spair import MatchPair
-from ..functional.matching import frame_points, frame_size
+from ..functional.matching import canvas_points, canvas_size
 from ..protocols import MatchingProtocol
 from ..videos.files import require_at_least
 from ..videos.images import open_image, read_photo
@@ -83,15 +83,15 @@ class PictureMatcher(KeypointMatcher):
     def _cells(self, pair: MatchPair, which: int) -> tuple[Tensor, Tensor]:
         """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length.
 
-        The centres are found in the padded frame, and then as fractions of the picture inside it.
+        The centres are found on the padded canvas, and then as fractions of the picture inside it.
         """
         features = self.features_of(pair, which)
         height, width = pair.sizes[which]
-        frame_height, frame_width = frame_size((height, width), self.protocol)
+        canvas_height, canvas_width = canvas_size((height, width), self.protocol)
         corners = torch.tensor([[0.0, 0.0], [width, height]])
-        top_left, bottom_right = frame_points(corners, (height, width), self.protocol).double()
-        y = (torch.arange(features.shape[1]) + 0.5).double() * frame_height / features.shape[1]
-        x = (torch.arange(features.shape[2]) + 0.5).double() * frame_width / features.shape[2]
+        top_left, bottom_right = canvas_points(corners, (height, width), self.protocol).double()
+        y = (torch.arange(features.shape[1]) + 0.5).double() * canvas_height / features.shape[1]
+        x = (torch.arange(features.shape[2]) + 0.5).double() * canvas_width / features.shape[2]
         fractions = (torch.cartesian_prod(y, x).flip(1) - top_left) / (bottom_right - top_left)
         is_inside = ((fractions > 0) & (fractions < 1)).all(1)
         vectors = F.normalize(features.float().flatten(1).T).cpu()

@@ -51,7 +51,7 @@ def follow_points(
     protocol = encoder.protocol
     features = _FeatureCache(encoder, video)
     features.features_of(0)  # from here on the encoder knows the grid, also in a video without queries
-    resized, padded = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
+    resized, padded, _ = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
     covered_size = height, width  # of the map, padding included

@@ -20,7 +20,7 @@ from ..functional.propagation.propagate import LabelPropagator
 from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
-from ..results.folder_lock import FolderLock
+from ..results.folder_lock import folder_lock
 from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
 from ..videos.annotation_writers import WRITERS
@@ -119,7 +119,9 @@ def predict_video(
     if content["formats"] and first.kind != "mask":
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
     results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
-    with FolderLock(folder, "name another output folder"):
+    with folder_lock(folder, "name another output folder"):
+        if earlier_record(folder, content) != earlier:
+            raise ValueError(f"{folder}: another run has just written into it; repeat the command")
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
                 (folder / GIVEN).mkdir(exist_ok=True)
@@ -305,7 +307,7 @@ def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the colour of each id in pictures; an object keeps the colour of its given mask, but DAVIS's own."""
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()
-    for colour, number in given.items():
+    for colour, number in reversed(list(given.items())):  # of two colours the first counts, as in the masks
         if davis.get(colour) != number:
             palette[number] = list(colour.to_bytes(3, "big"))
     return palette

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -15,7 +16,7 @@ from .. import signals
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated, View, features_by
 from ..backbones.resnet import ResNetExtractor, is_resnet, named_blocks
-from ..functional.device import PendingCopy, computing_in, kept, to_device
+from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
@@ -148,7 +149,7 @@ class SiamFCTracker(FrameEncoder):
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        return Track(target, side, self._features(crop[None], self._network.exemplar)[0])
+        return Track(target, side, self._features(crop[None], self._folded.exemplar)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
         """Find the targets in the next frame.
@@ -197,7 +198,7 @@ class SiamFCTracker(FrameEncoder):
                 side = track.side * size / self.protocol.exemplar_size * scale
                 crops.append(square_crop(frame, (y, x), side, size))
             stacked = np.stack(crops)
-        search = self._features(stacked, self._network)
+        search = self._features(stacked, self._folded)
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack(exemplars), search)
@@ -242,7 +243,8 @@ class SiamFCTracker(FrameEncoder):
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 
 
-@kept(128)
+@lru_cache(128)
+@torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def cosine_window(cells: int, device: torch.device) -> Tensor:
     """Return a cosine window over cells × cells, flattened, with sum 1, float64."""
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)

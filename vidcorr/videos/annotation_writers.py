@@ -145,11 +145,18 @@ class YoloWriter(MaskWriter):
 
     def close(self) -> None:
         """Write the names of the classes, as LabelImg and CVAT read them: a line each, from class 0 on."""
-        names = [self.names.get(number, str(number)) for number in range(1, max(self.names) + 1)]
+        names = [self.names.get(number, str(number)) for number in range(1, max(self.names, default=0) + 1)]
         write_atomically(self.place / "classes.txt", "\n".join(names) + "\n")
 
 
 WRITERS: dict[str, type[MaskWriter]] = {"coco": CocoWriter, "labelme": LabelMeWriter, "yolo": YoloWriter}
+
+
+def _bridge(whole: NDArray[Any], part: NDArray[Any]) -> tuple[float, int, int]:
+    """Return the least distance between corners of an outline and of a part, and the index of the corner in each."""
+    distances = np.linalg.norm(whole[:, None] - part[None], axis=-1)
+    at, begin = np.unravel_index(distances.argmin(), distances.shape)
+    return float(distances[at, begin]), int(at), int(begin)
 
 
 def outline(pixels: Bitmap) -> NDArray[np.float64]:
@@ -163,10 +170,16 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     found, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in found]
     whole = rest.pop(0)
+    bridges = [_bridge(whole, part) for part in rest]
     while rest:
-        distances = [np.linalg.norm(whole[:, None] - part[None], axis=-1) for part in rest]
-        nearest = int(np.argmin([distance.min() for distance in distances]))
-        at, begin = np.unravel_index(distances[nearest].argmin(), distances[nearest].shape)
-        around = np.roll(rest.pop(nearest), -int(begin), axis=0)
-        whole = np.concatenate([whole[: at + 1], around, around[:1], whole[at:]])
+        nearest = int(np.argmin([length for length, _, _ in bridges]))
+        _, at, begin = bridges.pop(nearest)
+        around = np.roll(rest.pop(nearest), -begin, axis=0)
+        added = np.concatenate([around, around[:1], whole[at : at + 1]])
+        whole = np.insert(whole, at + 1, added, axis=0)
+        for place, part in enumerate(rest):  # only corners that were added can be nearer than before
+            length, corner, first = bridges[place]
+            moved = (length, corner + len(added) * (corner > at), first)
+            new_length, corner, first = _bridge(added, part)
+            bridges[place] = min(moved, (new_length, at + 1 + corner, first))
     return whole.astype(np.float64) + 0.5

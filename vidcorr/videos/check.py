@@ -52,7 +52,6 @@ def check_data(
             entries.append((os.path.abspath(entry.path), entry.label))
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
-    clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read
     paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
@@ -67,6 +66,8 @@ def check_data(
         else:
             usable[path] = outcome
     if not usable:
+        if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
+            clean.unlink(missing_ok=True)  # of an earlier check
         path, reason = next(iter(unusable.items()))
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: none of {len(paths)} videos can be used; the first is {path}: {reason}")

@@ -196,11 +196,12 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"
     if kind == "mask":
-        left, top = corners.min(0).astype(int).clip(0).tolist()
+        left, top = corners.min(0).astype(int).tolist()
         mask = np.zeros(size, np.uint8)
-        part = mask[top:, left:]
+        part = mask[max(top, 0) :, max(left, 0) :]
         with open_image(source, shape.mask) as image:
-            drawn = (np.array(image.convert("L")) > 0)[: part.shape[0], : part.shape[1]]
+            drawn = np.array(image.convert("L")) > 0
+        drawn = drawn[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
         part[: drawn.shape[0], : drawn.shape[1]] = drawn
         return mask
     if kind == "rectangle":

@@ -128,8 +128,8 @@ def require_one_of(choices: Collection[object], **arguments: object) -> None:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def require_at_least(least: int, owner: str = "", /, **numbers: int) -> None:
-    """Check integer arguments against their smallest value.
+def require_at_least(least: int, owner: str = "", /, **numbers: float) -> None:
+    """Check arguments against their smallest value.
 
     Args:
         least: the smallest value.

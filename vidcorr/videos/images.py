@@ -148,6 +148,9 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         DecodingError: if it is damaged, or cannot be decoded.
     """
     with open_image(path) as image:
+        if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut at 255
+            high = np.asarray(image).astype(np.uint16) >> 8
+            return np.repeat(high.astype(np.uint8)[..., None], 3, axis=2)
         if image.format != "JPEG":
             return np.asarray(image.convert("RGB"))
     return decode_jpeg(path, read_bytes(path))

@@ -13,11 +13,11 @@ from .images import image_size, open_image, pixels, require_size
 from .masks import (
     VOID,
     claim_indices,
+    clear_indices,
     ids_of_palette,
     number_colours,
     pixel_counts,
     refuse_large_void,
-    require_form,
     stored_mask,
 )
 
@@ -40,6 +40,7 @@ class MaskFolder(dict[int, Path]):
         tolerance: largest difference of a mask and its frame in height and width, pixels.
         of_object: the folder belongs to a single object: every value but 0 is this object, with id 1.
         has_void: 255 is void beside ids; False: an ordinary id, by the rules of some data sets.
+        only_values: ids are the values of the files, such as classes; a mask in RGB, which has none, is refused.
         truth: the annotations of the same video, if these masks are predictions.
 
     Attributes:
@@ -60,12 +61,14 @@ class MaskFolder(dict[int, Path]):
         tolerance: int = 0,
         of_object: bool = False,
         has_void: bool = True,
+        only_values: bool = False,
         truth: "MaskFolder | None" = None,
     ) -> None:
         super().__init__()
         self.folder = folder
         self.of_object = of_object
         self.has_void = has_void
+        self.only_values = only_values
         self.truth = truth
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
@@ -203,7 +206,7 @@ class MaskFolder(dict[int, Path]):
         first = image_size(frames[0])
         for t, mask in self.items():
             with open_image(mask) as image:
-                require_form(mask, image)
+                clear_indices(mask, image)  # refuses what is no mask
                 size = image.height, image.width
             expected = image_size(frames[t]) if t else first
             require_size(frames[t], expected, first)
@@ -216,6 +219,8 @@ class MaskFolder(dict[int, Path]):
 @lru_cache(maxsize=KEPT_MASKS)
 def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
     mask = stored_mask(masks[t])
+    if masks.only_values and not mask.has_ids:
+        raise DataError(f"{masks[t]}: is in RGB; its values must be numbers, not colours")
     if not mask.has_ids:
         return mask.ids(masks.colours)
     claim_indices(masks.index_of_colour, mask)

@@ -19,6 +19,9 @@ VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
 COLOUR_OF_VOID = 0xE0E0C0
 """Colour of index 255 in DAVIS's palette; a mask in RGB that shows it shows void."""
+GREYS = frozenset(value * 0x010101 for value in range(256))
+"""Grey colours, 0xRRGGBB."""
+HALF_TRANSPARENT = "not a mask: it is half transparent in places; save it without transparency"
 MOST_COLOURS = 32
 """More colours in an RGB mask are smoothed edges or a picture."""
 
@@ -64,20 +67,19 @@ def stored_mask(path: Path) -> StoredMask:
             or many colours.
     """
     with open_image(path, read_whole(path)) as image:
-        require_form(path, image)
+        clear = clear_indices(path, image)
         palette = _palette(image)
         pixels = np.array(image)
-        clear = clear_indices(path, image)
     if pixels.ndim == 3:
         return _mask_of_colours(path, pixels)
     ids = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
     if clear:
         ids[np.isin(ids, clear)] = 0
-    if all(map(_is_grey, palette)) and has_smoothed_edges(ids):
+    if GREYS.issuperset(palette) and has_smoothed_edges(ids):
         raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
     colours: dict[int, int] = {}
     for number in object_ids(ids):
-        if number < len(palette) and palette.count(palette[number]) == 1 and not _is_grey(palette[number]):
+        if number < len(palette) and palette.count(palette[number]) == 1 and palette[number] not in GREYS:
             colours[palette[number]] = number
     return StoredMask(path, ids, colours, has_ids=True)
 
@@ -108,7 +110,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
     """Return the mask of an RGB or RGBA image; transparent pixels are black."""
     opacity = pixels[..., 3:]
     if ((opacity > 0) & (opacity < 255)).any():
-        raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
+        raise DataError(f"{path}: {HALF_TRANSPARENT}")
     packed = _as_numbers(pixels)
     packed[(opacity == 0).any(-1)] = 0
     present, places = np.unique(packed, return_inverse=True)
@@ -131,11 +133,6 @@ def _palette(image: ImageFile.ImageFile) -> list[int]:
     return colours
 
 
-def _is_grey(colour: int) -> bool:
-    """Return whether a colour, 0xRRGGBB, is grey."""
-    return colour == colour % 256 * 0x010101
-
-
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
     """Return True if most values of a mask, at least three, are shades of smoothed edges.
 
@@ -156,11 +153,22 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
     return bool(most_are_shades and not is_noise)
 
 
-def require_form(path: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse an image, not decoded yet, in any form but those of masks: a PNG of ids, or of colours of ids."""
+def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
+    """Return the indices of a mask's palette that are transparent, by the header alone; none of a mask without one.
+
+    Raises:
+        DataError: for an image in any form but those of masks, a PNG of ids, or of colours of ids; or if an index is
+            half transparent.
+    """
+    clear: list[int] = []
     if image.mode == "P":
-        first_colour = (image.getpalette() or [])[:3]
-        is_mask = first_colour == [0, 0, 0] or 0 in clear_indices(path, image)
+        transparency = image.info.get("transparency", b"")
+        # a number is the index of the one transparent colour
+        opacity = bytes([255] * transparency + [0]) if isinstance(transparency, int) else transparency
+        if set(opacity) - {0, 255}:
+            raise DataError(f"{path}: {HALF_TRANSPARENT}")
+        clear = [index for index, value in enumerate(opacity) if value == 0]
+        is_mask = 0 in clear or (image.getpalette() or [])[:3] == [0, 0, 0]
     else:
         is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
         is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
@@ -168,20 +176,7 @@ def require_form(path: Path, image: ImageFile.ImageFile) -> None:
         raise DataError(
             f"{path}: not a mask: a PNG of ids (indexed, or grey of 8 bits or 1, 0 black) or of few colours on black"
         )
-
-
-def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
-    """Return the indices of an image's palette that are transparent.
-
-    Raises:
-        DataError: if one is half transparent.
-    """
-    transparency = image.info.get("transparency", b"") if image.mode == "P" else b""
-    # a number is the index of the one transparent colour
-    opacity = bytes([255] * transparency + [0]) if isinstance(transparency, int) else transparency
-    if set(opacity) - {0, 255}:
-        raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
-    return [index for index, value in enumerate(opacity) if value == 0]
+    return clear
 
 
 def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[int] = ()) -> dict[int, int]:
@@ -237,7 +232,7 @@ def ids_of_palette(path: Path) -> dict[int, int]:
     """
     with open_image(path) as image:
         palette = _palette(image)
-    if all(map(_is_grey, palette)):
+    if GREYS.issuperset(palette):
         return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()
     return {colour: index for index, colour in reversed(list(enumerate(palette)))}  # of equal ones the first counts
 

@@ -91,6 +91,8 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the folder's first image.
         """
+        if min(indices, default=0) < 0:
+            raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
         first_size = image_size(self._file(0))
         frames: dict[int, np.ndarray] = {}
         for i in sorted(set(indices)):
@@ -264,7 +266,8 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
 def _read_list(path: Path) -> list[SourceEntry]:
     """Read a list (.txt) of paths, all with a class number or none."""
     if path.suffix != ".txt":
-        raise DataError(f"{path}: not a folder or a list (.txt) of paths")
+        what = "not a folder or a list (.txt) of paths" if path.exists() else "no such file or folder"
+        raise DataError(f"{path}: {what}")
     folder = os.path.join(path.parent, "") if path.parent.parts else ""
     entries = [_entry(line, folder) for _, line in list_lines(path, errors="surrogateescape")]
     if not entries:

@@ -4,23 +4,24 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .container import VIDEO_SUFFIXES, film_stream, open_address
-from .files import DataError
-from .images import pixels, read_ahead, require_size
+from .container import VIDEO_SUFFIXES, film_stream, open_address, upright
+from .files import DataError, DecodingError
+from .images import pixels, read_ahead, reformatter, require_size
 from .source import FRAME_RATE, open_video
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 HELD = 256 * 2**20
 """Bytes of the frames that are decoded together to read a video backwards, since decoding goes forwards."""
 SEARCH = 600.0
 """Seconds for a late frame of a long film without an index."""
-
-
 TIMEOUT = 30.0
 """Seconds within which a camera or an address gives its next frame."""
 
@@ -216,7 +217,7 @@ class LiveStream(GivenFrames):
         frame_rate: frames per second, as the source says it.
 
     Raises:
-        DataError: if the address cannot be opened, or gives no film.
+        DataError: if the address cannot be opened, or gives no film or no frame.
     """
 
     stems = None
@@ -227,10 +228,31 @@ class LiveStream(GivenFrames):
         self.start = start
         self.end = end
         container = open_address(address, TIMEOUT)
-        film = film_stream(container)
-        self.frame_rate = float(film.average_rate or FRAME_RATE)
-        images = (frame.to_ndarray(format="rgb24") for frame in container.decode(film))
-        super().__init__(torch.from_numpy(image).permute(2, 0, 1) for image in islice(images, start, end))
+        self.frame_rate = float(film_stream(container).average_rate or FRAME_RATE)
+        super().__init__(self._frames(container))
+
+    def _frames(self, container: "InputContainer") -> Iterator[Tensor]:
+        """Iterate over the frames of an open address, turned by their display matrix; close it at their end.
+
+        Raises:
+            DecodingError: if there is none, or the next one does not come or cannot be decoded.
+        """
+        import av
+
+        number = self.start
+        reformat = reformatter()
+        with container:
+            try:
+                for frame in islice(container.decode(film_stream(container)), self.start, self.end):
+                    image = upright(reformat(frame, format="rgb24").to_ndarray(), frame)
+                    yield torch.from_numpy(image).permute(2, 0, 1)
+                    number += 1
+            except av.error.ExitError as error:  # of the time limit
+                raise DecodingError(self.path, f"gives no frame {number} within {TIMEOUT:g} s") from error
+            except av.FFmpegError as error:
+                raise DecodingError(self.path, f"frame {number}: {error.strerror}") from error
+        if number == self.start:
+            raise DecodingError(self.path, f"gives no frame {number}")
 
     def notes(self) -> list[str]:
         """Return nothing: a stream is not looked at before it is followed."""

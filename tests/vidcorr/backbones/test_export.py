@@ -93,6 +93,8 @@ def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
     output = str(tmp_path / "encoder.onnx")
     size = ["--size", "8", "8"]
     video = ["export", "tests.helpers.encoders:recurrent", output, *size]
+    line = "suffix must be one of '.safetensors', '.onnx', got '.pth'"
+    refused(ValueError, line, run_command, ["export", "raw_colour", str(tmp_path / "encoder.pth")])
     refused(ValueError, "needs --size H W", run_command, ["export", "raw_colour", output])
     refused(ValueError, "a video encoder maps no", run_command, video)
     monkeypatch.setattr("vidcorr.backbones.export.find_spec", lambda name: None)

@@ -206,6 +206,7 @@ def test_a_checkpoint_of_an_own_module_is_a_network_and_one_of_a_method_passes_t
 def test_weights_alone_are_a_network_by_their_class(weights):
     wrapped = {f"module.{name}": tensor for name, tensor in weights.items()}
     files = {"bare": weights, "nested": {"model": weights, "ema": weights, "epoch": 3}, "ddp": wrapped}
+    files["further"] = {"state_dict": weights | {"norm._extra_state": None}, "hyper_parameters": None}
     for name, content in files.items():
         torch.save(content, f"{name}.pth")
         network = load(f"{OWN}:wide={name}.pth").network

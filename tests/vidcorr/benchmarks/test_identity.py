@@ -12,7 +12,7 @@ from tests.helpers.benchmark_data import arguments_of, benchmark_classes, data_f
 from vidcorr import DavisBenchmark
 from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets import generated
-from vidcorr.results.cells import Cell
+from vidcorr.results.cells import measured_cell
 from vidcorr.results.records import records_of
 from vidcorr.results.rendering import render
 from vidcorr.results.tabulate import tabulate
@@ -102,5 +102,5 @@ def test_no_difference_between_results_on_other_data_of_the_same_names(kind, tmp
     for format in ("text", "md", "tex"):
         assert "have other frames or annotations and are not compared: " in " ".join(render(table, format).split())
     score, *_ = results["first"].main_scores()
-    after, before = (Cell(tuple(records_of(results[name], [score]))) for name in ("other", "first"))
-    assert after.paired_with(before).difference is None  # as in a bridge
+    after, before = (measured_cell(records_of(results[name], [score])) for name in ("other", "first"))
+    assert after.paired_difference(before) is None  # as in a bridge

@@ -39,6 +39,8 @@ def test_steps_are_the_fields_in_their_order_or_in_another():
 
 def test_a_number_and_its_unit_change_in_one_step():
     assert ("radius", "radius_unit") in steps_between(VFS, PropagationProtocol.named("vidcorr"))
+    more = steps_between(VFS, PropagationProtocol.named("vidcorr"), together=["whitened_channels,radius"])
+    assert more[2] == ("whitened_channels", "radius", "radius_unit")
     joints = PropagationProtocol.named("vfs", "jhmdb")
     in_cells = joints.with_changes(keypoint_sigma=2.0, keypoint_unit="cell")
     assert steps_between(joints, in_cells) == [("keypoint_sigma", "keypoint_unit")]

@@ -55,6 +55,9 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, r
     assert clean.read_text() == "".join(f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3"))
     refused(DataError, "none of 5 videos .* first is .*/c.mp4: 9 frame", run_command, [*words, "--min-frames", "10"])
     assert not clean.exists()
+    clean.write_text("b.mp4\n")  # a list that is checked itself is the user's
+    refused(DataError, "none of 1 videos", run_command, ["check-data", str(clean), "--output", str(clean.parent)])
+    assert clean.read_text() == "b.mp4\n"
     source.write_text("b.mp4\n")
     run_command([*words, "--min-frames", "7"])
     assert capsys.readouterr().out.startswith("1 videos, 7 frames")

@@ -36,7 +36,10 @@ def video(tmp_path_factory):
 
 
 def test_equal_features_have_equal_colours_and_a_place_is_found_where_it_is(video):
-    found = list(feature_pictures("raw_colour", FrameStream(video), PROTOCOL, (10, 20)))
+    pictures = feature_pictures("raw_colour", FrameStream(video), PROTOCOL, (10, 20))
+    found = [next(pictures)]
+    assert torch.is_grad_enabled()  # for its caller, between two frames
+    found += pictures
     assert [sorted(each) for each in found] == [["colours", "found", "frame"]] * 3
     colours = np.stack([each["colours"] for each in found]).astype(int)
     heat = np.stack([each["found"] for each in found]).astype(int).sum(3)
@@ -61,6 +64,7 @@ def test_each_form_of_output(video, tmp_path, capsys):
     assert "lies outside the frame of 64 × 48 px" in refusal(*words, tmp_path / "no", "--point", "64,20")
     assert "expected x,y, got ['3']" in refusal(*words, tmp_path / "no", "--point", "3")
     assert "suffix must be one of '.mp4', " in refusal(*words, tmp_path / "film.tiff")
+    assert "--point: maps.npz holds the maps of all frames" in refusal(*words, "maps.npz", "--point=1,1")
 
 
 def test_maps_are_those_of_the_extractor(video, tmp_path):

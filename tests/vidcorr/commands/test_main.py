@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr import commands
-from vidcorr.commands import COMMANDS, RUNS, begin_run, line_of_warning, main
+from vidcorr.commands import COMMANDS, RUNS, line_of_warning, main, start_collector
 
 
 def test_the_overview_names_every_word_below_its_group(capsys):
@@ -77,7 +77,7 @@ WITHOUT_DATA = [
 
 @pytest.mark.parametrize(("words", "made"), WITHOUT_DATA)
 def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, here):
-    end = f"; vidcorr generate {made} makes small data$" if made else r"\) of paths$"
+    end = f"; vidcorr generate {made} makes small data$" if made else "no such file or folder$"
     refused(SystemExit, f"^vidcorr: .*gone/.*{end}", main, words)
 
 
@@ -122,7 +122,7 @@ def test_the_collector_waits_while_the_modules_of_a_process_load(monkeypatch):
         main()
         assert told == [True, False]
         gc.disable()
-        begin_run()
+        start_collector()
         assert gc.isenabled()
         assert at_exit == [gc.unfreeze]
     finally:

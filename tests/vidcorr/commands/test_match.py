@@ -123,6 +123,16 @@ def test_matches_are_each_others_most_similar_cells_apart_from_each_other(tmp_pa
     refused(ValueError, "match: best must be at least 1, got 0", pictures.matches, [], 0)
 
 
+def test_each_picture_is_encoded_once(tmp_path, colour, monkeypatch):
+    pictures = matcher(tmp_path, colour, (30, 40), "dift+input_size=64")
+    maps = pictures.maps
+    encoded = []
+    monkeypatch.setattr(pictures, "maps", lambda images: encoded.append(images) or maps(images))
+    for points in ([(3, 4)], [(5, 6)], []):
+        assert len(pictures.matches(points, 1)) == 1
+    assert len(encoded) == 2
+
+
 PADDED = [("sd-dino+input_size=128", 8, 8, slice(4, -4)), ("dift+input_size=[32,128]", 12.5, 25, slice(None))]
 
 

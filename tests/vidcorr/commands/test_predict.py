@@ -118,6 +118,11 @@ def test_a_correction_of_a_film_keeps_names_and_other_masks(run, scene, tmp_path
     assert re.search(line, refusal("predict", *words))
 
 
+def test_objects_that_have_left_are_of_masks(folder):
+    words = ["predict", str(folder / "frames"), "--points=40,30", "--left=1@4"]
+    assert "--left: names objects of --mask" in refusal(*words)
+
+
 def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):
     """A camera is opened in the same way, by FFmpeg's Video4Linux."""
 

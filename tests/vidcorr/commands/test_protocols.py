@@ -15,8 +15,8 @@ def test_it_lists_every_name(capsys):
     from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 
     names = {line.split()[0] for line in shown(capsys) if line.startswith("  ") and line[2] != " "}
-    kinds = PropagationProtocol, PointProtocol, MatchingProtocol
-    assert names == {"vfs", *(name for kind in kinds for name in kind.sources())}
+    protocol_classes = PropagationProtocol, PointProtocol, MatchingProtocol
+    assert names == {"vfs", *(name for kind in protocol_classes for name in kind.sources())}
 
 
 def test_one_shows_all_its_benchmarks_and_where_each_value_comes_from(capsys):
@@ -42,10 +42,10 @@ def test_two_show_what_differs_and_their_notes(capsys):
 
 def test_what_is_inferred_is_shown_for_every_benchmark(capsys):
     """All texts of the entries, walked."""
-    from vidcorr.results.published import kinds
+    from vidcorr.results.published import protocol_classes
 
     count = 0
-    for kind in kinds():
+    for kind in protocol_classes():
         for name, source in kind.sources().items():
             for benchmark, about in source.inferred.items():
                 assert f"{name}, {benchmark}, inferred: {about}" in "\n".join(shown(capsys, name))

@@ -53,6 +53,7 @@ def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
     for flag in ("--meta=a", "--unseen=a", "--list=a", "--keep-ends", "--allow-missing"):
         for kind in ("--boxes", "--tracks=first"):
             assert "--boxes and --tracks take no --meta" in refusal(*WORDS, kind, flag)
+    assert "--boxes is told by the benchmark of --on" in refusal("score", "P", "--on=otb=O", "--boxes")
 
 
 def test_scores_are_written_as_a_flat_object_and_as_a_result(scored):

@@ -10,7 +10,7 @@ import torch
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.datasets.spair import read_pf_pascal, read_spair
-from vidcorr.functional.matching import frame_points
+from vidcorr.functional.matching import canvas_points
 from vidcorr.metrics.matching import reference_length
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.videos.files import DataError
@@ -20,7 +20,7 @@ EXPECTED = json.loads((READER / "expected.json").read_text())
 
 
 def in_frame(pair, side, protocol):
-    return frame_points(torch.from_numpy(pair.points[side]), pair.sizes[side], protocol).numpy()
+    return canvas_points(torch.from_numpy(pair.points[side]), pair.sizes[side], protocol).numpy()
 
 
 def test_pairs_of_spair():
@@ -52,6 +52,13 @@ def test_points_in_the_frames_of_the_codes():
             np.testing.assert_array_equal(in_frame(pair, side, probe3d), expected)
 
 
+def test_whole_pixels_are_moved_by_the_padding():
+    protocol = MatchingProtocol.named("probe3d+input_fit=centred", "spair")
+    side = protocol.input_sides[0]
+    points = canvas_points(torch.tensor([[0.0, 0.0], [199.9, 99.9]]), (100, 200), protocol)
+    assert points.tolist() == [[0, side / 4], [199 * side // 200, 99 * side // 200 + side / 4]]
+
+
 def test_pairs_of_pf_pascal(tmp_path):
     root = tmp_path / "PF-dataset-PASCAL"
     shutil.copytree(READER / "PF-dataset-PASCAL", root)
@@ -66,6 +73,13 @@ def test_pairs_of_pf_pascal(tmp_path):
     assert pairs[0].box is None
     np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
     np.testing.assert_array_equal(pairs[1].points[1][-1], [41.5, 52.5])
+    file = root / "test_pairs_pf_pascal.csv"
+    heading, first, *_ = file.read_text().splitlines()
+    file.write_text(heading)
+    refused(DataError, r"test_pairs_pf_pascal\.csv: the list is empty", read_pf_pascal, root)
+    pictures = first.split(",")
+    file.write_text("\n".join([heading, ",".join([*pictures[:2], "0", *pictures[3:]])]))
+    refused(DataError, "line 2: is not a pair of pf_pascal: has no 0", read_pf_pascal, root)
     own = None, pairs[0].sizes[1], MatchingProtocol.named("dift")
     refused(ValueError, "measures by the object's box, which the data lack", reference_length, *own)
 

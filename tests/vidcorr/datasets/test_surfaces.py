@@ -83,6 +83,9 @@ def test_partners_of_navi():
 def test_faulty_data_are_refused_by_name(tmp_path):
     refused(DataError, "nowhere: holds no object", read_navi, tmp_path / "nowhere", OF_NAVI)
     refused(DataError, "nowhere/test.npz: cannot be read", read_scannet, tmp_path / "nowhere")
+    shutil.copytree(SCANNET, tmp_path / "scannet")
+    np.savez(tmp_path / "scannet/intrinsics.npz", scene=np.eye(3))
+    refused(DataError, r"intrinsics\.npz: has no 'scene", read_scannet, tmp_path / "scannet")
     near = OF_NAVI.with_changes(max_angle=3)
     refused(DataError, r"picture \d has no partner within 3 degrees", read_navi, NAVI, near)
     shutil.copytree(NAVI, tmp_path / "navi")

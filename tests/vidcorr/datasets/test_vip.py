@@ -46,6 +46,13 @@ def test_void_is_kept_for_classes_and_no_instance(root):
     assert found.tolist() == [0, 0, 39, 0, 0]
 
 
+@pytest.mark.parametrize("kind", ["Category_ids", "Human_ids"])
+def test_colours_are_refused_since_they_have_no_numbers(kind, root):
+    path = root / "VIP_Fine/Annotations" / kind / "videos1/000000000001.png"
+    Image.fromarray(np.array(Image.open(path))[..., None].repeat(3, axis=2)).save(path)
+    refused(DataError, "000000000001.png: is in RGB; its values must be numbers", Vip, root, parts="instance")
+
+
 def test_more_instances_than_ids_are_refused(root):
     numbers = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE)
     change(root, "Category_ids", "000000000001", np.s_[:], numbers % 19 + 1)

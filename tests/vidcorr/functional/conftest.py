@@ -29,6 +29,6 @@ def each_search(request, monkeypatch):
 @pytest.fixture(params=["avx512_vnni", "avx512", "avx2", "other"])
 def each_kernel(request, monkeypatch):
     """Run the test by each kind of compiled code that is built and runs here."""
-    if request.param not in native.variants() or not native.library_of(request.param).is_file():
+    if request.param not in native.VARIANTS or not native.library_of(request.param).is_file():
         pytest.skip(f"{request.param} is not built, or this processor does not run it")
-    monkeypatch.setattr(native, "variants", lambda: [request.param])
+    monkeypatch.setattr(native, "VARIANTS", [request.param])

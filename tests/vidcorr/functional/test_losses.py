@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_info_nce import plain_info_nce
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
-from vidcorr.functional.losses import drop_edges, pair_similarities
+from vidcorr.functional.losses import draw_dropped_edges, pair_similarities
 
 
 def unit(*shape, dtype=torch.float32):
@@ -79,7 +79,8 @@ def test_monitored_similarities_are_means_over_all_pairs():
 
 
 def test_edges_are_dropped_at_random_in_each_direction():
-    out, back = drop_edges(torch.zeros(1, 2, 3, 3), 0.4, torch.Generator().manual_seed(0))  # trainings drew by these
+    # trainings drew by these
+    out, back = draw_dropped_edges(torch.zeros(1, 2, 3, 3), 0.4, torch.Generator().manual_seed(0))
     assert out.int().tolist() == [[[[0, 0, 1], [1, 1, 0], [0, 0, 0]], [[0, 1, 0], [1, 1, 1], [0, 0, 0]]]]
     assert back.int().tolist() == [[[[1, 1, 0], [0, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 0, 1], [1, 1, 1]]]]
 

@@ -145,7 +145,7 @@ def test_matches_are_those_of_geoaware(name):
     found = case.matched(fused(case), protocol)
     if name == "tie_window":
         for pair, (_, target) in enumerate(case["pairs"].tolist()):
-            frame = matching.frame_points(torch.from_numpy(found[case.rows(pair)]), case.size(target), protocol)
+            frame = matching.canvas_points(torch.from_numpy(found[case.rows(pair)]), case.size(target), protocol)
             np.testing.assert_allclose(frame, case["pred_frame"][case.rows(pair)], atol=5e-3)
         check(case, found, protocol)
         return

@@ -19,7 +19,7 @@ from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr.functional import match_keypoints, propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
-from vidcorr.functional.losses import drop_edges
+from vidcorr.functional.losses import draw_dropped_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
 from vidcorr.functional.position import drawn_orders, sinusoidal_position
 from vidcorr.functional.propagation.resizing import nearest_index, sampling_matrix
@@ -93,7 +93,7 @@ OTHERS = {
     "surfaces": surfaces,
     "nearest": lambda: [nearest_index.__wrapped__(601, 257, rule) for rule in get_args(Nearest)],
     "orders": lambda: drawn_orders("shuffle", 2, (20, 30), seeded()),
-    "edges": lambda: drop_edges(torch.zeros(1, 2, 3, 40), 0.4, seeded()),
+    "edges": lambda: draw_dropped_edges(torch.zeros(1, 2, 3, 40), 0.4, seeded()),
     "labels": lambda: response_labels((18, 601), 298.5),
     "crops": crops,
     "kernel": kernel,

@@ -86,6 +86,7 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     message = r"'paper' defines no values for 'my_videos' \(only for first, second\)"
     refused(ValueError, message, Rules.named, "paper", "my_videos")
     refused(ValueError, "Rules has no field 'sid'", Rules.named, "paper+sid=4", "first")
+    refused(ValueError, "protocol None is a NoneType; expected a Rules", Rules.named, None)
     refused(ValueError, "unknown protocol 'papers': expected your module:NAME or one of paper", Rules.named, "papers")
     refused(ValueError, "radius must be .*, got 'wide'", PropagationProtocol.named, "vfs+radius=wide")
     refused(ValueError, "mode must be .*, got 'a=b'", Rules.named, "paper+mode=a=b", "first")

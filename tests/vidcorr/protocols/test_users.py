@@ -77,6 +77,7 @@ def test_fields_of_the_class_count_and_change():
     assert first.digest() != second.digest()
     assert (first.reference_frames(5), second.reference_frames(5)) == ([0, 2, 4], [0, 3])
     refused(ValueError, "n must be .*, got 'x'", PropagationProtocol.named, f"{HERE}:EveryNth+n=x")
+    refused(ValueError, "defines no values for 'unknown'", PropagationProtocol.named, f"{HERE}:Mine", "unknown")
     for name, line in ((f"{HERE}:Nothing", "no attribute 'Nothing'"), ("nowhere:X", "No module named 'nowhere'")):
         refused(ValueError, f"protocol {name}: .*{line}", PropagationProtocol.named, name)
     for name in ("chosen", "test_fields_of_the_class_count_and_change"):

@@ -56,7 +56,7 @@ def test_rows_of_a_table_have_one_protocol_and_one_digest_of_data(tmp_path, davi
         ((protocol, _, is_whole),) = kinds_here
         rows = re.findall('<tr class="published"><td>(.*?)<small>(.*?)[;<]', table)
         for name, source in rows:
-            assert papers[unescape(name), unescape(source)].evaluated_by().shared().digest() == protocol
+            assert papers[unescape(name), unescape(source)].evaluation_protocol().shared().digest() == protocol
         assert bool(rows) is (is_whole and "+" not in results[0].stage.protocol.name)
         sizes.append(len(results))
     assert sorted(sizes) == [1] + len(kinds) * [2]
@@ -90,7 +90,7 @@ def test_every_published_row_has_a_line_with_its_own_scores_source_and_doubt():
     wanted = []
     for row in published_rows():
         about = "; ".join(filter(None, (row.source, row.doubt)))
-        wanted.append((row.benchmark, row.evaluated_by().shared().digest(), row.name, " ".join(about.split())))
+        wanted.append((row.benchmark, row.evaluation_protocol().shared().digest(), row.name, " ".join(about.split())))
     assert sorted(lines) == sorted(wanted)
     page = "".join(tables.values())
     assert "12.64" in page

@@ -51,7 +51,7 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     texts = content.pop("shown")
     assert (texts[0], texts[1]) == ({"J-Mean": "40.0", "F-Mean": "45.0"}, {"J-Mean": "–", "F-Mean": "–"})
     assert content == recorded
-    assert content_of(write_report(tmp_path, davis_result()))["ranked_by"] == []
+    assert content_of(write_report(tmp_path, davis_result()))["ranked_by"] == ""
 
 
 # Mistakes and malice

@@ -17,7 +17,7 @@ def test_rows_have_the_protocol_and_the_size_that_their_sources_state(recorded):
         about = f"{row.name}, {row.benchmark}"
         (allowed,) = (names for source, names in recorded.items() if row.source.startswith(source))
         assert row.protocol.partition("+")[0] in allowed, about
-        protocol = row.evaluated_by()
+        protocol = row.evaluation_protocol()
         if row.benchmark == "otb":
             assert f"crops of {protocol.instance_size} px" in row.stated, about
         elif "not stated" in row.stated:
@@ -48,7 +48,7 @@ def test_rows_are_different_and_inferred_protocols_are_doubts():
     assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
     for row in PUBLISHED:
         assert row.weights, row.name
-        assert row.doubt or not row.evaluated_by().origin().get("inferred"), row.name
+        assert row.doubt or not row.evaluation_protocol().origin().get("inferred"), row.name
 
 
 def test_rows_with_public_weights_name_a_network_and_its_download():

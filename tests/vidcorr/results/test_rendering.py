@@ -19,7 +19,7 @@ from vidcorr.backbones.files.checkpoints import METADATA_KEY
 from vidcorr.experiments.reports.model_card import card_of
 from vidcorr.metrics.declared import Score, fractions
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.cells import Cell
+from vidcorr.results.cells import Cell, measured_cell, published_cell
 from vidcorr.results.pictures.plots import waterfall
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
@@ -63,10 +63,10 @@ def steps():
     """A table of steps, each against the row above, in two columns."""
     column, alone = Column("davis", "J-Mean", conditions="limit=1"), Column("davis", "J-Mean, alone", published=True)
     cells = {
-        ("vfs", column): Cell(published=0.3),
-        ("topk: 10 → 5", column): Cell(published=0.51239, difference=Difference(0.2, 0.15, 0.26, 0.0123), digits=2),
-        ("topk: 10 → 5", alone): Cell(published=0.25, difference=Difference(-0.05)),
-        ("mine", column): Cell(published=math.nan, difference=Difference(0.1, -0.1, 0.3, 0.5)),
+        ("vfs", column): published_cell(0.3),
+        ("topk: 10 → 5", column): Cell((0.51239,), 0.51239, difference=Difference(0.2, 0.15, 0.26, 0.0123), digits=2),
+        ("topk: 10 → 5", alone): replace(published_cell(0.25), difference=Difference(-0.05)),
+        ("mine", column): Cell((math.nan,), difference=Difference(0.1, -0.1, 0.3, 0.5)),
     }
     table = table_of_cells(((name, column, cell) for (name, column), cell in cells.items()), ["first", "vfs"])
     return replace(table, base="the row above", own_bases={"mine": "vfs"}, notes=("A note",), caption="Step by step")
@@ -105,7 +105,7 @@ def test_results_are_grouped_into_rows_and_columns(recorded):
         found[promise] = [results, list(table.rows), sorted({cell.trained for cell in table.cells}), columns]
     assert found == recorded["rows"]
     ours, other = records("A"), records("B", stage={"protocol": ProtocolFacts()})
-    assert Cell((ours[0],)).against(Cell((other[0],))).difference is None  # they are not comparable
+    assert measured_cell(ours[:1]).difference_from(measured_cell(other[:1])) is None  # they are not comparable
 
 
 def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
@@ -117,6 +117,10 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
         save(f"a=b/step={steps[-1]}", *steps)
     save("a=b/vip", 4, benchmark="vip")
     save("a=b/alone")
+    for place, score in (("two/a", 0.25), ("two/b", 0.75)):  # two trainings
+        history = [Evaluated(epoch=1, step=step, scores={"J-Mean": score}) for step in (4, 8)[: 1 + (score > 0.5)]]
+        davis_result({"J-Mean": 0.5}, history=history).save(tmp_path / place)
+    assert len(named_results(tmp_path / "two")[1]) == 2
     save("a=b/other/alone", benchmark="vip")
     last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
     texts = {tmp_path / "a=b": "", f"x={tmp_path}/a=b": "x", f"x={tmp_path}/*=b": "x"}
@@ -177,7 +181,7 @@ def test_an_error_in_pixels_is_printed_cut_and_handed_on_in_pixels():
     rows = [Row(video=f"v{n}", values={"EPE": 3.0 + n / 10}) for n in range(5)]
     declared = [Score("EPE", "less", high=None, unit="px")]
     result = davis_result({"EPE": 3.2}, rows=rows, declared=declared)
-    assert result.interval("EPE") == pytest.approx((3.004, 3.396), abs=1e-3)
+    assert measured_cell(records_of(result, ["EPE"])).interval == pytest.approx((3.004, 3.396), abs=1e-3)
     assert str(result).endswith("EPE 3.2 [3.0, 3.4])")
     table = tabulate(records_of(result, ["EPE"]))
     assert [cell.printed(intervals=False) for cell in table.cells] == ["3.2"]

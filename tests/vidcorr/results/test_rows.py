@@ -167,6 +167,9 @@ def test_a_name_is_one_network_and_a_seed_counts_once(tmp_path):
     for places, seeds in ((("0", "1", "again"), 2), (("foreign", "copied", "copied"), 1)):
         (cell,) = table(named(*places)).cells
         assert len(cell.scores) == seeds
+    shutil.copytree(tmp_path / "also 0", tmp_path / "also again")
+    found = table([tmp_path / place for place in ("0", "also 0", "also again")])
+    assert (len(found.rows), "also again is a copy of" in " ".join(found.notes)) == (2, True)
     assert f"x: {tmp_path}/again is a copy of {tmp_path}/0 and counts once" in table(named("0", "again")).notes
 
 

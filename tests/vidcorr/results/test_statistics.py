@@ -35,6 +35,7 @@ def test_objects_of_one_sequence_stay_together_and_missing_scores_are_left_out()
     assert interval([of({"a": [0.5, float("nan")], **half})]) == pytest.approx((0.5, 0.5))
     assert interval([of({"a": [float("nan")], **half})]) is None
     assert interval([of({"a": [0.5, 0.6]})]) is None
+    assert interval([of(once)._replace(score=float("nan"))]) is None
 
 
 def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():

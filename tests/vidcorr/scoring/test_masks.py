@@ -14,6 +14,7 @@ from vidcorr import Result
 from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
+from vidcorr.results.statistics import interval
 from vidcorr.scoring.masks import displacements, score
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
@@ -157,7 +158,7 @@ def test_a_score_over_groups_of_objects_has_an_interval_over_the_videos(tmp_path
     rest = {name: np.mean([values[other] for other in values if other != name]) for name in values}
     assert found.without["J"] == pytest.approx(rest)
     half = stats.t.ppf(0.975, 3) * np.std(list(values.values()), ddof=1) / 2
-    assert found.interval("J") == pytest.approx((found.scores["J"] - half, min(found.scores["J"] + half, 1)))
+    assert interval([found.sample("J")]) == pytest.approx((found.scores["J"] - half, min(found.scores["J"] + half, 1)))
 
 
 def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(tmp_path):

@@ -1,6 +1,9 @@
 """`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTrack
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.folder_lock import FolderInUse, FolderLock
+from vidcorr.results.folder_lock import FolderInUse, folder_lock
 from vidcorr.results.pictures import overlays
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol
@@ -25,6 +28,9 @@ from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
 from vidcorr.videos.objects import Objects
+
+GIVEN = {0xFF0000: 9, 0x00FF00: 9}
+"""Colours of an object in two given masks: the first counts, as in the palette of the masks."""
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
@@ -96,7 +102,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     colours = overlays.distinct_colours(2)
 
     def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1], {0xFF0000: 9})
+        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1], GIVEN)
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
@@ -119,13 +125,24 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     np.testing.assert_array_equal(last_drawn(points, *tracks, protocol="fomo"), expected)
 
 
-def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path):
+def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path, monkeypatch):
     prompt = MaskPrompt.of(folder / "masks" / "first.png")
     (tmp_path / "mine" / "masks").mkdir(parents=True)
     asked = colour, folder / "clip.mp4", prompt
     refused(ValueError, "mine: holds masks", predict_video, *asked, tmp_path / "mine")
-    with FolderLock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
+    with folder_lock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
         predict_video(*asked, tmp_path / "out")
+    content = predict_video(*asked, tmp_path / "out")
+
+    @contextmanager
+    def lock_after_another(folder: Path, advice: str) -> Iterator[None]:
+        """Hold the folder, once another run has added a prompt."""
+        with folder_lock(folder, advice):
+            (folder / "prediction.json").write_text(json.dumps(content | {"prompts": content["prompts"] * 2}))
+            yield
+
+    monkeypatch.setattr("vidcorr.tracking.predict.folder_lock", lock_after_another)
+    refused(ValueError, "another run has just written into it", predict_video, *asked, tmp_path / "out")
 
 
 def test_a_users_mistake_leaves_no_files(folder, tmp_path):

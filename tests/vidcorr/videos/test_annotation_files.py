@@ -5,7 +5,7 @@ Also tests `videos/drawings.py` and `videos/annotation_writers.py`.
 
 import json
 import zipfile
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -47,6 +47,19 @@ def test_labelme_has_an_object_per_name_and_group(tmp_path):
     refused(DataError, "b.json", read_masks, [str(tmp_path / "b.json")])
 
 
+def test_a_bitmap_that_begins_outside_of_the_image_is_cut_there(tmp_path):
+    file = BytesIO()
+    Image.fromarray(255 * np.eye(4, dtype=np.uint8)).save(file, "PNG")
+    shape = {
+        "label": "dog",
+        "points": [[-1, -2], [2, 1]],
+        "shape_type": "mask",
+        "mask": b64encode(file.getvalue()).decode(),
+    }
+    (prompt,) = read_masks([labelme(tmp_path, shapes=[shape])])
+    assert np.argwhere(prompt.labels).tolist() == [[0, 1], [1, 2]]
+
+
 def test_runs_are_those_of_the_official_text():
     """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
     np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
@@ -85,6 +98,12 @@ def test_a_file_without_masks_is_refused(tmp_path):
         refused(DataError, f"{name}: holds no PNG and no JSON", read_masks, [str(tmp_path / name)])
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     refused(DataError, "bad.zip", read_masks, [str(tmp_path / "bad.zip")])
+    with zipfile.ZipFile(tmp_path / "torn.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(999))
+    torn = bytearray((tmp_path / "torn.zip").read_bytes())
+    torn[37] ^= 255  # of the deflated bytes
+    (tmp_path / "torn.zip").write_bytes(torn)
+    refused(DataError, "torn.zip: error: ", read_masks, [str(tmp_path / "torn.zip")])
     for name in ("yolo.txt", "film.mp4", "mask@7"):
         (tmp_path / name).touch()
         refused(DataError, f"{name}: no mask: expected a PNG of ids", read_masks, [str(tmp_path / name)])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.results.folder_lock import FolderInUse, FolderLock
+from vidcorr.results.folder_lock import FolderInUse, folder_lock
 from vidcorr.videos import files
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import image_size, open_image, read_image
@@ -70,12 +70,12 @@ def test_a_folder_appears_complete_or_not_at_all_and_only_in_the_place_of_an_emp
 
 
 def test_a_folder_is_locked_against_this_process_too(tmp_path):
-    first = FolderLock(tmp_path)
-    for _ in range(2):  # the end of a refused lock frees nothing
-        refused(FolderInUse, "is in use by another run, whose files", FolderLock, tmp_path / "../" / tmp_path.name)
-    first.release()
-    first.release()
-    FolderLock(tmp_path).release()
+    with folder_lock(tmp_path):
+        for _ in range(2):  # the end of a refused lock frees nothing
+            again = folder_lock(tmp_path / "../" / tmp_path.name)
+            refused(FolderInUse, "is in use by another run, whose files", again.__enter__)
+    with folder_lock(tmp_path):
+        pass
 
 
 def test_a_full_disk_is_named_with_the_file(tmp_path):

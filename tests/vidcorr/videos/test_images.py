@@ -142,3 +142,10 @@ def test_real_pictures_are_silent(capfd: Any) -> None:
     for path in sorted(real_data("davis").rglob("*.jpg"))[::10]:
         read_image(path)
     assert capfd.readouterr().err == ""
+
+
+def test_a_photo_of_16_bits_keeps_its_upper_bits(tmp_path: Path) -> None:
+    levels = np.arange(0, 2**16, 683, dtype=np.uint16).reshape(8, 12)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    for read in (read_photo, read_image):
+        np.testing.assert_array_equal(read(tmp_path / "a.png"), np.repeat(levels[..., None] >> 8, 3, axis=2))

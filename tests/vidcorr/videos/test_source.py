@@ -60,6 +60,7 @@ def test_a_list_in_another_form_is_refused(tmp_path):
     refused(DataError, rf"{tmp_path}: no folders of frames and no video files", list_videos, tmp_path)
     for name in ("a.mp4", "b.mp4", "a.pdf", "c.png", "d.png"):
         (tmp_path / name).touch()
+    refused(DataError, r"gone\.mp4: no such file or folder", list_videos, tmp_path / "gone.mp4")
     refused(DataError, r"a\.pdf: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.pdf")
     for text, message in LISTS.items():
         (tmp_path / "list.txt").write_text(text)

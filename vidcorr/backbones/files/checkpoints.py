@@ -11,10 +11,10 @@ from functools import cache
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
@@ -225,8 +225,14 @@ class _Loops(BaseModel):
     fit_loop: _Loop
 
 
-class _Schedule(BaseModel):
-    last_epoch: Count
+class _Schedule(BaseModel, extra="allow"):
+    last_epoch: Count = 0  # timm's schedulers hold other places
+
+    @model_validator(mode="after")
+    def _require_a_place(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("it holds nothing")
+        return self
 
 
 class _RunState(_Saved):

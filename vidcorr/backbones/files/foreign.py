@@ -17,6 +17,8 @@ PREFERRED = (
     *("encoder", "backbone", "model", "model_state_dict", "module", "network", "net"),
 )
 """First names of the place of a network in a file, of several the first: so do MoCo, BYOL and DINO name it."""
+EXTRA_STATE = "_extra_state"
+"""End of the name under which torch keeps what a module holds besides tensors; it is left out."""
 CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 """Names of the weights of a classifier."""
 
@@ -75,10 +77,11 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
     """Return place → weights, of all mappings of names to tensors in a file's content."""
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         return {}  # an optimiser's state has numbers
-    tensors = [value for value in content.values() if isinstance(value, Tensor)]
-    if tensors and len(tensors) == len(content):
-        has_numbers = any(tensor.is_floating_point() for tensor in tensors)  # not the state of a generator
-        return {place: dict(content)} if has_numbers else {}
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    others = [name for name in content if name not in tensors and not name.endswith(EXTRA_STATE)]
+    if tensors and not others:
+        has_numbers = any(tensor.is_floating_point() for tensor in tensors.values())  # not the state of a generator
+        return {place: tensors} if has_numbers else {}
     found: dict[str, State] = {}
     for name, value in content.items():
         found |= states_in(value, f"{place}.{name}" if place else name)

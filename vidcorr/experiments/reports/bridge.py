@@ -9,10 +9,10 @@ from typing import Any
 from ...benchmarks.base import Benchmark
 from ...benchmarks.network import NetworkLike, with_unique_rows
 from ...protocols import EvaluationProtocol
-from ...results.cells import Cell
+from ...results.cells import measured_cell
 from ...results.pictures.plots import waterfall, write_figure
 from ...results.records import ScoreRecord
-from ...results.rendering import Format, Table, printed
+from ...results.rendering import Format, Table, print_table
 from ...results.result import Result
 from ...results.tabulate import table_of_cells
 from ...videos.files import require_one_of
@@ -46,8 +46,8 @@ def bridge(
         together: texts `a,b` of fields that change in one step.
         score: name of the score; by default the benchmark's first.
         picture: file of a picture of the steps; None draws none.
-        format: as of `printed`.
-        intervals: as of `printed`.
+        format: as of `print_table`.
+        intervals: as of `render`.
 
     Returns:
         The table of the steps.
@@ -64,7 +64,7 @@ def bridge(
             texts = [step_in_words(start, end, fields) for fields in steps]
             names = (start.protocol.name, *texts, end.protocol.name)
             table = table_of_steps(names, [results[job] for job in walk], score)
-            print(printed(table, format, intervals), end="")
+            print_table(table, format, intervals)
             if picture is not None:
                 write_figure(picture, waterfall(table))
                 print(picture, file=sys.stderr)
@@ -97,18 +97,19 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     """Return the table of the steps: score after each, and its difference, paired by sequence.
 
     Args:
-        names: names of the first protocol, of the steps, and of the last protocol.
-        results: results by the first protocol, and after each step.
+        names: names of the first protocol, of the steps, and of the last protocol, whose result is the last step's.
+        results: results by the first protocol, and after each step: one less than names.
         score: name of the score; by default the benchmark's first.
     """
     initial = results[0]
     score = score or initial.main_scores()[0]
     column = ScoreRecord(initial, score).column._replace(by="")
-    found = [Cell((ScoreRecord(result, score),)) for result in results]
+    found = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, found[0])]
     for name, before, after in zip(names[1:-1], found, found[1:], strict=False):
-        cells.append((name, column, after.paired_with(before)))
-    cells.append((names[-1], column, found[-1].paired_with(found[0])))
+        cells.append((name, column, replace(after, difference=after.paired_difference(before))))
+    end = replace(found[-1], difference=found[-1].paired_difference(found[0]))
+    cells.append((names[-1], column, end))
     unit = initial.declaration(score).printed_unit
     title = f"{initial.network} on {column.title}, from {names[0]} to {names[-1]} step by step"
     return replace(
@@ -145,7 +146,7 @@ def steps_between(
         start: the first protocol.
         end: the last protocol.
         order: fields that come first, in this order; the others follow in the order of the fields.
-        together: texts `a,b` of fields that change in one step.
+        together: texts `a,b` of fields that change in one step; of two that name a field the later one counts.
 
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
@@ -155,13 +156,14 @@ def steps_between(
     fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
+    groups: list[tuple[str, ...]] = [pair for pair in UNITS.items() if set(pair) <= set(fields)]
+    groups += [tuple(text.split(",")) for text in together]
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for field, unit in UNITS.items():
-        if field in step_of and unit in step_of:
-            step_of |= dict.fromkeys((field, unit), (field, unit))
-    for group in together:
-        members = tuple(group.split(","))
-        step_of |= dict.fromkeys(members, members)
+    for group in groups:  # joined with the earlier ones that share a field
+        members = dict.fromkeys(group)
+        for field in group:
+            members |= dict.fromkeys(step_of.get(field, ()))
+        step_of |= dict.fromkeys(members, tuple(members))
     for field in (*order, *step_of):
         require_one_of(fields, field=field)
     steps = [step_of[field] for field in (*order, *fields)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...benchmarks.base import Benchmark
 from ...benchmarks.network import NetworkLike, with_unique_rows
 from ...results.records import ScoreRecord, records_of
-from ...results.rendering import Table, printed
+from ...results.rendering import Table, print_table
 from ...results.tabulate import tabulate
 from ..runs.store import Job, run_missing
 
@@ -44,18 +44,17 @@ def evaluate(
         for job, result in results.items():
             records += records_of(result, result.main_scores(), place=Path(output) / job.folder)
         table = tabulate(records)
-        base_row = _row_of(table, base)
-        if base_row is not None:
-            table = table.with_differences(base_row)
+        if base:
+            table = _compared_with(table, base)
         if table.rows:
-            print(printed(table), flush=True)
+            print_table(table)
     return table
 
 
-def _row_of(table: Table, network: str) -> str | None:
-    """Return the row of a network, of several with different strides the first; None without a result of it."""
+def _compared_with(table: Table, network: str) -> Table:
+    """Return the table with the differences from the first row of a network; as it is without a result of it."""
     for name, row in table.rows.items():
         for cell in row.values():
             if any(record.name == network for record in cell.records):
-                return name
-    return None
+                return table.with_differences(name)
+    return table

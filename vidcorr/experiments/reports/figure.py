@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ...benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
 from ...datasets import MaskSequence
+from ...results.formats import shown
 from ...results.pictures.animations import overlay_masks_small
 from ...results.pictures.overlays import evenly_spaced
 from ...results.pictures.plots import Block, draw_rows
@@ -94,7 +94,12 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
         if result.digests.get(sequence.name, digest) != digest:
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
         pictures = [overlay_masks_small(sequence.frame(t), _predicted(sequence, folder, t)) for t in columns]
-        lines.append(([name, *_score_of(result, sequence.video)], pictures))
+        names = [name]
+        for key in result.main_scores()[:1]:
+            score = result.scores_by_sequence(key).get(sequence.name)
+            if score is not None:
+                names.append(f"{key.removesuffix('-Mean')} {shown(score, result.declaration(key))}")
+        lines.append((names, pictures))
     true = []
     for t in columns:
         mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
@@ -109,12 +114,3 @@ def _predicted(sequence: MaskSequence, folder: Path, t: int) -> Tensor:
     if not file.is_file():
         raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")
     return torch.from_numpy(read_mask(file))
-
-
-def _score_of(result: Result, video: str) -> list[str]:
-    """Return the first score of a sequence in words, in a list; an empty list if the result has none."""
-    for key in result.main_scores()[:1]:
-        values = [value for row, value in result.values_of_rows(key) if row.video == video]
-        if values:
-            return [f"{key.removesuffix('-Mean')} {result.printed(key, fmean(values))}"]
-    return []

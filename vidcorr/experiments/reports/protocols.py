@@ -7,13 +7,13 @@ from operator import attrgetter
 
 from ...protocols import EvaluationProtocol
 from ...results.formats import grid
-from ...results.published import kinds
+from ...results.published import protocol_classes
 
 
 def list_of_protocols() -> str:
     """Return the names of all protocols with their benchmarks and the code that they follow."""
     lines = []
-    for kind in kinds():
+    for kind in protocol_classes():
         lines.append(f"{kind.kind}:\n")
         for name, source in kind.sources().items():
             lines.append(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}\n")
@@ -45,7 +45,7 @@ def tables_of_differences(name: str, other: str) -> str:
 
 
 def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
-    """Return kind and benchmark → protocol of a name, which several kinds may have.
+    """Return kind and benchmark → protocol of a name, which several protocol_classes may have.
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
@@ -53,8 +53,8 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
     stem = name.partition("+")[0]
-    is_of_user = ":" in stem
-    for kind in kinds():
+    is_of_user = ":" in stem  # `module:Class`, which takes any benchmark
+    for kind in protocol_classes():
         sources = [source for key, source in kind.sources().items() if is_of_user or key == stem]
         for benchmark in dict.fromkeys(chain.from_iterable(source.values for source in sources)):
             try:
@@ -96,7 +96,10 @@ def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:
-    """Return a field's value and the sign of its origin; "" if the class lacks the field."""
+    """Return a field's value and the sign of its origin; "" if the class lacks the field.
+
+    A value is inferred if the source's note on inferred values names its field.
+    """
     if field not in protocol.value_fields():
         return ""
     value = getattr(protocol, field)

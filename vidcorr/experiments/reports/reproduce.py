@@ -6,14 +6,14 @@ from pathlib import Path
 from textwrap import fill
 
 from ...backbones import EncoderSpec
-from ...results.cells import Cell
+from ...results.cells import Cell, measured_cell, published_cell
 from ...results.formats import shown
 from ...results.published import Published, printed_digits, published_rows
 from ...results.records import Column, ScoreRecord
-from ...results.rendering import Table, printed
+from ...results.rendering import Table, print_table
 from ...results.result import Result
 from ...results.statistics import Difference
-from ...results.tabulate import printed_beside, table_of_cells
+from ...results.tabulate import table_of_cells
 from ...videos.files import require_one_of
 from ..runs.benchmark_choice import BenchmarkChoice
 from ..runs.store import Job, run_missing
@@ -50,7 +50,7 @@ def list_of_rows(rows: Sequence[Published]) -> str:
 
 
 def lacks_weights(row: Published) -> bool:
-    """Return whether the file of a row's weights is missing."""
+    """Return whether the file of a row's weights is missing, a path from the working directory."""
     return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 
@@ -79,7 +79,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with run_missing(list(row_of_job), output) as results:
         table = printed_and_measured([(row_of_job[job], result) for job, result in results.items()])
-        print(printed(table), flush=True)
+        print_table(table)
     return table
 
 
@@ -96,8 +96,9 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
             rounds_to_printed = abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9
             if rounds_to_printed:
                 equal.append(f"{row.short_name} {score}")
-            cells.append((row.short_name, record.column, Cell((record,), difference=change, digits=digits)))
-            cells.append((row.short_name, *printed_beside(record.column, value, digits)))
+            measured = replace(measured_cell([record]), difference=change, digits=digits)
+            cells.append((row.short_name, record.column, measured))
+            cells.append((row.short_name, record.column._replace(published=True), published_cell(value)))
         if not result.on_test_set:
             partial.append(f"{row.short_name} on {result.benchmark}")
     notes = ["The difference is from the printed score"]

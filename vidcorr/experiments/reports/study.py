@@ -12,11 +12,10 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from ...results.cells import Cell
-from ...results.published import printed_digits
+from ...results.cells import Cell, published_cell
 from ...results.records import Column, ScoreRecord, records_of, results_below
 from ...results.rendering import Table
-from ...results.tabulate import printed_beside, table_of_cells, tabulate
+from ...results.tabulate import table_of_cells, tabulate
 from ...videos.digests import text_digest
 from ...videos.files import mistakes_of, slug
 from ..runs.config_files import find_config, read_yaml
@@ -188,6 +187,9 @@ class Study(BaseModel, extra="forbid"):
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
         """Return the trainings of a row for a seed, each of which begins with the network of the one before.
 
+        The first is the row's own, or of the row that it evaluates (`of`). The second, `then`, is the row's, else that
+        row's, else the study's.
+
         Returns:
             The commands, none for a network that is not trained; the words that name the last network; and the folder
             of the last training, or without one a name for the network's evaluations.
@@ -251,7 +253,7 @@ def read_study(name: str) -> Study:
 
 def is_done(line: Iterable[Command]) -> bool:
     """Return whether all evaluations of a line have a result that can be read."""
-    return all(results_below(step.output) for step in line if step.evaluation)
+    return all(results_below(step.output, tell=lambda fault: None) for step in line if step.evaluation)
 
 
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
@@ -276,10 +278,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         none = f"{output}: holds no result of the study {study.title!r}; run the study first"
         raise ValueError("; ".join([none, *notes]))
     measured = tabulate(_without_strays(records, notes), with_views=False)
-    cells = [(name, column, cell) for name, row in measured.rows.items() for column, cell in row.items()]
-    cells += _empty_cells(study, measured, scores)
+    cells = list(_cells(study, measured, scores))
     notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
-    cells += _printed_cells(study, measured, scores)
     place = {column: number for number, column in enumerate(measured.columns)}
     cells.sort(key=lambda cell: (place.get(cell[1]._replace(published=False), len(place)), cell[1].published))
     table = table_of_cells(cells, [row.name for row in study.rows])
@@ -290,7 +290,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
     """Return the records of a study's results; the study gives a seed to a network that does not know its own.
 
-    A row is one network, whatever the results say of its weights: the study tells the recipe.
+    A row is one network, whatever the results say of its weights: the study tells the recipe. `left_out` gets a
+    sentence for each file that cannot be read.
     """
     found: list[ScoreRecord] = []
     for step in chain.from_iterable(study.lines(output)):
@@ -309,9 +310,9 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records by the protocol and on the data of most seeds of their row; the others are named.
+    """Return the records by the protocol and on the data of most seeds of their row; `left_out` gets the others.
 
-    Of two that are as frequent in the row, that of more results of the study counts.
+    Of two that are as frequent in the row, that of more results of the study counts, then the later in the alphabet.
     """
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}
@@ -340,41 +341,39 @@ def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> C
     return columns[0] if columns else Column(evaluation, score)
 
 
-def _empty_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
-    """Yield row, column and an empty cell for each score of an evaluation of which a row has no result."""
-    for row in study.rows:
-        for evaluation in study.evaluate:
-            if row.evaluate.get(evaluation, ()) is None:  # the row leaves it out
-                continue
-            for score in scores or study.scores[evaluation]:
-                column = _column_of(measured, row, evaluation, score)
-                is_known = column in measured.columns or not scores
-                if is_known and column not in measured.rows.get(row.name, {}):
-                    yield row.name, column, Cell(trained=study.trains(row))
-
-
-def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
-    """Yield row, column and cell of the paper's numbers, each beside the measured scores of its row where it has some.
+def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
+    """Yield row, column and cell of each score: measured, or empty without a result; the paper's number beside it.
 
     Args:
         study: the study.
         measured: the table of its results.
-        scores: those that count, or empty.
+        scores: those that count; empty: the study's.
 
     Raises:
-        ValueError: for a number above the score's upper bound.
+        ValueError: for a number of the paper above the score's upper bound.
     """
     for row in study.rows:
-        for evaluation in row.published:
-            for score, number in study.printed(row, evaluation).items():
-                if scores and score not in scores:
-                    continue
-                column = _column_of(measured, row, evaluation, score)
-                high = measured.declared(column).high
-                if high is not None and number > high:
-                    wanted = f"write the fraction, {number / 100:g} for {number:g} per cent"
-                    raise ValueError(f"row {row.name!r}: published {score} {number:g} is above {high:g}: {wanted}")
-                yield row.name, *printed_beside(column, number, printed_digits(number))
+        own = measured.rows.get(row.name, {})
+        evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]  # else it is left out
+        wanted = [(name, score) for name in evaluated for score in scores or study.scores[name]]
+        of_paper: dict[tuple[str, str], float] = {}
+        for name in row.published:
+            for score, number in study.printed(row, name).items():
+                if score in (scores or [score]):
+                    of_paper[name, score] = number
+        for place in dict.fromkeys([*wanted, *of_paper]):
+            column = _column_of(measured, row, *place)
+            if column in own:
+                yield row.name, column, own[column]
+            elif place in wanted and (column in measured.columns or not scores):
+                yield row.name, column, Cell(trained=study.trains(row))
+            if place not in of_paper:
+                continue
+            number, high = of_paper[place], measured.declared(column).high
+            if high is not None and number > high:
+                fraction = f"write the fraction, {number / 100:g} for {number:g} per cent"
+                raise ValueError(f"row {row.name!r}: published {column.score} {number:g} is above {high:g}: {fraction}")
+            yield row.name, column._replace(published=True), published_cell(number)
 
 
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
@@ -382,6 +381,6 @@ def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> l
     found: dict[str, None] = {}
     for name, column, cell in cells:
         wanted = len(study.seeds) if cell.trained else 1
-        if len(cell.scores) < wanted:
+        if len(cell.scores) < wanted and not column.published:
             found[f"{name} has {len(cell.scores)} of {wanted} seeds on {column.title}"] = None
     return list(found)

@@ -46,11 +46,15 @@ class BenchmarkChoice:
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
         """Return the choice with further arguments of the constructor.
 
-        A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's. None keeps
-        what the config says.
+        A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's; a `root`
+        stands in place of `{root}` in the others. None keeps what the config says.
         """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
+        if "root" in stated:
+            for name, value in self.arguments.items():
+                if isinstance(value, str):
+                    arguments[name] = value.replace("{root}", stated["root"])
         if "protocol" in stated:
             arguments.pop("changes", None)
         if "changes" in stated:
@@ -77,21 +81,6 @@ class BenchmarkChoice:
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
 
-def refuse_one_name_twice(texts: Iterable[str]) -> None:
-    """Refuse values of `--on` with one NAME twice, whose results would have one name.
-
-    Raises:
-        UsageError: one line with both values.
-    """
-    text_of: dict[str, str] = {}
-    for text in texts:
-        name = text.partition("=")[0]
-        if name in text_of and text_of[name] != text:
-            remedy = "give one of them a config of its own, my.yaml=FOLDER"
-            raise UsageError(f"--on {text_of[name]} {text}: {name} stands twice; {remedy}")
-        text_of[name] = text
-
-
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
 
@@ -109,18 +98,22 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         for name in NEED_ON:
             if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
-    refuse_one_name_twice(flags.on)
     changes = read_changes(flags.change)
-    on = dict.fromkeys(flags.on)  # the same again counts once
-    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(on)]
+    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
+    fields_of_choices: list[Collection[str]] = [()] * len(choices)
+    if changes and len(choices) > 1:
+        fields_of_choices = [_fields_of(choice, flags.protocol) for choice in choices]
+    known = set().union(*fields_of_choices)
     found: list[BenchmarkChoice] = []
-    for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
+    for choice, own_fields in zip(choices, fields_of_choices, strict=True):
+        foreign = known.difference(own_fields)  # a field that no protocol has is refused where the benchmark is built
+        own_changes = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own_changes)
     return found
 
 
 def only_benchmark(flags: Any, protocol: str) -> Benchmark:
-    """Return the single benchmark of the flags under a protocol.
+    """Return the single benchmark of the flags of `bridge`, under a protocol.
 
     Raises:
         ValueError: if the flags choose several.
@@ -129,25 +122,6 @@ def only_benchmark(flags: Any, protocol: str) -> Benchmark:
     if len(chosen) != 1:
         raise ValueError("bridge: give one value of --change, --stage and --stride")
     return chosen[0].build()
-
-
-def _changes_by_benchmark(
-    choices: Sequence[BenchmarkChoice], protocols: Sequence[str], changes: dict[str, list[Any]]
-) -> list[dict[str, list[Any]]]:
-    """Return the changes of each benchmark: without the fields that only protocols of the others have.
-
-    A field that no protocol has stays, and is refused where the benchmark is built.
-    """
-    if not changes or len(choices) == 1:
-        return [changes] * len(choices)
-    fields = [_fields_of(choice, protocols) for choice in choices]
-    known = set().union(*fields)
-    changes_of_benchmarks: list[dict[str, list[Any]]] = []
-    for own_fields in fields:
-        foreign = known.difference(own_fields)
-        own = {field: values for field, values in changes.items() if field not in foreign}
-        changes_of_benchmarks.append(own)
-    return changes_of_benchmarks
 
 
 def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
@@ -162,36 +136,32 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
             .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`; `{root}` in other paths of
-            the config stands for it.
+            the config stands for it. The same text again counts once.
 
     Raises:
-        UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
+        UsageError: for an unknown name, a config that cannot be read or names no benchmark, or a NAME with two folders,
+            whose results would have one name.
     """
     found: list[BenchmarkChoice] = []
-    for text in texts:
+    text_of: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
         name, _, root = text.partition("=")
+        if name in text_of:
+            remedy = "give one of them a config of its own, my.yaml=FOLDER"
+            raise UsageError(f"--on {text_of[name]} {text}: {name} stands twice; {remedy}")
+        text_of[name] = text
         content = _content_of(name)
         path = str(content.pop("class_path"))
         class_path = path if "." in path else f"vidcorr.{path}"
-        arguments = _arguments_with_root(content.pop("init_args", None) or {}, root)
+        arguments = content.pop("init_args", None) or {}
         protocol = arguments.get("protocol")
         if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
-        found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
+        choice = BenchmarkChoice(name, class_path, arguments, schedule=content)  # what is left of the content
+        root = root or str(arguments.get("root") or "")
+        found.append(choice.with_arguments(root=root or None))
     return found
-
-
-def _arguments_with_root(arguments: dict[str, Any], root: str) -> dict[str, Any]:
-    """Return arguments of a config with a folder of data, by default their own `root`, also in place of `{root}`."""
-    root = root or str(arguments.get("root", ""))
-    if not root:
-        return arguments
-    filled = dict(arguments)
-    for key, value in arguments.items():
-        if isinstance(value, str):
-            filled[key] = value.replace("{root}", root)
-    return filled | {"root": root}
 
 
 def _content_of(name: str) -> dict[str, Any]:

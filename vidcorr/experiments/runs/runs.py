@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import MinLen
 
 from ...results.checked import Exact, Items, Json, read_model
-from ...results.folder_lock import FolderInUse, FolderLock
+from ...results.folder_lock import FolderInUse, folder_lock
 from ...results.records import walk_once
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
@@ -211,15 +211,15 @@ class RunFolder(NamedTuple):
         resumed = self.record.resumed
         if not found and resumed is not None and Path(resumed).is_file():
             found = [Path(resumed)]
-        return max(found, key=_age, default=None)
+        return max(found, key=_time_written, default=None)
 
     @property
     def best(self) -> Path | None:
-        """The best checkpoint by its record, else as the newest of several says; else the last."""
+        """The best checkpoint: of the record; else of several files the one that the newest names; else the last."""
         best = self.record.best
         if best is not None and (self.path / best).is_file():
             return self.path / best
-        saved = sorted((self.path / self.record.checkpoints).glob("best-*.ckpt"), key=_age)
+        saved = sorted((self.path / self.record.checkpoints).glob("best-*.ckpt"), key=_time_written)
         if not saved:
             return self.last
         if len(saved) == 1:
@@ -268,8 +268,8 @@ class Run:
     Attributes:
         record: what its `run.json` says.
         goes_on_in: folder of the run that it goes on with, or None.
-        words: words to parse.
-        folder: its folder, on the first rank; None in a trial.
+        words: words to parse: those of the user, and `--ckpt_path` of the run that it goes on with.
+        folder: its folder, on the first rank; None in a trial, Lightning's `fast_dev_run`, which writes nothing.
         is_begun: True once it is not refused.
 
     Raises:
@@ -301,7 +301,7 @@ class Run:
         return self.goes_on_in is not None and self.record.resumed is None
 
     def choose_checkpoint(self, config: Any) -> str | None:
-        """Return the checkpoint that the run loads; record its length, its training, and where it begins.
+        """Return the checkpoint that the run loads; note in `record` its length, its training, and where it begins.
 
         A command that names no earlier run may go on with one: a requeued job of SLURM, and `--ckpt_path last`.
 
@@ -349,8 +349,8 @@ class Run:
     def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training that has the newest `last.ckpt`; return the file.
 
-        None, if a new run begins. A run of the same command that has saved nothing yet begins again in its folder, if
-        it has begun: its process may still prepare its first batch, and does not hold the lock of its folder yet.
+        None, if a new run begins. A run of the same command that has written its configuration, and no checkpoint,
+        begins again in its folder; without its configuration it may just be starting, and is left alone.
 
         Raises:
             SystemExit: with status 0, if that run has ended at this length.
@@ -365,9 +365,10 @@ class Run:
             if checkpoint is None and has_begun:
                 self._take_over(run)
         if not found:
-            self.say(f"--ckpt_path last: no run of this training below {root}: starting a new run")
+            new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
+            self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")
             return None
-        newest = max(found, key=_age)
+        newest = max(found, key=_time_written)
         run = found[newest]
         if run.record.end and run.record.length == self.record.length:
             self.say(f"--ckpt_path last: {run.path} has ended at this length, {run.record.end}")
@@ -377,7 +378,7 @@ class Run:
         return str(newest)
 
     def _take_over(self, run: RunFolder) -> None:
-        """Go on in a folder as the run that it holds."""
+        """Go on in a folder as the run that it holds, without a word."""
         self.goes_on_in = run.path
         of_run = run.record
         self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
@@ -420,7 +421,8 @@ class Run:
 
         Args:
             checkpoints: folder of its `last.ckpt`, or None.
-            threads: torch's threads; sums over others are rounded otherwise, which is said.
+            threads: number of torch's threads; the user is told of a number other than in the start before, since
+                sums are then rounded otherwise.
             precision: Lightning's precision.
         """
         folder = self.folder
@@ -459,7 +461,7 @@ class Run:
         if has_results or Record.read(folder).begin != self.record.begin:
             return
         try:
-            with FolderLock(folder / self.record.checkpoints):
+            with folder_lock(folder / self.record.checkpoints):
                 shutil.rmtree(folder, ignore_errors=True)  # its lock is open, which NFS does not remove
         except FolderInUse:
             return
@@ -482,8 +484,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _age(path: Path) -> int:
-    """Return when a file was written: more for a newer one."""
+def _time_written(path: Path) -> int:
+    """Return the time at which a file was last written, nanoseconds."""
     return path.stat().st_mtime_ns
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from ...benchmarks.network import GivenNetwork
 from ...benchmarks.ranks import LostRank, Ranks
 from ...errors import ToldError, message_of, printable
 from ...functional.device import fastest_precision, gpu_or_cpu
-from ...results.folder_lock import FolderInUse, FolderLock
-from ...results.records import results_below
-from ...results.result import Result, require_writable
+from ...results.folder_lock import FolderInUse, folder_lock
+from ...results.records import print_fault
+from ...results.result import RESULTS_FILE, Result, require_writable
 from ...videos.digests import text_digest
 from ...videos.files import slug
 
@@ -98,7 +98,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         ValueError: that names the failed jobs; after the block.
         OSError: if the folder cannot be written.
     """
-    store = Store(output)
+    store = Store(Path(output))
     with process_group() as is_first:
         with redirect_stdout(sys.stderr if is_first else sys.stdout):  # of other ranks it is hidden already
             results = store.run(jobs)
@@ -110,23 +110,22 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         raise ToldError(f"{count}; the first: {job.title}: {error}", f"{count}: {titles}")
 
 
+@dataclass(eq=False)
 class Store:
     """A folder with a folder for the result of each job; `run` runs the jobs whose results it lacks.
 
     A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
     use the same folder.
 
-    Args:
-        output: the folder; the first job makes it.
-
     Attributes:
+        output: the folder; the first job makes it.
         failures: job → error message without line breaks.
+        made: folders of the results that this store has made.
     """
 
-    def __init__(self, output: str | Path) -> None:
-        self.output = Path(output)
-        self.failures: dict[Job, str] = {}
-        self._made: set[str] = set()  # folders of the results that this store has made
+    output: Path
+    failures: dict[Job, str] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
         """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
@@ -150,7 +149,7 @@ class Store:
         results: dict[Job, Result] = {}
         for job in jobs:
             # `stored` never returns results of the user's code, even those made just now
-            result = Result.load(self.output / job.folder) if job.folder in self._made else self.stored(job)
+            result = Result.load(self.output / job.folder) if job.folder in self.made else self.stored(job)
             if result is not None:
                 results[job] = result
         return results
@@ -160,11 +159,17 @@ class Store:
 
         A file that cannot be read is named, and the job runs again.
         """
-        found = results_below(self.output / job.folder) if job.is_reusable else {}
-        return next(iter(found.values()), None)
+        file = self.output / job.folder / RESULTS_FILE
+        if not file.is_file() or not job.is_reusable:
+            return None
+        try:
+            return Result.load(file)
+        except (ValueError, OSError) as error:
+            print_fault(f"Left out: {message_of(error)}")
+            return None
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
-        """Run a job, unless the folder has its result or another process runs it; note it in `_made` or `failures`."""
+        """Run a job, unless the folder has its result or another process runs it; note it in `made` or `failures`."""
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
             if not ranks.gather(is_ours)[0]:  # the first rank decides
@@ -184,13 +189,13 @@ class Store:
                 self.failures[job] = text
                 print(f"{job.title} failed: {text}", flush=True)
             else:
-                self._made.add(job.folder)
+                self.made.add(job.folder)
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _claim(self, job: Job, locks: ExitStack) -> bool:
-        """Lock the folder of a job until `locks` closes; return False if it has the result, or another process it."""
+        """Lock the folder of a job until `locks` closes; False if the folder has its result or is another process's."""
         try:
-            locks.enter_context(FolderLock(self.output / job.folder))
+            locks.enter_context(folder_lock(self.output / job.folder))
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False

@@ -14,6 +14,7 @@ from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, local_file, on_hub, split_view
 from ...description import INPUTS
 from ...errors import UsageError
+from ...near_names import did_you_mean
 from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .flags import RUN_FLAGS, Flag
 from .runs import FILE, ROOT, Record, RunFolder, checkpoint_named, run_named
@@ -32,7 +33,8 @@ class SavedModel(NamedTuple):
     Attributes:
         file: the checkpoint.
         recipe: its class, which the file may name, and arguments.
-        given: keys of the arguments that the user's words and configs give, below `model`.
+        given: keys of the arguments that the user's words and configs give, below `model`: ("bank",) is the whole
+            argument, ("bank", "frames") one value of it.
     """
 
     file: str
@@ -125,12 +127,12 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         kind = last_class(said, "model")
         if recipe is not None and kind is None:
             first.append(_class_word("model", recipe["class_path"]))
-        if recipe is not None and (kind is None or _end(kind) == _end(recipe["class_path"])):
+        if recipe is not None and (kind is None or _class_name(kind) == _class_name(recipe["class_path"])):
             saved = SavedModel(file, recipe, given_arguments(said))
     return Words([command, *_ordered([*first, *said])], saved)
 
 
-def _end(class_path: str) -> str:
+def _class_name(class_path: str) -> str:
     """Return the name of a class without its module."""
     return class_path.rpartition(".")[2]
 
@@ -185,7 +187,7 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
 
 def _argument(flag: str, part: str, below: str, values: Sequence[str], words: list[str]) -> Word:
     """Return what a flag says of the arguments of a part's class."""
-    keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")
+    keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")  # + appends to a list
     names = {tuple(keys.split("."))}
     value = next(iter(values), "")
     if not keys:  # all arguments as YAML
@@ -205,6 +207,8 @@ def _arguments_of_input(flag: str, values: Sequence[str]) -> dict[str, str]:
     if values[0] in INPUTS:
         mean, std = INPUTS[values[0]]
         return {"mean": str(list(mean)), "std": str(list(std))}
+    if flag == "--input":
+        raise UsageError(f"--input {values[0]}: expected {', '.join(INPUTS)}{did_you_mean(values[0], INPUTS)}")
     return {flag.removeprefix("--"): f"[{', '.join(values)}]"}
 
 
@@ -252,7 +256,10 @@ def _class_word(part: str, class_path: str) -> Word:
 
 
 def _ordered(said: Sequence[Word]) -> list[str]:
-    """Return words for the parser, in which each class is a config before the flags that follow the last config."""
+    """Return words for the parser: each class as a config behind the last config that the user's words name before it.
+
+    So the flags behind that config are of the class, as the parser reads them.
+    """
     ordered: list[str] = []
     place_of_class = 0
     for word in said:
@@ -269,8 +276,8 @@ def _ordered(said: Sequence[Word]) -> list[str]:
 def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
     """Yield what words and configs say of a part, from left to right.
 
-    Of a word it is a class path; of a config a class path, a mapping with class and arguments, or None if it lacks the
-    part.
+    Of a word it is a mapping with `class_path` and perhaps `init_args`; of a config it may be a class path alone, or
+    None if the config lacks the part.
     """
     for word in said:
         if word.kind == "class" and word.part == part:

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import hashlib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,30 +15,35 @@ from torch import Tensor
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the compiled functions off if it is 0."""
 
-
-def variants() -> list[str]:
-    """Return the kinds of compiled files that this processor runs, the fastest first."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    if capability != "AVX512":
-        return ["avx2" if capability == "AVX2" else "other"]
-    if torch.cpu._is_vnni_supported():
-        return ["avx512_vnni", "avx512", "avx2"]
-    return ["avx512", "avx2"]
+VARIANTS_OF_PROCESSORS = {"AVX512": ["avx512_vnni", "avx512", "avx2"], "AVX2": ["avx2"]}
+VARIANTS = VARIANTS_OF_PROCESSORS.get(torch.backends.cpu.get_cpu_capability(), ["other"])
+"""Kinds of compiled files that this processor runs, the fastest first."""
+if VARIANTS[0] == "avx512_vnni" and not torch.cpu._is_vnni_supported():
+    del VARIANTS[0]
 
 
 def compiled_variant() -> str | None:
     """Return the fastest kind that was compiled and runs here; None if there is none, or by `VIDCORR_NATIVE=0`."""
     if os.environ.get(SWITCH) == "0":
         return None
-    for variant in variants():
+    for variant in VARIANTS:
         if library_of(variant).is_file():
             return variant
     return None
 
 
 def library_of(variant: str) -> Path:
-    """Return the path of the file compiled for a kind of processor."""
-    return Path(__file__).with_name(f"kernels.{variant}.so")
+    """Return the path of the file compiled for a kind of processor, from the sources that lie beside it."""
+    return Path(__file__).with_name(f"kernels.{variant}.{_digest_of_sources()}.so")
+
+
+@functools.cache
+def _digest_of_sources() -> str:
+    """Return a digest of the C++ files, as setup.py has it: a file of earlier ones has other structures."""
+    digest = hashlib.blake2b(digest_size=4)
+    for source in sorted([*Path(__file__).parent.glob("*.cpp"), *Path(__file__).parent.glob("*.h")]):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 class Job(ctypes.Structure):

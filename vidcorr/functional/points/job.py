@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...protocols import PointProtocol
-from ..device import PendingCopy, at_once, to_device
+from ..device import PendingCopy, items_in_workspace, to_device
 from .matching import decode_positions, sample_features, similarity_maps
 
 Features = Callable[[int], Tensor]
@@ -60,15 +60,14 @@ class TrackingJob:
         Raises:
             ValueError: if a result is not finite.
         """
-        names = ("positions", "similarity", "misses")
-        arriving = [PendingCopy(getattr(self, name)) for name in names]
-        for name, tensor in zip(names, arriving, strict=True):
+        arriving = {name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses")}
+        for name, tensor in arriving.items():
             setattr(self, name, tensor.wait())
         if not (self.positions.isfinite().all() and self.similarity.isfinite().all()):
             raise ValueError("tracks are not finite, because the features are not: has the network diverged?")
 
-    def rows(self, queries: Tensor) -> Tensor:
-        """Bring indices of queries to the device, to index results there."""
+    def on_device(self, queries: Tensor) -> Tensor:
+        """Return indices of queries on the device, to index results there."""
         return to_device(queries, self.device)
 
     @property
@@ -95,20 +94,20 @@ class TrackingJob:
         normalise = protocol.feature_normalisation != "raw"
         bytes_of_map = 16 * features[0].numel()  # the similarity and three copies that decoding makes, in float32
         positions: list[Tensor] = []
-        for part in descriptors.split(at_once(features.device, bytes_of_map)):
+        for part in descriptors.split(items_in_workspace(features.device, bytes_of_map)):
             maps = similarity_maps(part, features, normalise)
             positions.append(decode_positions(maps, protocol.decoding, temperature, protocol.decoding_radius))
         return torch.cat(positions)
 
-    def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
+    def record_similarity(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""
-        self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
+        self.similarity[self.on_device(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
     def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
         """Match features `(n, C)`, each found in a frame, with those of the queries' frame; record the misses."""
         back = self.to_pixels(self.match(found, first), first)
-        rows = self.rows(queries)
-        self.misses[rows, self.rows(frames)] = (back - self.origins[rows]).norm(dim=1).float()
+        rows = self.on_device(queries)
+        self.misses[rows, self.on_device(frames)] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, positions: Tensor) -> Tensor:
         """Return the features `(N, C)` at positions in pixels of the scored size."""

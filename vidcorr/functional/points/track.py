@@ -22,7 +22,8 @@ class PointTracks:
     """Tracks of the queries of one video.
 
     Attributes:
-        points: x, y `(N, T, 2)` float64, pixels of the protocol's scored size.
+        points: x, y `(N, T, 2)` float64 in raster pixels of the protocol's scored size: (0, 0) is the corner of the
+            first pixel, not its centre.
         occluded: `(N, T)` bool.
         similarity: `(N, T)` cosine of the features at the point and at the query.
     """
@@ -107,7 +108,7 @@ def track_directly(job: TrackingJob) -> None:
     way_back = WayBack(job)
     for start in job.starts.unique().tolist():
         features = job.features(start)
-        rows = job.rows((job.starts == start).nonzero()[:, 0])
+        rows = job.on_device((job.starts == start).nonzero()[:, 0])
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
         way_back.keep(start, features)
     for t in range(job.frames):
@@ -116,11 +117,11 @@ def track_directly(job: TrackingJob) -> None:
         if not len(wanted):
             continue
         features = job.features(t)
-        rows = job.rows(wanted)
+        rows = job.on_device(wanted)
         looked_for = descriptors[rows].to(features)
         job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
         found = job.sample(features, job.positions[rows, t])
-        job.compare(wanted, t, looked_for, found)
+        job.record_similarity(wanted, t, looked_for, found)
         if job.wants_cycle:
             way_back.add(wanted, t, found)
     way_back.track()
@@ -171,7 +172,7 @@ class WayBack:
         for start in starts.unique().tolist():
             first = self._maps[start] if start in self._maps else self._job.features(start)
             chosen = (starts == start).nonzero()[:, 0]
-            self._job.track_back(queries[chosen], frames[chosen], found[self._job.rows(chosen)], first)
+            self._job.track_back(queries[chosen], frames[chosen], found[self._job.on_device(chosen)], first)
 
 
 def track_by_chaining(job: TrackingJob) -> None:
@@ -197,10 +198,10 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
     for t in order:
         before = features
         features = job.features(t)
-        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
+        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # their frames lie behind in this order
         if before is not None and len(moving):
             last = t - order.step
-            rows = job.rows(moving)
+            rows = job.on_device(moving)
             positions = job.to_cells(job.positions[rows, last], before)
             forward = flow(job, before, features, positions)
             moved = positions + forward
@@ -208,10 +209,10 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
             job.positions[rows, t] = job.to_pixels(moved, features)
             errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
             found = job.sample(features, job.positions[rows, t])
-            job.compare(moving, t, descriptors[rows].to(features), found)
+            job.record_similarity(moving, t, descriptors[rows].to(features), found)
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
-            rows = job.rows(begins)
+            rows = job.on_device(begins)
             descriptors[rows] = job.sample(features, job.positions[rows, t]).to(descriptors)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior, compact_windows
-from ..device import at_once, to_device
+from ..device import items_in_workspace, to_device
 from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import Neighbourhood, TileGrid, used_of
 
@@ -41,8 +41,8 @@ def _parts(
     query: Tensor,
     keys: Tensor,
     neighbourhood: Neighbourhood,
-    numbers_of_key: int,
-    numbers_of_query: int,
+    floats_per_pair: int,
+    floats_per_query: int,
     on_map: bool,
 ) -> Iterator[_Part]:
     """Yield the products of all queries with their neighbourhoods, in parts that fit into the workspace.
@@ -51,8 +51,8 @@ def _parts(
         query: (h, w, C).
         keys: (h, w, S, C).
         neighbourhood: keys of a query; of the whole map a part is some of the queries.
-        numbers_of_key: numbers that are held for a query and a key, the products with all references among them.
-        numbers_of_query: numbers that are held for a query beside those of its keys.
+        floats_per_pair: numbers that memory holds for a query and a key, the products with all references among them.
+        floats_per_query: numbers that memory holds for a query beside those.
         on_map: only with keys on the map; else a part also has cells beyond it, whose products are any numbers.
     """
     height, width, references, channels = keys.shape
@@ -60,8 +60,8 @@ def _parts(
     cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
     if neighbourhood.reach is None:
         rows = keys.flatten(0, 2)
-        bytes_of_query = keys.element_size() * (numbers_of_key * height * width + numbers_of_query)
-        for places in cells_of_map.flatten().split(at_once(device, bytes_of_query)):
+        bytes_of_query = keys.element_size() * (floats_per_pair * height * width + floats_per_query)
+        for places in cells_of_map.flatten().split(items_in_workspace(device, bytes_of_query)):
             products = (rows @ query.flatten(0, 1)[places].T).unflatten(0, (-1, references))
             yield _Part(places[None], cells_of_map.view(1, -1), products[None], cells_of_map.new_zeros(1, 1).bool())
         return
@@ -70,13 +70,13 @@ def _parts(
     places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
     cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
     is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)
-    numbers = is_far.numel() * numbers_of_key + is_far.shape[2] * numbers_of_query
-    tiles_at_once = at_once(device, keys.element_size() * numbers)
+    numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query
+    tiles_at_once = items_in_workspace(device, keys.element_size() * numbers)
     if onednn_pays(query, keys):
         tiles_at_once = 1  # it takes them one by one, and as one part its products need no copy
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
-    band = keys.new_zeros(grid.numbers_of_band(columns_at_once, references * channels))
+    band = keys.new_zeros(grid.size_of_band(columns_at_once, references * channels))
     for first in range(0, across, columns_at_once):
         columns = slice(first, min(first + columns_at_once, across))
         halo_columns = grid.extent(first, width) if on_map else slice(0, grid.halo)
@@ -163,18 +163,18 @@ def average_of_all(
     used = to_device(sorted(count_of_reference), keys.device)
     counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
     log_counts = counts.to(values.dtype).log()[:, None]
-    # the last channel of the average sums the weights on the map; the last row is that of cells off the map
+    # a further channel of 1, whose average is the weight on the map; and a further row of 0, for cells off the map
     table = F.pad(F.pad(used_of(values, used), (0, 1), value=1).flatten(0, 1), (0, 0, 0, 0, 0, 1))
     height, width = keys.shape[:2]
     averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
     mixture = mixture_of(protocol)
-    numbers_of_query = 0
+    floats_per_query = 0
     if mixture is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
         windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
-        numbers_of_query = 4 * len(used) * windows.shape[2]
-    numbers_of_key = 3 * len(used)  # held at once: products, weights, and rows of the table
-    for part in _parts(query, used_of(keys, used), neighbourhood, numbers_of_key, numbers_of_query, on_map=False):
+        floats_per_query = 4 * len(used) * windows.shape[2]
+    floats_per_pair = 3 * len(used)  # held at once: products, weights, and rows of the table
+    for part in _parts(query, used_of(keys, used), neighbourhood, floats_per_pair, floats_per_query, on_map=False):
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
         # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
         off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min

@@ -7,6 +7,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +26,24 @@ GREY = 0.466327
 """Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
 
 
+class InputSizes(NamedTuple):
+    """Sizes of an image on its way into the network, (height, width).
+
+    Attributes:
+        seen: of the image as the network sees it, without padding.
+        padded: of the network's input, with padding.
+        covered: of the network's input in pixels of the image, at least the size of the image. Labels are coded at it:
+            annotations are padded to it with background, and decoded masks are cut.
+    """
+
+    seen: Size
+    padded: Size
+    covered: Size
+
+
 @functools.lru_cache
-def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Size, Size]:
-    """Return the height and width of an image as the network sees it, without and with padding.
+def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSizes:
+    """Return the sizes of an image as the network sees it.
 
     The result is kept, because all frames of a video have one size.
 
@@ -39,8 +55,10 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Siz
 
     Example:
         >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
-        >>> input_sizes((480, 854), dino)[0], input_sizes((854, 480), dino, multiple=18)
-        ((480, 832), ((832, 480), (846, 486)))
+        >>> input_sizes((480, 854), dino)
+        InputSizes(seen=(480, 832), padded=(480, 832), covered=(480, 854))
+        >>> input_sizes((854, 480), dino, multiple=18)
+        InputSizes(seen=(832, 480), padded=(846, 486), covered=(868, 486))
     """
     step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
@@ -58,7 +76,9 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Siz
         short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, side))))
         height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)
-    return (height, width), (height + -height % padding, width + -width % padding)
+    padded = height + -height % padding, width + -width % padding
+    covered = round(size[0] * padded[0] / height), round(size[1] * padded[1] / width)
+    return InputSizes((height, width), padded, covered)
 
 
 def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: torch.device | None = None) -> Tensor:
@@ -74,7 +94,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         Float RGB `(N, 3, H', W')` in [0, 1].
     """
     device = device or images.device
-    size, padded = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
+    size, padded, _ = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
     by_torch = rules.input_filter.startswith("bilinear")  # on the device; the other libraries resize on the CPU
     if images.shape[-2:] != size and not by_torch:
         on_floats = rules.input_filter.endswith("-float")
@@ -96,31 +116,6 @@ def _as_float(images: Tensor) -> Tensor:
 
 def _as_bytes(images: Tensor) -> Tensor:
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
-
-
-def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
-    """Return the extent of the network's input in pixels of the image: the image and its padding.
-
-    Labels are coded at this size: annotations are padded to it with background, and decoded masks are cut.
-
-    Args:
-        size: (H, W) of the image.
-        rules: sizes, filter and padding of the network's input.
-        multiple: sides of the padded input are multiples of this, for a network that needs complete patches.
-
-    Returns:
-        (H', W'), at least (H, W).
-
-    Example:
-        >>> any_size, liir = NetworkInput(name="x"), NetworkInput(name="Liir's", input_padding=4)
-        >>> covered_size((480, 854), any_size), covered_size((480, 854), liir)
-        ((480, 854), (480, 856))
-        >>> covered_size((480, 854), any_size, multiple=16)
-        (480, 864)
-    """
-    height, width = size
-    seen, padded = input_sizes((height, width), rules, multiple)
-    return round(height * padded[0] / seen[0]), round(width * padded[1] / seen[1])
 
 
 def encode_masks(
@@ -164,8 +159,8 @@ def encode_masks(
 def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
     """Return every n-th pixel of a mask (H, W) from the upper left corner, one for each cell of a grid (h, w).
 
-    n is the features' stride, in pixels of the network's input. If the input is a resized frame, the mask is resized to
-    it by the pixel at or before the corner, so cell i takes the pixel floor(i · H / h).
+    n is the features' stride, in pixels of the network's input. If the input is a resized frame, cell i takes the pixel
+    floor(i · H / h).
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
@@ -312,10 +307,10 @@ def upsampled_argmax(
 ) -> Tensor:
     """Return the argmax (H, W) uint8 of up-sampled labels (L, h, w).
 
-    With a floor, first rescale up-sampled channels from [min, max] to [0, 1] (VFS, DINO), but only channels with a
-    maximum above the floor. Unless the floor is 0, the background is rescaled only if an object is, so that the trace
-    of an object that has left does not win. A guide filters each channel. A running maximum is faster than an argmax
-    over a strided axis.
+    By the floor up-sampled channels are first rescaled from [min, max] to [0, 1] (VFS, DINO). None: none is; 0: all
+    that are not 0 everywhere; above 0: those with a maximum above it, the background only if an object is, so that the
+    trace of an object that has left does not win. A guide filters each channel. A running maximum is faster than an
+    argmax over a strided axis.
     """
     best = labels.new_full(size, -torch.inf)
     scaled = labels.new_empty(size)

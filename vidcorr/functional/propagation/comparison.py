@@ -8,15 +8,15 @@ from torch import Tensor
 from ...protocols import LabelProtocol
 from ...protocols.network_input import VideoFeatures
 
-FeatureMap = Callable[[Tensor], Tensor]
-"""A map of the features of a frame."""
+FeatureTransform = Callable[[Tensor], Tensor]
+"""Features of a frame → what is compared in their place."""
 
 
-def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -> FeatureMap:
-    """Return the linear map of features to whitened components of a frame.
+def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -> FeatureTransform:
+    """Return the linear transform of features to whitened components of a frame.
 
-    Channels of a network are correlated, so a few directions dominate every cosine. The map centres features on the
-    mean of the frame, rotates them to its principal components, and multiplies component i by
+    Channels of a network are correlated, so a few directions dominate every cosine. The transform centres features on
+    the mean of the frame, rotates them to its principal components, and multiplies component i by
     `(v_i / v_1 + floor) ** -power`, with v the variances of the components. Power 0.5 whitens, as Jégou and Chum (ECCV
     2012, section 3) do for retrieval; a smaller one keeps a part of the differences of variance.
 
@@ -27,7 +27,7 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
         floor: above 0; a share of the largest variance, which bounds the factor of components without variance.
 
     Returns:
-        Map of features (C, h, w) of unit length to their components (K, h, w).
+        A function: features (C, h, w) of unit length → their components (K, h, w).
     """
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)
@@ -52,8 +52,8 @@ def of_unit_length(features: Tensor) -> Tensor:
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 
 
-def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureMap:
-    """Return the map of features (C, h, w) to whitened components of a video's first frame, of unit length.
+def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureTransform:
+    """Return the transform of features (C, h, w) to whitened components of a video's first frame, of unit length.
 
     Args:
         first: (C, h, w), features of the first frame.
@@ -64,19 +64,19 @@ def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureMap:
     return lambda features: of_unit_length(components(of_unit_length(features)))
 
 
-def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureMap:
-    """Return the map of features of a video's frames to what the protocol compares.
+def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureTransform:
+    """Return the transform of features of a video's frames to what the protocol compares.
 
     Args:
         first: (C, h, w), features of the video's first frame, by which features are whitened.
         protocol: normalisation of features, and precision.
 
     Returns:
-        Map of features (C, h, w) to (h, w, K), whose dot products are the similarities.
+        A function: features (C, h, w) → (h, w, K), whose dot products are the similarities.
     """
     dtype: torch.dtype = getattr(torch, protocol.precision)
     computed = torch.float64 if dtype == torch.float64 else torch.float32
-    normalised: FeatureMap | None = None
+    normalised: FeatureTransform | None = None
     if protocol.feature_normalisation == "whitened":
         normalised = whitened_by(first.to(computed), protocol)
     elif protocol.feature_normalisation == "l2":

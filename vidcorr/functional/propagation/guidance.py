@@ -15,19 +15,19 @@ class GuidedFilter:
     Fast Guided Filter (2015). Differences: windows are cut at the border, so that no pixel outside the frame counts.
     """
 
-    def __init__(self, frame: Tensor, radius: float, cells: int, epsilon: float) -> None:
+    def __init__(self, frame: Tensor, radius: float, radius_in_cells: int, epsilon: float) -> None:
         """Prepare the filter of a frame.
 
         Args:
             frame: RGB `(3, H, W)`, uint8, or float in [0, 1].
             radius: radius of the square window as a share of the shorter side, above 0.
-            cells: the same radius in cells of the grid; 1 or more. A cell is at least a pixel.
+            radius_in_cells: the same radius in cells of the grid; 1 or more. A cell is at least a pixel.
             epsilon: added to the variances of colours in [0, 1]; above 0. The larger, the smoother.
         """
         self.frame = frame.float() / 255 if frame.dtype == torch.uint8 else frame
         height, width = frame.shape[-2:]
-        cell = max(radius * min(height, width) / cells, 1.0)
-        self.cells = cells
+        cell = max(radius * min(height, width) / radius_in_cells, 1.0)
+        self.radius_in_cells = radius_in_cells
         self.grid = max(round(height / cell), 1), max(round(width / cell), 1)
         self.colour = self._reduced(self.frame)
         self.mean = self._window_mean(self.colour)
@@ -60,8 +60,8 @@ class GuidedFilter:
         height = maps.shape[1]
         sums = F.pad(maps.cumsum(1), (0, 0, 1, 0))
         cells = torch.arange(height, device=maps.device)
-        end = (cells + self.cells + 1).clamp_max(height)
-        start = (cells - self.cells).clamp_min(0)
+        end = (cells + self.radius_in_cells + 1).clamp_max(height)
+        start = (cells - self.radius_in_cells).clamp_min(0)
         return (sums[:, end] - sums[:, start]) / (end - start)[:, None]
 
     def _reduced(self, maps: Tensor) -> Tensor:

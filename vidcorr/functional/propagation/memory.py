@@ -24,7 +24,9 @@ from .attention import FoundMatches, best_matches
 CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
 FIRST_WORDS = 12  # words of a sketch that give a first bound
-TINY = 2.0**-40  # added to a norm; the C++ file has it too
+TINY = 2.0**-40
+"""Added to a norm, by the C++ file too: numbers below 2^-126 count as 0 in products, and squares below 2^-150 in a
+norm; either moves a number or a norm by less than 2^-65."""
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 LARGEST_INTEGER = 32000  # in a sketch: what rounding adds to it still has 16 bits
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
@@ -154,7 +156,7 @@ class SketchedMemory(KeyMemory):
     """Features of reference frames, and sketches that shorten the search.
 
     The sketches affect the time, not the results. Sketches that rule out too few keys are computed again, twice as
-    long, up to all channels.
+    long, up to all channels. A sketch has `length` numbers, in chunks of `Kernel.chunk`.
 
     Args:
         lasting: indices of frames that are kept to the end.
@@ -174,20 +176,21 @@ class SketchedMemory(KeyMemory):
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
         self._units = torch.ones(self.maps.shape[2], dtype=torch.float32)  # of the sketches of each slot
         self._latest: Sketches | None = None  # of the latest query
-        self._allocate(like)
+        self._sketch_all(like, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, item: Tensor) -> int | None:
-        """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
+        """Store the features (h, w, C) of a frame, and their sketches; return its slot, None as of `FrameMemory`."""
         slot = super().write(frame, item)
         if slot is not None:
             sketches = self._latest
             if sketches is None or sketches.features is not item:  # a frame is usually searched first, then written
                 sketches = self._sketch(item)
-            self._keep(slot, sketches)
+            self._largest = max(self._largest, sketches.largest)
+            self._units[slot] = sketches.unit
+            self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
@@ -236,7 +239,7 @@ class SketchedMemory(KeyMemory):
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
         if products_of_query > limit and can_be_longer:
-            self._lengthen(query)
+            self._sketch_all(query, 2 * self._chunks)
         return values, indices
 
     def _margin(self) -> float:
@@ -249,9 +252,7 @@ class SketchedMemory(KeyMemory):
         product moves by at most e (|q| + |k|) + e². Sums of integers are exact; by Cauchy and Schwarz they fit into 32
         bits, whatever their parts do.
 
-        Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
-        a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows; the
-        excess is infinite from there on.
+        Below `LARGE` no sum overflows; the excess is infinite from there on.
         """
         if self._largest >= LARGE:
             return math.inf
@@ -262,34 +263,29 @@ class SketchedMemory(KeyMemory):
             excess = excess + 2 * moved + moved**2
         return excess * (self._largest + TINY)
 
-    def _lengthen(self, features: Tensor) -> None:
-        """Compute all sketches again, twice as long, in the principal components of some features."""
-        self._chunks *= 2
-        del self._sketches  # before longer ones take memory
-        self._allocate(features)
-        for slot in range(self.maps.shape[2]):
-            self._keep(slot, self._sketch(self.maps[:, :, slot]))
+    def _sketch_all(self, features: Tensor, chunks: int) -> None:
+        """Compute the sketches of all frames in the memory, at first none, in a number of chunks.
 
-    def _keep(self, slot: int, sketches: Sketches) -> None:
-        """Store the sketches of a frame as the kernel reads them."""
-        self._largest = max(self._largest, sketches.largest)
-        self._units[slot] = sketches.unit
-        self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
-
-    def _allocate(self, features: Tensor) -> None:
-        """Choose the principal components, and make room for the sketches."""
+        Args:
+            features: (h, w, C), whose principal components the sketches are in.
+            chunks: number of chunks of a sketch; fewer, if these hold all channels.
+        """
         height, width, slots, channels = self.maps.shape
         self._latest = None  # none of this length
         self._basis = None
-        length = self._chunks * self._kernel.chunk
+        length = chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
             self._basis = components[:, : length - 2].to(features).contiguous()  # two numbers are norms of residuals
-        self._chunks = min(self._chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
+        self._chunks = min(chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
+        self._sketches = features.new_empty(0)  # those before are freed first
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
+        for slot, frame in enumerate(self._frames):
+            if frame is not None:
+                self.write(frame, self.maps[:, :, slot])
 
     def _sketch(self, features: Tensor) -> Sketches:
         """Return the sketches of features (h, w, C).

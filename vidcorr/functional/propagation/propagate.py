@@ -15,7 +15,7 @@ from ..device import PendingCopy, computing_in, to_device
 from ..window_tiles import Neighbourhood
 from .attention import FoundMatches, average_of_all
 from .coding import upsampled_argmax
-from .comparison import FeatureMap, comparison
+from .comparison import FeatureTransform, comparison
 from .memory import FrameMemory, KeyMemory, SketchedMemory, kernel
 
 CHECKED_TOGETHER = 32
@@ -156,7 +156,7 @@ class LabelPropagator:
     """
 
     network: Any = None
-    _compared: FeatureMap
+    _compared: FeatureTransform
     _channels: int
 
     def __init__(self, first_labels: Tensor, protocol: LabelProtocol) -> None:
@@ -335,7 +335,7 @@ class LabelPropagator:
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
-        total = entering.sum(0)
+        total = entering.sum(0)  # of masks at most 1
         if self.protocol.own_context:  # HVC's code blends old and new labels by the sum of the new ones
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
@@ -436,7 +436,7 @@ def average_of_matches(
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:
-    """Return one-hot labels of the argmax at input size, of which each cell has its first pixel."""
+    """Return one-hot labels of the argmax at input size; a cell takes its upper left pixel."""
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))
     winner = at_input[::stride, ::stride]

@@ -1,5 +1,7 @@
 """Resizing of images, ids and maps, pixel for pixel as OpenCV, Pillow and torch do."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocols.masks import Filter, Nearest
-from ..device import kept, to_device
+from ..device import to_device
 
 Size = tuple[int, int]
 
@@ -91,7 +93,8 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
-@kept(256)
+@lru_cache(256)
+@torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     """Return the source index of all target indices along an axis.
 
@@ -142,7 +145,8 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=method == "bilinear-aligned")[0]
 
 
-@kept(16)
+@lru_cache(16)
+@torch.inference_mode(False)
 def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
     """Return the weights `(positions, cells)` of cells, sampled at the centres of positions along a side.
 

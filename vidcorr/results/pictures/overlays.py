@@ -38,26 +38,24 @@ SMALLEST_LABELLED = 160  # shorter side of an image, pixels, below which labels 
 JUMP = 0.15  # a longer step between frames, as a fraction of the image's longer side, is a lost point and has no tail
 
 
-def distinct_colours(count: int) -> list[Colour]:
-    """Return bright colours of `count` objects or points, with hues at equal distances from red on."""
+def distinct_colours(count: int, step: float | None = None, saturation: float = 0.85) -> list[Colour]:
+    """Return bright colours of `count` objects or points, from red on.
+
+    Args:
+        count: number of colours.
+        step: distance of a colour's hue from the one before, as a share of the circle; None: equal distances.
+        saturation: in [0, 1]; a lower one is paler.
+    """
     colours: list[Colour] = []
     for index in range(count):
-        red, green, blue = hsv_to_rgb(index / count, 0.85, 1)
+        hue = index / count if step is None else index * step % 1
+        red, green, blue = hsv_to_rgb(hue, saturation, 1)
         colours.append((round(255 * red), round(255 * green), round(255 * blue)))
     return colours
 
 
-def _bright_palette() -> NDArray[np.uint8]:
-    """Return colours of ids, `(256, 3)`: of neighbours far apart, and bright, so that they show on dark pictures."""
-    palette = np.zeros((256, 3), np.uint8)
-    for number in range(1, 256):
-        hue = 0.618034 * (number - 1) % 1  # the golden ratio never comes near an earlier hue
-        palette[number] = np.round(255 * np.array(hsv_to_rgb(hue, 0.7, 1)))
-    return palette
-
-
-OBJECT_COLOURS = _bright_palette()
-"""Id of an object → its colour in pictures."""
+OBJECT_COLOURS = np.array([(0, 0, 0), *distinct_colours(255, 0.618034, 0.7)], np.uint8)
+"""Id of an object → its colour in pictures: by the golden ratio, which never comes near an earlier hue."""
 
 
 def as_picture(frame: Tensor) -> Picture:

@@ -67,8 +67,8 @@ def waterfall(table: Table) -> Figure:
     network and data of the scores, stands above.
 
     Args:
-        table: the scores, in its first column: of a start, and of the steps with their differences, whose last row is
-            the whole.
+        table: the scores, in its first column. Its rows are the start, the steps with their differences, and the end,
+            whose difference is the whole. A step's name is `FIELDS: VALUES`, in two lines of the picture.
     """
     column = table.columns[0]
     cells = table.cells_in(column)
@@ -84,7 +84,7 @@ def waterfall(table: Table) -> Figure:
     for place, cell, before, end in zip(places[1:-1], cells[1:-1], ends, ends[1:], strict=False):
         texts.append(shown(cell.mean - cells[place - 1].mean, declared, sign="+"))
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
-        error = declared.factor * _half_length(cell) or None
+        error = declared.factor * _error_of(cell) or None
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
     for place in {0, len(cells) - 1}:
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
@@ -100,12 +100,12 @@ def waterfall(table: Table) -> Figure:
         side.tick_params(length=0)
     axes.xaxis.grid(alpha=0.4)
     axes.set_axisbelow(True)
-    about = ". Lines are 95 % intervals of the steps, paired by sequence" if any(map(_half_length, cells)) else ""
+    about = ". Lines are 95 % intervals of the steps, paired by sequence" if any(map(_error_of, cells)) else ""
     figure.suptitle(fill(table.caption + about, CAPTION), x=0.01, ha="left", fontsize="medium", parse_math=False)
     return figure
 
 
-def _half_length(cell: Cell) -> float:
+def _error_of(cell: Cell) -> float:
     """Return half of the length of the interval of a step's difference; 0 if it has none."""
     low, high = (cell.difference and cell.difference.ends) or (0.0, 0.0)
     return (high - low) / 2

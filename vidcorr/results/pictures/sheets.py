@@ -109,6 +109,8 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
+    if len(features) != len(frames):
+        raise ValueError(f"{len(features)} maps do not fit {len(frames)} frames")
     colours = _over_frames(colour_basis(features)(features), covered_size, frames)
     values = frames.cpu().float()
     if not frames.is_floating_point():
@@ -157,8 +159,8 @@ def heat_map_sheet(
         covered_size: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a frame, pixels.
-        propagator: `LabelPropagator`, or a rule of yours.
-        network: the rule's `network`.
+        propagator: `LabelPropagator`, or a rule of yours, called with the labels of a frame and the protocol.
+        network: what the rule gets as its attribute `network`.
 
     Returns:
         uint8 `(H', W', 3)`: a row per affinity, in which the query comes first.

@@ -214,6 +214,13 @@ def test_a_state_of_another_form_is_one_line(place):
         assert "\n" not in line
 
 
+def test_a_state_of_a_schedule_that_counts_otherwise_is_taken():
+    """That of timm's `CosineLRScheduler`."""
+    schedule = {"t_initial": 5, "lr_min": 0.0, "base_values": [0.1]}
+    state = STATES["state"] | {"lr_schedulers": [schedule]}
+    assert require_state(state, "x.ckpt") == state
+
+
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_file_that_another_program_zipped_again_is_read_alike_in_whole_and_in_part(compression, tmp_path):
     torch.save({"state_dict": {"a": torch.arange(9.0)}}, tmp_path / "x.pth")

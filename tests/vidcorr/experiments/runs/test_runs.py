@@ -31,7 +31,7 @@ from vidcorr.commands import run_command
 from vidcorr.commands.resume import from_here, words_from_here
 from vidcorr.experiments.runs.flags import named_network
 from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
-from vidcorr.results.folder_lock import FolderLock
+from vidcorr.results.folder_lock import folder_lock
 from vidcorr.results.result import Network
 
 
@@ -94,7 +94,7 @@ def test_a_refused_run_leaves_a_folder_in_which_it_or_another_process_goes_on(tm
     other = Run(["fit"], folder, say=[].append)
     assert other.make_folder(tmp_path) == folder
     other.remove_refused()
-    with FolderLock(folder / "checkpoints"):  # before its first batch
+    with folder_lock(folder / "checkpoints"):  # before its first batch
         refused_run.remove_refused()
         assert folder.exists()
 
@@ -317,6 +317,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     (waiting / "config.yaml").touch()
     run, checkpoint = found(lr=1)
     assert (run.goes_on_in, checkpoint) == (waiting, None)
+    assert said.pop().endswith(f"below runs: {waiting} begins again")
     written("runs/waiting", "fit", end="2026-01-01")
     assert found(lr=1)[0].goes_on_in is None
     for number, (digest, moment) in enumerate(((training, 2), (training, 1), ("another", 3))):

@@ -21,7 +21,7 @@ from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.runs.store import Job, Store, process_group
 from vidcorr.metrics import Score
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.folder_lock import FolderLock
+from vidcorr.results.folder_lock import folder_lock
 from vidcorr.results.result import Network, Result
 
 VFS = PropagationProtocol.named("vfs")
@@ -140,7 +140,7 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
     calls, errors = evaluated
     davis = DavisBenchmark(davis_root)
     job, store = Job(RAW, davis), Store(tmp_path)
-    with FolderLock(tmp_path / job.folder):
+    with folder_lock(tmp_path / job.folder):
         assert (store.run([job]), calls) == ({}, [])
     assert capsys.readouterr().out == "raw_colour on davis by vfs: running elsewhere\n"
     errors["davis"] = LostRank("a rank has ended")

@@ -101,6 +101,8 @@ def test_the_input_of_a_network_is_of_its_arguments():
         (word,) = read_words(words)
         assert (word.kind, word.value) == ("argument", {(name,) for name in names})
     assert word.words == ["--model.mean=[0, -1, 0]"]
+    line = "--input imagenett: expected imagenet, half, unit.*imagenet"
+    refused(UsageError, line, list, read_words(["--input", "imagenett"]))
 
 
 def test_a_word_without_its_flag_and_a_flag_without_its_value_are_refused():

@@ -6,7 +6,7 @@ import torch
 
 from tests.helpers.propagation import protocol
 from vidcorr.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks
-from vidcorr.functional.propagation.coding import covered_size, input_sizes
+from vidcorr.functional.propagation.coding import input_sizes
 from vidcorr.protocols import JointProtocol, PropagationProtocol
 
 
@@ -66,8 +66,7 @@ def test_every_protocol_takes_masks_of_every_size(name, benchmark):
     """A cell's label is the id of an object that the mask has near the cell's place."""
     rules = PropagationProtocol.named(name, benchmark)
     for size in ((71, 333), (240, 320), (540, 960), (674, 1200), (64, 1920)):  # of YouTube-VOS and VIP but the first
-        _, (height, width) = input_sizes(size, rules, multiple=rules.feature_stride)
-        covered = covered_size(size, rules, multiple=rules.feature_stride)
+        _, (height, width), covered = input_sizes(size, rules, multiple=rules.feature_stride)
         grid = -(-height // rules.feature_stride), -(-width // rules.feature_stride)
         mask = torch.zeros(covered, dtype=torch.uint8)
         mask[covered[0] // 2 :] += 1

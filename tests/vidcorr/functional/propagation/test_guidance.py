@@ -41,7 +41,7 @@ def test_the_filter_on_a_grid_of_pixels_is_the_papers():
     generator = torch.Generator().manual_seed(0)
     frame = torch.rand(3, 9, 12, generator=generator)
     values = torch.rand(9, 12, generator=generator)
-    found = GuidedFilter(frame, radius=2 / 9, cells=2, epsilon=1e-2)(values)
+    found = GuidedFilter(frame, radius=2 / 9, radius_in_cells=2, epsilon=1e-2)(values)
     expected = by_definition(frame.double().numpy(), values.double().numpy(), 2, 1e-2)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
@@ -49,10 +49,10 @@ def test_the_filter_on_a_grid_of_pixels_is_the_papers():
 @pytest.mark.parametrize("size", [(1, 1), (5, 40), (97, 131)])
 def test_a_map_without_an_edge_stays_and_bytes_are_colours(size):
     frame = torch.randint(256, (3, *size), dtype=torch.uint8)
-    found = GuidedFilter(frame, radius=0.05, cells=3, epsilon=1e-5)
+    found = GuidedFilter(frame, radius=0.05, radius_in_cells=3, epsilon=1e-5)
     torch.testing.assert_close(found(torch.full(size, 0.25)), torch.full(size, 0.25))
     ramp = torch.rand(size)
-    of_floats = GuidedFilter(frame / 255, radius=0.05, cells=3, epsilon=1e-5)
+    of_floats = GuidedFilter(frame / 255, radius=0.05, radius_in_cells=3, epsilon=1e-5)
     torch.testing.assert_close(found(ramp), of_floats(ramp))
 
 
@@ -60,7 +60,7 @@ def test_the_winner_is_the_largest_of_the_filtered_channels():
     """Channels are compared with the background before the filter, which is linear."""
     frame, _ = disc_frame(2)
     labels = torch.rand(4, 12, 20, generator=torch.Generator().manual_seed(0))
-    guide = GuidedFilter(frame, radius=0.1, cells=3, epsilon=1e-3)
+    guide = GuidedFilter(frame, radius=0.1, radius_in_cells=3, epsilon=1e-3)
     filtered = torch.stack([guide(value) for value in resize_maps(labels, (96, 160), "bilinear")])
     runner_up, largest = filtered.sort(0).values[-2:]
     clear = largest - runner_up > 1e-5

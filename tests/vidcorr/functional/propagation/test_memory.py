@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from tests.helpers.propagation import one_hot, protocol, run, video
 from vidcorr.functional import native
-from vidcorr.functional.native import SWITCH, variants
+from vidcorr.functional.native import SWITCH
 from vidcorr.functional.propagation import memory as memory_file
 from vidcorr.functional.propagation.attention import best_matches
 from vidcorr.functional.propagation.memory import SketchedMemory, kernel
@@ -150,12 +150,12 @@ def test_sketches_rule_out_most_products(each_kernel, monkeypatch):
 
 def test_each_kernel_finds_the_same_digits(monkeypatch):
     maps, found = features_of(5, 96, 13, 22), []
-    for name in variants():
+    for name in native.VARIANTS:
         if native.library_of(name).is_file():
-            monkeypatch.setattr(native, "variants", lambda name=name: [name])
+            monkeypatch.setattr(native, "VARIANTS", [name])
             found.append(sketched(maps).best_matches(maps[-1], range(4), 10))
             monkeypatch.undo()
-    assert len(found) > (variants()[0] in ("avx512_vnni", "avx512"))
+    assert len(found) > (native.VARIANTS[0] in ("avx512_vnni", "avx512"))
     for values, cells in found[1:]:
         assert torch.equal(values, found[0][0])
         assert torch.equal(cells, found[0][1])
@@ -169,7 +169,7 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
     monkeypatch.setenv(SWITCH, "0")
     assert kernel() is None
     monkeypatch.delenv(SWITCH)
-    monkeypatch.setattr(native, "variants", lambda: ["unknown_processor"])
+    monkeypatch.setattr(native, "VARIANTS", ["unknown_processor"])
     assert kernel() is None
 
 

@@ -61,7 +61,7 @@ def test_sizes_are_those_of_the_original_codes(golden):
     cases = [(*family, size) for family in FAMILIES for size in sizes if f"size_{family[0]}_{size}" in expected]
     assert len(cases) == 37
     for family, name, benchmark, size in cases:
-        found, _ = input_sizes(sizes[size], PropagationProtocol.named(name, benchmark))
+        found, *_ = input_sizes(sizes[size], PropagationProtocol.named(name, benchmark))
         assert list(found) == expected[f"size_{family}_{size}"].tolist(), (family, size)
 
 

@@ -139,6 +139,7 @@ def is_same(found, known):
 def test_what_is_drawn_stays_where_it_is(texts, recorded, known):
     assert [name for name, draw in DRAWN.items() if not is_same(draw(), known[name])] == []
     assert texts == recorded["labels"]
+    refused(ValueError, "1 maps do not fit 8 frames", feature_sheet, FRAMES, FEATURES[:1])
     refused(ValueError, "got 8 maps and 2 frames", heat_map_sheet, UNIT, (2, 3), FRAMES[:2], SHARP)
     assert [overlays.thickness_of(grey(height, width=2000)) for height in (99, 300, 420, 480, 1080)] == [2, 2, 4, 4, 9]
 

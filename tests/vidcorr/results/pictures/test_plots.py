@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.colors import to_hex
 
-from vidcorr.results.cells import Cell
+from vidcorr.results.cells import published_cell
 from vidcorr.results.pictures.plots import END, FALL, RISE, waterfall, write_figure
 from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
@@ -25,7 +25,7 @@ def table():
     cells = []
     for name, score, change in STEPS:
         difference = change and Difference(*change)
-        cells.append((name, column, Cell(published=score, difference=difference)))
+        cells.append((name, column, replace(published_cell(score), difference=difference)))
     return replace(table_of_cells(cells), caption="Scores of A$1 on davis, $é")
 
 
