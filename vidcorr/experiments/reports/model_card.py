@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from ...backbones import EncoderSpec, Input
 from ...backbones.export import export
 from ...backbones.files.checkpoints import METADATA_KEY, is_foreign, read_content
-from ...results.formats import grid, shown
+from ...results.formats import grid
 from ...results.records import results_below
 from ...videos.files import write_atomically
 
@@ -71,9 +71,8 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     for result in results:
         if not result.history or result.history[-1].step != step:  # of another state of the network
             continue
-        for name, value in result.scores.items():
-            declared = result.declaration(name)
-            printed = f"{shown(value, declared)} {declared.unit}".rstrip()
+        for name, text in result.texts(result.scores).items():
+            printed = f"{text} {result.declaration(name).unit}".rstrip()
             scores.append([result.benchmark, result.stage.protocol.name, name, printed])
     paragraphs = [
         f"{HEAD}---\n# {file}",
