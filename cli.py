@@ -374,6 +374,7 @@ class VidcorrCLI(LightningCLI):
         """
         benchmarks = benchmarks_among(self.trainer)
         self._run_in_folder(self.trainer.validate, verbose=not benchmarks, **options)
+        # of another model nothing is asked: it may print or write what it measures
         if isinstance(self.model, SavedModule) and not (benchmarks or self.trainer.logged_metrics):
             remedy = "name a benchmark, --on davis=/data/DAVIS, or videos to hold out, --data.source FOLDER"
             raise ValueError(f"validate: nothing was measured: {remedy}")
@@ -422,7 +423,8 @@ class VidcorrCLI(LightningCLI):
 
 
 def require_ranks_as_commands(strategy: str) -> None:
-    """Refuse other ranks: forks of a process with threads stand still, and a spawned process gets no configuration.
+    """Refuse strategies that fork or spawn ranks: forks of a process with threads stand still, spawned ones get no
+    configuration.
 
     Raises:
         ValueError: naming the strategy of the Trainer.

@@ -94,7 +94,8 @@ def ends_within_epoch(trainer: Trainer) -> bool:
 def logged_step(trainer: Trainer) -> int:
     """Return the step at which Lightning logs within its loops: the number of batches that stepped, from 0.
 
-    After the last batch of an epoch, until its end is logged, it is one more.
+    After the last batch of an epoch, until its end is logged, it is one more. Lightning keeps the number private; it is
+    read from what a checkpoint would hold.
     """
     counts = trainer.fit_loop.epoch_loop.on_save_checkpoint()
     return int(counts["_batches_that_stepped"])
@@ -124,6 +125,9 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
     From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next; at
     the start of a batch it counts that batch. A checkpoint of another place stays as it is.
+
+    In the hook, after n batches of the first epoch, ready, started, processed and completed are 1, 1, 0, 0 for epochs
+    and n, n, n, n - 1 for batches.
     """
     loops = checkpoint["loops"]["fit_loop"]
     epochs = loops["epoch_progress"]

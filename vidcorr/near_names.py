@@ -59,7 +59,10 @@ def _end(name: str) -> str:
 
 
 def _rank(written: str, name: str) -> float | None:
-    """Return how far a name is from another: 0 the same, below `PART` a similar spelling, then a part; None: far."""
+    """Return how far a name is from another: of `base_lr` 0 itself, below `PART` `base_rl`, `PART` `lr`; None: far.
+
+    Letters within a word are 2, initials are 3: `learning_rate` for `lr`.
+    """
     if written == name:
         return 0
     similarity = SequenceMatcher(None, written, name).ratio()

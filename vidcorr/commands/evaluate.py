@@ -18,13 +18,15 @@ FLAGS = (
 
 
 def require(flags: Namespace) -> None:
-    """Check that the data are there; raise ValueError. It imports no torch.
+    """Check that there are benchmarks, and that their data are there; raise ValueError. It imports no torch.
 
-    With changed fields of a protocol it does not look: what is wrong with these is said first.
+    With changed fields of a protocol it does not look for data: what is wrong with the fields is said first.
     """
+    if not flags.on:
+        raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     if flags.change:
         return
-    for choice in read_on(flags.on or []):
+    for choice in read_on(flags.on):
         root = choice.arguments.get("root")
         if isinstance(root, str) and not Path(root).expanduser().exists():
             raise ValueError(f"--on {choice.config}={root}: there is no such file or folder")
@@ -32,8 +34,6 @@ def require(flags: Namespace) -> None:
 
 def run(flags: Namespace) -> None:
     """Score networks on benchmarks and print their table; a user's mistake raises UsageError, ValueError or OSError."""
-    if not flags.on:
-        raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)
 
     from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait

@@ -3,11 +3,9 @@
 import json
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping
 from importlib.resources import files
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
 
 from ..videos.files import write_atomically
 from .cells import measured_cell
@@ -61,7 +59,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     content |= {"ranked_by": ranked_by, "text_columns": sorted(text_columns)}
     content["animations"] = _animations(folder, result, ranked_by)
     content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
-    content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
+    content["shown"] = [result.texts(row.values) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / REPORT
@@ -72,16 +70,11 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
 
 def _lines_of_scores(result: Result) -> list[Json]:
     """Return the lines of the table of scores: this run's, and those of earlier epochs."""
-    lines = [{"name": "this run", "scores": _texts(result.scores, result)}] if result.scores else []
+    lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
     for past in result.history[:-1]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
-        lines.append({"name": name, "scores": _texts(past.scores, result)})
+        lines.append({"name": name, "scores": result.texts(past.scores)})
     return lines
-
-
-def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
-    """Return the scores, or the numbers of a row, as texts."""
-    return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
 
 
 def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
@@ -90,15 +83,15 @@ def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
     scores = result.scores_by_sequence(ranked_by)
+    texts = {name: shown(score, result.declaration(ranked_by)) for name, score in scores.items()}
     animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
         if name in result.sequences:  # else of an earlier run in the folder
-            score = scores.get(name, nan)
-            text = "" if isnan(score) else shown(score, result.declaration(ranked_by))
             full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
-            animations.append(animation | {"score": score, "shown": text, "name": full_name, "images": []})
+            animation |= {"score": scores.get(name, nan), "shown": texts.get(name, ""), "name": full_name, "images": []}
+            animations.append(animation)
     ranked = sorted(animations, key=lambda each: (isnan(each["score"]), each["score"]))
     worst = ranked[:AT_EACH_END]
     best = ranked[AT_EACH_END:][-AT_EACH_END:]

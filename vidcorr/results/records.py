@@ -68,8 +68,8 @@ class Column(NamedTuple):
     @property
     def head(self) -> str:
         """Benchmark, score, protocol and conditions, and whether the numbers are printed ones."""
-        about = f" ({self.about})" if self.about else ""
-        return f"{self.benchmark} {self.score}{about}{', paper' if self.published else ''}"
+        title = self._replace(benchmark=f"{self.benchmark} {self.score}").title
+        return f"{title}, paper" if self.published else title
 
 
 @dataclass(frozen=True, eq=False)

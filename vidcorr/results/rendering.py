@@ -39,7 +39,7 @@ class Table:
     Attributes:
         columns: the columns, in their order.
         rows: name → column → cell; rows without a score in a column have no cell.
-        base: name of the base row for differences, or empty.
+        base: name of the base row for differences, or what stands for it in sentences ("the row above"); else empty.
         own_bases: row → its base row, for rows with another base than `base`.
         notes: sentences about the table.
         caption: of a table whose rows are steps from a protocol to another: their data and network. Steps are not

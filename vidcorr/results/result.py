@@ -9,7 +9,7 @@ from math import isfinite, isnan, nan
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
@@ -199,11 +199,12 @@ class Result(Exact):
 
     def __repr__(self) -> str:
         """Return benchmark, network and main scores with their intervals, in a line."""
+        texts = self.texts(self.scores)
         scores = []
         for key in self.main_scores():
             declared = self.declaration(key)
-            texts = key, shown(self.scores[key], declared), bracketed(interval([self.sample(key)], declared), declared)
-            scores.append(" ".join(filter(None, texts)))
+            ends = bracketed(interval([self.sample(key)], declared), declared)
+            scores.append(f"{key} {texts[key]} {ends}".rstrip())
         about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
         return one_line(f"Result({agreeing(about)}: {', '.join(scores)})")
 
@@ -216,8 +217,8 @@ class Result(Exact):
         if not self.scores:
             print("no ground truth, nothing to score")
             return
-        line = [self.benchmark, *(shown(value, self.declaration(key)) for key, value in self.scores.items())]
-        print(grid("text", ["", *self.scores], [line]), end="")
+        texts = self.texts(self.scores)
+        print(grid("text", ["", *texts], [[self.benchmark, *texts.values()]]), end="")
         for doubt in self.doubts:
             print(one_line(f"{doubt}."))
 
@@ -313,6 +314,15 @@ class Result(Exact):
     def declaration(self, key: str) -> Score:
         """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
         return next((score for score in self.declared if score.name == key), Score(key))
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return scores, or the values of a row, as they are printed everywhere: in per cent, or in the score's unit.
+
+        Args:
+            values: name → value; those that are no floats, such as counts, are left out.
+        """
+        floats = {name: value for name, value in values.items() if isinstance(value, float)}
+        return {name: shown(value, self.declaration(name)) for name, value in floats.items()}
 
     def flat_scores(self) -> dict[str, float]:
         """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""

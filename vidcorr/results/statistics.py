@@ -49,8 +49,9 @@ class Sample(NamedTuple):
     """A score of a run over a sample of sequences.
 
     Attributes:
-        score: score of all sequences.
-        without: sequence → score of all the others; NaN for a sequence without a value. Of an empty sample it is empty.
+        score: score of all sequences; NaN without a value.
+        without: sequence → score of all the others; NaN for a sequence without a value. An empty one makes an empty
+            sample, of which nothing is computed.
         seed: seed of the training; None if unknown.
     """
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
 from ...datasets import MaskSequence
-from ...results.formats import shown
 from ...results.pictures.animations import overlay_masks_small
 from ...results.pictures.overlays import evenly_spaced
 from ...results.pictures.plots import Block, draw_rows
@@ -96,9 +95,9 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
         pictures = [overlay_masks_small(sequence.frame(t), _predicted(sequence, folder, t)) for t in columns]
         names = [name]
         for key in result.main_scores()[:1]:
-            score = result.scores_by_sequence(key).get(sequence.name)
-            if score is not None:
-                names.append(f"{key.removesuffix('-Mean')} {shown(score, result.declaration(key))}")
+            scores = result.scores_by_sequence(key)
+            if sequence.name in scores:
+                names.append(f"{key.removesuffix('-Mean')} {result.texts({key: scores[sequence.name]})[key]}")
         lines.append((names, pictures))
     true = []
     for t in columns:

@@ -9,13 +9,15 @@ import yaml  # type: ignore[import-untyped]
 from ...backbones import EncoderSpec, Input
 from ...backbones.export import export
 from ...backbones.files.checkpoints import METADATA_KEY, is_foreign, read_content
-from ...results.formats import grid, shown
+from ...results.formats import grid
 from ...results.records import results_below
 from ...videos.files import write_atomically
 
 CARD = "README.md"
 HEAD = "---\nlibrary_name: vidcorr\n"
 """First lines of a card, in the hub's form, but for the closing ---; a README.md that begins so is ours."""
+NO_CHECKPOINT: Mapping[str, Any] = {METADATA_KEY: {}}
+"""Content of a network that is no checkpoint of ours: nothing is recorded."""
 
 
 def export_with_card(network: str, output: Path) -> str:
@@ -36,12 +38,14 @@ def export_with_card(network: str, output: Path) -> str:
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(network, output)
     name, file, _ = EncoderSpec(network).located
-    card_text = card_of({METADATA_KEY: {}}, None, output.name, loading)
+    content: Mapping[str, Any] = NO_CHECKPOINT
+    run: Path | None = None
     if file is not None and not name:
-        content = read_content(file, whole=False)
-        if not is_foreign(content):  # of a run of ours
-            card_text = card_of(content, file.resolve().parent.parent, output.name, loading)
-    write_atomically(card, card_text)
+        of_file = read_content(file, whole=False)
+        if not is_foreign(of_file):
+            content = of_file
+            run = file.resolve().parent.parent
+    write_atomically(card, card_of(content, run, output.name, loading))
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 
 
@@ -67,9 +71,8 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     for result in results:
         if not result.history or result.history[-1].step != step:  # of another state of the network
             continue
-        for name, value in result.scores.items():
-            declared = result.declaration(name)
-            printed = f"{shown(value, declared)} {declared.unit}".rstrip()
+        for name, text in result.texts(result.scores).items():
+            printed = f"{text} {result.declaration(name).unit}".rstrip()
             scores.append([result.benchmark, result.stage.protocol.name, name, printed])
     paragraphs = [
         f"{HEAD}---\n# {file}",

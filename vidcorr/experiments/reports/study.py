@@ -369,7 +369,8 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
                 yield row.name, column, Cell(trained=study.trains(row))
             if place not in of_paper:
                 continue
-            number, high = of_paper[place], measured.declared(column).high
+            number = of_paper[place]
+            high = measured.declared(column).high
             if high is not None and number > high:
                 fraction = f"write the fraction, {number / 100:g} for {number:g} per cent"
                 raise ValueError(f"row {row.name!r}: published {column.score} {number:g} is above {high:g}: {fraction}")

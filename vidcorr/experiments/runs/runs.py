@@ -230,8 +230,8 @@ class RunFolder(NamedTuple):
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
-    def trusted(self, which: str) -> Path:
-        """Return a checkpoint, and allow the code that the run's own words and configuration name; find its modules.
+    def trust(self, which: str) -> Path:
+        """Allow the code that the run's words and configuration name, let Python find it, and return a checkpoint.
 
         Args:
             which: "best" or "last".
@@ -584,5 +584,5 @@ def checkpoint_named(word: str, which: str = "best") -> str:
     if named is None:
         return word
     path, which = named
-    checkpoint = RunFolder.read(path).trusted(which)
+    checkpoint = RunFolder.read(path).trust(which)
     return f"{checkpoint}@{view}" if view else str(checkpoint)

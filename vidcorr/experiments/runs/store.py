@@ -120,12 +120,12 @@ class Store:
     Attributes:
         output: the folder; the first job makes it.
         failures: job → error message without line breaks.
-        made: folders of the results that this store has made.
+        made: folder → result that this store has made, read again from its file, which refuses a contradiction.
     """
 
     output: Path
     failures: dict[Job, str] = field(default_factory=dict)
-    made: set[str] = field(default_factory=set)
+    made: dict[str, Result] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
         """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
@@ -149,7 +149,7 @@ class Store:
         results: dict[Job, Result] = {}
         for job in jobs:
             # `stored` never returns results of the user's code, even those made just now
-            result = Result.load(self.output / job.folder) if job.folder in self.made else self.stored(job)
+            result = self.made.get(job.folder) or self.stored(job)
             if result is not None:
                 results[job] = result
         return results
@@ -180,6 +180,7 @@ class Store:
             try:
                 with ranks.together():
                     job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
+                    result = Result.load(self.output / job.folder)
             except LostRank:
                 raise
             except Exception as error:  # any type, because the other jobs still run
@@ -189,7 +190,7 @@ class Store:
                 self.failures[job] = text
                 print(f"{job.title} failed: {text}", flush=True)
             else:
-                self.made.add(job.folder)
+                self.made[job.folder] = result
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _claim(self, job: Job, locks: ExitStack) -> bool:

@@ -116,7 +116,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     saved: SavedModel | None = None
     if named not in (None, "null") and (named, command) != ("last", "fit"):  # "null" takes back an earlier word
         if named == "last":
-            file = str(RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT).trusted("last"))
+            file = str(RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT).trust("last"))
             say(f"--ckpt_path last: {file}")
         elif on_hub(str(named)):
             file = str(local_file(str(named)))
