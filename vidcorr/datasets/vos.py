@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from ..videos.files import DataError, require_one_of
 from ..videos.folders import list_folders, list_frames, list_images
-from ..videos.mask_folder import MaskFolder, mask_folders
+from ..videos.mask_folder import MaskFolder, object_folders
 from .lists import find_list, read_names
 from .records import MaskSequence
 
@@ -66,7 +66,7 @@ def Vos(
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
     wanted: list[tuple[str, str]] = []
     for name in names:
-        wanted += [(name, object_folder) for object_folder in mask_folders(root / masks / name)]
+        wanted += [(name, object_folder) for object_folder in object_folders(root / masks / name)]
 
     def read(video: tuple[str, str]) -> MaskSequence:
         """Read a video, or an object of it from the object's folder; "" is the folder of a video's own masks."""

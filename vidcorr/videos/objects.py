@@ -91,7 +91,7 @@ class Objects:
         number_colours(self.colours, in_colours, self.names)
         for number in self.colours.values():
             self.names.setdefault(number, "")
-        before = before or dict(self.names)
+        before = before or dict(self.names)  # of a new table names are compared with the ids of these masks
         self._claim_names(without_ids)
         self._colour_all()
         for prompt in prompts:
