@@ -58,8 +58,8 @@ def view_options(
     """Return the arguments with which SiamFC takes a view of an encoder: of a ResNet res5, dilated.
 
     Args:
-        encoder: the encoder. An extractor, or a stride of its own, stays as it is; a stage of its own is dilated only
-            if `dilated` says so.
+        encoder: the encoder. One with a stride of its own (`default_stride`), and an extractor, stay as they are; one
+            with a stage of its own (`default_stage`) is dilated only if `dilated` says so.
         stage: a stage; None is res5 of a ResNet that has it, another network's default.
         stride: pixels per cell, in place of dilations.
         dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
