@@ -101,7 +101,7 @@ class MaskBenchmark(Benchmark):
             return numbers_in(sequence.read_mask(t).numpy())
 
         video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
-        with errors_at(self.scoring_rules.planned_by(sequence.video, folder), *WRONG_JSON):
+        with errors_at(self.scoring_rules.place_of_plan_errors(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
             name = self.scoring_rules.name

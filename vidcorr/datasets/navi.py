@@ -233,7 +233,7 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     columns = left + nearest
     image = picture[:, middle_rows[rows][:, None], middle_columns[columns]]
     focal = pair.cameras[which] * side  # pixels of the middle square
-    y = rows[protocol.pixel_of_cell]
+    y = rows[protocol.pixel_of_cell]  # a slice: the pixels of all cells
     x = columns[protocol.pixel_of_cell]
     z = depth[y[:, None], x]
     centre = side / 2 - 0.5
@@ -252,7 +252,7 @@ def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
 
 
 def square_around(shown: Tensor) -> tuple[int, int, int]:
-    """Return top, left and side of a square around the true pixels of `(S, S)`.
+    """Return top, left and side of a square around the true pixels of `(S, S)`; 0, 0, 0 if none is true.
 
     The square is as long as the longer direction, whose last row or column of true pixels is left out. In the shorter
     direction it is widened equally on both sides, or only before the first pixel if it would leave the picture.

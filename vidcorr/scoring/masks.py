@@ -13,7 +13,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.lists import read_videos
+from ..datasets.lists import read_meta_videos
 from ..metrics.declared import fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
@@ -107,7 +107,7 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
         ValueError: if there are none, or one is not of the data set.
     """
     categories: set[str] = set()
-    for video in read_videos(meta).values():
+    for video in read_meta_videos(meta).values():
         categories.update(str(entry.get("category")) for entry in video["objects"].values())
     if not unseen or not categories.issuperset(unseen):
         raise ValueError(f"score: --unseen must name unseen categories of {meta}")
@@ -126,7 +126,7 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
-    known = Metadata({} if meta is None else read_videos(Path(meta)), set(unseen), meta)
+    known = Metadata({} if meta is None else read_meta_videos(Path(meta)), set(unseen), meta)
     return replace(rules, read_metadata=lambda: known)
 
 
@@ -224,7 +224,7 @@ class MaskFolders:
             return
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
         for name in names:
-            with errors_at(self.rules.planned_by(name, self.truth / name), *WRONG_JSON):
+            with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):
                 objects = self.rules.metadata.videos[name]["objects"]
             for number in objects:
                 yield Row(video=name, object=number, values=of_no_frame)
@@ -270,7 +270,7 @@ class MaskFolders:
         rules = self.rules
         folder = annotations.folder
         video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.frame_of)
-        with errors_at(rules.planned_by(name, folder), *WRONG_JSON):
+        with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
