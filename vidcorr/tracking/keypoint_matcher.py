@@ -45,7 +45,7 @@ class KeypointMatcher(FrameEncoder):
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
         super().__init__(extractor, protocol.with_changes(input_size=size))
-        self._category = ""
+        self._category: str | None = None  # of the kept features
         self._room = 0
         self._kept: dict[Path, Tensor] = {}
 

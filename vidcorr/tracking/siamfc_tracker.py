@@ -204,8 +204,8 @@ class SiamFCTracker(FrameEncoder):
             raw = siamese_correlation(torch.stack(exemplars), search)
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
-    def _features(self, crops: Image, method: Any) -> Tensor:
-        """Return the float32 map of uint8 crops, by a method of the extractor."""
+    def _features(self, crops: NDArray[np.uint8], method: Any) -> Tensor:
+        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, by a method of the extractor."""
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = features_by(method, images.float().div_(255))
