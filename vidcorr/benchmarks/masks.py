@@ -103,7 +103,7 @@ class MaskBenchmark(Benchmark):
 
         # the rules read the masks that they need, and name frames by their files
         video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
-        with errors_at(self.scoring_rules.planned_by(sequence.video, folder), *WRONG_JSON):
+        with errors_at(self.scoring_rules.place_of_plan_errors(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
             name = self.scoring_rules.name

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..datasets import MaskSequence, Vos
-from ..datasets.lists import read_names, read_videos
+from ..datasets.lists import read_meta_videos, read_names
 from ..metrics.rules import RULES
 from ..metrics.scoring import Metadata, Rules
 from ..protocols import PropagationProtocol
@@ -74,7 +74,7 @@ class VosBenchmark(MaskBenchmark):
 
     def metadata(self) -> Metadata:
         """Read the metadata file's videos, and the names in the file `unseen`."""
-        videos = {} if self.meta is None else read_videos(Path(self.meta).expanduser())
+        videos = {} if self.meta is None else read_meta_videos(Path(self.meta).expanduser())
         unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
         return Metadata(videos, unseen, self.meta)
 

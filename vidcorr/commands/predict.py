@@ -98,13 +98,13 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
         DataError: for a file that cannot be read, or that does not fit the video.
         ValueError: for another mistake of the user.
     """
-    from ..videos.annotation_files import read_masks, with_left
+    from ..videos.annotation_files import read_masks, with_flags_of_left
     from ..videos.prompts import BoxPrompt, PointPrompt
 
     if flags.left and not flags.mask:
         raise ValueError("--left: names objects of --mask")
     if flags.mask:
-        return with_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
+        return with_flags_of_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
     if len(words) == 1 and words[0].lower().endswith(".csv"):

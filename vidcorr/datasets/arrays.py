@@ -78,7 +78,7 @@ def _sealed(function: Callable[..., Any]) -> Any:
 NAMES: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _sealed(_as_bytes),
     ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): "numpy.ndarray",
+    ("numpy", "ndarray"): "numpy.ndarray",  # an argument of `_reconstruct`, which ours ignores
 }
 """All that an array's pickle names → ours in its place; numpy 2 renamed `core`."""
 for _core in ("numpy.core", "numpy._core"):

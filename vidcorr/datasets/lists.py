@@ -70,7 +70,8 @@ def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
 
     Args:
         path: the file, in UTF-8.
-        line_form: regular expression of lines with more than a name; its first group is the name.
+        line_form: regular expression of lines with more than a name; its first group is the name. A line of another
+            form is a name as a whole.
 
     Raises:
         DataError: if the file is missing or empty, has another encoding, or a name is no plain file name.
@@ -84,7 +85,7 @@ def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def read_videos(path: Path) -> dict[str, Any]:
+def read_meta_videos(path: Path) -> dict[str, Any]:
     """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
 
     Raises:

@@ -252,7 +252,7 @@ def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
 
 
 def square_around(shown: Tensor) -> tuple[int, int, int]:
-    """Return top, left and side of a square around the true pixels of `(S, S)`.
+    """Return top, left and side of a square around the true pixels of `(S, S)`; 0, 0, 0 if none is true.
 
     The square is as long as the longer direction, whose last row or column of true pixels is left out. In the shorter
     direction it is widened equally on both sides, or only before the first pixel if it would leave the picture.

@@ -84,8 +84,8 @@ class MaskSequence(FrameSequence):
         reported: numbers of the frames with predictions in the benchmark; None: the frames from the first object on,
             and earlier annotated frames.
         one_object: all objects of the masks are number 1, as in DAVIS-2016.
-        folder: folder with the masks of a single object, inside the video's folder of masks (SA-V). Its sequence is
-            called `<video>_<folder>`; objects may overlap.
+        folder: name of the folder with the masks of a single object, inside the video's folder of masks (SA-V);
+            its sequence is called `<video>_<folder>`, and objects may overlap. "": the video's folder has them.
 
     Raises:
         DataError: for fewer than two frames from the first object on.
@@ -141,15 +141,16 @@ class MaskSequence(FrameSequence):
         return torch.from_numpy(ids)
 
     def annotation(self, t: int) -> Path:
-        """Return the file that messages about the mask of frame `t` name."""
+        """Return the file of the mask of frame `t`, for messages: that of the frame if the masks are no files."""
         return self.frames[t] if self.masks is None else self.masks.get(t, self.frames[t])
 
 
 def content_digest(record: object, digest_of: Callable[[Path], str] = file_digest) -> str:
     """Digest the data of a sequence: equal for the same data in another folder, in any version of this code.
 
-    Annotations count by the bytes of their files, or by the numbers that were read; a video's first frame by its bytes,
-    the others by their sizes in bytes; all by the names of their files.
+    Annotations count by the bytes of their files, or by the arrays that were read; a video's first frame by its bytes,
+    the others by their sizes in bytes; all by the names of their files. Other numbers and texts of the record follow
+    from these, and do not count.
 
     Args:
         record: the sequence, with records of its own at any depth.

@@ -63,7 +63,7 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
 
 
 def read_pose(path: Path) -> NDArray[np.float64]:
-    """Read a pose from a text of four lines: `(4, 4)`.
+    """Read a pose from a text of four lines: `(4, 4)`, from the camera to the room, metres.
 
     Raises:
         DataError: if the file cannot be read or holds other than 16 numbers.

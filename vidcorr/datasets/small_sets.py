@@ -10,31 +10,31 @@ SIZE = (64, 64)
 """Height and width of frames in pixels, for writers whose own are larger."""
 
 
-class Layout(NamedTuple):
+class SmallSet(NamedTuple):
     """A small data set.
 
     Attributes:
         videos: number of videos.
         frames: frames per video.
+        benchmark: name of its benchmark for --on; None without one.
         is_small: give its writer SIZE.
-        config: name of its benchmark for --on, if it is not that of the layout; empty without a benchmark.
     """
 
     videos: int
     frames: int
+    benchmark: str | None
     is_small: bool = True
-    config: str | None = None
 
 
 LAYOUTS = {
-    "davis": Layout(2, 6),
-    "jhmdb": Layout(2, 6, is_small=False),
-    "otb": Layout(2, 8, is_small=False, config="otb_all"),
-    "spair": Layout(2, 8),
-    "tap_vid": Layout(2, 8),
-    "videos": Layout(6, 8, config=""),
-    "vip": Layout(2, 4, is_small=False),
-    "youtube_vos": Layout(8, 11),
+    "davis": SmallSet(2, 6, "davis"),
+    "jhmdb": SmallSet(2, 6, "jhmdb", is_small=False),
+    "otb": SmallSet(2, 8, "otb_all", is_small=False),
+    "spair": SmallSet(2, 8, "spair"),
+    "tap_vid": SmallSet(2, 8, "tap_vid"),
+    "videos": SmallSet(6, 8, None),
+    "vip": SmallSet(2, 4, "vip", is_small=False),
+    "youtube_vos": SmallSet(8, 11, "youtube_vos"),
 }
 """Name of a layout, and of its folder → its data set; `videos` are mp4 files for training."""
 
@@ -60,11 +60,10 @@ def generate(folder: Path, names: Sequence[str] = tuple(LAYOUTS)) -> list[str]:
 
     on: list[str] = []
     for name in names:
-        layout = LAYOUTS[name]
+        small_set = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        size = {"size": SIZE} if layout.is_small else {}
-        place = write(folder / name, layout.videos, frames=layout.frames, **size)
-        config = name if layout.config is None else layout.config
-        if config:
-            on.append(f"{config}={place}")
+        size = {"size": SIZE} if small_set.is_small else {}
+        place = write(folder / name, small_set.videos, frames=small_set.frames, **size)
+        if small_set.benchmark is not None:
+            on.append(f"{small_set.benchmark}={place}")
     return on

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from ..videos.files import DataError, require_one_of
 from ..videos.folders import list_folders, list_frames, list_images
-from ..videos.mask_folder import MaskFolder, mask_folders
+from ..videos.mask_folder import MaskFolder, object_folders
 from .lists import find_list, read_names
 from .records import MaskSequence
 
@@ -30,9 +30,10 @@ def Vos(
     mask. This is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
     "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
 
-    Masks are indexed or 8-bit grey PNGs: 0 is background, 255 beside other ids is void (scored as background, as by
-    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1. An
-    object starts with the first mask that shows it; frames before a video's first object are left out.
+    Masks are PNGs: indexed, grey of 8 bits, or of few colours on black. 0 is background, 255 beside other ids is void
+    (scored as background, as by DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255,
+    its object is number 1. An object starts with the first mask that shows it; frames before a video's first object are
+    left out.
 
     If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
     object 1; objects may overlap (SA-V).
@@ -55,8 +56,8 @@ def Vos(
     Raises:
         ValueError: for other annotations.
         DataError: for a missing folder, list or video; a video with fewer than two frames, no mask or no object; or a
-            mask that has no frame, another size than its frame, RGB or 16-bit pixels, or is damaged. The message is one
-            line that names the file.
+            mask that has no frame, another size than its frame, 16 bits or many colours, or is damaged. The message is
+            one line that names the file.
     """
     require_one_of((None, *get_args(Annotations)), annotations=annotations)
     root = Path(root).expanduser()
@@ -66,7 +67,7 @@ def Vos(
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
     wanted: list[tuple[str, str]] = []
     for name in names:
-        wanted += [(name, object_folder) for object_folder in mask_folders(root / masks / name)]
+        wanted += [(name, object_folder) for object_folder in object_folders(root / masks / name)]
 
     def read(video: tuple[str, str]) -> MaskSequence:
         """Read a video, or an object of it from the object's folder; "" is the folder of a video's own masks."""
@@ -107,12 +108,12 @@ def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int
 
 
 def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:
-    """Return True if a mask after the first object shows an object from an earlier mask, or introduces none."""
+    """Return True if a mask after the first object shows an object from an earlier mask, or no new one."""
     first = min(starts.values())
     for t in masks:
-        introduces_none = t not in starts.values()
+        shows_no_new = t not in starts.values()
         shows_earlier = any(starts[number] < t for number in masks.shown(t))
-        if t > first and (introduces_none or shows_earlier):
+        if t > first and (shows_no_new or shows_earlier):
             return True
     return False
 
@@ -144,8 +145,8 @@ def Davis(
     Raises:
         ValueError: for other annotations.
         DataError: one line naming the file: a missing folder, list or sequence, a sequence of a single frame, masks
-            that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
-            masks.
+            that differ from the frames in count, names or size, a first frame without mask or object, masks of
+            16 bits or many colours.
     """
     root = Path(root).expanduser()
     frames = root / "JPEGImages"

@@ -52,8 +52,8 @@ def YoutubeVos(
 
     Raises:
         DataError: one line naming the file: a missing folder, meta.json or video, a video of a single frame, an object
-            without a mask in its first frame, an annotation without its frame, masks of another size, RGB or 16-bit
-            masks.
+            without a mask in its first frame, an annotation without its frame, masks of another size, of 16
+            bits or many colours.
     """
     root = Path(root).expanduser()
     folder = "train" if split == "holdout" else split

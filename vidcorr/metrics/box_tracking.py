@@ -11,6 +11,7 @@ from torch import Tensor
 from .outlines import as_array
 
 Boxes = Tensor | NDArray[Any]
+Numbers = Tensor | NDArray[Any]
 
 OVERLAPS = np.linspace(0, 1, 21)  # thresholds of the success curve, IoU
 
@@ -58,12 +59,12 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
     return torch.from_numpy(np.sqrt((offset**2).sum(axis=1)))
 
 
-def success_curve(iou: Boxes) -> Tensor:
+def success_curve(iou: Numbers) -> Tensor:
     """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
 
 
-def precision_curve(error: Boxes) -> Tensor:
+def precision_curve(error: Numbers) -> Tensor:
     """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 

@@ -28,7 +28,7 @@ def point_errors(predicted: NDArray[Any], targets: NDArray[Any], length: float) 
 
 
 def candidate_cells(
-    similarities: NDArray[Any], targets: NDArray[np.float32], concept: NDArray[np.int64]
+    similarities: NDArray[Any], targets: NDArray[np.float32], same_concept: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return the most similar cell of each source point among those that hold a target point of its concept.
 
@@ -36,7 +36,7 @@ def candidate_cells(
         similarities: `(N, h, w)`.
         targets: x, y `(M, 2)` of the target points in sides of the square, float32, by whose rounding a point on an
             edge may lie in the cell before.
-        concept: rows of source and target `(R, 2)` of the points of the same concept.
+        same_concept: rows of source and target `(R, 2)` of the points of the same concept.
 
     Returns:
         Numbers row · w + column `(N,)`; −1 for a point without candidates.
@@ -45,8 +45,8 @@ def candidate_cells(
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
     cells = inside[:, 1] * width + inside[:, 0]
     chosen = np.full(len(similarities), -1)
-    for source in np.unique(concept[:, 0]).tolist():
-        targets_of_source = concept[concept[:, 0] == source, 1]
+    for source in np.unique(same_concept[:, 0]).tolist():
+        targets_of_source = same_concept[same_concept[:, 0] == source, 1]
         candidates = cells[targets_of_source]
         best = similarities[source].ravel()[candidates].argmax()
         chosen[source] = candidates[best]
@@ -55,30 +55,30 @@ def candidate_cells(
 
 def concept_counts(
     errors: NDArray[np.float64],
-    geometric: NDArray[np.float64],
-    same: NDArray[np.int64],
-    concept: NDArray[np.int64],
+    errors_of_candidates: NDArray[np.float64],
+    same_name: NDArray[np.int64],
+    same_concept: NDArray[np.int64],
     protocol: MatchingProtocol,
 ) -> dict[str, list[int]]:
     """Return the correct points by threshold, and last the counted points, of each of `MEASURES`.
 
     Args:
         errors: `(N, M)`, of the predictions.
-        geometric: `(N, M)`, of the cells chosen among candidates.
-        same: rows of source and target `(S, 2)` of the points of the same name.
-        concept: the same `(R, 2)` of the points of the same concept.
+        errors_of_candidates: `(N, M)`, of the cells chosen among candidates.
+        same_name: rows of source and target `(S, 2)` of the points of the same name.
+        same_concept: the same `(R, 2)` of the points of the same concept.
         protocol: `thresholds`; an error must be below.
     """
     candidates: dict[int, list[int]] = {}
-    for source, target in concept.tolist():
+    for source, target in same_concept.tolist():
         candidates.setdefault(source, []).append(target)
     measured: dict[str, list[float]] = {measure: [] for measure in MEASURES}
-    for source, target in same.tolist():
+    for source, target in same_name.tolist():
         measured["SOC"].append(errors[source, target])
         if target in candidates.get(source, ()):
-            measured["geometric"].append(geometric[source, target])
+            measured["geometric"].append(errors_of_candidates[source, target])
             if len(candidates[source]) > 1:
-                measured["geometric-several"].append(geometric[source, target])
+                measured["geometric-several"].append(errors_of_candidates[source, target])
     for source, targets in candidates.items():
         measured["CC"].append(errors[source, targets].min())
     counts: dict[str, list[int]] = {}

@@ -42,7 +42,9 @@ def correct_points(
         target: the annotated points, `(N, 2)`, in pixels of the target.
         length: pixels of the target that thresholds multiply, from `reference_length`.
         size: (H, W) of the target.
-        protocol: `thresholds`, `inclusive`, `compared`, `compared_in`, `integer_points`.
+        protocol: `thresholds`; `inclusive`: an error at the threshold is correct; `compared`: "product": the error with
+            threshold · length, else error / length with the threshold; `compared_in`: type of both, where
+            "float32-thresholds" rounds the thresholds alone; `integer_points`: points are whole pixels of the input.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")
@@ -55,7 +57,6 @@ def correct_points(
         long = max(size)
         at_input = np.trunc(np.trunc(target) * side / long)
         target = at_input * long / side
-    # "float32-thresholds" rounds the thresholds alone
     precision: Any = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
     distances: NDArray[Any] = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1)

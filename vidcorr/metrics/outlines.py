@@ -46,7 +46,7 @@ class Outline:
 
         The image is an integer with a bit per pixel, and a shift moves all pixels: several times as fast as OpenCV.
         """
-        r = math.ceil(2 * self.radius + 1) // 2  # half of the disk's offsets
+        r = math.ceil(2 * self.radius + 1) // 2  # half the side of the disk's square, rounded down
         h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge

@@ -201,7 +201,7 @@ def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) ->
 
 def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
-    listed = sorted(number for number in classes if number >= 0)  # others have no pixel, as ids without pixels may
+    listed = sorted(number for number in classes if number >= 0)  # no pixel can have another
     top = max([int(ids.max(initial=0)), *listed])
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")

@@ -45,9 +45,9 @@ class PointQueries:
 
     def __post_init__(self) -> None:
         self.check(self.tracks, self.occluded)
-        frames = self.occluded.shape[1]
-        if not ((self.frames >= 0) & (self.frames < max(frames, 1))).all():
-            raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {self.points[:, 0].tolist()}")
+        num_frames = self.occluded.shape[1]
+        if not ((self.frames >= 0) & (self.frames < max(num_frames, 1))).all():
+            raise ValueError(f"queries must lie in frames 0 to {num_frames - 1}, got {self.points[:, 0].tolist()}")
 
     def __len__(self) -> int:
         return len(self.points)
@@ -214,7 +214,8 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
     A mean leaves out videos in which its metric is 0/0, where the original code gives NaN for the data set.
 
     Args:
-        videos: the counts of `tapvid_counts` of each video, or their sum, in the order in which they are summed.
+        videos: of each video the counts of `tapvid_counts`, by query (N, 18) or summed (18,); in the order in which the
+            official code adds the videos.
 
     Returns:
         Key → fraction; NaN if no video defines it.

@@ -29,7 +29,7 @@ class YoutubeVosRules(Rules):
         "counts is inferred"
     )
     inner_only = False
-    frames = "those after an object's first"
+    frames_in_words = "those after an object's first"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → annotated frames after its first."""
@@ -117,7 +117,7 @@ class LvosRules(Rules):
     has_unseen_videos = True
     unranked = tuple(Score(name, "neither") for name in ("V-Mean", "V-seen-Mean", "V-unseen-Mean"))
     inner_only = False
-    frames = "every fifth of an object's range, without its ends"
+    frames_in_words = "every fifth of an object's range, without its ends"
     drops_ends: ClassVar[bool] = True
 
     def plan(self, video: AnnotatedVideo) -> Plan:
@@ -134,7 +134,7 @@ class LvosRules(Rules):
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))
             places = [*visited, *never_visited]
-            if self.drops_ends:
+            if self.drops_ends:  # the place `frame_nums` − 1 may be the last visited frame, or one never visited
                 places = places[1 : count - 1]
             plan[int(number)] = [name if name is None else _with_mask(video, name) for name in places]
         return plan
@@ -168,7 +168,7 @@ class LvosRules(Rules):
 class Lvos2023Rules(LvosRules):
     """The rules of LVOS's code before May 2024: both ends count, and a last place that is never visited counts 0."""
 
-    frames = "every fifth of an object's range, its first too"
+    frames_in_words = "every fifth of an object's range, its first too"
     drops_ends = False
 
 

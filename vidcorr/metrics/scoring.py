@@ -73,7 +73,7 @@ class Rules:
         source: the publication and code that define the rules, and any inferred rule.
         measures: names of the numbers that `measure` returns.
         inner_only: the first and the last annotated frame of a video do not count.
-        frames: the frames that count, in words.
+        frames_in_words: the frames that count.
         objects_enter: objects may enter after the first mask; otherwise only objects of the first mask are scored.
         needs_meta: objects and frames come from a metadata file of the data set.
         refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
@@ -91,7 +91,7 @@ class Rules:
     source: ClassVar[str]
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     inner_only: ClassVar[bool] = True
-    frames: ClassVar[str] = "all but the first and the last"
+    frames_in_words: ClassVar[str] = "all but the first and the last"
     objects_enter: ClassVar[bool] = True
     needs_meta: ClassVar[bool] = False
     refuses_unknown: ClassVar[bool] = False
@@ -139,7 +139,7 @@ class Rules:
 
     def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
-        return {"name": self.name, "source": self.source, "frames": self.frames}
+        return {"name": self.name, "source": self.source, "frames": self.frames_in_words}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
@@ -187,7 +187,7 @@ class Rules:
         frames = video.inner()
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
-    def planned_by(self, video: str, folder: object) -> object:
+    def place_of_plan_errors(self, video: str, folder: object) -> object:
         """Return what an error of `plan` is about: the folder of the masks, or the metadata file and the video."""
         return f"{self.metadata.file}: video {video}" if self.needs_meta else folder
 

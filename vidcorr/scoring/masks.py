@@ -13,7 +13,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.lists import read_videos
+from ..datasets.lists import read_meta_videos
 from ..metrics.declared import fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
@@ -22,7 +22,7 @@ from ..results.result import Network, Result, Row, leave_one_out, require_scored
 from ..videos.digests import file_digest, text_digest
 from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of
 from ..videos.folders import list_folders, list_images
-from ..videos.mask_folder import MaskFolder, mask_folders
+from ..videos.mask_folder import MaskFolder, object_folders
 from ..videos.processes import usable_cores
 from .readings import PLACES, SHIFTS, Errors, refuse_or_doubt
 
@@ -107,7 +107,7 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
         ValueError: if there are none, or one is not of the data set.
     """
     categories: set[str] = set()
-    for video in read_videos(meta).values():
+    for video in read_meta_videos(meta).values():
         categories.update(str(entry.get("category")) for entry in video["objects"].values())
     if not unseen or not categories.issuperset(unseen):
         raise ValueError(f"score: --unseen must name unseen categories of {meta}")
@@ -126,7 +126,7 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
-    known = Metadata({} if meta is None else read_videos(Path(meta)), set(unseen), meta)
+    known = Metadata({} if meta is None else read_meta_videos(Path(meta)), set(unseen), meta)
     return replace(rules, read_metadata=lambda: known)
 
 
@@ -192,7 +192,7 @@ class MaskFolders:
         found: dict[str, str] = {}
         for name in names:
             files = chain.from_iterable(
-                list_images(self.truth / name / each) for each in mask_folders(self.truth / name)
+                list_images(self.truth / name / each) for each in object_folders(self.truth / name)
             )
             found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
         return found
@@ -224,7 +224,7 @@ class MaskFolders:
             return
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
         for name in names:
-            with errors_at(self.rules.planned_by(name, self.truth / name), *WRONG_JSON):
+            with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):
                 objects = self.rules.metadata.videos[name]["objects"]
             for number in objects:
                 yield Row(video=name, object=number, values=of_no_frame)
@@ -236,7 +236,7 @@ class MaskFolders:
             DataError: if a folder holds no masks, folders that the rules do not know, or masks and folders.
         """
         folder = self.truth / name
-        for object_folder in mask_folders(folder):
+        for object_folder in object_folders(folder):
             if object_folder and not self.rules.folder_per_object:
                 text = f"holds the folder {object_folder}, no masks; rules {self.rules.name} score VIDEO/FRAME.png"
                 raise DataError(f"{folder}: {text}")
@@ -254,7 +254,7 @@ class MaskFolders:
         scorer = self._scorer_of(video, annotations)
         _refuse_missing_masks(annotations, predictions, scorer)
         for t in scorer.objects:
-            predicted_t = predictions.numbers[annotations[t].stem]
+            predicted_t = predictions.frame_of[annotations[t].stem]
             with errors_at(predictions[predicted_t]):
                 scorer.add(t, annotations.read(t), predictions.read(predicted_t))
         with errors_at(predicted):
@@ -269,8 +269,8 @@ class MaskFolders:
         """Return the scorer of annotated masks; refuse masks without an object to score, unless they may be missing."""
         rules = self.rules
         folder = annotations.folder
-        video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.numbers)
-        with errors_at(rules.planned_by(name, folder), *WRONG_JSON):
+        video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.frame_of)
+        with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
@@ -285,16 +285,16 @@ class MaskFolders:
 def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scorer: MaskScorer) -> None:
     """Refuse predictions that lack a required frame, with the cause: other names, or a folder per object."""
     required = scorer.rules.required(scorer.video, scorer.plan)
-    missing = [t for t in required if annotations[t].stem not in predictions.numbers]
+    missing = [t for t in required if annotations[t].stem not in predictions.frame_of]
     if not missing:
         return
     folder = predictions.folder
-    object_folder = "" if predictions.of_object else next(filter(None, mask_folders(folder)), "")
+    object_folder = "" if predictions.of_object else next(filter(None, object_folders(folder)), "")
     if object_folder:
         form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
         raise DataError(f"{folder}: holds the folder {object_folder}; rules {scorer.rules.name} {form}")
     text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
-    unknown = [stem for stem in predictions.numbers if stem not in annotations.numbers]
+    unknown = [stem for stem in predictions.frame_of if stem not in annotations.frame_of]
     if unknown:
         text += f", and {unknown[-1]}.png is no annotated frame: name the predictions as the annotations"
     raise DataError(f"{folder / annotations[missing[0]].stem}.png: {text}")
@@ -327,8 +327,8 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
     ids = max([255, *objects]) + 1
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
     places = np.zeros(ids, int)  # id → number of its annotated frames so far, the place of the next one in `errors`
-    stems = list(predictions.numbers)
-    for stem, t in annotations.numbers.items():
+    stems = list(predictions.frame_of)
+    for stem, t in annotations.frame_of.items():
         wanted = {number for number in objects if places[number] < PLACES}
         if not wanted:
             break
@@ -338,7 +338,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
             for reading, shift in enumerate(SHIFTS.values()):
                 index = stems.index(stem) + shift
                 if 0 <= index < len(stems):
-                    predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
+                    predicted = _ids_in(predictions, predictions.frame_of[stems[index]], rules)
                     errors[reading, places[shown], shown] = displacements(predicted, truth)[shown]
         places[shown] += 1
     return dict(zip(SHIFTS, errors[:, :, objects], strict=True))

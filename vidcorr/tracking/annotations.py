@@ -38,7 +38,7 @@ class Pass(NamedTuple):
     Attributes:
         frame: index of the prompt's frame.
         step: 1: forwards, −1: backwards.
-        first: index of the first frame with a wanted result.
+        first: index of the earliest frame with a wanted result; of a backward pass the last that is followed.
         end: index of the frame after the last; None: the end of the video.
     """
 
@@ -48,7 +48,10 @@ class Pass(NamedTuple):
     end: int | None
 
     def length(self, frames: int | None = None) -> int | None:
-        """Return the number of frames that are followed, in a video of so many frames; None: to its end."""
+        """Return the number of frames that are followed, in a video of `frames` frames.
+
+        None: to the end of the video, whose number of frames is not given.
+        """
         end = frames if self.end is None else self.end
         return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
 
@@ -58,7 +61,7 @@ class Found(NamedTuple):
 
     Attributes:
         frame: uint8 RGB `(3, H, W)`; None of a backward pass.
-        result: ids `(H, W)` uint8, or the numbers of the objects in rows.
+        result: a `MaskResult`, or the numbers of the objects in rows, a tensor or an array.
         labels: soft labels of masks `(1 + objects, h, w)`, the background first; None if no results are blended.
     """
 
@@ -153,7 +156,7 @@ class Annotations:
         return next(iter(self.prompts.values()))
 
     @cached_property
-    def frames(self) -> dict[Name, list[int]]:
+    def frames_of(self) -> dict[Name, list[int]]:
         """Object → frames of the prompts that name it; ids ascend, names stand as they appear."""
         frames: dict[Name, list[int]] = {}
         for frame, prompt in self.prompts.items():
@@ -165,7 +168,7 @@ class Annotations:
     @property
     def objects(self) -> tuple[Name, ...]:
         """The objects of all prompts."""
-        return tuple(self.frames)
+        return tuple(self.frames_of)
 
     @cached_property
     def passes(self) -> list[Pass]:
@@ -187,13 +190,13 @@ class Annotations:
 
     def _latest_prompt(self, name: Name, t: int) -> int:
         """Return the last frame up to `t` with a prompt that names an object; −1 if there is none."""
-        place = bisect_right(self.frames[name], t)
-        return self.frames[name][place - 1] if place else -1
+        place = bisect_right(self.frames_of[name], t)
+        return self.frames_of[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
         """Return the first frame after `t` with a prompt that names an object."""
-        place = bisect_right(self.frames[name], t)
-        return self.frames[name][place] if place < len(self.frames[name]) else None
+        place = bisect_right(self.frames_of[name], t)
+        return self.frames_of[name][place] if place < len(self.frames_of[name]) else None
 
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
         """Return object → the passes that follow it in frame `t` → their weights, of sum 1; no pass: it has left."""
@@ -216,7 +219,8 @@ class Annotations:
     def only_pass(self, t: int) -> Pass | None:
         """Return the pass whose results are those of frame `t` as they are; None: they are combined.
 
-        None if results of several passes are blended, objects are absent from the pass's rows, or it follows others.
+        None if results of several passes are blended, if an object has no row in the pass, or if the pass still follows
+        one that a later prompt names.
         """
         weights_of_present = list(filter(None, self.weights(t).values()))
         passes = set().union(*weights_of_present)

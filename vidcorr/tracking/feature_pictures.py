@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..functional.propagation.comparison import comparison
 from ..functional.propagation.resizing import reduced_frame
+from ..protocols import PropagationProtocol
 from ..results.pictures import Picture, as_picture, write_picture
 from ..results.pictures.overlays import evenly_spaced, resized
 from ..results.pictures.sheets import colour_basis, heated, pale, with_dot
@@ -56,10 +57,7 @@ def feature_pictures(
         DataError: if a frame cannot be read, or the point lies outside.
     """
     place = None if point is None else PointPrompt.of(point).fitted_to_frame(stream.size).labels[0]
-    rules: Any  # a protocol of masks
-    extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
-    size = seen_size(stream.size, rules, short_side)
-    encoder = FrameEncoder(extractor, rules)
+    encoder, size = _as_for_masks(network, stream, protocol, short_side)
     covered_size = encoder.input_sizes(size).covered
 
     def reduced_frames(step: int = 1) -> Iterator[Tensor]:
@@ -76,7 +74,7 @@ def feature_pictures(
     if place is not None:
         cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
         row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
-        similarity = _Similarity(some_maps[0], rules, row, column)
+        similarity = _Similarity(some_maps[0], encoder.protocol, row, column)
     for t, (frame, features) in enumerate(zip(reduced_frames(), encoder.maps(reduced_frames()), strict=True)):
         tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
         pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
@@ -88,6 +86,16 @@ def feature_pictures(
             centre = torch.tensor(place[::-1].copy())
             pictures["found"] = with_dot(pictures["found"], centre, scale, radius=max(2, min(size) // 60))
         yield pictures
+
+
+def _as_for_masks(
+    network: Any, stream: FrameStream, protocol: str | None, short_side: int
+) -> tuple[FrameEncoder, tuple[int, int]]:
+    """Return the encoder by which masks would be followed through a video, and the (H, W) at which it sees frames."""
+    of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))
+    extractor, rules = extractor_and_protocol(network, of_masks, protocol)
+    assert isinstance(rules, PropagationProtocol)
+    return FrameEncoder(extractor, rules), seen_size(stream.size, rules, short_side)
 
 
 class _Similarity:
@@ -133,10 +141,9 @@ def write_maps(
     """
     if output.suffix == ".zarr" and find_spec("zarr") is None:
         raise ValueError(f"{output}: zarr needs an extra: pip install 'vidcorr[zarr]'")
-    extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
-    size = seen_size(stream.size, rules, short_side)  # type: ignore[arg-type]  # a protocol of masks
-    encoder = FrameEncoder(extractor, rules)
+    encoder, size = _as_for_masks(network, stream, protocol, short_side)
     frames = (reduced_frame(frame, size) for frame in stream)
+    extractor = encoder.extractor
     facts = {"stage": str(extractor.stage), "stride": extractor.stride, "input": encoder.input.model_dump_json()}
     with torch.no_grad():
         maps = map(_half_if_it_fits, encoder.maps(frames))

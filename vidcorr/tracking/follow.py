@@ -53,7 +53,7 @@ def follow(
         network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, a camera or an address, or a `FrameStream` of a part; or frames, uint8 RGB
             `(3, H, W)`, of equal size. With prompts of later frames they are a tensor or a list; else an iterator will
-            do, of which no frame is read ahead.
+            do, of which no frame is read ahead on a CPU; a GPU encodes several in a pass.
         prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or index of a frame →
             prompt, counted in the whole video.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
@@ -65,10 +65,11 @@ def follow(
 
     Returns:
         Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame, objects ordered by id or
-        as the prompts name them: ids `(H, W)` uint8; boxes left, top, width, height, score `(N, 5)`, which may leave
-        the frame, the score SiamFC's response, NaN in the first frame; points x, y, score `(K, 3)`, the score the peak
-        of the heat-map as a fraction of its first peak, x and y NaN for an empty heat-map; by a point protocol x, y,
-        score, occluded `(K, 4)`, the score the cosine of the features at the point and at its prompt.
+        as the prompts name them. Masks: ids `(H, W)` uint8. Boxes, a numpy array: left, top, width, height, score
+        `(N, 5)`, which may leave the frame; the score is SiamFC's response, NaN in the first frame. Points: x, y, score
+        `(K, 3)`; the score is the peak of the heat-map as a fraction of its first peak, x and y NaN for an empty
+        heat-map. By a point protocol: x, y, score, occluded `(K, 4)`; the score is the cosine of the features at the
+        point and at its prompt.
 
     Raises:
         DataError: if a prompt does not fit the video, or a frame cannot be read.
@@ -186,7 +187,10 @@ def name_of(rules: AnyProtocol) -> str:
 
 
 def _point_protocol(name: str) -> JointProtocol | PointProtocol:
-    """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks."""
+    """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks.
+
+    So `vidcorr` propagates labels, `vidcorr-points` is a point protocol, and so is `fomo`, which masks do not have.
+    """
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
     has_suffix = source != point_source
@@ -198,13 +202,13 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
 
 
 def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
-    """Return a protocol at the stride of an extractor; None if it is not known yet.
+    """Return a protocol at the stride of an extractor.
 
     Args:
         rules: the protocol.
-        stride: pixels per cell.
-        by_name: the protocol was named: at another stride than its own, Gaussians of joints then have half a cell,
-            unless the name changes them.
+        stride: pixels per cell; None if it is not known yet: the protocol stays as it is.
+        by_name: the protocol was named: at another stride than its own, Gaussians of joints then have a sigma of half
+            a cell, unless the name changes them.
 
     Raises:
         ValueError: if the name changes the stride to another one.

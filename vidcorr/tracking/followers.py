@@ -169,13 +169,13 @@ class PointFollower(Follower):
         return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
 
 
-POINT_NUMBERS = ("x", "y", "similarity", "occluded")
+POINT_NUMBERS = ("x", "y", "score", "occluded")
 """Columns of the results of `QueryFollower`."""
 
 
 @dataclass(frozen=True)
 class QueryFollower(Follower):
-    """Points by a point protocol: results are x, y, similarity, occluded (0 or 1) `(K, 4)`.
+    """Points by a point protocol: results are x, y, score, occluded (0 or 1) `(K, 4)`; the score is the similarity.
 
     Raises:
         ValueError: for a video that is read only once.
@@ -214,7 +214,7 @@ class QueryFollower(Follower):
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend places and similarities; a point is hidden if the pass of the nearer prompt says so.
+        """Blend places and scores; a point is hidden if the pass of the nearer prompt says so.
 
         Between two prompts as near as each other it is hidden only if both passes say so.
         """
@@ -236,7 +236,7 @@ class BoxFollower(Follower):
     protocol: TrackingProtocol
 
     def __post_init__(self) -> None:
-        SiamFCTracker(self.extractor, self.protocol)
+        SiamFCTracker(self.extractor, self.protocol)  # refuses what it cannot track by; each pass has its own
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
         """Yield the boxes of a tracker of the pass's own."""

@@ -30,8 +30,8 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
     The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if nobody
-    states its input: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply. Changes that
-    the network ignores disappear from the name.
+    states its input: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply. Fields that the
+    network ignores get their default again, so that their changes disappear from the name.
 
     Raises:
         ValueError: if the protocol's name changes the stride to another one.
@@ -55,13 +55,13 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
         fastest, _ = fastest_precision(device_of(extractor).type)
         precision = "bfloat16" if fastest == "bfloat16" else "float32"  # never float16, whose numbers overflow
         protocol = protocol.with_changes(backbone_precision=precision)
-    if normalises(extractor):
+    if input_is_stated(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
 
 
-def normalises(extractor: View) -> bool:
-    """Return whether somebody states an extractor's input; a video encoder normalises by itself."""
+def input_is_stated(extractor: View) -> bool:
+    """Return whether mean and deviation of an extractor's input are known; a video encoder normalises by itself."""
     return extractor.in_order or (extractor.normalises and bool(extractor.input.source))
 
 
@@ -75,7 +75,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     values: dict[str, Any] = {"positions": protocol.position_embedding, "final_norm": protocol.final_norm}
     mean = protocol.rgb_mean
     std = protocol.rgb_std
-    if normalises(extractor) and (mean is not None or std is not None):
+    if input_is_stated(extractor) and (mean is not None or std is not None):
         own = extractor.input
         values["input"] = Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
     return extractor.changed(**values)

@@ -21,7 +21,8 @@ from .frame_encoder import FrameEncoder
 Annotated = Iterable[tuple[Tensor, Tensor | None]]
 """Frames of a video, uint8 RGB `(3, H, W)`, with their annotation or None."""
 Propagator = Callable[[Tensor, Any], LabelPropagator]
-"""Labels `(L, h, w)` of frame 0 and the protocol → the propagation, with the methods of `LabelPropagator`."""
+"""Labels `(L, h, w)` of frame 0 and the protocol → the propagation, with the methods of `LabelPropagator`; its
+attribute `network` is then set."""
 
 
 class TrackedFrame(NamedTuple):
@@ -199,7 +200,7 @@ def follow_labels(
 def _start_propagation(
     propagator: Propagator, encoder: FrameEncoder, features: Tensor, labels: Tensor | None
 ) -> LabelPropagator:
-    """Check the features of frame 0, and return the propagation of its labels."""
+    """Check the features of frame 0, and return the propagation of its labels, which knows the network."""
     assert labels is not None, "the first frame gives no annotation"
     check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
     propagation = propagator(labels, encoder.protocol)

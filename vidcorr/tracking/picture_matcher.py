@@ -38,7 +38,7 @@ class PictureMatcher(KeypointMatcher):
     """
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, files: tuple[Path, Path]) -> None:
-        self.pictures = upright(files[0]), upright(files[1])
+        self.pictures = read_upright(files[0]), read_upright(files[1])
         super().__init__(extractor, protocol)
         self._files = files
 
@@ -129,7 +129,7 @@ def _by_similarity(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows[np.argsort(-rows[:, 4], kind="stable")]
 
 
-def upright(file: Path) -> Tensor:
+def read_upright(file: Path) -> Tensor:
     """Read a picture, turned as its orientation tag says: uint8 RGB `(3, H, W)`.
 
     Raises:

@@ -38,7 +38,8 @@ def follow_points(
         video: the frames; read again from a frame on if the video's features do not fit into memory.
         frames: number of frames.
         size: (H, W) of the frames.
-        queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size.
+        queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size: (0, 0) is the corner
+            of the first pixel.
         both_directions: also follow points back from their query to frame 0.
 
     Returns:

@@ -108,8 +108,8 @@ def predict_video(
     earlier = earlier_record(folder, content)
     objects = Objects(earlier.get("objects", []))
     given = give_ids(given, objects)
-    earlier_prompts = prompts_of(earlier, folder, type(first))
-    notes = replaced_prompts(given, earlier_prompts)
+    earlier_prompts = recorded_prompts(earlier, folder, type(first))
+    notes = notes_on_replaced(given, earlier_prompts)
     all_prompts = earlier_prompts | given
     annotations = Annotations.of(all_prompts, stream.start)
     content["prompts"] = annotations.metadata(stream.start)
@@ -195,7 +195,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     return earlier
 
 
-def prompts_of(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> dict[int, Prompt]:
+def recorded_prompts(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> dict[int, Prompt]:
     """Return the prompts of a record, all of a kind, by frames of the whole video; masks are read from its folder."""
     prompts: dict[int, Prompt] = {}
     with errors_at(folder / RECORD, *WRONG_JSON):
@@ -206,7 +206,7 @@ def prompts_of(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> d
     return prompts
 
 
-def replaced_prompts(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]) -> list[str]:
+def notes_on_replaced(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]) -> list[str]:
     """Return sentences on the prompts of a folder that given ones replace.
 
     Raises:
@@ -228,6 +228,8 @@ def replaced_prompts(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt])
 
 class _ResultFiles:
     """Masks, table, overlay and further formats of a prediction; once closed, they hold the frames so far.
+
+    They begin anew: without an overlay, an earlier overlay.mp4 is removed.
 
     Attributes:
         frames: number of frames that were added.
@@ -304,7 +306,7 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
 
 
 def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return the colour of each id in pictures; an object keeps the colour of its given mask, but DAVIS's own."""
+    """Return the colour of each id in pictures: its given mask's, or the overlays' if that is DAVIS's of the id."""
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()
     for colour, number in reversed(list(given.items())):  # of two colours the first counts, as in the masks

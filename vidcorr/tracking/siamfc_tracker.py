@@ -58,8 +58,8 @@ def view_options(
     """Return the arguments with which SiamFC takes a view of an encoder: of a ResNet res5, dilated.
 
     Args:
-        encoder: the encoder. An extractor, or a stride of its own, stays as it is; a stage of its own is dilated only
-            if `dilated` says so.
+        encoder: the encoder. One with a stride of its own (`default_stride`), and an extractor, stay as they are; one
+            with a stage of its own (`default_stage`) is dilated only if `dilated` says so.
         stage: a stage; None is res5 of a ResNet that has it, another network's default.
         stride: pixels per cell, in place of dilations.
         dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
@@ -204,8 +204,8 @@ class SiamFCTracker(FrameEncoder):
             raw = siamese_correlation(torch.stack(exemplars), search)
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
-    def _features(self, crops: Image, method: Any) -> Tensor:
-        """Return the float32 map of uint8 crops, by a method of the extractor."""
+    def _features(self, crops: NDArray[np.uint8], method: Any) -> Tensor:
+        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, by a method of the extractor."""
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = features_by(method, images.float().div_(255))

@@ -22,14 +22,14 @@ class _File(NamedTuple):
         path: the file.
         source: its name in messages.
         frame: that of `@FRAME`.
-        is_alone: it was given alone, not in a folder or a zip.
+        may_be_first: it is a PNG that was given alone: if nothing states its frame, it is of the first one.
         notes: what the user should know.
     """
 
     path: Path
     source: str
     frame: int | None = None
-    is_alone: bool = False
+    may_be_first: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +70,7 @@ def read_masks(
 def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
     """Return the frame of a file: that of `@FRAME`, else what is stated; None: the first that is read."""
     frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
-    if frame is None and not file.is_alone:
+    if frame is None and not file.may_be_first:
         named = " and ".join(f"{what} {name}" for what, name in stated.items() if name is not None)
         raise DataError(f"{file.source}: its {named} names no frame of the video; give {file.path.name}@FRAME")
     return frame
@@ -114,12 +114,12 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
     return sorted(files, key=lambda file: natural_order(str(file)))
 
 
-def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -> list[MaskPrompt]:
-    """Return masks that name the objects too that have left: texts `ID@FRAME`.
+def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -> list[MaskPrompt]:
+    """Return masks to which the words of `--left`, `ID@FRAME`, add the objects that have left.
 
     Args:
         prompts: the masks; one without a frame is of frame `start`.
-        words: the texts.
+        words: texts `ID@FRAME`.
         start: index of the first frame that is read.
 
     Raises:

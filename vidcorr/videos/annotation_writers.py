@@ -160,7 +160,9 @@ def _bridge(whole: NDArray[Any], part: NDArray[Any]) -> tuple[float, int, int]:
 
 
 def outline(pixels: Bitmap) -> NDArray[np.float64]:
-    """Return one outline of an object, x and y of corners `(n, 2)` from the corner of the first pixel.
+    """Return one outline of an object, x and y of corners `(n, 2)`; (0, 0) is the picture's upper left corner.
+
+    It runs through the centres of the pixels at the border.
 
     Parts and holes are joined to it by bridges there and back, of no width, between their nearest corners: readers
     count a polygon as an object. A part of one or two pixels has three corners too.

@@ -36,8 +36,8 @@ class _Look(NamedTuple):
         size: (width, height), pixels.
         is_grey: it has one channel without a palette.
         is_davis: it is indexed in DAVIS's palette.
-        is_flat: few values have nearly all pixels, or its channel has 16 or more bits, of depths or ids.
-        is_label: it looks as a map of labels: flat, of few values or colours, or of 16 bits.
+        is_flat: few values have nearly all pixels; or its channel has 16 or more bits, of depths or ids.
+        is_label: it looks as a map of labels: flat and of few values or colours in all; or of 16 bits.
     """
 
     size: tuple[int, int]
@@ -50,11 +50,10 @@ class _Look(NamedTuple):
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
     """Return the folders of annotations among folders of pictures.
 
-    A folder is one, whatever lies beside it, if it is named so below the root and its pictures are flat or of 16 bits,
-    or if they are indexed in DAVIS's palette. Else it is one beside the frames themselves: in a folder whose path
-    differs in one part (SEGM/480p/dog and RGB/480p/dog), and which has a picture of the same size for each stem. Label
-    maps are then annotations, and so are other pictures of a folder that is named so, if they are grey or the other
-    folder is named as of frames.
+    Two kinds of folders are. By itself: one named so below the root whose pictures are flat or of 16 bits (`depth`),
+    or one of pictures in DAVIS's palette. Beside the frames: one whose path differs from theirs in one part
+    (SEGM/480p/dog and RGB/480p/dog), if they have a picture of the same size for each of its stems; and it holds label
+    maps, or is named so and is grey or the other folder is named as of frames.
 
     Of many folders below one, `SIBLINGS` drawn ones are looked at, and the others if one of these is of annotations.
     Frames of few colours alone, such as pixel art, grey films and recordings of screens, are videos.
@@ -85,7 +84,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
             is_named = bool(OF_LABELS.search(names[place]))
             is_last = place == len(names) - 1
             if not is_named and (is_last or not seen.is_label):
-                continue  # names of videos, not of kinds
+                continue  # folders that differ in this part are several videos, not kinds of one video
             for other in but_one[_without(folder, place)]:
                 frames = look(other) if other != folder else None
                 if frames is None or frames.is_label or frames.size != seen.size or not stems(folder) <= stems(other):

@@ -16,7 +16,7 @@ SECONDS = 3600.0
 
 
 class Frames(NamedTuple):
-    """Frames of a video: their number, their size in pixels, and what they are not."""
+    """What is known of a video's frames: their number, their size in pixels, and sentences about them for the user."""
 
     number: int
     width: int
@@ -28,6 +28,8 @@ def check_data(
     sources: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str], workers: int | None, min_frames: int
 ) -> tuple[dict[str, Frames], dict[str, str]]:
     """Check the videos of some sources in parallel, and write clean.txt, a list of the usable videos with their labels.
+
+    It replaces an earlier clean.txt, and prints how many folders of annotations are left out.
 
     Args:
         sources: folders of videos, searched with their subfolders; or lists (.txt) with a path per line, which may name

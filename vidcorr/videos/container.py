@@ -112,9 +112,9 @@ def open_address(address: str, timeout: float) -> InputContainer:
 
 
 def _header_tells_all(container: InputContainer) -> bool:
-    """Return True if a look at the first frames tells nothing more: number of frames, rate, and order of decoding.
+    """Return whether the header alone tells number of frames, rate and order of decoding.
 
-    Of several video streams the look chooses the film.
+    Else FFmpeg decodes the first frames too; so it does to choose the film among several video streams.
     """
     streams = container.streams.video
     if len(streams) != 1 or not has_reliable_times(container, streams[0]):
@@ -172,8 +172,8 @@ class FrameTable:
         return len(self.times)
 
     @property
-    def is_from_index(self) -> bool:
-        """True if the times were computed, not read from the packets."""
+    def is_computed(self) -> bool:
+        """True if the times were computed from the index in the header, not read from the packets."""
         return isinstance(self.times, range)
 
     def key(self, index: int) -> int:
@@ -184,8 +184,9 @@ class FrameTable:
     def from_index(cls, stream: VideoStream) -> Self | None:
         """Make the table from the index in the header.
 
-        The index is in the order of packets, not of frames. Its key frames are right if they end all references to
-        earlier frames, which the first packet after a seek must confirm.
+        Its entries are packets, in the order and at the times of decoding: the frames are shown in equal steps from the
+        stream's start on. Its key frames are right if no later frame refers to frames before them, which the first
+        packet after a seek must confirm (`VideoFile`).
 
         Returns:
             None if the index is incomplete, has unequal steps or hidden frames, or begins without a key frame.

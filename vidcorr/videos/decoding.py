@@ -82,7 +82,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by index.
 
-        An index beyond the end gives the last frame; `num_frames` is exact afterwards and at most that index.
+        An index beyond the end gives the last frame; after such a read `num_frames` is exact.
 
         Args:
             indices: zero-based, in any order, repeats allowed.
@@ -97,7 +97,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
         with self._within_time_limit():
             frames = self._read_by_seeking(indices)
-            if frames is None and self._table is not None and self._table.is_from_index:
+            if frames is None and self._table is not None and self._table.is_computed:
                 self._scan()  # the index may be wrong where the packets are right
                 frames = self._read_by_seeking(indices)
             if frames is None:
@@ -125,7 +125,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 self._deadline = time.monotonic() + self._timeout
 
     def notes(self) -> list[str]:
-        """Return what its frames are not: of square pixels, evenly spaced in time, or all of the film's own."""
+        """Return sentences for the user: of pixels that are not square, uneven times, or first frames that are made up.
+
+        It decodes up to `LOOKED_AT` frames.
+        """
         notes = []
         aspect = self._stream.sample_aspect_ratio or 1
         if aspect != 1:
@@ -198,7 +201,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
-            self._name_encoder()
+            self._show_first_packet()
             for key, wanted in groups.items():
                 for frame in self._decode_group(table, key, wanted.keys()):
                     if frame.is_corrupt:  # the decoder fills its gaps from earlier frames, which a seek leaves out
@@ -213,7 +216,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return None
         return frames if frames.keys() == existing else None
 
-    def _name_encoder(self) -> None:
+    def _show_first_packet(self) -> None:
         """Show the decoder the first packet before the first seek.
 
         The packet holds the name and version of the encoder (x264, Xvid). The decoder makes up for known faults of
@@ -266,11 +269,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             if not missing:
                 break
         yield from codec.decode(None)
-        if table.is_from_index and codec.has_b_frames:
+        if table.is_computed and codec.has_b_frames:
             _refuse_equal_times(packets, wanted)
 
     def _frames_from_start(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Iterate over (index, frame) from the start to the end, and note the end; refuse a damaged frame.
+        """Iterate over (index, frame) from the start; refuse a damaged frame. At the end `num_frames` becomes exact.
 
         It opens the file again: a seek to the start would skip packets without a time, such as Matroska's before time
         0. A stream that is cut within a group of pictures begins with packets that give no frame, or made-up ones:

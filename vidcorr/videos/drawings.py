@@ -20,13 +20,13 @@ from pydantic import (
 )
 
 from .files import DataError, mistakes_of, read_text
-from .images import open_image, pixels
+from .images import in_px, open_image
 
 Bitmap = NDArray[np.uint8]
 """Pixels `(H, W)`, 1 of an object."""
 Side = Annotated[int, Field(gt=0, le=2**15)]
 Stated = dict[str, str | int | None]
-"""What states the frame of a file → the name or index."""
+"""What states the frame of a file → the name or index, as `{"imagePath": "00012.png", "frame_index": 12}`."""
 Coordinate = Annotated[float, Field(ge=-(2**20), le=2**20)]
 
 
@@ -52,7 +52,7 @@ class _Shape(_Read):
 
     @property
     def is_instance(self) -> bool:
-        """It is an object of its own: it has neither a group nor the flag `part` of our page."""
+        """It is an object of its own: it has neither a group nor the flag `part` of `prompt_page`."""
         return self.group_id is None and not (self.flags or {}).get("part")
 
 
@@ -83,7 +83,7 @@ class _Segment(_Read):
         if not self.polygons and not self.counts:
             raise ValueError("is empty: a box alone is no mask; draw the object, or give its --box")
         if not self.polygons and sum(self.counts) != self.size[0] * self.size[1]:
-            raise ValueError(f"runs of {sum(self.counts)} pixels for an image of {pixels(self.size)}")
+            raise ValueError(f"runs of {sum(self.counts)} pixels for an image of {in_px(self.size)}")
         return self
 
 
@@ -171,7 +171,10 @@ def _size_of(source: str, height: int | None, width: int | None, size: tuple[int
 
 
 def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
-    """Return LabelMe's shapes: a label and a group are an object, a shape without a group is one."""
+    """Return LabelMe's shapes: those of one label and group are an object; without a group each shape is an object.
+
+    The latter are named `label`, or `label #1`, `label #2` if there are several.
+    """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
     times = Counter(shape.label for shape in content.shapes if shape.is_instance)

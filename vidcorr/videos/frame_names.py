@@ -14,7 +14,8 @@ class FrameNames:
     """The names of a video's frames.
 
     A folder's frame has the name of its image. A film's has its index from 0, alone or after `frame`, `image`, `img`,
-    the film's name, or another beginning that several given files share, if their numbers have one width of at least 4.
+    the film's name, or another beginning that several given files share, if their numbers have one width of at least 4
+    (`take3_0001.png`, `take3_0002.png`).
 
     Args:
         stems: names of the images of a folder, without suffixes; None: a film.
@@ -35,7 +36,7 @@ class FrameNames:
     def index(self, name: str | int | None) -> int | None:
         """Return the index of the frame that a path of any system, a URL or a number states; None: of no frame."""
         if name is None or isinstance(name, int):
-            return name if self._index is None else None  # a number of another film than these frames may be
+            return name if self._index is None else None  # of a folder, where a number may count in another film
         stem = PureWindowsPath(name).stem
         if self._index is not None:
             return self._index.get(stem)

@@ -156,11 +156,11 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return decode_jpeg(path, read_bytes(path))
 
 
-def pixels(shape: Sequence[int]) -> str:
+def in_px(shape: Sequence[int]) -> str:
     """Return the size of an image (height, width, …) for a message.
 
     Example:
-        >>> pixels((480, 640, 3))
+        >>> in_px((480, 640, 3))
         '640 × 480 px'
     """
     return f"{shape[1]} × {shape[0]} px"
@@ -174,7 +174,7 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], ind
     """
     if tuple(shape[:2]) != tuple(others):
         named = "" if index is None else f"frame {index} "
-        raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}")
+        raise DecodingError(where, f"{named}is {in_px(shape)}, other frames {in_px(others)}")
 
 
 def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[int, int]:

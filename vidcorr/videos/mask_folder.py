@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .files import DataError
 from .folders import list_folders, list_images
-from .images import image_size, open_image, pixels, require_size
+from .images import image_size, in_px, open_image, require_size
 from .masks import (
     VOID,
     claim_indices,
@@ -92,7 +92,7 @@ class MaskFolder(dict[int, Path]):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
     @cached_property
-    def numbers(self) -> dict[str, int]:
+    def frame_of(self) -> dict[str, int]:
         """Name of a mask, without suffix → index of its frame."""
         return {mask.stem: t for t, mask in self.items()}
 
@@ -212,12 +212,19 @@ class MaskFolder(dict[int, Path]):
             require_size(frames[t], expected, first)
             difference = max(abs(size[0] - expected[0]), abs(size[1] - expected[1]))
             if difference > tolerance:
-                raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}")
+                raise DataError(f"{mask}: mask is {in_px(size)}, its frame {frames[t].name} {in_px(expected)}")
         return first
 
 
 @lru_cache(maxsize=KEPT_MASKS)
 def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
+    """Return the ids of a mask, shared by all callers: copy them before writing.
+
+    Colours of an indexed mask are added to `masks.index_of_colour`.
+
+    Raises:
+        DataError: as of `stored_mask`; for a colour without an id, or with two indices.
+    """
     mask = stored_mask(masks[t])
     if masks.only_values and not mask.has_ids:
         raise DataError(f"{masks[t]}: is in RGB; its values must be numbers, not colours")
@@ -227,8 +234,8 @@ def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
     return mask.labels
 
 
-def mask_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a video's folder of masks, a folder per object; [""] if it holds the masks.
+def object_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a video's folder of masks, a folder per object; "" is the folder itself.
 
     Raises:
         DataError: if the folder holds both masks and folders.

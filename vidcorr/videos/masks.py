@@ -33,8 +33,8 @@ class StoredMask(NamedTuple):
         source: the file.
         labels: (H, W) uint8: ids, or numbers of the colours of a mask in RGB, `VOID` of its void; 0 is the
             background, black or clear.
-        colours: colour, 0xRRGGBB → its label: in RGB of each colour but black, else of each colour of the palette that
-            an object has alone, but greys.
+        colours: colour, 0xRRGGBB → its label: in RGB of each colour but black; of an indexed mask of the objects'
+            colours that are not grey and that the palette has once.
         has_ids: the labels are ids; False: the mask is in RGB.
     """
 
@@ -180,10 +180,10 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
 
 
 def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[int] = ()) -> dict[int, int]:
-    """Give ids to the colours of masks in RGB that have none; those of later masks do not change those of the first.
+    """Give ids to the colours of masks in RGB that have none, mask by mask, so that later masks change no id.
 
-    A colour of DAVIS's palette gets its index there. After these, in order, other colours of a mask get the smallest
-    free number, and so does one whose index is taken by another colour.
+    Within a mask a colour of DAVIS's palette gets its index there; then others, and those whose index is taken, get the
+    smallest free number.
 
     Args:
         ids: colour, 0xRRGGBB → id; the colours are added.
@@ -191,11 +191,11 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
         taken: further ids that are not free.
 
     Returns:
-        `ids`.
+        `ids`, changed.
 
     Raises:
-        DataError: if all 254 ids are taken; or if no mask has a background, unless all colours are of DAVIS: one of
-            them is the background.
+        DataError: if all 254 ids are taken; or if no mask has a black pixel and a colour is not of DAVIS: one colour is
+            then the background.
     """
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # of the colours that are not of DAVIS

@@ -91,7 +91,7 @@ class Objects:
         number_colours(self.colours, in_colours, self.names)
         for number in self.colours.values():
             self.names.setdefault(number, "")
-        before = before or dict(self.names)
+        before = before or dict(self.names)  # of a new table names are compared with the ids of these masks
         self._claim_names(without_ids)
         self._colour_all()
         for prompt in prompts:
@@ -113,8 +113,8 @@ class Objects:
         numbers = list(map(str, range(1, VOID)))
         new = [name for name in source_of if name not in self.names.values()]
         for name in sorted(new, key=lambda name: name not in numbers):
-            number = int(name) if name in numbers else 0
-            owner = self.names.get(number, "")
+            number = int(name) if name in numbers else 0  # 0: a word
+            owner = self.names.get(number, "")  # the name of the object of this number; "": none
             if owner and not owner.isdecimal():
                 raise DataError(f"{source_of[name]}: {name} is the id of {owner}: draw it under its name or another")
             if not number or owner:

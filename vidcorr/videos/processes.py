@@ -28,12 +28,12 @@ ResultT = TypeVar("ResultT")
 
 
 def server_context() -> ForkServerContext | SpawnContext:
-    """Return the context in which this project starts processes: children of a server that runs no threads.
+    """Return the context in which this project starts processes, and start its server, whose children they are.
 
     Windows has no such server: each process is a new Python there.
 
     A fork of this process would copy locks that threads of torch, OpenMP or PyAV hold, and could stand still for good.
-    The server imports torch once. Start its children within `without_main`.
+    The server runs no threads and imports torch once. Start its children within `without_main`.
     """
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
@@ -84,6 +84,8 @@ def in_processes(
     title: str = "items",
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
     """Call a function with every item in processes; yield results as they are ready.
+
+    While it is iterated over, also between two items, the main module is hidden (`without_main`).
 
     An item fails if its process dies or exceeds the time limit. The processes are killed when the caller stops
     iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that killed a process, and wait

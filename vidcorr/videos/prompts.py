@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .drawings import Drawn, Stated, read_drawings
 from .files import DataError, read_text
-from .images import pixels
+from .images import in_px
 from .masks import VOID, free_number, object_ids, refuse_large_void, stored_mask
 
 Name = int | str
@@ -33,9 +33,9 @@ class Prompt(ABC):
 
     kind: ClassVar[str]
     thing: ClassVar[str] = ""
-    """One object."""
+    """Word for one object in the heading of a CSV; "" of masks, which have none."""
     columns: ClassVar[str] = ""
-    """Numbers of an object."""
+    """Names of an object's numbers, joined by commas: `x,y`; "" of masks."""
     source: str
     objects: tuple[Name, ...]
     labels: NDArray[Any]
@@ -197,7 +197,7 @@ class MaskPrompt(Prompt):
         names: dict[str, int] = {}
         for name, area in drawn.objects:
             if area.shape != labels.shape:
-                told = f"the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
+                told = f"the mask of {name} is of {in_px(area.shape)}, its image {in_px(drawn.size)}"
                 raise DataError(f"{source}: {told}")
             names[name] = free_number(names.values(), source)
             labels[area > 0] = names[name]
@@ -212,7 +212,7 @@ class MaskPrompt(Prompt):
         if self.labels.shape != size:
             is_turned = self.labels.shape == size[::-1]
             cause = "; frames are read as stored, not turned by their EXIF orientation" if is_turned else ""
-            raise DataError(f"{self.source}: the mask is {pixels(self.labels.shape)}, the frame {pixels(size)}{cause}")
+            raise DataError(f"{self.source}: the mask is {in_px(self.labels.shape)}, the frame {in_px(size)}{cause}")
         return self
 
     def metadata(self) -> dict[str, Any]:
@@ -250,9 +250,9 @@ class BoxPrompt(Prompt):
                 raise DataError(f"{box}: has no area")
             is_whole = all(map(float.is_integer, (x, y, width, height)))
             if max(x, y, width, height) <= 1 and not is_whole:
-                raise DataError(f"{box}: is in fractions of the frame: give pixels, of {pixels(size)}")
+                raise DataError(f"{box}: is in fractions of the frame: give pixels, of {in_px(size)}")
             if x >= size[1] or y >= size[0] or x + width <= 0 or y + height <= 0:
-                raise DataError(f"{box}: lies outside the frame of {pixels(size)}")
+                raise DataError(f"{box}: lies outside the frame of {in_px(size)}")
         height, width = size
         ends = self.labels[:, :2] + self.labels[:, 2:]
         starts = self.labels[:, :2].clip(0)
@@ -277,7 +277,7 @@ class PointPrompt(Prompt):
         """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):
-                raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {pixels(size)}")
+                raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {in_px(size)}")
         return self
 
 

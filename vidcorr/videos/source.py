@@ -100,7 +100,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return [frames[i] for i in indices]
 
     def notes(self) -> list[str]:
-        """Return what the frames are not: of as many levels as their files have; one is decoded."""
+        """Return a sentence for the user if images of 16 bits use few of their levels; the first one is decoded."""
         largest = largest_of_16_bits(self._file(0))
         if largest is None or largest >= 2**15:
             return []
@@ -235,7 +235,7 @@ def _videos_below(root: Path) -> Listing:
 
 
 def _refuse_preview(video: Path, images: Sequence[str]) -> None:
-    """Refuse the one video file of a folder beside the frames of a video; pictures named as the file show it.
+    """Refuse the one video file of a folder beside the frames of a video; pictures with its name are previews of it.
 
     Raises:
         DataError: naming both.
@@ -289,7 +289,7 @@ def _entry(line: str, folder: str) -> SourceEntry:
     if match is None:
         return SourceEntry(_joined(folder, line))
     path = match[1].rstrip(" ,")
-    # what ends with a label is no video file, so that only other lines are looked up
+    # a folder may be named `clip 3`: look whether the whole line exists
     if not is_video(path) and os.path.exists(_joined(folder, line)):
         return SourceEntry(_joined(folder, line))
     return SourceEntry(_joined(folder, path), int(match[2]))

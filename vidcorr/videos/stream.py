@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .container import VIDEO_SUFFIXES, film_stream, open_address, upright
 from .files import DataError, DecodingError
-from .images import pixels, read_ahead, reformatter, require_size
+from .images import in_px, read_ahead, reformatter, require_size
 from .source import FRAME_RATE, open_video
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ TIMEOUT = 30.0
 
 class FrameStream:
     """A video, or a part of it, that is read in order and never held in memory; every pass reopens the file.
+
+    Arguments `t` count frames from the start of the part, from 0; messages name frames of the whole video.
 
     Args:
         path: video file, or folder that directly holds the frames as images.
@@ -166,7 +168,11 @@ class GivenFrames:
         self._remaining = chain([first], remaining)
 
     def forwards(self, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames from t on; raise ValueError for one of another form or size."""
+        """Iterate over the frames from t on; of an iterator, which is read once, over those that are left, whatever t.
+
+        Raises:
+            ValueError: for a frame of another form or size.
+        """
         if self.is_read_once:
             return map(self._checked, self._remaining)
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
@@ -185,7 +191,7 @@ class GivenFrames:
         shape = tuple(getattr(frame, "shape", ()))
         if isinstance(given, Tensor) and given.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
             if self.size not in ((0, 0), shape[1:]):
-                raise ValueError(f"frames must be of one size, got {pixels(shape[1:])} after {pixels(self.size)}")
+                raise ValueError(f"frames must be of one size, got {in_px(shape[1:])} after {in_px(self.size)}")
             return given
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
         form = f"{name} {shape}" if shape else name

@@ -88,7 +88,7 @@ def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
 def test_a_protocol_says_that_nobody_states_the_input():
     plain = build_feature_extractor(nn.AvgPool2d(16))
     kinds = plain.changed(input=HALF), clips_over(nn.Identity()), plain
-    assert [*map(frame_encoder.normalises, kinds)] == [True, True, False]
+    assert [*map(frame_encoder.input_is_stated, kinds)] == [True, True, False]
     rules = adapt_to_network(PropagationProtocol.named("dino"), plain)
     assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
 

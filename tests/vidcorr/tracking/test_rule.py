@@ -157,7 +157,7 @@ def test_heat_maps_show_the_weights_of_a_rule():
         def average(self, query, references):
             return references.labels[:, :, 0].detach()
 
-    refused(ValueError, "Hard.average: gives no gradients", affinity_of_cells, features, points, protocol, True, Hard)
+    refused(ValueError, "Hard.average: gives no gradients", affinity_of_cells, features, points, protocol, Hard)
 
 
 def test_a_rule_of_another_shape_and_ids_without_channels_are_refused():

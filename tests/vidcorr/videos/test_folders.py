@@ -15,7 +15,7 @@ from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import list_frames, list_images, names_in
-from vidcorr.videos.mask_folder import mask_folders
+from vidcorr.videos.mask_folder import object_folders
 from vidcorr.videos.source import FrameFolder, list_videos
 
 READERS = [*Path(vidcorr.datasets.__file__).parent.glob("*.py"), *Path(vidcorr.videos.__file__).parent.glob("*.py")]
@@ -98,12 +98,12 @@ def test_a_preview_beside_frames_is_refused_and_thumbnails_beside_films_are_not(
 
 def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(tmp_path):
     write_text(tmp_path / "dog/0.png", [])
-    assert mask_folders(tmp_path / "dog") == [""]
+    assert object_folders(tmp_path / "dog") == [""]
     write_text(tmp_path / "dog/old/0.png", [])
     refused(DataError, "dog: 1 frame.s.; a video needs at least 2", list_frames, tmp_path / "dog")
     refused(DataError, "gone: no such folder", list_frames, tmp_path / "gone")
     refused(DataError, "dog: 1 frame.*needs at least 2", FrameFolder, tmp_path / "dog")
-    refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
+    refused(DataError, r"dog: holds both the mask 0\.png and the folder old", object_folders, tmp_path / "dog")
     (tmp_path / "preview.webp").touch()  # beside folders of objects, no mask
-    assert mask_folders(tmp_path) == ["dog"]
+    assert object_folders(tmp_path) == ["dog"]
     refused(DataError, "dog: holds frames, and the video .*dog/old lies below it", list_videos, tmp_path, strict=False)

@@ -18,7 +18,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datasets.generated import write_davis
-from vidcorr.tracking.picture_matcher import upright
+from vidcorr.tracking.picture_matcher import read_upright
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 from vidcorr.videos.images import read_image, read_photo
@@ -72,7 +72,7 @@ def test_right_jpegs_of_any_form_are_read_as_by_opencv(form: str, tmp_path: Path
         np.testing.assert_array_equal(read_image("a.jpg", content), expected)
         np.testing.assert_array_equal(read_photo(tmp_path / "a.jpg"), expected)
         shape = (3, 130, 96) if "turned" in form else (3, 96, 130)
-        assert upright(tmp_path / "a.jpg").shape == shape
+        assert read_upright(tmp_path / "a.jpg").shape == shape
     assert capfd.readouterr().err == ""
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_picture_is_refused_by_name(tmp_path: Path, capfd: Any) -> Non
         name = "v.png" if content[:1] == b"\x89" else "v.jpg"
         for damaged in (with_hole(content, 256), with_changes(content), content[:-200]):
             (tmp_path / name).write_bytes(damaged)
-            for read in (read_image, read_photo, upright):
+            for read in (read_image, read_photo, read_upright):
                 refused(DecodingError, f"{name}: ", read, tmp_path / name)
     assert capfd.readouterr().err == ""
 

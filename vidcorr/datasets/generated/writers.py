@@ -34,9 +34,10 @@ def is_made(root: Path, marker: str) -> bool:
 
 
 def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Path]]:
-    """Make the writer of a set of a function that writes its files.
+    """Return a decorator that turns `write(folder, scenes, count, **own)` into `writer(root, count, **arguments)`.
 
-    The function is called with a folder, the `Scenes`, the number of videos, and its own parameters. The writer makes
+    `write` writes the files of a set into a folder: `count` videos of the `Scenes`. The writer takes the arguments of
+    `Scenes` and the further ones of `write`, and returns `root`. It makes
     the set in a temporary folder and moves it to `root` when it is complete. A marker file holds all arguments. A
     folder with the same marker is kept, with another marker replaced, and without a marker refused.
 
@@ -44,9 +45,8 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
         **defaults: default arguments of the layout's `Scenes`.
 
     Returns:
-        Decorator. Arguments of the writer: `root`, folder of the set; `count`, number of videos; those of `Scenes`;
-        and the function's own. It returns `root`, with `~` expanded, and raises DataError if `root` is not empty and
-        was not generated.
+        The decorator. The writer returns `root` with `~` expanded, and raises DataError if `root` is not empty and was
+        not generated.
     """
 
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:

@@ -168,9 +168,9 @@ def average_of_all(
     height, width = keys.shape[:2]
     averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
-    mixture = mixture_of(protocol)
+    prior = prior_of(protocol)
     floats_per_query = 0
-    if mixture is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
+    if prior is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
         windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
         floats_per_query = 4 * len(used) * windows.shape[2]
     floats_per_pair = 3 * len(used)  # held at once: products, weights, and rows of the table
@@ -181,8 +181,8 @@ def average_of_all(
         logits.masked_fill_((part.cells < 0)[..., None, None], off_map)
         logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)
         weights = logits.flatten(1, 2).softmax(1)
-        if mixture is not None:
-            _replace_windows(weights.view(logits.shape), windows, mixture)
+        if prior is not None:
+            _replace_windows(weights.view(logits.shape), windows, prior)
         averages[part.places] = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
     average, mass = averages[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
     if protocol.normalise_labels and protocol.normalise_by == "weights":
@@ -190,8 +190,8 @@ def average_of_all(
     return average
 
 
-def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
-    """Return the mixtures that replace the windows of weights; None keeps the softmax."""
+def prior_of(protocol: LabelProtocol) -> CompactnessPrior | None:
+    """Return the prior by which mixtures replace the windows of weights; None keeps the softmax."""
     if protocol.mixture_components is None:
         return None
     return CompactnessPrior(
@@ -199,17 +199,17 @@ def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
     )
 
 
-def _replace_windows(weights: Tensor, windows: Tensor, mixture: CompactnessPrior) -> None:
+def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) -> None:
     """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place.
 
     Args:
         weights: of the keys of whole halos.
         windows: keys of each query's square, row by row, (queries, 1, cells).
-        mixture: the mixtures.
+        prior: the mixtures.
     """
     by_query = weights.permute(0, 3, 2, 1)
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)
-    by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), mixture))
+    by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), prior))
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:

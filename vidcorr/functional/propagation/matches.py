@@ -27,9 +27,8 @@ class CellAffinity(NamedTuple):
 
 def affinity_of_cells(
     features: Tensor,
-    points: Tensor,
+    cells: Tensor,
     protocol: LabelProtocol,
-    prior: bool = True,
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
     network: Any = None,
 ) -> CellAffinity:
@@ -40,23 +39,19 @@ def affinity_of_cells(
 
     Args:
         features: (T, C, h, w) of the frames of a video from its first one, by which a protocol may whiten them.
-        points: long (N, 2), y and x in feature cells, in the last frame.
+        cells: long (N, 2), y and x of the query cells on the map of the last frame.
         protocol: references, neighbourhood, top-k, temperature, border and mixture.
-        prior: with the compactness prior of the protocol (Liir, Eq. 7), as labels are propagated; False: the softmax
-            (Eq. 1) that the prior would replace. Protocols without a mixture do not differ.
         propagator: `LabelPropagator`, or a rule of yours.
         network: the rule's `network`.
 
     Raises:
-        ValueError: for fewer than two frames, a point outside the map, or a rule without gradients.
+        ValueError: for fewer than two frames, a cell outside the map, or a rule without gradients.
     """
     last = len(features) - 1
     height, width = features.shape[2:]
-    beyond = (points < 0) | (points >= points.new_tensor([height, width]))
+    beyond = (cells < 0) | (cells >= cells.new_tensor([height, width]))
     if last < 1 or beyond.any():
-        raise ValueError(f"expected 2 frames or more and points on the map, got {last + 1} and {points.tolist()}")
-    if not prior:
-        protocol = protocol.with_changes(mixture_components=None)
+        raise ValueError(f"expected 2 frames or more and cells on the map, got {last + 1} and {cells.tolist()}")
     listed = protocol.reference_frames(last)
     with torch.inference_mode(False), torch.enable_grad(), computing_in("float32", features.device):
         features = features.detach().clone()  # autograd takes no tensors of inference mode
@@ -70,17 +65,17 @@ def affinity_of_cells(
         average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
-        weights = _gradients_of_cells(average, labels, points)
+        weights = _gradients_of_cells(average, labels, cells)
     frames = sorted(set(listed))
     places = torch.tensor(list(map(frames.index, listed)), device=features.device)
-    of_frames = weights.new_zeros(len(points), len(frames), height, width).index_add_(1, places, weights)
+    of_frames = weights.new_zeros(len(cells), len(frames), height, width).index_add_(1, places, weights)
     return CellAffinity(frames, of_frames)
 
 
-def _gradients_of_cells(average: Tensor, labels: Tensor, points: Tensor) -> Tensor:
-    """Return the gradients (N, S, h, w) of the average (h, w, 1) at points (N, 2) by the labels (h, w, S, 1)."""
+def _gradients_of_cells(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
+    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells (N, 2) by the labels (h, w, S, 1)."""
     gradients: list[Tensor] = []
-    for y, x in points.tolist():
+    for y, x in cells.tolist():
         (gradient,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)
         gradients.append(gradient[..., 0].permute(2, 0, 1))
     return torch.stack(gradients)

@@ -241,7 +241,7 @@ class LabelPropagator:
         protocol = self.protocol
         added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
         has_own_memory = self.frame in self._channels_of_start
-        if self.frame == 0:
+        if self.frame == 0:  # its objects alone give it none
             has_own_memory = looks_everywhere(protocol)
             lasting, recent = protocol.kept_frames()
             if has_own_memory:

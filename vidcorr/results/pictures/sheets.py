@@ -172,11 +172,11 @@ def heat_map_sheet(
         raise ValueError(f"expected a feature map per frame, got {len(features)} maps and {len(frames)} frames")
     names = names or [f"frame {index}" for index in range(len(frames))]
     points = torch.as_tensor(point).cpu().reshape(1, 2)
-    affinity = partial(affinity_of_cells, features, points, protocol, propagator=propagator, network=network)
-    propagated = affinity()  # with the prior, if the protocol has one
+    affinity = partial(affinity_of_cells, features, points, propagator=propagator, network=network)
+    propagated = affinity(protocol)  # with the prior, if the protocol has one
     weights_of_rows = {"": propagated.weights[0]}
     if protocol.mixture_components is not None:
-        without_prior = affinity(prior=False)
+        without_prior = affinity(protocol.with_changes(mixture_components=None))
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
     sums = propagated.weights[0].sum((1, 2))
     shown = sorted(sums.topk(min(MOST_REFERENCES, len(sums))).indices.tolist())

@@ -35,6 +35,6 @@ def test_the_weighted_labels_of_the_cells_are_what_is_propagated(name):
 
 def test_points_beyond_the_map_are_refused():
     features, rules = torch.randn(2, 5, 7, 9), protocol_of("vfs")
-    message = "2 frames or more and points on the map"
+    message = "2 frames or more and cells on the map"
     for video, point in ((features[:1], (0, 0)), (features, (-1, 0)), (features, (0, 9))):
         refused(ValueError, message, affinity_of_cells, video, torch.tensor([point]), rules)
