@@ -304,10 +304,7 @@ def plain(depth=1):
 """
 
 
-def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeypatch):
-    for names in ("_allowed", "_named"):
-        monkeypatch.setattr(trust, names, set())
-    monkeypatch.chdir(tmp_path)
+def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, canary):
     folder = tmp_path / "clone"
     folder.mkdir()
     (folder / "hubconf.py").write_text(HUB)
