@@ -145,8 +145,10 @@ def test_smoothed_edges_without_a_palette_are_refused_by_where_they_lie(tmp_path
         Image.fromarray(np.array([ids], np.uint8).repeat(3, 0).repeat(3, 1)).save(path)
         assert np.unique(read_mask(path)).tolist() == list(ids)
     two_thin_objects = np.array([[0] * 9 + [1, 2] + [3] * 9], np.uint8)
-    Image.fromarray(two_thin_objects).save(path)
-    np.testing.assert_array_equal(read_mask(path), two_thin_objects)
+    stairs_of_objects = np.pad(np.add.outer(np.arange(2, 14) // 2, np.arange(12) // 2), 14).astype(np.uint8)
+    for ids in (two_thin_objects, stairs_of_objects):
+        Image.fromarray(ids).save(path)
+        np.testing.assert_array_equal(read_mask(path), ids)
 
 
 def folder_of(path, *rows, **rules):
