@@ -367,7 +367,7 @@ BUILT = {
     "fit": ({"BenchmarkCallback", "BestCheckpoint"}, True),
     "fit --on davis=. --trainer.callbacks BestCheckpoint": (set(), True),  # it has one of its kind
     "fit --on davis=. --trainer.enable_progress_bar false": ({"TQDMProgressBar"}, True),
-    "fit --on davis=. --trainer.enable_checkpointing false": (SAVERS, True),
+    "fit --on davis=. --trainer.logger false --trainer.enable_checkpointing false": (OF_FIT - {"Throughput"}, False),
     "fit --on davis=. --trainer.logger false": ({"LearningRateMonitor"}, False),
     "fit --on davis=. --trainer.barebones true": ({*OF_A_RUN} - {"RunStart", "BenchmarkCallback", "Stops"}, False),
     "validate --on davis=. --trainer.enable_checkpointing false": (OF_FIT, True),

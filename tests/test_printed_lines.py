@@ -12,25 +12,14 @@ from vidcorr.cli import main
 
 OWN = """
 import pytorch_lightning as pl
-import torch
 from torch import nn
 from torch.utils.data import DataLoader
-
 from tests.helpers.training import Clips
 from vidcorr.lightning_modules import VFSSimSiam
 
-
-class Network(nn.Module):
-    stride = 4
-
+class Network(nn.Conv2d):
     def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, 4, 1)
-        self.bn = nn.BatchNorm2d(8)
-
-    def forward(self, images):
-        return self.bn(self.conv(images))
-
+        super().__init__(3, 8, 4, 4)
 
 class Method(VFSSimSiam):
     def __init__(self, backbone: str = "torchvision:resnet18", width: int = 8) -> None:
@@ -39,7 +28,6 @@ class Method(VFSSimSiam):
 
     def step(self, batch):
         return super().step(batch)
-
 
 class Data(pl.LightningDataModule):
     def __init__(self, videos: int = 4) -> None:

@@ -6,12 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from vidcorr.results.provenance import Provenance
+from vidcorr.results.published import protocol_named, sets_of_papers
 from vidcorr.results.result import Network, ProtocolFacts, Result, Row, Setup
 
 
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
     """Return a result of DAVIS by a network "A"; `fields` are further fields."""
     return Result(**{"benchmark": "davis", "network": Network(name="A"), "scores": dict(scores or {})} | fields)
+
+
+def result_on_papers_davis(protocol: str, name: str, count: int = 0, **fields: Any) -> Result:
+    """Return a result by a named protocol on the DAVIS of papers, the whole test set or some sequences of it."""
+    facts = dict(sets_of_papers()["davis"])
+    whole = facts.pop("sequences")
+    about = {
+        "network": Network(name=name),
+        "stage": Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis"))),
+        "data": facts,
+        "sequences": list(map(str, range(count or whole))),
+        "scores": {"J&F-Mean": 0.61, "J-Mean": 0.5},
+    }
+    return davis_result(**about | fields)
 
 
 def write_results(

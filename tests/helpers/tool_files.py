@@ -31,6 +31,13 @@ def corners(place: str) -> list[list[float]]:
     return [[left + 0.5, top + 0.5], [right - 0.5, top + 0.5], [right - 0.5, bottom - 0.5], [left + 0.5, bottom - 0.5]]
 
 
+def with_palette(ids: np.ndarray, palette: Any = None) -> Image.Image:
+    """Return ids as an indexed picture, in DAVIS's colours where none are given."""
+    image = Image.fromarray(ids)
+    image.putpalette(np.ravel(davis_palette() if palette is None else palette).tolist())
+    return image
+
+
 def indexed(path: Path, objects: dict[str, int], palette: Any = None) -> Path:
     """Write ids as an indexed PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)

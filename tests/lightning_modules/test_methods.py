@@ -248,9 +248,8 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
 def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkpoint(name, tmp_path):
     """Of defaults that are dataclasses, and of omegaconf's containers, which are no dict and no list."""
     kind = getattr(lightning_modules, name)
-    module = kind(
-        **{key: UserDict(value) if type(value) is dict else value for key, value in arguments_of(name).items()}
-    )
+    given = {key: UserDict(value) if type(value) is dict else value for key, value in arguments_of(name).items()}
+    module = kind(**given)
     module.save_hyperparameters({"sizes": UserList([1, 2])})
     write_checkpoint(module, tmp_path / "own.ckpt")
     for arguments in (module.hparams, tiny(name).hparams):

@@ -114,12 +114,8 @@ def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, options, vide
         torch.manual_seed(0)
         saver = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
         strike = pl.callbacks.LambdaCallback(on_train_batch_start=lambda trainer, *_: stop(trainer, at))
-        trainer = quiet_trainer(
-            max_epochs=2,
-            callbacks=[saver, strike, *(each(dirpath=tmp_path) for each in more)],
-            enable_checkpointing=True,
-            **options,
-        )
+        callbacks = [saver, strike, *(each(dirpath=tmp_path) for each in more)]
+        trainer = quiet_trainer(max_epochs=2, callbacks=callbacks, enable_checkpointing=True, **options)
         module = kind()
         trainer.fit(module, data(video_folder), ckpt_path=path)
         return module.state_dict(), trainer.global_step

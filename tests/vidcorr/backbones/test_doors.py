@@ -214,6 +214,9 @@ def test_what_is_no_map_is_refused_alike_through_both_doors():
     tokens = networks.Tokens()
     tokens.patch_size = 4  # 16 × as many cells
     refused(ValueError, "tokens become a map by an attribute patch_size", load(tokens).view)
+    tokens = networks.Tokens()
+    tokens.prefix_tokens = 3
+    refused(ValueError, "^prefix_tokens is 3, but 2 of 1282 tokens are of no patch$", load(tokens).view)
     clips = networks.clips_of_tokens()
     clips.net.patch_size = None
     message = r"VJepa: expected maps \(1, C, 2, h, w\) of a clip of 4 frames, got \(1, 128, 8\) of .*: tokens become"
@@ -231,12 +234,6 @@ def test_tokens_behind_the_patches_are_left_out_where_a_module_states_the_ones_b
     network.forward = lambda _: torch.cat([extra[:, :before], cells.flatten(2).mT, extra[:, before:]], dim=1)
     network.stride = 8
     torch.testing.assert_close(build_feature_extractor(network)(images), cells)
-
-
-def test_more_tokens_before_the_patches_than_there_are_is_one_sentence():
-    network = networks.Tokens()
-    network.prefix_tokens = 3
-    refused(ValueError, "^prefix_tokens is 3, but 2 of 1282 tokens are of no patch$", build_feature_extractor, network)
 
 
 def test_the_attributes_of_a_module_are_those_of_the_page():
@@ -304,10 +301,7 @@ def plain(depth=1):
 """
 
 
-def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeypatch):
-    for names in ("_allowed", "_named"):
-        monkeypatch.setattr(trust, names, set())
-    monkeypatch.chdir(tmp_path)
+def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, canary):
     folder = tmp_path / "clone"
     folder.mkdir()
     (folder / "hubconf.py").write_text(HUB)

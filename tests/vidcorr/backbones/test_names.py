@@ -248,9 +248,8 @@ def test_a_spec_is_a_value_which_asks_neither_disk_nor_hub(text, monkeypatch):
     monkeypatch.setattr("pathlib.Path.is_file", None)
     spec = EncoderSpec(f"{text}@res4/8")
     assert (spec.spec, spec.stage, spec.stride) == (text, "res4", 8)
-    assert (
-        EncoderSpec.of(spec.to_dict(), "x").to_dict() == spec.to_dict() == {"spec": text, "stage": "res4", "stride": 8}
-    )
+    fields = {"spec": text, "stage": "res4", "stride": 8}
+    assert EncoderSpec.of(spec.to_dict(), "x").to_dict() == spec.to_dict() == fields
 
 
 class DrawsBeside(nn.Conv2d):

@@ -42,9 +42,8 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert content["protocol"]["name"].startswith("crw")
     assert (content["protocol"]["radius"], content["protocol"]["topk"]) == (3, 4)
     assert (content["stride"], content["short_side"], (out / "overlay.mp4").exists()) == (4, 64, False)
-    assert "holds the prediction of another part; name another" in refusal(
-        "predict", content["video"], "--points=4,3", f"--output={out}"
-    )
+    said = refusal("predict", content["video"], "--points=4,3", f"--output={out}")
+    assert "holds the prediction of another part; name another" in said
     (tmp_path / "p.csv").write_text("frame,point,x,y\n2,nose,40,30\n")
     again = run(f"--points={tmp_path / 'p.csv'}", "--start=2", "--end=3", out="again")
     assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}

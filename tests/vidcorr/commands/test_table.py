@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from tests.helpers.runs import davis_result, write_results
+from tests.helpers.runs import davis_result, result_on_papers_davis, write_results
 from tests.helpers.words import refusal
 from vidcorr.cli import main
 from vidcorr.experiments.reports.table import table
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.formats import one_line
-from vidcorr.results.published import protocol_named, published_rows, sets_of_papers
+from vidcorr.results.published import published_rows
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
+from vidcorr.results.result import Network, Result
 
 
 def write(folder, network, j=0.5, shifts=(-0.25, -0.15, 0.05, 0.35), **more):
@@ -94,16 +94,9 @@ def test_an_infinite_number_is_refused_where_it_arises():
 
 
 def test_published_rows_stand_beside_the_whole_test_set_by_their_protocol_with_their_doubts(tmp_path, capsys):
-    facts = dict(sets_of_papers()["davis"])
-    sequences = list(map(str, range(facts.pop("sequences"))))
-    for name, protocol, more in (
-        ("whole", "vfs", {}),
-        ("part", "vfs", {"limit_sequences": 2}),
-        ("own", "vfs+topk=5", {}),
-    ):
-        stage = Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
-        fields = {"network": Network(name=name), "stage": stage, "data": facts, "sequences": sequences}
-        davis_result({"J&F-Mean": 0.6, "J-Mean": 0.5}, **fields | more).save(tmp_path / name)
+    result_on_papers_davis("vfs", "whole").save(tmp_path / "whole")
+    result_on_papers_davis("vfs", "part", limit_sequences=2).save(tmp_path / "part")
+    result_on_papers_davis("vfs+topk=5", "own").save(tmp_path / "own")
     papers = [row for row in published_rows() if (row.benchmark, row.protocol) == ("davis", "vfs")]
     assert len(papers) > 1
     said = printed(capsys, tmp_path / "whole", "--published")

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 import pytest
 
 from tests.helpers.browser import chromium, rows_sorted_by_clicks
-from tests.helpers.runs import davis_result
+from tests.helpers.runs import result_on_papers_davis
 from vidcorr.cli import main
 from vidcorr.results.page import write_report
-from vidcorr.results.published import protocol_named, published_rows, sets_of_papers
+from vidcorr.results.published import published_rows
 from vidcorr.results.rendering import html_tables
-from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
+from vidcorr.results.result import Result
 from vidcorr.results.tabulate import published_table
 
 HOSTILE = "<img src=x onerror='window.hit = 1'></table><script>window.hit = 2</script> a | b"
@@ -21,14 +21,10 @@ HOSTILE = "<img src=x onerror='window.hit = 1'></table><script>window.hit = 2</s
 
 def stored(folder, protocol="vfs", digest="d", name="A", count=0, **more):
     """Store a result with its report, on the whole test set of DAVIS or some sequences of it."""
-    facts = dict(sets_of_papers()["davis"])
-    whole = facts.pop("sequences")
-    sequences = list(map(str, range(count or whole)))
-    stage = Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
-    fields = {"network": Network(name=name), "stage": stage, "data": facts, "sequences": sequences}
-    fields["conditions"] = [f"{len(sequences)} sequences"]
-    fields["digests"] = dict.fromkeys(sequences, digest) if digest else {}
-    davis_result(**{"scores": {"J&F-Mean": 0.61, "J-Mean": 0.5}} | fields | more).save(folder)
+    found = result_on_papers_davis(protocol, name, count, **more)
+    about = {"digests": dict.fromkeys(found.sequences, digest) if digest else {}}
+    about["conditions"] = more.get("conditions", [f"{len(found.sequences)} sequences"])
+    found.model_copy(update=about).save(folder)
     write_report(folder)
 
 

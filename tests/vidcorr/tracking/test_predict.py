@@ -202,12 +202,8 @@ def test_what_states_no_frame_never_replaces_another_mask(small_film, tmp_path):
     predict(fixed)
     assert not predict(fixed)["notes"]  # the same pixels: given again and again
     tool_files.indexed(fixed, {"b": 1})
-    refused(
-        DataError,
-        "fixed.png: names no frame, and frame 0 has a prompt, .*fixed.png: give fixed.png@FRAME",
-        predict,
-        fixed,
-    )
+    line = "fixed.png: names no frame, and frame 0 has a prompt, .*fixed.png: give fixed.png@FRAME"
+    refused(DataError, line, predict, fixed)
     content = predict(f"{fixed}@0")
     assert "frame 0: " in content["notes"][0]
     assert [prompt["frame"] for prompt in predict(f"{fixed}@3")["prompts"]] == [0, 3]

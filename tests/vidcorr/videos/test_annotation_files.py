@@ -260,10 +260,8 @@ def test_json_without_a_size_has_that_of_the_frames_and_is_a_mask_in_python(tmp_
     prompt = MaskPrompt.of(labelme(tmp_path), left=[7])
     assert (prompt.names, prompt.left, prompt.frame) == ({"dog": 1, "dog 2": 2}, (7,), None)
     empty = read_masks([labelme(tmp_path, shapes=[])])[0]
-    assert (empty.objects, empty.notes) == (
-        (),
-        (f"{tmp_path / 'a.json'}: has no shape: all objects have left its frame",),
-    )
+    note = f"{tmp_path / 'a.json'}: has no shape: all objects have left its frame"
+    assert (empty.objects, empty.notes) == ((), (note,))
     writer = WRITERS["coco"](tmp_path, NAMES)
     for t in range(2):
         writer.add(f"{t}.png", t, scene_of_five())

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
+from tests.helpers.tool_files import with_palette
 from vidcorr.benchmarks.davis import DavisBenchmark
 from vidcorr.benchmarks.pairs import PairBenchmark
 from vidcorr.commands import run_command
@@ -41,19 +42,13 @@ def ids(t):
     return values
 
 
-def indexed(values, palette):
-    image = Image.fromarray(values)
-    image.putpalette(palette.ravel().tolist())
-    return image
-
-
 KINDS = {
     "jpeg": lambda t: Image.fromarray(natural(t).clip(0, 255).astype(np.uint8)),
     "grey": lambda t: Image.fromarray(natural(t).mean(-1).clip(0, 255).astype(np.uint8)),
-    "pixel art": lambda t: indexed(ids(t) + (np.arange(64) % 9).astype(np.uint8), OTHER_PALETTE),
+    "pixel art": lambda t: with_palette(ids(t) + (np.arange(64) % 9).astype(np.uint8), OTHER_PALETTE),
     "screen": lambda t: Image.fromarray(OTHER_PALETTE[ids(t)]),
-    "davis ids": lambda t: indexed(ids(t), davis_palette()),
-    "other ids": lambda t: indexed(ids(t), OTHER_PALETTE),
+    "davis ids": lambda t: with_palette(ids(t)),
+    "other ids": lambda t: with_palette(ids(t), OTHER_PALETTE),
     "grey ids": lambda t: Image.fromarray(ids(t)),
     "black and white": lambda t: Image.fromarray(255 * (ids(t) > 0).astype(np.uint8)),
     "one bit": lambda t: Image.fromarray(ids(t) > 0),

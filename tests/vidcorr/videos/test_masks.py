@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
+from tests.helpers.tool_files import with_palette
 from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
@@ -26,13 +27,7 @@ SHAPE = (IDS > 0).astype(np.uint8) * 255
 COLOURS = davis_palette()
 
 
-def indexed(ids, palette=COLOURS):
-    image = Image.fromarray(ids)
-    image.putpalette(palette.ravel().tolist())
-    return image
-
-
-@pytest.mark.parametrize("form", [indexed, Image.fromarray])
+@pytest.mark.parametrize("form", [with_palette, Image.fromarray])
 def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path):
     form(IDS).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), IDS)
@@ -47,7 +42,7 @@ def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path)
 @pytest.mark.parametrize("bits", [1, 4])
 def test_indices_of_few_bits(bits, tmp_path):
     ids = np.minimum(IDS, 2**bits - 1)
-    indexed(ids, COLOURS[: 2**bits]).save(tmp_path / "m.png", bits=bits)
+    with_palette(ids, COLOURS[: 2**bits]).save(tmp_path / "m.png", bits=bits)
     assert read_mask(tmp_path / "m.png").tolist() == ids.tolist()
 
 
@@ -68,8 +63,8 @@ OTHER_FORMS = {
     "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
     "grey with a transparent value": lambda path: Image.fromarray(IDS).save(path, transparency=2),
     "half transparent RGB": lambda path: Image.fromarray(np.dstack([COLOURS[IDS], IDS + 9])).save(path),
-    "a half transparent index": lambda path: indexed(IDS).save(path, transparency=bytes([255, 128])),
-    "background at another index": lambda path: indexed(1 - SHAPE // 255, WHITE_GROUND).save(path),
+    "a half transparent index": lambda path: with_palette(IDS).save(path, transparency=bytes([255, 128])),
+    "background at another index": lambda path: with_palette(1 - SHAPE // 255, WHITE_GROUND).save(path),
 }  # fmt: skip
 """Form that is refused → what writes it."""
 
@@ -83,9 +78,9 @@ def test_every_other_form_is_refused(form, tmp_path):
 
 def test_what_is_transparent_is_background(tmp_path):
     """In a palette, whose index 0 then need not be black, and in RGBA."""
-    indexed(IDS, WHITE_GROUND).save(tmp_path / "m.png", transparency=0)
+    with_palette(IDS, WHITE_GROUND).save(tmp_path / "m.png", transparency=0)
     assert read_mask(tmp_path / "m.png").tolist() == IDS.tolist()
-    indexed(IDS).save(tmp_path / "m.png", transparency=1)
+    with_palette(IDS).save(tmp_path / "m.png", transparency=1)
     assert read_mask(tmp_path / "m.png").tolist() == np.where(IDS == 1, 0, IDS).tolist()
     opacity = np.where(IDS == 1, 0, 255).astype(np.uint8)
     Image.fromarray(np.dstack([COLOURS[IDS], opacity])).save(tmp_path / "m.png")
@@ -150,8 +145,10 @@ def test_smoothed_edges_without_a_palette_are_refused_by_where_they_lie(tmp_path
         Image.fromarray(np.array([ids], np.uint8).repeat(3, 0).repeat(3, 1)).save(path)
         assert np.unique(read_mask(path)).tolist() == list(ids)
     two_thin_objects = np.array([[0] * 9 + [1, 2] + [3] * 9], np.uint8)
-    Image.fromarray(two_thin_objects).save(path)
-    np.testing.assert_array_equal(read_mask(path), two_thin_objects)
+    stairs_of_objects = np.pad(np.add.outer(np.arange(2, 14) // 2, np.arange(12) // 2), 14).astype(np.uint8)
+    for ids in (two_thin_objects, stairs_of_objects):
+        Image.fromarray(ids).save(path)
+        np.testing.assert_array_equal(read_mask(path), ids)
 
 
 def folder_of(path, *rows, **rules):

@@ -116,13 +116,8 @@ def test_pictures_that_cannot_be_used(tmp_path):
             refused(DecodingError, r"01\.png: is 160 × 16 px, other frames 160 × 32 px", check)
     assert refused(DecodingError, r"gone\.png: cannot be read \(No such file", read_image, tmp_path / "gone.png")
     whole = (write_folder(tmp_path / "w", 1, suffix=".jpg") / "00.jpg").read_bytes()
-    refused(
-        DecodingError,
-        "cut: is damaged, or cannot be decoded as an image .Premature end",
-        read_image,
-        "cut",
-        whole[:-20],
-    )
+    line = "cut: is damaged, or cannot be decoded as an image .Premature end"
+    refused(DecodingError, line, read_image, "cut", whole[:-20])
 
 
 def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):

@@ -76,9 +76,8 @@ def test_scores_replace_those_of_the_study(trial, tmp_path):
     refused(ValueError, "holds no result of the study", study_table, trial, tmp_path / "other")
     for file in tmp_path.glob("*/**/results.json"):
         write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})
-    assert [column.head for column in study_table(trial, tmp_path, ["J-Mean"]).columns] == [
-        "davis J-Mean (0 sequences)"
-    ]
+    (column,) = study_table(trial, tmp_path, ["J-Mean"]).columns
+    assert column.head == "davis J-Mean (0 sequences)"
 
 
 def test_the_command_prints_the_table_of_a_study(trial, tmp_path, capsys):

@@ -414,9 +414,8 @@ def test_other_threads_than_before_are_said(tmp_path):
         again = Run(["fit", "--b"], folder, say=said.append)
         again.make_folder(tmp_path)
         again.begin(None, threads, "32-true")
-    assert [line for line in said if "OMP" in line] == [
-        "torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"
-    ]
+    line = "torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"
+    assert [each for each in said if "OMP" in each] == [line]
 
 
 def test_a_linked_run_is_found_once(tmp_path):
