@@ -49,6 +49,15 @@ class BuildWithConfigs(build_py):
 class BuildLibraries(build_ext):
     """Name what is compiled for `ctypes`, which loads it: a library of no Python version, and no module."""
 
+    def run(self) -> None:
+        """Remove what was compiled from other sources, then compile."""
+        kept = Path(self.get_ext_filename(f"{PACKAGE}.avx2")).name.split(".")[2]
+        for folder in (ROOT, Path(self.build_lib or ROOT)):
+            for library in folder.joinpath(*PACKAGE.split(".")).glob("kernels.*.so"):
+                if library.name.split(".")[2] != kept:
+                    library.unlink()
+        super().run()
+
     def get_ext_filename(self, fullname: str) -> str:
         """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.DIGEST.so`, with that of the C++ files."""
         *folders, variant = fullname.split(".")

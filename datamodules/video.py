@@ -88,8 +88,9 @@ class VideoDataModule(SampledDataModule):
     ) -> None:
         super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
-        if frames % getattr(sampling, "multiple", 1):
-            raise ValueError(f"frames {frames}: {type(sampling).__name__} draws pairs; give an even number")
+        multiple = getattr(sampling, "multiple", 1)
+        if frames % multiple:
+            raise ValueError(f"frames {frames}: {type(sampling).__name__} draws a multiple of {multiple}")
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
         require_fractions(validation_fraction=validation_fraction)
@@ -212,7 +213,8 @@ class VideoDataModule(SampledDataModule):
         if trainer is not None:
             number = batches_taken(trainer)  # this batch is not counted yet
             return (trainer.current_epoch, number) if trainer.training else None
-        if EVALUATION in batch:
+        is_held_out = self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices
+        if EVALUATION in batch or is_held_out:
             return None
         loader: Any = self._loader
         epoch, taken = loader.place

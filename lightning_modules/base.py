@@ -407,6 +407,8 @@ class CorrespondenceModule(SavedModule):
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
         trainer = self.counting_trainer  # none where a checkpoint is loaded
+        if trainer is not None:
+            loops.restore_accumulation(trainer)
         if trainer is None or not self.synchronises_batch_norm or trainer.world_size == 1:
             return
         if trainer.strategy.root_device.type == "cuda":

@@ -115,7 +115,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.described = self.backbone.described
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
-        self._accumulates_for = 0  # id of the Trainer whose number of accumulated batches this module has set
         self.bank: Any = None
         if self.bank_settings.frames:
             side = math.ceil(position_size / 2)  # cells of the features, of stride 4; positions have stride 2
@@ -263,8 +262,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Raises:
             ValueError: if the Trainer accumulates batches, which this method does for each phase.
         """
-        if self._accumulates_for == id(self.trainer):  # a fit before has ended in an error
-            self.trainer.accumulate_grad_batches = 1
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
@@ -278,13 +275,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Lightning's GradientAccumulationScheduler sets it only at the start of an epoch, so a run that resumes within an
         epoch would have a wrong number.
         """
-        self._accumulates_for = id(self.trainer)
-        self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
+        loops.accumulate(self.trainer, self.schedule.warmup_accumulation if self.warming_up else 1)
 
     def on_fit_end(self) -> None:
         """Restore the trainer's accumulation, which `configure_optimizers` requires to be 1."""
-        self.trainer.accumulate_grad_batches = 1
-        self._accumulates_for = 0
+        loops.restore_accumulation(self.trainer)
 
     def plan_rows(self) -> dict[str, str]:
         """Return the rows of the plan, with the values of both phases."""

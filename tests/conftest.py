@@ -26,11 +26,6 @@ MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**32:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
-IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-
-if IS_WORKER:
-    atexit.register(os._exit, 0)  # the last of all: to free all that was imported takes seconds
-
 
 def pytest_pycollect_makemodule() -> None:
     """Prepare the imports of the first test file, in a process that collects tests.
@@ -63,9 +58,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_unconfigure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a worker of xdist, but no pytest that a test starts, end at once: to free all imports takes seconds."""
+    if hasattr(config, "workerinput"):
+        atexit.register(os._exit, 0)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Give it back, where Python ends as usual: triton complains of objects that are never freed."""
-    if not IS_WORKER:
+    if not hasattr(config, "workerinput"):
         gc.unfreeze()
 
 
@@ -120,7 +121,7 @@ def _repeatable() -> Iterator[None]:
 
     threads = torch.get_num_threads()
     torch.default_generator.manual_seed(0)  # `manual_seed` formats the stack for a GPU that is not used yet
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.manual_seed_all(0)
     yield
     torch.set_num_threads(threads)

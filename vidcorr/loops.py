@@ -5,6 +5,7 @@ It imports no Lightning: a `Trainer` stands for Lightning's.
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 Trainer = Any
 
@@ -184,3 +185,19 @@ def follow_schedules(trainer: Trainer) -> None:
     """
     if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning takes no False
         trainer.fit_loop.restarting = False
+
+
+_ACCUMULATED: WeakKeyDictionary[Trainer, int] = WeakKeyDictionary()
+"""Trainer → the number of accumulated batches that a method has set in place of 1."""
+
+
+def accumulate(trainer: Trainer, batches: int) -> None:
+    """Set the number of batches of an optimiser step until `restore_accumulation`."""
+    trainer.accumulate_grad_batches = batches
+    _ACCUMULATED[trainer] = batches
+
+
+def restore_accumulation(trainer: Trainer) -> None:
+    """Give a trainer its 1 again, unless somebody has set another number since: a fit may have ended in an error."""
+    if _ACCUMULATED.pop(trainer, None) == trainer.accumulate_grad_batches:
+        trainer.accumulate_grad_batches = 1

@@ -201,7 +201,7 @@ class ResumableLoader(DataLoader[BatchT]):
                 taken += 1
                 self.place = (epoch, taken)
                 if isinstance(self.sampler, FixedSampler):
-                    batch[EVALUATION] = True
+                    batch[EVALUATION] = ()  # without a size, which Lightning would read
                 yield batch
                 began = time.perf_counter()
         except RuntimeError as error:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidcorr.functional.patches import RATIOS
 from vidcorr.functional.propagation.resizing import resize_by_pillow
-from vidcorr.videos.files import require_one_of
+from vidcorr.videos.files import require_fractions, require_one_of
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""
@@ -188,6 +188,9 @@ class FractionPairs(FrameSampling):
 
     multiple = 2
     fraction: float
+
+    def __post_init__(self) -> None:
+        require_fractions(fraction=self.fraction)
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""

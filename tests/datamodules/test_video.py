@@ -130,7 +130,7 @@ def test_a_hold_out_of_the_only_video_is_named(videos):
 
 def test_frames_that_are_no_pairs_and_videos_none_of_which_opens_are_named(videos, tmp_path):
     for sampling in (GapPairs((4, 47)), FractionPairs(0.15)):
-        line = f"frames 3: {type(sampling).__name__} draws pairs; give an even number"
+        line = f"frames 3: {type(sampling).__name__} draws a multiple of 2"
         refused(ValueError, line, VideoDataModule, videos, 3, sampling)
     refused(ValueError, r"smallest and the largest .*, got \(9, 4\)", GapPairs, (9, 4))
     (tmp_path / "a.mp4").write_bytes(b"no film")

@@ -29,7 +29,6 @@ class YoutubeVosRules(Rules):
         "counts is inferred"
     )
     inner_only = False
-    frames_in_words = "those after an object's first"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → annotated frames after its first."""

@@ -73,7 +73,7 @@ class Rules:
         source: the publication and code that define the rules, and any inferred rule.
         measures: names of the numbers that `measure` returns.
         inner_only: the first and the last annotated frame of a video do not count.
-        frames_in_words: the frames that count.
+        frames_in_words: the frames that count; empty: as `inner_only` says.
         objects_enter: objects may enter after the first mask; otherwise only objects of the first mask are scored.
         needs_meta: objects and frames come from a metadata file of the data set.
         refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
@@ -91,7 +91,7 @@ class Rules:
     source: ClassVar[str]
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     inner_only: ClassVar[bool] = True
-    frames_in_words: ClassVar[str] = "all but the first and the last"
+    frames_in_words: ClassVar[str] = ""
     objects_enter: ClassVar[bool] = True
     needs_meta: ClassVar[bool] = False
     refuses_unknown: ClassVar[bool] = False
@@ -139,7 +139,8 @@ class Rules:
 
     def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
-        return {"name": self.name, "source": self.source, "frames": self.frames_in_words}
+        default = "all but the first and the last" if self.inner_only else "those after an object's first"
+        return {"name": self.name, "source": self.source, "frames": self.frames_in_words or default}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
@@ -248,7 +249,8 @@ class DavisRules(Rules):
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
-        return self.plan_up_to(video, 1, tolerated=1) if has_object else {}  # the masks may show other ids than 1
+        frames = video.inner()
+        return {1: frames} if has_object and frames else {}
 
 
 def numbers_in(ids: Ids) -> set[int]:

@@ -153,7 +153,7 @@ def _record_at_start(
         "stage": extractor.stage,
         "stride": extractor.stride,
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
-        "protocol": {"digest": rules.digest(), **named, **rules.effective_values()},
+        "protocol": json.loads(json.dumps({"digest": rules.digest(), **named, **rules.effective_values()})),
         "size": list(stream.size),
         "short_side": short_side,
         "frame_rate": stream.frame_rate,

@@ -1,5 +1,6 @@
 """Masks of a command: PNGs, LabelMe's and COCO's JSON, folders and zips of these, with their frames."""
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -105,7 +106,10 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
     Raises:
         DataError: for a damaged zip.
     """
-    with errors_at(path, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error), zipfile.ZipFile(path) as archive:
+    with (
+        errors_at(path, zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, lzma.LZMAError),
+        zipfile.ZipFile(path) as archive,
+    ):
         names = [name for name in archive.namelist() if "__MACOSX" not in name]
         pictures = [name for name in names if name.lower().endswith(".png")]
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]

@@ -54,6 +54,8 @@ def check_data(
             entries.append((os.path.abspath(entry.path), entry.label))
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
+    if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
+        clean.unlink(missing_ok=True)  # of an earlier check
     paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
@@ -68,8 +70,6 @@ def check_data(
         else:
             usable[path] = outcome
     if not usable:
-        if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
-            clean.unlink(missing_ok=True)  # of an earlier check
         path, reason = next(iter(unusable.items()))
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: none of {len(paths)} videos can be used; the first is {path}: {reason}")

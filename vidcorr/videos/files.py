@@ -84,7 +84,7 @@ def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
         threading.excepthook = hook_before
 
 
-WRONG_JSON = (AttributeError, TypeError)
+WRONG_JSON = (AttributeError, TypeError, RecursionError)
 """Errors of a block that finds other kinds of values in JSON than it takes, such as a list for a mapping."""
 
 

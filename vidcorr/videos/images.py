@@ -148,7 +148,8 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         DecodingError: if it is damaged, or cannot be decoded.
     """
     with open_image(path) as image:
-        if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut at 255
+        is_grey_of_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+        if is_grey_of_16_bits:  # which Pillow would cut at 255
             high = np.asarray(image).astype(np.uint16) >> 8
             return np.repeat(high.astype(np.uint8)[..., None], 3, axis=2)
         if image.format != "JPEG":

@@ -245,20 +245,22 @@ class LiveStream(GivenFrames):
         """
         import av
 
-        number = self.start
+        taken = 0  # frames so far, those that are passed over too
         reformat = reformatter()
         with container:
             try:
-                for frame in islice(container.decode(film_stream(container)), self.start, self.end):
-                    image = upright(reformat(frame, format="rgb24").to_ndarray(), frame)
-                    yield torch.from_numpy(image).permute(2, 0, 1)
-                    number += 1
+                for frame in islice(container.decode(film_stream(container)), self.end):
+                    taken += 1
+                    if taken > self.start:
+                        image = upright(reformat(frame, format="rgb24").to_ndarray(), frame)
+                        yield torch.from_numpy(image).permute(2, 0, 1)
             except av.error.ExitError as error:  # of the time limit
-                raise DecodingError(self.path, f"gives no frame {number} within {TIMEOUT:g} s") from error
+                raise DecodingError(self.path, f"gives no frame {taken} within {TIMEOUT:g} s") from error
             except av.FFmpegError as error:
-                raise DecodingError(self.path, f"frame {number}: {error.strerror}") from error
-        if number == self.start:
-            raise DecodingError(self.path, f"gives no frame {number}")
+                raise DecodingError(self.path, f"frame {taken}: {error.strerror}") from error
+        if taken <= self.start:
+            last = "the end" if self.end is None else self.end
+            raise DecodingError(self.path, f"{taken} frames came, none of {self.start} to {last}")
 
     def notes(self) -> list[str]:
         """Return nothing: a stream is not looked at before it is followed."""

@@ -55,7 +55,8 @@ def test_an_address_without_its_next_frame_is_named(tmp_path, monkeypatch):
     """A pipe without a writer's next bytes stands for a camera that stands still."""
     write_mp4(tmp_path / "a.mp4", PICTURES)
     for part in ((30, None), (4, 4)):
-        refused(DecodingError, f"a.mp4: gives no frame {part[0]}", LiveStream, f"file://{tmp_path / 'a.mp4'}", *part)
+        line = f"a.mp4: .* came, none of {part[0]} to ({part[1]}|the end)"
+        refused(DecodingError, line, LiveStream, f"file://{tmp_path / 'a.mp4'}", *part)
     with av.open(tmp_path / "a.ts", "w") as file:
         stream = file.add_stream("mpeg2video", rate=24, width=48, height=32, pix_fmt="yuv420p")
         for picture in [*PICTURES, None]:
