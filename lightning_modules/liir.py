@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from vidcorr import loops
 from vidcorr.backbones import LiirEncoder, load
 from vidcorr.backbones.liir_encoder import Position
 from vidcorr.functional.colour import drop_channel, normalised_lab

@@ -5,7 +5,6 @@ It imports no Lightning: a `Trainer` stands for Lightning's.
 
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 Trainer = Any
 
@@ -187,17 +186,14 @@ def follow_schedules(trainer: Trainer) -> None:
         trainer.fit_loop.restarting = False
 
 
-_ACCUMULATED: WeakKeyDictionary[Trainer, int] = WeakKeyDictionary()
-"""Trainer → the number of accumulated batches that a method has set in place of 1."""
-
-
 def accumulate(trainer: Trainer, batches: int) -> None:
     """Set the number of batches of an optimiser step until `restore_accumulation`."""
     trainer.accumulate_grad_batches = batches
-    _ACCUMULATED[trainer] = batches
+    trainer.accumulated_by_method = batches
 
 
 def restore_accumulation(trainer: Trainer) -> None:
     """Give a trainer its 1 again, unless somebody has set another number since: a fit may have ended in an error."""
-    if _ACCUMULATED.pop(trainer, None) == trainer.accumulate_grad_batches:
+    set_before = getattr(trainer, "accumulated_by_method", None)
+    if set_before is not None and set_before == trainer.accumulate_grad_batches:
         trainer.accumulate_grad_batches = 1

@@ -88,6 +88,8 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     for others in (data.val_dataloader(), data.predict_dataloader()):
         batch = next(iter(others))
         assert torch.equal(data.on_after_batch_transfer(batch, 0)["clip"], batch["clip"].float().div(255))
+    held_out = {"clip": batch["clip"], "video_index": torch.tensor(data.held_out.indices[:1])}  # of a loop's own keys
+    assert torch.equal(data.prepared(held_out)["clip"], batch["clip"].float().div(255))
     data.colour = None
     assert differences([data.on_after_batch_transfer(batch, 0) for batch in loader], seen[-len(loader) :])
     assert trained[0]["clip"].dtype == torch.float32
@@ -132,6 +134,7 @@ def test_frames_that_are_no_pairs_and_videos_none_of_which_opens_are_named(video
     for sampling in (GapPairs((4, 47)), FractionPairs(0.15)):
         line = f"frames 3: {type(sampling).__name__} draws a multiple of 2"
         refused(ValueError, line, VideoDataModule, videos, 3, sampling)
+    refused(ValueError, "fraction must be", FractionPairs, 1.5)
     refused(ValueError, r"smallest and the largest .*, got \(9, 4\)", GapPairs, (9, 4))
     (tmp_path / "a.mp4").write_bytes(b"no film")
     with pytest.warns(UserWarning, match=r"left out: .*a\.mp4"):

@@ -203,7 +203,7 @@ class EncoderSpec:
         if self.input is not None:
             identity |= {"mean": self.input.mean, "std": self.input.std}
         name, file, part = self.located
-        if file is None:
+        if file is None or not file.is_file():
             return identity | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
         identity |= {"sha256": file_digest(file), "part": part}
         if name:
@@ -217,7 +217,7 @@ class EncoderSpec:
     def is_reusable(self) -> bool:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         name, file, _ = self.located
-        if name or file is None:
+        if name or file is None or not file.is_file():
             # short names and raw colour are ours
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")

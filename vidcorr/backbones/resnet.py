@@ -147,7 +147,8 @@ class ResNetExtractor(FeatureExtractor):
             wanted = "" if stride is None else f", not {stride}"
             fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
             said = " and ".join(map(str, sorted(strides)))
-            raise NoSuchMap(f"{self.stage} of this ResNet has stride {said}{wanted}: name {fitting}")
+            remedy = "leave the stride out" if dilated else f"name {fitting}"
+            raise NoSuchMap(f"{self.stage} of this ResNet has stride {said}{wanted}: {remedy}")
         self.stride = strides.pop()
         self.eval()
 

@@ -379,6 +379,7 @@ class Benchmark(ABC):
         # `pooled` is False, yet a user's scores are no means of the rows' columns: intervals come as of pooled scores
         if not self.pooled and result.contradiction():
             result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
+        result.require_consistent(self.name)
         return require_scored(result)
 
     def _score_share(self, ranks: Ranks, frame_encoder: FrameEncoder, output: Output) -> list[Row]:

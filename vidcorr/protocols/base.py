@@ -228,7 +228,8 @@ class EvaluationProtocol(BaseModel):
             name: `module:NAME` of a protocol or a class, which is imported.
 
         Raises:
-            ValueError: if there is no such name, or it stands for something else.
+            ValueError: if there is no such name, it stands for something else, or for a class with sources of its own
+                that lack this one: another rule would stand under the name of a publication.
         """
         try:
             given = pkgutil.resolve_name(name)
@@ -239,6 +240,7 @@ class EvaluationProtocol(BaseModel):
         if not (isinstance(given, type) and issubclass(given, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
+        given.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
         return given(**dict(self) | defaults_of_users_fields(given))
 
     def with_changes(self, **fields: Any) -> Self:

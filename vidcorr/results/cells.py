@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
@@ -22,7 +23,6 @@ class Cell:
         scores: scores of the seeds, or the published score; empty for a row that lacks its result.
         mean: mean of the scores; NaN without one.
         deviation: standard deviation over the seeds, of a sample; NaN for a single score, or if one is undefined.
-        interval: ends of the 95 % interval; None without values by sequence, or with fewer than four sequences.
         declared: what the benchmark declares of the score; a published score is a fraction.
         records: the scores of the seeds with their results; empty for a published score.
         trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
@@ -34,13 +34,19 @@ class Cell:
     scores: tuple[float, ...] = ()
     mean: float = nan
     deviation: float = nan
-    interval: tuple[float, float] | None = None
     declared: Score = FRACTION
     records: tuple[ScoreRecord, ...] = ()
     trained: bool = False
     paper: Published | None = None
     difference: Difference | None = None
     digits: int = 1
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
+        if not self.records:
+            return None
+        return interval([record.result.sample(record.key) for record in self.records], self.declared)
 
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
@@ -119,11 +125,10 @@ def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell
         trained: the row stands for a training.
     """
     scores = tuple(record.result.scores[record.key] for record in records)
-    samples = [record.result.sample(record.key) for record in records]
     mean = fmean(scores)
     deviation = nan if len(scores) < 2 or isnan(mean) else stdev(scores)
     declared = records[0].result.declaration(records[0].key)
-    return Cell(scores, mean, deviation, interval(samples, declared), declared, tuple(records), trained)
+    return Cell(scores, mean, deviation, declared, tuple(records), trained)
 
 
 def published_cell(score: float, paper: Published | None = None) -> Cell:

@@ -43,7 +43,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     folder = Path(folder)
     result = result or Result.load(folder)
     # the score that ranks the sequences: the first with values in the rows, or J&F, which some rules have there alone
-    ranked_by = next(filter(result.values_of_rows, (*result.scores, "J&F-Mean")), "")
+    ranked_by = next(filter(result.scores_by_sequence, (*result.scores, "J&F-Mean")), "")
     text_columns: set[str] = set()  # also of truth values and counts, which are no fractions
     for row in result.rows:
         text_columns.update(name for name, value in row.values.items() if not isinstance(value, float))

@@ -326,14 +326,16 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side.
 
-    The history of a later evaluation holds the earlier ones; another training has other scores at their steps.
+    Evaluations of a training have one seed, recipe and first evaluation.
     """
-    passed: set[tuple[Path, str, str]] = set()
+    of_trainings: dict[Path, int] = {}  # folder of a result → step of its evaluation
     for place, result in results.items():
-        passed |= {(place.parent, result.benchmark, repr(past)) for past in result.history[:-1]}
-    last: dict[Path, Result] = {}
-    for place, result in results.items():
-        own = repr(result.history[-1]) if result.history else ""
-        if (place.parent, result.benchmark, own) not in passed:
-            last[place] = result
-    return last
+        if result.history:
+            of_trainings[place] = max(past.step for past in result.history)
+    last: dict[tuple[object, ...], Path] = {}
+    for place in sorted(of_trainings, key=of_trainings.__getitem__):  # a later one replaces an earlier one
+        result = results[place]
+        training = result.network.seed, result.network.recipe, repr(result.history[0])
+        last[place.parent, result.benchmark, *training] = place
+    earlier = of_trainings.keys() - last.values()
+    return {place: result for place, result in results.items() if place not in earlier}

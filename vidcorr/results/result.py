@@ -6,7 +6,6 @@ import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
-from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
@@ -250,9 +249,7 @@ class Result(Exact):
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
         result = read_model(cls, file, FORMAT, "is not a results.json of a benchmark, or damaged")
-        contradiction = result.contradiction()
-        if contradiction:
-            raise ValueError(f"{file}: {contradiction}: edited, or declared wrongly?")
+        result.require_consistent(file)
         return result
 
     def csv_rows(self) -> list[Json]:
@@ -265,6 +262,12 @@ class Result(Exact):
     def is_theirs(self) -> bool:
         """True for predictions of others on disk, which no network of ours and no protocol made."""
         return self.network.weights in THEIRS
+
+    def require_consistent(self, place: object) -> None:
+        """Raise ValueError, which begins with a place, for a `contradiction`."""
+        contradiction = self.contradiction()
+        if contradiction:
+            raise ValueError(f"{place}: {contradiction}: edited, or declared wrongly?")
 
     def contradiction(self) -> str:
         """Return in words which score is beyond its declared bounds, or not the mean of its rows; "" if none is.
@@ -334,25 +337,27 @@ class Result(Exact):
                     scores["/".join(filter(None, place))] = value
         return scores
 
-    def values_of_rows(self, key: str) -> list[tuple[Row, float]]:
-        """Return the rows with the single values behind a score; none if a row with values lacks those of the score.
+    def values_of_rows(self, key: str, of_all: bool = True) -> list[tuple[Row, float]]:
+        """Return the rows with the single values behind a score.
 
         Args:
             key: a key of `scores`. J&F is the mean of J and F.
+            of_all: no row, if one lacks the values; False: leave such rows out.
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []
-        for row in filter(attrgetter("values"), self.rows):
+        for row in self.rows:
             numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
-            if len(numbers) < len(columns):
+            if len(numbers) == len(columns):
+                found.append((row, fmean(numbers)))
+            elif of_all:
                 return []
-            found.append((row, fmean(numbers)))
         return found
 
     def scores_by_sequence(self, key: str) -> dict[str, float]:
         """Return sequence → mean of the defined values behind a score in its rows; without one it is left out."""
         values: dict[str, list[float]] = {}
-        for row, value in self.values_of_rows(key):
+        for row, value in self.values_of_rows(key, of_all=False):
             # where an object is a sequence, its row has the object's name
             name = row.name if row.name in self.sequences else row.video
             if not isnan(value):

@@ -305,6 +305,13 @@ def test_numbers_of_a_network_that_change_no_output_are_its_own():
     assert load(f"{OWN}:DrawsInCalls@map").network.out_channels == 4
 
 
+@pytest.mark.parametrize("text", ["gone.pth", "torchvision:resnet18=gone.pth"])
+def test_a_file_that_is_missing_fails_where_it_is_loaded_not_where_jobs_are_named(text):
+    spec = EncoderSpec(text)
+    assert (spec.identity()["spec"], spec.is_reusable) == (text, True)
+    refused(ValueError, "gone.pth: no such checkpoint", load, text)
+
+
 @pytest.mark.parametrize("name", ["DrawsBeside", "drawn_tensor", "drawn_beside", "drawn_array"])
 def test_a_number_that_a_network_draws_and_no_file_holds_is_refused(name, tmp_path):
     text = f"{OWN}:{name}"

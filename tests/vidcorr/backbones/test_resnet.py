@@ -44,7 +44,7 @@ def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
     assert found["res4"] + found["res5"] == expected
     assert set(found["res2"] + found["res3"]) == {1}
     assert extractor.dilated == dilated
-    line = "res5 of this ResNet has stride 8, not 16: name @"
+    line = "res5 of this ResNet has stride 8, not 16: leave the stride out"
     refused(ValueError, line, load(name, seed=None).view, "res5", 16, dilated)
 
 

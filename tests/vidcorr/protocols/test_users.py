@@ -12,6 +12,7 @@ from vidcorr.backbones import load
 from vidcorr.errors import UsageError
 from vidcorr.experiments.reports.protocols import tables_of_protocol
 from vidcorr.protocols import PropagationProtocol
+from vidcorr.protocols.base import Source
 from vidcorr.tracking.follow import protocol_of_prompt
 
 HERE = "tests.vidcorr.protocols.test_users"
@@ -34,6 +35,14 @@ class Made(PropagationProtocol):
     """A field whose default a function makes."""
 
     weights: tuple[float, ...] = Field(default_factory=lambda: (0.5, 0.25))
+
+
+class OfAnotherPaper(PropagationProtocol):
+    """A class with sources of its own."""
+
+    @classmethod
+    def sources(cls):
+        return {"mine": Source(code="mine", values={"davis": {}})}
 
 
 SHORT = PropagationProtocol.named("vfs", changes={"context": 3})
@@ -78,6 +87,8 @@ def test_fields_of_the_class_count_and_change():
     assert (first.reference_frames(5), second.reference_frames(5)) == ([0, 2, 4], [0, 3])
     refused(ValueError, "n must be .*, got 'x'", PropagationProtocol.named, f"{HERE}:EveryNth+n=x")
     refused(ValueError, "defines no values for 'unknown'", PropagationProtocol.named, f"{HERE}:Mine", "unknown")
+    line = "unknown protocol 'vfs': expected your module:NAME or one of mine"  # its rule would be called VFS's
+    refused(ValueError, line, PropagationProtocol.named, f"{HERE}:OfAnotherPaper")
     for name, line in ((f"{HERE}:Nothing", "no attribute 'Nothing'"), ("nowhere:X", "No module named 'nowhere'")):
         refused(ValueError, f"protocol {name}: .*{line}", PropagationProtocol.named, name)
     for name in ("chosen", "test_fields_of_the_class_count_and_change"):

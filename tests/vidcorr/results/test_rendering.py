@@ -113,7 +113,7 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
         history = [Evaluated(epoch=1, step=step, scores={}) for step in steps]
         davis_result({"J-Mean": 0.5}, history=history, **more).save(tmp_path / place)
 
-    for steps in ((4,), (4, 16), (4, 16, 8)):
+    for steps in ((4,), (4, 16), (4, 16, 8), (4, 12)):  # the last: of a run that was killed, and resumed before 16
         save(f"a=b/step={steps[-1]}", *steps)
     save("a=b/vip", 4, benchmark="vip")
     save("a=b/alone")

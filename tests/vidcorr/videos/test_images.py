@@ -149,3 +149,5 @@ def test_a_photo_of_16_bits_keeps_its_upper_bits(tmp_path: Path) -> None:
     Image.fromarray(levels).save(tmp_path / "a.png")
     for read in (read_photo, read_image):
         np.testing.assert_array_equal(read(tmp_path / "a.png"), np.repeat(levels[..., None] >> 8, 3, axis=2))
+    Image.fromarray(np.array([[-5, 7, 255, 70_000]], np.int32)).save(tmp_path / "a.tiff")  # is cut
+    assert read_photo(tmp_path / "a.tiff")[0, :, 0].tolist() == [0, 7, 255, 255]

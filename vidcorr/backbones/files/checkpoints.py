@@ -202,6 +202,8 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 
 
+PLACES = ("last_epoch", "_schedulers", "param_group_field")
+"""Keys by one of which the state of a schedule has its place: torch's, its `ChainedScheduler`, timm's."""
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -226,12 +228,12 @@ class _Loops(BaseModel):
 
 
 class _Schedule(BaseModel, extra="allow"):
-    last_epoch: Count = 0  # timm's schedulers hold other places
+    last_epoch: Count = 0
 
     @model_validator(mode="after")
     def _require_a_place(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("it holds nothing")
+        if self.model_fields_set.isdisjoint(PLACES):
+            raise ValueError("it holds no place")
         return self
 
 

@@ -18,7 +18,7 @@ PREFERRED = (
 )
 """First names of the place of a network in a file, of several the first: so do MoCo, BYOL and DINO name it."""
 EXTRA_STATE = "_extra_state"
-"""End of the name under which torch keeps what a module holds besides tensors; it is left out."""
+"""End of the name under which torch keeps what a module holds besides its weights; left out unless it is a tensor."""
 CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 """Names of the weights of a classifier."""
 
@@ -78,7 +78,7 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         return {}  # an optimiser's state has numbers
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    others = [name for name in content if name not in tensors and not name.endswith(EXTRA_STATE)]
+    others = [name for name in content if name not in tensors and name.rpartition(".")[2] != EXTRA_STATE]
     if tensors and not others:
         has_numbers = any(tensor.is_floating_point() for tensor in tensors.values())  # not the state of a generator
         return {place: tensors} if has_numbers else {}

@@ -146,7 +146,7 @@ def steps_between(
         start: the first protocol.
         end: the last protocol.
         order: fields that come first, in this order; the others follow in the order of the fields.
-        together: texts `a,b` of fields that change in one step; of two that name a field the later one counts.
+        together: texts `a,b` of fields that change in one step; texts that share a field are one step.
 
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.

@@ -45,7 +45,7 @@ def tables_of_differences(name: str, other: str) -> str:
 
 
 def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
-    """Return kind and benchmark → protocol of a name, which several protocol_classes may have.
+    """Return kind and benchmark → protocol of a name, which several kinds may have.
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.

@@ -215,10 +215,12 @@ def test_a_state_of_another_form_is_one_line(place):
 
 
 def test_a_state_of_a_schedule_that_counts_otherwise_is_taken():
-    """That of timm's `CosineLRScheduler`."""
-    schedule = {"t_initial": 5, "lr_min": 0.0, "base_values": [0.1]}
-    state = STATES["state"] | {"lr_schedulers": [schedule]}
-    assert require_state(state, "x.ckpt") == state
+    """Those of timm, and torch's `ChainedScheduler`; without its place one of torch would begin anew."""
+    for schedule in ({"param_group_field": "lr", "base_values": [0.1]}, {"_schedulers": [{"last_epoch": 2}]}):
+        state = STATES["state"] | {"lr_schedulers": [schedule]}
+        assert require_state(state, "x.ckpt") == state
+    state = STATES["state"] | {"lr_schedulers": [{"_step_count": 3}]}
+    refused(ValueError, "holds no place", require_state, state, "x.ckpt")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
