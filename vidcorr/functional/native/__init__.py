@@ -32,18 +32,17 @@ def compiled_variant() -> str | None:
     return None
 
 
-def library_of(variant: str) -> Path:
-    """Return the path of the file compiled for a kind of processor, from the sources that lie beside it."""
-    return Path(__file__).with_name(f"kernels.{variant}.{_digest_of_sources()}.so")
-
-
 @functools.cache
-def _digest_of_sources() -> str:
-    """Return a digest of the C++ files, as setup.py has it: a file of earlier ones has other structures."""
+def library_of(variant: str) -> Path:
+    """Return the path of the file compiled for a kind of processor, from the sources that lie beside it.
+
+    Its name has a digest of the sources, as setup.py computes it: one of earlier sources has other structures.
+    """
+    folder = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=4)
-    for source in sorted([*Path(__file__).parent.glob("*.cpp"), *Path(__file__).parent.glob("*.h")]):
+    for source in sorted([*folder.glob("*.cpp"), *folder.glob("*.h")]):
         digest.update(source.read_bytes())
-    return digest.hexdigest()
+    return folder / f"kernels.{variant}.{digest.hexdigest()}.so"
 
 
 class Job(ctypes.Structure):
