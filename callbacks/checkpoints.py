@@ -79,7 +79,10 @@ class LastCheckpoint(ModelCheckpoint):
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, and install `AtomicCheckpointIO`; stand last, as the first that saves tells the best."""
+        """Find the folder, and install `AtomicCheckpointIO`; move behind all others.
+
+        Lightning asks the first `ModelCheckpoint` of the list for the best file, which must be another one.
+        """
         # a new list: Lightning goes through the old one
         others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
         trainer.callbacks = [*others, self]  # type: ignore[attr-defined]

@@ -77,7 +77,7 @@ class SampledDataModule(pl.LightningDataModule):
         return {} if self._loader is None else self._loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state for the loader, which Lightning may make before it restores the states of loaders."""
+        """Keep the state until the Trainer that resumes asks for a loader, which may be before it restores loaders."""
         self._resumed = (self.trainer, state_dict)
 
     def train_dataloader(self) -> ResumableLoader[Any]:

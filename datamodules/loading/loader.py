@@ -91,7 +91,7 @@ class FixedSampler(DistributedSampler[Key]):
 
     @property
     def indices(self) -> range:
-        """Indices of this rank's samples."""
+        """Indices of this rank's samples; sample 0 of a rank with an empty share."""
         ranks, rank = world_size_and_rank()
         return range(rank, self.samples, ranks) or range(1)
 

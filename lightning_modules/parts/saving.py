@@ -43,7 +43,9 @@ def version_mistake(checkpoint: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return an argument as a value that YAML and checkpoints give back; what is no container stays as it is.
+    """Return an argument as a value that YAML and checkpoints give back, within containers too.
+
+    Paths become texts, numbers of numpy Python's, dataclasses dicts; all else stays as it is.
 
     Example:
         >>> plain({"sizes": (np.int64(2), 3), "root": Path("data")})

@@ -55,7 +55,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
     Args:
         state: foreign weights.
-        spec: name of the network, if known; weights that show no family are expected under its names.
+        spec: name of the network, if known: weights of no family must then have the names of its own weights.
         source: the file, for messages.
 
     Raises:

@@ -391,7 +391,7 @@ class Benchmark(ABC):
         """
         sequences = self.sequences
         frames = [sequence.num_frames for sequence in sequences]
-        work = [_pixels_of(sequence, frame_encoder) for sequence in sequences]
+        work = [_work_of(sequence, frame_encoder) for sequence in sequences]
         indices = distribute(work, ranks.size)[ranks.rank]
         total = sum(frames[index] for index in indices)
         rows: list[Row] = []
@@ -414,8 +414,8 @@ def _digest_of_ends(frames: Sequence[Path]) -> str:
     return file_digest(frames[0]) + file_digest(frames[-1])
 
 
-def _pixels_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
-    """Return the pixels of a sequence that the network sees; its number of frames, if the size differs among them."""
+def _work_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
+    """Return the work on a sequence: the pixels that the network sees; its number of frames, if their sizes differ."""
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)

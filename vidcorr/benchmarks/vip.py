@@ -146,7 +146,7 @@ class VipBenchmark(Benchmark):
 
 
 def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
-    """Return AP of instances under the name of its definition, from the `matches_of_instances` of frames."""
+    """Return AP of instances, renamed to `AP-unofficial` and so on, from the `matches_of_instances` of frames."""
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 

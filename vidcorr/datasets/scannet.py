@@ -75,6 +75,8 @@ def read_pose(path: Path) -> NDArray[np.float64]:
 def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     """Return a picture of ScanNet, stretched to the network's input, and the surface at the cells of the grid.
 
+    Points are in metres, from the camera.
+
     Args:
         pair: a pair of `read_scannet`.
         which: 0 or 1.
@@ -87,7 +89,7 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     image = resize_images(picture[None], protocol.input_size, "pillow-bilinear")[0]
     millimetres = read_depth(pair.depths[which])
     require_size(pair.depths[which], millimetres.shape, protocol.input_size)
-    pixels = protocol.first_pixels  # the same of rows and of columns
+    pixels = protocol.first_pixels  # a slice, of rows and of columns
     depth = torch.from_numpy(millimetres[pixels, pixels].astype(np.float32)) / 1000
     step = protocol.grid_step
     y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # the ray goes through the middle of the cell

@@ -207,8 +207,8 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
     Args:
         rules: the protocol.
         stride: pixels per cell; None if it is not known yet: the protocol stays as it is.
-        by_name: the protocol was named: at another stride than its own, Gaussians of joints then have a sigma of half
-            a cell, unless the name changes them.
+        by_name: the protocol is one of ours, chosen by name: at another stride than its own, Gaussians of joints then
+            have a sigma of half a cell, unless its name sets `keypoint_sigma`.
 
     Raises:
         ValueError: if the name changes the stride to another one.

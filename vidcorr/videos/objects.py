@@ -108,7 +108,7 @@ class Objects:
         return list(map(self._renumbered, prompts))
 
     def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
-        """Number the names of masks as they appear; those that are numbers come first."""
+        """Give each new name an id: a number its own, if it is free; then words the next free ones, as they appear."""
         source_of = {name: prompt.source for prompt in prompts for name in prompt.names}
         numbers = list(map(str, range(1, VOID)))
         new = [name for name in source_of if name not in self.names.values()]

@@ -90,6 +90,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the folder's first image.
+            ValueError: for an index below 0.
         """
         if min(indices, default=0) < 0:
             raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")

@@ -26,9 +26,9 @@ def test_work_is_frames_times_the_pixels_that_the_network_sees(input_size, expec
     protocol = PropagationProtocol.named("vfs", changes={"input_size": input_size})
     encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
     small, large = (SimpleNamespace(num_frames=5, size=size) for size in ((24, 48), (48, 96)))
-    pixels_of_small, pixels_of_large = (base._pixels_of(sequence, encoder) for sequence in (small, large))
+    pixels_of_small, pixels_of_large = (base._work_of(sequence, encoder) for sequence in (small, large))
     assert pixels_of_large * expected[0] == pixels_of_small * expected[1]
-    assert base._pixels_of(SimpleNamespace(num_frames=5), encoder) == 5
+    assert base._work_of(SimpleNamespace(num_frames=5), encoder) == 5
 
 
 @pytest.fixture

@@ -79,8 +79,8 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             mapped to the file, and those of safetensors left out, so that `state_dict` is empty.
 
     Returns:
-        What was saved. Of safetensors the weights as `state_dict`, and the metadata of `vidcorr export`, None in a file
-        of others.
+        What was saved. Of safetensors a dict: the weights as `state_dict`, and the metadata of `vidcorr export`, which
+        are None if another program wrote the file.
 
     Raises:
         ValueError: if the file is missing, damaged or of another form, which its first bytes tell.
@@ -247,9 +247,9 @@ class _RunState(_Saved):
 
 
 def require_state(checkpoint: Any, source: str | Path) -> Any:
-    """Return a checkpoint whose entries, and whose state of a run if it has one, are of the form that Lightning reads.
+    """Check the entries of a checkpoint, and the state of a run if it has one, for the form that Lightning reads.
 
-    Content of other projects without a run passes as it is.
+    Content of other projects without a run passes. Returns the checkpoint as it is.
 
     Raises:
         ValueError: one line, that names the part.

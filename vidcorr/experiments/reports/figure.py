@@ -68,7 +68,7 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
 
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:
-    """Return the rows of the results of a benchmark; if their protocols differ, their names have them."""
+    """Return the rows of the results on a data set; if results differ in protocol, a row's name ends with its own."""
     found: list[ResultRow] = []
     for text in results:
         name, of_text = named_results(text)

@@ -14,8 +14,8 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
 
     Args:
         folders: folders of benchmark results, or folders above; the last evaluation of each training counts.
-            `NAME=FOLDER` names the row; results of one network with different seeds below it, and below several
-            folders with the same name, are seeds of the row. A file that cannot be read is named and left out.
+            `NAME=FOLDER` names a row: all results under this name, in one folder or several, are of one network, and
+            count as its seeds. A file that cannot be read is named and left out.
         scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
         with_published: add published rows by the protocol of a whole test set.
 

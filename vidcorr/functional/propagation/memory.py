@@ -61,7 +61,7 @@ class Kernel(NamedTuple):
 
 
 def kernel() -> Kernel | None:
-    """Return the fastest search that was compiled and runs here; None if there is none."""
+    """Return the fastest compiled search that runs here, with the form of its sketches; None if there is none."""
     variant = native.compiled_variant()
     if variant is None:
         return None
@@ -243,7 +243,7 @@ class SketchedMemory(KeyMemory):
         return values, indices
 
     def _margin(self) -> float:
-        """Return by how much a product q·k can exceed its bound by sketches, as a share of a query's largest norm.
+        """Return by how much a product q·k can exceed its bound by sketches, divided by the largest norm of a query.
 
         In float32 that is the rounding of the sketches, of both sums and of the threshold.
 
@@ -256,7 +256,7 @@ class SketchedMemory(KeyMemory):
         """
         if self._largest >= LARGE:
             return math.inf
-        excess = (4 * self.maps.shape[3] + 8) * 2.0**-24
+        excess = (4 * self.maps.shape[3] + 8) * 2.0**-24  # of float32's rounding
         if self._kernel.sketches is torch.int16:
             length = self._chunks * self._kernel.chunk
             moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER

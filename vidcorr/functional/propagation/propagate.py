@@ -300,7 +300,10 @@ class LabelPropagator:
         return average_of_matches(tables, found, topk, protocol.temperature)
 
     def _propagate(self, query: Tensor) -> Tensor:
-        """Return labels (L, h, w) for queries (h, w, C)."""
+        """Return labels (L, h, w) for queries (h, w, C): averages of the references, normalised as the protocol says.
+
+        Channels of an object have the references since its start.
+        """
         protocol = self.protocol
         if self._channels_of_start:
             of_starts = [
@@ -385,7 +388,7 @@ def name_of_rule(propagator: Any) -> str:
 
 
 def looks_everywhere(protocol: LabelProtocol) -> bool:
-    """Return whether frame 0, as a lasting reference, is searched outside the neighbourhood, and so is kept apart."""
+    """Return whether frame 0 is always a reference, and searched in all its cells: it then has a memory of its own."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
