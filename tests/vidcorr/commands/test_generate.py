@@ -41,5 +41,5 @@ def test_all_layouts_are_read_by_their_readers(tmp_path, capsys):
     assert words[:5] == ["vidcorr", "evaluate", "raw_colour", "--on", f"davis={tmp_path / 'davis'}"]
     found = {choice.config: len(choice.build().sequences) for choice in read_on(words[4:])}
     found["videos"] = len(list_videos(tmp_path / "videos").entries)
-    assert found.keys() == {layout.config or name for name, layout in LAYOUTS.items()}
+    assert found.keys() == {layout.benchmark or name for name, layout in LAYOUTS.items()}
     assert min(found.values()) >= 2
