@@ -194,6 +194,6 @@ def accumulate(trainer: Trainer, batches: int) -> None:
 
 def restore_accumulation(trainer: Trainer) -> None:
     """Give a trainer its 1 again, unless somebody has set another number since: a fit may have ended in an error."""
-    set_before = getattr(trainer, "accumulated_by_method", None)
+    set_before = trainer.__dict__.pop("accumulated_by_method", None)  # once: a later number is the user's
     if set_before is not None and set_before == trainer.accumulate_grad_batches:
         trainer.accumulate_grad_batches = 1

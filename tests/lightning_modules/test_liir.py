@@ -216,17 +216,16 @@ def test_clips_of_a_frame_and_accumulation_by_the_trainer_are_refused():
     refused(ValueError, "set model.schedule.warmup_accumulation", trainer.fit, tiny_liir(), DataLoader(Clips(4, 2, 16)))
 
 
-def test_a_trainer_fits_again_after_an_error(monkeypatch):
+def test_a_trainer_fits_again_after_an_error():
     """An error within the first phase leaves the Trainer with the accumulation of this phase."""
     module, data = tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": 2}), DataLoader(Clips(4, 2, 16), 1)
     trainer = quiet_trainer(max_epochs=1)
-    with monkeypatch.context() as patch:
-        patch.delattr(type(module), "objective")
-        with pytest.raises(AttributeError):
-            trainer.fit(module, data)
+    refused(ValueError, "the batch has image", trainer.fit, module, DataLoader([{"image": torch.rand(3, 16, 16)}]))
     assert trainer.accumulate_grad_batches == 2
     trainer.fit(VFSSimSiam(**TINY), DataLoader(Clips(4, 2, 16), 2))  # another method
     assert (trainer.global_step, trainer.accumulate_grad_batches) == (2, 1)
+    trainer.accumulate_grad_batches = 2  # the user's own, of the same number
+    refused(ValueError, "set model.schedule.warmup_accumulation", trainer.fit, module, data)
     quiet_trainer(max_epochs=1).fit(module, data)
 
 

@@ -53,7 +53,7 @@ VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+]*(?:/[^/]*)?
 
 
 class Located(NamedTuple):
-    """What the text of a network stands for on this machine.
+    """The name or file that the text of a network stands for on this machine.
 
     Attributes:
         name: name of a network; empty if the text is the path of a file.

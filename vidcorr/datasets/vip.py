@@ -95,8 +95,8 @@ def Vip(
     Raises:
         ValueError: for other parts.
         DataError: one line naming the file: a missing folder, list or video, a video of a single frame, masks that
-            differ from the frames in count, names or size, a first frame without parts, masks of 16 bits or
-            many colours.
+            differ from the frames in count, names or size, a first frame without parts, RGB or 16-bit
+            masks.
     """
     require_one_of(("semantic", "instance"), parts=parts)
     root = Path(root).expanduser()

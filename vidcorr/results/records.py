@@ -121,7 +121,7 @@ class ScoreRecord:
 
     @property
     def shared_by_seeds(self) -> str:
-        """What the seeds of a row share: the recipe of their training; "" of random weights.
+        """The text by which seeds join one row: the recipe of their training; "" of random weights.
 
         Of loaded weights without a known recipe it is their seed, so that no other seed joins their row.
         """

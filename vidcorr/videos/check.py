@@ -16,7 +16,7 @@ SECONDS = 3600.0
 
 
 class Frames(NamedTuple):
-    """What is known of a video's frames: their number, their size in pixels, and sentences about them for the user."""
+    """The number of a video's frames, their size in pixels, and sentences about them for the user."""
 
     number: int
     width: int
