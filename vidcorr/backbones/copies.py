@@ -11,7 +11,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Reference:
-    """A module that another one knows, but does not copy, move or store with itself."""
+    """Holds a module for another module, which then does not copy, move or save it as a part of itself."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -21,12 +21,12 @@ class Reference:
 
 
 class Changeable:
-    """A module that is a value: its attributes are not set, but another object of the same network is made."""
+    """Base of modules whose attributes are not set from outside: `changed` returns another object instead."""
 
     def changed(self, **values: Any) -> Self:
-        """Return an object over the same modules and weights with other values of some attributes, by their names.
+        """Return a shallow copy with other values of some attributes, by their names; it shares modules and weights.
 
-        Attributes that are modules or tensors cannot change: both objects share them.
+        Attributes that are modules or tensors cannot change, because both objects share them.
         """
         other = copy.copy(self)
         for name, value in values.items():
@@ -35,16 +35,15 @@ class Changeable:
 
 
 def module_copy(module: M, *, shares_tensors: bool) -> M:
-    """Return new module objects, as `copy.deepcopy`; changes to strides or the training flag leave `module` as it is.
+    """Copy a module as `copy.deepcopy`: other strides or another training flag of the copy leave `module` as it is.
 
     A computed tensor among the attributes, such as a kept activation or a weight under `weight_norm`, is copied without
-    its graph. Hooks are shared, also a profiler's, which cannot be copied: those of the copy write where the original's
-    do.
+    its graph. The copy calls the same hook objects as the original, because a profiler's hook cannot be copied.
 
     Args:
         module: any module.
-        shares_tensors: over the same parameters and buffers, so that changed weights of `module` are those of the copy;
-            False: over copies of them.
+        shares_tensors: the copy has the same parameters and buffers, so that weights change in both; False: it has
+            copies of them.
 
     Raises:
         ValueError: if an attribute of the module cannot be copied, for example a lock or an open file.

@@ -24,16 +24,16 @@ from .vit import gives_blocks
 
 
 def inner_network(network: Any) -> Any:
-    """Return a network, or the one that a module without a forward pass of its own holds as `encoder` or `backbone`.
+    """Return a network as it is; of a module without `forward`, the network in its attribute `encoder` or `backbone`.
 
-    Such a module is, for example, a LightningModule.
+    A module without `forward` is, for example, a LightningModule.
 
     Raises:
         ValueError: if neither or both attributes hold a network, or `network` is no `nn.Module`.
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
-    forward = inspect.getattr_static(type(network), "forward")  # of a TorchScript module no function
+    forward = inspect.getattr_static(type(network), "forward")  # a TorchScript module's is no function: no name
     # by name: both packages, `lightning` and `pytorch_lightning`, define the class, and neither is imported here
     name = getattr(forward, "__qualname__", "")
     has_own_forward = forward is not nn.Module.forward and name != "LightningModule.forward"
@@ -41,7 +41,7 @@ def inner_network(network: Any) -> Any:
         return network
     found: list[nn.Module] = []
     for name in ("encoder", "backbone"):
-        part = getattr(network, name, None)  # also a property
+        part = getattr(network, name, None)  # not `named_children`: it may be a property
         if isinstance(part, nn.Module):
             found.append(part)
     if len(found) != 1:
@@ -66,8 +66,8 @@ def input_of_record(record: Mapping[str, Any]) -> Input | None:
     """Return the input that a record of a network's weights states; None if it states none.
 
     Args:
-        record: as timm's `pretrained_cfg`: `mean` and `std`; and who states them, in words, as `file` of a record of
-            ours, or `architecture` and `tag` of timm's.
+        record: `mean` and `std`, as in timm's `pretrained_cfg`; and their source: `file`, in words, in a record that
+            vidcorr made, `architecture` and `tag` in a record of timm.
     """
     if "mean" not in record:
         return None
@@ -86,16 +86,17 @@ class Encoder(Changeable, nn.Module):
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
-        user_module: the module that a view is of, where it is not `network`; the attribute is a `Reference` to it.
+        user_module: the module around the network that the user gave; None if it is `network`.
         is_ours: `load` made the network, so that nobody else holds its tensors.
-        made_by: name and arguments that make the network, where its description has not both.
-        decide: returns the class of a network's views; `TrainedViews.kind_of` has decided before.
+        made_by: name and arguments that make the network again; None: the name in its description, without arguments.
+        decide: function from a network to the class of its views; `TrainedViews.kind_of` returns an earlier decision.
 
     Attributes:
         network: the network.
-        stated: the RGB that the network gets, of the first who states it: the caller, the module, the record of a
-            library's weights (`pretrained_cfg`), which `load` takes off other weights; None if nobody does.
-        user_module: refers to the module that was given, which may be one around the network.
+        stated: the RGB that the network gets, by the first that states it: the caller, the module, the record of a
+            library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights). None if
+            none of them states it.
+        user_module: `Reference` to the module that the user gave, which may be a module around the network.
         view_class: class of its views; None if the network makes its own.
         default_stage: argument `stage`.
         default_stride: argument `stride`.
@@ -137,10 +138,10 @@ class Encoder(Changeable, nn.Module):
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets.
+        """The RGB that the network gets: `stated`; without it, the default of the class of its views.
 
-        As it is stated, else `OF_RANDOM` for random weights, else the default of its kind, which is `UNKNOWN` where no
-        author has one. A module with its own views gets the RGB of these views: its training may normalise otherwise.
+        A module that makes its own views gets the RGB that these views state. If the class has no default (`UNKNOWN`),
+        random weights get `OF_RANDOM`.
         """
         if self.stated is not None:
             return self.stated
@@ -162,8 +163,8 @@ class Encoder(Changeable, nn.Module):
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
             dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-            of_protocol: `STAGE/STRIDE` of a protocol, for a ResNet of which neither caller nor encoder names a stage or
-                a stride.
+            of_protocol: `STAGE/STRIDE` by which a protocol views ResNets; it applies to a ResNet if neither the caller
+                nor the encoder names a stage or a stride.
 
         Returns:
             A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
@@ -174,7 +175,7 @@ class Encoder(Changeable, nn.Module):
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
-        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
+        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's method does not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if of_protocol and self.view_class is ResNetExtractor and stage is None and stride is None:
@@ -206,7 +207,7 @@ class Encoder(Changeable, nn.Module):
     def spec(self) -> EncoderSpec | None:
         """Spec that makes the encoder again, without its weights; None for a network without a name.
 
-        It states an input only if the source of this input is known and a view applies it.
+        The spec states the input only if the input has a source and the network's view normalises by it.
         """
         name = self.made_by.spec
         if not name:
@@ -229,7 +230,11 @@ def checkpoint_fields(encoder: Encoder) -> dict[str, Any] | None:
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Return 12 hexadecimal digits, a digest of all weights in order: types, shapes and numbers, no names."""
+    """Return a digest of the types, shapes and numbers of all weights in order, without their names.
+
+    Returns:
+        12 hexadecimal digits.
+    """
     forms: list[str] = []
     contents: list[Tensor] = []
     for tensor in module.state_dict().values():

@@ -23,7 +23,7 @@ UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null 
 
 
 class NoSuchMap(ValueError):
-    """A network has no map of the stage, or gives something else."""
+    """A network has no map under the name of a stage, or its output is not a map."""
 
 
 class Normalise(nn.Module):
@@ -43,7 +43,7 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise `(N, C, H, W)` in [0, 1], to the constants' type, channels last in memory."""
+        """Return `(N, C, H, W)` in [0, 1], normalised, in the type of `mean`, channels last in memory."""
         normalised = (images - self.mean) / self.std
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
@@ -56,16 +56,17 @@ class View(Changeable, nn.Module, ABC):
         stride: pixels per cell; None for a video encoder that does not know it yet.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         network_name: name of the network in messages.
-        user_module: refers to the user's module of which this is a view; None for a view made by its class.
+        user_module: `Reference` to the user's module of which this is a view; None for a view made by its class.
         described: description of the named network (`Network`); None if the network has no name.
-        input: the RGB that the network gets; of a class the default of its networks.
-        normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
-        ignores: fields of a protocol that move no number of these maps; `position_embedding` and `final_norm` move
-            those of transformers alone.
-        in_order: it encodes a video as a whole, from its first frame.
-        reads: the method of the network that gives its maps, past the network's own call, or "its parts"; None if the
-            network's own call gives them. `kind_of` asks whether they are what the call computes.
-        takes_copy: an encoder gives the constructor a copy of the network over the same tensors, which it may change.
+        input: the RGB that the network gets; the class attribute is the default for networks of this kind.
+        normalises: the view normalises RGB by `input`; False if the network's own code prepares its images.
+        ignores: fields of a protocol that change no number of these maps. `position_embedding` and `final_norm` change
+            maps of transformers only.
+        in_order: the view encodes a video as a whole, from its first frame.
+        reads: name of the network's method from which the view takes maps in place of the network's own call, or "its
+            parts"; None if the view calls the network. `kind_of` checks that the call computes the same maps.
+        takes_copy: `Encoder.view` gives the constructor a copy of the network over the same tensors, whose strides and
+            mode the view may change.
         dilated: SiamFC's dilations, of a ResNet.
     """
 
@@ -85,14 +86,14 @@ class View(Changeable, nn.Module, ABC):
 
     @classmethod
     def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
-        """Return a view that changes nothing in a network, for training; without a stage it is of the last one."""
+        """Return a view for training, which changes nothing in the network; without a stage, of the last stage."""
         return cls(network, stage)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
-        """Return this view, whose stage, stride and dilations are settled.
+        """Return this view, if it has the stage, stride and dilations that are asked for; None asks for any.
 
         Raises:
-            ValueError: for other ones.
+            ValueError: if it has others: a view cannot change them.
         """
         wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
         for name, value in wanted.items():
@@ -115,11 +116,11 @@ class FeatureExtractor(View):
         network_name: name of the network in messages.
 
     Attributes:
-        stages: names in `stage`.
+        stages: the names in `stage`, in its order.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
-        called: `Reference` to the network whose own call `by_call` uses, so that its hooks count; None: `by_call` is
-            `map_of` alone.
+        called: `Reference` to the network through whose own call `by_call` computes, so that the network's hooks run;
+            None: `by_call` computes `map_of` without this call.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -148,46 +149,57 @@ class FeatureExtractor(View):
                 raise NoSuchMap(f"stage {name!r}: {self.network_name} has {', '.join(known)}; null is its default")
 
     def set_stride(self, stride: int, wanted: int | None) -> None:
-        """Set the stride of a network that has no choice of it.
+        """Set the only stride that a network has.
+
+        Args:
+            stride: the network's stride.
+            wanted: the stride that the caller asks for; None takes any.
 
         Raises:
-            ValueError: if another one is wanted.
+            ValueError: if another stride is wanted.
         """
         if wanted not in (None, stride):
             raise ValueError(f"the stride of {self.stage} is {stride}, not {wanted}; leave stride out")
         self.stride = stride
 
     def common_stride(self, strides: Sequence[int]) -> int:
-        """Return the stride of the stages' maps, which are concatenated.
+        """Return the one stride of the stages' maps, which have to be equal to be concatenated.
 
         Raises:
-            ValueError: if they differ.
+            ValueError: if the strides differ.
         """
         if len(set(strides)) > 1:
             raise NoSuchMap(f"stage {self.stage!r}: its parts have strides {list(strides)}")
         return strides[0]
 
     def require_one_stride(self, maps: Mapping[str, Tensor], height: int) -> int:
-        """Return the stride of the stages' maps, of images of a height; ValueError if they differ."""
+        """Return the stride of the stages' maps, measured as the images' height in pixels by the maps' height.
+
+        Raises:
+            ValueError: if the stages' strides differ.
+        """
         return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
 
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """Return the maps `(N, C, h, w)` of the stages, along the channels."""
+        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`."""
         chosen = [maps[name] for name in self.stages]
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
     def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Return stage → map, of this view's stages with a prefix: `block3`, `block7`, …
+        """Return stage → map, for this view's stages with a prefix: `block3`, `block7`, …
 
         Args:
-            prefix: as `block`.
-            maps: a map for each of these stages, in ascending order of their numbers.
+            prefix: the names without their numbers, such as `block`.
+            maps: one map per stage, in ascending order of the stages' numbers.
         """
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
 
     def by_call(self, images: Tensor) -> Tensor:
-        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
+        """Return `map_of(images)`, computed within the network's own call, so that its hooks and `compile()` work.
+
+        During the call the network's `forward` is replaced by `map_of`.
+        """
         if self.called is None:
             return self.map_of(images)
         with attribute_set(self.called.module, "forward", self.map_of):
@@ -199,11 +211,11 @@ class FeatureExtractor(View):
         """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """Return the map of SiamFC's exemplars: as of search regions, unless a trained head maps both differently."""
+        """Return the map of SiamFC's exemplars; a trained head overrides it, if it maps search regions differently."""
         return self(crops)
 
     def prepared(self, images: Tensor) -> Tensor:
-        """Return images as the network takes them: normalised by `input`, then in the type of its weights.
+        """Return images as the network takes them: normalised by `input`, then in the type of the network's weights.
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
@@ -234,17 +246,20 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
 
 
 def is_of_library(network: object, library: str) -> bool:
-    """Return whether a network is of a class of a library, or of a class below one."""
+    """Return whether a library defines a network's class or one of its base classes."""
     return any(base.__module__.startswith(f"{library}.") for base in type(network).__mro__)
 
 
 def has_parts(network: object, *names: str) -> bool:
-    """Return whether a network has all attributes of some names; a part that was taken out, None, is none."""
+    """Return whether a network has an attribute of each name that is not None, as a part that was removed."""
     return all(getattr(network, name, None) is not None for name in names)
 
 
 def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
-    """Return the modules behind a method or a function: its object, or its outer variables; none for a module."""
+    """Return the modules that a function computes with: a method's object, and modules in a closure's variables.
+
+    A module itself gives an empty list.
+    """
     outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     held = [getattr(function, "__self__", None), *outer]
     return nn.ModuleList(value for value in held if isinstance(value, nn.Module))
@@ -252,7 +267,10 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
 
 @contextmanager
 def unwatched(network: nn.Module) -> Iterator[None]:
-    """Take the hooks of others off a network within a block; torch's, and those of the network itself, stay."""
+    """Remove a user's forward hooks from a network during a block, and put them back.
+
+    Hooks of torch, and hooks that the network's own parts registered, stay.
+    """
     own_parts = set(network.modules())
     taken: list[tuple[dict[int, Any], dict[int, Any]]] = []
     for part in own_parts:
@@ -272,7 +290,7 @@ def unwatched(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
-    """Give an object another attribute of its own in a block, such as a network's `forward`."""
+    """Set an attribute of an object, such as a network's `forward`, during a block, and restore it."""
     own = dict(vars(holder))
     setattr(holder, name, value)
     try:
@@ -318,15 +336,15 @@ def stage_names(prefix: str, count: int) -> list[str]:
 
 
 def stage_indices(stages: Iterable[str], prefix: str) -> list[int]:
-    """Return the places of stages in `stage_names`, from 0, ascending, each once; other stages are left out."""
+    """Return the indices of stages in `stage_names`, from 0, ascending, without repeats; other stages are left out."""
     return sorted({int(name.removeprefix(prefix)) - 1 for name in stages if name.startswith(prefix)})
 
 
 def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
     """Return the output of a network for images, without gradients.
 
-    Tensors that the network keeps, for example a table of positions, stay of use in training: they are no inference
-    tensors.
+    Inference mode is off, because a network may keep tensors, for example a table of positions, and training cannot use
+    inference tensors.
 
     Args:
         function: an extractor, or a method of a network.
@@ -355,7 +373,7 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
         module.eval()
         yield
     finally:
-        # `train`, which a user may have overridden, also sets the mode of all parts: theirs is restored last
+        # `train`, which a user may have overridden, also sets the mode of a module's parts, so flags are set last
         for part, was_training in modes.items():
             if part.training != was_training:
                 part.train(was_training)

@@ -52,7 +52,10 @@ def unwrapped(network: Any) -> Any:
 
 
 def gives_extractors(module: object) -> bool:
-    """Return whether a module has a method `feature_extractor(stage, stride)`; a network or another method is none."""
+    """Return whether a module has a method `feature_extractor(stage, stride)`.
+
+    An attribute of this name that is a network, or takes other arguments, does not count.
+    """
     method = getattr(module, "feature_extractor", None)
     return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()
 
@@ -83,14 +86,15 @@ def kind_of(network: Any) -> type[View] | None:
 
 
 def _call_is_known(network: Any, reads: str) -> bool:
-    """Return whether a network's call need not be compared with what a view reads.
+    """Return whether a network's call need not be compared with the map that a view reads.
 
-    The first class that defines either decides: it is of a library, or defines what the view reads. A network without
-    numbers, on the meta device, cannot be compared.
+    The object itself, then its class and base classes, are searched for a method of `CALL` or the method that the view
+    reads. The first definition decides: it is known if a library wrote it, or if the view's method is defined there
+    too. A network on the meta device has no numbers to compare, so its call counts as known.
 
     Args:
         network: the network.
-        reads: name of what the view reads (`View.reads`).
+        reads: name of the method that the view reads, `View.reads`.
     """
     owners = (network, *type(network).__mro__)  # subclasses first; every module has a forward
     owner: Any = next(owner for owner in owners if {*CALL, reads} & vars(owner).keys())
@@ -99,10 +103,11 @@ def _call_is_known(network: Any, reads: str) -> bool:
 
 
 def _shows(network: nn.Module, kind: type[View]) -> bool:
-    """Return whether a network's call gives the last map of a kind of views, or a vector that is made of this map.
+    """Return whether the network's own call gives the last map of a kind of views, or a vector made from this map.
 
-    Both are computed once of a random image, by a copy with moved weights: a layer of its own may begin at zero. Where
-    the call gives a vector, such as a pooled feature or a class token, the map has to occur within the call.
+    A copy of the network computes the view's map and its own call for one random image. Noise is added to the copy's
+    weights, because a user's layer that begins at zero would change no number. If the call gives a vector, such as a
+    pooled feature or a class token, a part of the network has to give the map during the call.
     """
     moved = module_copy(network, shares_tensors=False).eval()
     with random_state_kept(), torch.no_grad(), unwatched(moved):
@@ -111,7 +116,7 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
             if weights.is_floating_point():
                 noise = to_device(torch.randn(weights.shape, generator=draw), weights.device).to(weights.dtype)
                 weights.add_(noise * (weights.abs().mean() / 2 + 0.01))
-        view: Any = kind.whole(moved)  # its refusal, of a transformer of one size, is the answer
+        view: Any = kind.whole(moved)  # a ValueError of the view, as for a transformer of one size, is raised
         sides = probe_size(view.multiple, SIZE)
         image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))
         image = to_device(image, device_of(moved)).to(type_of_weights(moved))
@@ -123,7 +128,7 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
             output = moved(image)
         except torch.OutOfMemoryError:
             raise
-        except Exception:  # of the user's code: the view of its own call says what is the matter
+        except Exception:  # of the user's code: `MapExtractor`, the kind for False, raises it again with a remedy
             return False
     # `met` ends with the answer for the network's own output, since its hook is called after those of its parts
     is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1
@@ -131,7 +136,14 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
 
 
 def _holds(network: nn.Module, output: Any, expected: Tensor, sides: tuple[int, int]) -> bool:
-    """Return whether a map is among the outputs of a network, or of a part of it."""
+    """Return whether a map is among the outputs of a network, or of a part of it, up to rounding.
+
+    Args:
+        network: the network, by which the output is read (`maps_in`).
+        output: output of the network or of the part; maps with channels last count too.
+        expected: the map `(1, C, h, w)`.
+        sides: height and width of the image, pixels.
+    """
     scale = 1e-3 * float(expected.abs().max())
     for features in filter(is_map, maps_in(network, output, sides).values()):
         for each in (features, features.permute(0, 3, 1, 2)):

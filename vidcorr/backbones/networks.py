@@ -57,8 +57,8 @@ class Located(NamedTuple):
 
     Attributes:
         name: name of a network; empty if the text is the path of a file.
-        file: the file of the weights, which may be missing; None for a network by its name alone.
-        part: name of an encoder of several in the file; empty for the whole file.
+        file: the file of the weights, which may be missing on disk; None for a network by its name alone.
+        part: the chosen encoder of a file that holds several; empty for the whole file.
     """
 
     name: str
@@ -127,9 +127,9 @@ class EncoderSpec:
         """Return the spec of a name, or of the fields that a file holds; random weights are drawn from torch's state.
 
         Args:
-            stated: a spec, a name, or what `to_dict` returned.
-            source: what states it, for messages.
-            pretrained: load the library's weights of a name.
+            stated: a spec, which is returned as it is; a name; or the dict that `to_dict` returned.
+            source: the file or argument that holds `stated`, for messages.
+            pretrained: of a name: load the library's weights.
 
         Raises:
             ValueError: for another form, or fields that a spec does not have.
@@ -164,13 +164,15 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the label, else the text; random weights are named."""
+        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random."""
         shown = self.label or self.text
         return f"{shown}, {RANDOM_WEIGHTS}" if self.is_random else shown
 
     @property
     def is_random(self) -> bool:
-        """True if the weights are random, so that seeds make different networks; a user's callable is called twice.
+        """True if the weights are random, so that two seeds make different networks.
+
+        For a user's callable, `draws_weights` tells; it calls the callable twice.
 
         Raises:
             ValueError: as `draws_weights`, or if the file that is read may not name the network.
@@ -183,9 +185,10 @@ class EncoderSpec:
 
     @property
     def located(self) -> Located:
-        """The network as this machine has it: a folder as its network, a file on the hub by its path in the cache.
+        """Name, file and part that `spec` stands for on this machine.
 
-        A file that exists by the whole text, also with "=" in its path, is this file.
+        A folder of a model becomes a name with the file of its weights. A file on the hub becomes its path in the hub's
+        cache. A text that is the path of an existing file stands for this file, even if the path has an "=".
 
         Raises:
             ValueError: if a file of the hub is not to be had.
@@ -198,7 +201,10 @@ class EncoderSpec:
         return Located("", path, part) if is_checkpoint(text) else Located(text)
 
     def identity(self) -> dict[str, Any]:
-        """Return view, stated input and weights: the bytes of their file, or a name with its seed."""
+        """Return the facts by which results of two networks differ, as plain values.
+
+        They are stage, stride and stated input; and the weights, by the SHA-256 of their file, or by name and seed.
+        """
         identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:
             identity |= {"mean": self.input.mean, "std": self.input.std}
@@ -218,11 +224,11 @@ class EncoderSpec:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         name, file, _ = self.located
         if name or file is None or not file.is_file():
-            # short names and raw colour are ours
+            # a network by its name: short names and raw colour, which have no ":", are ours
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
         content = read_content(file, whole=False)
-        if is_foreign(content):  # a family of our table makes it
+        if is_foreign(content):  # weights alone, which a family of our table reads
             return True
         module_recipe = recipe_of(content, file)
         encoder = content[METADATA_KEY].get("encoder") or module_recipe
@@ -230,13 +236,14 @@ class EncoderSpec:
 
 
 def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Network]:
-    """Build a network that is no file, without its classifier, and describe it.
+    """Build the network of a name (not of a file), without its classifier, and describe it.
 
     Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
     Args:
         spec: the network.
-        with_weights: False: a file has the weights, and an entry of torch.hub loads none.
+        with_weights: load trained weights, or draw random ones that are described so. False: the caller loads weights
+            of a file afterwards, so nothing is fetched.
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
@@ -254,7 +261,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     )
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    # the library's record of an input is of its own weights; a tag of timm names the weights that a file has
+    # the library's record of an input belongs to its own weights; a tag, timm:NAME.TAG, says that a file has these
     is_tagged = prefix == "timm" and "." in name
     if is_random or is_named_by_file or not (with_weights or is_tagged):
         for part in network.modules():
@@ -276,15 +283,15 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
 @functools.cache
 def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws most of its weights, so that two seeds make two networks; refuse hidden numbers.
+    """Return whether a callable draws more than half of its weights, so that two seeds make two networks.
 
-    A new classifier on a trained trunk does not count. A callable that fails draws none; `build` tells why it fails.
+    A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
     Args:
         spec: `package.module:callable`, which is called twice.
 
     Raises:
-        ValueError: if it draws a number that is no weight, which no file would hold.
+        ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
     """
     library, _, name = spec.partition(":")
     made: list[Any] = []
@@ -303,19 +310,21 @@ def draws_weights(spec: str) -> bool:
 
 
 def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
-    """Return whether two networks give other numbers of one image though they have the same weights and buffers."""
+    """Return whether two networks map one image to different numbers after `second` got the weights of `first`.
+
+    False if the network draws numbers in each call, or fails.
+    """
     try:
         second.load_state_dict(first.state_dict())
         output = _numbers_of(first)
-        if not torch.allclose(output, _numbers_of(first), equal_nan=True):  # it draws in each call
-            return False
-        return not torch.allclose(output, _numbers_of(second), equal_nan=True)
-    except Exception:  # the user's code takes another input: the view says so
+        draws_in_calls = not torch.allclose(output, _numbers_of(first), equal_nan=True)
+        return not draws_in_calls and not torch.allclose(output, _numbers_of(second), equal_nan=True)
+    except Exception:  # the user's code takes another input, and the view will say so
         return False
 
 
 def _numbers_of(network: nn.Module) -> torch.Tensor:
-    """Return all numbers that a network gives of an image of noise, in eval mode."""
+    """Return a network's output for an image of noise, in eval mode: all its tensors as one float64 vector."""
     image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with random_state_kept(), torch.no_grad():
         torch.manual_seed(0)
@@ -325,7 +334,7 @@ def _numbers_of(network: nn.Module) -> torch.Tensor:
 
 
 def _is_of_library(spec: str) -> bool:
-    """Return whether a network is of a library, without a file of weights."""
+    """Return whether a text is timm:NAME or torchvision:NAME, without =FILE."""
     return spec.startswith(LIBRARIES) and "=" not in spec
 
 
@@ -348,7 +357,7 @@ def on_hub(path: object) -> bool:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return whether a text names a checkpoint, or a part of one: by its suffix, because it exists, or on the hub."""
+    """Return whether a text is a file of weights, or FILE#PART: by its suffix, because it exists, or on the hub."""
     if on_hub(spec):
         return True
     path, _ = file_and_part(spec)
@@ -356,9 +365,9 @@ def is_checkpoint(spec: str) -> bool:
 
 
 def file_and_part(text: str) -> tuple[Path, str]:
-    """Split `FILE#PART`, an encoder of several in a file, into both; a # in the path of a file belongs to the path.
+    """Split `FILE#PART` into the path and the name of an encoder in this file; the name is empty without #PART.
 
-    A file on the hub is the one in its cache, and has no part.
+    A # in the path of an existing file belongs to the path. An address on the hub becomes a path in its cache.
     """
     if on_hub(text):
         return local_file(text), ""
@@ -369,7 +378,7 @@ def file_and_part(text: str) -> tuple[Path, str]:
 
 
 def local_file(path: str | Path) -> Path:
-    """Return the path of a file; one on the hub is downloaded into the hub's cache, or found there without a network.
+    """Return the path of a file; a file on the hub is downloaded into the hub's cache, unless it is there already.
 
     Args:
         path: a path, or `hf://OWNER/NAME/FILE`; `hf://OWNER/NAME` stands for its one file of weights.
@@ -394,7 +403,7 @@ def local_file(path: str | Path) -> Path:
 
 
 Made = tuple[Any, str, str]
-"""A network without classifier, its name in its library, and the source of its weights in words, if none is drawn."""
+"""A network without classifier, its name in its library, and the source of its trained weights, in words."""
 
 
 def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
@@ -453,7 +462,7 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
 
 
 def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
+    """Call an entry of torch.hub, which runs code of others; if it returns a tuple, take the first module.
 
     Args:
         name: PLACE:ENTRY; PLACE is a folder, or OWNER/REPO[:BRANCH].
@@ -490,7 +499,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     Raises:
         ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.
     """
-    if not name:
+    if not name:  # the text has no ":"
         import timm
 
         if Path(spec.spec).is_dir():
@@ -505,9 +514,9 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
     is_named_by_file = trust.named_by_file(spec)
-    if not is_named_by_file:  # by the user's call; else `named_by_file` has checked it
+    if not is_named_by_file:  # the user named it; else `named_by_file` has checked the name
         trust.allow(spec.spec, spec.spec.replace(":", "."))
-        draws_weights(spec.spec)  # only to refuse a network that no file would hold
+        draws_weights(spec.spec)  # called for its refusal of numbers that no file would hold
     has_arguments = is_named_by_file or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():

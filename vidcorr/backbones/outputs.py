@@ -27,9 +27,10 @@ OWN_METHOD = (
 
 
 def patch_of(network: object) -> int | None:
-    """Return the distance of a network's patches, pixels: `patch_size` of it, or of a part or the `config`; else None.
+    """Return the distance between a transformer's patches, pixels; None if the network states none.
 
-    Of patches that overlap it is the stride of their projection.
+    It is the stride of the projection `patch_embed.proj`, if there is one, since patches may overlap. Else it is
+    `patch_size` of the network, its `patch_embed`, `embeds` or `config`.
     """
     parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
     step = getattr(getattr(parts[0], "proj", None), "stride", None)
@@ -44,19 +45,21 @@ def patch_of(network: object) -> int | None:
 
 
 def stated_stride(network: object) -> int | None:
-    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing, or a tuple as a convolution's."""
     stride = getattr(network, "stride", None)
     return stride if isinstance(stride, int) else None
 
 
 def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: int | None = None) -> Any:
-    """Return tokens `(N, cells, C)` as a map `(N, C, h, w)`; another output, or tokens of another number, as it is.
+    """Return tokens `(N, tokens, C)` as a map `(N, C, h, w)`, without tokens of no cell such as class tokens.
+
+    An output that is not of this form, or has another number of tokens than the images' patches, is returned as it is.
 
     Args:
         output: of a network.
         patch: side of a patch, pixels; None if it is unknown.
         size: height and width of the images, pixels.
-        prefix: number of tokens before those of the cells; None: all tokens of no cell stand before them.
+        prefix: number of tokens before the first cell's token; None: all tokens of no cell stand before it.
 
     Raises:
         ValueError: if there are fewer tokens of no cell than `prefix`.
@@ -74,15 +77,15 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
 
 
 class MapExtractor(FeatureExtractor):
-    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: its own map.
+    """A view of the map that a user's module returns when it is called with float RGB `(N, 3, H, W)`.
 
-    Of several maps, in a dictionary, a list or a tuple, the stage names one, or several with + between them: a key, the
-    name of timm's `features_only`, or the place from 0. Of one map no stage is needed.
+    If the module returns several maps, in a dictionary, a list or a tuple, the stage names one of them, or several with
+    + between them: a key, a name of timm's `features_only`, or an index from 0. A single map needs no stage.
 
-    Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
-    `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` of a known patch (attribute
-    `patch_size` of the module, its `patch_embed` or `config`) become a map; tokens of no cell are left out. A
-    network of clips, which states its `tubelet_size`, gets each frame as a clip `(N, 3, 1, H, W)`.
+    The stride is the module's attribute `stride`, else it is measured on a blank image. The module's attribute
+    `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` become a map if the side of a
+    patch is known (attribute `patch_size` of the module, its `patch_embed` or `config`); tokens of no cell are left
+    out. A network of clips, which states its `tubelet_size`, gets each frame as a clip `(N, 3, 1, H, W)`.
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
@@ -96,11 +99,11 @@ class MapExtractor(FeatureExtractor):
 
     takes_copy = False
     keeps_mode = False
-    """The network keeps its own mode, in which it learns."""
+    """True: a pass leaves the network in its own mode, as training needs; False: a pass runs in eval mode."""
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         stages = OWN if stage in (None, OUTPUT) else stage
-        super().__init__(stages, stages.split("+"), type(network).__name__)  # the first output tells which there are
+        super().__init__(stages, stages.split("+"), type(network).__name__)  # `_map_from` refuses unknown stages
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.multiple = getattr(network, "multiple", patch_of(network) or 1)
@@ -109,19 +112,19 @@ class MapExtractor(FeatureExtractor):
         self.set_stride(own_stride or measured_stride(self, self), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of the stage in the network's output, tokens as a map.
+        """Return the map of the stage in the network's output; tokens become a map.
 
         Raises:
-            ValueError: if the output has several maps and none is chosen, or not the chosen one.
+            ValueError: if the output has several maps and no stage is chosen, or lacks the chosen map.
         """
         return self._map_from(self.network, images)
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """Return the map of SiamFC's exemplars: of a network with a method `exemplar` by this method."""
+        """Return the map of SiamFC's exemplars, by the network's method `exemplar` if it has one, else by its call."""
         return self._map_from(getattr(self.network, "exemplar", self.network), self.prepared(crops))
 
     def _map_from(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
-        """Return the map of the stage in the output of the network, or of a method of it."""
+        """Return the map of the stage in the output of a function of prepared images: the network or its method."""
         batch = images[:, :, None] if self.takes_clips else images  # a clip of one frame
         with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
@@ -138,14 +141,14 @@ class MapExtractor(FeatureExtractor):
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
-    """Return the maps of an output by name; of a dictionary or list all else is left out.
+    """Return name → map, for the maps in an output; tokens become maps.
 
-    Names are a dictionary's keys; of a list those in timm's `feature_info`, else the indices; of a single output
-    `OUTPUT`.
+    A dictionary's maps have its keys as names; a list's maps the names in timm's `feature_info`, else their indices.
+    Members that are no maps are left out. A single output is returned under the name `OUTPUT`, even if it is no map.
 
     Args:
-        network: the network, which states the side of its patches.
-        output: of its call; a single one that is no map stays as it is.
+        network: the network, whose attributes tell the side of its patches and the names of its maps.
+        output: what the network's call returned.
         size: height and width of the images, pixels.
     """
     patch = patch_of(network)
@@ -154,7 +157,7 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
     if isinstance(output, Mapping):
         members = dict(output)
     elif isinstance(output, list | tuple):
-        info: Any = getattr(network, "feature_info", None)  # of timm; of its features_only it has names
+        info: Any = getattr(network, "feature_info", None)  # timm's networks made with features_only have names in it
         names = info.module_name() if hasattr(info, "module_name") else range(len(output))
         members = dict(zip(names, output, strict=False))
     else:
@@ -168,17 +171,17 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
 
 
 def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:
-    """Return height and width, rounded up to a multiple."""
+    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`."""
     height, width = sides
     return height + -height % multiple, width + -width % multiple
 
 
 def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
-    """Return the stride of a network's map of a blank image.
+    """Return the stride of a network, measured on its map of a blank image, pixels per cell.
 
     Args:
-        view: a view without a stride.
-        function: makes the map `(1, C, h, w)` of an image.
+        view: a view of the network, which has no stride yet.
+        function: maps an image `(1, 3, H, W)` to its map `(1, C, h, w)`.
 
     Raises:
         ValueError: if the network fails on this image, whose size it may not take, or the output is not a map of at
