@@ -20,15 +20,15 @@ from .video import VideoEncoder
 def export(checkpoint: str | Path, output: str | Path) -> str:
     """Write a network, or the backbone of a checkpoint, under its library's names, without heads and classifier.
 
-    Metadata of the file: `vidcorr`, JSON of version and encoder, from which `load` reads the file
-    again; and `load`, the Python that loads it.
+    The file's metadata are `vidcorr`, a JSON of version and encoder, by which vidcorr's `load` reads the file again;
+    and `load`, the Python code that loads it.
 
     Args:
         checkpoint: a network by name, file or checkpoint, as `load` takes it.
         output: the file to write, `.safetensors`.
 
     Returns:
-        The Python that loads the file.
+        The Python code that loads the file.
 
     Raises:
         ValueError: if the module has no named backbone (a probe or SiamFC holds a view).
@@ -47,7 +47,7 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         for name, tensor in encoder.network.state_dict().items():
             tensors[name] = tensor.clone(memory_format=torch.contiguous_format)  # tied weights share their memory
         content = save(tensors, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
-        temporary.write_bytes(content)  # with the user's permissions, where `save_file` keeps others from reading
+        temporary.write_bytes(content)  # not `save_file`, which lets no other user read the file
     return loading
 
 
@@ -62,7 +62,7 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
         size: height and width of the images, pixels.
 
     Returns:
-        The Python that runs the file.
+        The Python code that runs the file.
 
     Raises:
         ValueError: if the network cannot be loaded or maps no single images, or without the extra `onnx`.
@@ -83,7 +83,12 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
 
 
 def _loading_code(encoder: Encoder, output: Path) -> str:
-    """Return the Python that loads the file, without vidcorr for a network of timm or torchvision."""
+    """Return the Python code that loads an exported file; for networks of timm and torchvision it needs no vidcorr.
+
+    Args:
+        encoder: the encoder that is exported.
+        output: the file.
+    """
     library, _, name = encoder.described.spec.partition(":")
     if library == "timm":
         return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"

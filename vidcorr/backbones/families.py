@@ -20,18 +20,18 @@ from .hub_models import CONFIG
 from .networks import EncoderSpec, build, torchvision_resnets
 
 NAMED = "named"
-"""Entry of `families.yaml` for weights of no family, under the names of a network that is known."""
+"""Entry of `families.yaml` for weights of no family, whose names are those of a network that the user names."""
 LIIR = "vidcorr.backbones:LiirEncoder"
 PLACES = "backbone.position.places"
-"""Name of Liir's position map."""
+"""Name of the weights of Liir's position map."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
 
 def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, Any], State]:
-    """Convert the weights of a family to those of a network of ours; print what is left out.
+    """Convert the weights of a family to the names of the network that vidcorr builds for it; print what is left out.
 
-    Every tensor is mapped, or a rule states why it is not needed.
+    Every tensor gets a name, or a rule of the family states why it is left out.
 
     Args:
         family: a family of `FAMILIES`.
@@ -39,8 +39,8 @@ def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, 
         source: the file, for messages.
 
     Returns:
-        What makes the encoder, or a module of ours around one, as `EncoderSpec.to_dict` returns it; and the weights
-        under the names of ours.
+        Fields of `EncoderSpec.to_dict` that make the network, or the module of vidcorr around it; and the weights under
+        this module's names.
 
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
@@ -51,18 +51,21 @@ def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, 
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:
-    """Return the name of the weights' family, by their keys; `NAMED` for those of no family whose network is known.
+    """Return the name of the family of weights, recognised by the weights' names.
 
     Args:
         state: foreign weights.
-        spec: name of the network, if known: weights of no family must then have the names of its own weights.
+        spec: name of the network; None if it is unknown.
         source: the file, for messages.
 
+    Returns:
+        A family, or `NAMED` for weights of no family if the network is known.
+
     Raises:
-        ValueError: if neither keys nor name decide.
+        ValueError: for weights of no family if the network is unknown.
     """
     for name, table in FAMILIES.items():
-        # a sign is a pattern, and each of a family's has to be the name of a weight
+        # signs are patterns: each sign of a family has to match the name of a weight
         found = [any(map(re.compile(sign).fullmatch, state)) for sign in table.get("signs", ())]
         if found and all(found):
             return name
@@ -83,17 +86,18 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, source: str | Path) -> State:
     """Return weights under the names of a library's network: as they are if they fit, else by their family's table.
 
-    What the table leaves out, such as a decoder, is printed.
+    Weights that the table leaves out, such as a decoder's, are printed.
 
     Args:
         state: weights of a file.
-        family: their family.
+        family: family of the weights.
         network: the network, without classifier.
-        spec: its name.
+        spec: name of the network.
         source: the file, for messages.
 
     Raises:
-        ValueError: if the network fits below several prefixes, or weights of a family have no place in this network.
+        ValueError: if the network fits behind several prefixes, has another number of heads than the family states, or
+            has no place for some weights.
     """
     heads = FAMILIES[family].get("heads")
     own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
@@ -106,25 +110,25 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
 
 
 def input_of_family(family: str) -> Input | None:
-    """Return the RGB on which the weights of a family were trained; None if it is not known."""
+    """Return the mean and deviation of RGB with which a family was trained; None if the family states none."""
     if "imagenet" not in FAMILIES[family]:
         return None
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=f"of the family {family}")
 
 
 def spec_and_weights(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State]:
-    """Return the name of the network of foreign weights, or of a module of ours, and the weights under its names.
+    """Return the name of the network of foreign weights, and the weights under this network's names.
 
-    Why weights are left out is printed.
+    The reasons for weights that are left out are printed.
 
     Args:
         family: a name in `FAMILIES`.
         state: foreign weights.
-        spec: name of the network, if known; None: as the family's table and the weights' shapes say.
+        spec: name of the network; None: find it by the family's table and the weights' shapes.
         source: the file, for messages.
 
     Raises:
-        ValueError: if no rule covers a key, the network has no place for a weight, or its name cannot be found out.
+        ValueError: if no rule covers a key, the network has no place for a weight, or no network has these shapes.
     """
     table = FAMILIES[family]
     try:
@@ -138,7 +142,13 @@ def spec_and_weights(family: str, state: State, spec: str | None, source: str | 
 
 
 def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any]:
-    """Return what makes the network of a family's weights, or the module of its table around one."""
+    """Return fields of `EncoderSpec.to_dict` that make a family's network, or the module that its table names.
+
+    Args:
+        table: table of the family.
+        name: name of the network.
+        state: weights under the network's names.
+    """
     encoder: dict[str, Any] = {"spec": name}
     if table.get("imagenet"):
         encoder |= {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
@@ -153,7 +163,7 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
 
 
 def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
-    """Return the weights under the names of a family's table, and key → reason for those left out.
+    """Return weights under the names that a family's table gives, and key → reason for the weights that it leaves out.
 
     Raises:
         ValueError: if no rule covers a key, or two keys get the same name.
@@ -187,10 +197,14 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 
 
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
-    """Return the name of the network of weights: the family's architecture, with size, patch and kind filled in.
+    """Return the name of the network of weights: the table's `architecture`, with size, patch and kind filled in.
 
-    Weights without a projection of patches are of the table's architecture, if this is a whole name; else of
-    torchvision's ResNet with the nearest shapes: DINO's authors published transformers and ResNets.
+    Weights without a projection of patches are no transformer's. They belong to the table's architecture, if it has
+    nothing to fill in; else to torchvision's ResNet with the nearest shapes, since DINO's authors published both.
+
+    Args:
+        state: weights under the names of the table.
+        table: table of the family.
 
     Raises:
         ValueError: for a transformer of a width that no family has.
@@ -208,10 +222,11 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
 
 def resnet_of(state: State) -> str:
-    """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
+    """Return the name of torchvision's ResNet whose weights share the most names and shapes with these weights."""
     shapes = _shapes_of(state)
 
     def difference(spec: str) -> int:
+        """Return the number of weights, by name and shape, that only one of both has."""
         return len(_shapes_of(_without_weights(spec).state_dict()) ^ shapes)
 
     specs = [f"torchvision:{name}" for name in torchvision_resnets()]
@@ -219,12 +234,13 @@ def resnet_of(state: State) -> str:
 
 
 def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    """Return the names and shapes of weights."""
     return {(name, tensor.shape) for name, tensor in state.items()}
 
 
 @functools.cache
 def _without_weights(spec: str) -> Any:
-    """Return a network by its name, on the meta device: with the names and shapes of its weights."""
+    """Return a network by its name, on the meta device: its weights have names and shapes, but no numbers."""
     import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
 
     with torch.device("meta"):
@@ -233,15 +249,15 @@ def _without_weights(spec: str) -> Any:
 
 
 def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None = None) -> tuple[str, State]:
-    """Return the name of the network of weights, and the weights in its form.
+    """Return the name of the network of weights, and the weights in this network's form.
 
     Args:
-        table: of a family.
+        table: table of a family; `by_timm`: timm's function converts the weights.
         state: weights under the names of the table.
-        spec: name of the network, if known; None: as the table and the shapes say.
+        spec: name of the network; None: find it by `architecture_of`.
 
     Raises:
-        ValueError: if the name is not known and cannot be found out.
+        ValueError: as `architecture_of`.
     """
     if PLACES in state:
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
@@ -255,9 +271,10 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
 
 
 def _with_biases_of_timm(state: State) -> State:
-    """Return weights with DINOv3's biases under timm's names; without them if all are zero, as of some sizes.
+    """Return weights with DINOv3's biases of attention under timm's names; without these biases if all are zero.
 
-    timm's networks of these sizes have none, and timm's own function would leave others out too.
+    In some sizes all are zero, and timm's networks of these sizes have no such biases. timm's own conversion would drop
+    the biases of every size.
     """
     if "storage_tokens" not in state:
         return state
@@ -265,7 +282,7 @@ def _with_biases_of_timm(state: State) -> State:
     biases: State = {}
     for name, tensor in state.items():
         if name.endswith("attn.qkv.bias"):
-            query, _, value = tensor.chunk(3)  # the keys' are masked
+            query, _, value = tensor.chunk(3)  # DINOv3 masks the biases of the keys
             biases |= {name.replace("qkv.", "q_"): query, name.replace("qkv.", "v_"): value}
         else:
             kept[name] = tensor

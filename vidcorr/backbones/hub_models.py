@@ -29,11 +29,11 @@ UNUSED = re.compile(r"(.+\.)?(pooler\..+|mask_token)")
 
 @contextmanager
 def one_line_errors(what: str, how: str = "") -> Iterator[None]:
-    """Answer an error of a library's client in a block by one line.
+    """Turn any error of a block, which calls a library, into a ValueError of one line.
 
     Args:
-        what: the network, and what of it is fetched.
-        how: what fetches it on a machine with internet; empty for a local folder.
+        what: begins the line: the network, and what is fetched for it.
+        how: the command that fetches it on a machine with internet; empty for a local folder.
 
     Raises:
         ValueError: for any error of the block.
@@ -46,7 +46,7 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
 
 
 def is_of_transformers(network: nn.Module) -> bool:
-    """Return whether a network is an image model of `transformers`, also a class below one without an own `forward`."""
+    """Return whether a network is an image model of `transformers`, or of a subclass that keeps its `forward`."""
     if not is_of_library(network, "transformers") or not network.forward.__module__.startswith("transformers."):
         return False
     return next(iter(inspect.signature(network.forward).parameters), "") == "pixel_values"
@@ -55,14 +55,14 @@ def is_of_transformers(network: nn.Module) -> bool:
 class HubExtractor(FeatureExtractor):
     """A view of an image model of `transformers` after a block or a stage, or after several.
 
-    Tokens of a model with a `patch_size` are maps of its blocks, `block1 … blockN`; class and register tokens are left
-    out. Maps of a convolutional or hierarchical model are those of its stages, `stage1 … stageN`. The model's final
-    norm is applied to every block, and of stages to the last, unless `final_norm` is False. Images are padded at the
-    right and lower border to whole cells.
+    A transformer with a `patch_size` has maps of its blocks, `block1 … blockN`, without class and register tokens. A
+    convolutional or hierarchical model has maps of its stages, `stage1 … stageN`. The model's final norm is applied to
+    every block, but only to the last stage; to none if `final_norm` is False. Images are padded at the right and lower
+    border to whole cells.
 
     Args:
         network: the model. It is not copied and is put into eval mode.
-        stage: a name; None is the last block or stage.
+        stage: a name, or several with + between them; None is the last block or stage.
         stride: None, or the stride of the stage.
 
     Raises:
@@ -102,10 +102,14 @@ class HubExtractor(FeatureExtractor):
         return self.joined(self._maps_of(states, padded.shape[2:]))
 
     def _maps_of(self, states: Sequence[Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-        """Return the stages' names → their maps, of the outputs of all blocks or stages.
+        """Return name → map, for this view's stages.
+
+        Args:
+            states: outputs of all blocks or stages of the model, in order.
+            size: height and width of the images, pixels.
 
         Raises:
-            ValueError: for tokens of another number than the patches, of a model that drops or merges tokens.
+            ValueError: if there is not one token per patch, because the model drops or merges tokens.
         """
         maps: list[Tensor] = []
         for index in stage_indices(self.stages, self.prefix):
@@ -130,10 +134,13 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
 
 
 def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]:
-    """Return the last hidden state of a model, None if it states none, and the outputs of its blocks or stages.
+    """Return a model's outputs for images `(N, 3, H, W)`; the library interpolates positions.
 
-    They are taken from the blocks, because the last of the library's `hidden_states` is before the final norm in some
-    of its versions and after it in others. Positions are interpolated by the library.
+    Outputs of blocks are kept by hooks, because the last of the library's `hidden_states` is before the final norm in
+    some versions of the library and after it in others.
+
+    Returns:
+        The last hidden state, or None if the model gives none; and the outputs of its blocks or stages, in order.
     """
     if getattr(model.config, "takes_bgr", False):
         images = images.flip(1)
@@ -141,7 +148,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     states: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: object, output: Any) -> None:
-        """Hook of a block: keep its output, of several the first."""
+        """Keep a block's output, or the first member of a tuple; a forward hook."""
         states.append(output[0] if isinstance(output, tuple) else output)
 
     with ExitStack() as stack:
@@ -155,7 +162,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
 
 
 def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
-    """Return the arguments with which a model gives maps of images of any size, from all of their patches."""
+    """Return the arguments by which a model takes images of any size and keeps all of their patches."""
     options: dict[str, Any] = {"return_dict": True}
     config = model.config
     taken = inspect.signature(model.forward).parameters
@@ -171,18 +178,21 @@ def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
 
 
 def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
-    """Return the norm that makes a model's last tokens from those of its last block; an identity, if none does.
+    """Return the layer norm that maps the tokens of a model's last block to the model's output.
 
     Args:
         model: the model.
         state: output of the last block, `(N, tokens, C)`.
-        last: the model's output, which may have a class token before these tokens.
+        last: the model's output `(N, tokens, C)`, which may have a class token before these tokens.
+
+    Returns:
+        The norm, found by trying all norms outside of the blocks; an identity if none maps `state` to `last`.
     """
     inside = set(blocks_of(model).modules())
     for part in model.modules():
         if part in inside or not (isinstance(part, nn.LayerNorm) or "RMSNorm" in type(part).__name__):
             continue
-        with suppress(RuntimeError):  # of another width
+        with suppress(RuntimeError):  # a norm of another width
             if torch.allclose(part(state), last[:, -state.shape[1] :], atol=1e-5):
                 return part
     return nn.Identity()
@@ -194,7 +204,11 @@ def is_folder_of_model(text: str | Path) -> bool:
 
 
 def spec_of_folder(text: str) -> str:
-    """Return the name of the network in a folder: of timm's record with its file, else of transformers."""
+    """Return the name of the network in a folder of a model: `timm:NAME=FILE` if timm wrote it, else `transformers:…`.
+
+    Args:
+        text: path of the folder.
+    """
     record = record_of_timm(Path(text))
     return f"timm:{record['architecture']}={Path(text, WEIGHTS)}" if record else f"transformers:{text}"
 
@@ -229,11 +243,11 @@ SOURCES = re.compile(
     "architecture|attn_implementation|auto_map|backbone|backbone_config|dtype|id2label|label2id|quantization_config"
     "|torch_dtype|use_pretrained_backbone|use_timm_backbone|_.*"
 )
-"""Fields of a configuration by which the library may fetch a network or code, or which tell nothing of one."""
+"""Fields of a configuration by which the library may fetch a network or code, or which do not describe the network."""
 
 
 def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration, also the configurations in it, without the fields of `SOURCES`, which fetch something."""
+    """Return a configuration, and the configurations nested in it, without the fields of `SOURCES`."""
     kept: dict[str, Any] = {}
     for name, value in fields.items():
         if SOURCES.fullmatch(name) is None:
@@ -242,10 +256,13 @@ def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
-    """Return an image model of a configuration with random weights; nothing is read or fetched.
+    """Return the image model of a configuration, with random weights; nothing is read or fetched.
+
+    Args:
+        stated: fields of the configuration, with `model_type`; fields of `SOURCES` are dropped.
 
     Raises:
-        ValueError: if the library knows no such model.
+        ValueError: if the library knows no such model, or a field is neither a number nor a word.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -262,7 +279,7 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
 def image_model(name: str) -> nn.Module:
     """Return the image model of a name on the hub or of a folder; its `pretrained_cfg` states its input, if known.
 
-    Weights come from safetensors only, and no code of the hub runs. Of a model of images and texts it is the part for
+    Weights come from safetensors only, and no code of the hub runs. A model of images and texts gives its part for
     images.
 
     Args:
@@ -291,14 +308,15 @@ def image_model(name: str) -> nn.Module:
 
 
 def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
-    """Return the input of a model by its image processor, which runs on pictures of one colour; and if it takes BGR.
+    """Return the mean and deviation by which a model's image processor normalises, measured on pictures of one colour.
 
     Args:
         name: name on the hub, or path of a folder.
-        kind: type of the model, by which a model without a processor has the input of its authors.
+        kind: type of the model. If the model has no processor, types with true values in `IMAGE_MODELS` get ImageNet's
+            mean and deviation.
 
     Returns:
-        The input, None if nobody states it; True if the processor swaps red and blue.
+        The input, or None if it is unknown; and whether the processor swaps red and blue.
 
     Raises:
         ValueError: if the processor does more than to subtract and divide.
@@ -319,8 +337,8 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
     is_flipped = bool(values[1, 2] != values[0, 2])  # red of the picture moves the third channel
     if is_flipped:
         values = values.flip(1)
-    shifts = values[0]
-    factors = values[1:] - shifts  # row: red, green, blue of the picture
+    shifts = values[0]  # −mean / std, since the first picture is black
+    factors = values[1:] - shifts  # 1 / std on the diagonal; rows: red, green, blue of the picture
     scales = factors.diag()
     if (factors - scales.diag()).abs().max() > 1e-6 or not bool((scales > 0).all()):
         raise ValueError(f"{PREPROCESSOR} of {Path(name).name}: does more than to subtract a mean and divide")

@@ -17,7 +17,7 @@ Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
 """Stage of the features that Liir compares."""
 Modulation = Callable[[Tensor], Tensor]
-"""Position map `(C, h, w)` → maps of N frames, `(N, C, h, w)`."""
+"""Function from a position map `(C, h, w)` to displaced maps, one per frame, `(N, C, h, w)`."""
 
 
 class PositionMap(nn.Module):
@@ -29,7 +29,7 @@ class PositionMap(nn.Module):
         kind: "1dape": a free parameter per cell and channel; "2dape": a learned embedding of the column in the first
             half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
-        size: height and width of a learned map in cells; it is interpolated (bicubic) to other sizes.
+        size: height and width of a learned map in cells; the map is interpolated (bicubic) to other sizes.
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
@@ -95,11 +95,11 @@ class LiirEncoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
-        """Encode normalised Lab `(N, 3, H, W)` by the first layer, `(N, 64, H/2, W/2)`, and add the position map.
+        """Return the maps `(N, 64, H/2, W/2)` of the first layer, with the position map added.
 
         Args:
-            lab: result of `functional.colour.normalised_lab`.
-            modulate: displaces the position map frame by frame.
+            lab: normalised Lab `(N, 3, H, W)`, the result of `functional.colour.normalised_lab`.
+            modulate: displaces the position map frame by frame; None: all frames get the same map.
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
@@ -114,7 +114,7 @@ class LiirEncoder(nn.Module):
 
         Args:
             lab: result of `functional.colour.normalised_lab`.
-            modulate: displaces the position map frame by frame.
+            modulate: displaces the position map frame by frame; None: all frames get the same map.
         """
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
@@ -161,7 +161,13 @@ class LiirExtractor(FeatureExtractor):
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
-    """Return two basic blocks of torchvision; their second BatchNorms start at zero."""
+    """Return a stage of two basic blocks of torchvision, whose residual branches start at zero.
+
+    Args:
+        channels: channels of the stage's input.
+        width: channels of the stage's output.
+        stride: stride of the first block.
+    """
     from torchvision.models.resnet import BasicBlock
 
     shortcut = None

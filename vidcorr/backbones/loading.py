@@ -64,7 +64,7 @@ def load(
     elif isinstance(network, Encoder):
         encoder = network
     else:
-        encoder = _around(unwrapped(network), is_ours=False)  # the module stays where it is
+        encoder = _around(unwrapped(network), is_ours=False)  # the user's module stays on its device
     stated = stated_input(mean, std)
     return encoder if stated is None else encoder.changed(stated=stated)
 
@@ -72,16 +72,20 @@ def load(
 def _around(module: Any, **facts: Any) -> Encoder:
     """Return the encoder of a module.
 
-    A method of ours is evaluated by its backbone's encoder, unless it says that it has features of its own.
+    A method of vidcorr without features of its own (`has_own_features` is False) gives the encoder of its backbone.
+
+    Args:
+        module: a network or a method.
+        facts: arguments of `Encoder`.
     """
     if getattr(module, "has_own_features", True):
         return Encoder(module, **facts)
-    facts.pop("described", None)  # it describes its own network
+    facts.pop("described", None)  # the method describes its backbone itself
     return module.evaluated.changed(user_module=Reference(module), **facts)
 
 
 def _load_name(spec: EncoderSpec) -> Encoder:
-    """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
+    """Return the encoder of a spec's name or file, with the input, stage and stride of the spec as its defaults."""
     with ExitStack() as stack:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
@@ -143,12 +147,15 @@ def build_feature_extractor(
 
 
 def _load_checkpoint(path: Path, part: str) -> Encoder:
-    """Load the encoder by which benchmarks see the module of a checkpoint, or a part of it, on the CPU, in eval mode.
+    """Load the encoder of a checkpoint, on the CPU, in eval mode.
 
-    Weights of another project are the network of their family.
+    A checkpoint of ours states its encoder by a name and arguments, so that neither Lightning nor the module's class is
+    needed. A checkpoint of a module with features of its own states no encoder: the module itself is loaded. Any other
+    file is loaded by `_load_foreign`.
 
-    A checkpoint states its encoder by a name and arguments, so that neither Lightning nor the module's own class is
-    needed. For a module with features of its own, the module itself is loaded.
+    Args:
+        path: the file.
+        part: an encoder of several in the file, read as in a foreign file; empty for the whole file.
 
     Raises:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
@@ -157,13 +164,14 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
         return _load_foreign(path, part, None, checkpoint)
-    recipe = recipe_of(checkpoint, path)  # refused too if the encoder does not need it, but who resumes does
+    # refuse a class that is not allowed, even if the encoder does not need this class: resuming needs it
+    recipe = recipe_of(checkpoint, path)
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:
         package, _, kind = recipe["class_path"].rpartition(".")
         encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
         module = encoder.user_module.module
-        if hasattr(module, "configure_model"):  # as Lightning does: it may make layers
+        if hasattr(module, "configure_model"):  # Lightning's hook, which may make layers
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
@@ -179,8 +187,8 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
     Args:
         path: the file.
         part: name of an encoder of several in the file; empty for the whole file.
-        family: name in `FAMILIES`; None: as the weights' names show.
-        content: content of the file, if it was read.
+        family: name in `FAMILIES`; None: recognise it by the weights' names.
+        content: content of the file; None: read it.
 
     Raises:
         ValueError: one line, if the family is not known, or the weights do not fit its network.
@@ -203,10 +211,14 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
 
 
 def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
-    """Make the encoder that a file states, as `EncoderSpec.to_dict` returns it, without its weights.
+    """Make the encoder that a file states, without loading the file's weights.
+
+    Args:
+        stated: the fields of `EncoderSpec.to_dict`.
+        path: the file.
 
     Raises:
-        ValueError: if it is damaged, or names code that is not allowed.
+        ValueError: if the fields are damaged, or name code that is not allowed.
     """
     with in_name_of(path, stated):
         return _load_name(EncoderSpec.of(stated, path))
@@ -230,7 +242,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     path = local_file(path)
     checkpoint = read_content(path)
     module = make(recipe_of(checkpoint, path), path, **overrides)
-    module.configure_model()  # as Lightning does: it may make layers
+    module.configure_model()  # Lightning's hook, which may make layers
     load_weights(module, checkpoint["state_dict"], path, strict)
     module.described = Network.of(module).with_weights_of(path)
     return module.eval()
@@ -240,13 +252,14 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     """Make a network by its name, and load the weights of a file.
 
     Args:
-        name: a name of a library or of torch.hub; `family:NAME`; or of the user's class, or a function that returns a
-            module: from a checkpoint of Lightning it gets its saved arguments, else it is called without any.
+        name: `timm:NAME`, `torchvision:NAME`, `torchhub:…`, `family:NAME`; or a callable of the user, a class or a
+            function that returns a module. The callable gets the arguments that a checkpoint of Lightning has saved,
+            else none.
         path: the file.
         part: name of an encoder of several in the file; empty for the whole file.
 
     Raises:
-        ValueError: one line, if the network cannot be made, the file is damaged, or one does not fit the other.
+        ValueError: one line, if the network cannot be made, the file is damaged, or the weights do not fit the network.
     """
     if name.startswith(FAMILY):
         return _load_foreign(path, part, name.removeprefix(FAMILY))
@@ -270,21 +283,21 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
     encoder = Encoder(network.eval(), described=described.with_weights_of(path), made_by=spec)
-    if is_of_library:  # timm's record beside the file counts more than that of a name with a tag
+    if is_of_library:  # config.json beside the file counts more than timm's record of a name with a tag
         encoder = encoder.changed(stated=input_of_record(record_of_timm(path.parent)) or encoder.stated)
     of_family = input_of_family(family)
     return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
 
 
 def trainable_network(spec: Any) -> Encoder:
-    """Build the network that a method trains: fresh, or with the weights of a file.
+    """Build the network that a method trains, with random weights or with the weights of a file.
 
-    Its input is the one that it states. Loaded weights get the RGB of their own training. A library's network of random
-    weights gets ImageNet's, whatever the library's weights were trained on; a user's module, RGB in [0, 1].
+    Its input is the one that the network or its weights state. Without a statement, a library's network gets ImageNet's
+    mean and deviation, whatever the library's weights were trained on, and a user's module gets RGB in [0, 1].
 
     Args:
-        spec: a name, file or checkpoint of a whole network, or what `EncoderSpec.to_dict` returned; a stage is that of
-            the maps that are trained.
+        spec: a name, file or checkpoint of a whole network, or the fields of `EncoderSpec.to_dict`; its stage is the
+            map that is trained.
 
     Returns:
         An encoder of the network, which is in training mode.

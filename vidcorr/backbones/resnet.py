@@ -18,16 +18,16 @@ from .extractor import Dilated, FeatureExtractor, NoSuchMap, eval_mode, features
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 STRIDE = 8
-"""Pixels per cell of a view, where nobody names a stride."""
+"""Pixels per cell of a view for which no stride is named."""
 SIDE = 64
-"""Side of the blank image that shows a ResNet's strides."""
+"""Side in pixels of the blank image on which a ResNet's strides are measured."""
 SIAMFC_DILATION = {"res4": 2, "res5": 4}
 WEIGHTS = Path(__file__).parent / "weights" / "vidcorr-r18.safetensors"
 
 
 def is_resnet(network: object) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
-    if isinstance(network, GraphModule | nn.ModuleDict):  # of torchvision's and timm's makers of feature extractors
+    if isinstance(network, GraphModule | nn.ModuleDict):  # torchvision's and timm's feature extractors of a ResNet
         return False
     return has_parts(network, "conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values())
 
@@ -42,15 +42,15 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def stage_of(block: str) -> str:
-    """Return the stage of a block: `res4` of `res4.b1`; of a stage itself."""
+    """Return the stage in the name of a block or stage: `res4` for `res4.b1` and for `res4`."""
     return block.partition(".")[0]
 
 
 def maps_of(wanted: Collection[str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:
-    """Return stage or block → its map, from one pass through the blocks of a ResNet; a stage's is of its last block.
+    """Return name → map, from one pass through the blocks of a ResNet; the map of a stage is its last block's.
 
     Args:
-        wanted: names of stages (`res4`) and blocks (`res4.b1`); those that are not among the blocks are left out.
+        wanted: names of stages (`res4`) and blocks (`res4.b1`); names that occur in no block are left out.
         blocks: name and block, in order.
         x: map `(N, C, h, w)` before the first block.
     """
@@ -59,15 +59,15 @@ def maps_of(wanted: Collection[str], blocks: Iterable[tuple[str, nn.Module]], x:
         x = block(x)
         for name in (block_name, stage_of(block_name)):
             if name in wanted:
-                maps[name] = x  # of a stage a later block replaces an earlier one
+                maps[name] = x  # a stage's later block replaces the map of an earlier block
     return maps
 
 
 def folded_copy(network: M) -> M:
-    """Return a copy with every BatchNorm folded into the convolution before it: the same maps to rounding, faster.
+    """Return a copy with every BatchNorm folded into the convolution before it: faster, with equal maps up to rounding.
 
-    The copy does not share weights: make a new copy after training. It is channels last. The blocks of torchvision,
-    timm and this project register a BatchNorm right after its convolution.
+    The copy has weights of its own, so make a new copy after training. It is channels last. A BatchNorm is recognised
+    by its place among the parts: torchvision, timm and this project register it right after its convolution.
     """
     fast = module_copy(network, shares_tensors=False)
     for module in list(fast.modules()):
@@ -84,7 +84,7 @@ def folded_copy(network: M) -> M:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether a module without parts has hooks, which torch keeps in dictionaries."""
+    """Return whether a layer without parts has hooks: they are the only callables in its dictionaries."""
     for value in vars(module).values():
         held = value.values() if isinstance(value, dict) else ()
         if any(map(callable, held)):
@@ -95,22 +95,20 @@ def has_hooks(module: nn.Module) -> bool:
 class ResNetExtractor(FeatureExtractor):
     """A view of the stages of a ResNet.
 
-    It changes strides and dilations of the network, so pass a copy (`module_copy`).
-
     Args:
-        network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
-            (`module_copy`) to keep yours.
+        network: a ResNet in torchvision's or timm's naming. It is not copied, and its strides and dilations are
+            changed: pass a copy (`module_copy`) to keep yours.
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
-        stride: pixels per cell, one of the strides of its stages: stages that would have a larger one lose their
-            strides. None is 8, or the stride of a stage with a smaller one.
+        stride: pixels per cell, one of the strides of the network's stages: stages with a larger stride lose it. None
+            is 8; a stage with a smaller stride keeps it.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
-        is_whole: change nothing, and without a stage take the last one.
+        is_whole: keep all strides; without a stage, take the network's last stage in place of res4.
 
     Raises:
-        ValueError: if a stage does not exist, or has a finer stride, or if `stride` cannot be reached by removing
-            strides.
+        ValueError: if a stage does not exist, or its stride is smaller than `stride`, or the network cannot reach
+            `stride` by removing strides.
     """
 
     input = UNKNOWN
@@ -141,7 +139,7 @@ class ResNetExtractor(FeatureExtractor):
         needed = [index for index, name in enumerate(blocks) if {name, stage_of(name)} & set(self.stages)]
         self.names = list(blocks)[: needed[-1] + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
-        found = own if is_whole else strides_of(network)
+        found = own if is_whole else strides_of(network)  # after strides were removed
         strides = {found[stage_of(name)] for name in self.stages}
         if len(strides) > 1 or stride not in (None, *strides):
             wanted = "" if stride is None else f", not {stride}"
@@ -154,7 +152,7 @@ class ResNetExtractor(FeatureExtractor):
 
     @classmethod
     def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
-        """Return a view that keeps all strides; without a stage it is of the last one."""
+        """Return a view that keeps all strides; without a stage, of the last stage."""
         return cls(network, stage, is_whole=True)
 
     def map_of(self, images: Tensor) -> Tensor:
@@ -166,7 +164,7 @@ class ResNetExtractor(FeatureExtractor):
 
 
 def strides_of(network: nn.Module) -> dict[str, int]:
-    """Return stage → stride in pixels of a ResNet, as a blank image shows them; stages without blocks are left out."""
+    """Return stage → stride in pixels of a ResNet, measured on a blank image; stages without blocks are left out."""
     blocks = named_blocks(network).items()
     blank = torch.zeros(1, 3, SIDE, SIDE, device=device_of(network), dtype=type_of_weights(network))
     with eval_mode(network), unwatched(network):
@@ -181,7 +179,7 @@ def _stem(network: nn.Module) -> nn.Sequential:
 
 
 def remove_strides(blocks: nn.Module) -> None:
-    """Set the strides of a stage's convolutions and poolings to 1, in place; timm's blurred poolings too."""
+    """Set the strides of a stage's convolutions and poolings, including timm's blurred poolings, to 1 in place."""
     for module in blocks.modules():
         if "stride" in vars(module):
             module.stride = (1, 1) if isinstance(module, nn.Conv2d) else 1  # type: ignore[assignment]
@@ -193,7 +191,10 @@ def remove_strides(blocks: nn.Module) -> None:
 def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
     """Dilate the 3×3 convolutions of res4 and res5, in place.
 
-    `as_released`, as in VFS's code: only the first one of each block, and half the dilation in a stage's first block.
+    Args:
+        network: a ResNet.
+        as_released: as in VFS's code, dilate only the first 3×3 convolution of each block, by half the dilation in a
+            stage's first block.
     """
     for name, of_stage in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
@@ -208,7 +209,7 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
 
 
 def convolutions_of(network: nn.Module) -> Iterator[nn.Conv2d]:
-    """Return the 2-D convolutions of a network."""
+    """Iterate over the 2-D convolutions of a network."""
     return (module for module in network.modules() if isinstance(module, nn.Conv2d))
 
 
@@ -225,7 +226,7 @@ def vidcorr_r18() -> nn.Module:
 
 
 def _up_to_res4() -> Any:
-    """Return torchvision's ResNet-18 without res5 and classifier."""
+    """Return torchvision's ResNet-18 without res5 and classifier, with random weights."""
     from torchvision.models import resnet18
 
     network = resnet18(zero_init_residual=True)
@@ -237,7 +238,7 @@ def _up_to_res4() -> Any:
 def crw_resnet18() -> nn.Module:
     """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
 
-    Source: videowalk, `model_type` scratch. The extractor removes the stride of res4 (stride 8).
+    Source: videowalk, `model_type` scratch. Its stride is 16; views have stride 8, as in CRW's evaluation.
     """
     return _reflecting(_up_to_res4())
 
@@ -254,7 +255,7 @@ def crw_training_resnet18() -> nn.Module:
 
 
 def crw_training_resnet50() -> nn.Module:
-    """Return the same of a ResNet-50, for the rows of CRW's ResNet-50 in VFS, Tables 7 and 8; CRW's code has none."""
+    """Return a ResNet-50 made as `crw_training_resnet18`, for VFS's Tables 7 and 8; CRW's code has no ResNet-50."""
     return _crw_training("resnet50")
 
 
@@ -270,7 +271,7 @@ def _crw_training(name: str) -> nn.Module:
 
 
 def _reflecting(network: nn.Module) -> nn.Module:
-    """Return a network whose convolutions pad by reflection; those of 1×1 pad nothing."""
+    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing."""
     for convolution in convolutions_of(network):
         if convolution.kernel_size != (1, 1):
             convolution.padding_mode = "reflect"

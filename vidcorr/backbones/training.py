@@ -14,14 +14,17 @@ from .outputs import patch_of, require_map
 
 
 class TrainedViews:
-    """Views of networks that learn: of a network itself, not of a copy, in its own mode.
+    """Views of networks in training: each view computes with the network itself, not with a copy, in its own mode.
 
-    A view is made at the first pass of a network. A copy of this object makes its own, since a copied method has
-    copied networks; it keeps what was decided of their classes.
+    A network's view is made at its first pass. A copy of this object makes views anew, because a copied method has
+    copied networks, but keeps `kinds`.
 
     Args:
-        stage: stage of the maps; None is the network's default, of a ResNet its last map.
-        kinds: class of a network → the class of its views, as an encoder has decided.
+        stage: stage of the maps; None is the network's default, for a ResNet its last stage.
+        kinds: class of a network → the class of its views, as an encoder has decided it.
+
+    Attributes:
+        made: id of a network and stage → the network, and the function that makes its maps.
     """
 
     def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
@@ -33,7 +36,7 @@ class TrainedViews:
         return vars(self) | {"made": {}}
 
     def kind_of(self, network: nn.Module) -> type[View] | None:
-        """Return the class of a network's views, decided once for each class of networks, so for copies too."""
+        """Return the class of a network's views; it is decided once per class of networks, so also for copies."""
         if type(network) not in self.kinds:
             self.kinds[type(network)] = kind_of(network)
         return self.kinds[type(network)]
@@ -52,13 +55,13 @@ class TrainedViews:
         stage = stage or self.stage
         key = (id(network), stage)
         if key not in self.made:
-            # with the network, so that no other one gets its id
+            # the network is kept too, so that no other network gets its id
             self.made[key] = (network, self._function_of(unwrapped(network), stage))
         _, function = self.made[key]
         return require_map(function(images), type(network).__name__)
 
     def view_of(self, network: Any, stage: str | None = None) -> Any:
-        """Return the view of a network itself by which it is trained.
+        """Return the view by which a network is trained; the view computes with the network itself.
 
         Raises:
             ValueError: if the network has no such stage, or gives no map.
@@ -70,7 +73,7 @@ class TrainedViews:
         return view
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-        """Return the function that makes a network's maps of images, with gradient."""
+        """Return the function that maps images to a network's maps, with gradient; the network is not wrapped."""
         view = self.view_of(network, stage)
         if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)
@@ -79,16 +82,16 @@ class TrainedViews:
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:
-    """Let weights of a network that take no part in its maps, such as a classifier's, take no gradient.
+    """Set `requires_grad` to False for weights that do not change a network's maps, such as a classifier's.
 
-    A training would not move them, but DDP waits for the gradients of all weights that take one.
+    They would get no gradient, and DDP waits for the gradients of all weights with `requires_grad`.
 
     Args:
         function: float RGB `(N, 3, H, W)` → maps, with gradient.
-        network: the network behind it.
+        network: the network that computes the maps.
 
     Returns:
-        The names of the parts that hold these weights.
+        The names of the parts that hold the frozen weights.
     """
     named = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
     if not named:
@@ -105,11 +108,11 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = None) -> int:
-    """Return the number of channels that a function makes of images, by a pass of a blank one in eval mode.
+    """Return the number of channels of a function's output, found by a pass of a blank image in eval mode.
 
     Args:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
-        network: the network behind it; None: the function is a module itself.
+        network: the network that computes it; None: the function itself is a module.
     """
     behind: Any = function if network is None else network
     with torch.no_grad():
@@ -117,7 +120,12 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = N
 
 
 def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
-    """Return what a function makes of a blank image, in eval mode of the network behind it."""
+    """Return a function's output for a blank image, while its network is in eval mode.
+
+    Args:
+        function: float RGB `(N, 3, H, W)` → a tensor.
+        network: the network that computes it; its attribute `multiple` or its patches divide the image's sides.
+    """
     multiple = getattr(network, "multiple", None) or patch_of(network) or 1
     side = -(-64 // multiple) * multiple
     with eval_mode(network), random_state_kept():

@@ -27,9 +27,9 @@ Layout = Literal["CTHW", "TCHW"]
 
 
 class VideoEncoder(View):
-    """A view that maps the frames of a video, in order, to feature maps; no protocol changes it.
+    """Base of views that map the frames of a video, in order, to feature maps; protocols do not change them.
 
-    One of yours is a subclass with a method `encode`; it sets `stride`, unless its first frame shows it.
+    A subclass defines `encode`. It sets `stride`, or leaves None: the stride is then measured on a frame.
     """
 
     normalises = False
@@ -41,7 +41,7 @@ class VideoEncoder(View):
 
     @abstractmethod
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
+        """Yield a map `(C, h, w)` for each of the frames, which are float RGB `(3, H, W)` in [0, 1]."""
 
 
 class Clips(VideoEncoder):
@@ -58,9 +58,9 @@ class Clips(VideoEncoder):
     Source: google-deepmind/representations4d @ 75aca30, `rvm_evaluation_demo.ipynb`, cells 29-57 and 109-111.
 
     Args:
-        net: callable that maps float32 `(1, 3, window, H, W)`, or `(1, window, 3, H, W)`, to
-            `(1, C, window / tubelet, h, w)`: a tensor, or an array of numpy or of a library with DLPack; or to tokens
-            `(1, cells, C)` of a known patch (`patch_size`), as V-JEPA 2.1 does.
+        net: callable that maps a clip, float32 `(1, 3, window, H, W)` or, by `layout`, `(1, window, 3, H, W)`, to maps
+            `(1, C, window / tubelet, h, w)`: a tensor, or an array of numpy or of a library with DLPack. A network with
+            an attribute `patch_size` may return tokens `(1, cells, C)`, as V-JEPA 2.1 does.
         window: frames of a clip.
         tubelet: frames per map of the network; it must divide `window`.
         upsampling: in time. "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5, its weights within the
@@ -71,7 +71,7 @@ class Clips(VideoEncoder):
 
     Attributes:
         stride: pixels per cell; None before the first window, unless the network states it or the side of its patches.
-        inside: modules that a callable computes with, which is no module itself.
+        inside: modules that `net` computes with, if it is no module itself.
 
     Raises:
         ValueError: for an unknown choice, or a tubelet that does not divide the window.
@@ -145,7 +145,7 @@ class Clips(VideoEncoder):
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         rows = 0 if patch is None else size[0] // patch
-        # as of an image in which the tubelets stand above each other
+        # tokens are read as those of one image, in which the frames of the tubelets stand above each other
         stacked = map_of_tokens(output, patch, (count * rows * (patch or 1), size[1]))
         if stacked is not output:
             return stacked.unflatten(2, (count, rows))
@@ -194,10 +194,11 @@ class Recurrent(VideoEncoder):
 
 
 def settled_stride(view: Any) -> Any:
-    """Return the stride of a view, pixels per cell; where none is stated, measure it on a frame and keep it.
+    """Return the stride of a view, pixels per cell; if it is None, set it to the stride measured on a blank frame.
 
-    The frame is blank, as for the stride of a user's network of images. None if the encoder cannot encode it, for
-    example because it takes frames of one size: it then knows its stride after the first frame of a video.
+    Returns:
+        None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
+        sets its stride with the first frame of a video.
     """
     if view.stride is None:
         try:
@@ -208,19 +209,19 @@ def settled_stride(view: Any) -> Any:
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
-    """Return the weights `(outputs, inputs)` of an up-sampling along an axis; rows have the sum 1.
+    """Return the matrix `(outputs, inputs)` that up-samples along an axis; each row has the sum 1.
 
     Args:
         inputs: number of places.
         outputs: number of places after the up-sampling.
         rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
     """
-    # the rows of an identity, up-sampled, are the weights; its columns keep their number, so nothing happens along them
+    # up-sampling the rows of an identity matrix gives the weights; the number of columns stays
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
     size = (outputs, inputs)
     if rule == "trilinear":
         return interpolate(unit, size, mode="bilinear")[0, 0].float()  # the same along a single axis
-    # antialiasing changes nothing where places are added, but it is by Keys' kernel with a = −0.5
+    # antialiasing changes nothing in up-sampling, but torch then takes a = −0.5 in place of −0.75
     return interpolate(unit, size, mode="bicubic", antialias=True)[0, 0].float()
 
 
@@ -234,14 +235,18 @@ def as_tensor(array: object) -> Tensor:
 
 
 def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:
-    """Load a model of the library `transformers` (an extra): of clips (`VIDEO_MODELS`) as `Clips`, else `image_model`.
+    """Load a model of the library `transformers` (an extra).
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
-    notebook, although it was trained on 64; those of VideoMAE have its own number.
+    notebook, although it was trained on 64; windows of VideoMAE have the number of frames in its configuration.
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
-        stated: the configuration of a network whose weights are in a checkpoint; nothing is read or fetched for it.
+        stated: the configuration of a network whose weights are in a checkpoint: the model gets random weights, and
+            nothing is read or fetched. None: load the weights of `name`.
+
+    Returns:
+        `Clips` around a model of clips (`VIDEO_MODELS`); else the image model.
 
     Raises:
         ValueError: for a model that cannot be loaded.
@@ -265,9 +270,9 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any
 
 
 class VideoMae(nn.Module):
-    """VideoMAE's encoder, of its own number of frames: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+    """VideoMAE's encoder: maps clips `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`, with T as in training.
 
-    At another size than the trained one its fixed positions are resized, bicubically along rows and columns.
+    For another size than the trained one its fixed positions are resized, bicubically along rows and columns.
 
     Args:
         model: `VideoMAEModel`.
@@ -284,7 +289,7 @@ class VideoMae(nn.Module):
         embeddings = self.model.embeddings
         rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)
         places = embeddings.position_embeddings[0].unflatten(0, (-1, rows, columns)).movedim(-1, 1)
-        resized = torch.stack([resized_position(each, size) for each in places])  # of each tubelet
+        resized = torch.stack([resized_position(of_tubelet, size) for of_tubelet in places])
         positions = resized.movedim(1, -1).flatten(0, 2)[None]
         with (
             attribute_set(embeddings, "position_embeddings", positions),
@@ -295,10 +300,10 @@ class VideoMae(nn.Module):
 
 
 class VJepa2(VideoMae):
-    """V-JEPA 2's encoder, without its predictor, at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+    """V-JEPA 2's encoder, without its predictor: maps `(1, T, 3, H, W)` of any size to `(1, C, T / tubelet, h, w)`.
 
-    The library counts positions as if all tubelets had the trained grid: at another size it mixes rows, columns and
-    time, without an error. Here rows and columns of the map cover the trained grid evenly.
+    The library numbers positions by the trained grid: at another size it mixes rows, columns and time, without an
+    error. Here the positions of the map's rows and columns are spread evenly over the trained grid.
     Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
 
     Args:
@@ -306,7 +311,7 @@ class VJepa2(VideoMae):
     """
 
     map_size: tuple[int, int]
-    """Rows and columns of the present clip's map."""
+    """Rows and columns of the map of the clip that `forward` got last."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -320,7 +325,11 @@ class VJepa2(VideoMae):
         return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)
 
     def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return time, row and column of all tokens, in place of the library's; positions cover the trained grid."""
+        """Return the positions of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
+
+        Returns:
+            Time, row and column of each token; rows and columns are spread evenly over the trained grid.
+        """
         height, width = self.map_size
         grid = self.model.encoder.layer[0].attention.grid_size
         tubelets = x.shape[1] // (height * width)
@@ -335,7 +344,7 @@ class VJepa2(VideoMae):
 
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
-    """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
+    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1."""
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)
 

@@ -14,19 +14,20 @@ from .extractor import OUTPUT, FeatureExtractor, attribute_set, has_parts, is_of
 from .outputs import map_of_tokens, measured_stride, patch_of, require_map
 
 NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
-"""Arguments of timm's `forward_intermediates`: maps alone."""
+"""Arguments by which timm's `forward_intermediates` returns only maps `(N, C, h, w)`."""
 
 
 def is_of_timm(network: nn.Module) -> bool:
-    """Return whether a network is one of timm that has a map before its pooling."""
+    """Return whether a network is of timm and has `forward_features`, which gives the map before the pooling."""
     return is_of_library(network, "timm") and hasattr(network, "forward_features")
 
 
 class TimmExtractor(FeatureExtractor):
     """A view of a network of timm that is neither a ResNet nor a transformer with blocks.
 
-    `features` is the last map before the pooling, or the tokens there of known patches; most also have the stages of
-    their `feature_info`, `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
+    Its stages are `features`, the last map before the pooling; and for most networks (ConvNeXt, Swin, EfficientNet, …)
+    `stage1 … stageN`, the entries of their `feature_info`. Tokens at `features` become a map if the side of a patch is
+    known.
 
     Args:
         network: of timm. It is not copied: pass a copy (`module_copy`) to keep yours.
@@ -46,10 +47,10 @@ class TimmExtractor(FeatureExtractor):
         self.network: Any = network
         self.eval()
         self.set_stride(measured_stride(self, self), stride)
-        self.multiple = self.stride  # some drop a last incomplete cell
+        self.multiple = self.stride  # some networks drop a last incomplete cell
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the stages, or the last map before the pooling."""
+        """Return the maps of the view's stages, concatenated along the channels."""
         maps: dict[str, Tensor] = {}
         indices = stage_indices(self.stages, "stage")
         if indices:
@@ -65,7 +66,7 @@ class TimmExtractor(FeatureExtractor):
 
 
 def is_vit(network: nn.Module) -> bool:
-    """Return whether a network is a transformer of timm with blocks that keep a grid of patches."""
+    """Return whether a network is a transformer of timm whose blocks all keep the grid of patches."""
     has_grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
     return has_grid and has_parts(network, "forward_intermediates", "blocks", "num_prefix_tokens")
 
@@ -81,15 +82,14 @@ class ViTExtractor(FeatureExtractor):
     `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": plain
     bicubic, by a scale factor, as in DINO's code.
 
-    A stride below the patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the convolution over
-    patches moves by the stride. The image is padded by zeros, the mean colour, so that a patch stays centred on its
-    cell; the original code leaves that border out.
+    A stride smaller than the side of a patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the
+    convolution over patches moves by the stride. The image is padded with zeros, the mean colour, so that a patch stays
+    centred on its cell; the original code leaves out the cells at the border.
 
     Args:
-        network: a transformer of timm. It is not copied and is changed: pass a copy
-            (`module_copy`) to keep yours.
+        network: a transformer of timm. It is not copied and is changed: pass a copy (`module_copy`) to keep yours.
         stage: `block1 … blockN`, or several with + between them; None is the last block.
-        stride: None for the patch, or a divisor of it.
+        stride: pixels per cell, a divisor of the side of a patch; None is this side.
 
     Raises:
         ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
@@ -109,7 +109,7 @@ class ViTExtractor(FeatureExtractor):
         step = stride or patch
         if step != patch:
             convolution = network.patch_embed.proj
-            if patch % step or convolution.kernel_size != (patch, patch):  # of a hybrid
+            if patch % step or convolution.kernel_size != (patch, patch):  # a hybrid's patch has several convolutions
                 raise ValueError(f"stride {step}: not a divisor of patches of {patch} px, which one convolution makes")
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to
@@ -125,7 +125,7 @@ class ViTExtractor(FeatureExtractor):
         """Return the maps of the blocks, from one pass."""
         step = self.stride
         height, width = images.shape[2:]
-        before = (self.patch - step) // 2  # keeps a patch that is larger than the stride centred on its cell
+        before = (self.patch - step) // 2  # centres a patch that is larger than the stride on its cell
         after = self.patch - step - before
         right = after + -width % step
         lower = after + -height % step
@@ -141,7 +141,11 @@ class ViTExtractor(FeatureExtractor):
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:
-        """Give the network a position embedding of the required size, interpolated by DINO's rule."""
+        """Give the network a position embedding interpolated by DINO's rule during a block, if `positions` is "dino".
+
+        Args:
+            size: rows and columns of the embedding.
+        """
         grid = self.network.patch_embed.grid_size
         if self.positions != "dino" or not self.has_positions or grid == size:
             yield
@@ -153,7 +157,7 @@ class ViTExtractor(FeatureExtractor):
 
 
 def gives_blocks(network: nn.Module) -> bool:
-    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`."""
+    """Return whether a network has blocks, DINO's method `get_intermediate_layers`, and patches of a known side."""
     return has_parts(network, "blocks", "get_intermediate_layers") and patch_of(network) is not None
 
 
@@ -189,7 +193,7 @@ class BlocksExtractor(FeatureExtractor):
         """Return the maps of the blocks, from one pass.
 
         Raises:
-            ValueError: for features before the final norm, of a network that gives them after it only.
+            ValueError: if `final_norm` is False and the network can give features only after its final norm.
         """
         if not self.final_norm and not self.chooses_norm:
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
@@ -197,7 +201,7 @@ class BlocksExtractor(FeatureExtractor):
         options = {"norm": self.final_norm} if self.chooses_norm else {}
         indices = stage_indices(self.stages, "block")
         first = indices[0]
-        # a number n stands for the last n blocks: here from the first wanted one on
+        # n asks for the last n blocks: here all from the first wanted block
         found = self.network.get_intermediate_layers(padded, n=self.depth - first, **options)
         maps: list[Tensor] = []
         for index in indices:
@@ -208,16 +212,16 @@ class BlocksExtractor(FeatureExtractor):
 
 @contextmanager
 def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Iterator[None]:
-    """Give a ViT of timm another position embedding for the length of a block.
+    """Give a ViT of timm another position embedding during a block, and restore its own.
 
     Args:
         network: the ViT.
         embedding: `(1, prefix + grid[0] · grid[1], C)`.
-        grid: its rows and columns.
+        grid: rows and columns of `embedding`.
     """
     own = network.pos_embed
     with attribute_set(network.patch_embed, "grid_size", grid):
-        network._parameters["pos_embed"] = embedding  # as an attribute torch takes a Parameter alone
+        network._parameters["pos_embed"] = embedding  # `setattr` would refuse a tensor that is no Parameter
         try:
             yield
         finally:
@@ -225,12 +229,12 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
 
 
 def vit_small_patch16_reg4() -> nn.Module:
-    """Return DINOv2's ViT-S with four registers, for patches of 16 px and 224 px, as T-CoRe's."""
+    """Return T-CoRe's network with random weights: DINOv2's ViT-S with four registers, patches of 16 px, for 224 px."""
     return _of_any_size("vit_small_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def vit_base_patch16_reg4() -> nn.Module:
-    """Return the ViT-B, as `vit_small_patch16_reg4`."""
+    """Return the ViT-B in place of the ViT-S of `vit_small_patch16_reg4`."""
     return _of_any_size("vit_base_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
@@ -245,7 +249,7 @@ def moco_v3_vit_base() -> nn.Module:
 
 
 def _of_any_size(name: str, **options: Any) -> nn.Module:
-    """Return a transformer of timm that takes images of any size, without classifier."""
+    """Return a transformer of timm with random weights, without classifier, that takes images of any size."""
     import timm
 
     return timm.create_model(name, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True, **options)
@@ -261,8 +265,8 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
     Args:
         embedding: `(1, prefix + grid[0] · grid[1], C)`.
         grid: rows and columns of the embedding.
-        size: rows and columns wanted.
-        prefix: embeddings of class and register tokens, which stay as they are.
+        size: rows and columns of the result.
+        prefix: number of embeddings of class and register tokens, which stay as they are.
 
     Returns:
         `(1, prefix + size[0] · size[1], C)`.

@@ -22,12 +22,13 @@ from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code,
 
 METADATA_KEY = "vidcorr"
 DAMAGED_STATE = "is damaged: its state of a run"
+"""Words of a message: a file's state of a run cannot be restored."""
 MOST_NAMES = 1000
-"""Names of code in a file."""
+"""Most names of code in a file; a file with more is refused."""
 
 
 class Inert:
-    """Stands for what numpy made, whose state could reach raw memory; it keeps nothing."""
+    """Stand-in for an object of numpy, whose state could reach raw memory: it keeps nothing of the file."""
 
     def __init__(self, *arguments: object) -> None: ...
 
@@ -35,10 +36,10 @@ class Inert:
 
 
 class Emptied:
-    """Stands for any other class or function that a file names: what it makes is a plain dict, whose items are read."""
+    """Stand-in for any other class or function that a file names: its objects become plain dicts of their items."""
 
     def __new__(cls, *arguments: object) -> Any:
-        """Return the dict."""
+        """Return an empty dict, which torch's reader fills with the object's items."""
         return OrderedDict()
 
 
@@ -64,14 +65,14 @@ FORMS = {
 BEFORE_TABLE = re.compile(rb"(?s).{5}\0{3}\{")
 """Start of safetensors: the length of a JSON table in eight bytes, the lowest first, and its brace."""
 UNKNOWN = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
-"""Torch's word for a name in a file."""
+"""Words by which torch's error states a name in a file that it does not know."""
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
     """Read safetensors, or a file of `torch.save`; no code in it runs.
 
-    The content decides, not the suffix. What lies beside tensors and plain types, such as an optimiser or the settings
-    of a library, is an empty stand-in, or a dict of its items; paths are read.
+    The content decides, not the suffix. Objects of other classes than tensors and plain types, such as an optimiser or
+    a library's settings, become dicts of their items or empty stand-ins; paths stay paths.
 
     Args:
         path: the file.
@@ -83,7 +84,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         are None if another program wrote the file.
 
     Raises:
-        ValueError: if the file is missing, damaged or of another form, which its first bytes tell.
+        ValueError: if the file is missing, damaged or of another form; common forms are named by their first bytes.
     """
     check_file(path)
     path = Path(path)
@@ -93,7 +94,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         if _is_safetensors(path):
             return _read_safetensors(path, whole)
         can_be_mapped = zipfile.is_zipfile(path) and _check_archive(path, whole)
-        if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
+        if torch.__version__ < (2, 10):  # type: ignore[operator]  # a TorchVersion, which compares with tuples too
             _warn_of_reader()
         return _without_code(path, mmap=can_be_mapped)
     except Exception as error:  # torch raises errors of many types for a senseless file
@@ -101,12 +102,14 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
 
 def _check_archive(path: Path, whole: bool) -> bool:
-    """Check an archive of `torch.save`, and return whether its tensors can and need be mapped to the file (`mmap`).
+    """Check an archive of `torch.save`, and return whether to map its tensors to the file (`mmap`).
 
-    Not if it is read whole, or compressed.
+    Args:
+        path: the file.
+        whole: all tensors are read now: check their checksums. False: map them, unless the archive is compressed.
 
     Raises:
-        ValueError: for a program, or if a member that is read has another checksum than when it was saved.
+        ValueError: for a program of TorchScript, or if a member has another checksum than when it was saved.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -119,9 +122,14 @@ def _check_archive(path: Path, whole: bool) -> bool:
 
 
 def _without_code(path: Path, mmap: bool) -> Any:
-    """Read a file of `torch.save`, with stand-ins for all names in it but tensors.
+    """Read a file of `torch.save`, with stand-ins for all classes and functions that torch does not know.
 
-    torch names the first name that it does not know; each try has a stand-in for one more.
+    torch's error states the first unknown name in the file. So the file is read again, with a stand-in for this name
+    too, until all names are known.
+
+    Args:
+        path: the file.
+        mmap: map the tensors to the file.
     """
     known: dict[str, Any] = dict(PATHS)
     while True:
@@ -133,7 +141,7 @@ def _without_code(path: Path, mmap: bool) -> Any:
             if found is None or len(known) > MOST_NAMES:
                 raise
             name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # torch leaves this module out
-            if name in known:  # of a module that torch's reader blocks
+            if name in known:  # torch's reader blocks its module in spite of the stand-in
                 raise ValueError(f"it holds {name}, which is code and is not run") from error
             known[name] = Inert if name.startswith("numpy.") else Emptied
 
@@ -149,10 +157,10 @@ def _warn_of_reader() -> None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether a file holds safetensors; False for what torch may read.
+    """Return whether a file holds safetensors; False for a file that torch may read.
 
     Raises:
-        ValueError: for what neither reads, and people often have in place of weights.
+        ValueError: for a form that people often have in place of weights, such as a web page.
     """
     with path.open("rb") as file:
         head = file.read(64)
@@ -169,7 +177,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
-    """Read safetensors as a checkpoint; if not `whole`, its metadata alone."""
+    """Read safetensors as a checkpoint: metadata of vidcorr and `state_dict`, which is empty if not `whole`."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -185,7 +193,7 @@ def is_foreign(content: object) -> bool:
 
 
 def check_metadata(checkpoint: Any, source: str | Path) -> None:
-    """Refuse content that is no checkpoint of ours.
+    """Refuse the content of a file that is not a checkpoint of this project.
 
     Args:
         checkpoint: the content of a file.
@@ -203,7 +211,7 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
 
 PLACES = ("last_epoch", "_schedulers", "param_group_field")
-"""Keys by one of which the state of a schedule has its place: torch's, its `ChainedScheduler`, timm's."""
+"""Keys under which the state of a schedule keeps its position: torch's, its `ChainedScheduler`'s, timm's."""
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -247,12 +255,13 @@ class _RunState(_Saved):
 
 
 def require_state(checkpoint: Any, source: str | Path) -> Any:
-    """Check the entries of a checkpoint, and the state of a run if it has one, for the form that Lightning reads.
+    """Return a checkpoint as it is, if its entries have the form that Lightning reads.
 
-    Content of other projects without a run passes. Returns the checkpoint as it is.
+    With optimisers or callbacks it is the state of a run, whose entries are checked too. Content of another project
+    that holds no run is not checked.
 
     Raises:
-        ValueError: one line, that names the part.
+        ValueError: one line with the first entry of another form.
     """
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
@@ -279,7 +288,11 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
 
 
 def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
-    """Return the classes and networks that a file names for `load`, and the other types in it, of which none is made.
+    """Return two sorted lists of names in a file.
+
+    Returns:
+        The classes and networks that `load` would make for the file; and the other types in the file, which are never
+        made.
 
     Raises:
         ValueError: if the file is missing or damaged.
@@ -300,12 +313,12 @@ def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
 
 
 def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
-    """Return class and arguments of a checkpoint's model.
+    """Return class and arguments of the model in the checkpoint of a command.
 
     Args:
         path: the value of `--ckpt_path`.
-        is_own: it is of the user's own run, by `resume` or `last`; the code that it names is then allowed for the rest
-            of the process (`allow`).
+        is_own: the checkpoint is of the user's own run, by `resume` or `last`: the code that it names is then allowed
+            for the rest of the process (`allow`).
 
     Returns:
         None for Lightning's words ("last", "best", "hpc"), for addresses (`s3://…`), and for a checkpoint of Lightning
@@ -335,20 +348,29 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
 
 
 INNER_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""Names that torch.compile, FSDP and activation checkpointing put between those of weights."""
+"""Names of wrappers that torch.compile, FSDP and activation checkpointing insert into the names of weights."""
 
 
 def named_as_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights under the names of a module, of which either may be wrapped in part."""
+    """Return weights under the names in a module's state dict, whatever `INNER_WRAPPERS` either of them has.
+
+    Weights that the module lacks keep their names.
+    """
     own = {INNER_WRAPPERS.sub("", name): name for name in module.state_dict()}
     return {own.get(INNER_WRAPPERS.sub("", name), name): tensor for name, tensor in state.items()}
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
-    """Load weights, which must fit exactly; if not `strict`, names may differ.
+    """Load weights into a module.
+
+    Args:
+        module: the module.
+        state: names and weights; names of `INNER_WRAPPERS` do not matter.
+        source: the file, for messages.
+        strict: refuse missing and unexpected names.
 
     Raises:
-        ValueError: one line, if names or shapes differ.
+        ValueError: one line, if names or shapes differ, or integers or flags stand for a weight of another type.
     """
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():
@@ -360,5 +382,5 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         module.load_state_dict(named, strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
-        said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind
+        said = " ".join(str(error).partition(":")[2].split())  # torch's message begins "Error(s) in loading …:"
         raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error

@@ -16,7 +16,7 @@ PREFERRED = (
     *("state_dict", "base_encoder", "encoder_q", "online_encoder", "online_network", "teacher"),
     *("encoder", "backbone", "model", "model_state_dict", "module", "network", "net"),
 )
-"""First names of the place of a network in a file, of several the first: so do MoCo, BYOL and DINO name it."""
+"""First names of the places where projects store their network in a file, such as MoCo, BYOL and DINO; best first."""
 EXTRA_STATE = "_extra_state"
 """End of the name under which torch keeps what a module holds besides its weights; left out unless it is a tensor."""
 CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
@@ -24,15 +24,16 @@ CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 
 
 def weights_in(content: object, path: str | Path, part: str = "") -> State:
-    """Return the weights in the content of a file, without names of wrappers; of several sets those of `preferred`.
+    """Return the weights in the content of a file, without names of wrappers; of several networks, the `preferred` one.
 
     Args:
         content: content of the file.
         path: the file, for messages.
-        part: `FILE#PART` names an entry of the file, or the beginning of names, up to a dot.
+        part: PART of `FILE#PART`: the dotted name of an entry of the file, or the first part of the names of weights;
+            empty for the whole file.
 
     Raises:
-        ValueError: one line, if there are none, none of the part, or as `preferred`.
+        ValueError: one line, if the file or the part holds no weights, or as `preferred`.
     """
     require_small(content, path, (Mapping,))
     states = states_in(content)
@@ -53,17 +54,17 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
 
 
 def preferred(places: Collection[str], path: str | Path) -> str:
-    """Return the place of the network in a file: of several the first by `PREFERRED`, which is printed.
+    """Return the place of the network in a file; of several places the best by `PREFERRED`, and print the choice.
 
     Args:
         places: dotted names of entries of the file, or beginnings of the names of its weights.
         path: the file, for messages.
 
     Raises:
-        ValueError: if several are equal.
+        ValueError: if several places are equally good.
     """
     best = list(places)
-    for name in reversed(PREFERRED):  # the last one that is tried, the first of the names, wins
+    for name in reversed(PREFERRED):  # the best name is tried last, so that it wins
         best = [place for place in places if place.partition(".")[0] == name] or best
     held = ", ".join(places)[:LONGEST]
     if len(best) > 1:
@@ -74,9 +75,14 @@ def preferred(places: Collection[str], path: str | Path) -> str:
 
 
 def states_in(content: object, place: str = "") -> dict[str, State]:
-    """Return place → weights, of all mappings of names to tensors in a file's content."""
+    """Return place → weights, for all dicts of tensors that are nested in a file's content.
+
+    Args:
+        content: the content, or an entry of it.
+        place: dotted name of the entry; empty for the whole content.
+    """
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        return {}  # an optimiser's state has numbers
+        return {}  # as an optimiser's state, whose keys are numbers
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     others = [name for name in content if name not in tensors and name.rpartition(".")[2] != EXTRA_STATE]
     if tensors and not others:
@@ -89,7 +95,7 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
 
 
 def without_wrappers(state: State) -> State:
-    """Return weights without the names of wrappers: of torch.compile, FSDP, checkpointing, DataParallel, averages."""
+    """Return weights under names without `INNER_WRAPPERS`, and without the `module.` of DataParallel or an average."""
     named = {INNER_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
     wrapped = without_prefix(named, "module.")
     other_names = [name for name in named if not name.startswith("module.")]
@@ -98,20 +104,22 @@ def without_wrappers(state: State) -> State:
 
 
 def under_own_names(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
-    """Return the weights of a network under its own names.
+    """Return a file's weights under the names of a network.
 
-    If all of them occur below a common prefix, the weights are those below it. The others belong to heads and other
-    networks, and are left out; a line says so. Without such a prefix names stay as they are.
+    If all names of the network occur behind a common prefix, such as `backbone.`, only the weights behind the prefix
+    are returned, without it, and a line is printed. Other weights belong to heads or other networks. Without a common
+    prefix names stay as they are.
 
     Args:
         state: weights of a file.
         network: the network.
         source: the file, for messages.
-        drop_classifier: leave out a classifier's weights, for a network made without classifier. By default those that
-            lie below no prefix stay, so that loading refuses weights that a user's own class lacks.
+        drop_classifier: leave out a classifier's weights, for a network made without classifier. They are always left
+            out behind a prefix. By default other weights stay, so that loading refuses weights that a user's own class
+            lacks.
 
     Raises:
-        ValueError: if the network fits below several prefixes.
+        ValueError: if the network fits behind several prefixes, and none is preferred.
     """
     own = network.state_dict().keys()
     if not own or state.keys() == own:
@@ -130,7 +138,7 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
 
 
 def positions_resampled(state: State, network: nn.Module, source: str | Path) -> State:
-    """Return weights whose positions have the network's grid: of another size by timm's function, which a line says.
+    """Return weights whose position embeddings have the network's grid; if timm has to resample them, print a line.
 
     Args:
         state: weights under the network's names.
@@ -145,7 +153,7 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", (0, 0))
         leading = own.shape[1] - grid[0] * grid[1]  # of class and register tokens
         side = math.isqrt(of_file.shape[1] - leading)
-        if leading + side**2 != of_file.shape[1] or grid == (0, 0):  # loading refuses the shape
+        if leading + side**2 != of_file.shape[1] or grid == (0, 0):  # no square grid: loading will refuse the shape
             continue
         from timm.layers import resample_abs_pos_embed
 

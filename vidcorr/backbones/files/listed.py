@@ -24,14 +24,14 @@ FILES_OF_MAKERS = (f"{OURS}.backbones.resnet", f"{OURS}.backbones.vit")
 IMAGE_MODELS: dict[str, dict[str, bool]] = yaml.safe_load(
     Path(__file__).with_name("image_models.yaml").read_text("utf-8")
 )
-"""Types of transformers that make all of their parts themselves, of their configuration."""
+"""Model types of `transformers` that make all of their parts from their configuration → facts about the type."""
 WORD = re.compile(r"[\w+-]+(?:\.[\w+-]+)*")
 """A text in a configuration, such as "gelu" or "4.57.1"."""
 
 
 @cache
 def names_in(package: str) -> frozenset[str]:
-    """Return what a file may name of a package of ours."""
+    """Return the names of a package of vidcorr, `lightning_modules` or `backbones`, that a file may use."""
     module = import_module(package)
     if package == f"{OURS}.lightning_modules":
         return frozenset(module.__all__)
@@ -40,7 +40,7 @@ def names_in(package: str) -> frozenset[str]:
 
 
 def is_listed(name: str) -> bool:
-    """Return whether a file may name this: `package.module.Class`, `package.module:callable`, or `timm:NAME`."""
+    """Return whether a name is in the list: `package.module.Class`, `package.module:callable`, or `timm:NAME`."""
     library, _, network = name.partition(":")
     if library in LIBRARIES:
         return network in IMAGE_MODELS if library == "transformers" else WORD.fullmatch(network) is not None

@@ -27,7 +27,7 @@ TORCH_HUB = "torchhub"
 SCRIPT = "__main__"
 """Module of a script or notebook."""
 LONGEST = 300
-"""Most letters of a file's names, or of a line from it, in a message."""
+"""Most characters of a file's content that a message quotes."""
 STATED = re.compile(r"[\w-]+|torchhub:[^=]+|[\w.]+:[\w.-]+")
 """Names of networks that a file may state: no path, and no address."""
 MOST_LEVELS = 100
@@ -43,29 +43,29 @@ _named: set[str] = set()
 
 
 class Refused(ValueError):
-    """A file names code or a file that it may not name."""
+    """A file names code, or another file, that it may not name."""
 
 
 class _Source(NamedTuple):
-    """The file whose module is built.
+    """The file whose module is being built.
 
     Attributes:
         file: the file.
-        texts: texts in its arguments: a network by one of these names counts as named by the file, one by another name
-            as named by code of the user, which the user has allowed. None: all networks count as named by the file,
-            since a class of ours makes none but those that its arguments name.
+        texts: texts in the file's arguments. A network whose name is among them counts as named by the file; another
+            network, as named by the user's code, which the user has allowed. None: all networks count as named by the
+            file, because a class of vidcorr makes only networks that its arguments name.
     """
 
     file: str
     texts: frozenset[str] | None
 
     def states(self, text: str) -> bool:
-        """Return whether a text is of the file."""
+        """Return whether the file names the network of this text."""
         return self.texts is None or text in self.texts
 
 
 _built_from: ContextVar[_Source | None] = ContextVar("_built_from", default=None)
-"""None outside of a constructor of a module of a file."""
+"""The file whose module is being built now; None at any other time."""
 
 
 def allow(*names: str | Callable[..., Any]) -> None:
@@ -96,9 +96,9 @@ def allow_named(words: Sequence[str]) -> None:
     """Allow files to name the code that a user's words name.
 
     Args:
-        words: words of a command line, or the text of a config; every name in them is allowed
-            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON), and the values of `--allow`, which may
-            have slashes, as OWNER/REPO. A class is `module:Class` in the words and `module.Class` in a file.
+        words: words of a command line, or the text of a config. Every name in them is allowed, as in
+            `--model=my_methods.Mine`, `my_networks:small` or JSON; so are the values of `--allow`, which may have
+            slashes, as OWNER/REPO. `module:Class` in the words also allows `module.Class` in a file.
     """
     is_permission = False
     for word in words:
@@ -136,14 +136,15 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
 
 
 def to_allow(names: Iterable[str]) -> list[str]:
-    """Return the words of `--allow` that names in a file need, sorted.
+    """Return the values of `--allow` without which names in a file are refused, sorted.
 
-    Left out is a name that is listed, that the user has said, or whose class the user's script holds.
+    Names that need no permission are left out: names in the list, names that the user has said, and classes that the
+    user's script holds.
     """
     needed: set[str] = set()
     for name in names:
         library, _, place = name.partition(":")
-        word = place.rpartition(":")[0] if library == TORCH_HUB else name  # a repository: all its entries
+        word = place.rpartition(":")[0] if library == TORCH_HUB else name  # a repository is allowed with all entries
         if not (is_listed(name) or word in _allowed | _named or _is_of_script(name)):
             needed.add(word)
     return sorted(needed)
@@ -155,20 +156,21 @@ def package_of(name: str) -> str:
 
 
 def _is_of_script(name: str) -> bool:
-    """Return whether the user's script or notebook holds a class of modules by its name; a command's holds none."""
+    """Return whether `__main__`, the user's script or notebook, holds the class of modules that a name means.
+
+    In a command `__main__` is vidcorr's own file, which holds no such class.
+    """
     path = name.replace(":", ".")
     return any(is_module(kind) and import_path(kind) == path for kind in vars(sys.modules[SCRIPT]).values())
 
 
 def is_module(kind: object) -> bool:
-    """Return whether this is a class of modules."""
+    """Return whether an object is a class derived from `nn.Module`."""
     return isinstance(kind, type) and issubclass(kind, nn.Module)
 
 
 def named_code(content: object) -> Iterator[str]:
-    """Yield the classes and networks that a module's recipe or an encoder names.
-
-    It only lists them; `refuse` and `named_by_file` decide.
+    """Yield the names of classes and networks in a module's recipe or an encoder's fields, allowed or not.
 
     Args:
         content: `class_path` and `init_args` of a module; `spec` and `arguments` of an encoder; or a network's name.
@@ -186,12 +188,12 @@ def named_code(content: object) -> Iterator[str]:
 
 
 def require_small(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
-    """Refuse content that has too many values to walk, such as a list that holds itself, or is shared many times.
+    """Refuse content with too many values to walk, such as a list that holds itself, or holds another list many times.
 
     Args:
         content: content of a file.
         source: the file, for messages.
-        kinds: containers that are walked.
+        kinds: types of the containers whose members count.
 
     Raises:
         ValueError: for more than 100 levels, or more than 100,000 values.
@@ -209,7 +211,7 @@ def require_small(content: object, source: str | Path, kinds: tuple[type, ...] =
 
 
 def check_recipe(recipe: object, source: str | Path) -> Recipe:
-    """Check the class that a file names, and import nothing that is not allowed.
+    """Return the class and arguments that a file names, if it may name this class and the networks in the arguments.
 
     Args:
         recipe: `class_path`, and `init_args` of its constructor.
@@ -233,17 +235,18 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
 
 
 def named_by_file(spec: Any) -> bool:
-    """Return whether a file names a network for the module that is built; refuse a network that it may not name.
+    """Return whether the name of a network comes from the file whose module is being built, not from the user.
 
     Args:
         spec: the `EncoderSpec` of a network; a network of transformers needs `arguments`, its configuration, so that no
             folder is read.
 
     Returns:
-        True if a file names it; nothing is then fetched, because the file has the weights. False if the user does.
+        True if the file names the network: nothing is then fetched, because the file has the weights. False if the user
+        names it.
 
     Raises:
-        ValueError: one line, if it is a path or an address, or code that the file may not name.
+        ValueError: one line, if the file names a path, an address, or code that it may not name.
     """
     source = _built_from.get()
     text = spec.text
@@ -260,7 +263,7 @@ def named_by_file(spec: Any) -> bool:
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse to open a file while a module of a file is built.
+    """Refuse to open a file while the module of another file is being built.
 
     Raises:
         ValueError: one line.
@@ -272,7 +275,7 @@ def check_file(path: str | Path) -> None:
 
 @contextmanager
 def named_by_user() -> Iterator[None]:
-    """Lift the refusals of `check_file` and `named_by_file` in a block: the user, not a file, named its network."""
+    """Lift the refusals of `check_file` and `named_by_file` in a block that builds a network which the user named."""
     token = _built_from.set(None)
     try:
         yield
@@ -312,7 +315,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     Args:
         kind: the class or function.
         arguments: of the file. A dict becomes a dataclass if the annotation is a dataclass, a text a path, and so on.
-        source: the file; while another file is read, the outer file counts.
+        source: the file, for messages. While the module of an outer file is being built, the outer file is named.
         overrides: arguments of the caller, which override the file's.
 
     Raises:
@@ -325,7 +328,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     values = as_annotated(kind, stated | overrides)
-    # texts as in the file and as they were converted: a path may have another text
+    # both the file's texts and the converted values: a converted path may have another text
     source_of = _source_of(file, [stated, [values[name] for name in stated]])
     if not overrides and is_listed(import_path(kind)):  # a class of ours
         source_of = _Source(str(file), None)
@@ -345,7 +348,12 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
 
 
 def _source_of(file: str | Path, stated: object) -> _Source:
-    """Return a file and the texts in its arguments, with the texts of the file that is being read."""
+    """Return the `_Source` of a file: the texts in its arguments, and the texts of the outer file, if there is one.
+
+    Args:
+        file: the file.
+        stated: the file's arguments.
+    """
     texts = frozenset(str(leaf) for leaf in leaves_in(stated) if isinstance(leaf, str | Path))
     outer = _built_from.get()
     of_outer = frozenset() if outer is None or outer.texts is None else outer.texts
@@ -354,7 +362,7 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 @contextmanager
 def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
-    """Check the networks that a block builds as named by a file, and let them fetch nothing.
+    """Treat the networks that a block builds as named by a file: they are checked, and fetch nothing.
 
     Args:
         file: the file.
@@ -369,21 +377,27 @@ def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
 
 
 def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of a class or function in their annotated types, by pydantic; one that does not fit stays."""
+    """Return arguments of a class or function, converted by pydantic to the annotated types.
+
+    An argument without annotation, or that does not fit its annotation, stays as it is.
+    """
     converted = dict(arguments)
     hints: dict[str, Any] = {}
     with suppress(NameError, TypeError):  # annotated by types that it does not import; or no function
         hints = get_type_hints(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
     for name in hints.keys() & arguments.keys():
-        with suppress(Exception):  # a type that pydantic does not read, or another value: the constructor refuses it
+        with suppress(Exception):  # a type that pydantic does not know, or a wrong value, which the constructor refuses
             converted[name] = TypeAdapter(hints[name]).validate_python(arguments[name])
     return converted
 
 
 def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a class, without arguments that only its bases take: Lightning saves both."""
+    """Return the arguments that the constructor of a class takes: Lightning saves the arguments of its bases too.
+
+    Arguments that neither the class nor a base takes stay, so that the constructor refuses them.
+    """
     own = inspect.signature(kind).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # it passes others on to its bases
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # **kwargs, for its bases
         return dict(arguments)
     of_bases: set[str] = set()
     for base in kind.__mro__[1:]:
@@ -425,7 +439,7 @@ def import_named(module: str, name: str, what: str) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first words of an error as a line, for a message."""
+    """Return an error's text on one line of at most `LONGEST` characters, without torch's advice; else its type."""
     text = str(error).rpartition("WeightsUnpickler error: ")[2]
     text = TORCHS_ADVICE.split(text)[0]
     return " ".join(text.split())[:LONGEST] or type(error).__name__
