@@ -52,7 +52,7 @@ def normalised_lab(rgb: Tensor) -> Tensor:
 
 
 def drop_channel(lab: Tensor, channel: int) -> Tensor:
-    """Set a channel to zero and scale the others by 3/2 (the information bottleneck).
+    """Return Lab with a channel set to zero and the others multiplied by 3/2 (the information bottleneck).
 
     Paper: MAST (Lai et al., CVPR 2020), section 3.1; Liir, section 3.3.
 
@@ -66,7 +66,7 @@ def drop_channel(lab: Tensor, channel: int) -> Tensor:
 
 
 def _cube_root(ratio: Tensor) -> Tensor:
-    """Return the cube root of a ratio to white, linear near black (CIE 15:2004)."""
+    """Return the cube root of X, Y or Z as a ratio to white; near black a straight line (CIE 15:2004)."""
     root = ratio.clamp_min(0.008856).pow(1 / 3)
     line = 7.787 * ratio + 16 / 116
     return torch.where(ratio > 0.008856, root, line)

@@ -47,13 +47,13 @@ class CompactnessPrior:
 
 @torch.no_grad()
 def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | None = None) -> Tensor:
-    """Replace windows `(…, P · P)`, of P cells a side, by mixtures; the result has no gradient.
+    """Return windows in which those with a large peak are replaced by mixtures; the result has no gradient.
 
     Args:
-        windows: affinities.
-        prior: the mixture.
-        logits: logarithms of the affinities, up to a constant per window: places and widths of the peaks are read from
-            them, since the affinity of a further peak may round to 0. None: from the affinities.
+        windows: affinities `(…, P · P)` in square windows of P cells a side.
+        prior: the mixture, and the threshold above which a window's peak is large.
+        logits: logarithms of the affinities, up to a constant per window. Places and widths of the peaks are read from
+            the logits, since the affinity of a second peak may round to 0. None: from the affinities.
     """
     side = math.isqrt(windows.shape[-1])
     highest, index = (windows if logits is None else logits).topk(prior.components)
@@ -66,7 +66,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     if prior.width == "moments" or prior.weights == "mass":
         squared_dy, squared_dx = squared_distances
         squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
-        # (…, K, P · P), 1 where a cell of the window has this peak as its nearest one
+        # (…, K, P · P), 1 if this peak is the nearest peak of a cell
         nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)
         if prior.width == "moments":
             affinities = windows[..., None, :] if logits is None else _relative_to_peaks(logits, highest)
@@ -82,7 +82,12 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
 
 
 def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
-    """Return the affinities of a window relative to each of its peaks, `(…, K, P · P)`; 0 outside the map."""
+    """Return a window's affinities divided by the affinity of each peak, `(…, K, P · P)`; 0 outside the map.
+
+    Args:
+        logits: logarithms of the affinities `(…, P · P)`.
+        highest: logarithms of the peaks' affinities `(…, K)`.
+    """
     # `TileGrid.bias` gives cells outside the map half of the lowest number, to which a dot product is added
     outside = logits < torch.finfo(logits.dtype).min / 4
     relative = (logits[..., None, :] - highest[..., None]).clamp_(LOWEST_EXPONENT, 0).exp_()
@@ -90,8 +95,13 @@ def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
 
 
 def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
-    """Return the variance along an axis of affinities `(…, K, P · P)` at squared distances from their peak."""
-    moment = (affinities * squared).sum(-1)  # over both axes, hence half of it
+    """Return the variance `(…, K)` of affinities around their peaks, along an axis, at least the fixed one.
+
+    Args:
+        affinities: `(…, K, P · P)`, the affinities that belong to each peak.
+        squared: `(…, K, P · P)`, squared distances from the peak.
+    """
+    moment = (affinities * squared).sum(-1)  # of both axes together, so it is divided by 2
     mass = affinities.sum(-1)
     tiny = torch.finfo(affinities.dtype).tiny
     return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)

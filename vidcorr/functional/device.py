@@ -15,13 +15,16 @@ SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
 
 
 def to_device(values: Any, device: torch.device) -> Tensor:
-    """Return a tensor or numbers on a device, copied to a GPU through pinned memory without waiting."""
+    """Return a tensor or numbers on a device; a copy to a GPU goes through pinned memory, and nobody waits for it.
+
+    A list of floats becomes float32.
+    """
     tensor = torch.as_tensor(values)
     if isinstance(values, list | tuple) and tensor.is_floating_point():
         tensor = torch.tensor(values, dtype=torch.float32)  # whatever torch's default type is
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=device.type == "cuda")  # to the CPU it would return before it is complete
+    return tensor.to(device, non_blocking=device.type == "cuda")  # a copy to the CPU has to be complete on return
 
 
 def world_size_and_rank() -> tuple[int, int]:
@@ -44,7 +47,7 @@ def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
 
 
 def workspace_of(device: torch.device) -> int:
-    """Return the bytes of intermediate products on a device: 64 MiB on a CPU, 1/32 of a GPU's memory up to 1 GiB."""
+    """Return how many bytes intermediate products may take: 64 MiB on a CPU, 1/32 of a GPU's memory up to 1 GiB."""
     if device.type != "cuda":
         return WORKSPACE
     memory = torch.cuda.get_device_properties(device).total_memory
@@ -52,7 +55,7 @@ def workspace_of(device: torch.device) -> int:
 
 
 def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
-    """Return how many items of a size fit into the workspace of a device, at least 1."""
+    """Return how many items of `bytes_of_item` bytes fit into the workspace of a device, at least 1."""
     return max(1, workspace_of(device) // bytes_of_item)
 
 
@@ -66,9 +69,9 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Compute products and convolutions in a precision, whatever the surrounding code has set.
+    """Compute the products and convolutions of a block in a precision, whatever the surrounding code has set.
 
-    The setting is changed and restored by the API that set it, because torch refuses to mix both APIs.
+    torch has two APIs for it and refuses to mix them, so the API that the surrounding code has used is used here too.
 
     Args:
         precision: "float32", "tf32" (float32 except on a GPU) or "bfloat16" (autocast).
@@ -91,7 +94,7 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
 
 
 class PendingCopy:
-    """A tensor on its way to the CPU: a GPU copies it after computing it, while it works on.
+    """A copy of a tensor to the CPU, which a GPU makes as soon as the tensor is computed, beside its further work.
 
     Args:
         tensor: on any device; a CPU tensor is not copied.
@@ -113,7 +116,7 @@ class PendingCopy:
 
 @cache
 def fastest_precision(device: str) -> tuple[str, str]:
-    """Return the fastest data type for a network, from what the device says it has, and the reason.
+    """Return the fastest data type for a network on this machine, and the reason.
 
     Args:
         device: type of the device: "cpu", "cuda", or another.

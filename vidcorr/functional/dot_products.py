@@ -27,11 +27,11 @@ def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
 def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
     """Return `weights @ keys`: `(n, K)`, `(K, D)` → `(n, D)`.
 
-    It is the gradient into the filters of the convolution of `dot_products`, so it has its speed.
+    It is computed as the gradient into the filters of `dot_products`' convolution, which is as fast as the convolution.
 
     Args:
-        weights: in the layout of `dot_products`.
-        keys: contiguous.
+        weights: a transposed view, as `dot_products` returns it.
+        keys: contiguous in memory.
     """
     filters = len(weights), keys.shape[1], 1, 1
     return conv2d_weight(_as_image(keys), filters, _as_image(weights.mT), dilation=2).flatten(1)

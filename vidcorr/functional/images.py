@@ -1,4 +1,4 @@
-"""Images as bytes, and as floats that know the bytes of which they were made."""
+"""Images as bytes, and as floats that know from which bytes they were made."""
 
 from typing import Any
 
@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def as_floats(images: Tensor) -> Tensor:
-    """Return images in [0, 1]: bytes are divided by 255.
+    """Return images as floats in [0, 1]: bytes are divided by 255, floats are returned as they are.
+
+    The result keeps a reference to the bytes, for `as_bytes`.
 
     Example:
         >>> as_floats(torch.tensor([0, 255], dtype=torch.uint8))
@@ -16,13 +18,13 @@ def as_floats(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
         return images
     floats: Any = images.float().div_(255)
-    if not floats.is_inference():  # such tensors count no changes
+    if not floats.is_inference():  # inference tensors do not count changes (`_version`)
         floats.made_of = images, floats._version
     return floats
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Return the bytes of which `as_floats` made these images; of images that were changed since, the images."""
+    """Return the bytes from which `as_floats` made these images; images changed since then come back as they are."""
     if not hasattr(images, "made_of"):
         return images
     made_of, version = images.made_of

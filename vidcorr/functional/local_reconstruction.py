@@ -19,7 +19,7 @@ from .device import PendingCopy, amount_for, to_device
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
-"""Number of products held at a time: it fits a CPU's cache, or keeps a GPU busy."""
+"""Number of dot products held at a time: it fits a CPU's cache, or keeps a GPU busy."""
 
 
 class LocalReconstruction(NamedTuple):
@@ -44,9 +44,9 @@ def reconstruct_locally(
     border: Border = "exclude",
     prior: CompactnessPrior | None = None,
 ) -> LocalReconstruction:
-    """Reconstruct values by the affinity of cells to their windows, and measure its compactness, without storing it.
+    """Reconstruct values by the affinity of cells to windows of references, and measure the affinity's compactness.
 
-    The affinity is the softmax of dot products over all references together.
+    The affinity is the softmax of dot products over the windows of all references together; it is never stored whole.
 
     Memory holds the arguments, their gradients and a workspace. Autocast is off inside, because half precision is too
     coarse for dot products of features that are not normalised.
@@ -81,7 +81,7 @@ def reconstruct_locally(
         distances: list[Tensor] = []
         budget = amount_for(query.device, PRODUCTS_BUDGET)
         samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop  # of the first part
-        # split first: the gradients of a part's keys are as large as the maps of which they are cut
+        # split the samples first: the gradient of a part's keys has the size of the maps from which the keys are cut
         for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
             for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
                 part = grid, rows, references.shape[1], border, prior
@@ -118,7 +118,8 @@ def _reconstruct_rows(
         prior: prior of the affinity's shape.
 
     Returns:
-        Values and logarithm of the denominator, (tiles, queries, V + 1), and the sum of the distances from the prior.
+        (tiles, queries, V + 1), the values followed by the logarithm of the softmax's denominator; and a scalar, the
+        sum of the smooth-L1 distances between the affinity and the prior's mixture, 0 without a prior.
     """
     tiles = len(queries), rows.stop - rows.start, grid.shape[1]
     q = queries[:, rows].flatten(0, 2)
@@ -143,7 +144,7 @@ def _reconstruct_rows(
 
 
 class _Halos(Function):
-    """`TileGrid.halos`, whose gradient adds blocks of tiles: torch's of `unfold` takes four times as long."""
+    """`TileGrid.halos` with the gradient `TileGrid.from_halos`: torch's own, of `unfold`, takes four times as long."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, grid: TileGrid, rows: slice) -> Tensor:
@@ -159,9 +160,9 @@ class _Halos(Function):
 
 
 class _Softmax(Function):
-    """The softmax over the last axis, and the log-sum-exp, whose gradients are added at once.
+    """The softmax over the last axis and the log-sum-exp together, with one gradient for both.
 
-    `torch.logsumexp` takes ten times as long as the softmax.
+    A separate `torch.logsumexp` would take ten times as long as the softmax.
     """
 
     @staticmethod
@@ -180,10 +181,10 @@ class _Softmax(Function):
 
 
 def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
-    """Return the fraction of the softmax that negatives leave to the window.
+    """Return the fraction of the softmax that negatives leave to the window; it scales the reconstruction.
 
-    Liir, Eq. 4, is `A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`: the log-sum-exp of the negatives
-    (`negatives.py`) is enough, and scales the reconstruction.
+    Liir, Eq. 4, is `A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`, so of the negatives only the log-sum-exp
+    (`negatives.py`) is needed.
 
     Args:
         logsumexp: `(B, h, w)`, of the window's dot products, from `reconstruct_locally`.

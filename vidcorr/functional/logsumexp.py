@@ -17,13 +17,13 @@ PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 QUERIES_AT_ONCE = {"cpu": 512, "cuda": 1 << 14}
 """Number of queries that pass over the keys together."""
 LOWEST_EXPONENT = -80
-"""Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
+"""Lower limit of exponents: exp of smaller numbers, below 1e-34, takes ten times as long on a CPU."""
 
 Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
-"""Which queries; their logits `(…, K)` with K keys; a function that adds weights @ keys to sums `(…, C)` in place."""
+"""A range of queries; their logits `(…, K)` with K keys; a function that adds weights @ keys to sums `(…, C)` in place."""
 
 Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
-"""Queries `(…, C)`, and whether the mean key is wanted → their log-sum-exp `(…)`, and the mean key `(…, C)`."""
+"""(queries `(…, C)`, whether the mean is wanted) → their log-sum-exp `(…)`, and the softmax-weighted mean key or None."""
 
 
 def widened(tensor: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
 
     Args:
         queries: `(…, C)`, float32 or finer.
-        chunks: products of the queries with keys, which are overwritten; computed without autocast.
+        chunks: products of the queries with keys; they are overwritten, and computed without autocast.
 
     Returns:
         `(…)`; −∞ for a query without keys.
@@ -50,7 +50,7 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
 
 
 def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
-    """Return the log-sum-exp `(…)` and, if it is wanted, the mean key `(…, C)`."""
+    """Compute the online softmax of `streamed_logsumexp`; it is a `Compute` once `chunks` is given."""
     lowest = torch.finfo(queries.dtype).min
     largest = queries.new_full((*queries.shape[:-1], 1), lowest)
     weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
@@ -72,7 +72,7 @@ def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tup
 
 
 class LogSumExp(Function):
-    """The log-sum-exp of queries over keys, whose gradient is the mean key weighted by the softmax."""
+    """The log-sum-exp of queries over keys; its gradient by a query is the mean key, weighted by the softmax."""
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, compute: Compute) -> Tensor:
@@ -105,7 +105,14 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
 
 def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:
-    """Yield the products of blocks of rows `(N, D)` with chunks of keys."""
+    """Yield the products of blocks of rows with parts of the keys.
+
+    Args:
+        rows: queries `(N, D)` of all samples, sample by sample.
+        keys: `(K, D)`.
+        excluded: `(B, K)` bool, or None.
+        rows_per_sample: N / B.
+    """
     by_onednn = onednn_pays(rows, keys)
     for block in _slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]
@@ -127,10 +134,12 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, by_onednn: bool) -> Tensor:
+    """Add `weights @ keys` to `mean` in place."""
     sums = weighted_sums(weights, keys) if by_onednn else torch.mm(weights, keys)
     return mean.add_(sums)
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))

@@ -47,7 +47,12 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
 
 
 def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cosine over all pairs of a video and over the videos, without gradient into the target."""
+    """Return the mean cosine over all pairs (i, j) of a video's frames and over the videos; no gradient into `target`.
+
+    Args:
+        prediction: `(B, n/2, D)`.
+        target: `(B, n/2, D)`.
+    """
     dtype = torch.promote_types(prediction.dtype, torch.float32)
     query = normalize(prediction.to(dtype), dim=-1).mean(dim=1)
     key = normalize(target.detach().to(dtype), dim=-1).mean(dim=1)
@@ -98,7 +103,7 @@ def info_nce_loss(
 
 @torch.no_grad()
 def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[str, Tensor]:
-    """Return the mean dot products of positive pairs and of frames with the queue, to monitor training.
+    """Return the mean dot products of positive pairs, and of predictions with the queue, to monitor training.
 
     Args:
         predicted: `(B, n/2, D)` of unit length.
@@ -177,12 +182,15 @@ def contrastive_random_walk_loss(
 
 
 def draw_dropped_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw the masks of `contrastive_random_walk_loss`, independently per edge and direction.
+    """Draw the masks `dropped` of `contrastive_random_walk_loss`, independently per edge and direction.
 
     Args:
         nodes: `(B, C, T, N)`, for their shape and device.
         rate: probability in [0, 1) that an edge is dropped.
         generator: on the CPU.
+
+    Returns:
+        Two bool masks `(B, T − 1, N, N)`: of steps forward, and of steps back.
     """
     batch, _, frames, count = nodes.shape
     draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate

@@ -13,7 +13,7 @@ from .propagation.resizing import resize_images
 PADDINGS = {"black": 0, "white": 255}
 """Value of the pixels around a picture."""
 ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.5)}
-"""Offset of an answer from its cell's corner, in cells and in pixels of the canvas."""
+"""Position of an answer in its cell: offset from the cell's corner in cells, and a further offset in canvas pixels."""
 
 
 def match_keypoints(
@@ -47,10 +47,10 @@ def match_keypoints(
 
 
 def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
-    """Bring a picture to the size of the network's input, by the protocol's `input_fit`.
+    """Fit a picture to the size of the network's input, by the protocol's `input_fit`.
 
-    "stretched": resized to it; "corner": padded to a square below or at the right, then resized; "centred": resized by
-    its longer side, then padded to a square on both sides.
+    "stretched": the picture is resized to this size; "corner": padded to a square below or at the right, then resized;
+    "centred": resized until its longer side fits, then padded to a square on both sides.
 
     Args:
         image: uint8 RGB `(3, H, W)`.
@@ -72,7 +72,7 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
 def cell_similarities(
     source: Tensor, target: Tensor, points: Tensor, source_size: Size, protocol: MatchingProtocol
 ) -> Tensor:
-    """Return the similarities `(N, h', w')` of points of a source picture with the cells of a target picture.
+    """Return the cosines `(N, h', w')` between points of a source picture and all cells of a target picture.
 
     Args:
         source: features `(C, h, w)` of the source.
@@ -103,16 +103,20 @@ def canvas_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Ten
 
 
 def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]:
-    """Return pixels of the canvas per pixel of the picture, and the picture's place on the canvas: x, y."""
+    """Return how a picture of `size` lies on its canvas (`canvas_size`).
+
+    Returns:
+        Pixels of the canvas per pixel of the picture; x and y of the picture's first pixel on the canvas.
+    """
     if protocol.input_fit == "stretched":
-        return 1.0, 0, 0  # `_descriptors` and `_match` scale it to cells
+        return 1.0, 0, 0  # the canvas is the picture; `_descriptors` and `_match` scale it to cells
     side = protocol.input_sides[0]
     height, width = _content_size(size, protocol)
     return side / max(size), (side - width) // 2, (side - height) // 2
 
 
 def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width of a picture in the network's input; without the padding if it is centred."""
+    """Return height and width to which a picture of `size` is resized: for "centred" without the padding."""
     side = protocol.input_sides[0]
     if protocol.input_fit != "centred":
         return protocol.input_sides
@@ -123,16 +127,22 @@ def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
 
 
 def _pad_to_square(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:
-    """Pad an image `(3, H, W)`, uint8, to a square, in which its first pixel is at (left, top)."""
+    """Pad an image `(3, H, W)` uint8 to a square of `side` pixels; its first pixel comes to x = left, y = top."""
     _, height, width = image.shape
     around = left, side - width - left, top, side - height - top
     return F.pad(image, around, value=PADDINGS[protocol.padding])
 
 
 def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: MatchingProtocol) -> Tensor:
-    """Match descriptors `(N, C)` with the target: points x, y of its canvas, float64 `(N, 2)`.
+    """Match descriptors `(N, C)` with the target, and return points x, y `(N, 2)` float64 on the target's canvas.
 
-    Upsampled to the canvas, a cell is a pixel of the canvas.
+    By the protocol's `upsampling` "frame", features are compared at every pixel of the canvas; else at their cells.
+
+    Args:
+        descriptors: `(N, C)`.
+        target: features `(C, h, w)`.
+        canvas: size of the target's canvas.
+        protocol: upsampling, decoding and answer.
     """
     is_upsampled = protocol.upsampling == "frame"
     if is_upsampled:
@@ -148,7 +158,7 @@ def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: Matching
     positions = []
     for part in descriptors.split(items_in_workspace(target.device, bytes_of_map)):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
-        if is_upsampled:  # the products with upsampled features, since upsampling is linear
+        if is_upsampled:  # upsampling is linear: these are the products with upsampled features
             similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
     size_of_cell = torch.tensor([canvas[1] / width, canvas[0] / height], dtype=torch.float64)
@@ -156,10 +166,17 @@ def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: Matching
 
 
 def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: MatchingProtocol) -> Tensor:
-    """Return the features `(N, C)` of points x, y `(N, 2)` in pixels of a picture of a size.
+    """Return the features `(N, C)` of points in a picture.
 
-    By `sampling` "aligned": interpolated between cells of unit length; else of unit length: of the cell in which the
-    point lies ("floor") or of the nearest; upsampled to the canvas, a cell is a pixel of the canvas.
+    By the protocol's `sampling` "aligned", cells are divided by their length, then interpolated at the point. Else the
+    feature is that of the cell in which the point lies ("floor"), or of the nearest cell, divided by its length; by
+    `upsampling` "frame", pixels of the canvas take the place of cells.
+
+    Args:
+        features: `(C, h, w)` of the picture.
+        points: x, y `(N, 2)` in pixels of the picture.
+        picture: size of the picture.
+        protocol: sampling and upsampling.
     """
     canvas = canvas_size(picture, protocol)
     points = canvas_points(to_device(points, features.device), picture, protocol)
@@ -179,20 +196,27 @@ def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: Matc
 
 
 def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtocol) -> Tensor:
-    """Return the flat indices `(N,)` of the cells of a map of `size` at points x, y `(N, 2)` of the canvas."""
+    """Return the flat indices `(N,)` of cells at points x, y `(N, 2)` of the canvas.
+
+    Args:
+        points: the points.
+        canvas: size of the canvas.
+        size: size of the map of cells.
+        protocol: `sampling`: the cell in which a point lies ("floor"), or the nearest cell.
+    """
     height, width = size
     x, y = points.unbind(1)
     cells = torch.stack([x * (width / canvas[1]), y * (height / canvas[0])], dim=1)
     last = to_device([width - 1.0, height - 1.0], points.device)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round().clamp(min=0).minimum(last)
-    # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell
+    # the original codes that round down index a flat map: a point on the right border reads the next row's first cell
     column, row = cells.unbind(1)
     address = row.clamp(0, height - 1) * width + column
     return address.clamp(0, height * width - 1).long()
 
 
 def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
-    """Decode similarities `(N, h, w)` to x, y `(N, 2)` in cells, float64; the first cell's corner is at 0."""
+    """Decode similarities `(N, h, w)` to x, y `(N, 2)` float64: column and row of a cell, or their weighted mean."""
     count, height, width = similarities.shape
     best = similarities.flatten(1).argmax(1)
     y = best // width
@@ -217,14 +241,14 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
 
 
 def upsampled_norms(features: Tensor, size: Size) -> Tensor:
-    """Return the lengths of features after bilinear upsampling, without upsampling them.
+    """Return the Euclidean lengths that features have after bilinear upsampling, without upsampling them.
 
     Between neighbouring cells a feature is linear in x and in y, so its squared length is a parabola. Three values give
     a parabola: those at both cells, and halfway between them.
 
     Args:
         features: `(C, h, w)`.
-        size: (H, W).
+        size: (H, W) of the upsampled map.
 
     Returns:
         `(H, W)` float32.
@@ -245,7 +269,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
 
 def _parabolas(values: Tensor, pixels: int) -> Tensor:
-    """Interpolate values at n cells and halfway between them to pixels `(pixels, M)`, by parabolas through three.
+    """Interpolate values `(pixels, M)` along an axis, by parabolas through two neighbouring cells and their middle.
 
     Args:
         values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last cell, which count with weight 0.

@@ -20,7 +20,7 @@ from .window_tiles import Border, Neighbourhood, TileGrid
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""
 GATHERED_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
-"""The same for cells that are read twice after they are gathered: 2 MB in float32 on a CPU, its second cache."""
+"""Number of gathered numbers held at a time if they are read twice: 2 MB in float32, a CPU's second cache."""
 
 
 def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -89,7 +89,20 @@ def _drawn_natively(
     excluded: Tensor | None,
     variant: str,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the log-sum-exp `(places, B)` of queries over the drawn features, and their mean feature."""
+    """Compute `per_query_logsumexp` by the compiled function; without gradient.
+
+    Args:
+        queries: `(places, B, C)` float32.
+        wants_mean: also compute the mean feature.
+        features: `(N, h', w', C)`, contiguous.
+        points: number of cells that a query draws per map.
+        seed: seed of the draws.
+        excluded: `(B, N)` bool, or None.
+        variant: kind of the compiled file.
+
+    Returns:
+        The log-sum-exp `(places, B)`; and the drawn features' mean `(places, B, C)`, weighted by the softmax, or None.
+    """
     places, samples, channels = queries.shape
     queries = queries.contiguous()
     sums = queries.new_empty(places, samples)
@@ -117,9 +130,12 @@ def _drawn_natively(
 def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None) -> Iterator[Chunk]:
     """Yield the products of queries `(places, B, C)` with the cells that are drawn for their places.
 
-    Loops over maps, as many as `NUMBERS_AT_ONCE` allows, and within them over places, as many as `GATHERED_AT_ONCE`
-    allows. A chunk is places, their logits `(places, B, keys)`, and a function that adds their weighted keys; its
-    numbers are overwritten by the next.
+    The outer loop takes as many maps as `NUMBERS_AT_ONCE` allows, the inner loop as many places as `GATHERED_AT_ONCE`
+    allows.
+
+    Yields:
+        A range of places, their logits `(places, B, keys)`, and a function that adds weighted keys. The next chunk
+        overwrites the numbers of this one.
     """
     places, samples, channels = queries.shape
     maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * channels))
@@ -154,10 +170,10 @@ def drawn_cells(
     or on other draws, and needs no storage.
 
     Args:
-        seed: in [0, 2³²).
-        frames: indices of the stored frames.
+        seed: seed in [0, 2³²).
+        frames: range of indices of stored frames.
         points: draws per frame and place.
-        places: number of places.
+        places: number of places on the query's map.
         cells: number of cells of a frame.
         device: device of the result.
 
@@ -209,9 +225,18 @@ def same_place_logsumexp(
 def _window_chunks(
     queries: Tensor, maps: Tensor, grid: TileGrid, border: Border, excluded: Tensor | None
 ) -> Iterator[Chunk]:
-    """Yield, for queries `(rows, columns, B, queries of a tile, C)`, chunks for `streamed_logsumexp`.
+    """Yield the products of queries with the stored cells around them, tile by tile.
 
-    A chunk has some tiles, the logits of their queries with the cells of their halos, and a function that adds keys.
+    Args:
+        queries: `(rows, columns, B, queries of a tile, C)`.
+        maps: `(N, C, h, w)`, the stored maps.
+        grid: the tiles.
+        border: treatment of cells beyond the map.
+        excluded: `(B, N)` bool, or None.
+
+    Yields:
+        A range of tiles, the logits of their queries with the cells of their halos, and a function that adds weighted
+        keys.
     """
     across, samples, _, channels = queries.shape[1:]
     of_tiles = queries.flatten(2, 3).flatten(0, 1)
@@ -230,4 +255,5 @@ def _window_chunks(
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
+    """Add `weights @ keys` to `mean` in place, batch by batch."""
     return mean.baddbmm_(weights, keys)

@@ -31,8 +31,8 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     """Draw boxes in a square image as torchvision's RandomResizedCrop does, thousands at once.
 
     The fraction of the area is uniform, and so is the logarithm of the aspect ratio (width / height), from 3/4 to 4/3.
-    The first attempt of ten that fits into the image counts; if none fits, the box is the whole image. The loader has
-    `random_crops`, a loop over the few frames of a clip, which takes a tenth of the time of these tensor operations.
+    The first of ten attempts that fits into the image counts; if none fits, the box is the whole image. For the few
+    frames of a clip the loader's loop, `random_crops`, takes a tenth of the time.
 
     Args:
         count: number of boxes.
@@ -63,7 +63,7 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
 def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     """Cut a box out of every image and enlarge it to the image's size, bilinearly.
 
-    The box's border is repeated, so no pixel outside the box counts, as when Pillow resizes a crop.
+    No pixel outside the box counts, as when Pillow resizes a crop: beyond the box its border pixels are repeated.
 
     Args:
         images: `(N, C, H, W)`.

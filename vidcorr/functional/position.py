@@ -47,13 +47,13 @@ def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def displaced_position(position: Tensor, orders: Tensor) -> Tensor:
-    """Displace the position map frame by frame.
+    """Return the position map with its cells in another order for each frame.
 
     Paper: Liir, section 3.2, Figure 4.
 
     Args:
         position: `(C, h, w)`.
-        orders: long `(N, h · w)`, of `drawn_orders`.
+        orders: long `(N, h · w)`, the result of `drawn_orders`.
 
     Returns:
         `(N, C, h, w)`; cell i of frame n is cell `orders[n, i]` of the map.
@@ -66,8 +66,9 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
     """Draw an order of the position map's cells for every frame.
 
     Args:
-        kind: "shift": cyclically by a random step, so that neighbouring cells stay neighbours, but a cell's embedding
-            no longer reveals its position; "shuffle": any order (Liir, Table 5c); "none".
+        kind: "shift": move rows and columns cyclically by a random step: neighbours stay neighbours, but a cell's
+            embedding no longer reveals its position. "shuffle": a random order of all cells (Liir, Table 5c). "none":
+            draw nothing.
         frames: number of frames.
         size: height and width of the map.
         generator: on the CPU.
@@ -89,6 +90,6 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
 
 
 def _waves(size: int, frequency: Tensor) -> Tensor:
-    """Return sin and cos in turn, `(2 F, size)`."""
+    """Return sines and cosines of F frequencies at positions 0 to `size` − 1, in turn: `(2 F, size)`."""
     angle = frequency[:, None] * torch.arange(size)
     return torch.stack([angle.sin(), angle.cos()], dim=1).flatten(0, 1)

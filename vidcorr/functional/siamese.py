@@ -14,7 +14,7 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
 
     Args:
         exemplar: `(N, C, a, a)`.
-        search: `(K · N, C, b, b)`, b >= a: K runs of N maps; map n of a run belongs to exemplar n; in training K = 1.
+        search: `(K · N, C, b, b)`, b >= a: K groups of N maps, in which map n belongs to exemplar n; K = 1 in training.
 
     Returns:
         `(K · N, 1, b − a + 1, b − a + 1)`, float32 or finer.
@@ -51,7 +51,7 @@ def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     with torch.autocast(search.device.type, enabled=False):
         of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]
         of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)
-    # the response of the exemplar's row y lies y cells below that of its row 0: one channel further is one row further
+    # the response of the exemplar's row y lies y cells below the response of its row 0, so sum channel y at row + y
     map_step, channel_step, row_step, column_step = of_rows.stride()
     shape = len(search), height, rows, columns
     diagonals = of_rows.as_strided(shape, (map_step, channel_step + row_step, row_step, column_step))
@@ -59,7 +59,7 @@ def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def _correlate_by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
-    """Correlate by products of spectra."""
+    """Correlate by products of Fourier spectra, which also have fast gradients."""
     count, _, height, width = exemplar.shape
     rows, columns = search.shape[-2:]
     # transforms of channels-last tensors take twice the time
@@ -72,11 +72,11 @@ def _correlate_by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def response_labels(size: tuple[int, int], radius: float, device: torch.device | None = None) -> Tensor:
-    """Return the target of a response: 1 where |dx| + |dy| from the centre is at most `radius`, else 0.
+    """Return the labels of a response: 1 if |dx| + |dy| from the centre is at most `radius`, else 0.
 
     Args:
         size: (h, w) of the response.
-        radius: radius of the positive cells.
+        radius: radius of the positive cells, in cells.
         device: device of the result.
 
     Returns:
@@ -93,9 +93,9 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
 
 def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute cross-entropy in which all positive cells of the batch weigh as much as all negative cells.
+    """Compute cross-entropy in which all positive cells of the batch together weigh as much as all negative cells.
 
-    If all cells are of one kind, their mean remains.
+    If all cells are positive, or all are negative, it is the mean over all cells.
     Paper: SiamFC, Eq. 4 and section 3.1.
 
     Args:

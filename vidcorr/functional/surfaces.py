@@ -7,15 +7,15 @@ from .device import items_in_workspace, to_device
 from .propagation.resizing import sampling_matrix
 
 CLOSEST = 1e-9
-"""Least distance between two features, 1 - cosine: rounding makes that of equal features 0, or negative."""
+"""Least distance, 1 − cosine, between two features: rounding would make it 0 or negative for equal features."""
 
 
 def match_surfaces(
     source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor, sampling: str, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Match the cells of a grid over one picture with those of another, and keep the clearest matches.
+    """Match the cells of a grid over a source picture with those of a target picture, and keep the clearest matches.
 
-    Features are sampled at the centres of the grid's cells, in the source row by row.
+    Features are sampled at the centres of the grids' cells.
 
     Args:
         source: features `(C, h, w)`.
@@ -26,9 +26,9 @@ def match_surfaces(
         count: number of matches; all, if there are fewer.
 
     Returns:
-        Cells of the source and the target `(N,)`, row · W + column, and weights `(N,)` in [0, 1], the largest first: 1
-        less the ratio of the distances (1 - cosine) of the nearest and the second nearest cell. Of equal cells the
-        first is the nearest.
+        Cells of the source and the target, each `(N,)`, as row · W + column; and weights `(N,)` in [0, 1], the largest
+        first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the second nearest cell.
+        Of equal cells the first counts as the nearest.
     """
     device = source.device
     source_cells = to_device(source_cells, device)
@@ -44,7 +44,7 @@ def match_surfaces(
 def _nearest_cells(
     source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor, sampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all cells of the source with their nearest cells and weights, as `match_surfaces`, row by row."""
+    """Return all matched cells of the source, row by row, with nearest cells and weights as `match_surfaces` does."""
     device = source.device
     source_lengths = _lengths(source, source_cells, sampling)
     # only the target's rows and columns with cells that may be found are computed
@@ -59,7 +59,8 @@ def _nearest_cells(
     on_grid = (down @ (target @ across)).flatten(1)  # (C, cells that may be found)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
-    bytes_of_map = 16 * 4 * allowed.numel()  # float32; a sixteenth of the workspace, 4 MiB, stays in a CPU's cache
+    # float32, counted 16 times: the maps then take a sixteenth of the workspace, 4 MiB, which stays in a CPU's cache
+    bytes_of_map = 16 * 4 * allowed.numel()
     maps_at_once = items_in_workspace(device, bytes_of_map)
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
@@ -79,10 +80,16 @@ def _nearest_cells(
 
 
 def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the largest and the second largest value of maps `(N, H, W)`, and row and column of the largest, `(N,)`.
+    """Return the largest and the second largest value of each of N maps, and row and column of the largest.
 
-    Of equal values the first in row order is the largest. A maximum per row without its place is the only pass over
-    all values.
+    Of equal values the first in row order counts as the largest. For speed, all values are read only once, for the
+    maximum of each row.
+
+    Args:
+        values: `(N, H, W)`.
+
+    Returns:
+        Largest value, second largest value, row and column, each `(N,)`.
     """
     of_rows = values.amax(2)
     best, row = of_rows.max(1)
@@ -94,7 +101,13 @@ def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _lengths(features: Tensor, cells: Tensor, sampling: str) -> Tensor:
-    """Return the lengths `(H, W)` of features `(C, h, w)`, sampled at the cells of a grid."""
+    """Return the Euclidean lengths `(H, W)` of features `(C, h, w)` that are sampled at the cells of a grid.
+
+    Args:
+        features: the features.
+        cells: `(H, W)`, the grid; only its shape counts.
+        sampling: as in `match_surfaces`.
+    """
     down = sampling_matrix(features.shape[1], cells.shape[0], sampling, features.device)
     across = sampling_matrix(features.shape[2], cells.shape[1], sampling, features.device)
     squares = torch.zeros(cells.shape, dtype=torch.float32, device=features.device)
@@ -104,16 +117,16 @@ def _lengths(features: Tensor, cells: Tensor, sampling: str) -> Tensor:
 
 
 def surface_errors(first: Tensor, second: Tensor, pose: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the errors of matched points in space and in the second picture.
+    """Return the distances of matched points in space and in the second picture.
 
     Args:
-        first: points x, y, z `(N, 3)` in the first camera, metres.
-        second: points `(N, 3)` in the second camera.
-        pose: `(4, 4)`, from the first camera to the second.
+        first: points x, y, z `(N, 3)` in coordinates of the first camera, metres.
+        second: their matches `(N, 3)` in coordinates of the second camera, metres.
+        pose: `(4, 4)`, from coordinates of the first camera to coordinates of the second.
         intrinsics: `(3, 3)` of the second camera, in the pixels of the errors.
 
     Returns:
-        Distances in metres and in pixels, each `(N,)` float64. A point behind the camera has an error of many pixels.
+        Distances in metres and in pixels, each `(N,)` float64. A point behind the camera is many pixels away.
     """
     moved = first.double() @ pose[:3, :3].T + pose[:3, 3]
     there = second.double()
@@ -122,6 +135,6 @@ def surface_errors(first: Tensor, second: Tensor, pose: Tensor, intrinsics: Tens
 
 
 def _projected(points: Tensor, intrinsics: Tensor) -> Tensor:
-    """Return the pixels x, y `(N, 2)` of points in the camera `(N, 3)`; far outside for points behind it."""
+    """Return the pixels x, y `(N, 2)` of points `(N, 3)` in a camera's coordinates; far outside if behind it."""
     projected = points @ intrinsics.T
     return projected[:, :2] / projected[:, 2:].clamp(min=1e-9)

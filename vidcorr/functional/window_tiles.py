@@ -37,7 +37,7 @@ Border = Literal["exclude", "zero"]
 
 @dataclasses.dataclass(frozen=True)
 class Neighbourhood:
-    """Key cells within `radius` of a query cell; all cells if `radius` is None.
+    """Key cells within `radius` cells of a query cell; all cells of the map if `radius` is None.
 
     "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| <= radius and |dx| <= radius.
     """
@@ -47,12 +47,12 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, protocol: LabelProtocol, shape: Sequence[int]) -> "Neighbourhood":
-        """Return the neighbourhood of a protocol in cells of a feature map, whose `shape` begins with h and w."""
+        """Return a protocol's neighbourhood in cells of a feature map, whose `shape` begins with h and w."""
         return cls(protocol.radius_in_cells((shape[0], shape[1])), protocol.neighbourhood)
 
     @property
     def reach(self) -> int | None:
-        """Largest offset along an axis."""
+        """Largest offset from a query to a key along an axis, in cells; None for all cells of the map."""
         if self.radius is None:
             return None
         if self.shape == "circle":
@@ -61,7 +61,7 @@ class Neighbourhood:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """Mask of the offsets dy, dx within the radius, which is a number: (2 · reach + 1, 2 · reach + 1)."""
+        """Mask (2 · reach + 1, 2 · reach + 1) of the offsets dy, dx that are kept; the radius must not be None."""
         reach: Any = self.reach
         radius: Any = self.radius
         offsets = np.arange(-reach, reach + 1)
@@ -74,7 +74,7 @@ class Neighbourhood:
 
 
 class Part(NamedTuple):
-    """Samples of a batch, and rows of their tiles; an index of tensors `(samples, rows, …)`."""
+    """A range of samples of a batch, and a range of their rows of tiles; it indexes tensors `(samples, rows, …)`."""
 
     samples: slice
     rows: slice
@@ -109,7 +109,13 @@ class TileGrid:
         return math.ceil(height / TILE), math.ceil(width / TILE)
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
-        """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
+        """Yield parts of a batch with at most `numbers` products each, but at least one row of tiles of a sample.
+
+        Args:
+            samples: size of the batch.
+            references: number of reference maps.
+            numbers: most products of a part.
+        """
         down, across = self.shape
         products_of_row = across * (TILE * self.halo) ** 2 * references
         rows_at_once = min(max(numbers // products_of_row, 1), down)
@@ -126,12 +132,12 @@ class TileGrid:
         return complete.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE)).transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
-        """Invert `queries`."""
+        """Join tiles again: `(B, rows, columns, queries, D)` → `(B, h, w, D)`, the inverse of `queries`."""
         maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return maps[:, : self.map_size[0], : self.map_size[1]]
 
     def pad(self, maps: Tensor) -> Tensor:
-        """Pad maps with zeros as far as halos reach."""
+        """Pad maps `(B, h, w, D)` with zeros on all sides, as far as halos reach."""
         right = self.reach + -maps.shape[2] % TILE
         below = self.reach + -maps.shape[1] % TILE
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
@@ -143,31 +149,39 @@ class TileGrid:
         return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
 
     def from_halos(self, halos: Tensor, tiles: slice) -> Tensor:
-        """Return a padded map `(B, h, w, D)` with the sums of the halos of rows of tiles, zero elsewhere.
+        """Add the halos of some rows of tiles into a padded map `(B, h, w, D)`, which is zero elsewhere.
 
-        It is the gradient of `halos`.
+        It is the gradient of `halos`: halos overlap, and a cell gets the sum of all halos that cover it.
         """
         height, width = (TILE * number + 2 * self.reach for number in self.shape)
         summed = halos.new_zeros(len(halos), height, width, halos.shape[-1])
         for y in range(0, self.halo, TILE):
             for x in range(0, self.halo, TILE):
-                block = halos[:, :, :, y : y + TILE, x : x + TILE]  # of all halos; TILE apart, so they do not overlap
+                block = halos[:, :, :, y : y + TILE, x : x + TILE]  # blocks of two halos are TILE apart: no overlap
                 cells = summed[:, tiles.start * TILE + y :, x:]
                 of_tiles = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
                 of_tiles[:, : halos.shape[1], : halos.shape[2]] += block
         return summed
 
     def extent(self, tile: int, size: int) -> slice:
-        """Return the rows, or columns, of a tile's halo that lie on a map of this size."""
+        """Return the rows (or columns) of a halo that lie on the map.
+
+        Args:
+            tile: index of the tile along the axis.
+            size: number of rows (or columns) of the map.
+        """
         first = tile * TILE - self.reach
         return slice(max(-first, 0), min(self.halo, size - first))
 
     def equal_tiles(self, at_once: int, on_map: bool) -> Iterator[tuple[slice, slice]]:
-        """Yield runs of tiles down a column whose halos the map's edge cuts alike, and the rows of halos on the map.
+        """Yield runs of neighbouring tiles down a column, such that the map's edge cuts all halos of a run alike.
 
         Args:
             at_once: most tiles of a run.
-            on_map: cut halos at the edge; else a run has the whole halos of any tiles.
+            on_map: cut halos at the map's edge; else all halos are whole.
+
+        Yields:
+            A run of tiles, and the rows of each of its halos that are kept.
         """
         height, _ = self.map_size
         whole = slice(0, self.halo)
@@ -181,20 +195,21 @@ class TileGrid:
             first = end
 
     def size_of_band(self, columns: int, depth: int) -> int:
-        """Return how many numbers `halos_of_columns` needs for some columns of tiles of a map with `depth` channels."""
+        """Return the length of `band` for `halos_of_columns`, of `columns` columns of tiles and `depth` channels."""
         down, _ = self.shape
         return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 
     def halos_of_columns(self, keys: Tensor, columns: slice, across: slice, band: Tensor) -> Tensor:
-        """Copy the keys around columns of tiles once: `(h, w, D)` → their halos, a view `(rows, columns, *halo, D)`.
-
-        Unlike those of `halos`, cells beyond the map hold any numbers.
+        """Return the halos of some columns of tiles, after copying their keys once into `band`.
 
         Args:
-            keys: the map.
+            keys: the map `(h, w, D)`.
             columns: columns of tiles.
             across: columns of cells within each halo that are wanted.
-            band: flat memory of `size_of_band` numbers for the keys, which the next call overwrites.
+            band: flat memory of `size_of_band` numbers for the keys; the next call overwrites it.
+
+        Returns:
+            A view `(rows, columns, *halo, D)`. Cells beyond the map hold arbitrary numbers, not zeros as in `halos`.
         """
         height, width, depth = keys.shape
         halo_width = across.stop - across.start
@@ -208,14 +223,14 @@ class TileGrid:
         return of_columns.unfold(0, self.halo, TILE).unfold(1, halo_width, TILE).movedim(2, -1)
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
-        """Return which rows (axis 0) or columns (axis 1) of the halos lie on the map, (tiles, cells)."""
+        """Return a mask (tiles, cells): which rows (axis 0) or columns (axis 1) of each tile's halo lie on the map."""
         first = np.arange(self.shape[axis])[:, None] * TILE - self.reach
         cells = first + np.arange(self.halo)
         return (cells >= 0) & (cells < self.map_size[axis])
 
     @functools.cached_property
     def windows(self) -> NDArray[np.int64]:
-        """Cells of the flat halo that are in the neighbourhood of each query of a tile, (queries, cells)."""
+        """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood."""
         tile = np.arange(TILE)
         corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square
         kept = self.neighbourhood.kept
@@ -224,22 +239,31 @@ class TileGrid:
         return corner.reshape(-1, 1) + square[kept]
 
     def windows_in(self, references: int) -> NDArray[np.int64]:
-        """Return the `windows` in a flat (halo cells, references), reference by reference: (queries, R · cells)."""
+        """Return indices like `windows`, for a flat halo of R references: (queries, R · cells), reference by reference.
+
+        In the flat halo, the references of a cell follow each other.
+        """
         of_references = self.windows[:, None] * references + np.arange(references)[:, None]
         return of_references.reshape(len(of_references), -1)
 
     @property
     def near(self) -> NDArray[np.bool_]:
-        """Mask of the halo's cells in the neighbourhood of each query, (queries of the tile, halo cells)."""
+        """Mask (queries of a tile, halo cells): which cells of a halo are in the neighbourhood of each query."""
         near = np.zeros((TILE**2, self.halo**2), bool)
         np.put_along_axis(near, self.windows, True, 1)
         return near
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return 0 in a neighbourhood and a very large negative value outside, for products of some rows of tiles.
+        """Return what to add to products: 0 in a query's neighbourhood, a very large negative number outside.
 
-        The value is finite so that queries beyond the map, without any cell, do not become NaN. With border "exclude"
-        cells outside the map count as outside the neighbourhood.
+        The number is finite, so that queries beyond the map, which have no cell in their neighbourhood, do not become
+        NaN. With border "exclude", cells beyond the map count as outside the neighbourhood.
+
+        Args:
+            rows: rows of tiles.
+            references: number of reference maps.
+            border: treatment of cells beyond the map.
+            like: the products, for their type and device.
 
         Returns:
             `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
@@ -257,7 +281,12 @@ class TileGrid:
 
 
 def used_of(maps: Tensor, used: Tensor) -> Tensor:
-    """Return the used references of (rows, columns, S, ·), a view if all are used."""
+    """Return the maps (h, w, U, ·) of the used references among maps (h, w, S, ·); without a copy if all are used.
+
+    Args:
+        maps: maps of S references.
+        used: different indices of references, ascending.
+    """
     if len(used) == maps.shape[2]:
         return maps
     return maps.index_select(2, used)

@@ -23,7 +23,10 @@ if VARIANTS[0] == "avx512_vnni" and not torch.cpu._is_vnni_supported():
 
 
 def compiled_variant() -> str | None:
-    """Return the fastest kind that was compiled and runs here; None if there is none, or by `VIDCORR_NATIVE=0`."""
+    """Return the fastest kind of compiled file that lies here and runs on this processor; None without one.
+
+    `VIDCORR_NATIVE=0` in the environment also gives None.
+    """
     if os.environ.get(SWITCH) == "0":
         return None
     for variant in VARIANTS:
@@ -34,9 +37,10 @@ def compiled_variant() -> str | None:
 
 @functools.cache
 def library_of(variant: str) -> Path:
-    """Return the path of the file compiled for a kind of processor, from the sources that lie beside it.
+    """Return the path where a file compiled from the present sources lies, for a kind of processor.
 
-    Its name has a digest of the sources, as setup.py computes it: one of earlier sources has other structures.
+    The file's name has a digest of the sources, as setup.py computes it, because a file of earlier sources expects
+    other structures.
     """
     folder = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=4)
@@ -46,9 +50,9 @@ def library_of(variant: str) -> Path:
 
 
 class Job(ctypes.Structure):
-    """Arguments of a compiled function: numbers, and tensors by their addresses, which it keeps alive.
+    """Arguments of a compiled function: numbers, and addresses of tensors, which this object keeps alive.
 
-    A subclass has the fields of the function's structure, in its order.
+    A subclass lists the fields of the function's C structure, in the structure's order.
     """
 
     def __init__(self, **values: Any) -> None:
@@ -58,7 +62,12 @@ class Job(ctypes.Structure):
 
 
 def members(kind: type, names: str) -> list[tuple[str, type]]:
-    """Return members of one type for a `Job`; `c_void_p` is the address of a tensor."""
+    """Return fields of one type for a `Job`.
+
+    Args:
+        kind: type of the fields; `c_void_p` for the address of a tensor.
+        names: names of the fields, separated by spaces.
+    """
     return [(name, kind) for name in names.split()]
 
 
@@ -66,14 +75,14 @@ def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) 
     """Call a compiled function on as many threads as torch has, each with a range of the items.
 
     Args:
-        name: of the function: (address of the arguments, first item, end) → a count.
-        variant: kind of processor.
+        name: name of a function of (address of the arguments, first item, end of the items) that returns a count.
+        variant: kind of the compiled file.
         arguments: the function's structure.
         items: number of items.
-        together: number of items that the function takes together; a range has a multiple of it.
+        together: number of items that the function takes together; ranges begin at multiples of it.
 
     Returns:
-        The sum of the counts.
+        The sum of the counts of all threads.
     """
     function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
     bands = math.ceil(items / together)
@@ -87,7 +96,7 @@ def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) 
 
 @functools.cache
 def _function(name: str, variant: str) -> Any:
-    """Return a compiled function; ctypes lets other threads run during a call."""
+    """Return a compiled function by its name; ctypes lets other threads run during a call."""
     function = getattr(ctypes.CDLL(str(library_of(variant))), name)
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64

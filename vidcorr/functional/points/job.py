@@ -33,8 +33,8 @@ class TrackingJob:
         starts: long `(N,)`, the queries' frames, on the CPU.
         origins: x, y `(N, 2)` float64 of the queries.
         positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
-        similarity: `(N, T)` cosine of the feature found with the query.
-        misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
+        similarity: `(N, T)` cosine between the feature at the found position and the query's feature.
+        misses: `(N, T)` error in pixels of tracking back, which each tracking (`track.TRACKINGS`) defines.
     """
 
     features: Features
@@ -55,7 +55,7 @@ class TrackingJob:
         self.misses = torch.zeros_like(self.similarity)
 
     def collect(self) -> None:
-        """Bring the results to the CPU.
+        """Move the results, attributes of this object, to the CPU.
 
         Raises:
             ValueError: if a result is not finite.
@@ -67,7 +67,7 @@ class TrackingJob:
             raise ValueError("tracks are not finite, because the features are not: has the network diverged?")
 
     def on_device(self, queries: Tensor) -> Tensor:
-        """Return indices of queries on the device, to index results there."""
+        """Return indices of queries or frames as a tensor on the device, to index results there."""
         return to_device(queries, self.device)
 
     @property
@@ -76,7 +76,7 @@ class TrackingJob:
         return "cycle" in self.protocol.occlusion
 
     def empty_descriptors(self) -> Tensor:
-        """Return zeros `(N, C)`, in whose place the features at the queries will be written."""
+        """Return zeros `(N, C)`: memory for the features at the queries."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def to_cells(self, positions: Tensor, features: Tensor) -> Tensor:
@@ -104,7 +104,14 @@ class TrackingJob:
         self.similarity[self.on_device(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
     def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
-        """Match features `(n, C)`, each found in a frame, with those of the queries' frame; record the misses."""
+        """Match found features with the frame of their queries, and record how far the matches miss the queries.
+
+        Args:
+            queries: indices `(n,)` of queries that start in one frame.
+            frames: indices `(n,)` of the frames in which the features were found.
+            found: the features `(n, C)`.
+            first: features `(C, h, w)` of the queries' frame.
+        """
         back = self.to_pixels(self.match(found, first), first)
         rows = self.on_device(queries)
         self.misses[rows, self.on_device(frames)] = (back - self.origins[rows]).norm(dim=1).float()

@@ -16,14 +16,14 @@ Decoding = Literal["argmax", "soft_argmax", "expectation"]
 
 
 def cell_centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Return the centres of all cells in rows, x, y `(h * w, 2)`."""
+    """Return the centres x, y `(h · w, 2)` of all cells, row by row."""
     rows = torch.arange(height, dtype=torch.float32, device=device) + 0.5
     columns = torch.arange(width, dtype=torch.float32, device=device) + 0.5
     return torch.cartesian_prod(rows, columns).flip(1)
 
 
 def sample_features(features: Tensor, positions: Tensor) -> Tensor:
-    """Return the features at positions between cells, bilinearly; beyond the outermost centres the border's features.
+    """Interpolate features bilinearly at positions; a position beyond the outermost centres gets the border's feature.
 
     Args:
         features: `(C, h, w)`.
@@ -63,11 +63,11 @@ def decode_positions(
 
     Args:
         similarities: `(N, h, w)`.
-        decoding: "argmax": centre of the best cell, the first among equals. "soft_argmax": mean of the cells at a
-            distance from it strictly below `radius`, weighted by the softmax (TAPIR, utils/model_utils.py).
-            "expectation": the same over all cells (GMRW).
+        decoding: "argmax": centre of the best cell, the first among equals. "soft_argmax": mean of the cells whose
+            distance from the best cell is below `radius`, weighted by the softmax (TAPIR, utils/model_utils.py).
+            "expectation": mean of all cells, weighted by the softmax (GMRW).
         temperature: divides the similarities before the softmax.
-        radius: cells.
+        radius: radius of "soft_argmax", in cells.
 
     Returns:
         x, y `(N, 2)` in cells.

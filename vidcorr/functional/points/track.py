@@ -12,9 +12,9 @@ from .job import Features, TrackingJob
 from .matching import cell_centres
 
 KEPT_MAPS = 256 * 2**20
-"""Bytes of query frames' features kept for tracking back."""
+"""Most bytes of query frames' features that are kept in memory for tracking back."""
 KEPT_MATCHES = 64 * 2**20
-"""Bytes of features found in frames that are tracked back together."""
+"""Bytes of found features that are tracked back together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class PointTracks:
         points: x, y `(N, T, 2)` float64 in raster pixels of the protocol's scored size: (0, 0) is the corner of the
             first pixel, not its centre.
         occluded: `(N, T)` bool.
-        similarity: `(N, T)` cosine of the features at the point and at the query.
+        similarity: `(N, T)` cosine between the feature at the point and the query's feature.
     """
 
     points: Tensor
@@ -79,13 +79,16 @@ def track_points(
 
 
 def _whitened(features: Features, protocol: PointProtocol) -> Features:
-    """Return the features of frames, whitened by frame 0."""
+    """Return a function like `features` whose result is whitened by the features of frame 0."""
     components = whitened_by(features(0).float(), protocol)
     return lambda t: components(features(t).float())
 
 
 def _hidden(job: TrackingJob) -> Tensor:
-    """Apply the occlusion rule, `(N, T)` bool; by every rule but "none" a point outside the picture is hidden too."""
+    """Return which points are hidden by the protocol's occlusion rule, `(N, T)` bool.
+
+    By every rule but "none", a point outside the picture is hidden too. In the query's frame a point is visible.
+    """
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
     if protocol.occlusion == "none":
@@ -101,8 +104,9 @@ def _hidden(job: TrackingJob) -> Tensor:
 def track_directly(job: TrackingJob) -> None:
     """Find the queries in every frame by their features alone, and fill in the job.
 
-    Memory holds the features of a frame and of the queries; for tracking back also those of the first query frames,
-    and those found in several frames. A video is read three times: for the queries, forward, and for tracking back.
+    Memory holds the features of a frame and of the queries; for tracking back also features of query frames (up to
+    `KEPT_MAPS`) and found features (up to `KEPT_MATCHES`). A video is read three times: for the queries, forward, and
+    for tracking back.
     """
     descriptors = job.empty_descriptors()
     way_back = WayBack(job)
@@ -128,9 +132,10 @@ def track_directly(job: TrackingJob) -> None:
 
 
 class WayBack:
-    """Features found in frames, tracked back to their queries' frames, all of a query's frame together.
+    """Collects features found in frames, and tracks them back to their queries' frames.
 
-    So the number of matches grows with the query frames, not with their product with all frames.
+    All features whose queries start in one frame are matched together, so the number of matchings grows with the number
+    of query frames, not with its product with the number of frames.
     """
 
     def __init__(self, job: TrackingJob) -> None:
@@ -140,19 +145,20 @@ class WayBack:
         self._clear()
 
     def _clear(self) -> None:
+        """Forget the collected features."""
         self._queries: list[Tensor] = []
         self._frames: list[Tensor] = []
         self._found: list[Tensor] = []
         self._bytes = 0
 
     def keep(self, start: int, features: Tensor) -> None:
-        """Keep the features of a query frame for tracking back, if memory has room."""
+        """Keep the features of a query frame for tracking back, if they fit into `KEPT_MAPS` bytes."""
         self._room -= features.nbytes
         if self._job.wants_cycle and self._room >= 0:
             self._maps[start] = features
 
     def add(self, queries: Tensor, t: int, found: Tensor) -> None:
-        """Add the features `(n, C)` found for queries in frame `t`; a full memory is tracked back at once."""
+        """Add the features `(n, C)` found for queries in frame `t`; from `KEPT_MATCHES` bytes on, track them back."""
         self._queries.append(queries)
         self._frames.append(torch.full_like(queries, t))
         self._found.append(found)
@@ -161,7 +167,7 @@ class WayBack:
             self.track()
 
     def track(self) -> None:
-        """Track all features back that were added and not yet tracked, and record the misses."""
+        """Track back all features that were added since the last call, and record the misses in the job."""
         if not self._queries:
             return
         queries = torch.cat(self._queries)
@@ -183,7 +189,8 @@ def track_by_chaining(job: TrackingJob) -> None:
     and of the step from it. Memory holds two frames.
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
-    errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))  # of the step between frames t and t + 1
+    # cycle error of the step between frames t and t + 1, by query and t
+    errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
     descriptors = job.empty_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
     if job.both_directions and job.starts.any():
@@ -193,12 +200,19 @@ def track_by_chaining(job: TrackingJob) -> None:
 
 
 def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -> None:
-    """Propagate the queries along the frames of `order`, starting from their frames."""
+    """Propagate the queries along the frames of `order`, each from its own frame on, and fill in the job.
+
+    Args:
+        job: the job.
+        order: all frames, ascending or descending.
+        errors: `(N, T − 1)` cycle errors in pixels, filled in.
+        descriptors: `(N, C)` features at the queries, filled in when their frame is reached.
+    """
     features = None
     for t in order:
         before = features
         features = job.features(t)
-        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # their frames lie behind in this order
+        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # queries whose frame this order has passed
         if before is not None and len(moving):
             last = t - order.step
             rows = job.on_device(moving)
@@ -217,9 +231,15 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
 
 
 def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Tensor:
-    """Return the displacement at positions x, y `(N, 2)` between two frames, in cells.
+    """Return the displacement x, y `(N, 2)` in cells of positions from one frame to another.
 
     The flow is computed only for the cells around the positions.
+
+    Args:
+        job: the job, whose protocol says how features are matched.
+        here: features `(C, h, w)` of the frame of the positions.
+        there: features `(C, h, w)` of the other frame.
+        positions: x, y `(N, 2)` in cells.
     """
     height, width = here.shape[1:]
     corners, weights = bilinear_corners(positions, height, width)

@@ -26,9 +26,9 @@ class _Part(NamedTuple):
 
     Attributes:
         places: cells y · w + x of the queries, (tiles, queries); −1 beyond the map.
-        cells: cells of the keys, (tiles, keys); −1 off the map.
+        cells: cells y · w + x of the keys, (tiles, keys); −1 beyond the map.
         products: (tiles, keys, references, queries).
-        is_far: True for keys outside a query's neighbourhood, (keys, queries) or less.
+        is_far: True for keys outside a query's neighbourhood, in a shape that broadcasts to (keys, queries).
     """
 
     places: Tensor
@@ -50,10 +50,11 @@ def _parts(
     Args:
         query: (h, w, C).
         keys: (h, w, S, C).
-        neighbourhood: keys of a query; of the whole map a part is some of the queries.
-        floats_per_pair: numbers that memory holds for a query and a key, the products with all references among them.
-        floats_per_query: numbers that memory holds for a query beside those.
-        on_map: only with keys on the map; else a part also has cells beyond it, whose products are any numbers.
+        neighbourhood: keys of a query; without a radius, a part is some queries with all keys of the map.
+        floats_per_pair: how many numbers memory holds for a query and a key, including its products with all
+            references.
+        floats_per_query: how many further numbers memory holds for a query.
+        on_map: yield only keys on the map; else parts also have cells beyond it, whose products are arbitrary.
     """
     height, width, references, channels = keys.shape
     device = keys.device
@@ -73,7 +74,7 @@ def _parts(
     numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query
     tiles_at_once = items_in_workspace(device, keys.element_size() * numbers)
     if onednn_pays(query, keys):
-        tiles_at_once = 1  # it takes them one by one, and as one part its products need no copy
+        tiles_at_once = 1  # oneDNN takes tiles one by one, and the products of a single tile need no copy
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
     band = keys.new_zeros(grid.size_of_band(columns_at_once, references * channels))
@@ -90,7 +91,7 @@ def _parts(
 
 
 def _products(keys: Tensor, queries: Tensor) -> Tensor:
-    """Return the products of keys (tiles, K, C) and queries (tiles, Q, C), (tiles, K, Q)."""
+    """Return the dot products (tiles, K, Q) of keys (tiles, K, C) and queries (tiles, Q, C), tile by tile."""
     if len(keys) == 1 and onednn_pays(queries, keys):
         return dot_products(queries[0], keys[0]).T[None]
     return torch.bmm(keys, queries.mT)
@@ -112,14 +113,14 @@ def best_matches(
         neighbourhood: keys of a query.
 
     Returns:
-        (h, w, topk) products in no order, and long (h, w, topk) their indices: (y · w + x) · S + s. A neighbourhood of
-        fewer keys is padded with −inf at index 0.
+        Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s. If a
+        neighbourhood has fewer keys, both are padded with −inf at index 0.
     """
     height, width, slots, _ = keys.shape
     used = sorted(set(references))
     in_used = to_device(list(map(used.index, references)), keys.device)
     listed = to_device(references, keys.device)
-    # of the cells of the map, and in the last row of queries beyond it
+    # a row per cell of the map; the last row, index −1, takes the results of queries beyond the map
     values = query.new_full((height * width + 1, topk), -torch.inf)
     indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
     used_keys = used_of(keys, to_device(used, keys.device))
@@ -153,8 +154,8 @@ def average_of_all(
         keys: (h, w, S, C), contiguous.
         values: (h, w, S, L).
         references: indices into S; a repeated index counts twice.
-        protocol: the neighbourhood, the temperature, the border, the mixture (Liir, Eq. 7), and whether averages are
-            divided by the sum of the weights on the map.
+        protocol: neighbourhood, temperature, border, mixture (Liir, Eq. 7), and whether averages are divided by the
+            sum of the weights on the map.
 
     Returns:
         (h, w, L).
@@ -163,10 +164,11 @@ def average_of_all(
     used = to_device(sorted(count_of_reference), keys.device)
     counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
     log_counts = counts.to(values.dtype).log()[:, None]
-    # a further channel of 1, whose average is the weight on the map; and a further row of 0, for cells off the map
+    # with one more channel of 1, whose average is the sum of the weights on the map; and a last row of 0, for cells
+    # beyond the map
     table = F.pad(F.pad(used_of(values, used), (0, 1), value=1).flatten(0, 1), (0, 0, 0, 0, 0, 1))
     height, width = keys.shape[:2]
-    averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
+    averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row is for queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
     prior = prior_of(protocol)
     floats_per_query = 0
@@ -176,7 +178,7 @@ def average_of_all(
     floats_per_pair = 3 * len(used)  # held at once: products, weights, and rows of the table
     for part in _parts(query, used_of(keys, used), neighbourhood, floats_per_pair, floats_per_query, on_map=False):
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
-        # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
+        # finite: a query beyond the map sees only such cells, and NaN of −inf would enter all gradients
         off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min
         logits.masked_fill_((part.cells < 0)[..., None, None], off_map)
         logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)
@@ -191,7 +193,7 @@ def average_of_all(
 
 
 def prior_of(protocol: LabelProtocol) -> CompactnessPrior | None:
-    """Return the prior by which mixtures replace the windows of weights; None keeps the softmax."""
+    """Return the prior whose mixtures replace windows of weights (Liir, Eq. 7); None without mixtures."""
     if protocol.mixture_components is None:
         return None
     return CompactnessPrior(
@@ -203,9 +205,9 @@ def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) 
     """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place.
 
     Args:
-        weights: of the keys of whole halos.
-        windows: keys of each query's square, row by row, (queries, 1, cells).
-        prior: the mixtures.
+        weights: softmax weights of the keys in whole halos.
+        windows: indices of the keys in each query's square, row by row, (queries, 1, cells).
+        prior: shape of the mixtures.
     """
     by_query = weights.permute(0, 3, 2, 1)
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)

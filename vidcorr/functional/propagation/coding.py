@@ -17,23 +17,24 @@ from torch import Tensor
 from ...protocols.masks import Filter, JointProtocol, PropagationProtocol
 from ...protocols.network_input import NetworkInput
 from ..device import to_device
+from ..images import as_floats
 from .guidance import GuidedFilter
 from .resizing import Size, resize_ids, resize_images, resize_maps
 
 ROUNDINGS: dict[str, Callable[[Fraction], int]] = {"nearest": round, "floor": math.floor, "ceil": math.ceil}
 
 GREY = 0.466327
-"""Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
+"""Value of R, G and B in padding: Lab lightness 50, which Liir's normalisation maps to 0, and others nearly to 0."""
 
 
 class InputSizes(NamedTuple):
     """Sizes of an image on its way into the network, (height, width).
 
     Attributes:
-        seen: of the image as the network sees it, without padding.
-        padded: of the network's input, with padding.
-        covered: of the network's input in pixels of the image, at least the size of the image. Labels are coded at it:
-            annotations are padded to it with background, and decoded masks are cut.
+        seen: size of the resized image, without padding.
+        padded: size of the network's input, with padding.
+        covered: size of the padded input measured in pixels of the image, at least the image's own size. Annotations
+            are padded to it with background before they are encoded; masks are decoded at it, then cut.
     """
 
     seen: Size
@@ -43,15 +44,15 @@ class InputSizes(NamedTuple):
 
 @functools.lru_cache
 def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSizes:
-    """Return the sizes of an image as the network sees it.
+    """Return the sizes of an image on its way into the network.
 
-    The result is kept, because all frames of a video have one size.
+    Results are cached, because all frames of a video have one size.
 
     Args:
         size: (H, W) of the image.
         rules: sizes, filter and padding of the network's input.
-        multiple: the padded size is a multiple of this too, for a network that needs complete patches; with the
-            `input_multiple` "network" also the size without padding.
+        multiple: divisor of the padded sides, for a network that needs complete patches; with the `input_multiple`
+            "network", also of the sides without padding.
 
     Example:
         >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
@@ -98,8 +99,8 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     by_torch = rules.input_filter.startswith("bilinear")  # on the device; the other libraries resize on the CPU
     if images.shape[-2:] != size and not by_torch:
         on_floats = rules.input_filter.endswith("-float")
-        images = resize_images(_as_float(images) if on_floats else _as_bytes(images), size, rules.input_filter)
-    images = _as_float(to_device(images, device))
+        images = resize_images(as_floats(images) if on_floats else _as_bytes(images), size, rules.input_filter)
+    images = as_floats(to_device(images, device))
     if images.shape[-2:] != size:
         smooth = rules.input_filter == "bilinear-antialias"
         images = F.interpolate(images, size=size, mode="bilinear", antialias=smooth).clamp_(0, 1)
@@ -110,11 +111,8 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     return images
 
 
-def _as_float(images: Tensor) -> Tensor:
-    return images.float() / 255 if images.dtype == torch.uint8 else images
-
-
 def _as_bytes(images: Tensor) -> Tensor:
+    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded."""
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
@@ -134,8 +132,8 @@ def encode_masks(
         (1 + len(objects), h, w) float32 in [0, 1], with sum 1 over the channels.
 
     Raises:
-        ValueError: for ids that repeat or are 0; or, if labels are "strided" and frames keep their size, a grid that
-            no stride gives.
+        ValueError: for ids that repeat or are 0; or, if labels are "strided" and frames keep their size, for a grid
+            that no stride gives.
     """
     mask = torch.as_tensor(mask)
     if len(set(objects)) < len(objects) or 0 in objects:
@@ -157,10 +155,9 @@ def encode_masks(
 
 
 def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
-    """Return every n-th pixel of a mask (H, W) from the upper left corner, one for each cell of a grid (h, w).
+    """Return every n-th pixel of a mask (H, W) from the upper left corner, one pixel per cell of a grid (h, w).
 
-    n is the features' stride, in pixels of the network's input. If the input is a resized frame, cell i takes the pixel
-    floor(i · H / h).
+    n is the stride of the features. If the protocol resizes frames, cell i takes the pixel floor(i · H / h) instead.
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
@@ -193,22 +190,22 @@ def decode_masks(
     size: Size | None = None,
     frame: Tensor | None = None,
 ) -> Tensor:
-    """Return the mask of up-sampled labels: the object with the largest label at every pixel.
+    """Return a mask from labels: every pixel gets the object whose up-sampled label is the largest.
 
     Args:
         labels: soft labels (1 + len(objects), h, w), background first.
         objects: ids of the channels from 1 on, at most 254.
         protocol: decoding of masks: `label_rescaling`, `label_rescaling_floor`, `decoding_*`.
-        covered_size: (H, W) that the labels cover, padding included.
-        size: (H', W') of the mask, the upper left part of the covered area; None: all of it.
+        covered_size: (H, W) of the area that the labels cover, padding included.
+        size: (H', W') of the mask, the upper left part of the covered area; None: the whole area.
         frame: RGB (3, H', W') uint8, or float in [0, 1], for a protocol with `decoding_guidance`.
 
     Returns:
         (H', W') uint8 ids. Of equal labels the first wins, as in `argmax`.
 
     Raises:
-        ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels; without a
-            frame that guides them.
+        ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels; or if the
+            protocol needs a frame and none is given.
     """
     channels = 1 + len(objects)
     if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == channels <= 255:
@@ -230,25 +227,25 @@ def decode_masks(
 
 
 def label_doubts(labels: Tensor) -> list[float]:
-    """Return the doubt of each object: the share of its soft label p that is undecided, Σ p (1 − p) / Σ p over cells.
+    """Return the doubt of each object: Σ p (1 − p) / Σ p over the cells, with p the object's soft label.
 
     Args:
         labels: (1 + objects, h, w) in [0, 1], background first.
 
     Returns:
-        A number in [0, 1] for each object, NaN for one without any cell.
+        A number per object, 0 for labels of 0 and 1 only, at most 1; NaN for an object whose label is 0 everywhere.
     """
     objects = labels[1:].flatten(1)
     return ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
 
 
 def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:
-    """Return the filter by a frame, whose last row and column are repeated up to the size that labels cover."""
+    """Return the guided filter of a frame; the frame is padded to the covered size by its last row and column."""
     if frame is None:
         raise ValueError(f"protocol {protocol.name!r} decodes labels by their frame: give frame, (3, H, W)")
     below = size[0] - frame.shape[1]
     right = size[1] - frame.shape[2]
-    padded = F.pad(_as_float(to_device(frame, device))[None], (0, right, 0, below), mode="replicate")[0]
+    padded = F.pad(as_floats(to_device(frame, device))[None], (0, right, 0, below), mode="replicate")[0]
     cells = protocol.decoding_guidance_cells
     return GuidedFilter(padded, protocol.decoding_guidance, cells, protocol.decoding_guidance_epsilon)
 
@@ -256,8 +253,9 @@ def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, devi
 def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, protocol: JointProtocol) -> Tensor:
     """Return a Gaussian with peak 1 per joint, on the feature grid.
 
-    The window spans the integers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, which loses the
-    fraction of a position, as in the original codes. A joint with its window outside the image gives zeros.
+    The Gaussian of a joint at p is cut to a window, the integers trunc(p − 3σ) … trunc(p + 3σ), and its peak is the
+    middle of the window. This loses the fraction of p, as in the original codes. A joint whose window lies outside the
+    image gives zeros.
 
     Args:
         points: (K, 2) x, y in pixels of the frame, from 0.
@@ -277,13 +275,13 @@ def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, 
 
 
 def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol) -> Tensor:
-    """Return joint positions: the mean of a heat-map's best positions, weighted by their values.
+    """Return a joint position per heat-map: the mean of the positions with the largest values, weighted by the values.
 
     Args:
         heatmaps: (K, h, w) float, 0 or more.
         frame_size: (H, W) of the frame.
-        protocol: `keypoint_topk` is the number of positions. By `keypoint_grid` they are pixels of the heat-map
-            up-sampled to the frame ("input": VFS), or cells, scaled by H / h and W / w ("feature": CRW).
+        protocol: `keypoint_topk` is the number of positions. By `keypoint_grid` the positions are pixels of the
+            heat-map up-sampled to the frame ("input": VFS), or cells, scaled by H / h and W / w ("feature": CRW).
 
     Returns:
         (K, 2) x, y in pixels of the frame; (−1, −1) for a heat-map that is zero everywhere.
@@ -305,19 +303,26 @@ def upsampled_argmax(
     method: Filter = "bilinear",
     guide: GuidedFilter | None = None,
 ) -> Tensor:
-    """Return the argmax (H, W) uint8 of up-sampled labels (L, h, w).
+    """Return the argmax over the channels of up-sampled labels; a running maximum is faster than torch's argmax.
 
-    By the floor up-sampled channels are first rescaled from [min, max] to [0, 1] (VFS, DINO). None: none is; 0: all
-    that are not 0 everywhere; above 0: those with a maximum above it, the background only if an object is, so that the
-    trace of an object that has left does not win. A guide filters each channel. A running maximum is faster than an
-    argmax over a strided axis.
+    Args:
+        labels: (L, h, w), background first.
+        size: (H, W) of the result.
+        floor: None: up-sampled channels are compared as they are. A number: a channel whose largest label is above it
+            is first rescaled from [min, max] to [0, 1] (VFS, DINO). With a number above 0 the background is rescaled
+            only if an object is; else the faint trace of an object that has left would win.
+        method: filter of the up-sampling.
+        guide: filter that is applied to each up-sampled channel; None: no filter.
+
+    Returns:
+        (H, W) uint8, indices of channels.
     """
     best = labels.new_full(size, -torch.inf)
     scaled = labels.new_empty(size)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
     rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
     if floor:
-        rescaled[0] &= rescaled[1:].any()  # otherwise its least value becomes 0, and a trace of an object wins
+        rescaled[0] &= rescaled[1:].any()  # else the background's least value becomes 0, and a faint trace wins there
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
         value = resize_maps(label[None], size, method)[0]
@@ -326,7 +331,7 @@ def upsampled_argmax(
             low = torch.where(rescaled[channel], low, 0.0)
             extent = torch.where(rescaled[channel], high - low + 1e-12, 1.0)
             value = torch.sub(value, low, out=scaled).div_(extent)
-        if guide is not None:  # it is linear: channels are compared with the background, which is then 0
+        if guide is not None:  # the filter is linear: filtering differences from the background saves one pass
             if channel == 0:
                 background = value.clone()
                 best.zero_()
@@ -339,10 +344,10 @@ def upsampled_argmax(
 
 
 def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
-    """Draw Gaussians (K, H, W) at x, y (K, 2); separable, so a vector per joint and axis is enough.
+    """Return Gaussians (K, H, W) at points x, y (K, 2), as products of a column and a row, since they are separable.
 
-    As in the public codes, a window of 3 sigma on each side is cut out, and its middle pixel, not the place itself, is
-    the centre.
+    As in the public codes, a window of 3 sigma on each side of the point is kept, and the window's middle pixel, not
+    the point itself, is the Gaussian's centre.
     """
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):

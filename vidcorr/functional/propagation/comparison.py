@@ -9,21 +9,22 @@ from ...protocols import LabelProtocol
 from ...protocols.network_input import VideoFeatures
 
 FeatureTransform = Callable[[Tensor], Tensor]
-"""Features of a frame → what is compared in their place."""
+"""Function from features of a frame to the vectors that are compared in place of the features."""
 
 
 def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -> FeatureTransform:
-    """Return the linear transform of features to whitened components of a frame.
+    """Return the linear transform of features to the principal components of a frame, scaled by their variances.
 
-    Channels of a network are correlated, so a few directions dominate every cosine. The transform centres features on
-    the mean of the frame, rotates them to its principal components, and multiplies component i by
-    `(v_i / v_1 + floor) ** -power`, with v the variances of the components. Power 0.5 whitens, as Jégou and Chum (ECCV
-    2012, section 3) do for retrieval; a smaller one keeps a part of the differences of variance.
+    Channels of a network are correlated, so a few directions dominate every cosine. The transform subtracts the mean
+    feature of the frame, rotates features to the frame's principal components, and multiplies component i by
+    `(v_i / v_1 + floor) ** -power`, with v the variances of the components in descending order. Power 0.5 whitens, as
+    Jégou and Chum (ECCV 2012, section 3) do for retrieval; a smaller power keeps a part of the differences of variance.
 
     Args:
         frame: (C, h, w), features of the frame, of unit length.
-        channels: components that are kept, those of largest variance; None: all. A frame of n cells has n − 1.
-        power: 0 or more; 0 centres and rotates alone.
+        channels: number of components that are kept, from the largest variance on; None: all. A frame of n cells has
+            n − 1 components.
+        power: 0 or more; with 0 components are not scaled.
         floor: above 0; a share of the largest variance, which bounds the factor of components without variance.
 
     Returns:
@@ -32,11 +33,11 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)
     centred = cells - mean
-    covariance = (centred @ centred.T / centred.shape[1]).nan_to_num(0, 0, 0)  # NaN of features is for labels to show
+    covariance = (centred @ centred.T / centred.shape[1]).nan_to_num(0, 0, 0)  # NaN shows in the labels, as elsewhere
     ascending, directions = torch.linalg.eigh(covariance)
     variances = ascending.flip(0).clamp_min(0)
     factors = (variances / variances[0].clamp_min(1e-12) + floor) ** -power
-    most = max(1, min(channels or len(cells), cells.shape[1] - 1))  # others have no variance, and any direction
+    most = max(1, min(channels or len(cells), cells.shape[1] - 1))  # further components have no variance
     rows = (directions.flip(1) * factors).T[:most].to(frame.dtype)
     offset = mean.to(frame.dtype)[:, :, None]
 
@@ -65,10 +66,10 @@ def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureTransform:
 
 
 def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureTransform:
-    """Return the transform of features of a video's frames to what the protocol compares.
+    """Return the transform of features of a video's frames to the vectors that the protocol compares.
 
     Args:
-        first: (C, h, w), features of the video's first frame, by which features are whitened.
+        first: (C, h, w), features of the video's first frame; a protocol may whiten by them.
         protocol: normalisation of features, and precision.
 
     Returns:

@@ -4,12 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..images import as_floats
+
 
 class GuidedFilter:
     """Filter of maps by a frame: in each window the output is an affine function of the frame's colour.
 
-    The coefficients are computed on a coarse grid, and up-sampled: an object's edge moves to the frame's edge beside
-    it, at a cost that hardly depends on the size of the frame.
+    An object's edge thereby moves to the frame's edge beside it. The coefficients are computed on a coarse grid and
+    up-sampled, so the cost hardly depends on the size of the frame.
 
     Papers: He, Sun and Tang, Guided Image Filtering (ECCV 2010), Eqs. 11-16; the coarse grid is that of He and Sun,
     Fast Guided Filter (2015). Differences: windows are cut at the border, so that no pixel outside the frame counts.
@@ -24,7 +26,7 @@ class GuidedFilter:
             radius_in_cells: the same radius in cells of the grid; 1 or more. A cell is at least a pixel.
             epsilon: added to the variances of colours in [0, 1]; above 0. The larger, the smoother.
         """
-        self.frame = frame.float() / 255 if frame.dtype == torch.uint8 else frame
+        self.frame = as_floats(frame)
         height, width = frame.shape[-2:]
         cell = max(radius * min(height, width) / radius_in_cells, 1.0)
         self.radius_in_cells = radius_in_cells
@@ -38,7 +40,7 @@ class GuidedFilter:
         self.inverse = inverse_of_symmetric(covariance)
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Return a filtered map `(H, W)` of a map of the frame's size; linear in the map."""
+        """Filter a map `(H, W)` of the frame's size; the result, of the same shape, is linear in the map."""
         reduced = self._reduced(values[None])
         mean = self._window_mean(reduced)
         covariance = self._window_mean(self.colour * reduced) - self.mean * mean
@@ -52,7 +54,7 @@ class GuidedFilter:
         return filtered
 
     def _window_mean(self, maps: Tensor) -> Tensor:
-        """Return the means of maps `(C, h, w)` over the windows around each cell, cut at the border; axis by axis."""
+        """Return the means of maps `(C, h, w)` over the window around each cell; windows are cut at the border."""
         return self._mean_of_columns(self._mean_of_columns(maps).mT).mT
 
     def _mean_of_columns(self, maps: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ class CellAffinity(NamedTuple):
 
     Attributes:
         frames: indices of the R different reference frames, in order of time.
-        weights: (N, R, h, w): weight of each cell's label in the average. Their sum is 1, but for a mixture, the border
-            "zero", and rules of yours.
+        weights: (N, R, h, w): weight of each cell's label in the average. The weights of a query cell sum to 1, except
+            with a mixture, the border "zero", or a user's rule.
     """
 
     frames: list[int]
@@ -32,17 +32,17 @@ def affinity_of_cells(
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
     network: Any = None,
 ) -> CellAffinity:
-    """Return the affinity of query cells in the last frame over each of its reference frames.
+    """Return the affinity of query cells in the last frame to the cells of each reference frame, as heat maps.
 
-    These are the weights with which `LabelPropagator.average` averages the labels of a frame, the gradient of a cell's
-    average: for example a heat map over each reference. A reference that counts twice has its weight twice.
+    The affinity is the weights with which `LabelPropagator.average` averages the references' labels, computed as the
+    gradient of the average by the labels. A reference that counts twice has twice the weight.
 
     Args:
-        features: (T, C, h, w) of the frames of a video from its first one, by which a protocol may whiten them.
+        features: (T, C, h, w) of all frames of a video; a protocol may whiten features by the first frame.
         cells: long (N, 2), y and x of the query cells on the map of the last frame.
         protocol: references, neighbourhood, top-k, temperature, border and mixture.
-        propagator: `LabelPropagator`, or a rule of yours.
-        network: the rule's `network`.
+        propagator: `LabelPropagator`, or a user's rule.
+        network: attribute `network` of the rule.
 
     Raises:
         ValueError: for fewer than two frames, a cell outside the map, or a rule without gradients.
@@ -73,7 +73,7 @@ def affinity_of_cells(
 
 
 def _gradients_of_cells(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
-    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells (N, 2) by the labels (h, w, S, 1)."""
+    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells y, x (N, 2) by the labels (h, w, S, 1)."""
     gradients: list[Tensor] = []
     for y, x in cells.tolist():
         (gradient,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)

@@ -25,8 +25,8 @@ CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the 
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
 FIRST_WORDS = 12  # words of a sketch that give a first bound
 TINY = 2.0**-40
-"""Added to a norm, by the C++ file too: numbers below 2^-126 count as 0 in products, and squares below 2^-150 in a
-norm; either moves a number or a norm by less than 2^-65."""
+"""Added to every norm, here and in the C++ file. Products count numbers below 2^-126 as 0, and norms count squares
+below 2^-150 as 0; both errors are less than 2^-65."""
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 LARGEST_INTEGER = 32000  # in a sketch: what rounding adds to it still has 16 bits
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
@@ -36,7 +36,7 @@ ROWS = 8  # rows of queries that the kernel takes together
 
 
 class _Search(native.Job):
-    """Arguments of the kernel, in the order of `Search` in screened_search.cpp, which says what they are."""
+    """Arguments of the kernel, in the order of `Search` in screened_search.cpp, which explains them."""
 
     _fields_ = (
         *native.members(ctypes.c_int64, "height width slots channels chunks first pitch reach topk used"),
@@ -51,8 +51,8 @@ class Kernel(NamedTuple):
 
     Attributes:
         variant: "avx512_vnni", "avx512", "avx2" or "other".
-        sketches: type of the sketches' numbers.
-        chunk: number of them in a chunk.
+        sketches: type of the numbers in a sketch.
+        chunk: count of numbers in a chunk of a sketch.
     """
 
     variant: str
@@ -61,7 +61,7 @@ class Kernel(NamedTuple):
 
 
 def kernel() -> Kernel | None:
-    """Return the fastest compiled search that runs here, with the form of its sketches; None if there is none."""
+    """Return the fastest compiled search that this processor runs, with the form of its sketches; None without one."""
     variant = native.compiled_variant()
     if variant is None:
         return None
@@ -74,10 +74,10 @@ class Sketches(NamedTuple):
     """Sketches of a frame.
 
     Attributes:
-        features: (h, w, C), of which they are.
-        words: (h, w, words), as the kernel reads them.
-        largest: norm of a vector of the frame.
-        unit: what their integers count.
+        features: (h, w, C), the features that are sketched.
+        words: (h, w, words), the sketches as the kernel reads them, in words of 4 bytes.
+        largest: largest norm of a feature of the frame.
+        unit: number that an integer 1 in a sketch stands for; 1 for float sketches.
     """
 
     features: Tensor
@@ -87,7 +87,7 @@ class Sketches(NamedTuple):
 
 
 class FrameMemory:
-    """Maps of lasting frames and of all frames among the latest `recent`, cell by cell.
+    """Ring buffer of maps: it keeps the lasting frames to the end, and the latest `recent` frames beside them.
 
     Args:
         lasting: indices of the lasting frames.
@@ -95,7 +95,7 @@ class FrameMemory:
         like: the map (h, w, D) of a frame, for its shape and type.
 
     Attributes:
-        maps: (h, w, S, D), S = lasting + recent.
+        maps: (h, w, S, D), maps by slot; slots of the lasting frames come first, then `recent` slots.
     """
 
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
@@ -107,7 +107,7 @@ class FrameMemory:
         self._frames: list[int | None] = [None] * slots  # frame of each slot
 
     def write(self, frame: int, item: Tensor) -> int | None:
-        """Store the map (h, w, D) of a frame; return its slot, None if the frame can never become a reference."""
+        """Store the map (h, w, D) of a frame; return its slot, or None if the memory keeps no such frame."""
         if frame in self.lasting:
             slot = self.lasting.index(frame)
         elif self.recent:
@@ -121,7 +121,7 @@ class FrameMemory:
         return slot
 
     def slot(self, frame: int) -> int:
-        """Return the index of a frame on the third axis.
+        """Return the slot of a frame, an index of the third axis of `maps`.
 
         Raises:
             ValueError: if the memory does not hold the frame.
@@ -147,7 +147,16 @@ class KeyMemory(FrameMemory):
         self.neighbourhood = neighbourhood
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and the keys' cells.
+
+        Args:
+            query: (h, w, C).
+            frames: indices of frames in the memory; a repeated index counts twice.
+            topk: number of products per query.
+
+        Returns:
+            As `attention.best_matches`.
+        """
         slots = list(map(self.slot, frames))
         return best_matches(query, self.maps, slots, topk, self.neighbourhood)
 
@@ -155,8 +164,8 @@ class KeyMemory(FrameMemory):
 class SketchedMemory(KeyMemory):
     """Features of reference frames, and sketches that shorten the search.
 
-    The sketches affect the time, not the results. Sketches that rule out too few keys are computed again, twice as
-    long, up to all channels. A sketch has `length` numbers, in chunks of `Kernel.chunk`.
+    The sketches affect the time, not the results. If they rule out too few keys, all sketches are computed again, twice
+    as long, up to all channels.
 
     Args:
         lasting: indices of frames that are kept to the end.
@@ -176,13 +185,13 @@ class SketchedMemory(KeyMemory):
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._largest = 0.0  # norm of a key
+        self._largest = 0.0  # largest norm of a key
         self._units = torch.ones(self.maps.shape[2], dtype=torch.float32)  # of the sketches of each slot
-        self._latest: Sketches | None = None  # of the latest query
+        self._latest: Sketches | None = None  # sketches of the latest query
         self._sketch_all(like, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, item: Tensor) -> int | None:
-        """Store the features (h, w, C) of a frame, and their sketches; return its slot, None as of `FrameMemory`."""
+        """Store the features (h, w, C) of a frame and their sketches; return its slot or None, as `FrameMemory`."""
         slot = super().write(frame, item)
         if slot is not None:
             sketches = self._latest
@@ -194,9 +203,9 @@ class SketchedMemory(KeyMemory):
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, as `KeyMemory`.
 
-        In a neighbourhood of fewer than `topk` keys the result is padded with −inf at index 0. The search keeps the
+        If a neighbourhood has fewer than `topk` keys, the result is padded with −inf at index 0. The search keeps the
         sketches of `query` for a `write` of the same tensor, and lengthens all sketches if they rule out too few keys.
         """
         if topk > MOST_MATCHES:
@@ -233,7 +242,7 @@ class SketchedMemory(KeyMemory):
             values=values,
             indices=indices,
         )
-        # whole products, of keys that no sketch ruled out
+        # number of dot products of whole vectors, with keys that no sketch ruled out
         products = native.run("vidcorr_screened_search", self._kernel.variant, arguments, height, ROWS)
         products_of_query = products / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
@@ -245,14 +254,14 @@ class SketchedMemory(KeyMemory):
     def _margin(self) -> float:
         """Return by how much a product q·k can exceed its bound by sketches, divided by the largest norm of a query.
 
-        In float32 that is the rounding of the sketches, of both sums and of the threshold.
+        Sketches in float32 are off by rounding: of the sketches, of both sums and of the threshold.
 
-        In integers each of the `length` numbers of a sketch is moved by half a unit, and the rounding of its quotient.
-        A unit is a part of the largest norm of its frame. By Cauchy and Schwarz, with e = 0.51 √length units, the
-        product moves by at most e (|q| + |k|) + e². Sums of integers are exact; by Cauchy and Schwarz they fit into 32
-        bits, whatever their parts do.
+        Integer sketches are off by more: rounding moves each of the `length` numbers of a sketch by half a unit, and
+        division by the unit by a little more. A unit is 1 / `LARGEST_INTEGER` of the largest norm of the frame. With
+        e = 0.51 √length units the product moves by at most e (|q| + |k|) + e², by Cauchy and Schwarz. Sums of integers
+        are exact, and fit into 32 bits for the same reason.
 
-        Below `LARGE` no sum overflows; the excess is infinite from there on.
+        Norms of `LARGE` and more could overflow a sum: the margin is then infinite, so no key is ruled out.
         """
         if self._largest >= LARGE:
             return math.inf
@@ -264,24 +273,24 @@ class SketchedMemory(KeyMemory):
         return excess * (self._largest + TINY)
 
     def _sketch_all(self, features: Tensor, chunks: int) -> None:
-        """Compute the sketches of all frames in the memory, at first none, in a number of chunks.
+        """Choose the length and the components of sketches, and sketch all frames that the memory holds.
 
         Args:
-            features: (h, w, C), whose principal components the sketches are in.
-            chunks: number of chunks of a sketch; fewer, if these hold all channels.
+            features: (h, w, C): the sketches use the principal components of these features.
+            chunks: number of chunks of a sketch; it becomes smaller if fewer chunks hold all channels.
         """
         height, width, slots, channels = self.maps.shape
-        self._latest = None  # none of this length
+        self._latest = None  # its sketches have the former length
         self._basis = None
         length = chunks * self._kernel.chunk
-        if length < channels:  # the first principal components, the mean left in
+        if length < channels:  # the first principal components, without subtracting the mean
             rows = features.flatten(0, 1)
-            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
+            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN shows in the labels, which are checked
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
             self._basis = components[:, : length - 2].to(features).contiguous()  # two numbers are norms of residuals
         self._chunks = min(chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
-        self._sketches = features.new_empty(0)  # those before are freed first
-        # Keys are taken in pairs: the last of a row has a neighbour in memory too.
+        self._sketches = features.new_empty(0)  # frees the former sketches before the new ones are allocated
+        # the kernel takes keys in pairs, so the last key of a row needs a neighbour in memory: width + 1
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
         for slot, frame in enumerate(self._frames):
             if frame is not None:
@@ -290,8 +299,9 @@ class SketchedMemory(KeyMemory):
     def _sketch(self, features: Tensor) -> Sketches:
         """Return the sketches of features (h, w, C).
 
-        They are all channels, or the first principal components in two parts. Each part is followed by the norm of what
-        the components so far leave of the vector, by which the kernel bounds a product after the first part.
+        A sketch is all channels of a vector, if they fit. Else it is the vector's first principal components in two
+        parts. The norm of the residual, which the components so far leave of the vector, follows each part, so that the
+        kernel can bound a product after the first part.
         """
         length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
@@ -302,11 +312,11 @@ class SketchedMemory(KeyMemory):
         else:
             first = FIRST_WORDS * self._kernel.chunk // CHUNK
             coordinates = (features @ self._basis).split([first - 1, length - first - 1], 2)
-            rounding = 2 * channels * 2.0**-24 * squared  # must not make the bound too small
+            rounding = 2 * channels * 2.0**-24 * squared  # added, because rounding must not make a bound too small
             residual = squared
             parts = []
             for part in coordinates:
-                residual = residual - part.square().sum(2, keepdim=True)  # squared
+                residual = residual - part.square().sum(2, keepdim=True)  # the square of the norm
                 parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
             sketches = torch.cat(parts, 2)
         unit = 1.0

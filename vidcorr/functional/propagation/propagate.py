@@ -21,9 +21,9 @@ from .memory import FrameMemory, KeyMemory, SketchedMemory, kernel
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
 NEARBY = -1
-"""Index of the memory of frames that are searched in the neighbourhood."""
+"""Key of the memory whose frames are searched in the neighbourhood only; other keys are indices of frames."""
 Search = Callable[..., FoundMatches]
-"""A search for the best matches of a frame; its argument is their number, `topk`."""
+"""A search for the best matches of a frame; its argument `topk` is the number of matches."""
 P = TypeVar("P", bound=LabelProtocol)
 Array = Tensor | np.ndarray
 """A tensor, or a numpy array."""
@@ -74,7 +74,13 @@ def _labels_of_frames(
 
 
 class Source(NamedTuple):
-    """Reference frames that are searched together, with the memories that hold them."""
+    """Reference frames that are searched together, with the memories that hold them.
+
+    Attributes:
+        keys: memory of features.
+        labels: memory of labels.
+        frames: indices of the reference frames; a repeated index counts twice.
+    """
 
     keys: KeyMemory
     labels: FrameMemory
@@ -90,9 +96,9 @@ class References:
     """The reference frames of a step; features and labels are copied only if they are read.
 
     Attributes:
-        frames: S indices. A reference that counts twice is there twice; the first is the frame of the annotation
-            unless the protocol lists its references.
-        sources: where they lie.
+        frames: S indices. A reference that counts twice is listed twice. The first is the annotated frame, unless the
+            protocol lists its references.
+        sources: the same frames, grouped by the memory that holds their features and labels.
     """
 
     frames: list[int]
@@ -100,13 +106,13 @@ class References:
 
     @staticmethod
     def of(frames: Sequence[int], keys: Tensor, labels: Tensor, protocol: LabelProtocol) -> "References":
-        """Return references with other features or labels.
+        """Return references with given features and labels, in memories of their own.
 
         Args:
             frames: S indices.
-            keys: (h, w, S, C), features.
-            labels: (h, w, S, L); gradients with respect to them are kept.
-            protocol: the neighbourhoods.
+            keys: (h, w, S, C), features of the frames.
+            labels: (h, w, S, L), labels of the frames; gradients with respect to the labels are kept.
+            protocol: the neighbourhoods that are searched.
         """
         places = list(range(len(frames)))
         parts = {Neighbourhood.of(protocol, keys.shape): places}
@@ -128,19 +134,19 @@ class References:
 
     @property
     def keys(self) -> Tensor:
-        """(h, w, S, C), features of the references."""
+        """(h, w, S, C), features of the references, source by source."""
         return torch.cat([source.maps(source.keys) for source in self.sources], 2)
 
     @property
     def labels(self) -> Tensor:
-        """(h, w, S, L), their labels."""
+        """(h, w, S, L), labels of the references, source by source."""
         return torch.cat([source.maps(source.labels) for source in self.sources], 2)
 
 
 class LabelPropagator:
     """A propagation step by step; several can run side by side over the frames of a video.
 
-    It keeps features and labels of the reference frames in ring buffers, and nothing else of the video. A rule of yours
+    It keeps features and labels of the reference frames in ring buffers, and nothing else of the video. A user's rule
     is a subclass that overrides `average`.
 
     Args:
@@ -168,8 +174,8 @@ class LabelPropagator:
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
-        self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or a start frame that is searched everywhere → features
-        self._labels: dict[int, FrameMemory] = {}  # the same → labels
+        self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or index of a frame that is searched everywhere → features
+        self._labels: dict[int, FrameMemory] = {}  # the same keys → labels
         self._channels_of_start: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
         self._checked = 0
@@ -216,7 +222,7 @@ class LabelPropagator:
         return labels
 
     def check_finite(self) -> None:
-        """Check the labels of the frames since the last check; call it after the last frame.
+        """Check that the labels of the frames since the last check are finite; call it after the last frame.
 
         On a GPU a check waits for the device, so `step` checks 32 frames at a time.
 
@@ -233,15 +239,15 @@ class LabelPropagator:
         self._checked += len(finite)
 
     def _write(self, query: Tensor, labels: Tensor) -> None:
-        """Store the features (h, w, C) and labels (h, w, L) of the frame, for the frames that it is a reference of.
+        """Store the features (h, w, C) and labels (h, w, L) of the present frame, as a reference for later frames.
 
-        A frame in which objects start has a memory of its own, searched everywhere; so has frame 0, if the protocol
-        looks everywhere in it. All others share the memory `NEARBY`.
+        With "own-context", a later frame in which objects start gets a memory of its own, which is searched everywhere.
+        So does frame 0, if the protocol `looks_everywhere` in it. All other frames share the memory `NEARBY`.
         """
         protocol = self.protocol
         added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
         has_own_memory = self.frame in self._channels_of_start
-        if self.frame == 0:  # its objects alone give it none
+        if self.frame == 0:  # gets a memory of its own by the protocol, not by its objects
             has_own_memory = looks_everywhere(protocol)
             lasting, recent = protocol.kept_frames()
             if has_own_memory:
@@ -260,14 +266,14 @@ class LabelPropagator:
             self._labels[source].write(self.frame, labels)
 
     def average(self, query: Tensor, references: "References") -> Tensor:
-        """Return the labels of a frame, an average of its references' labels: what a rule of yours overrides.
+        """Return the labels of a frame as an average of its references' labels; a user's rule overrides this method.
 
-        By default as the protocol says. A rule may also call this method with another query, or other references by
-        `References.of`. The labels are normalised afterwards, if the protocol does that.
+        The default average follows the protocol. A rule may call it with another query, or with other references made
+        by `References.of`. Afterwards the labels are normalised, if the protocol says so.
 
         Args:
-            query: (h, w, C), features of the frame as the protocol compares them: of unit length, whitened components
-                of unit length, or as they are.
+            query: (h, w, C), features of the frame as the protocol compares features: of unit length, whitened
+                components of unit length, or as they are.
             references: indices, features and labels of the reference frames.
 
         Returns:
@@ -280,10 +286,10 @@ class LabelPropagator:
         expected = references.sources[0].keys.maps[:, :, 0]
         if query.shape != expected.shape:
             raise ValueError(f"the query is {tuple(query.shape)}, a reference {tuple(expected.shape)}")
-        if query.requires_grad:  # the labels alone have gradients, from which heat maps are drawn
+        if query.requires_grad:  # only labels keep gradients: `affinity_of_cells` needs no others
             query = query.detach()
-        query = query.to(expected)  # the same tensor if it fits, of which the memory has the sketches
-        if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
+        query = query.to(expected)  # the same tensor if it fits: the memory recognises it and reuses its sketches
+        if protocol.topk is None:  # protocols refuse this together with a memory of its own for a frame
             (source,) = references.sources
             slots = list(map(source.keys.slot, source.frames))
             return average_of_all(query, source.keys.maps, source.labels.maps, slots, protocol)
@@ -302,7 +308,7 @@ class LabelPropagator:
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C): averages of the references, normalised as the protocol says.
 
-        Channels of an object have the references since its start.
+        With "own-context", the channels of an object are averaged over the references since the object's start.
         """
         protocol = self.protocol
         if self._channels_of_start:
@@ -320,10 +326,10 @@ class LabelPropagator:
         return labels
 
     def _average_since(self, query: Tensor, start: int) -> Tensor:
-        """Return the average (h, w, L) of the references since frame `start`."""
+        """Return the average (h, w, L) of the labels of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
         of_memory = {NEARBY: frames}  # memory → its references among the frames
-        if start in self._keys:  # the first of the frames; it is searched everywhere, in a memory of its own
+        if start in self._keys:  # `start`, the first of the frames, has a memory of its own
             of_memory = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
         for memory, members in of_memory.items():
@@ -337,16 +343,16 @@ class LabelPropagator:
         return average.to(labels)
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
-        """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
-        total = entering.sum(0)  # of masks at most 1
-        if self.protocol.own_context:  # HVC's code blends old and new labels by the sum of the new ones
+        """Return labels (L, h, w) combined with the labels `entering` (L, h, w) of objects that start at this frame."""
+        total = entering.sum(0)  # at most 1 for labels of masks
+        if self.protocol.own_context:  # as HVC's code blends old and new labels
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         uncovered = labels * (1 - total.clamp(0, 1))
         return torch.where(starts[:, None, None], entering, uncovered)
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
-        """Refuse features, or labels that enter, of other sizes than those of frame 0."""
+        """Refuse features and entering labels whose sizes differ from those of frame 0."""
         shape = self._first_labels.shape
         channels = self._channels if self.frame else len(features)
         if features.shape != (channels, *shape[1:]):
@@ -363,11 +369,12 @@ class LabelPropagator:
 
 
 def with_rule_of(protocol: P, propagator: Any) -> P:
-    """Return the protocol with the rule of a propagation, a user's code, in its name and digest.
+    """Return a protocol that has a user's rule of propagation in its name and digest.
 
     Args:
         protocol: the protocol.
-        propagator: `LabelPropagator`, which is no rule, a subclass, or a function that makes one.
+        propagator: the rule, a subclass of `LabelPropagator` or a function that returns one; `LabelPropagator` itself
+            is no rule and leaves the protocol as it is.
 
     Raises:
         ValueError: if the protocol states another rule.
@@ -388,14 +395,24 @@ def name_of_rule(propagator: Any) -> str:
 
 
 def looks_everywhere(protocol: LabelProtocol) -> bool:
-    """Return whether frame 0 is always a reference, and searched in all its cells: it then has a memory of its own."""
+    """Return whether a protocol searches all cells of frame 0, but only a neighbourhood in later references.
+
+    Frame 0 is then always a reference, and has a memory of its own.
+    """
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
 def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:
-    """Return the best matches with all that equal the last of the top-k, and their number; others are −inf.
+    """Return the top-k matches of all sources together, with all further matches that equal the k-th.
 
-    The number doubles until the last match of each source is worse than the last of the top-k.
+    The searches ask for twice as many matches, until the worst match of each source is below the k-th.
+
+    Args:
+        searches: one search per source.
+        topk: k.
+
+    Returns:
+        The matches of each source, in which products below the k-th are −inf; and how many matches each search gave.
     """
     count = topk + 1
     while True:
@@ -415,12 +432,12 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
 def average_of_matches(
     labels: Sequence[Tensor], matches: Sequence[FoundMatches], topk: int, temperature: float
 ) -> Tensor:
-    """Return the average of labels at the best matches of all sources together, weighted by their softmax.
+    """Return the average of the labels at the best matches, weighted by the softmax over the matches of all sources.
 
     Args:
-        labels: of each source, (h, w, S, L).
-        matches: in each source, (h, w, k).
-        topk: matches that count; the others have weight 0.
+        labels: labels (h, w, S, L) of each source.
+        matches: products and cells (h, w, k) found in each source.
+        topk: number of best matches, among all sources, that count; others have weight 0.
         temperature: divides the products before the softmax.
 
     Returns:
@@ -447,6 +464,7 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
 
 
 def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
+    """Refuse labels that enter at a frame which a video of this number of frames does not have."""
     beyond = sorted(frame for frame in entering if not 0 <= frame < frames)
     if beyond:
         raise ValueError(f"entering names frame {beyond[0]}, but the video has frames 0 to {frames - 1}")

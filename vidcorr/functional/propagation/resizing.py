@@ -15,13 +15,13 @@ Size = tuple[int, int]
 
 
 def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
-    """Resize images by OpenCV or Pillow, which round uint8 images to 8 bits again.
+    """Resize images by OpenCV or Pillow; the results of uint8 images are rounded to uint8.
 
     Args:
         images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
         size: (H', W').
-        method: "pillow-nearest", "pillow-bilinear", "pillow-bicubic", "pillow-lanczos"; or "opencv-linear" and
-            "opencv-linear-float", which differ in the images' type alone.
+        method: "pillow-nearest", "pillow-bilinear", "pillow-bicubic", "pillow-lanczos"; "opencv-linear" for uint8, or
+            "opencv-linear-float" for float.
 
     Returns:
         `(N, 3, H', W')` of the same type, on the CPU.
@@ -38,10 +38,11 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
 
 
 def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArray[np.uint8]:
-    """Resize an image by Pillow, one side after the other, with equal pixels by all of its releases.
+    """Resize an image by Pillow, one side after the other, so that all releases of Pillow give equal pixels.
 
-    The image between the two passes is rounded to 8 bits, so their order counts. Pillow 11 always begins with the
-    width; Pillow 13, as here, with the height if it shrinks by more than twice the pixels that the width loses.
+    The image between the two passes is rounded to 8 bits, so the order of the passes counts. Pillow 11 always begins
+    with the width. Pillow 13, as this function, begins with the height if the height loses more than twice as many
+    pixels as the width.
 
     Args:
         image: (H, W, 3) uint8.
@@ -76,7 +77,7 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
 
 
 def reduced_frame(frame: Tensor, size: Size) -> Tensor:
-    """Reduce a frame by the mean over areas.
+    """Reduce a frame to a size by averaging over areas (OpenCV's INTER_AREA).
 
     Args:
         frame: RGB `(3, H, W)` uint8.
@@ -96,12 +97,12 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
 @lru_cache(256)
 @torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
-    """Return the source index of all target indices along an axis.
+    """Return, along an axis, the index of the nearest source pixel for each target pixel.
 
     Args:
-        source: source length.
-        target: target length.
-        rule: whose nearest pixel: "pillow", "opencv", "opencv-exact" or "torch-exact".
+        source: number of source pixels.
+        target: number of target pixels.
+        rule: the library whose rounding is used: "pillow", "opencv", "opencv-exact" or "torch-exact".
 
     Returns:
         Long (target,), on the CPU.
@@ -109,7 +110,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
         return F.interpolate(pixels, target, mode="nearest-exact")[0, 0].long()
-    if rule in ("pillow", "opencv-exact"):  # both sum up positions in double precision; OpenCV since 5.0
+    if rule in ("pillow", "opencv-exact"):  # both add up steps in double precision; OpenCV does since 5.0
         step = source / target
         steps = [step * 0.5] + [step] * (target - 1)
         positions = np.add.accumulate(np.array(steps))
@@ -133,10 +134,10 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
     """Resize maps (L, h, w) to (L, H, W) without smoothing.
 
     Args:
-        maps: float.
+        maps: the maps, float.
         size: (H, W).
-        method: "bilinear": between pixel centres (torch's align_corners=False, OpenCV's INTER_LINEAR);
-            "bilinear-aligned": between corners (align_corners=True); "nearest": torch's.
+        method: "bilinear": pixel centres are aligned (torch's align_corners=False, OpenCV's INTER_LINEAR);
+            "bilinear-aligned": the corner pixels are aligned (align_corners=True); "nearest": as torch's.
     """
     if maps.shape[-2:] == tuple(size):
         return maps
@@ -148,12 +149,12 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
 @lru_cache(16)
 @torch.inference_mode(False)
 def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
-    """Return the weights `(positions, cells)` of cells, sampled at the centres of positions along a side.
+    """Return the matrix `(positions, cells)` that samples the cells of an axis at evenly spaced positions.
 
     Args:
-        cells: number of cells.
-        positions: number of positions.
-        sampling: "bicubic", or "bilinear-zero", with zeros outside.
+        cells: number of cells along the axis.
+        positions: number of positions; position i is the centre of the i-th of as many equal parts of the axis.
+        sampling: "bicubic"; or "bilinear-zero", bilinear with zeros outside the map.
         device: device of the result.
     """
     if sampling == "bicubic":  # resizing is linear, so the weights are the resized unit vectors
