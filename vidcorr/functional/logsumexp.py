@@ -20,10 +20,10 @@ LOWEST_EXPONENT = -80
 """Lower limit of exponents: exp of smaller numbers, below 1e-34, takes ten times as long on a CPU."""
 
 Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
-"""A range of queries; their logits `(…, K)` with K keys; a function that adds weights @ keys to sums `(…, C)` in place."""
+"""A range of queries; their logits `(…, K)` for K keys; a function that adds weights @ keys to sums `(…, C)`."""
 
 Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
-"""(queries `(…, C)`, whether the mean is wanted) → their log-sum-exp `(…)`, and the softmax-weighted mean key or None."""
+"""(queries `(…, C)`, whether a mean is wanted) → their log-sum-exp `(…)`; the mean key by the softmax, or None."""
 
 
 def widened(tensor: Tensor) -> Tensor:

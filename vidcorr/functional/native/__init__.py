@@ -5,6 +5,7 @@ import functools
 import hashlib
 import math
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -49,20 +50,8 @@ def library_of(variant: str) -> Path:
     return folder / f"kernels.{variant}.{digest.hexdigest()}.so"
 
 
-class Job(ctypes.Structure):
-    """Arguments of a compiled function: numbers, and addresses of tensors, which this object keeps alive.
-
-    A subclass lists the fields of the function's C structure, in the structure's order.
-    """
-
-    def __init__(self, **values: Any) -> None:
-        self._values = values
-        addresses = {name: value.data_ptr() for name, value in values.items() if isinstance(value, Tensor)}
-        super().__init__(**values | addresses)
-
-
 def members(kind: type, names: str) -> list[tuple[str, type]]:
-    """Return fields of one type for a `Job`.
+    """Return fields of one type for a structure of ctypes.
 
     Args:
         kind: type of the fields; `c_void_p` for the address of a tensor.
@@ -71,19 +60,24 @@ def members(kind: type, names: str) -> list[tuple[str, type]]:
     return [(name, kind) for name in names.split()]
 
 
-def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) -> int:
+def run(
+    name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, Any], items: int, together: int = 1
+) -> int:
     """Call a compiled function on as many threads as torch has, each with a range of the items.
 
     Args:
-        name: name of a function of (address of the arguments, first item, end of the items) that returns a count.
+        name: name of a function of (address of its arguments, first item, end of the items) that returns a count.
         variant: kind of the compiled file.
-        arguments: the function's structure.
+        kind: C structure of the function's arguments.
+        values: field of the structure → number, or tensor, whose address the function gets.
         items: number of items.
         together: number of items that the function takes together; ranges begin at multiples of it.
 
     Returns:
         The sum of the counts of all threads.
     """
+    addresses = {field: value.data_ptr() for field, value in values.items() if isinstance(value, Tensor)}
+    arguments = kind(**{**values, **addresses})
     function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
     bands = math.ceil(items / together)
     threads = min(torch.get_num_threads(), bands)
