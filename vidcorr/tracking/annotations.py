@@ -1,9 +1,9 @@
 """Prompts of several frames of a video: the passes that follow them, and the results of a frame from several passes.
 
-A pass follows the objects of a prompt from its frame, forwards or backwards, as if it were alone in the video. It ends
-at the next prompts of its objects. Between two prompts of an object the results of both passes are blended by the
-distance from their frames. A prompt says nothing of objects that it does not name; an object that it names without
-showing it has left.
+A pass follows the objects of a prompt from the prompt's frame, forwards or backwards, as if no other prompt existed. It
+ends when all of its objects are prompted again. Between two prompts of an object the results of both passes are blended
+by the distance from their frames. A prompt says nothing about objects that it does not name; an object that it names
+but does not show has left the video.
 """
 
 import pickle
@@ -28,7 +28,7 @@ from ..videos.prompts import MaskPrompt, Name, Prompt
 from ..videos.stream import FrameStream, GivenFrames
 
 BETWEEN = "blended by distance"
-"""What results are between two prompts of an object, for the record."""
+"""How results between two prompts of an object are made, in words for prediction.json."""
 Prompts = Prompt | Mapping[int, Prompt] | Sequence[Prompt]
 
 
@@ -38,8 +38,8 @@ class Pass(NamedTuple):
     Attributes:
         frame: index of the prompt's frame.
         step: 1: forwards, −1: backwards.
-        first: index of the earliest frame with a wanted result; of a backward pass the last that is followed.
-        end: index of the frame after the last; None: the end of the video.
+        first: index of the earliest frame with a wanted result; a backward pass ends with it.
+        end: index of the frame after the latest frame with a wanted result; None: to the end of the video.
     """
 
     frame: int
@@ -48,9 +48,13 @@ class Pass(NamedTuple):
     end: int | None
 
     def length(self, frames: int | None = None) -> int | None:
-        """Return the number of frames that are followed, in a video of `frames` frames.
+        """Return the number of frames that the pass reads.
 
-        None: to the end of the video, whose number of frames is not given.
+        Args:
+            frames: number of frames of the video; None if it is unknown.
+
+        Returns:
+            None for a pass to the end of a video whose number of frames is unknown.
         """
         end = frames if self.end is None else self.end
         return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
@@ -60,9 +64,9 @@ class Found(NamedTuple):
     """Results of a pass in a frame.
 
     Attributes:
-        frame: uint8 RGB `(3, H, W)`; None of a backward pass.
-        result: a `MaskResult`, or the numbers of the objects in rows, a tensor or an array.
-        labels: soft labels of masks `(1 + objects, h, w)`, the background first; None if no results are blended.
+        frame: uint8 RGB `(3, H, W)`; None for a backward pass, which does not keep frames.
+        result: a `MaskResult`; or a tensor or array with a row of numbers per object.
+        labels: soft labels of masks `(1 + objects, h, w)`, the background first; None if they are not needed to blend.
     """
 
     frame: Tensor | None
@@ -71,7 +75,15 @@ class Found(NamedTuple):
 
 
 def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
-    """Return prompts by their frames in the whole video; as `Annotations.of` takes them, with its errors."""
+    """Return frame → prompt, with frames counted in the whole video.
+
+    Args:
+        given: prompts, as `Annotations.of` takes them.
+        start: frame of a prompt that states none.
+
+    Raises:
+        DataError: for two prompts of a frame, a frame before `start`, or an object that is no prompt.
+    """
     if isinstance(given, Mapping):
         given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
     found: dict[int, Prompt] = {}
@@ -86,7 +98,7 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
 
 
 def _checked(prompt: Any) -> Prompt:
-    """Return a prompt; refuse an array, which may be a mask, boxes or points."""
+    """Return a prompt as it is; refuse anything else, such as an array, which may be a mask, boxes or points."""
     if not isinstance(prompt, Prompt):
         name = type(prompt).__name__
         raise DataError(f"a prompt is MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {name}")
@@ -94,7 +106,12 @@ def _checked(prompt: Any) -> Prompt:
 
 
 def give_ids(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Prompt]:
-    """Add the objects of all masks to a table; return the prompts, frame → prompt, with its ids in the masks."""
+    """Add the objects of all masks to a table, and return the prompts with the table's ids in their masks.
+
+    Args:
+        prompts: frame → prompt of any kind.
+        objects: the table of objects, which grows.
+    """
     masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
     return {**prompts, **dict(zip(masks, objects.numbered(list(masks.values())), strict=True))}
 
@@ -114,9 +131,9 @@ class Annotations:
         """Return the prompts of a video.
 
         Args:
-            given: a prompt, frame of the whole video → prompt, or prompts that name their frames. A prompt without a
-                frame is of the first frame that is read.
-            start: index of this frame in the whole video.
+            given: a prompt; or frame of the whole video → prompt; or prompts that state their frames. A prompt that
+                states no frame counts for the first frame that is read.
+            start: index in the whole video of the first frame that is read.
 
         Raises:
             DataError: for no object, two prompts of a frame, several kinds of prompts, or a frame before `start`.
@@ -139,7 +156,7 @@ class Annotations:
         return Annotations(prompts)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> "Annotations":
-        """Return the parts of the prompts inside frames of (height, width) pixels.
+        """Return the prompts cut to frames of (height, width) pixels.
 
         Raises:
             DataError: if a prompt does not fit the frames.
@@ -147,7 +164,11 @@ class Annotations:
         return Annotations({frame: prompt.fitted_to_frame(size) for frame, prompt in self.prompts.items()})
 
     def metadata(self, start: int) -> list[dict[str, Any]]:
-        """Return a description of the prompts for the record, with their frames in the whole video."""
+        """Return a description of each prompt for prediction.json, with its frame in the whole video.
+
+        Args:
+            start: index in the whole video of the first frame that is read.
+        """
         return [{"frame": start + frame, **prompt.metadata()} for frame, prompt in self.prompts.items()]
 
     @property
@@ -157,7 +178,7 @@ class Annotations:
 
     @cached_property
     def frames_of(self) -> dict[Name, list[int]]:
-        """Object → frames of the prompts that name it; ids ascend, names stand as they appear."""
+        """Object → ascending frames of the prompts that name it; objects by ascending id, or names as they appear."""
         frames: dict[Name, list[int]] = {}
         for frame, prompt in self.prompts.items():
             for name in prompt.objects:
@@ -172,9 +193,10 @@ class Annotations:
 
     @cached_property
     def passes(self) -> list[Pass]:
-        """The passes over the video, by prompt: forwards until all its objects are prompted again, then backwards.
+        """The passes over the video: for each prompt that shows an object a forward pass, then a backward pass.
 
-        A backward pass ends after the earliest of the objects' previous prompts.
+        A forward pass ends when all of its objects are prompted again. A backward pass ends with the frame after the
+        earliest of its objects' previous prompts, and is left out if this leaves no frame before the prompt.
         """
         passes: list[Pass] = []
         for frame, prompt in self.prompts.items():
@@ -194,12 +216,15 @@ class Annotations:
         return self.frames_of[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
-        """Return the first frame after `t` with a prompt that names an object."""
+        """Return the first frame after `t` with a prompt that names an object; None if there is none."""
         place = bisect_right(self.frames_of[name], t)
         return self.frames_of[name][place] if place < len(self.frames_of[name]) else None
 
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
-        """Return object → the passes that follow it in frame `t` → their weights, of sum 1; no pass: it has left."""
+        """Return object → pass → the weight with which the pass counts for the object in frame `t`.
+
+        The weights of an object sum to 1; an object that has left, or has not come yet, has no pass.
+        """
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
             before = self._latest_prompt(name, t)
@@ -217,10 +242,10 @@ class Annotations:
         return weights_of_objects
 
     def only_pass(self, t: int) -> Pass | None:
-        """Return the pass whose results are those of frame `t` as they are; None: they are combined.
+        """Return the pass whose results in frame `t` are final as they are; None if results have to be combined.
 
-        None if results of several passes are blended, if an object has no row in the pass, or if the pass still follows
-        one that a later prompt names.
+        Results have to be combined if several passes count in the frame, if the pass has no row for an object, or if it
+        still follows an object that another prompt has taken over.
         """
         weights_of_present = list(filter(None, self.weights(t).values()))
         passes = set().union(*weights_of_present)
@@ -241,17 +266,19 @@ def followed(
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield the frames of a video and their results, in order.
 
-    A backward pass runs as soon as its first frame is reached. Its results wait on disk, so that memory does not grow
-    with the video. With a prompt of frame 0 alone the frames are read once, and none ahead of its result.
+    A backward pass runs when the earliest frame with its results is reached. Its results wait on disk, so that memory
+    does not grow with the video. If the only prompt is in frame 0, each frame is read once, and only when its result is
+    wanted.
 
     Args:
         annotations: the prompts.
         video: the frames.
-        follow_pass: runs a pass, from its prompt's frame.
-        combine: index of a frame, the frame, what passes found in it → its results, where several passes tell of it.
+        follow_pass: runs a pass, and yields its results from the prompt's frame on, in the order of the pass.
+        combine: function of the index of a frame, the frame, and the passes' results in it; returns the final results.
+            It is called unless `Annotations.only_pass` names a pass.
     """
     running: dict[Pass, Iterator[Found]] = {}
-    reader: Iterator[Tensor] | None = None  # of frames in which no pass goes forwards
+    reader: Iterator[Tensor] | None = None  # reads frames in which no pass goes forwards
     for t in count():
         for each in annotations.passes:
             if each.end == t:
@@ -276,7 +303,7 @@ def followed(
 
 
 def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] | None:
-    """Return what each pass finds in the next frame; None if one finds nothing more, because the video has ended."""
+    """Return each pass's results in the next frame; None if a pass has none, because the video has ended."""
     found: dict[Pass, Found] = {}
     for each, results in running.items():
         item = next(results, None)
@@ -287,7 +314,14 @@ def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] 
 
 
 def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:
-    """Run a backward pass, and yield its results by ascending frames, without the prompt's; they wait on disk.
+    """Run a backward pass to its end, and yield its results by ascending frames, without the prompt's own frame.
+
+    The results wait in a temporary file.
+
+    Args:
+        results: results of the pass, by descending frames.
+        backward: the pass.
+        annotations: the prompts; they tell which soft labels will be blended and have to be kept.
 
     Raises:
         FullDisk: if the folder of temporary files has no room.
@@ -308,15 +342,16 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
 
 
 def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
-    """Return the soft labels of all objects of masks in frame `t`, the background first.
+    """Return the soft labels of all objects of masks in frame `t`, the background first, blended from passes.
 
-    Each object has its own background: that of the passes that follow it, by their weights. A cell takes the least of
-    these. In a pass that goes on beyond the next prompt of an object, this object is background.
+    The label of an object is the weighted sum of its labels in the passes that follow it. Each object also gives such a
+    sum of these passes' backgrounds, and the background of a cell is the smallest of the sums. An object that a pass
+    still follows beyond the object's next prompt counts as background in this pass.
 
     Args:
         annotations: the prompts.
         t: index of the frame.
-        found: results of the passes that cover it, at least one.
+        found: results of the passes that cover the frame, at least one.
 
     Returns:
         `(1 + objects, h, w)`.
@@ -343,14 +378,14 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
 
 
 def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> list[tuple[Name, Name]]:
-    """Return pairs of objects that two prompts seem to exchange.
+    """Return pairs of objects whose ids two prompts seem to have exchanged.
 
-    Each object of a pair, followed forwards, lies mostly on the other object, followed backwards.
+    In such a pair, each object as followed forwards lies mostly on the other object as followed backwards.
 
     Args:
         annotations: the prompts.
         t: index of the frame.
-        found: results of the passes that cover it.
+        found: results of the passes that cover the frame.
     """
     forwards: dict[Name, Tensor] = {}
     backwards: dict[Name, Tensor] = {}
@@ -364,7 +399,7 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
                 of_direction[name] = cells == number
 
     def lies_on(name: Name, other: Name) -> bool:
-        """Return whether most cells of an object, followed forwards, are another's, followed backwards."""
+        """Return whether most cells of one object, followed forwards, belong to the other, followed backwards."""
         return bool(2 * (forwards[name] & backwards[other]).sum() > forwards[name].sum())
 
     followed_twice = [name for name in forwards if name in backwards]
@@ -372,9 +407,17 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
 
 
 def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
-    """Return the numbers of all objects in frame `t`, `(N, columns)`; NaN for an object that has left.
+    """Return the numbers of all points or boxes in frame `t`, blended from the passes that follow them.
 
-    A pass that has lost the object does not count.
+    Args:
+        annotations: the prompts.
+        columns: number of columns of the results.
+        t: index of the frame.
+        found: results of the passes that cover the frame. A row whose first number is NaN, of a lost object, does not
+            count.
+
+    Returns:
+        `(N, columns)`; NaN for an object that no pass finds.
     """
     weights = annotations.weights(t)
     numbers = np.full((len(weights), columns), np.nan)

@@ -28,9 +28,9 @@ from .follow import SHORT_SIDE, extractor_and_protocol, seen_size
 from .frame_encoder import FrameEncoder
 
 OF_BASIS = 32
-"""Most frames by which the colours are chosen, evenly spaced."""
+"""About how many evenly spaced frames choose the colours, at most."""
 COLUMNS = 5
-"""Frames of a figure, evenly spaced."""
+"""Number of evenly spaced frames in a figure."""
 SUFFIXES = (".mp4", ".png", ".pdf", ".svg", "")
 """Forms of output: a film, figures, and a folder of pictures."""
 
@@ -39,17 +39,17 @@ SUFFIXES = (".mp4", ".png", ".pdf", ".svg", "")
 def feature_pictures(
     network: Any, stream: FrameStream, protocol: str | None = None, point: Any = None, short_side: int = SHORT_SIDE
 ) -> Iterator[dict[str, Picture]]:
-    """Yield the pictures of each frame: `frame`, its features as `colours`, and `found`, where a place is.
+    """Yield the pictures of each frame: `frame`, `colours` (its features) and, with a point, `found` (a heat map).
 
-    The colours are three principal components over all frames, so that equal colours are like features. The heat is the
-    cosine with the feature at the place, as the protocol compares, from the mean of the first frame up to 1. A dot
-    marks the place.
+    The colours are three principal components over frames of the whole video, so that similar features have similar
+    colours. The heat is the cosine with the feature at the point, as the protocol compares features, from the mean of
+    the first frame up to 1. A dot marks the point in the first frame.
 
     Args:
         network: a network, as `load` takes it, or its extractor.
         stream: the video.
-        protocol: name of the protocol, by which masks would be followed: stage, stride, input, comparison.
-        point: a place in the first frame as `PointPrompt` takes it, `x,y` in pixels; None: no `found`.
+        protocol: name of a protocol for masks, which sets stage, stride, input and comparison.
+        point: a point in the first frame, `x,y` in pixels, as `PointPrompt` takes it; None: no `found`.
         short_side: short side to which larger frames are reduced, pixels; a protocol with an input size ignores it.
 
     Raises:
@@ -61,7 +61,7 @@ def feature_pictures(
     covered_size = encoder.input_sizes(size).covered
 
     def reduced_frames(step: int = 1) -> Iterator[Tensor]:
-        """Yield every `step`-th frame, at the size that the network sees."""
+        """Yield every `step`-th frame, reduced to the size for the network."""
         return (reduced_frame(frame, size) for frame in islice(stream, 0, None, step))
 
     def enlarged(maps: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def feature_pictures(
 def _as_for_masks(
     network: Any, stream: FrameStream, protocol: str | None, short_side: int
 ) -> tuple[FrameEncoder, tuple[int, int]]:
-    """Return the encoder by which masks would be followed through a video, and the (H, W) at which it sees frames."""
+    """Return the encoder that would follow masks through a video, and the (H, W) to which frames are reduced for it."""
     of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))
     extractor, rules = extractor_and_protocol(network, of_masks, protocol)
     assert isinstance(rules, PropagationProtocol)
@@ -115,7 +115,7 @@ class _Similarity:
         self._mean = (cells @ self._cell).mean()
 
     def heat(self, features: Tensor) -> Tensor:
-        """Return the cosines `(h, w)`, scaled so that 0 is the mean of the first frame, and 1 stays."""
+        """Return the cosines `(h, w)` with the cell, rescaled: the mean of the first frame becomes 0, and 1 stays 1."""
         cosines = F.normalize(self._compared(features), dim=2) @ self._cell
         return (cosines - self._mean) / (1 - self._mean).clamp(min=1e-6)
 
@@ -123,16 +123,16 @@ class _Similarity:
 def write_maps(
     output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
-    """Write the feature maps of a video as .npz, which memory holds until then, or as .zarr, frame by frame.
+    """Write the feature maps of a video: .npz from memory at the end, or .zarr frame by frame.
 
-    Arrays: `features` `(T, C, h, w)` float16, of .npz float32 if a value exceeds 65,504; `stage`; `stride`, pixels of
-    the network's input a cell; `input`, what the network gets, as JSON.
+    The file has `features` `(T, C, h, w)` float16 (in .npz float32, if a value exceeds 65,504); `stage`; `stride`,
+    pixels of the network's input per cell; and `input`, the RGB that the network gets, as JSON.
 
     Args:
-        output: the file.
-        network: as `feature_pictures` takes it; so are the others.
+        output: the file, .npz or .zarr.
+        network: a network, as `load` takes it, or its extractor.
         stream: the video.
-        protocol: name of the protocol.
+        protocol: name of a protocol for masks, which sets stage, stride and input.
         short_side: short side to which larger frames are reduced, pixels.
 
     Raises:
@@ -156,13 +156,17 @@ def write_maps(
 
 
 def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
-    """Return features as float16; as float32 if a value is beyond its range, which would become infinite."""
+    """Return features as float16; as float32 if a value exceeds float16's range and would become infinite."""
     fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
     return (features.half() if fits else features.float()).cpu().numpy()
 
 
 def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> None:
-    """Write maps `(C, h, w)` as the array `features` of a group, a chunk a frame, and then the facts as attributes."""
+    """Write maps `(C, h, w)` as an array `features`, with a chunk per frame, and facts as attributes of its group.
+
+    Raises:
+        DataError: if the maps of a frame are not float16.
+    """
     import zarr
 
     with unfinished(output) as temporary:
@@ -204,12 +208,12 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
 
 
 def _side_by_side(pictures: dict[str, Picture]) -> Picture:
-    """Return the pictures of a frame as one picture."""
+    """Join the pictures of a frame from left to right."""
     return np.concatenate(list(pictures.values()), axis=1)
 
 
 def _write_figure(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:
-    """Draw a figure with a column for each of a few frames and a row for each kind of picture."""
+    """Write a figure with a column for each of `COLUMNS` frames and a row for each kind of picture."""
     from ..results.pictures.plots import WIDTH, Block, draw_rows, write_figure
 
     columns = evenly_spaced(stream.num_frames, COLUMNS)

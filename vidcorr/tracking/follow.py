@@ -25,9 +25,9 @@ AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 
 SHORT_SIDE = 480
 DEFAULT = "vidcorr"
-"""Protocol of masks and points without a name: label propagation."""
+"""Name of the protocol that follows masks and points if the user names none: label propagation."""
 POINTS = "-points"
-"""Ends the name of a point protocol whose name alone is label propagation: `vidcorr-points`."""
+"""End of the name of a point protocol if a protocol of label propagation has the same name: `vidcorr-points`."""
 
 
 def follow(
@@ -40,10 +40,10 @@ def follow(
 ) -> Iterator[tuple[Tensor, Any]]:
     """Follow prompts of one or several frames through a video, forwards and backwards from each.
 
-    Memory holds the protocol's window. Between two prompts of an object the results of both are blended by the distance
-    from their frames: soft labels of masks, numbers of boxes and points. A later prompt corrects the objects that it
-    names. From a prompt's frame on, results are those of the part of the video from there; before it, those of the part
-    in reverse order.
+    Memory holds the protocol's window, whatever the length of the video. A later prompt corrects the objects that it
+    names. Between two prompts of an object the results of both are blended by the distance from their frames: soft
+    labels of masks, numbers of boxes and points. After the last prompt of an object, results are as if the video began
+    with this prompt; before the first prompt, as if the video were read backwards from it.
 
     Points are followed by Gaussian heat-maps, like joints on JHMDB, or by a point protocol, independently of each
     other; boxes by SiamFC's tracker. A point protocol reads the video three times: to count its frames, to track, and
@@ -52,8 +52,8 @@ def follow(
     Args:
         network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, a camera or an address, or a `FrameStream` of a part; or frames, uint8 RGB
-            `(3, H, W)`, of equal size. With prompts of later frames they are a tensor or a list; else an iterator will
-            do, of which no frame is read ahead on a CPU; a GPU encodes several in a pass.
+            `(3, H, W)`, of equal size. Prompts of later frames need a tensor or a list of frames; else an iterator will
+            do. On a CPU no frame of an iterator is read ahead; a GPU encodes several frames in a pass.
         prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or index of a frame →
             prompt, counted in the whole video.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
@@ -61,15 +61,15 @@ def follow(
             protocols (`fomo`, `tapir-matching`, `gmrw-chained`).
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
-        propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps.
+        propagator: `LabelPropagator`, or a user's rule for masks and heat-maps.
 
     Returns:
-        Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame, objects ordered by id or
-        as the prompts name them. Masks: ids `(H, W)` uint8. Boxes, a numpy array: left, top, width, height, score
-        `(N, 5)`, which may leave the frame; the score is SiamFC's response, NaN in the first frame. Points: x, y, score
-        `(K, 3)`; the score is the peak of the heat-map as a fraction of its first peak, x and y NaN for an empty
-        heat-map. By a point protocol: x, y, score, occluded `(K, 4)`; the score is the cosine of the features at the
-        point and at its prompt.
+        Iterator over the frames in order: a frame `(3, H, W)` uint8, and its results in pixels of the frame, with
+        objects in the order of their ids, or as the prompts name them. Masks: ids `(H, W)` uint8. Boxes: a numpy array
+        of left, top, width, height, score `(N, 5)`; boxes may leave the frame, and the score is SiamFC's response, NaN
+        in the first frame. Points: x, y, score `(K, 3)`; the score is the peak of the heat-map as a fraction of its
+        first peak, and x and y are NaN for an empty heat-map. Points by a point protocol: x, y, score, occluded
+        `(K, 4)`; the score is the cosine between the features at the point and at its prompt.
 
     Raises:
         DataError: if a prompt does not fit the video, or a frame cannot be read.
@@ -96,7 +96,7 @@ def follow_with_doubts(
     short_side: int,
     propagator: Propagator,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow prompts as `follow` does; results of masks are `MaskResult`."""
+    """Follow prompts as `follow` does, but yield a `MaskResult`, with doubts, in place of the ids of masks."""
     if isinstance(video, str | Path):
         video = open_stream(video)
     source = video if isinstance(video, AnyStream) else GivenFrames(video)
@@ -127,10 +127,10 @@ def extractor_and_protocol(
     """Return the extractor and the protocol by which a prompt is followed; the protocol has the extractor's stride.
 
     Args:
-        network: as `load` takes it.
-        prompt: a prompt of the kind.
-        protocol: as `protocol_of_prompt` takes it.
-        propagator: `LabelPropagator`, or a rule, which the protocol then names.
+        network: a network, as `load` takes it.
+        prompt: any prompt of the kind that will be followed.
+        protocol: a protocol or its name, as `protocol_of_prompt` takes it.
+        propagator: `LabelPropagator`, or a user's rule, whose name the protocol then has.
 
     Raises:
         ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
@@ -154,12 +154,12 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
     """Return the protocol that follows prompts of a kind, before the stride of the features is known.
 
     Args:
-        encoder: the network; Liir's changes the default for masks to `liir`.
-        prompt: a prompt of the kind.
-        protocol: a protocol, or a name: for masks and points of a propagation protocol, for points also of a point
-            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, and `vidcorr-points` for `vidcorr`'s), for boxes `vfs`;
-            with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label propagation, for a box `vfs`. A
-            propagation protocol by name keeps the video's proportions.
+        encoder: the network; for Liir's encoder the default for masks is `liir`.
+        prompt: any prompt of the kind.
+        protocol: a protocol, or a name with changed fields as in `vidcorr+radius=0.3`. Masks and points have
+            propagation protocols; points also point protocols (`fomo`, `tapir-matching`, `gmrw-chained`, and
+            `vidcorr-points` for the point protocol `vidcorr`); boxes have `vfs`. None is `vidcorr`, label propagation,
+            for a box `vfs`. A propagation protocol by name keeps the video's proportions.
 
     Raises:
         ValueError: for an unknown protocol or field.
@@ -187,9 +187,10 @@ def name_of(rules: AnyProtocol) -> str:
 
 
 def _point_protocol(name: str) -> JointProtocol | PointProtocol:
-    """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks.
+    """Return the protocol that a name means for points.
 
-    So `vidcorr` propagates labels, `vidcorr-points` is a point protocol, and so is `fomo`, which masks do not have.
+    A name that label propagation and point protocols share, such as `vidcorr`, means label propagation, and
+    `vidcorr-points` the point protocol. `fomo` is a point protocol, since label propagation has no such name.
     """
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
@@ -207,8 +208,8 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
     Args:
         rules: the protocol.
         stride: pixels per cell; None if it is not known yet: the protocol stays as it is.
-        by_name: the protocol is one of ours, chosen by name: at another stride than its own, Gaussians of joints then
-            have a sigma of half a cell, unless its name sets `keypoint_sigma`.
+        by_name: the user chose the protocol by name, or chose none. At another stride than the protocol's, Gaussians of
+            joints then get a sigma of half a cell, unless the name sets `keypoint_sigma`.
 
     Raises:
         ValueError: if the name changes the stride to another one.
@@ -222,7 +223,7 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
 
 
 def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
-    """Yield frames and results; each is computed in eval mode, and the caller sees the extractor in its own mode."""
+    """Yield frames and results, each computed in eval mode; between two frames the extractor is in its own mode."""
     while True:
         with eval_mode(extractor):
             item = next(found, None)
@@ -232,6 +233,12 @@ def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, A
 
 
 def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
-    """Return the (H, W) to which frames are reduced for the network; under a protocol with an input size their own."""
+    """Return the (H, W) to which frames are reduced before they enter the network.
+
+    Args:
+        size: (H, W) of the frames.
+        protocol: a protocol with an input size resizes frames itself: they keep their size here.
+        short_side: short side to which larger frames are reduced, pixels.
+    """
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
     return round(size[0] * factor), round(size[1] * factor)

@@ -45,21 +45,27 @@ class Follower(ABC):
 
     @abstractmethod
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield the results of a pass for the objects that its prompt shows, from its prompt's frame."""
+        """Yield the results of a pass, frame by frame from its prompt's frame on, for the objects that it shows."""
 
     @abstractmethod
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
-        """Return the results of all objects in frame `t`, given with its pixels, from the passes that cover it."""
+        """Return the results of all objects in frame `t` from the results of the passes that cover it.
+
+        Args:
+            t: index of the frame.
+            frame: the frame, uint8 RGB `(3, H, W)`.
+            found: pass → its results in the frame.
+        """
 
     def frames(self, a_pass: Pass, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames of a pass from its frame `t` on, in its order."""
+        """Iterate over the frames of a pass in its order, from its frame `t` on; its frame 0 is the prompt's."""
         first = a_pass.frame + a_pass.step * t
         frames = self.video.forwards(first) if a_pass.step > 0 else self.video.backwards(first)
         length = a_pass.length()
         return islice(frames, None if length is None else length - t)
 
     def rows(self, a_pass: Pass) -> NDArray[np.float64]:
-        """Return the numbers of the objects that a prompt shows."""
+        """Return the numbers `(N, …)` of the points or boxes that a pass's prompt shows, a row per object."""
         prompt = self.annotations.prompts[a_pass.frame]
         is_shown = [name in prompt.shown for name in prompt.objects]
         return prompt.labels[is_shown]
@@ -70,7 +76,7 @@ class MaskResult(NamedTuple):
 
     Attributes:
         ids: `(H, W)` uint8.
-        doubts: object → its doubt, as `label_doubts` says; 0 of a given mask.
+        doubts: object → its doubt, as `label_doubts` says; 0 in a frame with the object's given mask.
     """
 
     ids: Tensor
@@ -83,8 +89,8 @@ class MaskFollower(Follower):
 
     Attributes:
         encoder: the network under its protocol.
-        seen: (H, W) of the frames as the network sees them.
-        propagator: `LabelPropagator`, or a rule of a user's.
+        seen: (H, W) to which frames are reduced for the network.
+        propagator: `LabelPropagator`, or a user's rule.
     """
 
     encoder: FrameEncoder
@@ -97,14 +103,14 @@ class MaskFollower(Follower):
         coding = self._coding(prompt.shown)
         annotated = first_only(self.frames(a_pass), torch.from_numpy(prompt.labels))
         for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
-            if t == 0 and a_pass.step > 0:  # the backward pass has the same cells
+            if t == 0 and a_pass.step > 0:  # once per prompt: the backward pass has the same cells
                 self._warn_of_small_objects(coding.objects, tracked.labels)
             doubts = label_doubts(tracked.labels) if t else [0.0] * len(coding.objects)
             result = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
             yield Found(tracked.frame, result, tracked.labels)
 
     def _warn_of_small_objects(self, objects: list[int], labels: Tensor) -> None:
-        """Warn of objects without a cell in the labels `(1 + objects, h, w)` of their prompt."""
+        """Warn of objects that have no cell in the labels `(1 + objects, h, w)` of their prompt's frame."""
         has_cells = labels[1:].flatten(1).any(1).tolist()
         too_small = [str(number) for number, has in zip(objects, has_cells, strict=True) if not has]
         if too_small:
@@ -113,7 +119,7 @@ class MaskFollower(Follower):
             warnings.warn(text, stacklevel=3)
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
-        """Decode the blended labels; objects of a prompt of this frame have their given mask."""
+        """Decode the blended labels; objects that a prompt names in this frame have the mask that it gives."""
         ids = torch.zeros(self.size, dtype=torch.uint8)
         doubts: dict[Name, float] = {}
         prompt: Any = self.annotations.prompts.get(t)
@@ -127,8 +133,8 @@ class MaskFollower(Follower):
             doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
             if keeps_given:
                 is_named = [name in prompt.objects for name in self.annotations.objects]
-                labels[1:][is_named] = 0  # they are where the given mask shows them, or have left
-            # `None`: labels alone decide; the given mask is laid over them below
+                labels[1:][is_named] = 0  # named objects are where the given mask shows them, or have left
+            # `None`: decode labels only; the given mask is laid over the result below
             ids = self._coding(self.annotations.objects).decode(t, labels, None, frame)
         if keeps_given:
             given = torch.from_numpy(prompt.labels)
@@ -143,14 +149,20 @@ class MaskFollower(Follower):
 
 @dataclass(frozen=True)
 class PointFollower(Follower):
-    """Points by heat-maps: results are x, y, score `(K, 3)`."""
+    """Points by propagated heat-maps: results are x, y, score `(K, 3)`.
+
+    Attributes:
+        encoder: the network under its protocol.
+        seen: (H, W) to which frames are reduced for the network.
+        propagator: `LabelPropagator`, or a user's rule.
+    """
 
     encoder: FrameEncoder
     seen: Size
     propagator: Propagator
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield the peaks of the heat-maps, and their heights relative to the first."""
+        """Yield positions by the heat-maps, and as scores the heat-maps' peaks as fractions of their first peaks."""
         annotated = first_only(self.frames(a_pass), torch.from_numpy(self.rows(a_pass)))
         coding = PointCoding(self.encoder, self.size, self.seen)
         first_peaks = None
@@ -165,7 +177,7 @@ class PointFollower(Follower):
             yield Found(tracked.frame, torch.cat([points, scores[:, None]], dim=1))
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend places and scores."""
+        """Blend positions and scores."""
         return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
 
 
@@ -176,6 +188,10 @@ POINT_NUMBERS = ("x", "y", "score", "occluded")
 @dataclass(frozen=True)
 class QueryFollower(Follower):
     """Points by a point protocol: results are x, y, score, occluded (0 or 1) `(K, 4)`; the score is the similarity.
+
+    Attributes:
+        encoder: the network under its protocol.
+        seen: (H, W) to which frames are reduced for the network.
 
     Raises:
         ValueError: for a video that is read only once.
@@ -195,7 +211,7 @@ class QueryFollower(Follower):
         return sum(1 for _ in self.video.forwards())
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Track the points of a prompt, then yield the frames with them."""
+        """Track the points of a prompt through the pass's frames, then read the frames again and yield both."""
         count = a_pass.length(self._count)
         assert count is not None
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
@@ -204,7 +220,7 @@ class QueryFollower(Follower):
         queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in frame 0 of the pass
 
         def reduced_frames_from(t: int) -> Iterator[Tensor]:
-            """Read the frames of the pass from its frame `t` on, reduced."""
+            """Return the frames of the pass from its frame `t` on, reduced to `seen`."""
             return map(partial(reduced_frame, size=self.seen), self.frames(a_pass, t))
 
         tracks = follow_points(self.encoder, reduced_frames_from, count, self.seen, queries.numpy())
@@ -214,19 +230,23 @@ class QueryFollower(Follower):
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend places and scores; a point is hidden if the pass of the nearer prompt says so.
+        """Blend positions and scores; a point is hidden if it is hidden in the pass of the nearer prompt.
 
-        Between two prompts as near as each other it is hidden only if both passes say so.
+        If both prompts are equally near, it is hidden only if it is hidden in both passes.
         """
         numbers = blended_numbers(self.annotations, len(POINT_NUMBERS), t, found)
         occluded = POINT_NUMBERS.index("occluded")
-        numbers[:, occluded] = numbers[:, occluded].round()  # blended by nearness, 0.5 rounds to 0
+        numbers[:, occluded] = numbers[:, occluded].round()  # the nearer prompt has the larger weight; 0.5 becomes 0
         return torch.from_numpy(numbers)
 
 
 @dataclass(frozen=True)
 class BoxFollower(Follower):
     """Boxes by SiamFC: results are left, top, width, height, response `(N, 5)`.
+
+    Attributes:
+        extractor: the extractor.
+        protocol: sizes, scales and penalties of the tracker.
 
     Raises:
         ValueError: for a video encoder.
@@ -236,10 +256,10 @@ class BoxFollower(Follower):
     protocol: TrackingProtocol
 
     def __post_init__(self) -> None:
-        SiamFCTracker(self.extractor, self.protocol)  # refuses what it cannot track by; each pass has its own
+        SiamFCTracker(self.extractor, self.protocol)  # to refuse a video encoder now; each pass makes its own tracker
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield the boxes of a tracker of the pass's own."""
+        """Yield the boxes of a new tracker."""
         tracker = SiamFCTracker(self.extractor, self.protocol)
         first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
         for frame, boxes in tracker.track(self.frames(a_pass), self.rows(a_pass) + first_pixel):

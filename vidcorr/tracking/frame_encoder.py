@@ -20,8 +20,8 @@ from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
 PIXELS_AT_ONCE = 8 * 480 * 854
-"""Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
-MOST_AT_ONCE = 16
+"""Most pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
+MOST_AT_ONCE = 16  # frames in a pass
 
 P = TypeVar("P", bound=NetworkView)
 
@@ -29,21 +29,26 @@ P = TypeVar("P", bound=NetworkView)
 def adapt_to_network(protocol: P, extractor: View) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
-    The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if nobody
-    states its input: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply. Fields that the
-    network ignores get their default again, so that their changes disappear from the name.
+    The network sets the stride. Its device sets the precision, if it is "auto". If nobody states the network's input,
+    the network takes RGB in [0, 1], and the protocol's mean and deviation do not apply. Changes of fields that the
+    network ignores are taken back, so that the name does not show them.
+
+    Args:
+        protocol: the protocol.
+        extractor: a view of the network.
 
     Raises:
-        ValueError: if the protocol's name changes the stride to another one.
+        ValueError: if the protocol's name changes the stride to another one than the extractor's.
 
     Warns:
-        For each change that moves no number.
+        For each change of a field that moves no number of the result.
     """
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
     ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
-    if protocol.features == f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
+    # `features` is ignored only if a text or benchmark named another stage, which counts more than the protocol's
+    if protocol.features == f"{extractor.stage}/{extractor.stride}":
         ignored.discard("features")
     effective = protocol.effective_values()
     conditions = protocol.idle() | dict.fromkeys(sorted(ignored), "the network reads it")
@@ -61,14 +66,18 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
 
 
 def input_is_stated(extractor: View) -> bool:
-    """Return whether mean and deviation of an extractor's input are known; a video encoder normalises by itself."""
+    """Return whether the RGB that an extractor gets is known; True for a video encoder, which normalises by itself."""
     return extractor.in_order or (extractor.normalises and bool(extractor.input.source))
 
 
 def adapted(extractor: Any, protocol: Any) -> Any:
-    """Return an extractor with a protocol's RGB normalisation, positions and final norm; the given one does not change.
+    """Return a copy of an extractor with the RGB normalisation, positions and final norm of a protocol.
 
-    No protocol changes a video encoder, nor the input of an extractor whose input nobody states.
+    A video encoder is returned as it is. The normalisation of an extractor whose input nobody states stays.
+
+    Args:
+        extractor: the extractor.
+        protocol: a protocol; without fields of a `NetworkView`, or None, it changes nothing.
     """
     if extractor.in_order or not isinstance(protocol, NetworkView):
         return extractor
@@ -82,26 +91,26 @@ def adapted(extractor: Any, protocol: Any) -> Any:
 
 
 class FrameEncoder:
-    """A network under a protocol: the features of the frames of any number of videos.
+    """A network under a protocol: it computes the features of the frames of any number of videos.
 
-    The first output of an extractor of images is checked: a map with the cells of its stride. The encoder may use a
-    copy of the extractor with folded BatchNorms, so make a new one after further training.
+    The first output of an extractor of images is checked: it must be a map of as many cells as its stride says. The
+    encoder may use a copy of the extractor with folded BatchNorms, so make a new encoder after further training.
 
     Args:
-        extractor: an extractor, whose BatchNorms are folded if possible; or a video encoder, such as `Clips`: a call of
-            `encode` is then a whole video.
-        protocol: the protocol; it gets the fields that the network sets. None: frames enter the network as they are.
+        extractor: an extractor of images; or a video encoder, such as `Clips`, whose `encode` is called once per video.
+        protocol: the protocol; the attribute `protocol` has the fields that the network sets. None: frames enter the
+            network at their own size.
 
     Raises:
         TypeError: for a network in place of its extractor.
 
     Attributes:
         watch: counts the seconds by kind of work.
-        network: the module that the user gave, or that was made by its name: the extractor is a view of it.
+        network: the module that the user gave, or that was made by a name: the extractor is a view of this module.
         device: device of the extractor.
         input: the RGB that the network gets.
         constant: True once the first frame of a video had equal features in all cells, so that its scores are chance.
-        multiple: sides of the network's input are padded to a multiple of it.
+        multiple: divisor to which the sides of the network's input are padded.
         in_order: True if a video must be encoded in order from its first frame.
         grid: (height, width) in cells of the last map; 0 before the first.
         least_side: cells along the shorter side of the smallest map so far; infinite before the first.
@@ -140,11 +149,11 @@ class FrameEncoder:
         """Yield the features `(C, h, w)` float32 of a video's frames, in order.
 
         Args:
-            frames: uint8 RGB `(3, H, W)`, of equal size; a GPU encodes several in a pass, so they are read ahead.
-            may_be_constant: accept equal features in all cells without a warning.
+            frames: uint8 RGB `(3, H, W)`, of equal size; on a GPU, frames are read ahead, since a pass encodes several.
+            may_be_constant: give no warning for equal features in all cells.
 
         Warns:
-            Once, if the first frame of a video has equal features in all cells.
+            Once per encoder, if the first frame of a video has equal features in all cells.
         """
         encode = self._encode_video if self.in_order else self._encode_in_passes
         for t, features in enumerate(encode(frames)):
@@ -156,7 +165,7 @@ class FrameEncoder:
             yield features
 
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features of an encoder of images."""
+        """Yield the features `(C, h, w)` of frames by an encoder of images, in passes of `frames_at_once` frames."""
         remaining = iter(frames)
         kind = self.extractor.network_name
         for first in remaining:
@@ -176,7 +185,7 @@ class FrameEncoder:
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
 
-        On a CPU a second frame in a pass only costs cache, and delays the results of the first.
+        On a CPU a second frame would only take room in the cache and delay the result of the first.
         """
         if self.device.type != "cuda":
             return 1
@@ -184,7 +193,7 @@ class FrameEncoder:
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features of a video encoder; it reads a window of frames ahead."""
+        """Yield the features `(C, h, w)` of frames by a video encoder, which may read a window of frames ahead."""
         encoder = self._folded
         images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
         encoded = iter(encoder.encode(images))
@@ -192,7 +201,7 @@ class FrameEncoder:
             with (
                 self.watch("backbone", self.device),
                 computing_in(self._rules.backbone_precision, self.device),
-                torch.inference_mode(False),  # tensors that the network keeps stay of use in training
+                torch.inference_mode(False),  # training could not use inference tensors that the network keeps
                 torch.no_grad(),
             ):
                 output = next(encoded, None)
@@ -212,7 +221,7 @@ class FrameEncoder:
 
 
 def is_constant(features: Tensor) -> bool:
-    """Return whether all cells of a map `(C, h, w)`, at least two, have equal features."""
+    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell."""
     cells = features.flatten(1)
     if cells.shape[1] < 2:
         return False

@@ -17,7 +17,7 @@ from ..videos.images import read_image
 from .frame_encoder import FrameEncoder
 
 KEPT_OF_PICTURES = 2 * 2**30
-"""Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
+"""Most bytes of a category's features in memory; a further picture is encoded whenever a pair needs it."""
 
 
 class KeypointMatcher(FrameEncoder):
@@ -26,19 +26,20 @@ class KeypointMatcher(FrameEncoder):
     Args:
         extractor: the extractor.
         protocol: the protocol. The stride of the map replaces the protocol's, and `input_size` becomes the nearest
-            multiple of the network's stride and patch, the lower of two; the protocol's name shows the changes.
+            multiple of the network's stride and patch, the lower one of two equally near; the protocol's name shows
+            the changes.
 
     Attributes:
         watch: counts the seconds of "backbone" and "match".
         protocol: the protocol at the stride of the map.
 
     Raises:
-        ValueError: if an `input_size` of the user's is not a multiple.
+        ValueError: if the protocol's name changes `input_size` to a size that is not a multiple.
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
         step = math.lcm(extractor.multiple, extractor.stride or 1)
-        # to the nearest multiple: `round` would take a half to the even one, not to the lower
+        # the nearest multiple; `round` would round a half to the even number, not down
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
@@ -83,7 +84,7 @@ class KeypointMatcher(FrameEncoder):
     def features_of(self, pair: MatchPair, which: int) -> Tensor:
         """Return the features `(C, h, w)` of the source (0) or target (1) of a pair.
 
-        A picture is encoded as a video of its own, unless its features are kept of an earlier pair of the category.
+        A picture is encoded as a video of one frame, unless its features are kept from an earlier pair of the category.
         """
         if pair.category != self._category:
             self._category = pair.category

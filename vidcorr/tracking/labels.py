@@ -21,8 +21,7 @@ from .frame_encoder import FrameEncoder
 Annotated = Iterable[tuple[Tensor, Tensor | None]]
 """Frames of a video, uint8 RGB `(3, H, W)`, with their annotation or None."""
 Propagator = Callable[[Tensor, Any], LabelPropagator]
-"""Labels `(L, h, w)` of frame 0 and the protocol → the propagation, with the methods of `LabelPropagator`; its
-attribute `network` is then set."""
+"""Function from labels `(L, h, w)` of frame 0 and the protocol to a propagation; `LabelPropagator` or a user's rule."""
 
 
 class TrackedFrame(NamedTuple):
@@ -40,7 +39,7 @@ class TrackedFrame(NamedTuple):
 
     @classmethod
     def arrived(cls, frame: Tensor, labels: PendingCopy, decoded: PendingCopy) -> Self:
-        """Wait until the copies of the results are on the CPU."""
+        """Wait until the copies of the results are on the CPU, and return the frame with its results."""
         return cls(frame, labels.wait(), decoded.wait())
 
 
@@ -51,7 +50,7 @@ class LabelCoding:
     Attributes:
         encoder: the network under its protocol.
         size: (H, W) of the frames.
-        seen: (H, W) of the frames as the network sees them; larger frames are reduced to it.
+        seen: (H, W) to which frames are reduced for the network.
     """
 
     encoder: FrameEncoder
@@ -64,8 +63,8 @@ class MaskCoding(LabelCoding):
     """Object masks as labels: a channel for the background, then a channel per object, by their ids.
 
     Attributes:
-        starts: object id → index of the frame with its first mask.
-        work: name of the decoding in the stopwatch's sums.
+        starts: object id → index of the frame with the object's first mask.
+        work: name under which the stopwatch counts the decoding.
     """
 
     starts: Mapping[int, int]
@@ -77,7 +76,16 @@ class MaskCoding(LabelCoding):
         return sorted(self.starts)
 
     def encode(self, t: int, mask: Tensor) -> Tensor:
-        """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
+        """Return the labels of a given mask.
+
+        Args:
+            t: index of the frame.
+            mask: ids `(H, W)`.
+
+        Returns:
+            `(1 + objects, h, w)`, background first; after frame 0, channels of objects that do not start in the frame
+            are 0.
+        """
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
         height, width = self.encoder.input_sizes(self.seen).covered
         below = height - self.seen[0]
@@ -87,7 +95,17 @@ class MaskCoding(LabelCoding):
         return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
-        """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
+        """Return the mask of a frame, with the given mask of objects that start in it, unless the protocol decodes it too.
+
+        Args:
+            t: index of the frame.
+            labels: soft labels `(1 + objects, h, w)` of the frame.
+            mask: the frame's given mask, ids `(H, W)`; None if it has none.
+            frame: the frame, for a protocol that decodes labels by it.
+
+        Returns:
+            Ids `(H, W)` uint8.
+        """
         if mask is None or self.encoder.protocol.first_frame == "decoded":
             return self._decode(labels, frame)
         ids = to_device(mask, labels.device)
@@ -100,20 +118,24 @@ class MaskCoding(LabelCoding):
         return torch.where(is_given, ids, followed)
 
     def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
-        """Return the ids `(H, W)` uint8 of labels."""
+        """Decode labels to ids `(H, W)` uint8."""
         height, width = self.encoder.input_sizes(self.seen).covered
         covered = round(height * self.size[0] / self.seen[0]), round(width * self.size[1] / self.seen[1])
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
     def _is_starting(self, t: int) -> Tensor:
-        """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
+        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`."""
         starts = [self.starts[number] for number in self.objects]
         return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
 
 
 @dataclass(frozen=True)
 class PointCoding(LabelCoding):
-    """Points as heat-maps, with a Gaussian by the protocol."""
+    """Points as heat-maps: a Gaussian for each point, whose width the protocol sets.
+
+    Attributes:
+        work: name under which the stopwatch counts the decoding.
+    """
 
     work = "decode points"
 
@@ -132,7 +154,10 @@ class PointCoding(LabelCoding):
 
 
 def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
-    """Convert x, y `(K, 2)` in pixels of frames of a size to another size; 0 is the centre of the first pixel."""
+    """Convert x, y `(K, 2)` from pixels of frames of `size` to pixels of frames of size `other`; (H, W) both.
+
+    Position 0 is the centre of the first pixel.
+    """
     if size == other:
         return points
     factor = torch.tensor([other[1] / size[1], other[0] / size[0]], dtype=torch.float64)
@@ -140,7 +165,7 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
 
 
 def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
-    """Return the frames of a video with an annotation of the first, and None for the others."""
+    """Pair the first frame of a video with its annotation, and every other frame with None."""
     return zip(frames, chain([annotation], repeat(None)), strict=False)
 
 
@@ -156,7 +181,7 @@ def follow_labels(
         frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
             annotation.
         coding: converts annotations to labels and back; it holds the network.
-        propagator: `LabelPropagator`, or a rule of yours; called with the labels of frame 0 and the protocol.
+        propagator: `LabelPropagator`, or a user's rule; it is called with the labels of frame 0 and the protocol.
 
     Yields:
         The frames with their labels. In the frame in which an object starts, its mask is the given mask, unless the
@@ -172,7 +197,7 @@ def follow_labels(
     read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()  # until their features are there
 
     def reduced_frames() -> Iterator[Tensor]:
-        """Read the frames for the network."""
+        """Yield the frames, reduced for the network; each one waits in `read_ahead` for its features."""
         for frame, annotation in encoder.watch.timed("decode", frames):
             read_ahead.append((frame, annotation))
             yield reduced_frame(frame, coding.seen)
@@ -200,7 +225,7 @@ def follow_labels(
 def _start_propagation(
     propagator: Propagator, encoder: FrameEncoder, features: Tensor, labels: Tensor | None
 ) -> LabelPropagator:
-    """Check the features of frame 0, and return the propagation of its labels, which knows the network."""
+    """Check the features of frame 0, and return the propagation of its labels, with its attribute `network` set."""
     assert labels is not None, "the first frame gives no annotation"
     check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
     propagation = propagator(labels, encoder.protocol)

@@ -1,4 +1,4 @@
-"""Two pictures of one's own, matched by the features of a network."""
+"""Two pictures of the user's, matched by the features of a network."""
 
 import math
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from ..videos.images import open_image, read_photo
 from .keypoint_matcher import KeypointMatcher
 
 SPACING = 0.6
-"""Least distance of matched points, as a fraction of their distance if they filled the picture evenly."""
+"""Least distance of matched points, as a fraction of the distance that they would have if spread evenly."""
 
 
 class PictureMatcher(KeypointMatcher):
     """A `KeypointMatcher` of two pictures of any kind, which are turned as their orientation tags (EXIF) say.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
+        extractor: the extractor.
         protocol: the protocol.
-        files: the two pictures.
+        files: files of the first and the second picture.
 
     Attributes:
-        pictures: uint8 RGB `(3, H, W)`.
+        pictures: both pictures, uint8 RGB `(3, H, W)`.
 
     Raises:
         DecodingError: if a file is no picture.
@@ -43,7 +43,7 @@ class PictureMatcher(KeypointMatcher):
         self._files = files
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
-        """Return the source (0) or target (1)."""
+        """Return the first picture (`which` 0) or the second (1), both read already."""
         return self.pictures[which]
 
     @torch.no_grad()
@@ -51,13 +51,13 @@ class PictureMatcher(KeypointMatcher):
         """Match the two pictures.
 
         Args:
-            points: x, y in pixels of the first picture, each to be matched; empty: find the best matches of cells that
-                are each other's most similar cells, apart from each other, since a flat region has many.
-            best: largest number of matches without points.
+            points: x, y in pixels of the first picture, each to be matched. If it is empty, cells are matched that are
+                each other's most similar cells; matches near a better match are left out, since a flat region has many.
+            best: largest number of matches if `points` is empty.
 
         Returns:
-            `(N, 5)`: x, y in pixels of the first picture, whose corner is (0, 0), and of the second; the cosine of the
-            features of the two cells. The most similar match is the first.
+            `(N, 5)`, the most similar match first: x, y in the first picture and x, y in the second, in pixels from the
+            corner of the first pixel; and the cosine between the features of both cells.
 
         Raises:
             ValueError: for a point outside the first picture, or `best` below 1.
@@ -81,9 +81,14 @@ class PictureMatcher(KeypointMatcher):
         return rows[_spread_out(rows[:, :2], least_distance, best)]
 
     def _cells(self, pair: MatchPair, which: int) -> tuple[Tensor, Tensor]:
-        """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length.
+        """Return the cells of a picture whose centres lie on the picture, not on its padding.
 
-        The centres are found on the padded canvas, and then as fractions of the picture inside it.
+        Args:
+            pair: both pictures.
+            which: 0 for the first picture, 1 for the second.
+
+        Returns:
+            Centres x, y `(N, 2)` in pixels of the picture, and features `(N, C)` of unit length.
         """
         features = self.features_of(pair, which)
         height, width = pair.sizes[which]
@@ -99,14 +104,14 @@ class PictureMatcher(KeypointMatcher):
 
 
 def _features_at(points: NDArray[np.float64], centres: Tensor, features: Tensor) -> Tensor:
-    """Return the features of the cells whose centres are nearest to points."""
+    """Return the features `(K, C)` of the cells whose centres are nearest to K points, among N cells."""
     return features[torch.cdist(torch.tensor(points), centres).argmin(1)]
 
 
 def _mutual_matches(
     first_centres: Tensor, first_features: Tensor, second_centres: Tensor, second_features: Tensor
 ) -> NDArray[np.float64]:
-    """Return the matches of cells that are each other's most similar, as rows of `PictureMatcher.matches`."""
+    """Return matches of cells that are each other's most similar cells, as `PictureMatcher.matches` returns matches."""
     similarities = first_features @ second_features.T
     nearest = similarities.argmax(1)
     is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(nearest))
@@ -115,7 +120,13 @@ def _mutual_matches(
 
 
 def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -> list[int]:
-    """Return the indices of up to `most` places, each the next one that is far enough from those before."""
+    """Return the indices of places, going through them in order and leaving out any that is near a kept one.
+
+    Args:
+        places: x, y `(N, 2)`, the best first.
+        least_distance: least distance between two kept places.
+        most: largest number of kept places.
+    """
     kept: list[int] = []
     for index, place in enumerate(places):
         distances = np.linalg.norm(places[kept] - place, axis=1)
@@ -125,7 +136,7 @@ def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -
 
 
 def _by_similarity(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return matches with the most similar first."""
+    """Return matches, rows of `PictureMatcher.matches`, with the most similar first."""
     return rows[np.argsort(-rows[:, 4], kind="stable")]
 
 

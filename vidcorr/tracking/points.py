@@ -14,12 +14,12 @@ from ..functional.propagation.resizing import truncated_resize
 from .frame_encoder import FrameEncoder
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
-"""Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
+"""Function from the index of a frame to the video from this frame on, uint8 RGB `(3, H, W)` of equal size."""
 
 KEPT_FEATURES = 512 * 2**20
-"""Bytes of a video's features in memory; features of further frames are computed whenever they are needed."""
+"""Most bytes of a video's features in memory; features of further frames are computed whenever they are needed."""
 BLOCK = 8
-"""Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
+"""Number of latest frames whose features are kept; to go backwards, this many frames are decoded again."""
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def follow_points(
 
     Args:
         encoder: the network under the protocol.
-        video: the frames; read again from a frame on if the video's features do not fit into memory.
+        video: function that reads the frames; it is called again if the video's features do not fit into memory.
         frames: number of frames.
         size: (H, W) of the frames.
         queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size: (0, 0) is the corner
@@ -64,16 +64,16 @@ def follow_points(
 
 
 class _FeatureCache:
-    """Features of a video's frames: of the first frames that fit into memory, and of the last few.
+    """Features of a video's frames: it keeps those of as many first frames as fit, and of the `BLOCK` latest frames.
 
-    For any other frame the encoder reads the video again from a frame before it.
+    If features of another frame are wanted, the video is read and encoded again from a frame before it.
     """
 
     def __init__(self, encoder: FrameEncoder, video: FramesFrom) -> None:
         self._encoder = encoder
         self._video = video
         self._kept: dict[int, Tensor] = {}  # frame → features, for good
-        self._recent: dict[int, Tensor] = {}  # of the last few frames
+        self._recent: dict[int, Tensor] = {}  # frame → features of the latest frames
         self._room = KEPT_FEATURES  # bytes that `_kept` may still take
         self._maps = self._maps_from(0)
         self._next = 0  # index of the next map
@@ -93,7 +93,7 @@ class _FeatureCache:
         return self._recent[t]
 
     def _encode_next(self) -> None:
-        """Encode the next frame; its features stay for the next frames, and for good if memory has room."""
+        """Encode the next frame; keep its features among the latest, and for good if they fit into `KEPT_FEATURES`."""
         features = next(self._maps)
         self._recent[self._next] = features
         self._recent.pop(self._next - BLOCK, None)
@@ -104,7 +104,7 @@ class _FeatureCache:
         self._next += 1
 
     def _maps_from(self, first: int) -> Iterator[Tensor]:
-        """Yield the features of the frames from `first` on."""
+        """Yield the features of the frames from frame `first` on, encoded now."""
         frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
         size = self._encoder.protocol.first_size
         if size is not None:

@@ -38,7 +38,7 @@ from .labels import Propagator
 
 RECORD = "prediction.json"
 GIVEN = "prompts"
-"""Folder of the masks that were given."""
+"""Folder of the masks that the user gave."""
 TABLES = {"mask": "frames.csv", "boxes": "boxes.csv", "points": "points.csv"}
 """Kind of prompts → table of the results."""
 OUTPUTS = (RECORD, GIVEN, "masks", *TABLES.values(), "overlay.mp4", *(each.files for each in WRITERS.values()))
@@ -62,29 +62,31 @@ def predict_video(
 ) -> dict[str, Any]:
     """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
-    Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
-    the given masks in `prompts`; `frames.csv`, for each frame and object of masks the share of the pixels and the
-    doubt, as `label_doubts` says; and last `prediction.json`, with the protocol, the prompts, the seconds and the
-    command. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv` its centre, as in the prompts.
+    The files are: masks as `masks/<frame>.png`, with `frames.csv`, each object's share of the pixels and doubt
+    (`label_doubts`) per frame, and the given masks in `prompts`; or `boxes.csv`; or `points.csv`; then `overlay.mp4`;
+    and last `prediction.json`, with the protocol, the prompts, the seconds and the command. Frames are numbered as in
+    the whole video. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv` its centre, as in the
+    prompts.
 
-    A folder that holds a prediction of the same video by the same network and protocol is gone on with: its prompts
-    count too, but those of a frame that is prompted again, and its files are replaced.
+    If the folder holds a prediction of the same video by the same network and protocol, it is continued: earlier
+    prompts count too, except for frames that are prompted again, and the files are replaced.
 
     Args:
         network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, a camera or an address, which is read until it ends or a signal asks to stop;
             or a `FrameStream` of a part of a video.
-        prompts: as `follow` takes them.
+        prompts: prompts, as `follow` takes them.
         output_dir: folder of the files.
-        protocol: a name: of a propagation protocol, for points also of a point protocol, with changed fields as
+        protocol: name of a propagation protocol, for points also of a point protocol, with changed fields as in
             `vidcorr+radius=0.3`. None is `vidcorr`, for a box VFS's tracker.
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
         overlay: write `overlay.mp4`.
         metadata: further entries of prediction.json.
-        propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps, which prediction.json names.
+        propagator: `LabelPropagator`, or a user's rule for masks and heat-maps, which prediction.json names.
         formats: further formats of masks: "coco" (`coco.json`), "labelme", "yolo".
-        announce: called with the content of prediction.json before the first frame, for notes and the objects.
+        announce: called with the content of prediction.json before the first frame is read: a command prints its notes
+            and objects.
 
     Returns:
         The content of prediction.json.
@@ -170,14 +172,17 @@ def _write_record(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of the prediction that a folder holds, which is gone on with; empty for a new folder.
+    """Return the record of the prediction that a folder holds, which the new prediction continues.
 
     Args:
         folder: the folder.
         content: the record of the new prediction.
 
+    Returns:
+        The content of prediction.json; empty if the folder holds none of `OUTPUTS`.
+
     Raises:
-        ValueError: if the folder holds files of these names that are not of this video, network and protocol.
+        ValueError: if the folder's files are those of another video, network or protocol, or of no prediction.
     """
     record = folder / RECORD
     existing = [name for name in OUTPUTS if (folder / name).exists()]
@@ -196,7 +201,16 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recorded_prompts(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> dict[int, Prompt]:
-    """Return the prompts of a record, all of a kind, by frames of the whole video; masks are read from its folder."""
+    """Return frame → prompt for the prompts of a record; masks are read from the folder.
+
+    Args:
+        record: content of prediction.json, or an empty dict.
+        folder: folder of the record.
+        kind: class of the prompts.
+
+    Returns:
+        Prompts by their frames in the whole video.
+    """
     prompts: dict[int, Prompt] = {}
     with errors_at(folder / RECORD, *WRONG_JSON):
         for told in record.get("prompts", []):
@@ -207,10 +221,10 @@ def recorded_prompts(record: Mapping[str, Any], folder: Path, kind: type[Prompt]
 
 
 def notes_on_replaced(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]) -> list[str]:
-    """Return sentences on the prompts of a folder that given ones replace.
+    """Return a sentence for each earlier prompt of a folder that a given prompt replaces; equal prompts get none.
 
     Raises:
-        DataError: for a mask that states no frame, of the first frame that is read, if it would replace another one.
+        DataError: if a mask that states no frame, and therefore counts for the first frame, would replace a prompt.
     """
     notes: list[str] = []
     for frame, prompt in given.items():
@@ -227,9 +241,10 @@ def notes_on_replaced(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]
 
 
 class _ResultFiles:
-    """Masks, table, overlay and further formats of a prediction; once closed, they hold the frames so far.
+    """Writes masks, table, overlay and further formats of a prediction, frame by frame.
 
-    They begin anew: without an overlay, an earlier overlay.mp4 is removed.
+    `close` completes the files, also after a stop: they hold the frames so far. Files of an earlier prediction are
+    replaced; without an overlay, an earlier overlay.mp4 is removed.
 
     Attributes:
         frames: number of frames that were added.
@@ -277,7 +292,11 @@ class _ResultFiles:
         self.frames += 1
 
     def _add_mask(self, folder: Path, results: MaskResult) -> list[list[float]]:
-        """Write the mask of the next frame in all formats, and return each object's share of the pixels and doubt."""
+        """Write the mask of the next frame in all formats.
+
+        Returns:
+            The object's share of the pixels and its doubt, for each object.
+        """
         ids = results.ids.numpy()
         image_name = self._stream.image_name(self.frames)
         write_ids(folder / Path(image_name).with_suffix(".png").name, ids, self._palette)
@@ -287,7 +306,7 @@ class _ResultFiles:
         return [[float(shares[int(name)]), results.doubts.get(name, math.nan)] for name in self._objects]
 
     def close(self) -> None:
-        """Finish the files."""
+        """Write the table, and complete the files of all formats and the overlay."""
         for writer in self._writers:
             writer.close()
         write_atomically(self._table_file, csv_text(self._table))
@@ -296,7 +315,7 @@ class _ResultFiles:
 
 
 def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
-    """Return the names of the table's columns."""
+    """Return the names of the columns of the table of results, by the kind of prompts and protocol."""
     if isinstance(prompt, MaskPrompt):
         return ["frame", "object", "share", "doubt"]
     heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
@@ -306,17 +325,26 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
 
 
 def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return the colour of each id in pictures: its given mask's, or the overlays' if that is DAVIS's of the id."""
+    """Return the colour of each id in overlays, `(256, 3)`.
+
+    It is the colour of the id in the given masks, except for DAVIS's own colours, which the overlays' replace.
+
+    Args:
+        given: colour in the given masks, as 0xRRGGBB → id.
+    """
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()
-    for colour, number in reversed(list(given.items())):  # of two colours the first counts, as in the masks
+    for colour, number in reversed(list(given.items())):  # of an id's two colours the first counts, as in the masks
         if davis.get(colour) != number:
             palette[number] = list(colour.to_bytes(3, "big"))
     return palette
 
 
 def _drawer(annotations: Annotations, rules: AnyProtocol, given: Mapping[int, int]) -> Callable[[Tensor, Any], Picture]:
-    """Return the function that draws the results of a frame over it; call it for each frame in order, for tails."""
+    """Return the function that draws the results of a frame over the frame.
+
+    It keeps the last points for their tails, so it has to be called for every frame in order.
+    """
     prompt = annotations.first
     if isinstance(prompt, MaskPrompt):
         return partial(overlays.overlay_masks, colours=_overlay_palette(given), labelled=True)
@@ -329,7 +357,7 @@ def _drawer(annotations: Annotations, rules: AnyProtocol, given: Mapping[int, in
     recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if has_tails else 1)
 
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
-        """Draw points, each with its places in the frames before as a tail."""
+        """Draw points, with their positions in earlier frames as tails."""
         recent.append(found)
         tracks = np.stack(list(recent), axis=1)
         places = tracks[..., :2] + 0.5

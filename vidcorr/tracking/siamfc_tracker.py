@@ -27,7 +27,7 @@ Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
 
 FLAT = 1e-5
-"""A response that varies by less than this fraction of its size is rounding error; only the window then counts."""
+"""A response map that varies by less than this fraction of its size is rounding error: only the window then counts."""
 
 
 @dataclasses.dataclass
@@ -36,7 +36,7 @@ class Track:
 
     Attributes:
         target: zero-based centre y, x, height, width, pixels.
-        side: side of the exemplar's square, pixels; scaled with the target.
+        side: side of the exemplar's square in the frame, pixels; it is scaled with the target.
         exemplar: features of the first frame, (C, a, a).
         response: largest response in the last frame, at the chosen scale; NaN before the second frame.
     """
@@ -48,21 +48,26 @@ class Track:
 
 
 def at_extractor(protocol: TrackingProtocol, extractor: View) -> TrackingProtocol:
-    """Return the protocol at the stride and dilation of an extractor."""
+    """Return the protocol with the stride and dilation of an extractor; a stride that is not known yet stays."""
     return protocol.at_features(extractor.stride or protocol.stride, extractor.dilated)
 
 
 def view_options(
     encoder: Encoder, stage: str | None = None, stride: int | None = None, dilated: Dilated | None = None
 ) -> dict[str, Any]:
-    """Return the arguments with which SiamFC takes a view of an encoder: of a ResNet res5, dilated.
+    """Return the arguments of `Encoder.view` with which SiamFC views an encoder: for a ResNet, res5 with dilations.
+
+    An extractor, or an encoder with a stride (`default_stride`), gets no dilations. An encoder with a stage
+    (`default_stage`) gets dilations only if `dilated` asks for them.
 
     Args:
-        encoder: the encoder. One with a stride of its own (`default_stride`), and an extractor, stay as they are; one
-            with a stage of its own (`default_stage`) is dilated only if `dilated` says so.
-        stage: a stage; None is res5 of a ResNet that has it, another network's default.
+        encoder: the encoder.
+        stage: a stage; None is res5 for a ResNet that has it, else the network's default.
         stride: pixels per cell, in place of dilations.
         dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
+
+    Returns:
+        `stage`, `stride` and, if it is decided, `dilated`.
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
     if encoder.default_stride or isinstance(encoder.network, View):
@@ -71,7 +76,7 @@ def view_options(
         return chosen | {"dilated": dilated or False}
     has_stages = encoder.view_class in (None, ResNetExtractor)
     resnets = list(filter(is_resnet, encoder.modules())) if has_stages else []
-    # the package's own ResNet ends with res4
+    # not every ResNet has res5: `vidcorr-r18` ends with res4
     if stage is None and any("res5.b1" in named_blocks(network) for network in resnets):
         chosen["stage"] = "res5"
     if dilated is None:
@@ -80,7 +85,7 @@ def view_options(
 
 
 class SiamFCTracker(FrameEncoder):
-    """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
+    """Tracker of the targets of a video; a single pass of the network covers all targets and scales of a frame.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
@@ -188,7 +193,15 @@ class SiamFCTracker(FrameEncoder):
         return one_based(np.stack([track.target for track in tracks]))
 
     def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
-        """Correlate the targets with the regions around their last positions: (N, scales, n, n)."""
+        """Correlate N targets with the regions around their last positions.
+
+        Args:
+            tracks: the targets.
+            frame: the next frame, (H, W, 3) uint8 RGB.
+
+        Returns:
+            Responses (N, scales, n, n).
+        """
         size = self.protocol.instance_size
         scales = self.protocol.factors
         crops = []
@@ -212,15 +225,16 @@ class SiamFCTracker(FrameEncoder):
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:
-        """Return the targets' best scales, places of their peaks, 1 if all responses are finite, and largest responses.
+        """Return each target's best scale and the peak of its response there.
 
-        The window moves the peak, so the response there may be less than the largest, both at the best scale.
+        The window is added before the peak is taken, so the response at the peak may be less than the largest response.
 
         Args:
             responses: (N, scales, n, n).
 
         Returns:
-            (4, N) float64; a place is row · n + column.
+            (4, N) float64, a tensor that one copy brings to the CPU. Its rows: index of the best scale; peak, as
+            row · n + column; 1 if all responses of the target are finite, else 0; largest response at the best scale.
         """
         protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
@@ -246,6 +260,6 @@ class SiamFCTracker(FrameEncoder):
 @lru_cache(128)
 @torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def cosine_window(cells: int, device: torch.device) -> Tensor:
-    """Return a cosine window over cells × cells, flattened, with sum 1, float64."""
+    """Return a cosine (Hann) window over a square of `cells` × `cells`, flattened, with sum 1, float64."""
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
     return (window.outer(window) / window.sum() ** 2).flatten()

@@ -11,7 +11,7 @@ import torch
 T = TypeVar("T")
 
 MARKS = 1000
-"""Measured blocks whose times are not yet added up; events of a GPU are read together."""
+"""Number of measured blocks after which their times are added up; events of a GPU are read together."""
 
 
 class Stopwatch:
@@ -32,7 +32,7 @@ class Stopwatch:
         return {work: round(spent, 2) for work, spent in self._seconds.items()}
 
     def _add_up(self) -> None:
-        """Move the marks into the sums; the time of a block is not of the work around it."""
+        """Move the marks into the sums; the time of a block is taken off the work around it."""
         for work, outer, first, last in self._marks:
             if isinstance(last, float):
                 spent = last - first
@@ -46,7 +46,12 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count the time of a block on a device, without the time of blocks inside it; None is the CPU."""
+        """Count the time of a block for a kind of work, without the time of blocks inside it.
+
+        Args:
+            work: name of the kind of work.
+            device: device that does the work; None is the CPU.
+        """
         outer = self._work
         self._work = work
         try:
@@ -59,7 +64,7 @@ class Stopwatch:
             self._add_up()
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, and count the time to get them."""
+        """Yield the items, and count for a kind of work the time to get them."""
         iterator = iter(items)
         while True:
             with self(work):
@@ -70,7 +75,7 @@ class Stopwatch:
 
 
 def _moment(device: torch.device | None) -> Any:
-    """Return the time in seconds; on a GPU an event in its queue."""
+    """Return the present time in seconds; for a GPU an event, recorded in the GPU's queue."""
     if device is None or device.type != "cuda":
         return time.perf_counter()
     event = torch.cuda.Event(enable_timing=True)
