@@ -95,7 +95,7 @@ class MaskCoding(LabelCoding):
         return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
-        """Return the mask of a frame, with the given mask of objects that start in it, unless the protocol decodes it too.
+        """Return the mask of a frame; starting objects have their given mask, unless the protocol decodes it too.
 
         Args:
             t: index of the frame.
