@@ -59,6 +59,12 @@ def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
     return max(1, workspace_of(device) // bytes_of_item)
 
 
+def slices(length: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1."""
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
+
+
 @contextmanager
 def random_state_kept() -> Iterator[None]:
     """Restore torch's random state after a block, on the CPU and on the current GPU if torch uses it."""

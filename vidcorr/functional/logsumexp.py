@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .device import amount_for
+from .device import amount_for, slices
 from .dot_products import dot_products, onednn_pays, weighted_sums
 
 PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
@@ -114,14 +114,14 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
         rows_per_sample: N / B.
     """
     by_onednn = onednn_pays(rows, keys)
-    for block in _slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
+    for block in slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]
         sample = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
         keys_at_once = amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries)
         if by_onednn:
             keys_at_once //= 2  # oneDNN holds a second copy
         buffer = rows.new_empty(0 if by_onednn else len(queries) * min(keys_at_once, len(keys)))
-        for part in _slices(len(keys), keys_at_once):
+        for part in slices(len(keys), keys_at_once):
             chunk = keys[part].to(rows.dtype).contiguous()
             if by_onednn:
                 logits = dot_products(queries, chunk)
@@ -137,9 +137,3 @@ def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, by_onednn: bool) 
     """Add `weights @ keys` to `mean` in place."""
     sums = weighted_sums(weights, keys) if by_onednn else torch.mm(weights, keys)
     return mean.add_(sums)
-
-
-def _slices(length: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1."""
-    for start in range(0, length, size):
-        yield slice(start, min(start + size, length))

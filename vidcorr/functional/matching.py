@@ -17,12 +17,7 @@ ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.
 
 
 def match_keypoints(
-    source: Tensor,
-    target: Tensor,
-    points: Tensor,
-    source_size: Size,
-    target_size: Size,
-    protocol: MatchingProtocol,
+    source: Tensor, target: Tensor, points: Tensor, source_size: Size, target_size: Size, protocol: MatchingProtocol
 ) -> Tensor:
     """Find the points of a target picture that correspond to points of a source picture.
 

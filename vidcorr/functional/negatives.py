@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import native
-from .device import amount_for
+from .device import amount_for, slices
 from .logsumexp import Chunk, LogSumExp, dot_logsumexp, streamed_logsumexp, widened
 from .window_tiles import Border, Neighbourhood, TileGrid
 
@@ -81,13 +81,7 @@ class _Job(ctypes.Structure):
 
 @torch.compiler.disable
 def _drawn_natively(
-    queries: Tensor,
-    wants_mean: bool,
-    features: Tensor,
-    points: int,
-    seed: int,
-    excluded: Tensor | None,
-    variant: str,
+    queries: Tensor, wants_mean: bool, features: Tensor, points: int, seed: int, excluded: Tensor | None, variant: str
 ) -> tuple[Tensor, Tensor | None]:
     """Compute `per_query_logsumexp` by the compiled function; without gradient.
 
@@ -145,15 +139,13 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
     # fresh memory for each chunk takes several times longer
     gathered = features.new_empty(places_at_once * keys_of_place, channels)
     products = queries.new_empty(places_at_once * keys_of_place * samples)
-    for first in range(0, len(maps), maps_at_once):
-        of_maps = slice(first, min(first + maps_at_once, len(maps)))
+    for of_maps in slices(len(maps), maps_at_once):
         drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)
         left_out = None if excluded is None else excluded[:, of_maps].repeat_interleave(points, 1)
-        for start in range(0, places, places_at_once):
-            chunk = slice(start, min(start + places_at_once, places))
+        for chunk in slices(places, places_at_once):
             rows = drawn[chunk].flatten()
             keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
-            keys = keys.view(chunk.stop - start, -1, channels).to(queries.dtype)  # (places, keys of a place, C)
+            keys = keys.view(chunk.stop - chunk.start, -1, channels).to(queries.dtype)  # (places, keys of a place, C)
             logits = products[: len(rows) * samples].view(len(keys), samples, -1)
             torch.bmm(queries[chunk], keys.mT, out=logits)
             if left_out is not None:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..protocols import LabelProtocol
-from .device import to_device
+from .device import slices, to_device
 
 TILE = 8  # cells: wider wastes products, narrower starves the matrix product
 
@@ -120,10 +120,8 @@ class TileGrid:
         products_of_row = across * (TILE * self.halo) ** 2 * references
         rows_at_once = min(max(numbers // products_of_row, 1), down)
         samples_at_once = max(numbers // (products_of_row * down), 1)
-        for top in range(0, down, rows_at_once):
-            of_rows = slice(top, min(top + rows_at_once, down))
-            for first in range(0, samples, samples_at_once):
-                of_samples = slice(first, min(first + samples_at_once, samples))
+        for of_rows in slices(down, rows_at_once):
+            for of_samples in slices(samples, samples_at_once):
                 yield Part(of_samples, of_rows)
 
     def queries(self, maps: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Context, ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -274,13 +274,18 @@ def check_file(path: str | Path) -> None:
 
 
 @contextmanager
-def named_by_user() -> Iterator[None]:
-    """Lift the refusals of `check_file` and `named_by_file` in a block that builds a network which the user named."""
-    token = _built_from.set(None)
+def _building_from(source: _Source | None) -> Iterator[None]:
+    """Take a file, or None for the user, as the source of the networks that a block builds."""
+    token = _built_from.set(source)
     try:
         yield
     finally:
         _built_from.reset(token)
+
+
+def named_by_user() -> AbstractContextManager[None]:
+    """Lift the refusals of `check_file` and `named_by_file` in a block that builds a network which the user named."""
+    return _building_from(None)
 
 
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -360,8 +365,7 @@ def _source_of(file: str | Path, stated: object) -> _Source:
     return _Source(str(file), texts | of_outer)
 
 
-@contextmanager
-def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
+def in_name_of(file: str | Path, stated: object) -> AbstractContextManager[None]:
     """Treat the networks that a block builds as named by a file: they are checked, and fetch nothing.
 
     Args:
@@ -369,11 +373,7 @@ def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
         stated: fields or arguments of the file, with the names of its networks.
     """
     require_small(stated, file)
-    token = _built_from.set(_source_of(file, stated))
-    try:
-        yield
-    finally:
-        _built_from.reset(token)
+    return _building_from(_source_of(file, stated))
 
 
 def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

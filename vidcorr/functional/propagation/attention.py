@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior, compact_windows
-from ..device import items_in_workspace, to_device
+from ..device import items_in_workspace, slices, to_device
 from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import Neighbourhood, TileGrid, used_of
 
@@ -38,12 +38,7 @@ class _Part(NamedTuple):
 
 
 def _parts(
-    query: Tensor,
-    keys: Tensor,
-    neighbourhood: Neighbourhood,
-    floats_per_pair: int,
-    floats_per_query: int,
-    on_map: bool,
+    query: Tensor, keys: Tensor, neighbourhood: Neighbourhood, floats_per_pair: int, floats_per_query: int, on_map: bool
 ) -> Iterator[_Part]:
     """Yield the products of all queries with their neighbourhoods, in parts that fit into the workspace.
 
@@ -78,9 +73,8 @@ def _parts(
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
     band = keys.new_zeros(grid.size_of_band(columns_at_once, references * channels))
-    for first in range(0, across, columns_at_once):
-        columns = slice(first, min(first + columns_at_once, across))
-        halo_columns = grid.extent(first, width) if on_map else slice(0, grid.halo)
+    for columns in slices(across, columns_at_once):
+        halo_columns = grid.extent(columns.start, width) if on_map else slice(0, grid.halo)
         halos = grid.halos_of_columns(keys.flatten(2), columns, halo_columns, band)
         for tiles, halo_rows in grid.equal_tiles(max(1, tiles_at_once // columns_at_once), on_map):
             places = places_of_tiles[tiles, columns].flatten(0, 1)
