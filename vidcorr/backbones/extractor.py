@@ -198,9 +198,10 @@ class FeatureExtractor(View):
     def by_call(self, images: Tensor) -> Tensor:
         """Return `map_of(images)`, computed within the network's own call, so that its hooks and `compile()` work.
 
-        During the call the network's `forward` is replaced by `map_of`.
+        During the call the network's `forward` is replaced by `map_of`. Code that torch compiles around the call cannot
+        replace it: there `map_of` is computed alone, and the network's hooks do not run.
         """
-        if self.called is None:
+        if self.called is None or torch.compiler.is_compiling():
             return self.map_of(images)
         with attribute_set(self.called.module, "forward", self.map_of):
             features: Tensor = self.called.module(images)
