@@ -50,7 +50,7 @@ class TrainedViews:
             stage: a stage of the network; None is that of this object.
 
         Returns:
-            `(N, C, h, w)`.
+            `(N, C, h, w)`, in the type of the images unless autocast chooses the types.
         """
         stage = stage or self.stage
         key = (id(network), stage)
@@ -58,7 +58,10 @@ class TrainedViews:
             # the network is kept too, so that no other network gets its id
             self.made[key] = (network, self._function_of(unwrapped(network), stage))
         _, function = self.made[key]
-        return require_map(function(images), type(network).__name__)
+        features = require_map(function(images), type(network).__name__)
+        if torch.is_autocast_enabled(images.device.type):
+            return features
+        return features.to(images.dtype)  # a network may give half precision, which a projector does not take
 
     def view_of(self, network: Any, stage: str | None = None) -> Any:
         """Return the view by which a network is trained; the view computes with the network itself.
