@@ -167,7 +167,8 @@ class Encoder(Changeable, nn.Module):
                 nor the encoder names a stage or a stride.
 
         Returns:
-            A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
+            A `FeatureExtractor`, in eval mode. A network that makes its own views returns its own; a video encoder
+            returns itself.
 
         Raises:
             ValueError: if the network has no such stage, stride or dilation, or normalises RGB by code of its own while
@@ -198,7 +199,13 @@ class Encoder(Changeable, nn.Module):
         return view.changed(**facts)
 
     def placed_view(self, **options: Any) -> Any:
-        """Return a view to compute with, as `view`; a network that `load` made moves to the GPU, if there is one."""
+        """Return a view, as `view` does, after moving a network that `load` made to the GPU, if there is one.
+
+        A user's own network stays on its device.
+
+        Args:
+            options: arguments of `view`.
+        """
         if self.is_ours:
             self.network.to(gpu_or_cpu())
         return self.view(**options)
@@ -225,7 +232,7 @@ class Encoder(Changeable, nn.Module):
 
 
 def checkpoint_fields(encoder: Encoder) -> dict[str, Any] | None:
-    """Return what a checkpoint holds to make an encoder again; None for a network without a name."""
+    """Return the fields (`EncoderSpec.to_dict`) by which a checkpoint makes an encoder again; None without a name."""
     return None if encoder.spec is None else encoder.spec.to_dict()
 
 

@@ -111,7 +111,7 @@ class FeatureExtractor(View):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
     Args:
-        stage: name of the map; or names with + between them, whose maps are concatenated along the channels.
+        stage: name of the map; or names with + between them: their maps are concatenated along the channels.
         known: names of the network's maps.
         network_name: name of the network in messages.
 
@@ -119,8 +119,8 @@ class FeatureExtractor(View):
         stages: the names in `stage`, in its order.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
-        called: `Reference` to the network through whose own call `by_call` computes, so that the network's hooks run;
-            None: `by_call` computes `map_of` without this call.
+        called: `Reference` to the network; `by_call` then computes within the network's own call, so that the network's
+            hooks run. None: `by_call` is `map_of`.
 
     Raises:
         ValueError: if the network has no such stage.

@@ -29,9 +29,9 @@ SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 
 
 def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, Any], State]:
-    """Convert the weights of a family to the names of the network that vidcorr builds for it; print what is left out.
+    """Convert the weights of a family to the names of the network that vidcorr builds for the family.
 
-    Every tensor gets a name, or a rule of the family states why it is left out.
+    Every tensor gets a name, or a rule of the family states why the tensor is left out; such reasons are printed.
 
     Args:
         family: a family of `FAMILIES`.

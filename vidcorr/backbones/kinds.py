@@ -61,11 +61,11 @@ def gives_extractors(module: object) -> bool:
 
 
 def kind_of(network: Any) -> type[View] | None:
-    """Return the class of a network's views, by what the network computes; None for a network that makes its own.
+    """Return the class of a network's views, by what the network computes; None for a network that makes its own views.
 
-    Views of stages go past the network's own call, and a subclass may compute something else in it. So a network has
-    them if a library defines its call, if the class that defines it also defines what the view reads, or if a probe
-    shows the view's last map in the call. Any other network gives the map of its own call.
+    A view of stages does not use the network's own call, in which a subclass may compute something else. So a network
+    gets views of stages only if its call is known (`_call_is_known`), or if a probe finds the view's last map in the
+    call (`_shows`). Any other network gets a view of its call's output, `MapExtractor`.
 
     Raises:
         ValueError: if the network has no view of its stages, or has lazy layers.

@@ -68,9 +68,9 @@ class Located(NamedTuple):
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """A network by its name, and what one chooses of it: a value; making it asks neither disk nor hub.
+    """A network by its name, with the chosen stage, stride, weights and input.
 
-    It is the one form of a network: in a checkpoint as `to_dict` returns it.
+    It is a value: making it asks neither disk nor hub. A checkpoint holds it as `to_dict` returns it.
 
     Args:
         text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights and
@@ -81,7 +81,7 @@ class EncoderSpec:
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
         arguments: of a callable; of a network of transformers its configuration, in place of its folder.
-        label: name of the row in tables, as of a run whose checkpoint `text` is; None is the text.
+        label: name of the row in tables, such as that of the run if `text` is a run's checkpoint; None is the text.
 
     Attributes:
         spec: NAME, of a short name the full one.

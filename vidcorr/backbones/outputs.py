@@ -184,8 +184,8 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
         function: maps an image `(1, 3, H, W)` to its map `(1, C, h, w)`.
 
     Raises:
-        ValueError: if the network fails on this image, whose size it may not take, or the output is not a map of at
-            least 4 × 4 cells of its stride.
+        ValueError: if the network fails on this image, for example because it takes another size only, or the output is
+            not a map of at least 4 × 4 cells of its stride.
     """
     height, width = probe_size(view.multiple)
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
@@ -249,7 +249,7 @@ def require_map(output: Any, name: str) -> Tensor:
 
 
 def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, int]) -> None:
-    """Refuse a map with other cells than its stride gives: they would not lie where the stride places them.
+    """Refuse a map that has not as many cells as its stride gives: its cells would lie elsewhere than the stride says.
 
     Args:
         features: `(N, C, h, w)`.

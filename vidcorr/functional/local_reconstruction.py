@@ -156,6 +156,7 @@ class _Halos(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient by `padded`; grid and rows have none."""
         return ctx.grid.from_halos(gradient, ctx.rows), None, None
 
 
@@ -175,6 +176,7 @@ class _Softmax(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_weights: Tensor, of_logsumexp: Tensor) -> Tensor:
+        """Return the gradient by the logits, from the gradients by both results."""
         (weights,) = ctx.saved_tensors
         gradient = of_weights * weights
         return gradient.addcmul_(weights, of_logsumexp - gradient.sum(-1, keepdim=True))

@@ -84,6 +84,7 @@ class LogSumExp(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+        """Return the gradient by the queries: the mean keys times the gradient by the result."""
         (mean_key,) = ctx.saved_tensors
         return gradient.unsqueeze(-1) * mean_key, None
 

@@ -238,8 +238,8 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
 def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     """Return the Euclidean lengths that features have after bilinear upsampling, without upsampling them.
 
-    Between neighbouring cells a feature is linear in x and in y, so its squared length is a parabola. Three values give
-    a parabola: those at both cells, and halfway between them.
+    Between neighbouring cells a feature is linear in x and in y, so its squared length is a parabola. Three values
+    determine a parabola: here the values at both cells and halfway between them.
 
     Args:
         features: `(C, h, w)`.

@@ -252,7 +252,7 @@ class TileGrid:
         return near
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return what to add to products: 0 in a query's neighbourhood, a very large negative number outside.
+        """Return the summand that masks dot products: 0 in a query's neighbourhood, a huge negative number outside.
 
         The number is finite, so that queries beyond the map, which have no cell in their neighbourhood, do not become
         NaN. With border "exclude", cells beyond the map count as outside the neighbourhood.

@@ -188,7 +188,7 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
 
     Args:
         output: a file with one of `SUFFIXES`, or a folder.
-        pictures: those of `feature_pictures`.
+        pictures: the pictures of each frame, as `feature_pictures` yields them.
         stream: the video.
 
     Raises:

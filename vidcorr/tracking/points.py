@@ -64,7 +64,7 @@ def follow_points(
 
 
 class _FeatureCache:
-    """Features of a video's frames: it keeps those of as many first frames as fit, and of the `BLOCK` latest frames.
+    """Features of a video's frames, kept in memory for as many first frames as fit, and for the `BLOCK` latest frames.
 
     If features of another frame are wanted, the video is read and encoded again from a frame before it.
     """

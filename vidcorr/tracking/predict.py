@@ -182,7 +182,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         The content of prediction.json; empty if the folder holds none of `OUTPUTS`.
 
     Raises:
-        ValueError: if the folder's files are those of another video, network or protocol, or of no prediction.
+        ValueError: if the files belong to another video, network or protocol, or to no prediction.
     """
     record = folder / RECORD
     existing = [name for name in OUTPUTS if (folder / name).exists()]

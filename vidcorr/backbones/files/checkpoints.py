@@ -76,12 +76,12 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
     Args:
         path: the file.
-        whole: read all tensors, and check their checksums, which torch does not. False: the tensors of `torch.save` are
-            mapped to the file, and those of safetensors left out, so that `state_dict` is empty.
+        whole: read all tensors, and check their checksums, which torch does not. False: tensors of `torch.save` are
+            mapped to the file, and tensors of safetensors are left out, so that `state_dict` is empty.
 
     Returns:
-        What was saved. Of safetensors a dict: the weights as `state_dict`, and the metadata of `vidcorr export`, which
-        are None if another program wrote the file.
+        The object that was saved. For safetensors a dict: the weights as `state_dict`, and the metadata that
+        `vidcorr export` wrote, None if another program wrote the file.
 
     Raises:
         ValueError: if the file is missing, damaged or of another form; common forms are named by their first bytes.
@@ -216,6 +216,8 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 
 
 class _Saved(BaseModel):
+    """Entries of every checkpoint of Lightning."""
+
     version: str = Field(alias="pytorch-lightning_version", pattern=r"^\d+\.\d+")
     epoch: Count
     global_step: Count
@@ -223,29 +225,40 @@ class _Saved(BaseModel):
 
 
 class _Progress(BaseModel):
+    """Lightning's counts of epochs: of the whole run, and of the present call of `fit`."""
+
     total: dict[str, Count]
     current: dict[str, Count]
 
 
 class _Loop(BaseModel):
+    """Lightning's state of a loop."""
+
     epoch_progress: _Progress
 
 
 class _Loops(BaseModel):
+    """Lightning's states of its loops."""
+
     fit_loop: _Loop
 
 
 class _Schedule(BaseModel, extra="allow"):
+    """State of a schedule of learning rates."""
+
     last_epoch: Count = 0
 
     @model_validator(mode="after")
     def _require_a_place(self) -> Self:
+        """Refuse a state without one of `PLACES`: the schedule would begin anew without a word."""
         if self.model_fields_set.isdisjoint(PLACES):
             raise ValueError("it holds no place")
         return self
 
 
 class _RunState(_Saved):
+    """Entries of a checkpoint by which a run is resumed."""
+
     loops: _Loops
     callbacks: dict[str, dict[Any, Any]]
     optimizer_states: list[dict[str, Any]]

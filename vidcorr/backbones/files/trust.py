@@ -294,7 +294,7 @@ def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
-    """Check what a file names, import the class if it is allowed, and build the module with fresh weights.
+    """Build the module that a file names, with fresh weights, if the file may name its class.
 
     Args:
         recipe: `class_path`, and `init_args` of its constructor.
@@ -416,7 +416,7 @@ def import_named(module: str, name: str, what: str) -> Any:
     Args:
         module: the module.
         name: a name in it.
-        what: what the name stands for, the start of the message.
+        what: beginning of the message, which tells the purpose of the name.
 
     Raises:
         ValueError: if the module does not exist, does not have the name, or exits when it is imported.

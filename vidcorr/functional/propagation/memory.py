@@ -89,7 +89,7 @@ class Sketches(NamedTuple):
 class FrameMemory:
     """Features and labels of reference frames, cell by cell, and the search for the best matches in the features.
 
-    It holds the lasting frames, and of all other frames the latest `recent`.
+    It holds the lasting frames to the end, and the latest `recent` of all other frames.
 
     Args:
         lasting: indices of frames that are kept to the end.
@@ -100,7 +100,7 @@ class FrameMemory:
 
     Attributes:
         keys: (h, w, S, C), features of the frames; S = lasting + recent.
-        labels: (h, w, S, L), their labels.
+        labels: (h, w, S, L), labels of the frames.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class FrameMemory:
         return slot
 
     def slot(self, frame: int) -> int:
-        """Return the slot of a frame, an index of the third axis of `maps`.
+        """Return the slot of a frame, an index of the third axis of `keys` and `labels`.
 
         Raises:
             ValueError: if the memory does not hold the frame.
@@ -187,9 +187,9 @@ class SketchedMemory(FrameMemory):
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._largest = 0.0  # norm of a key
+        self._largest = 0.0  # largest norm of a key
         self._units = torch.ones(self.keys.shape[2], dtype=torch.float32)  # of the sketches of each slot
-        self._latest: Sketches | None = None  # of the latest query
+        self._latest: Sketches | None = None  # sketches of the latest query
         self._sketch_all(features, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
@@ -205,7 +205,7 @@ class SketchedMemory(FrameMemory):
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, as `KeyMemory`.
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, as `FrameMemory` does.
 
         If a neighbourhood has fewer than `topk` keys, the result is padded with −inf at index 0. The search keeps the
         sketches of `query` for a `write` of the same tensor, and lengthens all sketches if they rule out too few keys.
@@ -244,7 +244,7 @@ class SketchedMemory(FrameMemory):
             "values": values,
             "indices": indices,
         }
-        # whole products, of keys that no sketch ruled out
+        # number of dot products of whole vectors, with keys that no sketch ruled out
         products = native.run("vidcorr_screened_search", self._kernel.variant, _Search, arguments, height, ROWS)
         products_of_query = products / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
@@ -282,7 +282,7 @@ class SketchedMemory(FrameMemory):
             chunks: number of chunks of a sketch; it becomes smaller if fewer chunks hold all channels.
         """
         height, width, slots, channels = self.keys.shape
-        self._latest = None  # none of this length
+        self._latest = None  # its sketches have the former length
         self._basis = None
         length = chunks * self._kernel.chunk
         if length < channels:  # the first principal components, without subtracting the mean
