@@ -17,6 +17,7 @@ class Reference:
         self.module = module
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Reference":
+        """Return this object: a copy refers to the same module."""
         return self
 
 

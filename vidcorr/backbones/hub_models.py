@@ -168,7 +168,7 @@ def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
     taken = inspect.signature(model.forward).parameters
     if "interpolate_pos_encoding" in taken:
         options["interpolate_pos_encoding"] = True
-    if "noise" in taken and hasattr(config, "mask_ratio"):  # an MAE: its patches stay in their order
+    if "noise" in taken and hasattr(config, "mask_ratio"):  # an MAE sorts patches by noise: ascending keeps their order
         patch = patch_of(model) or 1
         cells = images.shape[2] // patch * (images.shape[3] // patch)
         options["noise"] = torch.arange(cells, device=images.device).expand(len(images), -1)

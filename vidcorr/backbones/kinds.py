@@ -46,7 +46,7 @@ as every view has, makes its own. A kind of yours: `EXTRACTORS.insert(0, (is_min
 
 
 def unwrapped(network: Any) -> Any:
-    """Return the network inside torch.compile's, DataParallel's or AveragedModel's wrapper; else the network."""
+    """Return the network inside wrappers of torch.compile and of `WRAPPERS`; a network without a wrapper as it is."""
     inner = getattr(network, "_orig_mod", network)
     return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
 

@@ -90,7 +90,7 @@ def _load_name(spec: EncoderSpec) -> Encoder:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
-        located = Located(spec.spec)
+        located = Located(spec.spec)  # a name that a file states: no folder or file is looked up for it
         if not named_by_file(spec):
             stack.enter_context(named_by_user())
             located = spec.located

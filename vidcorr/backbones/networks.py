@@ -221,10 +221,13 @@ class EncoderSpec:
 
     @property
     def is_reusable(self) -> bool:
-        """True if results under this name can be reused: no code of the user, which may change, makes the features."""
+        """True if results under this name can be reused, because no code of the user, which may change, makes features.
+
+        The name or the checkpoint decides by the packages that it names.
+        """
         name, file, _ = self.located
         if name or file is None or not file.is_file():
-            # a network by its name: short names and raw colour, which have no ":", are ours
+            # by a name alone or with a file; short names and raw colour have no ":" and are ours; a folder may change
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
         content = read_content(file, whole=False)

@@ -77,7 +77,7 @@ def random_state_kept() -> Iterator[None]:
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
     """Compute the products and convolutions of a block in a precision, whatever the surrounding code has set.
 
-    torch has two APIs for it and refuses to mix them, so the API that the surrounding code has used is used here too.
+    torch has two APIs for this setting and refuses to mix them, so the surrounding code's API is used and restored.
 
     Args:
         precision: "float32", "tf32" (float32 except on a GPU) or "bfloat16" (autocast).

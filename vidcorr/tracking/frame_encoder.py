@@ -51,6 +51,7 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     if protocol.features == f"{extractor.stage}/{extractor.stride}":
         ignored.discard("features")
     effective = protocol.effective_values()
+    # field → the condition under which its change would count
     conditions = protocol.idle() | dict.fromkeys(sorted(ignored), "the network reads it")
     for field, condition in conditions.items():
         if field in ignored or getattr(protocol, field) != effective[field]:

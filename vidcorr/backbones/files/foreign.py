@@ -148,11 +148,11 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
     for name, own in network.state_dict().items():
         of_file = state.get(name, own)
         place, _, last = name.rpartition(".")
-        if last != "pos_embed" or own.ndim != 3 or of_file.shape == own.shape:
+        if last != "pos_embed" or (own.ndim, of_file.ndim) != (3, 3) or of_file.shape == own.shape:
             continue
         grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", (0, 0))
         leading = own.shape[1] - grid[0] * grid[1]  # of class and register tokens
-        side = math.isqrt(of_file.shape[1] - leading)
+        side = math.isqrt(max(of_file.shape[1] - leading, 0))
         if leading + side**2 != of_file.shape[1] or grid == (0, 0):  # no square grid: loading will refuse the shape
             continue
         from timm.layers import resample_abs_pos_embed

@@ -80,11 +80,11 @@ class TrackingJob:
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def to_cells(self, positions: Tensor, features: Tensor) -> Tensor:
-        """Convert x, y `(N, 2)` from pixels of the scored size to cells."""
+        """Convert x, y `(N, 2)` from pixels of the scored size to cells of a feature map `(C, h, w)`."""
         return (positions.double() / to_device(self._cell(features), positions.device)).float()
 
     def to_pixels(self, positions: Tensor, features: Tensor) -> Tensor:
-        """Convert x, y `(N, 2)` from cells to pixels of the scored size."""
+        """Convert x, y `(N, 2)` from cells of a feature map `(C, h, w)` to pixels of the scored size."""
         return positions.double() * to_device(self._cell(features), positions.device)
 
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
@@ -117,10 +117,10 @@ class TrackingJob:
         self.misses[rows, self.on_device(frames)] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, positions: Tensor) -> Tensor:
-        """Return the features `(N, C)` at positions in pixels of the scored size."""
+        """Return the features `(N, C)` of a map `(C, h, w)` at positions x, y `(N, 2)` in pixels of the scored size."""
         return sample_features(features, self.to_cells(positions, features))
 
     def _cell(self, features: Tensor) -> Tensor:
-        """Return width and height of a cell, pixels of the scored size."""
+        """Return width and height of a cell of a feature map `(C, h, w)`, in pixels of the scored size."""
         height, width = features.shape[1:]
         return torch.tensor([self.covered_size[1] / width, self.covered_size[0] / height], dtype=torch.float64)
