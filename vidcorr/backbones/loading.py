@@ -266,7 +266,7 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     content = read_content(path)
     state = weights_in(content, path, part)
     is_of_library = name.startswith((*LIBRARIES, HUB))
-    arguments = None if is_of_library else own_arguments(content.get("hyper_parameters") or {})
+    arguments = None if is_of_library else own_arguments(content.get("hyper_parameters"))
     spec = EncoderSpec(name, arguments=arguments)
     try:
         with in_name_of(path, arguments):

@@ -207,6 +207,7 @@ def test_weights_alone_are_a_network_by_their_class(weights):
     wrapped = {f"module.{name}": tensor for name, tensor in weights.items()}
     files = {"bare": weights, "nested": {"model": weights, "ema": weights, "epoch": 3}, "ddp": wrapped}
     files["further"] = {"state_dict": weights | {"norm._extra_state": None}, "hyper_parameters": None}
+    files["words"] = {"state_dict": weights, "hyper_parameters": "lr=0.1"}
     for name, content in files.items():
         torch.save(content, f"{name}.pth")
         network = load(f"{OWN}:wide={name}.pth").network

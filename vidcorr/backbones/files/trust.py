@@ -288,9 +288,10 @@ def named_by_user() -> AbstractContextManager[None]:
     return _building_from(None)
 
 
-def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a constructor, without arguments that Lightning adds."""
-    return {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}
+def own_arguments(arguments: object) -> dict[str, Any]:
+    """Return the arguments of a constructor in a file, without arguments that Lightning adds; none if it is no dict."""
+    items = arguments.items() if isinstance(arguments, Mapping) else ()
+    return {str(name): value for name, value in items if not str(name).startswith("_")}
 
 
 def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
