@@ -180,6 +180,7 @@ class EncoderSpec:
         if _is_of_library(self.spec):
             return not self.pretrained or trust.named_by_file(self)
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
+        # without weights of a file, whether the file names the callable or the user names both
         is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
         return is_alone and draws_weights(self.spec)
 

@@ -140,13 +140,20 @@ class PointCoding(LabelCoding):
     work = "decode points"
 
     def encode(self, t: int, points: Tensor) -> Tensor:
-        """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
+        """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of frame `t`."""
         points_seen = rescaled(points, self.size, self.seen)
         covered = self.encoder.input_sizes(self.seen).covered
         return encode_keypoints(points_seen, covered, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
-        """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
+        """Return points x, y `(K, 2)` in pixels of frame `t`: its given points, else points decoded from heat-maps.
+
+        Args:
+            t: index of the frame.
+            labels: heat-maps `(K, h, w)`.
+            points: the given points; None if the frame has none.
+            frame: the frame, which is not used.
+        """
         if points is not None:
             return to_device(points, labels.device)
         covered = self.encoder.input_sizes(self.seen).covered

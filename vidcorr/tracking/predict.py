@@ -246,6 +246,15 @@ class _ResultFiles:
     `close` completes the files, also after a stop: they hold the frames so far. Files of an earlier prediction are
     replaced; without an overlay, an earlier overlay.mp4 is removed.
 
+    Args:
+        folder: the folder of the prediction.
+        stream: the video.
+        annotations: the prompts that are followed.
+        rules: the protocol.
+        overlay: write overlay.mp4.
+        formats: further formats of masks, keys of `WRITERS`.
+        objects: table of the objects of masks, with their names and colours.
+
     Attributes:
         frames: number of frames that were added.
     """
