@@ -45,9 +45,8 @@ def inner_network(network: Any) -> Any:
         if isinstance(part, nn.Module):
             found.append(part)
     if len(found) != 1:
-        raise ValueError(
-            f"{type(network).__name__}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}"
-        )
+        kind = type(network).__name__
+        raise ValueError(f"{kind}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}")
     return inner_network(unwrapped(found[0]))
 
 

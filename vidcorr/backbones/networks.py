@@ -260,9 +260,8 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     is_named_by_file = trust.named_by_file(spec)
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
-    network, architecture, source = MAKERS.get(prefix, _make_by_callable)(
-        name, spec, with_weights and not is_named_by_file
-    )
+    make = MAKERS.get(prefix, _make_by_callable)
+    network, architecture, source = make(name, spec, with_weights and not is_named_by_file)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     # the library's record of an input belongs to its own weights; a tag, timm:NAME.TAG, says that a file has these

@@ -77,22 +77,17 @@ def test_the_steps_of_a_method_can_be_compiled_whole():
     torch.testing.assert_close(torch.compile(method.maps, backend="eager")(images), method.maps(images))
 
 
-OWN_CALL = {
-    "torchvision:resnet18": ("res5", 32),
-    "timm:test_vit": (),
-    "timm:test_convnext": (),
-    f"{NETWORKS}:plain": (),
-}
+CALLS = {"torchvision:resnet18": ("res5", 32), "timm:test_vit": (), "timm:test_convnext": (), f"{NETWORKS}:plain": ()}
 """Name of a network → stage and stride of the map that is trained, where another one is scored."""
 
 
-@pytest.mark.parametrize("name", OWN_CALL)
+@pytest.mark.parametrize("name", CALLS)
 def test_a_hook_of_the_network_itself_counts_in_the_score_as_in_the_training(name):
     method = VFSSimSiam(name, 8, 8).eval()
     images = torch.rand(2, 3, 64, 64)
     before = method.maps(images)
     method.backbone.register_forward_hook(lambda module, inputs, output: 2 * output)
-    view = method.feature_extractor(*OWN_CALL[name])
+    view = method.feature_extractor(*CALLS[name])
     for maps in (method.maps(images), view(images), view.folded()(images)):
         torch.testing.assert_close(maps, 2 * before, atol=1e-4, rtol=1e-4)
 

@@ -50,12 +50,8 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     assert (tmp_path / "out" / "prediction.json").read_text() == json.dumps(content, indent=2) + "\n"
     expected = PropagationProtocol.named("vidcorr").with_changes(feature_stride=4)
     values = json.loads(json.dumps(expected.effective_values()))
-    assert content["protocol"] == {
-        "name": expected.name,
-        "benchmark": expected.benchmark,
-        "digest": expected.digest(),
-        **values,
-    }
+    named = {"name": expected.name, "benchmark": expected.benchmark, "digest": expected.digest()}
+    assert content["protocol"] == named | values
     assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
     told = {"frame": 0, "kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
     assert content["prompts"] == [told]

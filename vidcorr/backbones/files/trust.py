@@ -254,9 +254,8 @@ def named_by_file(spec: Any) -> bool:
         return False
     needs_folder = package_of(text) == "transformers" and spec.arguments is None
     if STATED.fullmatch(text) is None or needs_folder:
-        raise Refused(
-            f"{source.file}: names another file as its encoder, {text[:LONGEST]}; a checkpoint must hold its encoder"
-        )
+        named = text[:LONGEST]
+        raise Refused(f"{source.file}: names another file as its encoder, {named}; a checkpoint must hold its encoder")
     if ":" in text:
         refuse([text], source.file)
     return True

@@ -304,9 +304,9 @@ class LabelPropagator:
         """
         protocol = self.protocol
         if self._channels_of_start:
-            of_starts = [
-                self._average_since(query, start) * channels for start, channels in self._channels_of_start.items()
-            ]
+            of_starts: list[Tensor] = []
+            for start, channels in self._channels_of_start.items():
+                of_starts.append(self._average_since(query, start) * channels)
             average = torch.stack(of_starts).sum(0)
         else:
             average = self._average_since(query, 0)

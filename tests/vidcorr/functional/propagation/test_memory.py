@@ -108,12 +108,8 @@ HOSTILE = {
     "large": lambda channels: powers(17, 20, channels),
     "tiny": lambda channels: powers(-22, -17, channels),
     "denormal": lambda channels: powers(-44, -37, channels),
-    "large against denormal": lambda channels: torch.cat(
-        [powers(17, 18, channels)[:-1], powers(-39, -37, channels)[:1]]
-    ),
-    "denormal against large": lambda channels: torch.cat(
-        [powers(-39, -37, channels)[:-1], powers(17, 18, channels)[:1]]
-    ),
+    "large against denormal": lambda width: torch.cat([powers(17, 18, width)[:-1], powers(-39, -37, width)[:1]]),
+    "denormal against large": lambda width: torch.cat([powers(-39, -37, width)[:-1], powers(17, 18, width)[:1]]),
     "constant": lambda channels: torch.full((5, 11, 14, channels), 0.1),
     "nearly equal": lambda channels: 1 + 1e-6 * torch.randn(5, 11, 14, channels),
     "of a few values": lambda channels: torch.randint(-1, 2, (5, 11, 14, channels)).float(),
