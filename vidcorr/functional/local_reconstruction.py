@@ -131,7 +131,8 @@ def _reconstruct_rows(
     found = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return found, q.new_zeros(())
-    is_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))[:, rows].expand(*tiles, -1, -1) > 0
+    ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))
+    is_on_map = ones_on_map[:, rows].expand(*tiles, -1, -1) > 0
     is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
     indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # the one wait of a part
     confident = to_device(indices, q.device)

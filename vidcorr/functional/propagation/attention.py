@@ -56,10 +56,11 @@ def _parts(
     cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
     if neighbourhood.reach is None:
         rows = keys.flatten(0, 2)
+        nothing_is_far = cells_of_map.new_zeros(1, 1).bool()
         bytes_of_query = keys.element_size() * (floats_per_pair * height * width + floats_per_query)
         for places in cells_of_map.flatten().split(items_in_workspace(device, bytes_of_query)):
             products = (rows @ query.flatten(0, 1)[places].T).unflatten(0, (-1, references))
-            yield _Part(places[None], cells_of_map.view(1, -1), products[None], cells_of_map.new_zeros(1, 1).bool())
+            yield _Part(places[None], cells_of_map.view(1, -1), products[None], nothing_is_far)
         return
     grid = TileGrid((height, width), neighbourhood)
     queries = grid.queries(query[None])[0]
@@ -158,9 +159,8 @@ def average_of_all(
     used = to_device(sorted(count_of_reference), keys.device)
     counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
     log_counts = counts.to(values.dtype).log()[:, None]
-    # with one more channel of 1, whose average is the sum of the weights on the map; and a last row of 0, for cells
-    # beyond the map
-    table = F.pad(F.pad(used_of(values, used), (0, 1), value=1).flatten(0, 1), (0, 0, 0, 0, 0, 1))
+    with_ones = F.pad(used_of(values, used), (0, 1), value=1)  # the average of 1 is the sum of the weights on the map
+    table = F.pad(with_ones.flatten(0, 1), (0, 0, 0, 0, 0, 1))  # with a last row of 0, for cells beyond the map
     height, width = keys.shape[:2]
     averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row is for queries beyond the map
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
