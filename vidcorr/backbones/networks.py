@@ -247,7 +247,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     Args:
         spec: the network.
         with_weights: load trained weights, or draw random ones that are described so. False: the caller loads weights
-            of a file afterwards, so nothing is fetched.
+            of a file afterwards, so no weights are fetched.
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's

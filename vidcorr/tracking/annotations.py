@@ -223,7 +223,7 @@ class Annotations:
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
         """Return object → pass → the weight with which the pass counts for the object in frame `t`.
 
-        The weights of an object sum to 1; an object that has left, or has not come yet, has no pass.
+        The weights of an object sum to 1; an object that has left has no pass.
         """
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:

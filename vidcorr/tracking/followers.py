@@ -119,7 +119,10 @@ class MaskFollower(Follower):
             warnings.warn(text, stacklevel=3)
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
-        """Decode the blended labels; objects that a prompt names in this frame have the mask that it gives."""
+        """Decode the blended labels.
+
+        Objects that a prompt names in this frame have the prompt's mask, unless the protocol decodes given masks too.
+        """
         ids = torch.zeros(self.size, dtype=torch.uint8)
         doubts: dict[Name, float] = {}
         prompt: Any = self.annotations.prompts.get(t)
