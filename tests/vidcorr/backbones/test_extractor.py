@@ -236,11 +236,8 @@ def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map(
     images, network = IMAGES[..., :64, :96], load("timm:test_convnext").network.eval()
     stages = network.forward_intermediates(images, output_fmt="NCHW", intermediates_only=True)
     last = network.forward_features(images)
-    for stage, stride, expected in (
-        (None, 32, last),
-        ("stage2", 8, stages[1]),
-        ("features+stage4", 32, torch.cat([last, stages[3]], dim=1)),
-    ):
+    joined = torch.cat([last, stages[3]], dim=1)
+    for stage, stride, expected in ((None, 32, last), ("stage2", 8, stages[1]), ("features+stage4", 32, joined)):
         extractor = TimmExtractor(network.train(), stage)
         assert not extractor.training
         torch.testing.assert_close(extractor.map_of(images), expected)

@@ -113,16 +113,14 @@ def weights_of(name, path):
 
 
 VIT = f"timm:{ARCHITECTURE}"
+STATED = Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated")
 OWNERS = {
     "own class's file": (lambda own: f"{__name__}:of_timm={weights_of(VIT, own)}", UNKNOWN),
     "torchvision's file": (lambda own: f"torchvision:resnet18={weights_of('torchvision:resnet18', own)}", UNKNOWN),
     "file alone": (lambda own: str(weights_of("torchvision:resnet18", own)), UNKNOWN),
     "timm's file": (lambda own: f"{VIT}={weights_of(VIT, own)}", UNKNOWN),
     "random of torchvision": (lambda own: "torchvision:resnet18", OF_RANDOM),
-    "own, which states it": (
-        lambda own: "tests.helpers.networks:Stated",
-        Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated"),
-    ),
+    "own, which states it": (lambda own: "tests.helpers.networks:Stated", STATED),
     "random of timm": (lambda own: VIT, OF_RANDOM),
     "own class": (lambda own: f"{__name__}:of_timm", OF_RANDOM),
     "own, which states none": (lambda own: "tests.helpers.networks:plain", Input()),
