@@ -240,7 +240,10 @@ class FeatureExtractor(View):
 
 
 def normalised(images: Tensor, stated: Input) -> Tensor:
-    """Return RGB `(…, 3, H, W)` in [0, 1], minus a mean and divided by a deviation, in float32 or finer."""
+    """Return images `(…, 3, H, W)`, RGB in [0, 1], minus the mean and divided by the deviation of a stated input.
+
+    The result is float32 or finer.
+    """
     constants = to_device(torch.tensor([stated.mean, stated.std], dtype=torch.float32), images.device)
     mean, std = constants.view(2, 3, 1, 1)
     return (images - mean) / std
@@ -332,12 +335,15 @@ class RawColour(FeatureExtractor):
 
 
 def stage_names(prefix: str, count: int) -> list[str]:
-    """Return the names of stages that are numbered from 1: block1, block2, …"""
+    """Return `count` names of stages, a prefix with numbers from 1: block1, block2, …"""
     return [f"{prefix}{number}" for number in range(1, count + 1)]
 
 
 def stage_indices(stages: Iterable[str], prefix: str) -> list[int]:
-    """Return the indices of stages in `stage_names`, from 0, ascending, without repeats; other stages are left out."""
+    """Return the indices of stages in `stage_names` of the prefix, from 0, ascending, without repeats.
+
+    Stages with another prefix are left out.
+    """
     return sorted({int(name.removeprefix(prefix)) - 1 for name in stages if name.startswith(prefix)})
 
 

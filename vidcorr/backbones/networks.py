@@ -410,7 +410,16 @@ Made = tuple[Any, str, str]
 
 
 def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Build a network of timm, with the options by which it takes images of any size."""
+    """Build a network of timm, with the options by which it takes images of any size; a maker of `MAKERS`.
+
+    Args:
+        name: name in timm.
+        spec: the spec, which may ask for trained weights.
+        with_weights: False: random weights, since the caller loads others.
+
+    Raises:
+        ValueError: if timm does not know the name, or weights cannot be fetched.
+    """
     import timm
 
     if not timm.is_model(name):
@@ -443,7 +452,12 @@ def torchvision_resnets() -> list[str]:
 
 
 def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Build a ResNet of torchvision, with an identity in place of its classifier.
+    """Build a ResNet of torchvision, with an identity in place of its classifier; a maker of `MAKERS`.
+
+    Args:
+        name: name in torchvision.
+        spec: the spec, which may ask for trained weights.
+        with_weights: False: random weights, since the caller loads others.
 
     Raises:
         ValueError: for an unknown name, or a network other than a ResNet.
@@ -497,7 +511,12 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
 
 
 def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Call a class or function, `package.module:callable`, with the arguments of the spec.
+    """Call a class or function, `package.module:callable`, with the arguments of the spec; the default maker.
+
+    Args:
+        name: the callable; empty if the text of the spec has no ":".
+        spec: the spec; the part of its text before the ":" is the module.
+        with_weights: not used: only the callable knows whether it loads weights.
 
     Raises:
         ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.

@@ -236,6 +236,10 @@ def form_of(output: Any) -> str:
 def require_map(output: Any, name: str) -> Tensor:
     """Return an output of a network, if it is a map.
 
+    Args:
+        output: the output.
+        name: name of the network, for the message.
+
     Raises:
         ValueError: for anything but a tensor `(N, C, h, w)` of real numbers.
     """

@@ -76,7 +76,7 @@ class TrainedViews:
         return view
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-        """Return the function that maps images to a network's maps, with gradient; the network is not wrapped."""
+        """Return the function from images to a network's maps of a stage, with gradient; the network has no wrapper."""
         view = self.view_of(network, stage)
         if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)

@@ -139,6 +139,10 @@ class Clips(VideoEncoder):
     def _maps_of(self, output: Any, size: tuple[int, int]) -> Tensor:
         """Return the network's output as maps of tubelets `(1, C, window / tubelet, h, w)`, also from its tokens.
 
+        Args:
+            output: maps or tokens of a clip.
+            size: height and width of the frames, pixels.
+
         Raises:
             ValueError: for another output.
         """

@@ -10,7 +10,10 @@ SMALLEST = 20480
 
 
 def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
-    """Return True if products are faster by oneDNN than by `mm`: float32 on a CPU, and the keys are large enough."""
+    """Return whether products of queries and keys are faster by oneDNN than by `mm`.
+
+    They are in float32 on a CPU, if the keys hold more than `SMALLEST` numbers.
+    """
     is_served = queries.device.type == "cpu" and queries.dtype == torch.float32
     return is_served and torch.backends.mkldnn.is_available() and keys.numel() > SMALLEST
 

@@ -50,7 +50,7 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
 
 
 def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
-    """Compute the online softmax of `streamed_logsumexp`; it is a `Compute` once `chunks` is given."""
+    """Compute `streamed_logsumexp`, and the mean key if it is wanted; with `chunks` given it is a `Compute`."""
     lowest = torch.finfo(queries.dtype).min
     largest = queries.new_full((*queries.shape[:-1], 1), lowest)
     weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
@@ -135,6 +135,6 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, by_onednn: bool) -> Tensor:
-    """Add `weights @ keys` to `mean` in place."""
+    """Add `weights @ keys` to `mean` in place, with the product by oneDNN or by `mm`."""
     sums = weighted_sums(weights, keys) if by_onednn else torch.mm(weights, keys)
     return mean.add_(sums)

@@ -81,7 +81,10 @@ def cell_similarities(
 
 
 def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width of a picture's canvas: the picture itself if it is stretched, else the padded square."""
+    """Return the (H, W) of the canvas on which a picture of `size` lies in the network's input, by `input_fit`.
+
+    It is the picture's own size if the picture is stretched; else the size of the padded square.
+    """
     if protocol.input_fit == "stretched":
         return size
     return protocol.input_sides

@@ -127,6 +127,13 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
     The outer loop takes as many maps as `NUMBERS_AT_ONCE` allows, the inner loop as many places as `GATHERED_AT_ONCE`
     allows.
 
+    Args:
+        queries: `(places, B, C)`.
+        maps: `(N, C, h', w')`, the stored maps.
+        points: number of cells that are drawn per map and place.
+        seed: seed of the draws.
+        excluded: `(B, N)` bool, or None.
+
     Yields:
         A range of places, their logits `(places, B, keys)`, and a function that adds weighted keys. The next chunk
         overwrites the numbers of this one.

@@ -91,7 +91,10 @@ def feature_pictures(
 def _as_for_masks(
     network: Any, stream: FrameStream, protocol: str | None, short_side: int
 ) -> tuple[FrameEncoder, tuple[int, int]]:
-    """Return the encoder that would follow masks through a video, and the (H, W) to which frames are reduced for it."""
+    """Return the encoder that would follow masks through a video, and the (H, W) to which frames are reduced for it.
+
+    The arguments are those of `feature_pictures`.
+    """
     of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))
     extractor, rules = extractor_and_protocol(network, of_masks, protocol)
     assert isinstance(rules, PropagationProtocol)

@@ -96,7 +96,7 @@ def follow_with_doubts(
     short_side: int,
     propagator: Propagator,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow prompts as `follow` does, but yield a `MaskResult`, with doubts, in place of the ids of masks."""
+    """Follow prompts as `follow` does, with its arguments, but yield a `MaskResult` in place of the ids of masks."""
     if isinstance(video, str | Path):
         video = open_stream(video)
     source = video if isinstance(video, AnyStream) else GivenFrames(video)

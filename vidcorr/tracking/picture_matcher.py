@@ -111,7 +111,14 @@ def _features_at(points: NDArray[np.float64], centres: Tensor, features: Tensor)
 def _mutual_matches(
     first_centres: Tensor, first_features: Tensor, second_centres: Tensor, second_features: Tensor
 ) -> NDArray[np.float64]:
-    """Return matches of cells that are each other's most similar cells, as `PictureMatcher.matches` returns matches."""
+    """Return matches of cells that are each other's most similar cells, as `PictureMatcher.matches` returns matches.
+
+    Args:
+        first_centres: centres x, y `(N, 2)` of the first picture's cells.
+        first_features: their features `(N, C)`, of unit length.
+        second_centres: centres x, y `(M, 2)` of the second picture's cells.
+        second_features: their features `(M, C)`, of unit length.
+    """
     similarities = first_features @ second_features.T
     nearest = similarities.argmax(1)
     is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(nearest))

@@ -146,7 +146,15 @@ def predict_video(
 def _record_at_start(
     stream: AnyStream, extractor: Any, rules: AnyProtocol, short_side: int, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the entries of prediction.json that are known before the first frame."""
+    """Return the entries of prediction.json that are known before the first frame.
+
+    Args:
+        stream: the video.
+        extractor: view of the network.
+        rules: the protocol.
+        short_side: short side to which larger frames are reduced, pixels.
+        metadata: further entries.
+    """
     named = {"name": name_of(rules), "benchmark": rules.benchmark}
     return {
         "video": str(stream.path),
@@ -167,7 +175,7 @@ def _record_at_start(
 
 
 def _write_record(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write prediction.json."""
+    """Write the content of prediction.json into a folder."""
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
 
 
@@ -353,6 +361,11 @@ def _drawer(annotations: Annotations, rules: AnyProtocol, given: Mapping[int, in
     """Return the function that draws the results of a frame over the frame.
 
     It keeps the last points for their tails, so it has to be called for every frame in order.
+
+    Args:
+        annotations: the prompts that are followed.
+        rules: the protocol.
+        given: colour in the given masks, as 0xRRGGBB → id.
     """
     prompt = annotations.first
     if isinstance(prompt, MaskPrompt):

@@ -380,6 +380,10 @@ def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of a class or function, converted by pydantic to the annotated types.
 
     An argument without annotation, or that does not fit its annotation, stays as it is.
+
+    Args:
+        kind: the class or function.
+        arguments: its arguments, by name.
     """
     converted = dict(arguments)
     hints: dict[str, Any] = {}
@@ -395,6 +399,10 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     """Return the arguments that the constructor of a class takes: Lightning saves the arguments of its bases too.
 
     Arguments that neither the class nor a base takes stay, so that the constructor refuses them.
+
+    Args:
+        kind: the class.
+        arguments: arguments of the class and its bases, by name.
     """
     own = inspect.signature(kind).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # **kwargs, for its bases

@@ -100,7 +100,14 @@ class TrackingJob:
         return torch.cat(positions)
 
     def record_similarity(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
-        """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""
+        """Record the cosine between the queries' descriptors and the features found for them in frame `t`.
+
+        Args:
+            queries: indices `(n,)` of the queries.
+            t: index of the frame.
+            descriptors: features `(n, C)` at the queries.
+            found: features `(n, C)` at the found positions.
+        """
         self.similarity[self.on_device(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
     def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:

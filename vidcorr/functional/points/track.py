@@ -254,7 +254,16 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
 
 
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the indices of the four cells around positions, `(N, 4)`, and their bilinear weights, `(N, 4)`."""
+    """Return the four cells around each position, and the weights with which bilinear interpolation takes them.
+
+    Args:
+        positions: x, y `(N, 2)` in cells.
+        height: rows of the map.
+        width: columns of the map.
+
+    Returns:
+        Flat indices of cells `(N, 4)`, and weights `(N, 4)` of sum 1.
+    """
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)
     low = inner.floor()

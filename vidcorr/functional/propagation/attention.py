@@ -209,6 +209,6 @@ def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) 
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
-    """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
+    """Return the `topk` largest of scores (…, n) and their indices, both (…, min(topk, n)), in no order."""
     top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
     return top, index

@@ -66,7 +66,13 @@ def propagate_labels(
 def _labels_of_frames(
     propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]
 ) -> Iterator[Tensor]:
-    """Yield the labels of all frames, and check at the end that no frame is missing."""
+    """Yield the labels of all frames, and check at the end that the video had every frame at which labels enter.
+
+    Args:
+        propagator: a new propagation.
+        features: (C, h, w) of each frame.
+        entering: frame → labels that enter at the frame.
+    """
     for item in features:
         yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))
     propagator.check_finite()
@@ -448,7 +454,12 @@ def average_of_matches(
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:
-    """Return one-hot labels of the argmax at input size; a cell takes its upper left pixel."""
+    """Return labels (L, h, w) as one-hot labels: a cell takes the winner at its upper left pixel of the input.
+
+    Args:
+        labels: soft labels.
+        stride: pixels of the input per cell.
+    """
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))
     winner = at_input[::stride, ::stride]

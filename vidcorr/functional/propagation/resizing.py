@@ -122,7 +122,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
 
 
 def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> Tensor:
-    """Resize integer ids (H, W) to (H', W') by the nearest pixel."""
+    """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule."""
     if tuple(ids.shape) == tuple(size):
         return ids
     rows = to_device(nearest_index(ids.shape[0], size[0], rule), ids.device)
