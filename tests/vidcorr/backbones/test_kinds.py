@@ -4,7 +4,6 @@ The map is that of a plain call of the network's own code, at two sizes of image
 """
 
 import argparse
-import re
 from functools import partial
 
 import pytest
@@ -268,18 +267,6 @@ def beside(prefix, state):
     return {f"{prefix}{name}": tensor + 1 for name, tensor in state.items()}
 
 
-def of_mm(state):
-    """Return a ResNet's weights under the names of mm-style modules."""
-    renamed = {}
-    for name, tensor in state.items():
-        place, _, kind = name.rpartition(".")
-        found = re.fullmatch(r"(.*)(conv|bn)(\d)", place)
-        place = f"{found[1]}conv{found[3]}.{found[2]}" if found else place
-        place = place.replace("downsample.0", "downsample.conv").replace("downsample.1", "downsample.bn")
-        renamed[f"backbone.{place}.{kind}"] = tensor
-    return renamed
-
-
 def dinos(own, student):
     teacher = below("backbone.", own) | drawn(DINOS_HEAD)
     others = beside("module.backbone.", own) | below("module.", drawn(DINOS_HEAD)) | student
@@ -301,7 +288,6 @@ FILES = {
     "simsiam": (RESNET, "", lambda own: {"state_dict": below("module.encoder.", own | drawn(HEADS))}),
     "swav": (RESNET, "", lambda own: below("module.", own | drawn({"prototypes.weight": (8, 8)}))),
     "vicreg": (RESNET, "", lambda own: {"model": below("module.backbone.", own) | drawn({"module.projector.bias": 8})}),
-    "vfs": (RESNET, "vfs", lambda own: {"state_dict": of_mm(own) | drawn({"img_head.fc.bias": (2,)}), "meta": {}}),
     "timm": (RESNET, "", lambda own: {"state_dict": own | drawn({"fc.bias": (5,)}), "state_dict_ema": beside("", own)}),
     "lightning": (RESNET, "", lambda own: {"state_dict": below("model.encoder.", own), "hyper_parameters": {"lr": 1}}),
     "average": (RESNET, "", lambda own: below("module.", own) | {"n_averaged": torch.tensor(3)}),
