@@ -170,14 +170,16 @@ class Encoder(Changeable, nn.Module):
             returns itself.
 
         Raises:
-            ValueError: if the network has no such stage, stride or dilation, or normalises RGB by code of its own while
-                the caller states its input.
+            ValueError: if the stage is no text, if the network has no such stage, stride or dilation, or normalises RGB
+                by code of its own while the caller states its input.
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's method does not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
+        if not isinstance(stage, str | None):
+            raise ValueError(f"stage must be a name, or names with + between them, got {stage!r}")
         if of_protocol and self.view_class is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = of_protocol.partition("/")
             stride = int(pixels)

@@ -524,7 +524,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     if not name:  # the text has no ":"
         import timm
 
-        if Path(spec.spec).is_dir():
+        if spec.spec and Path(spec.spec).is_dir():  # `Path("")` is the working directory
             raise ValueError(f"{spec.spec}: a folder without {CONFIG} of transformers or timm: name the file in it")
         module, _, member = spec.spec.rpartition(".")
         form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS

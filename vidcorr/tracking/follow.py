@@ -13,6 +13,7 @@ from ..functional.propagation.propagate import LabelPropagator, name_of_rule, wi
 from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
+from ..videos.files import require_at_least
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import AnyStream, GivenFrames, open_stream
 from .annotations import Annotations, Prompts
@@ -239,6 +240,10 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
         size: (H, W) of the frames.
         protocol: a protocol with an input size resizes frames itself: they keep their size here.
         short_side: short side to which larger frames are reduced, pixels.
+
+    Raises:
+        ValueError: if `short_side` is below 1.
     """
+    require_at_least(1, short_side=short_side)
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
     return round(size[0] * factor), round(size[1] * factor)

@@ -90,6 +90,7 @@ def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places(
     assert reduced.tolist() == [[-0.5, -0.5], [49.5, 29.5]]
     torch.testing.assert_close(rescaled(reduced, (30, 50), (80, 120)), corner)
     assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)
+    refused(ValueError, "short_side must be at least 1, got 0", seen_size, (80, 120), vfs, 0)
 
 
 def test_frames_of_other_readers_are_followed_or_told_their_own_remedy():
