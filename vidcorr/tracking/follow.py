@@ -14,7 +14,7 @@ from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
 from ..videos.files import require_at_least
-from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from ..videos.prompts import BoxPrompt, PointPrompt, Prompt
 from ..videos.stream import AnyStream, GivenFrames, open_stream
 from .annotations import Annotations, Prompts
 from .followers import BoxFollower, Follower, MaskFollower, MaskResult, PointFollower, QueryFollower
@@ -166,10 +166,10 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
         ValueError: for an unknown protocol or field.
     """
     if protocol is not None and not isinstance(protocol, str):
-        if not isinstance(protocol, LabelProtocol):
+        if isinstance(prompt, PointPrompt) and isinstance(protocol, PointProtocol):
             return protocol
-        fitting_class = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
-        return fitting_class.named(protocol)  # refuses a protocol of the other class
+        fitting: dict[str, Any] = {"mask": PropagationProtocol, "points": JointProtocol, "boxes": TrackingProtocol}
+        return fitting[prompt.kind].named(protocol)  # refuses a protocol of another class
     if isinstance(prompt, BoxPrompt):
         return TrackingProtocol.named(protocol or "vfs")
     if isinstance(prompt, PointPrompt):

@@ -194,10 +194,25 @@ class FrameEncoder:
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features `(C, h, w)` of frames by a video encoder, which may read a window of frames ahead."""
+        """Yield the features `(C, h, w)` of frames by a video encoder, which may read a window of frames ahead.
+
+        Raises:
+            ValueError: for maps of another form or stride, or another number of maps than frames.
+        """
         encoder = self._folded
-        images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
-        encoded = iter(encoder.encode(images))
+        kind = encoder.network_name
+        remaining = iter(frames)
+        given = 0  # number of frames that the encoder has read
+
+        def prepared_frames() -> Iterator[Tensor]:
+            """Yield the frames as the network takes them, and count them."""
+            nonlocal given
+            for frame in remaining:
+                given += 1
+                yield fit_input(frame[None], self._rules, self.multiple, self.device)[0]
+
+        encoded = iter(encoder.encode(prepared_frames()))
+        yielded = 0
         while True:
             with (
                 self.watch("backbone", self.device),
@@ -206,9 +221,12 @@ class FrameEncoder:
                 torch.no_grad(),
             ):
                 output = next(encoded, None)
-            if output is None:
+            if output is None and yielded == given and next(remaining, None) is None:
                 return
-            kind = encoder.network_name
+            if output is None or yielded == given:
+                amount = "fewer" if output is None else "more"
+                raise ValueError(f"{kind}: encode must yield a map for each frame, and gave {amount}")
+            yielded += 1
             batch = output[None] if isinstance(output, Tensor) else output
             features = require_map(batch, kind)[0]
             stride = encoder.stride

@@ -11,7 +11,7 @@ from vidcorr import MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
-from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
 from vidcorr.tracking.labels import rescaled
 from vidcorr.videos.files import DataError
@@ -61,6 +61,8 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     mask = MaskPrompt.of(np.ones((8, 8), np.uint8))
     liir = build_feature_extractor(LiirEncoder("none", stages=3))
     assert [rules_of(each, mask, None).name for each in (colour, liir)] == ["vidcorr", "liir"]
+    line = "protocol 'vfs' is a TrackingProtocol; expected a PropagationProtocol"
+    refused(ValueError, line, rules_of, colour, mask, TrackingProtocol())
     sizes = [rules_of(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
     assert sizes == [None, (8, 8)]
     found = {name: rules_of(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}

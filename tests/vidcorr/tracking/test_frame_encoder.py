@@ -3,7 +3,7 @@
 Also tests `tracking/stopwatch.py`.
 """
 
-from itertools import repeat
+from itertools import islice, repeat
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.helpers.encoders import clips_over
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Input, build_feature_extractor, load
+from vidcorr.backbones import Input, VideoEncoder, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import frame_encoder, stopwatch
@@ -83,6 +83,27 @@ def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
             maps = [*encoder.maps(frames), *encoder.maps(frames)]
         assert (encoder.constant, len(warned)) == (True, 1)
         assert [features.is_inference() for features in maps] == [False] * 12
+
+
+class Yielding(VideoEncoder):
+    """Yields some maps after it has read some frames."""
+
+    stride = 8
+
+    def __init__(self, read, maps):
+        super().__init__()
+        self.read, self.maps = read, maps
+
+    def encode(self, frames):
+        (*_, last) = islice(frames, self.read)
+        return repeat(last[:, ::8, ::8], self.maps)
+
+
+@pytest.mark.parametrize(("read", "maps", "amount"), [(1, 1, "fewer"), (3, 2, "fewer"), (3, 4, "more")])
+def test_an_encoder_that_gives_another_number_of_maps_than_frames_is_refused(read, maps, amount):
+    encoder = FrameEncoder(Yielding(read, maps))
+    message = f"Yielding: encode must yield a map for each frame, and gave {amount}"
+    refused(ValueError, message, list, encoder.maps(torch.rand(3, 3, 64, 64).byte(), may_be_constant=True))
 
 
 def test_a_protocol_says_that_nobody_states_the_input():
