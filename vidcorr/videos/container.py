@@ -26,7 +26,7 @@ _OF_CONTAINERS = (
 )
 # raw streams have neither times nor an index
 _OF_RAW_STREAMS = ".h264 .264 .avc .h265 .265 .hevc .m1v .m2v .mjpeg .mjpg .ivf .obu .y4m"
-VIDEO_SUFFIXES = frozenset([*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split()])
+VIDEO_SUFFIXES = (*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split())
 
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
 """FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""

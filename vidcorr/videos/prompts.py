@@ -52,7 +52,6 @@ class Prompt(ABC):
 
         Several are a list of texts or of lists, or a mapping of name → numbers. Objects of a list are named "1", "2", …
 
-
         Raises:
             DataError: for other numbers than those of `columns`.
         """

@@ -19,8 +19,7 @@ from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
-"""Line of a list with a label; one of 18 digits fits into int64."""
-SUFFIXES = tuple(VIDEO_SUFFIXES)
+"""Line of a list: a path, and a label of up to 18 digits, which fits into int64."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
@@ -314,4 +313,4 @@ def _entry(line: str, folder: Path) -> SourceEntry:
 
 def is_video(name: str) -> bool:
     """Return whether a name or a path has a suffix of video files and is data (`is_data`)."""
-    return name.lower().endswith(SUFFIXES) and is_data(name.rpartition(os.sep)[2])
+    return name.lower().endswith(VIDEO_SUFFIXES) and is_data(name.rpartition(os.sep)[2])
