@@ -24,8 +24,7 @@ PARTS = (
 """Classes of Category_ids, with the names of TimeCycle's and UVC's evaluation."""
 NUM_PARTS = len(PARTS)
 
-_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"
-"""A line of a list: the path of a video, or its name."""
+_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # a line of a list: the path of a video, or its name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

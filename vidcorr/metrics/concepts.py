@@ -35,12 +35,12 @@ def candidate_cells(
 
     Args:
         similarities: `(N, h, w)`.
-        targets: x, y `(M, 2)` of the target points in sides of the square, float32, by whose rounding a point on an
-            edge may lie in the cell before.
+        targets: x, y `(M, 2)` of the target points in sides of the square; float32, as in SOCO's code, whose rounding
+            may put a point on an edge into the cell before.
         same_concept: rows of source and target `(R, 2)` of the points of the same concept.
 
     Returns:
-        Numbers row · w + column `(N,)`; −1 for a point without candidates.
+        Index of the cell, row · w + column, `(N,)`; −1 for a source point without a target point of its concept.
     """
     _, height, width = similarities.shape
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))

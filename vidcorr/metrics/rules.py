@@ -142,9 +142,9 @@ class LvosRules(Rules):
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))
             places = [*visited, *never_visited]
-            if self.drops_ends:  # the place `frame_nums` − 1 may be the last visited frame, or one never visited
+            if self.drops_ends:  # the last place is the last visited frame, or one that is never visited
                 places = places[1 : count - 1]
-            plan[int(number)] = [name if name is None else _with_mask(video, name) for name in places]
+            plan[int(number)] = [name if name is None else _index_of_frame(video, name) for name in places]
         return plan
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
@@ -180,7 +180,7 @@ class Lvos2023Rules(LvosRules):
     drops_ends = False
 
 
-def _with_mask(video: AnnotatedVideo, name: str) -> int:
+def _index_of_frame(video: AnnotatedVideo, name: str) -> int:
     """Return the index of a frame that the metadata name; raise `ValueError` if it has no mask."""
     if name not in video.names:
         raise ValueError(f"the metadata counts frame {name}, which has no mask")

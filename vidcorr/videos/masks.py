@@ -56,10 +56,10 @@ class StoredMask(NamedTuple):
 
 
 def stored_mask(path: Path) -> StoredMask:
-    """Decode a mask: the indices of an indexed PNG, the values of a grey one of 8 bits or of 1, or few colours.
+    """Decode a mask: a PNG of indices, of grey values of 8 bits or 1 bit, or of few colours in RGB.
 
-    The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
-    In RGB black is the background, every other colour an object. What is transparent is background too.
+    Annotations, predictions and prompts are all read by this function. Index or value 0 is the background, black in a
+    palette. In RGB black is the background, and every other colour an object. Transparent pixels are background.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
