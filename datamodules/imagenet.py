@@ -109,7 +109,7 @@ class VideoFrameDataModule(LabelledDataModule):
     class are held out; clips cut from the same video may fall on both sides.
 
     Args:
-        source: folder with a folder per class, or a .txt or .csv list with a path and a class number per line.
+        source: folder with a folder per class, or a list (.txt) with a path and a class number per line.
         validation_fraction: fraction of a class's videos kept for validation, at least one.
         kwargs: arguments of `LabelledDataModule`, without `source`.
 
