@@ -22,7 +22,7 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
 
 
 def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
-    """List a sequence's frames; read its boxes (T, 4), and the target's visible parts (T,), 0 to 8, or None without.
+    """List a sequence's frames; read its boxes (T, 4), and the target's visible parts (T,), 0 to 8, or None.
 
     Raises:
         DataError: if there is no frame, the numbers of frames, boxes and visible parts differ, or a file cannot be

@@ -48,7 +48,7 @@ class FrameSequence:
 
     @property
     def begin(self) -> int:
-        """Number of the first frame that is followed."""
+        """Index of the first frame that is followed."""
         return 0
 
     def frame(self, t: int) -> Tensor:
@@ -73,15 +73,15 @@ class FrameSequence:
 class MaskSequence(FrameSequence):
     """A video with objects in masks; some or all frames have a mask.
 
-    Frames are numbered from the start of the video, also before the first object. A subclass whose masks are no image
-    files overrides `annotated` and `read_mask`.
+    Indices of frames count from the start of the video, also before the first object. A subclass whose masks are no
+    image files overrides `annotated` and `read_mask`.
 
     Args:
         masks: the masks; None if a subclass reads them.
-        starts: object id → number of the frame that introduces it; 0 for all objects of DAVIS.
+        starts: object id → index of the frame that introduces the object; 0 for all objects of DAVIS.
         ground_truth: the masks are ground truth; False: they only introduce objects.
         categories: object id → category; empty without categories.
-        reported: numbers of the frames with predictions in the benchmark; None: the frames from the first object on,
+        reported: indices of the frames with predictions in the benchmark; None: the frames from the first object on,
             and earlier annotated frames.
         one_object: all objects of the masks are number 1, as in DAVIS-2016.
         folder: name of the folder with the masks of a single object, inside the video's folder of masks (SA-V);
@@ -117,12 +117,12 @@ class MaskSequence(FrameSequence):
 
     @property
     def begin(self) -> int:
-        """Number of the frame with the first object; nothing is followed before it."""
+        """Index of the frame with the first object; nothing is followed before it."""
         return min(self.starts.values())
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Numbers of the frames with a mask, ascending."""
+        """Indices of the frames with a mask, ascending."""
         return tuple(sorted(self.masks or ()))
 
     def read_mask(self, t: int) -> Tensor:

@@ -58,7 +58,7 @@ class PointSequence(FrameSequence):
         return int(self.occluded.shape[1])
 
     def frame(self, t: int) -> Tensor:
-        """Return frame index `t` (zero-based): uint8 RGB (3, H, W).
+        """Return the frame with index `t`: uint8 RGB (3, H, W).
 
         Raises:
             DecodingError: if the frame is truncated or no image, or its size differs from the others.
@@ -102,7 +102,7 @@ def TapVid(root: str | Path) -> list[PointSequence]:
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
-    """Yield the videos of a file: the one of an .npz, or all of a pickle, a dictionary by name or a list."""
+    """Yield the videos of a file below the root: an .npz has one, a pickle has a dictionary by name or a list."""
     if file.suffix.lower() == ".npz":
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return

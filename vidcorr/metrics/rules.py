@@ -31,7 +31,7 @@ class YoutubeVosRules(Rules):
     inner_only = False
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → annotated frames after its first."""
+        """Return object → annotated frames after the frame in which the object starts."""
         starts = dict(video.starts or {})
         if video.starts is None:
             for t in video.frames:

@@ -54,7 +54,7 @@ class Objects:
         return self._text(self.names)
 
     def _text(self, numbers: Iterable[int]) -> str:
-        """Return objects as text: an id with its name, else with its colour unless DAVIS's palette gives the id that.
+        """Return objects as text: an id with its name, else with its colour if DAVIS's palette has another one for it.
 
         Args:
             numbers: ids of the objects.
