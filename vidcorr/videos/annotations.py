@@ -55,7 +55,8 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
     A folder is also of annotations beside a folder of frames. The two paths differ in one part (SEGM/480p/dog and
     RGB/480p/dog), and the frames have a picture of the same size for each picture. The pictures must be maps of labels;
-    or the differing part has a name of annotations, and they are grey or the other folder has a name of frames.
+    or the differing part has a name of annotations, and they are grey or the other folder has a name of frames. Folders
+    of maps of labels that differ in their last part need such a name too, since they may be different videos.
 
     Of many subfolders of a folder, `SIBLINGS` drawn ones are examined; the others only if one of these is of
     annotations. Frames of few colours without a partner, such as pixel art, grey films and screens, are videos.
