@@ -194,7 +194,7 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
         ValueError: one line, if the family is not known, or the weights do not fit its network.
     """
     record = record_of_timm(path.parent)
-    if family is None and record:
+    if family is None and record:  # config.json beside the file names the network
         return encoder_with_weights(f"timm:{record['architecture']}", path, part)
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")

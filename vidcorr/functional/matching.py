@@ -214,7 +214,12 @@ def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtoc
 
 
 def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
-    """Decode similarities `(N, h, w)` to x, y `(N, 2)` float64: column and row of a cell, or their weighted mean."""
+    """Decode similarities `(N, h, w)` to x, y `(N, 2)` float64: column and row of a cell, or their weighted mean.
+
+    By the protocol's `decoding` "argmax" it is the most similar cell. Else it is the mean of all cells, weighted by the
+    softmax of similarity / `temperature`; `window` keeps only similarities near the most similar cell, `kernel`
+    multiplies similarities by a Gaussian around this cell.
+    """
     count, height, width = similarities.shape
     best = similarities.flatten(1).argmax(1)
     y = best // width

@@ -250,7 +250,7 @@ class _Schedule(BaseModel, extra="allow"):
 
     @model_validator(mode="after")
     def _require_a_place(self) -> Self:
-        """Refuse a state without one of `PLACES`: the schedule would begin anew without a word."""
+        """Refuse a state without one of the keys `PLACES`: the schedule would begin anew without a word."""
         if self.model_fields_set.isdisjoint(PLACES):
             raise ValueError("it holds no place")
         return self
