@@ -18,8 +18,9 @@ class RunStart(SaveConfigCallback):
     """Hold the run of a command, and begin it in its folder with its `config.yaml`, once no callback refuses it.
 
     The command puts it before all other callbacks, which find the run by `run_folder.run_of`. `config.yaml` of a
-    training has no `ckpt_path`: a training that begins by the file resumes nothing. What a run has logged is hidden if
-    it begins again, before a score is logged: by `on_train_start`, `LastCheckpoint` has locked the folder.
+    training has no `ckpt_path`: a training that begins by the file resumes nothing. If a run begins again, what it
+    logged before is hidden in `on_train_start`: before a score is logged, and once `LastCheckpoint` has locked the
+    folder.
 
     Args:
         parser: the parser of the command.
@@ -43,7 +44,7 @@ class RunStart(SaveConfigCallback):
         self._begin_once(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do the same at the start of `validate`."""
+        """Hide the logs of an earlier start, and begin the run, at the start of `validate`."""
         if trainer.state.fn == "validate":
             self._hide_if_again(trainer)
             self._begin_once(trainer)

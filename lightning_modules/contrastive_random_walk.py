@@ -109,7 +109,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             batch: B.
             frames: T.
         """
-        cells = maps.flatten(2).mT  # cells before channels
+        cells = maps.flatten(2).mT  # maps x h·w x C
         nodes = cells if self.nodes == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
@@ -135,5 +135,5 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""
         optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.lr)
-        of_epoch = self.steps_per_epoch()
-        return scheduled(optimizer, lambda step: milestone_factor(step // of_epoch, MILESTONES, 0.3))
+        steps_of_epoch = self.steps_per_epoch()
+        return scheduled(optimizer, lambda step: milestone_factor(step // steps_of_epoch, MILESTONES, 0.3))

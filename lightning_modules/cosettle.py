@@ -46,7 +46,7 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the rows and columns of a stretched position embedding."""
+    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α."""
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 
@@ -142,14 +142,14 @@ class CoSettle(CorrespondenceModule):
         self.projection = projection_head(width_of(view))
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
-        """Return an extractor of the frozen encoder; None is this module's stage or stride."""
+        """Return an extractor of the frozen encoder; a stage or stride of None is this module's."""
         return self.backbone.view(stage or self.stage, stride or self.stride, dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return the frozen maps of both frames, and of the first under a changed position embedding.
+        """Return frozen maps: of the first frame, of the second, and of the first with a changed position embedding.
 
-        Without a position embedding, or with `stretch` 0, the first map stands twice.
+        Without a position embedding, or with `stretch` 0, the third map is the first map again.
 
         Args:
             first: the earlier frames, `(B, 3, H, W)` in [0, 1].
@@ -170,7 +170,7 @@ class CoSettle(CorrespondenceModule):
         return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
     def drawn_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
-        """Return a position embedding whose patches are a piece, drawn at random, of the stretched embedding.
+        """Return a network's position embedding with that of the patches replaced by a random piece of it, stretched.
 
         It is `(1, prefix + h · w, d)`, as the network holds it for a grid; `prefix` counts tokens that are no patches.
 
@@ -200,11 +200,11 @@ class CoSettle(CorrespondenceModule):
             frozen: frozen maps `(B, 3, d, h, w)`: of the earlier frame, the later one, the earlier one again.
 
         Returns:
-            `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks that most likely return;
-            `identity`, the cosine of all transition matrices and the identity.
+            `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks whose likeliest end is
+            their start; `identity`, the cosine between the walks' transition matrices and the identity.
         """
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
-        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # the same
+        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # of the same shape
         with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
             pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)  # B·3 x d x h' x w'
             nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d

@@ -144,7 +144,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return {name: torch.stack([without_a[name], without_b[name]]).mean(0) for name in without_a}
 
     def _require_size_of_bank(self, size: Sequence[int]) -> None:
-        """Raise ValueError if the bank holds maps of another size than frames have: before a first phase, not after."""
+        """Raise ValueError if frames of a size `(H, W)` have maps of another size than the bank's.
+
+        It is asked in the first phase too, though that fills no bank, so that the second cannot fail after days.
+        """
         if self.bank is None or self.bank.kind == "shared":
             return
         side = self.bank.keys.shape[1]
@@ -191,7 +194,14 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return {"loss": outputs["reconstruction"] + self.compactness_weight * local.compactness, **detached}
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, C, h, w)`, the references `(B, T − 1, C, h, w)`."""
+        """Encode the frames of clips, the last one as the query and the others as references.
+
+        Args:
+            seen: normalised Lab `(B, T, 3, H, W)` with a channel dropped.
+
+        Returns:
+            Features of the query `(B, C, h, w)` and of the references `(B, T − 1, C, h, w)`.
+        """
         uses_average = self.reference_encoder == "average" and not self.warming_up
         if not uses_average:
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
@@ -234,10 +244,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return self.bank.keys_of(features, generator)
 
     def on_fit_start(self) -> None:
-        """Store the bank in the precision of the features.
+        """Store the bank in half precision if the Trainer's precision is mixed, else in float32.
 
-        Under mixed precision they are in half precision already, so no bit is lost. All others are stored in float32,
-        to which those of a training in float64 are rounded.
+        Features of mixed precision are in half precision already, so they lose no bit; those of a training in float64
+        are rounded.
         """
         super().on_fit_start()
         if self.bank is not None:
@@ -267,7 +277,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
         samples_of_batch = self.global_batch()
-        batches_of_epoch = self.steps_per_epoch()  # a step a batch, as far as the Trainer knows
+        batches_of_epoch = self.steps_per_epoch()  # as many: here the Trainer accumulates nothing
         return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
@@ -299,7 +309,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
 
 def _settings(kind: type[S], given: S | Mapping[str, Any]) -> S:
-    """Return settings of a class, also of a dict of their fields, which checkpoints hold."""
+    """Return settings of a class: as given, or made from a dict of their fields, as checkpoints hold them."""
     return kind(**given) if isinstance(given, Mapping) else given
 
 

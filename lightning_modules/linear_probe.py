@@ -102,7 +102,7 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                if batch_index == 0:  # as the base resets the loss
+                if batch_index == 0:  # the base does so with the loss, and says why
                     metric.reset()
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
@@ -115,7 +115,7 @@ class LinearProbe(CorrespondenceModule):
                 _scale_gradient(parameter, self.weight_decay)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD by the rates of MoCo or SimSiam; of SimSiam without weight decay, which the scaled gradients contain."""
+        """SGD with the protocol's schedule; for SimSiam without weight decay: `_scale_gradient` adds it already."""
         if self.protocol == "simsiam":
             return self.sgd_with_cosine(self.base_lr, 0.0, self.momentum)
         lr = self.rate_of_batch(self.base_lr)

@@ -225,24 +225,24 @@ class SiameseMAE(CorrespondenceModule):
             seen = tokens[:, 1:].gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
             tokens = torch.cat([tokens[:, :1], seen], dim=1)
         tokens = network.norm_pre(tokens)
-        saves_memory = getattr(network, "grad_checkpointing", False)  # by timm's `set_grad_checkpointing`
+        saves_memory = getattr(network, "grad_checkpointing", False)  # True after timm's `set_grad_checkpointing`
         for block in network.blocks:
             tokens = checkpoint(block, tokens, use_reentrant=False) if saves_memory else block(tokens)
         return network.norm(tokens)
 
     def decode(self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Predict the patches of the second picture.
+        """Predict all patches of the second picture.
 
         Args:
             memory: `(B, 1 + N, D)`, the first picture's tokens.
-            visible: `(B, 1 + K, D)`, the second picture's visible tokens.
-            keep: `(B, K)` long, their patches.
+            visible: `(B, 1 + K, D)`, the second picture's class token and visible tokens.
+            keep: `(B, K)` long, the patches of the visible tokens.
             grid: rows and columns of the patches.
 
         Returns:
-            `(B, N, 3 P²)`.
+            Pixels of the N patches, each of side P: `(B, N, 3 P²)`.
         """
-        exact = self.mask_token.dtype  # under autocast finer than the layer's: positions are added without rounding
+        exact = self.mask_token.dtype  # under autocast finer than a layer's output: positions are added unrounded
         first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
         seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
@@ -255,12 +255,12 @@ class SiameseMAE(CorrespondenceModule):
         return predicted[:, 1:]
 
     def losses(self, first: Tensor, second: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """Return the loss of pairs: the error of predicted pixels, normalised by patch.
+        """Return the `loss` of pairs: the error of the predicted pixels of masked patches, each patch normalised.
 
         Args:
-            first: `(B, 3, H, W)`, normalised.
-            second: `(B, 3, H, W)`, normalised.
-            noise: `(B, N)` in [0, 1), which orders the patches of the second picture.
+            first: first pictures, `(B, 3, H, W)`, normalised as the encoder needs them.
+            second: second pictures, the same.
+            noise: `(B, N)` in [0, 1): the patches of the second picture with the smallest noise stay visible.
         """
         keep = kept_patches(noise, self.mask_ratio)
         grid = (second.shape[2] // self.patch, second.shape[3] // self.patch)
@@ -311,7 +311,7 @@ def _has_class_position(network: Any) -> bool:
 def _initialise_encoder(network: Any) -> None:
     """Draw the weights of a ViT of timm as MAE's code does."""
     network.apply(_initialise_linear)
-    filters = network.patch_embed.proj.weight  # Xavier's weights of a linear layer over a patch
+    filters = network.patch_embed.proj.weight  # drawn as those of a linear layer over the pixels of a patch
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)
 

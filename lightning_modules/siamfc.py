@@ -28,8 +28,8 @@ class SiameseExtractor(ProjectedExtractor):
 
     Args:
         inner: the frozen extractor.
-        search_conv: applied to its maps of search regions.
-        exemplar_conv: applied to its maps of exemplars.
+        search_conv: applied to the frozen maps of search regions.
+        exemplar_conv: applied to the frozen maps of exemplars.
     """
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
@@ -138,7 +138,7 @@ class SiamFC(CorrespondenceModule):
         """
         optimizer = Adam(self.learned_parameters(), self.lr)
         last = self.last_lr / self.lr
-        stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps of equal rate
+        stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps in a row with one rate
         steps = self.total_steps()
         return scheduled(optimizer, lambda step: last ** (step // stair * stair / steps))
 

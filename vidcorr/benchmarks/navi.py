@@ -52,7 +52,7 @@ class NaviBenchmark(PairBenchmark):
         return read_navi(self.root, self.protocol)  # type: ignore[arg-type]
 
     def view(self, pair: SurfacePair, which: int) -> View:
-        """Read a picture of a pair, as the network sees it, with its surface."""
+        """Read picture 0 or 1 of a pair, as the network sees it, with its surface."""
         return navi_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
     def match(self, pair: SurfacePair, encoder: FrameEncoder) -> Matched:
@@ -81,7 +81,7 @@ class NaviBenchmark(PairBenchmark):
         return surface_scores([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the number of pairs, and of those that the recall of each bin of angle is the mean of."""
+        """Return `pairs`, the number of pairs, and `pairs_by_angle`, bin of angle → the number of its pairs."""
         bins = pairs_by_angle([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
         numbers = {name: len(pairs) for name, pairs in bins.items()}
         return super().facts(rows, encoder) | {"pairs_by_angle": numbers}
@@ -117,15 +117,19 @@ class ScanNetBenchmark(NaviBenchmark):
         return read_scannet(self.root)
 
     def view(self, pair: SurfacePair, which: int) -> View:
-        """Read a picture of a pair, as the network sees it, with its surface."""
+        """Read picture 0 or 1 of a pair, as the network sees it, with its surface."""
         return scannet_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
 
 def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:
-    """Match the surfaces of two pictures: cells of the grids, on the CPU, the clearest match first."""
+    """Match the surfaces of two pictures, among the cells with depth.
+
+    Returns:
+        Cells of the first and of the second picture's grid, `(N,)` long each, on the CPU, the clearest match first.
+    """
     maps: list[Tensor] = []
     for view in views:
-        (features,) = encoder.maps([padded(view.image, encoder)])  # a video of its own
+        (features,) = encoder.maps([padded(view.image, encoder)])  # each picture as a video of a single frame
         if not features.isfinite().all():
             raise ValueError("features are not finite")
         maps.append(features)
@@ -139,7 +143,15 @@ def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, T
 
 
 def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
-    """Pad an image around to whole patches of the network, by the colour that is zero after its normalisation."""
+    """Pad an image on all sides to whole patches of the network, by the colour that its normalisation makes zero.
+
+    Args:
+        image: uint8 RGB `(3, H, W)`.
+        encoder: the network under the protocol.
+
+    Returns:
+        Float RGB in [0, 1], `(3, H', W')`; an image of whole patches is returned unchanged.
+    """
     multiple = encoder.multiple
     down = -image.shape[1] % multiple
     across = -image.shape[2] % multiple
@@ -153,7 +165,15 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
 def errors_of(
     views: Sequence[View], source: Tensor, target: Tensor, pair: SurfacePair, protocol: SurfaceProtocol
 ) -> tuple[list[float], list[float]]:
-    """Return the errors of matched cells in metres and in the protocol's pixels."""
+    """Return the errors of matched cells: distances in space, in metres, and in the second picture, in pixels.
+
+    Args:
+        views: both pictures with their surfaces.
+        source: matched cells of the first picture, `(N,)`.
+        target: matched cells of the second picture, `(N,)`.
+        pair: the pair, with the pose between the cameras.
+        protocol: its `pixel` says whether pixels are those of the picture or cells of the grid.
+    """
     first = views[0].points.flatten(1)[:, source].T
     second = views[1].points.flatten(1)[:, target].T
     intrinsics = views[1].intrinsics
