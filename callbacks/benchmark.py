@@ -140,7 +140,7 @@ class BenchmarkCallback(Callback):
         return found
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record the scores so far, for a resumed run."""
+        """Record the scores so far and the name of the folder of results, for a run that resumes from here."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         runs = [run.model_dump() for run in self._runs]
         folder = self._home.name if self._home else self._resumed_name  # a stop may come before the next result
@@ -177,7 +177,7 @@ class BenchmarkCallback(Callback):
             self._run(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run every `every_n_epochs` epochs, and after the last epoch."""
+        """Run every `every_n_epochs` epochs and after the last epoch of a fit; in `validate` and `test` always."""
         if trainer.state.fn != "fit":  # `validate` or `test`
             scores = self._run(trainer, pl_module)
             scores["step"] = float(self._runs[-1].step)  # Lightning takes this value for the step of all others
@@ -188,7 +188,7 @@ class BenchmarkCallback(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
+        """Run in the epochs that are due, if the fit has no validation and so no `on_validation_epoch_end`."""
         batches = trainer.num_val_batches
         # until the first pass Lightning's list is empty, and a pass is to be expected
         validates = trainer.enable_validation and (not batches or sum(batches) > 0)

@@ -55,7 +55,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the score, whether less of it is better, and the folder."""
+        """Find the score, the benchmark that logs it, whether less of it is better, and the folder."""
         use_atomic_files(trainer)
         if stage != "fit":
             return

@@ -135,7 +135,11 @@ class LastCheckpoint(ModelCheckpoint):
         loops.stay_within_epoch(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lock the folder against other runs; note the optimisers before Lightning loads their state."""
+        """Lock the folder against other runs, and note the settings of the optimisers before Lightning loads a state.
+
+        Raises:
+            ValueError: for a checkpoint to resume from that holds weights alone.
+        """
         # Lightning calls no `on_load_checkpoint` of callbacks for a file that holds no state of callbacks
         if trainer.ckpt_path and self._resumed is None:
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
@@ -148,7 +152,10 @@ class LastCheckpoint(ModelCheckpoint):
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Continue where the checkpoint was written; refuse other sizes of batch or settings of optimisers."""
+        """Refuse to resume with other batches or optimisers; else hide what is logged again, and begin the next epoch.
+
+        An epoch that was resumed within goes on instead.
+        """
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
         samples = size and size * trainer.world_size
@@ -260,7 +267,7 @@ class LastCheckpoint(ModelCheckpoint):
             log.error("not saved: %s", failure)
 
     def _write(self, trainer: Trainer) -> None:
-        """Write `last.ckpt`, after the buffers of the loggers."""
+        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)

@@ -60,7 +60,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
 
 
 def _train(norm: nn.Module, inputs: object) -> None:
-    """Put a BatchNorm into training mode, before it normalises."""
+    """Put a BatchNorm into training mode; a hook, which torch calls just before the layer normalises `inputs`."""
     norm.train()
 
 

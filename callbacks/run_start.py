@@ -50,7 +50,7 @@ class RunStart(SaveConfigCallback):
             self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Name the run in its checkpoints."""
+        """Record in a checkpoint which run, and which training, wrote it."""
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
 
     def _hide_if_again(self, trainer: Trainer) -> None:

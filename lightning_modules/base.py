@@ -107,6 +107,7 @@ class CorrespondenceModule(SavedModule):
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
         # by a copy of the views, which is not kept: a method may replace parts of the network after this call
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
+        # what makes the network again for a checkpoint of this module, which holds its weights
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
         return network
@@ -313,7 +314,9 @@ class CorrespondenceModule(SavedModule):
         return samples * self.trainer.world_size * accumulated
 
     def rate_of_batch(self, base_lr: float) -> float:
-        """Scale `base_lr`, the learning rate for a batch of 256, linearly to the global batch: our choice for VFS.
+        """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch.
+
+        For VFS this is our choice. A rate in `lr`, as `lr_find` sets it, is returned as it is.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """
@@ -418,11 +421,11 @@ class CorrespondenceModule(SavedModule):
         It also gives the Trainer its accumulation back, which an earlier `fit` of Liir may have left changed.
         """
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
-        if trainer is not None:
-            loops.restore_accumulation(trainer)
-        if trainer is None or not self.synchronises_batch_norm or trainer.world_size == 1:
+        if trainer is None:
             return
-        if trainer.strategy.root_device.type == "cuda":
+        loops.restore_accumulation(trainer)
+        synchronises = self.synchronises_batch_norm and trainer.world_size > 1
+        if synchronises and trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
             self.views = copy.copy(self.views)  # without views of the parts before
 
@@ -493,7 +496,7 @@ class CorrespondenceModule(SavedModule):
         return plan
 
     def _row_of_map(self) -> dict[str, str]:
-        """Return a row that names the trained map, if benchmarks score another one of the backbone."""
+        """Return a row of the plan that names the trained map and the scored one; no row if both are the same."""
         if self.has_own_features or not self.backbone_learns:
             return {}
         trained = self.views.view_of(self.backbone, self.views.stage).stage

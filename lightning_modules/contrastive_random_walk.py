@@ -12,7 +12,7 @@ from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, draw_dropped_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
-from vidcorr.videos.files import require_fractions
+from vidcorr.videos.files import require_fractions, require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import milestone_factor, scheduled
@@ -52,8 +52,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         seed: seed of patch crops and dropped edges; None: the run's.
 
     Raises:
-        ValueError: if a number is out of range; in training, if clips have fewer than 3 frames, or frames a single
-            node.
+        ValueError: if `nodes` is unknown or a number out of range; in training, if clips have fewer than 3 frames, or
+            frames a single node.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_one_of(("patches", "cells"), nodes=nodes)
         require_fractions(edge_dropout=edge_dropout)
         self.nodes = nodes
         self.patch_size = patch_size
@@ -123,10 +124,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
-            raise ValueError(
-                f"clips of {frames} frame(s) with {count} node(s) per frame: CRW needs at least 3 frames and 2 nodes; "
-                "raise data.frames or data.size"
-            )
+            needed = "CRW needs at least 3 frames and 2 nodes; raise data.frames or data.size"
+            raise ValueError(f"clips of {frames} frame(s) with {count} node(s) per frame: {needed}")
         generator = self.generator(world_size_and_rank()[1], 1)  # 1: not the draws of the patch crops
         dropped = draw_dropped_edges(nodes, self.edge_dropout, generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.temperature, dropped)

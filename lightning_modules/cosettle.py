@@ -15,7 +15,7 @@ from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_at_least, require_fractions
 
 from .base import Batch, CorrespondenceModule
-from .parts.heads import OverCells, ProjectedExtractor
+from .parts.heads import OverCells, ProjectedExtractor, start_linear
 
 EPSILON = 1e-6
 """Added to the probabilities of a walk before the logarithm, as in the released code."""
@@ -71,10 +71,8 @@ def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
 
 def projection_head(width: int) -> nn.Sequential:
     """Return the projection g of tokens `(…, width)`: a linear layer by Xavier, tanh and LayerNorm."""
-    linear = nn.Linear(width, width)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return nn.Sequential(OrderedDict(linear=linear, tanh=nn.Tanh(), norm=nn.LayerNorm(width)))
+    layers = OrderedDict(linear=nn.Linear(width, width), tanh=nn.Tanh(), norm=nn.LayerNorm(width))
+    return nn.Sequential(layers).apply(start_linear)
 
 
 class CoSettle(CorrespondenceModule):
@@ -108,7 +106,7 @@ class CoSettle(CorrespondenceModule):
         seed: seed of the changed position embeddings, which differ between ranks; None: the run's.
 
     Raises:
-        ValueError: if the backbone or a word is unknown, or a number is out of range.
+        ValueError: if the backbone is unknown, or a number is out of range.
     """
 
     def __init__(

@@ -70,8 +70,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             phases share (with `schedule.warmup_epochs` 0). The average starts as a copy of them.
 
     Raises:
-        ValueError: for an unknown choice, a number out of range, or an encoder in `start` with other
-            arguments.
+        ValueError: for an unknown choice, a number out of range, or an encoder in `start` with other arguments.
     """
 
     synchronises_batch_norm = True
@@ -99,6 +98,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
+        require_one_of((3, 4), stages=stages)
         require_fractions(encoder_momentum=encoder_momentum)
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)

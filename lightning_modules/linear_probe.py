@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.images import as_floats
+from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import milestone_factor, scheduled
@@ -46,7 +47,7 @@ class LinearProbe(CorrespondenceModule):
         weight_decay: weight decay of SGD.
 
     Raises:
-        ValueError: if the backbone is unknown.
+        ValueError: if the backbone or the protocol is unknown.
     """
 
     samples = "images"
@@ -68,6 +69,7 @@ class LinearProbe(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_one_of(RATES, protocol=protocol)
         self.protocol = protocol
         self.base_lr = RATES[protocol] if base_lr is None else base_lr
         self.momentum = momentum

@@ -15,6 +15,7 @@ from vidcorr.functional.device import random_state_kept, to_device, world_size_a
 from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
+from .parts.heads import start_linear
 
 NORM_EPSILON = 1e-6
 """Epsilon of the decoder's LayerNorms, as in MAE's code."""
@@ -207,7 +208,7 @@ class SiameseMAE(CorrespondenceModule):
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)  # the decoder is drawn as in MAE's code
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
-            part.apply(_initialise_linear)
+            part.apply(start_linear)
 
     def encode(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """Encode patches of normalised images.
@@ -278,10 +279,9 @@ class SiameseMAE(CorrespondenceModule):
         """
         pairs = self.pairs_per_video
         clip = batch["clip"]
-        if clip.shape[1] != 2 * pairs:
-            raise ValueError(
-                f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}"
-            )
+        frames = clip.shape[1]
+        if frames != 2 * pairs:
+            raise ValueError(f"clips of {frames} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}")
         # frames 0, 2, … of a clip are the first pictures of its pairs, frames 1, 3, … the second ones
         first, second = rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2)
         rank = world_size_and_rank()[1]
@@ -310,14 +310,7 @@ def _has_class_position(network: Any) -> bool:
 @torch.no_grad()
 def _initialise_encoder(network: Any) -> None:
     """Draw the weights of a ViT of timm as MAE's code does."""
-    network.apply(_initialise_linear)
+    network.apply(start_linear)
     filters = network.patch_embed.proj.weight  # drawn as those of a linear layer over the pixels of a patch
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)
-
-
-def _initialise_linear(module: nn.Module) -> None:
-    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)

@@ -95,6 +95,7 @@ class SiamFC(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_one_of(LOSSES, loss=loss)
         require_one_of(("random", "identity"), start=start)
         self.loss = loss
         self.response_scale = response_scale

@@ -98,6 +98,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """
 
         def encode(frames: Tensor) -> Tensor:
+            """Return the keys of frames that have travelled in their own type."""
             return self.unit_vectors(self.target_encoder, as_floats(frames))
 
         if not self.training:

@@ -53,6 +53,13 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
     return nn.Sequential(*layers)
 
 
+def start_linear(module: nn.Module) -> None:
+    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0; leave other modules alone."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
 class OverCells(nn.Module):
     """Layers over channels, applied to each cell of a map."""
 

@@ -199,7 +199,7 @@ class MomentumMethod(SavedModule):
 
     @property
     def steps_taken(self) -> int:
-        """Optimiser steps so far, by the Trainer's count, which a resumed run continues, or by its own."""
+        """Optimiser steps so far: by the Trainer, whose count a resumed run continues; without one, by this module."""
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
@@ -224,7 +224,7 @@ class MomentumMethod(SavedModule):
         STEPPING[self] = ref(optimizer)
 
     def end_step_of(self, optimizer: Optimizer) -> None:
-        """Move the average and fill the queues, after the step of an optimiser that has begun."""
+        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser."""
         if STEPPING[self]() is not optimizer:
             return
         STEPPING[self] = _none

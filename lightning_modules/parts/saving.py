@@ -67,6 +67,7 @@ def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Cal
 
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
+        """Call both hooks."""
         getattr(super(kind, self), hook.__name__)(checkpoint)
         hook(self, checkpoint)
 

@@ -126,7 +126,9 @@ def test_a_hook_that_calls_super_runs_ours_once(tmp_path, recwarn):
 
 
 def test_unknown_words_and_numbers_that_are_too_small_are_refused():
-    for name, arguments in {"SiamFC": ["start"], "Liir": ["position", "reference_encoder"]}.items():
+    words = {"SiamFC": ["loss", "start"], "Liir": ["position", "reference_encoder", "stages"]}
+    words |= {"LinearProbe": ["protocol"], "ContrastiveRandomWalk": ["nodes"]}
+    for name, arguments in words.items():
         for argument in arguments:
             refused(ValueError, argument, tiny, name, **{argument: "other"})
     for argument in ("negatives", "encoder", "modulation"):

@@ -264,12 +264,7 @@ class Benchmark(ABC):
         return {sequence.name: content_digest(sequence, digest_of) for sequence in self.sequences}
 
     def evaluate(
-        self,
-        network: NetworkLike,
-        folder: str | Path | None = None,
-        name: str | None = None,
-        *,
-        shared: bool = False,
+        self, network: NetworkLike, folder: str | Path | None = None, name: str | None = None, *, shared: bool = False
     ) -> Result:
         """Score a network.
 

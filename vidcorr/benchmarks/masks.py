@@ -194,10 +194,7 @@ def mask_file(sequence: MaskSequence, t: int) -> Path:
 
 
 def follow_masks(
-    sequence: MaskSequence,
-    frames: Iterator[Tensor],
-    encoder: FrameEncoder,
-    propagator: Propagator = LabelPropagator,
+    sequence: MaskSequence, frames: Iterator[Tensor], encoder: FrameEncoder, propagator: Propagator = LabelPropagator
 ) -> Iterator[TrackedFrame]:
     """Propagate the masks of a sequence, and yield every frame from the first object on with its predicted mask.
 
