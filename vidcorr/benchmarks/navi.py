@@ -61,11 +61,8 @@ class NaviBenchmark(PairBenchmark):
         views = [self.view(pair, 0), self.view(pair, 1)]
         source, target = match_views(encoder, views)
         in_metres, in_pixels = errors_of(views, source, target, pair, protocol)
-        counts = {
-            "correct": correct_matches(in_metres, in_pixels, protocol),
-            "matches": len(source),
-            "angle": pair.angle,
-        }
+        correct = correct_matches(in_metres, in_pixels, protocol)
+        counts = {"correct": correct, "matches": len(source), "angle": pair.angle}
         scores = surface_scores([counts], protocol)
         values = {"Matches": len(source), "Angle": pair.angle}
         values |= {name: scores[name] for name in recall_names(protocol)}
@@ -127,18 +124,17 @@ def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, T
     Returns:
         Cells of the first and of the second picture's grid, `(N,)` long each, on the CPU, the clearest match first.
     """
-    maps: list[Tensor] = []
+    maps: list[Any] = []
+    with_depth: list[Any] = []
     for view in views:
         (features,) = encoder.maps([padded(view.image, encoder)])  # each picture as a video of a single frame
         if not features.isfinite().all():
             raise ValueError("features are not finite")
         maps.append(features)
+        with_depth.append(view.points[2] > 0)
     protocol = encoder.protocol
-    with_depth = [view.points[2] > 0 for view in views]
     with encoder.watch("match", encoder.device):
-        source, target, _ = match_surfaces(
-            maps[0], maps[1], with_depth[0], with_depth[1], protocol.sampling, protocol.matches
-        )
+        source, target, _ = match_surfaces(*maps, *with_depth, protocol.sampling, protocol.matches)
         return source.cpu(), target.cpu()
 
 
