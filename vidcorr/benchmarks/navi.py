@@ -134,7 +134,7 @@ def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, T
         with_depth.append(view.points[2] > 0)
     protocol = encoder.protocol
     with encoder.watch("match", encoder.device):
-        source, target, _ = match_surfaces(*maps, *with_depth, protocol.sampling, protocol.matches)
+        source, target, _ = match_surfaces(*maps, *with_depth, sampling=protocol.sampling, count=protocol.matches)
         return source.cpu(), target.cpu()
 
 
