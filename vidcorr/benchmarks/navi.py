@@ -124,17 +124,16 @@ def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, T
     Returns:
         Cells of the first and of the second picture's grid, `(N,)` long each, on the CPU, the clearest match first.
     """
-    maps: list[Any] = []
-    with_depth: list[Any] = []
+    encoded: list[tuple[Tensor, Tensor]] = []  # features (C, h, w), and the grid's cells with depth
     for view in views:
         (features,) = encoder.maps([padded(view.image, encoder)])  # each picture as a video of a single frame
         if not features.isfinite().all():
             raise ValueError("features are not finite")
-        maps.append(features)
-        with_depth.append(view.points[2] > 0)
+        encoded.append((features, view.points[2] > 0))
+    (first, in_first), (second, in_second) = encoded
     protocol = encoder.protocol
     with encoder.watch("match", encoder.device):
-        source, target, _ = match_surfaces(*maps, *with_depth, sampling=protocol.sampling, count=protocol.matches)
+        source, target, _ = match_surfaces(first, second, in_first, in_second, protocol.sampling, protocol.matches)
         return source.cpu(), target.cpu()
 
 
