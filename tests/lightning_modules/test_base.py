@@ -23,7 +23,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
 from vidcorr.backbones import Network, build_feature_extractor, load
-from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.base import check_images
 from vidcorr.lightning_modules.parts import distributed
 from vidcorr.lightning_modules.parts.distributed import keyed_generator
@@ -276,11 +276,3 @@ def test_a_loss_that_is_monitored_is_that_of_its_step_also_between_logged_steps_
     means = [(own + other) / 2 for own, other in zip(first, second, strict=True)]
     assert scores == scores_of_other
     assert scores == pytest.approx({f"step={step}": means[step - 1] for step in (2, 4, 6)}, rel=1e-6)
-
-
-def test_a_test_gives_an_own_validation_step_what_it_takes():
-    class Own(FrozenEncoder):
-        def validation_step(self, batch):
-            return batch
-
-    assert Own("raw_colour").test_step("batch", 0, 0) == "batch"
