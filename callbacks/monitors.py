@@ -66,7 +66,7 @@ class CollapseMonitor(Callback):
         self.every_n_steps = every_n_steps
         self.warn_below = warn_below
         self.patience = patience
-        self._collapsed = 0  # checks in a row
+        self._collapsed = 0  # collapsed checks in a row, up to the newest
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier fit of the same callback."""

@@ -37,7 +37,8 @@ class RunStart(SaveConfigCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
-        self._hide_if_again(trainer)
+        if self.run.begins_again:
+            hide_logs(trainer, 0, {})
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Begin the run before the first batch of a training."""
@@ -46,17 +47,13 @@ class RunStart(SaveConfigCallback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide the logs of an earlier start, and begin the run, at the start of `validate`."""
         if trainer.state.fn == "validate":
-            self._hide_if_again(trainer)
+            self.on_train_start(trainer, pl_module)
             self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Record in a checkpoint which run, and which training, wrote it."""
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
 
-    def _hide_if_again(self, trainer: Trainer) -> None:
-        """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
-        if self.run.begins_again:
-            hide_logs(trainer, 0, {})
 
     def _begin_once(self, trainer: Trainer) -> None:
         """Begin the run in its folder and write its configuration there, once; all ranks call it."""
@@ -66,8 +63,8 @@ class RunStart(SaveConfigCallback):
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero and self.run.folder is not None:
                 savers = last_checkpoints(trainer)
-                folder = Path(str(savers[0].dirpath)) if savers else None
-                self.run.begin(folder, torch.get_num_threads(), str(trainer.precision))
+                checkpoints = Path(str(savers[0].dirpath)) if savers else None
+                self.run.begin(checkpoints, torch.get_num_threads(), str(trainer.precision))
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None

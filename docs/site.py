@@ -84,6 +84,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     The page of parity also gets its tables here.
     """
+    # the file of the checkout that the page was made of: its links start there
     source = next((file for file, moved in MOVED.items() if moved == page.file.src_path), f"docs/{page.file.src_path}")
 
     def moved(link: re.Match[str]) -> str:

@@ -114,7 +114,7 @@ class CorrespondenceModule(SavedModule):
 
     @property
     def seed(self) -> int:
-        """Seed of the method's draws: its argument `seed`, else the run's; checkpoints hold it."""
+        """Seed of the method's draws: what was set last, else the argument `seed`, else the run's seed."""
         given = self._seed if self._seed is not None else self.hparams.get("seed")
         return self._seed_of_run if given is None else given
 

@@ -111,7 +111,7 @@ class LinearProbe(CorrespondenceModule):
         return outputs
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Scale gradients to `LARC_TRUST` of the norm of their parameter: SGD is then LARS (SimSiam, appendix A)."""
+        """For SimSiam's protocol scale gradients by `_scale_gradient`: SGD is then LARS (SimSiam, appendix A)."""
         if self.protocol == "simsiam":
             for parameter in self.classifier.parameters():
                 _scale_gradient(parameter, self.weight_decay)
@@ -139,7 +139,10 @@ class LinearProbe(CorrespondenceModule):
 
 @torch.no_grad()
 def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
-    """Add the weight decay to a gradient g, and scale it, in place: `(g + β w) · trust · ‖w‖ / (‖g‖ + β ‖w‖)`."""
+    """Add the weight decay to a parameter's gradient g, and scale it, in place, to a fraction of the parameter's norm.
+
+    It becomes `(g + β w) · LARC_TRUST · ‖w‖ / (‖g‖ + β ‖w‖)`, w being the parameter and β the weight decay.
+    """
     gradient = cast(Tensor, parameter.grad)
     length = parameter.norm()
     tiny = torch.finfo(length.dtype).tiny

@@ -115,7 +115,7 @@ class DecoderBlock(nn.Module):
         self.norm_mlp = nn.LayerNorm(width, NORM_EPSILON)
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        """Return `(B, L, width)` of tokens `(B, L, width)` and a memory `(B, M, width)`."""
+        """Return new tokens `(B, L, width)`, of tokens `(B, L, width)` that attend to a memory `(B, M, width)`."""
         tokens = self.norm_cross(tokens + self._attend(self.cross_attention, tokens, memory))
         tokens = self.norm_mlp(tokens + self.mlp(tokens))
         return self.norm_self(tokens + self._attend(self.self_attention, tokens, tokens))

@@ -138,10 +138,10 @@ class SiamFC(CorrespondenceModule):
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """
         optimizer = Adam(self.learned_parameters(), self.lr)
-        last = self.last_lr / self.lr
+        whole_fall = self.last_lr / self.lr
         stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps in a row with one rate
         steps = self.total_steps()
-        return scheduled(optimizer, lambda step: last ** (step // stair * stair / steps))
+        return scheduled(optimizer, lambda step: whole_fall ** (step // stair * stair / steps))
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False

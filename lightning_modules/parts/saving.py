@@ -38,7 +38,8 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 def version_mistake(checkpoint: Mapping[str, Any]) -> str:
     """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it."""
     about = checkpoint[METADATA_KEY]
-    written = about.get("format", 0) if isinstance(about, dict) else FORMAT  # `check_metadata` refuses other forms
+    # metadata of another form are no matter of versions: `check_metadata` refuses them
+    written = about.get("format", 0) if isinstance(about, dict) else FORMAT
     return "" if written == FORMAT else f"of another version of vidcorr, format {written} for {FORMAT}"
 
 

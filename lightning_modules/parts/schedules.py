@@ -63,6 +63,7 @@ class FactorLR(LambdaLR):
     def get_lr(self) -> list[float | Tensor]:
         """Return the rates of the next step."""
         factor = self.lr_lambdas[0](self.last_epoch)
+        # the present rate of a group that was added later becomes its rate of factor 1
         return [group.setdefault("initial_lr", group["lr"]) * factor for group in self.optimizer.param_groups]
 
 

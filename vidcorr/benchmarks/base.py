@@ -119,6 +119,7 @@ class Benchmark(ABC):
         if protocol_class is not None:
             protocol = protocol_class.named(self.protocol, benchmark_in_protocols(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
+                # a user's rule of propagation becomes a part of the protocol's name
                 protocol = with_rule_of(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
 
@@ -191,7 +192,8 @@ class Benchmark(ABC):
     def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the `conditions` of a result in words, from its `data`.
 
-        A condition that repeats the name of the benchmark is left out: a split of a user's own set may be its name.
+        Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set
+        may be called by its split.
         """
         texts: list[str] = []
         for name, words in self.conditions.items():
@@ -260,7 +262,7 @@ class Benchmark(ABC):
     @cached_property
     def digests(self) -> dict[str, str]:
         """Name of a sequence → digest of its data: it differs where other data have the same name."""
-        digest_of = cache(file_digest)
+        digest_of = cache(file_digest)  # a file that several sequences share is read once
         return {sequence.name: content_digest(sequence, digest_of) for sequence in self.sequences}
 
     def evaluate(
@@ -324,6 +326,7 @@ class Benchmark(ABC):
                 frame_encoder = type(self).encoder(extractor, self.protocol)
                 own_rows = self._score_share(ranks, frame_encoder, output)
             rows = sorted_rows(chain.from_iterable(ranks.gather(own_rows)), self.name)
+            # what `_result` doubts: facts of the sequences of all ranks
             frame_encoder.constant = any(ranks.gather(frame_encoder.constant))
             frame_encoder.least_side = min(ranks.gather(frame_encoder.least_side))
             with ranks.together():
@@ -343,7 +346,8 @@ class Benchmark(ABC):
         """Return the result of the rows of all sequences, which are sorted by name; `run` adds history and duration.
 
         Raises:
-            ValueError: if a score is beyond its declared bounds, or no score is defined.
+            ValueError: if a score is beyond its declared bounds, or is no mean of its rows though it should be one.
+            DataError: if all main scores are undefined.
         """
         scores = self.scores(rows) if rows else {}
         facts = dict(self.facts(rows, frame_encoder))

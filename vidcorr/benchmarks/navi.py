@@ -180,6 +180,6 @@ def errors_of(
 
 
 def centres(cells: Tensor, view: View, protocol: SurfaceProtocol) -> Tensor:
-    """Return the centres of cells of a picture's grid, x, y `(N, 2)` in pixels."""
+    """Return the centres of cells of a picture's grid, x, y `(N, 2)` in pixels; `cells` are counted row by row."""
     width = view.points.shape[2]
     return (torch.stack([cells % width, cells // width], dim=1).float() + 0.5) * protocol.grid_step
