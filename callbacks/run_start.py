@@ -54,7 +54,6 @@ class RunStart(SaveConfigCallback):
         """Record in a checkpoint which run, and which training, wrote it."""
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
 
-
     def _begin_once(self, trainer: Trainer) -> None:
         """Begin the run in its folder and write its configuration there, once; all ranks call it."""
         if self.already_saved:
