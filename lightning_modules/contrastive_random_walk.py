@@ -53,7 +53,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
     Raises:
         ValueError: if `nodes` is unknown or a number out of range; in training, if clips have fewer than 3 frames, or
-            frames a single node.
+            frames a single node or none.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_one_of(("patches", "cells"), nodes=nodes)
-        require_fractions(edge_dropout=edge_dropout)
+        require_fractions(edge_dropout=edge_dropout, patch_area=max(patch_area))
         self.nodes = nodes
         self.patch_size = patch_size
         self.patch_stride = patch_stride
@@ -94,8 +94,15 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return self.nodes_of(self.maps(images), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
-        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""
+        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training.
+
+        Raises:
+            ValueError: for frames smaller than a patch.
+        """
         size = self.patch_size
+        side = min(images.shape[2:])
+        if side < size:
+            raise ValueError(f"frames of {side} px hold no patch of {size} px: lower patch_size, or raise data.size")
         patches = grid_patches(images, size, self.patch_stride).flatten(0, 1)
         if not self.training:
             return patches

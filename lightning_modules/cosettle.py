@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, normalize
+from torchvision.ops import Permute
 
 from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
@@ -15,7 +16,7 @@ from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_at_least, require_fractions
 
 from .base import Batch, CorrespondenceModule
-from .parts.heads import OverCells, ProjectedExtractor, start_linear
+from .parts.heads import ProjectedExtractor, start_linear
 
 EPSILON = 1e-6
 """Added to the probabilities of a walk before the logarithm, as in the released code."""
@@ -106,7 +107,8 @@ class CoSettle(CorrespondenceModule):
         seed: seed of the changed position embeddings, which differ between ranks; None: the run's.
 
     Raises:
-        ValueError: if the backbone is unknown, or a number is out of range.
+        ValueError: if the backbone is unknown, or a number is out of range; in training, if clips have a single frame,
+            or frames are too small.
     """
 
     def __init__(
@@ -136,8 +138,7 @@ class CoSettle(CorrespondenceModule):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
-        view = self.frozen_view()  # reads `self.stage` and `self.stride`
-        self.projection = projection_head(width_of(view))
+        self.projection = projection_head(width_of(self.frozen_view()))  # of `self.stage` and `self.stride`
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return an extractor of the frozen encoder; a stage or stride of None is this module's."""
@@ -222,9 +223,19 @@ class CoSettle(CorrespondenceModule):
         return {"loss": cycle + self.separability * separability} | parts
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss of pairs of frames, the first and the last of each clip."""
+        """Compute the loss of pairs of frames, the first and the last of each clip.
+
+        Raises:
+            ValueError: for clips of a single frame, or frames whose maps are smaller than a node of the walk.
+        """
         clip = batch["clip"]
-        return self.losses(self.encode(clip[:, 0], clip[:, -1]))
+        if clip.shape[1] < 2:
+            raise ValueError("clips of 1 frame hold no pair: set data.frames to 2")
+        frozen = self.encode(clip[:, 0], clip[:, -1])
+        height, width = frozen.shape[-2:]
+        if min(height, width) < WINDOW:
+            raise ValueError(f"maps of {height} × {width} cells hold no {WINDOW} × {WINDOW} cells: raise data.size")
+        return self.losses(frozen)
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
@@ -243,7 +254,8 @@ class CoSettle(CorrespondenceModule):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
         view = self.frozen_view(stage, stride, dilated).changed(described=self.described)
-        return ProjectedExtractor(view, OverCells(self.projection))
+        over_cells = nn.Sequential(Permute([0, 2, 3, 1]), self.projection, Permute([0, 3, 1, 2]))
+        return ProjectedExtractor(view, over_cells)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""

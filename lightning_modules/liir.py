@@ -18,7 +18,7 @@ from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.local_reconstruction import positive_mass, reconstruct_locally, reconstruction_loss
-from vidcorr.functional.position import Displacement, displaced_position, drawn_orders
+from vidcorr.functional.position import displaced_position, drawn_orders
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_fractions, require_one_of
 
@@ -230,13 +230,12 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
-        kind: Displacement = self.bank_settings.modulation
         ranks, _ = world_size_and_rank()
         all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
         displace = None
         if self.position != "none":
             grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
-            orders = drawn_orders(kind, all_frames, grid, generator)
+            orders = drawn_orders(self.bank_settings.modulation, all_frames, grid, generator)
             if orders is not None:
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}

@@ -1,7 +1,7 @@
 """A linear classifier on frozen features."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -11,7 +11,6 @@ from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import NetworkName, width_of
-from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.images import as_floats
 from vidcorr.videos.files import require_one_of
 
@@ -126,9 +125,7 @@ class LinearProbe(CorrespondenceModule):
         milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
-    def feature_extractor(
-        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
-    ) -> nn.Module:
+    def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:
         """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.
 
         Raises:

@@ -275,17 +275,21 @@ class SiameseMAE(CorrespondenceModule):
         """Compute the loss; masks and dropout are functions of seed, epoch, batch and rank.
 
         Raises:
-            ValueError: if a clip has another number of frames than `2 · pairs_per_video`.
+            ValueError: if a clip has another number of frames than `2 · pairs_per_video`, or a picture is not made of
+                whole patches.
         """
         pairs = self.pairs_per_video
         clip = batch["clip"]
         frames = clip.shape[1]
         if frames != 2 * pairs:
             raise ValueError(f"clips of {frames} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}")
+        height, width = clip.shape[-2:]
+        if height % self.patch or width % self.patch:
+            raise ValueError(f"pictures of {height} × {width} px: set data.size to a multiple of {self.patch}, a patch")
         # frames 0, 2, … of a clip are the first pictures of its pairs, frames 1, 3, … the second ones
         first, second = rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2)
         rank = world_size_and_rank()[1]
-        patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)
+        patches = (height // self.patch) * (width // self.patch)
         noise = torch.rand(len(first), patches, generator=self.generator(rank))
         with random_state_kept():
             torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout; 1: not the masks' seed

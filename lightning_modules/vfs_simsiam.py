@@ -51,7 +51,7 @@ class VFSSimSiam(CorrespondenceModule):
         self.backbone = self.network_to_train(backbone)
         width = projector_dim
         self.projector = mlp(self.backbone_width, width, width, width, norm=True, norm_last=True)
-        self.predictor = mlp(width, predictor_dim, width, norm=True)
+        self.predictor = mlp(projector_dim, predictor_dim, projector_dim, norm=True)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and projections of a view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, both `(B, n/2, D)`."""

@@ -60,18 +60,6 @@ def start_linear(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-class OverCells(nn.Module):
-    """Layers over channels, applied to each cell of a map."""
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Apply the layers to the C channels of each cell: `(N, C, h, w)` → `(N, D, h, w)`."""
-        return self.layers(maps.movedim(1, -1)).movedim(-1, 1)
-
-
 class ProjectedExtractor(FeatureExtractor):
     """An extractor of an encoder's maps after a projection; it shares the weights of encoder and projection.
 

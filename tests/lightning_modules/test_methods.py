@@ -197,9 +197,9 @@ def test_the_samples_of_a_batch_are_counted(kind, name):
 
 @pytest.mark.sampled(1)
 def test_a_fraction_in_per_cent_is_refused(name):
-    fractions = {"encoder_momentum", "edge_dropout", "warmup", "mask_ratio"}
-    for argument in fractions & signature(getattr(lightning_modules, name)).parameters.keys():
-        refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: 5.0})
+    fractions = {"encoder_momentum": 5.0, "edge_dropout": 5.0, "warmup": 5.0, "mask_ratio": 5.0, "patch_area": (4, 5)}
+    for argument in fractions.keys() & signature(getattr(lightning_modules, name)).parameters.keys():
+        refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: fractions[argument]})
 
 
 def test_several_loaders_of_held_out_data_are_logged_apart(name):
