@@ -1,8 +1,8 @@
 """The network of an evaluation, by name or in memory, and its features for a benchmark."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | Give
 
     A text or a path becomes a spec. A network in memory becomes a `GivenNetwork`; the second of a name is "NAME (2)".
     """
-    counts: Counter[str] = Counter()
+    taken: set[str] = set()
     unique: list[EncoderSpec | GivenNetwork] = []
     for network in networks:
         if isinstance(network, str | Path):
@@ -73,8 +73,10 @@ def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | Give
         if not isinstance(network, EncoderSpec | GivenNetwork):
             network = GivenNetwork(network, Network.of(network).row)
         if isinstance(network, GivenNetwork):
-            counts[network.name] += 1
-            if counts[network.name] > 1:
-                network = replace(network, name=f"{network.name} ({counts[network.name]})")
+            name = network.name
+            numbers = count(2)
+            while network.name in taken:
+                network = replace(network, name=f"{name} ({next(numbers)})")
+            taken.add(network.name)
         unique.append(network)
     return unique
