@@ -321,9 +321,9 @@ def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
 def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
     """Return the description of a module in training or validation.
 
-    A training's has the seed of Lightning and the digest of the recipe. A validation's of a checkpoint has `weights`,
-    which names the file from which the module was built, then the checkpoint with its folder, because many runs have a
-    `last.ckpt`; and a true `loaded`, because these weights are not random.
+    In a training it has the seed of Lightning and the digest of the recipe. In a validation of a checkpoint, `weights`
+    names the file from which the module was built, then the checkpoint with its folder, because many runs have a
+    `last.ckpt`; and `loaded` is true, because these weights are not random.
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__

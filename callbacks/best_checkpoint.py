@@ -70,9 +70,9 @@ class BestCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
-        """Return whether a file must not be replaced: in a resumed run never.
+        """Return whether there is a file that must not be replaced; False in a resumed run.
 
-        After a kill it saves a step for the second time, and must replace the file, not write another beside it.
+        After a kill such a run saves a step for the second time: it replaces the file, and writes no other beside it.
         """
         return not self._is_resumed and super().file_exists(filepath, trainer)
 
@@ -106,7 +106,10 @@ class BestCheckpoint(ModelCheckpoint):
         return path if is_elsewhere else str(here)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the best checkpoints that an earlier start of the run left in its folder: it begins again without."""
+        """If the run begins again in its folder, remove the best checkpoints that its earlier start left there.
+
+        Nothing is known of their scores.
+        """
         super().on_train_start(trainer, pl_module)
         run = run_of(trainer)
         if trainer.is_global_zero and run is not None and run.begins_again:
@@ -124,10 +127,14 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
-    """Return a logged score's key and the benchmark that logs it; of None those of the first score.
+    """Return the key of a score, and the benchmark that logs the score.
+
+    Args:
+        key: key of a score, `<benchmark>/<score>`; None for the first score that the benchmarks declare.
+        benchmarks: the benchmarks of a run.
 
     Raises:
-        ValueError: if no benchmark logs the score, or any.
+        ValueError: if no benchmark logs this score, or there is no benchmark that logs any.
     """
     benchmark_of: dict[str, BenchmarkCallback] = {}
     for benchmark in benchmarks:

@@ -152,9 +152,9 @@ class LastCheckpoint(ModelCheckpoint):
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to resume with other batches or optimisers; else hide what is logged again, and begin the next epoch.
+        """Refuse to resume with other batches or optimisers, and hide what the run will log for the second time.
 
-        An epoch that was resumed within goes on instead.
+        A run that resumes between two epochs begins with the first batch of the next one.
         """
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)

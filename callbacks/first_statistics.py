@@ -37,7 +37,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         trainer: the Trainer, at the start of a fit.
 
     Returns:
-        Words for the row of the result: which statistics these BatchNorms have now; "" if none was without.
+        Words for the row of the result: which statistics these BatchNorms have now; "" if all had some before.
     """
     norms = [module for module in features.modules() if isinstance(module, _BatchNorm) and _is_untouched(module)]
     if not norms:

@@ -99,7 +99,7 @@ class Stops(Callback):
             raise signals.Stopped(signals.requests.received or of_other_rank)
 
     on_train_batch_start = on_train_epoch_start
-    on_fit_end = on_train_epoch_start  # of a signal in the last step, once the end of the run is saved
+    on_fit_end = on_train_epoch_start  # a signal in the last step is raised here, once the end of the run is saved
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
@@ -178,7 +178,11 @@ class Stops(Callback):
         return None
 
     def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
-        """Raise `TrainingStopped` with the first rank's reason that there is; every rank calls it, some with None."""
+        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one; every rank calls it.
+
+        Args:
+            reason: this rank's reason; None if it has none.
+        """
         raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
 
 

@@ -520,7 +520,7 @@ class CorrespondenceModule(SavedModule):
         """The encoder that benchmarks evaluate: the backbone with its input.
 
         Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
-        parts of many methods are.
+        many methods have a part of this name.
         """
         facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)

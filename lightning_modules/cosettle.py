@@ -169,7 +169,7 @@ class CoSettle(CorrespondenceModule):
         return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
     def drawn_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
-        """Return a network's position embedding with that of the patches replaced by a random piece of it, stretched.
+        """Return a position embedding for a network: its patches take a random piece of the stretched embedding.
 
         It is `(1, prefix + h · w, d)`, as the network holds it for a grid; `prefix` counts tokens that are no patches.
 

@@ -276,7 +276,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
         samples_of_batch = self.global_batch()
-        batches_of_epoch = self.steps_per_epoch()  # as many: here the Trainer accumulates nothing
+        batches_of_epoch = self.steps_per_epoch()  # a step a batch: here the Trainer accumulates nothing
         return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:

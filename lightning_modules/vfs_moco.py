@@ -98,7 +98,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """
 
         def encode(frames: Tensor) -> Tensor:
-            """Return the keys of frames that have travelled in their own type."""
+            """Return the keys of frames, which may have travelled between ranks as bytes."""
             return self.unit_vectors(self.target_encoder, as_floats(frames))
 
         if not self.training:
@@ -119,7 +119,10 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:
-        """Return the number of BatchNorm groups of a device's batch of so many videos.
+        """Return the number of BatchNorm groups of a device's batch.
+
+        Args:
+            videos: number of videos in the batch.
 
         Raises:
             ValueError: if the wanted number does not divide the videos.

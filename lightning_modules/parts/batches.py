@@ -11,7 +11,8 @@ def parts_of(batch: Any, image: str) -> list[Any]:
     """Return the batches that Lightning gives to a step, in a list: one, or one of each of several loaders.
 
     Args:
-        batch: of one loader its batch; of several a dict or a list of theirs, with None for a loader that has ended.
+        batch: the batch of a single loader; or a dict or a list of the batches of several loaders, with None for a
+            loader that has ended.
         image: name of an image that each batch has.
     """
     parts: list[Any] = []

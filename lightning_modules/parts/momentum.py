@@ -251,7 +251,7 @@ def _is_running(optimizer: Optimizer) -> bool:
 
 
 def _none() -> None:
-    """Return None: a value of `STEPPING` for a method for which no optimiser steps."""
+    """Return None; in `STEPPING` it stands for a method while no optimiser steps."""
 
 
 STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()

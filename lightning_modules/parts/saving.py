@@ -64,7 +64,12 @@ def plain(value: Any) -> Any:
 
 
 def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
-    """Return a hook that calls the hook of the same name of a class's bases, then the given one, of the class."""
+    """Return a hook that first calls the hook of the bases, which has the same name, then the given hook.
+
+    Args:
+        kind: the class that defines the hook.
+        hook: takes the module and its checkpoint.
+    """
 
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
@@ -275,5 +280,5 @@ class SavedModule(pl.LightningModule):
 
 
 def _name_in(stated: Any) -> str:
-    """Return the name of a network in an argument: the argument itself, or `spec` of a dict of a spec's fields."""
+    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields."""
     return str(stated["spec"] if isinstance(stated, Mapping) else stated)

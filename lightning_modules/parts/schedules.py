@@ -43,11 +43,11 @@ def milestone_factor(time: float, milestones: Sequence[float], factor: float) ->
 
 
 def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
-    """Return the factor of the learning rate after a fraction of the samples: 1 at first, then stepwise another.
+    """Return the factor of the learning rate after a fraction of the samples: a stair that begins at 1.
 
     Args:
         fraction: fraction of the samples, 0 at the start.
-        steps: a fraction → the factor beyond it, in ascending order.
+        steps: the stair: a fraction → the factor beyond it, in ascending order.
 
     Example:
         >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
