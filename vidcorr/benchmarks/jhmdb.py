@@ -67,7 +67,7 @@ class JhmdbBenchmark(Benchmark):
         return Jhmdb(self.root, self.split, self.subset)
 
     def score(self, sequence: KeypointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate the joints of a clip, write and score them: a row, whose counts are `joints`, of `pck_counts`.
+        """Propagate the joints of a clip, write and score them: a row; its counts hold `joints`, from `pck_counts`.
 
         In frame 0 the predicted joints are those read back from its heat-maps, as in VFS.
         """

@@ -79,7 +79,7 @@ class OtbBenchmark(Benchmark):
         return view_options(encoder, self.stage, self.stride, self.dilated)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
-        """Track the target of a sequence, write and score its boxes: a row, whose counts are of `one_pass_counts`."""
+        """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""
         found: list[NDArray[np.float64]] = []
         pictures = SequencePictures(output, sequence, overlay_boxes, video=self.video, caption=CAPTION)
         for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
