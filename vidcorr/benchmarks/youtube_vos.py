@@ -87,7 +87,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return super().held_out()
 
     def score(self, sequence: MaskSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate and score the masks; a row also has `Category`, and `Unseen`: whether training lacks the category."""
+        """Propagate and score the masks; a row also has `Category` and `Unseen`, True if training lacks it."""
         rows: list[Row] = []
         for row in super().score(sequence, encoder, output):
             category = sequence.categories.get(int(row.object))
