@@ -129,6 +129,7 @@ CLIPS = [
     ("VFSSimSiam", (3, 32), "a clip of 3 frames has no two halves: set data.frames to an even number"),
     ("Liir", (1, 16), "clips of 1 frame: Liir needs a query and at least one reference"),
     ("ContrastiveRandomWalk", (2, 32), r"clips of 2 frame\(s\) with 4 node\(s\) per frame: CRW needs at least 3"),
+    ("ContrastiveRandomWalk", (3, 16), r"clips of 3 frame\(s\) with 1 node\(s\) per frame: CRW needs .* and 2 nodes"),
     ("ContrastiveRandomWalk", (3, 12), "frames of 12 px hold no patch of 16 px: lower patch_size, or raise data.size"),
     ("SiameseMAE", (4, 32), r"clips of 4 frames do not hold 1 pair\(s\): set data.frames 2"),
     ("SiameseMAE", (2, 36), "pictures of 36 × 36 px: set data.size to a multiple of 8, a patch"),
