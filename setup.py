@@ -22,7 +22,7 @@ LINKS = ("src/vidcorr", *(f"vidcorr/{name}" for name in ("callbacks", "datamodul
 
 
 def restore_links() -> None:
-    """Make the links again that pip unpacks from a zip archive as files of their text."""
+    """Replace files that should be links by links: pip unpacks a zip's link as a text file of the link's target."""
     for link in map(ROOT.joinpath, LINKS):
         is_text_of_link = link.is_file() and not link.is_symlink() and link.stat().st_size < 100  # else cli.py itself
         if is_text_of_link:
@@ -47,11 +47,11 @@ class BuildWithConfigs(build_py):
 
 
 class BuildLibraries(build_ext):
-    """Name what is compiled for `ctypes`, which loads it: a library of no Python version, and no module."""
+    """Compile shared libraries that `ctypes` loads: no Python modules, so without a Python version in their names."""
 
     def run(self) -> None:
-        """Remove what was compiled from other sources, then compile."""
-        kept = Path(self.get_ext_filename(f"{PACKAGE}.avx2")).name.split(".")[2]
+        """Remove the libraries that were compiled from other sources, then compile."""
+        kept = Path(self.get_ext_filename(f"{PACKAGE}.avx2")).name.split(".")[2]  # the digest of the present sources
         for folder in (ROOT, Path(self.build_lib or ROOT)):
             for library in folder.joinpath(*PACKAGE.split(".")).glob("kernels.*.so"):
                 if library.name.split(".")[2] != kept:
@@ -59,7 +59,7 @@ class BuildLibraries(build_ext):
         super().run()
 
     def get_ext_filename(self, fullname: str) -> str:
-        """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.DIGEST.so`, with that of the C++ files."""
+        """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.DIGEST.so`; DIGEST is that of the C++ files."""
         *folders, variant = fullname.split(".")
         digest = hashlib.blake2b(digest_size=4)
         sources = ROOT / "vidcorr/functional/native"
@@ -77,7 +77,10 @@ class WheelOfEveryPython(bdist_wheel):
 
 
 def compiled_functions() -> list[Extension]:
-    """Return the C++ files once for each kind of processor; without a compiler none is built, and torch computes."""
+    """Return an extension of the C++ files for each kind of processor.
+
+    They are optional: without a compiler none is built, and torch computes in their place.
+    """
     flags = VARIANTS if platform.machine().lower() in ("x86_64", "amd64") else {"other": []}
     folder = f"src/{PACKAGE.replace('.', '/')}"
     return [

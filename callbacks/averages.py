@@ -19,20 +19,20 @@ def averages_among(trainer: Trainer) -> list[Callback]:
 
 
 def averages_first(callbacks: Sequence[Callback]) -> list[Callback]:
-    """Return callbacks with all averages before the others, which keep their order.
+    """Return callbacks with those that average weights before all others; else the order stays.
 
-    In a hook of a validation or of the end of an epoch, the averages have then moved, and have put the weights that
-    learn back into the module.
+    Lightning calls them in this order. So when another callback's hook of a validation's or an epoch's end runs, the
+    averages have moved, and the module holds the weights that learn again.
     """
     return sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING))
 
 
 @contextmanager
 def weights_as_saved(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
-    """Give a module the weights that a checkpoint would hold within a block of a fit, and restore its own.
+    """Give a module the weights that a checkpoint would hold, an average's if there is one, during a block of a fit.
 
-    For a module that holds the weights that learn; where Lightning has put an average into it, as in a validation, it
-    must not be called.
+    The module must hold the weights that learn before, and holds them afterwards. In a validation Lightning has put an
+    average into it: there this must not be called.
     """
     own = pl_module.state_dict()
     checkpoint: dict[str, Any] = {"state_dict": own}

@@ -74,10 +74,10 @@ class BenchmarkCallback(Callback):
         self.before_training = before_training
         self.result: Result | None = None
         self.folder: Path | None = None
-        self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
-        self._loaded_step: int | None = None  # of the checkpoint that was loaded
-        self._home: Path | None = None  # folder of the results of this fit or validation
-        self._resumed_name: str | None = None  # of the folder of the results of the run that is resumed
+        self._runs: list[Evaluated] = []  # the runs of the benchmark in this fit, also before a resumption
+        self._loaded_step: int | None = None  # step of the checkpoint that was loaded; None without one
+        self._home: Path | None = None  # folder of the results of this fit or validation; None before the first
+        self._resumed_name: str | None = None  # name of that folder in the run that is resumed
 
     @property
     def name(self) -> str:
@@ -98,7 +98,11 @@ class BenchmarkCallback(Callback):
         return found
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Open the data set before any training, and stand behind averages; refuse another benchmark of this name."""
+        """Forget an earlier run, and open the data set, so that its faults are told before any training.
+
+        Callbacks that average weights are moved to the front of the Trainer's list (`averages_first`). Two benchmarks
+        of one name are refused.
+        """
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
         # a new list: Lightning goes through the old one
@@ -119,10 +123,13 @@ class BenchmarkCallback(Callback):
         return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
     def _takers_of_old_scores(self, trainer: Trainer) -> list[str]:
-        """Describe the callbacks and schedules that read a score of this benchmark in every epoch, a text each.
+        """Describe the callbacks and schedules that would read an old score in an epoch without the benchmark.
 
-        Such as EarlyStopping or ReduceLROnPlateau: in an epoch without the benchmark they would read its old score. A
-        callback that `waits_for_score`, as `BestCheckpoint`, takes a score of its own step alone, and is left out.
+        EarlyStopping and ReduceLROnPlateau are such. A callback with a true `waits_for_score`, such as
+        `BestCheckpoint`, reads only scores of the present step, and is left out.
+
+        Returns:
+            A text for each, such as "EarlyStopping of davis/J&F-Mean".
         """
         found: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
@@ -133,7 +140,7 @@ class BenchmarkCallback(Callback):
         return found
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record the scores so far, for a resumed run."""
+        """Record the scores so far and the name of the folder of results, for a run that resumes from here."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         runs = [run.model_dump() for run in self._runs]
         folder = self._home.name if self._home else self._resumed_name  # a stop may come before the next result
@@ -143,14 +150,14 @@ class BenchmarkCallback(Callback):
         """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
         self._loaded_step = checkpoint["global_step"]
         if begins_branch(trainer, checkpoint):
-            return  # the scores so far are another run's
+            return  # the checkpoint's scores are those of another run
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
         if run_of(trainer) is None:  # a run of a command has a folder of its own
             self._resumed_name = state.get("folder")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse, before any training, a module without features, a monitor of old scores, and scored videos."""
+        """Refuse a module without features, a monitor that would read old scores, and a training on scored videos."""
         monitors = self._takers_of_old_scores(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
@@ -170,10 +177,10 @@ class BenchmarkCallback(Callback):
             self._run(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run every `every_n_epochs` epochs, and after the last epoch."""
+        """Run every `every_n_epochs` epochs and after the last epoch of a fit; in `validate` and `test` always."""
         if trainer.state.fn != "fit":  # `validate` or `test`
             scores = self._run(trainer, pl_module)
-            scores["step"] = float(self._runs[-1].step)  # Lightning logs all values at a value of this name
+            scores["step"] = float(self._runs[-1].step)  # Lightning takes this value for the step of all others
             pl_module.log_dict(scores)  # so that `trainer.validate` returns the scores
         elif not trainer.sanity_checking and self._is_due(trainer):
             self._run(trainer, pl_module)
@@ -181,7 +188,7 @@ class BenchmarkCallback(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
+        """Run in the epochs that are due, if the fit has no validation and so no `on_validation_epoch_end`."""
         batches = trainer.num_val_batches
         # until the first pass Lightning's list is empty, and a pass is to be expected
         validates = trainer.enable_validation and (not batches or sum(batches) > 0)
@@ -202,16 +209,16 @@ class BenchmarkCallback(Callback):
 
     @contextmanager
     def _scored_network(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[Any, Network]]:
-        """Give the features that the benchmark scores, of the weights that a checkpoint would hold, and their network.
+        """Give the features that the benchmark scores, and the description of their network, during a block.
 
-        In this order: the weights of a checkpoint; before the first step a copy, whose BatchNorms without statistics
-        get those of the first batches; then the first rank's buffers.
+        The module has the weights that a checkpoint would hold, and the buffers of the first rank. Before the first
+        step of a fit the features are a copy, whose BatchNorms without statistics get those of the first batches.
         """
         network = network_of(trainer, pl_module)
         with weights_as_saved(trainer, pl_module):
             features = view_for(self.benchmark, pl_module, load(pl_module))
             if trainer.state.fn == "fit" and not trainer.global_step:
-                # a user's module may be in it as it is, and learns in its own modes
+                # a user's extractor may hold the trained module itself, whose modes and statistics must stay
                 features = module_copy(features, shares_tensors=True)
                 statistics = take_first_statistics(features, trainer)
                 if statistics:
@@ -225,7 +232,7 @@ class BenchmarkCallback(Callback):
         return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
     def _run(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        """Run the benchmark, keep its result, and log its pictures, in a fit its scores, at the step of the weights.
+        """Run the benchmark, keep its result, and log its pictures, and in a fit its scores, at the weights' step.
 
         Returns:
             Logged key → score; empty if the benchmark failed in a fit.
@@ -233,7 +240,7 @@ class BenchmarkCallback(Callback):
         fits = trainer.state.fn == "fit"
         step = trainer.global_step
         if self._loaded_step is not None and not fits:
-            step = self._loaded_step  # `validate` does not restore the trainer's own
+            step = self._loaded_step  # `validate` leaves the trainer's number of steps at 0
         epoch = 0
         others = [run for run in self._runs if run.step != step]  # also those before a resumption
         options_of_fit: dict[str, Any] = {}  # of `Benchmark.run`: the evaluations before, and epochs and steps so far
@@ -272,9 +279,9 @@ class BenchmarkCallback(Callback):
     def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.
 
-        Its parent is chosen at the first results of a fit or validation. A Trainer of one's own has the same folder in
-        a second `fit` or `validate`, twice in a job of SLURM, or with a logger of a fixed version: a new one is taken
-        beside that of another run.
+        The folder above it, `benchmarks/NAME` in the run's folder, is chosen at the first results of a fit or
+        validation. Without a command, an earlier run may have filled it: a second `fit` of a Trainer, a requeued job of
+        SLURM and a logger of a fixed version have one folder. Then it is `benchmarks/NAME-1`, and so on.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
@@ -312,10 +319,11 @@ def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
 
 
 def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
-    """Return the description of a module in training or validation; a training has the seed of Lightning.
+    """Return the description of a module in training or validation.
 
-    In a validation of a checkpoint, `weights` names the file from which the module was built, then the checkpoint with
-    its folder, because many runs have a `last.ckpt`. `loaded` says that the weights are not random.
+    In a training it has the seed of Lightning and the digest of the recipe. In a validation of a checkpoint, `weights`
+    names the file from which the module was built, then the checkpoint with its folder, because many runs have a
+    `last.ckpt`; and `loaded` is true, because these weights are not random.
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__
@@ -330,7 +338,7 @@ def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
 
 
 def training_digest(trainer: Trainer) -> str:
-    """Return a digest of a training's configuration without seeds; "" outside the command line.
+    """Return a digest of a training's configuration without seeds; "" for a Trainer without a command's configuration.
 
     The Trainer's callbacks, folder, logger and console output do not count; paths in `data` and `model` do. Runs that
     differ in their seed alone have the same digest, which results hold as `recipe`.

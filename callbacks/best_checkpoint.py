@@ -34,7 +34,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
         self._arguments = (monitor, save_top_k, dirpath)
-        self._reset(monitor or "the first score", "max")  # without a name Lightning refuses to keep several
+        self._reset(monitor or "the first score", "max")  # any name: without one Lightning refuses `save_top_k` > 1
 
     def _reset(self, monitor: str, mode: Literal["max", "min"]) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback.
@@ -55,7 +55,7 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the score, whether less of it is better, and the folder."""
+        """Find the score, the benchmark that logs it, whether less of it is better, and the folder."""
         use_atomic_files(trainer)
         if stage != "fit":
             return
@@ -70,7 +70,10 @@ class BestCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
-        """Return False in a resumed run: it saves a step again after a kill, in place of a second file."""
+        """Return whether there is a file that must not be replaced; False in a resumed run.
+
+        After a kill such a run saves a step for the second time: it replaces the file, and writes no other beside it.
+        """
         return not self._is_resumed and super().file_exists(filepath, trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -78,8 +81,11 @@ class BestCheckpoint(ModelCheckpoint):
         self._is_branch = begins_branch(trainer, checkpoint)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best scores of the run that resumes, with its files at the places where they are now."""
-        if self._is_branch:  # a run of its own, which has no best checkpoint yet
+        """Take over the best scores of the run that resumes, with its files at the places where they are now.
+
+        Nothing is taken over by a branch, a run of its own.
+        """
+        if self._is_branch:
             return
         self._is_resumed = True
         place_now = {path: self._place_of(path) for path in state_dict["best_k_models"]}
@@ -100,7 +106,10 @@ class BestCheckpoint(ModelCheckpoint):
         return path if is_elsewhere else str(here)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the best checkpoints of a run that begins again in its folder: it knows nothing of their scores."""
+        """If the run begins again in its folder, remove the best checkpoints that its earlier start left there.
+
+        Nothing is known of their scores.
+        """
         super().on_train_start(trainer, pl_module)
         run = run_of(trainer)
         if trainer.is_global_zero and run is not None and run.begins_again:
@@ -118,7 +127,15 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
-    """Return the key of a logged score, by default the first, and the benchmark that logs it."""
+    """Return the key of a score, and the benchmark that logs the score.
+
+    Args:
+        key: key of a score, `<benchmark>/<score>`; None for the first score that the benchmarks declare.
+        benchmarks: the benchmarks of a run.
+
+    Raises:
+        ValueError: if no benchmark logs this score, or there is no benchmark that logs any.
+    """
     benchmark_of: dict[str, BenchmarkCallback] = {}
     for benchmark in benchmarks:
         benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)

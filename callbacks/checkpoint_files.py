@@ -36,7 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self._folders: set[Path] = set()  # folders to which this run has written checkpoints
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; Lightning handles addresses such as `s3://…`.
+        """Write a checkpoint in whole or not at all; one with an address such as `s3://…` is left to Lightning.
 
         Raises:
             OSError: if the file cannot be written, `FullDisk` on a full disk; an earlier file is kept.
@@ -65,7 +65,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = read_content(path)
         if not is_foreign(content) and version_mistake(content):
-            return content  # an older form of ours, which `SavedModule.on_load_checkpoint` checks
+            return content  # of another version of ours, which `SavedModule.on_load_checkpoint` refuses in a fit
         return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -83,7 +83,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with plain numbers and texts: a schedule over an array makes its rates numpy's."""
+    """Return a checkpoint with Python's numbers in place of numpy's, such as rates of a schedule over an array.
+
+    Arguments of the module and its data also become plain, as `saving.plain` says. Weights stay as they are.
+    """
     content = dict(checkpoint)
     for name in content.keys() - {"state_dict"}:
         content[name] = tree_map_only(np.generic, np.generic.item, content[name])
@@ -113,9 +116,10 @@ def use_atomic_files(trainer: Trainer) -> None:
 
 @contextmanager
 def faults_of_state(trainer: Trainer) -> Iterator[None]:
-    """Answer an error that the state of a run causes by one line: while it is restored, or in a step of an optimiser.
+    """Replace an error that the state of a resumed run causes by an error of one line with the checkpoint's path.
 
-    All other errors, and those of a run that resumes nothing, are raised as they are.
+    The state shows its faults while Lightning restores it, or in torch's step of an optimiser. All other errors, and
+    all errors of a run that resumes nothing, are raised as they are.
 
     Raises:
         ValueError: for a state of another form, such as an optimiser's tensor of another shape.
@@ -129,7 +133,7 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_ours = isinstance(error, ValueError) and not is_of_torch
-        if re.search("CUDA|NCCL|HIP", str(error)):  # of any earlier call, which a GPU tells late
+        if re.search("CUDA|NCCL|HIP", str(error)):  # a GPU tells errors late: the fault may be of any earlier call
             raise
         if trainer.ckpt_path is None or is_ours or not (is_restored or is_of_torch):
             raise

@@ -70,7 +70,7 @@ class LastCheckpoint(ModelCheckpoint):
     def _reset(self) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.last_model_path = ""
-        self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
+        self._note: dict[str, Any] = {}  # `batches` and `optimisers` of this run, in checkpoints
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
         self._stop_after_step = False  # a stop that came between accumulated batches; their step is completed first
         self._is_at_last_validation = False  # of a run that ends within an epoch
@@ -79,9 +79,9 @@ class LastCheckpoint(ModelCheckpoint):
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, and install `AtomicCheckpointIO`; move behind all others.
+        """Find the folder, install `AtomicCheckpointIO`, and move this callback to the end of the Trainer's list.
 
-        Lightning asks the first `ModelCheckpoint` of the list for the best file, which must be another one.
+        Lightning takes the best file from the first `ModelCheckpoint` of the list, which must not be this one.
         """
         # a new list: Lightning goes through the old one
         others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
@@ -93,10 +93,10 @@ class LastCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced.
+        """Let the loops take the state of the checkpoint that a fit resumes from, before Lightning makes the loaders.
 
-        A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`). Then the loops
-        take its state, before Lightning makes the loaders, and timers go on.
+        A checkpoint between two epochs is changed first: its epoch counts as ended (`loops.complete_epoch`). The time
+        that `max_time` counted is dropped. If the file is this run's own `last.ckpt`, later saves replace it.
         """
         if trainer.state.fn != "fit":
             return
@@ -123,7 +123,10 @@ class LastCheckpoint(ModelCheckpoint):
         """Take no state."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record what a resumed run must keep, and let it resume a state within an epoch within that epoch."""
+        """Record what a resumed run must keep: batches, optimisers, the weights that learn, and its place in an epoch.
+
+        `loops.stay_within_epoch` sets the counters: a run that resumes from within an epoch continues this epoch.
+        """
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
@@ -132,8 +135,13 @@ class LastCheckpoint(ModelCheckpoint):
         loops.stay_within_epoch(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lock the folder against other runs; note the optimisers before Lightning loads their state."""
-        if trainer.ckpt_path and self._resumed is None:  # Lightning shows a file without callbacks to none of them
+        """Lock the folder against other runs, and note the settings of the optimisers before Lightning loads a state.
+
+        Raises:
+            ValueError: for a checkpoint to resume from that holds weights alone.
+        """
+        # Lightning calls no `on_load_checkpoint` of callbacks for a file that holds no state of callbacks
+        if trainer.ckpt_path and self._resumed is None:
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
         settings: list[dict[str, Any]] = []
         for optimizer in trainer.optimizers:
@@ -144,7 +152,10 @@ class LastCheckpoint(ModelCheckpoint):
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Continue where the checkpoint was written; refuse other sizes of batch or settings of optimisers."""
+        """Refuse to resume with other batches or optimisers, and hide what the run will log for the second time.
+
+        A run that resumes between two epochs begins with the first batch of the next one.
+        """
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
         samples = size and size * trainer.world_size
@@ -169,13 +180,16 @@ class LastCheckpoint(ModelCheckpoint):
         self.save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save every few steps, and let schedules move again after a resumption."""
+        """Save every few steps, and let schedules that follow a score move again after a resumption."""
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Let `max_time` or a callback end the run only after a whole step: Lightning would drop its batches so far."""
+        """Put a stop by `max_time` or a callback off to the end of an optimiser step of several batches.
+
+        Lightning would stop at once, and drop the batches of this step so far.
+        """
         if loops.accumulates(trainer):
             self._stop_after_step |= trainer.should_stop
             trainer.should_stop = False
@@ -183,17 +197,20 @@ class LastCheckpoint(ModelCheckpoint):
             trainer.should_stop |= self._stop_after_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save before a validation that a run has only because `max_time` or a callback ends it within an epoch."""
+        """Save before the validation that Lightning runs when `max_time` or a callback ends a run within an epoch.
+
+        A run that is not stopped has no validation at this place, so a resumed one must begin before it.
+        """
         is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
         if is_in_fit and loops.ends_within_epoch(trainer):
             self._write(trainer)
             self._is_at_last_validation = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights that learn beside an average; save again after a validation that ends the run.
+        """Copy the weights that learn, if a callback averages weights; save again after a validation that ends the run.
 
-        The best scores or an average may have moved in this validation. After the training, Lightning's averages
-        replace the weights that learn, from which a longer run goes on.
+        After the training Lightning puts the average in their place, and a longer run goes on from the copy. The
+        validation may have moved the best scores or an average, which a checkpoint holds.
         """
         if averages_among(trainer):
             self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
@@ -250,7 +267,7 @@ class LastCheckpoint(ModelCheckpoint):
             log.error("not saved: %s", failure)
 
     def _write(self, trainer: Trainer) -> None:
-        """Write `last.ckpt`, after the buffers of the loggers."""
+        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)
@@ -265,15 +282,14 @@ class LastCheckpoint(ModelCheckpoint):
     def _new_path(self, trainer: Trainer) -> str:
         """Return the path of `last.ckpt`, or the first free one of `last-v1.ckpt`, `last-v2.ckpt`, … beside it."""
         path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST)
-        for number in count(1):
-            if not self.file_exists(path, trainer):
-                break
-            path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST, ver=number)
+        numbers = count(1)
+        while self.file_exists(path, trainer):
+            path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST, ver=next(numbers))
         return path
 
 
 def last_checkpoints(trainer: Trainer) -> list[LastCheckpoint]:
-    """Return the run's `LastCheckpoint` in a list, empty without one."""
+    """Return the `LastCheckpoint` callbacks of a trainer: usually one, or none."""
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
@@ -290,14 +306,14 @@ def best_of_run(trainer: Trainer) -> str:
 
 
 def _restart_timers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Remove the time that `max_time` has counted from a checkpoint: each job has the whole time."""
+    """Remove from a checkpoint the state of `max_time`'s timers: a resumed job has the whole time again."""
     for timer in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(timer, Timer):
             checkpoint["callbacks"].pop(timer.state_key, None)
 
 
 def _hide_later_logs(trainer: Trainer) -> None:
-    """Hide what the resumed run has logged after its checkpoint, except scores of the checkpoint's step."""
+    """Hide what a run logged after the checkpoint that it resumes from; benchmarks' scores of its step stay."""
     scores: dict[str, float] = {}
     for benchmark in benchmarks_among(trainer):
         scores |= benchmark.history.get(trainer.global_step, {})
@@ -308,7 +324,7 @@ def _hide_later_logs(trainer: Trainer) -> None:
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a parameter group that a resumed training keeps; the rate before a schedule moves it."""
+    """Return the settings of a parameter group that a resumed training keeps; `lr` is the rate before any schedule."""
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 

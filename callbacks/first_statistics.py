@@ -37,7 +37,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         trainer: the Trainer, at the start of a fit.
 
     Returns:
-        Words for the row: which statistics BatchNorms without any now have; "" if all had some before.
+        Words for the row of the result: which statistics these BatchNorms have now; "" if all had some before.
     """
     norms = [module for module in features.modules() if isinstance(module, _BatchNorm) and _is_untouched(module)]
     if not norms:
@@ -60,12 +60,15 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
 
 
 def _train(norm: nn.Module, inputs: object) -> None:
-    """Put a BatchNorm into training mode, before it normalises."""
+    """Put a BatchNorm into training mode; a hook, which torch calls just before the layer normalises `inputs`."""
     norm.train()
 
 
 def _is_untouched(norm: _BatchNorm) -> bool:
-    """Return whether the statistics are the initial ones; torchvision's weights have others, and count no batches."""
+    """Return whether the statistics of a BatchNorm are the initial ones: mean 0, variance 1, of no batch.
+
+    The count alone does not tell: torchvision's weights have statistics, and a count of 0.
+    """
     mean = norm.running_mean
     variance = norm.running_var
     batches = norm.num_batches_tracked
@@ -89,7 +92,10 @@ def _first_images(loader: Any) -> Iterator[Tensor]:
 
 
 def _images_in(batch: Any) -> Tensor | None:
-    """Return the first images of a batch by name, flat, as floats; None without any, or if they are not in [0, 1]."""
+    """Return the first value of a batch that has the form of images, as float RGB `(N, 3, H, W)`.
+
+    None if the batch holds no images, or if they are not in [0, 1].
+    """
     values = batch.values() if isinstance(batch, Mapping) else ()
     for value in values:
         if isinstance(value, Tensor) and value.ndim >= 4 and value.shape[-3] == 3:

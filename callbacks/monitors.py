@@ -66,7 +66,7 @@ class CollapseMonitor(Callback):
         self.every_n_steps = every_n_steps
         self.warn_below = warn_below
         self.patience = patience
-        self._collapsed = 0  # checks in a row
+        self._collapsed = 0  # collapsed checks in a row, up to the newest
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier fit of the same callback."""
@@ -75,9 +75,9 @@ class CollapseMonitor(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
-        """Log and warn every few steps."""
+        """Log and warn every few optimiser steps, at the last batch of a step."""
         step = trainer.global_step
-        if not outputs or step % self.every_n_steps or accumulates(trainer):  # a step may leave its batch out
+        if not outputs or step % self.every_n_steps or accumulates(trainer):  # a step may return None: no outputs
             return
         if "embeddings" not in outputs:
             raise ValueError(f"CollapseMonitor: {type(pl_module).__name__} gives no embeddings; leave the monitor out")
@@ -97,7 +97,7 @@ class CollapseMonitor(Callback):
 
 
 def _log_measured(trainer: Trainer, values: dict[str, Tensor]) -> None:
-    """Log values measured in the present step, their means over the ranks, beside the step's loss."""
+    """Log the means over the ranks of scalars, name → scalar, at the step where Lightning logs the present loss."""
     means = means_over_ranks(values, trainer.strategy.root_device)
     log_now(trainer, {name: float(mean) for name, mean in means.items()}, logged_step(trainer))
 
@@ -138,7 +138,13 @@ class Throughput(Callback):
         self._batches = 0
 
     def _measure_speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
-        """Return what is logged: of the batches since the last log, which took `seconds`."""
+        """Return the speed of the batches since the last log: name of a logged value → value.
+
+        Args:
+            trainer: the trainer.
+            seconds: time that these batches took.
+            waited: seconds that the loader has waited in all; None for a loader that does not say it.
+        """
         values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
         size = getattr(trainer.train_dataloader, "batch_size", None)
         if size is not None:
@@ -154,7 +160,7 @@ class Throughput(Callback):
     on_fit_start = on_validation_end  # of another fit of the same callback
 
     def _warn_if_slow(self, fraction: float, workers: int) -> None:
-        """Warn, once, when the fraction of the time for data is above `SLOW`."""
+        """Warn, once, if a fraction of the time spent waiting for data is above `SLOW`; `workers` are the loader's."""
         if fraction > SLOW and not self._warned:
             self._warned = True
             rank_zero_warn(

@@ -57,7 +57,7 @@ class TrainingPictures(Callback):
         self._clip: Tensor | None = None  # (T, 3, H, W), on the CPU; on the first rank, after its first batch
         self._names: list[str] = []  # of its frames
         self._folder = Path()
-        self._drawn_step: int | None = None  # at which features were drawn last
+        self._drawn_step: int | None = None  # the step at which features were drawn last
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the folder on all ranks, and refuse batches without clips."""

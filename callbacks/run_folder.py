@@ -15,7 +15,7 @@ from vidcorr.experiments.runs.runs import Run
 
 
 def run_of(trainer: Trainer) -> Run | None:
-    """Return the run of a command, which its callback `RunStart` holds; None in a Trainer of one's own."""
+    """Return the run of a command, which the callback `RunStart` holds; None for a Trainer that no command made."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         run = getattr(callback, "run", None)
         if isinstance(run, Run):
@@ -26,9 +26,9 @@ def run_of(trainer: Trainer) -> Run | None:
 def run_folder(trainer: Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 
-    Of a command it is the folder that the command has made. In a Trainer of one's own it is that of the first logger:
-    `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and id of a W&B run). Without a logger
-    it is `default_root_dir`.
+    A command has made the folder of its run. Without a command it is the folder of the first logger: `log_dir` of
+    TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and id of a W&B run). Without a logger it is
+    `default_root_dir`.
     """
     folder = Path(trainer.default_root_dir)  # of a command its own folder, which cli.py passes to the Trainer
     if trainer.logger is not None and run_of(trainer) is None:
@@ -45,9 +45,9 @@ def _folder_of_logger(logger: Logger, default: Path) -> Path:
 
 
 def begins_branch(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
-    """Return whether a fit by command begins a run of its own from the checkpoint of another.
+    """Return whether a fit by command begins a run of its own from the checkpoint of another run.
 
-    A Trainer of one's own keeps no record of its run: there each checkpoint is of the run that goes on.
+    Without a command nothing records which run a fit is: there each checkpoint counts as that of the same run.
     """
     run = run_of(trainer)
     return trainer.state.fn == "fit" and run is not None and checkpoint.get("run", {}).get("id") != run.record.id

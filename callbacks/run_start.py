@@ -18,8 +18,9 @@ class RunStart(SaveConfigCallback):
     """Hold the run of a command, and begin it in its folder with its `config.yaml`, once no callback refuses it.
 
     The command puts it before all other callbacks, which find the run by `run_folder.run_of`. `config.yaml` of a
-    training has no `ckpt_path`: a training that begins by the file resumes nothing. What a run has logged is hidden if
-    it begins again, before a score is logged: by `on_train_start`, `LastCheckpoint` has locked the folder.
+    training has no `ckpt_path`: a training that begins by the file resumes nothing. If a run begins again, what it
+    logged before is hidden in `on_train_start`: before a score is logged, and once `LastCheckpoint` has locked the
+    folder.
 
     Args:
         parser: the parser of the command.
@@ -36,26 +37,22 @@ class RunStart(SaveConfigCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
-        self._hide_if_again(trainer)
+        if self.run.begins_again:
+            hide_logs(trainer, 0, {})
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Begin the run before the first batch of a training."""
         self._begin_once(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do the same at the start of `validate`."""
+        """Hide the logs of an earlier start, and begin the run, at the start of `validate`."""
         if trainer.state.fn == "validate":
-            self._hide_if_again(trainer)
+            self.on_train_start(trainer, pl_module)
             self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Name the run in its checkpoints."""
+        """Record in a checkpoint which run, and which training, wrote it."""
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
-
-    def _hide_if_again(self, trainer: Trainer) -> None:
-        """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
-        if self.run.begins_again:
-            hide_logs(trainer, 0, {})
 
     def _begin_once(self, trainer: Trainer) -> None:
         """Begin the run in its folder and write its configuration there, once; all ranks call it."""
@@ -65,8 +62,8 @@ class RunStart(SaveConfigCallback):
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero and self.run.folder is not None:
                 savers = last_checkpoints(trainer)
-                folder = Path(str(savers[0].dirpath)) if savers else None
-                self.run.begin(folder, torch.get_num_threads(), str(trainer.precision))
+                checkpoints = Path(str(savers[0].dirpath)) if savers else None
+                self.run.begin(checkpoints, torch.get_num_threads(), str(trainer.precision))
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None

@@ -43,19 +43,19 @@ class Stops(Callback):
 
     def __init__(self) -> None:
         self._ranks = Ranks(shared=False)  # all ranks during a fit; a save outside a fit needs no agreement
-        self._losses: list[tuple[str, PendingCopy]] = []  # not checked yet: step, epoch and batch; loss
+        self._losses: list[tuple[str, PendingCopy]] = []  # losses to check, each with its step in words
         self._outcome = 0  # what all ranks have agreed on: the number of a signal, or 0 to continue
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Say what may not resume exactly, and let checkpoints be written atomically."""
+        """Name the callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
         names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
         if names and stage == "fit":
             rank_zero_info(f"{', '.join(names)}: may not resume exactly")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a fit: no loss to check, no stop agreed on; from here on the ranks exchange both."""
+        """Begin a fit without losses to check and without a stop, and connect the ranks, which agree on stops."""
         self._ranks = Ranks()
         self._losses.clear()
         self._outcome = 0
@@ -71,7 +71,7 @@ class Stops(Callback):
         self._losses.append((when, PendingCopy(loss.detach())))
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Agree over all ranks whether to continue; the step is logged before the next hook stops the run.
+        """Agree over all ranks whether to continue; a stop is raised by the next hook, once this step is logged.
 
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
@@ -91,15 +91,15 @@ class Stops(Callback):
     def _raise_if_agreed(self) -> None:
         """Raise `Stopped`, if the ranks have agreed to stop.
 
-        A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
+        It has the signal that this rank received. A rank that received none, since another rank did, takes SLURM's
+        requeue signal if that was agreed on, else SIGTERM.
         """
         if self._outcome:
-            received_elsewhere = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
-            raise signals.Stopped(signals.requests.received or received_elsewhere)
+            of_other_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
+            raise signals.Stopped(signals.requests.received or of_other_rank)
 
-    # the same at the start of a batch; and for a signal in the last step, once the end of the run is saved
     on_train_batch_start = on_train_epoch_start
-    on_fit_end = on_train_epoch_start
+    on_fit_end = on_train_epoch_start  # a signal in the last step is raised here, once the end of the run is saved
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
@@ -109,7 +109,7 @@ class Stops(Callback):
             self._install_handlers()
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Stop between two batches; several ranks must agree, and stop after the pass."""
+        """Stop between two batches, if a signal has come; several ranks must agree, and stop after the pass."""
         if trainer.world_size == 1:
             signals.check()
 
@@ -121,7 +121,7 @@ class Stops(Callback):
         """Refuse, on all ranks, to save non-finite weights or a step after a non-finite loss.
 
         Raises:
-            TrainingStopped: with the first of them.
+            TrainingStopped: naming the first non-finite loss, else the weights.
         """
         broken: list[str] = []
         for name, weight in pl_module.named_parameters():
@@ -134,7 +134,7 @@ class Stops(Callback):
             self._raise_on_all_ranks(fault)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """End hanging ranks, let the newest step be saved, report a signal, and queue the job again."""
+        """End hanging ranks, let the newest step be saved, report a signal; after SLURM's signal requeue the job."""
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
@@ -155,14 +155,21 @@ class Stops(Callback):
         self._ranks = Ranks(shared=False)
 
     def _install_handlers(self) -> None:
-        """Let SIGTERM and Ctrl-C wait for the end of a step, and SLURM's signal if Lightning requeues at it."""
+        """Let SIGTERM and Ctrl-C wait for the end of a step; SLURM's signals too, if Lightning requeues at them."""
         requeue: list[int] = []
-        if SLURMEnvironment.detect():  # Lightning has a handler for it, unless the user has turned requeueing off
+        if SLURMEnvironment.detect():  # Lightning has a handler for them, unless the user turned requeueing off
             requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
         self._handlers.enter_context(signals.deferred(further=requeue))
 
     def _check_losses(self, all_but: int = 0) -> str | None:
-        """Check and remove the losses in the list, except the newest few; describe the first that is not finite."""
+        """Check the losses in the list, and remove the checked ones; describe the first that is not finite.
+
+        Args:
+            all_but: number of the newest losses that are left unchecked.
+
+        Returns:
+            The step and its loss in words; None if all checked losses are finite.
+        """
         while len(self._losses) > all_but:
             when, copied = self._losses.pop(0)
             loss = float(copied.wait())
@@ -171,7 +178,11 @@ class Stops(Callback):
         return None
 
     def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
-        """Raise `TrainingStopped` with the first reason of any rank; every rank calls it, with its reason or None."""
+        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one; every rank calls it.
+
+        Args:
+            reason: this rank's reason; None if it has none.
+        """
         raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
 
 
@@ -188,9 +199,9 @@ def requeue_job() -> None:
 
 
 def may_resume_inexactly(callback: Callback) -> bool:
-    """Return whether a callback is one of Lightning's, or below one, that changes rates, batches or weights.
+    """Return whether a callback is, or inherits from, one of Lightning's that changes rates, batches or weights.
 
-    A user's own is not named: most only observe.
+    False for a user's callback that inherits from `Callback` alone: most only observe.
     """
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

@@ -59,7 +59,7 @@ class Examples(Extension):
     """Take `Example:` of a docstring for a block of code, as `Examples:` is."""
 
     def on_object(self, *, obj: Object, **kwargs: Any) -> None:
-        """Rename the section."""
+        """Rename a docstring's section `Example:` to `Examples:`, which griffe knows."""
         if obj.docstring is not None:
             obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
 
@@ -80,10 +80,15 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Point links between files of the checkout to the pages of the site."""
+    """Return a page with links to pages of the site in place of links between files of the checkout.
+
+    The page of parity also gets its tables here.
+    """
+    # the file of the checkout that the page was made of: its links start there
     source = next((file for file, moved in MOVED.items() if moved == page.file.src_path), f"docs/{page.file.src_path}")
 
     def moved(link: re.Match[str]) -> str:
+        """Return `](PAGE#ANCHOR)` for the link of a file; a link to elsewhere, or within the page, stays."""
         target, anchor = link[1], link[2] or ""
         if "://" in target or not target:
             return link[0]
@@ -128,7 +133,7 @@ def reference(package: str) -> str:
 
 
 def tour() -> tuple[str, dict[str, bytes]]:
-    """Return the notebook as a page, and its pictures: file → content."""
+    """Return the notebook as a page in Markdown, and its pictures: name of a file → JPEG bytes."""
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
     for cell in json.loads((ROOT / "docs/tour.ipynb").read_text("utf-8"))["cells"]:
@@ -158,7 +163,12 @@ def published() -> str:
 
 
 def parity(part: str) -> str:
-    """Return the table of a part of results/parity.yaml, without equal rows; or "counts", the rows by status."""
+    """Return a table of docs/results/parity.yaml.
+
+    Args:
+        part: a part of the file, whose rows are shown but for those of status "equal"; or "counts": the number of
+            rows of each status, for VFS and Liir.
+    """
     rows = yaml.safe_load((ROOT / "docs/results/parity.yaml").read_text("utf-8"))
     if part == "counts":
         statuses = ("equal", "code", "text", "own", "missing")
@@ -239,7 +249,7 @@ def public_classes(package: Any) -> list[type]:
 
 
 def table_of_arguments(kind: type) -> str:
-    """Return type, default and meaning of the arguments of a class, those of its bases too."""
+    """Return a table of the arguments of a class and its bases: name, type, default, meaning."""
     lines = ["| argument | type | default | meaning |", "|---|---|---|---|"]
     meanings = meanings_of(kind)
     for name, parameter in parameters_of(kind).items():
@@ -253,7 +263,7 @@ def table_of_arguments(kind: type) -> str:
 
 
 def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a class by name; `**kwargs` are those of its base."""
+    """Return the arguments of a class by name; those of its base too, if its constructor takes `**kwargs`."""
     found: dict[str, inspect.Parameter] = {}
     for base in kind.__mro__:
         if "__init__" not in vars(base):
@@ -268,7 +278,7 @@ def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
 
 
 def meanings_of(kind: type) -> dict[str, str]:
-    """Return the meaning of each argument that the docstrings of a class and its bases explain, in one line."""
+    """Return argument → its meaning in one line, by the docstring of a class, else by that of its nearest base."""
     found: dict[str, str] = {}
     for base in kind.__mro__:
         for text in (base.__doc__, getattr(vars(base).get("__init__"), "__doc__", None)):
@@ -280,9 +290,11 @@ def meanings_of(kind: type) -> dict[str, str]:
 def method(config: str, rows: str) -> str:
     """Return the page of a method: its paper and expected numbers, its command, published rows and arguments.
 
+    The first three come from the comments at the head of its config.
+
     Args:
-        config: name of its config.
-        rows: expression of its published rows; "": it has none.
+        config: name of the config.
+        rows: regular expression that the method's published rows match, see `METHODS`; "" for no rows.
     """
     sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
     from vidcorr import lightning_modules
@@ -304,7 +316,11 @@ def method(config: str, rows: str) -> str:
 
 
 def published_rows(expression: str) -> str:
-    """Return the published scores of the rows whose name and benchmark match an expression, and their weights."""
+    """Return a section of published rows, with scores and links to weights.
+
+    Args:
+        expression: regular expression of the wanted rows' name and benchmark, with a blank between them.
+    """
     with (ROOT / "vidcorr/results/published.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if re.fullmatch(expression, f"{row['name']} {row['benchmark']}")]
     text = (

@@ -5,7 +5,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -85,7 +85,7 @@ class CorrespondenceModule(SavedModule):
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
-        self._seed: int | None = None
+
         self._seed_of_run = run_seed()
 
     def network_to_train(self, spec: NetworkName) -> nn.Module:
@@ -105,23 +105,21 @@ class CorrespondenceModule(SavedModule):
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
+        # by a copy of the views, which is not kept: a method may replace parts of the network after this call
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
+        # what makes the network again for a checkpoint of this module, which holds its weights
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
         return network
 
-    @property
+    @cached_property
     def seed(self) -> int:
-        """Seed of the method's draws: its argument `seed`, else the run's; checkpoints hold it."""
-        given = self._seed if self._seed is not None else self.hparams.get("seed")
+        """Seed of the method's draws: its argument `seed`, else the run's seed; a user's method may set another."""
+        given = self.hparams.get("seed")
         return self._seed_of_run if given is None else given
 
-    @seed.setter
-    def seed(self, seed: int | None) -> None:
-        self._seed = seed
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record what every module does, and the seed, for a method with this argument."""
+        """Record what every module records, and the present seed of a method that has an argument `seed`."""
         if "seed" in self.hparams:
             self.rebuilt_by["seed"] = self.seed
         super().on_save_checkpoint(checkpoint)
@@ -166,7 +164,7 @@ class CorrespondenceModule(SavedModule):
         """
 
     def samples_in(self, batch: Batch) -> int:
-        """Return the number of samples in a batch, or in those of several loaders."""
+        """Return the number of samples in a batch; if it holds a batch of each of several loaders, in all of them."""
         first = next(iter(self.images))
         return sum(len(part[first]) for part in parts_of(batch, first))
 
@@ -235,7 +233,9 @@ class CorrespondenceModule(SavedModule):
         """
         if not batch:  # the loader has no held-out data
             return None
-        if batch_index == 0:  # of a loader; and no `fit` may change tensors that `validate` made in inference mode
+        if batch_index == 0:
+            # begins the mean of a loader; it also replaces tensors that `validate` made in inference mode, since a
+            # later `fit` may not change these in place
             self.validation_loss.reset()
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
@@ -244,10 +244,14 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Check the first batch, and return the outputs of `step` of it, its bytes as floats; a loss becomes a dict."""
+        """Return the outputs of `step` for a batch, always as a dict: a loss alone becomes its `loss`.
+
+        `step` gets images in bytes as floats in [0, 1]. The batch of index 0 is checked: its keys, and the form and
+        range of its images.
+        """
         if batch_index == 0:
             self._require_keys(batch)
-        batch = {**batch, **{name: as_floats(batch[name]) for name in self.images}}  # of any loader
+        batch = {**batch, **{name: as_floats(batch[name]) for name in self.images}}
         if batch_index == 0:
             check_images(batch, self.images)
         outputs = self.step(batch)
@@ -266,9 +270,9 @@ class CorrespondenceModule(SavedModule):
     # Rate and length of a training
 
     def samples_per_device(self) -> int:
-        """Return the number of samples that a device sees at a time, also before Lightning has made the loader.
+        """Return the number of samples of a device's batch; it makes the training's loader if there is none yet.
 
-        A loader without a batch size is asked for a batch, once: its data set makes batches itself.
+        A loader without a batch size, whose data set makes the batches itself, gives a batch to count, once.
         """
         loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
@@ -277,9 +281,10 @@ class CorrespondenceModule(SavedModule):
         return self._counted[1]
 
     def _samples_from(self, loaders: Any) -> int:
-        """Return the number of samples in a batch of a loader, or of several that give a batch together."""
+        """Return the number of samples in a batch of a loader; of several loaders, in their batches together."""
         first = next(iter(self.images))
         if isinstance(loaders, Mapping):
+            # loaders that are named as the images give the parts of the same samples, so one of them is counted
             parts = {first: loaders[first]} if first in loaders else loaders
             return self._samples_from(list(parts.values()))
         if isinstance(loaders, list | tuple):
@@ -305,7 +310,9 @@ class CorrespondenceModule(SavedModule):
         return samples * self.trainer.world_size * accumulated
 
     def rate_of_batch(self, base_lr: float) -> float:
-        """Scale `base_lr`, the learning rate for a batch of 256, linearly to the global batch: our choice for VFS.
+        """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch.
+
+        For VFS this is our choice. A rate in `lr`, as `lr_find` sets it, is returned as it is.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """
@@ -314,7 +321,7 @@ class CorrespondenceModule(SavedModule):
         return base_lr * self.global_batch() / 256
 
     def total_steps(self) -> int:
-        """Return the number of optimiser steps of the run, the length of learning-rate schedules; of none 1.
+        """Return the number of optimiser steps of the run, at least 1: the length of learning-rate schedules.
 
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
@@ -405,13 +412,16 @@ class CorrespondenceModule(SavedModule):
                 network.eval()
 
     def configure_model(self) -> None:
-        """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
-        trainer = self.counting_trainer  # none where a checkpoint is loaded
-        if trainer is not None:
-            loops.restore_accumulation(trainer)
-        if trainer is None or not self.synchronises_batch_norm or trainer.world_size == 1:
+        """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train.
+
+        It also gives the Trainer its accumulation back, which an earlier `fit` of Liir may have left changed.
+        """
+        trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
+        if trainer is None:
             return
-        if trainer.strategy.root_device.type == "cuda":
+        loops.restore_accumulation(trainer)
+        synchronises = self.synchronises_batch_norm and trainer.world_size > 1
+        if synchronises and trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
             self.views = copy.copy(self.views)  # without views of the parts before
 
@@ -447,9 +457,10 @@ class CorrespondenceModule(SavedModule):
             loops.restore_early(self.trainer, checkpoint)
 
     def _print_plan(self) -> None:
-        """Print the plan of the training: rows of every method, of `plan_rows`, of the data module and of callbacks.
+        """Print the plan of the training: a row per line, its name and its text.
 
-        Rows of the method replace rows of the same name; texts of `plan_row` of the others are added to them.
+        The method's `plan_rows` replace rows of `_common_rows`. The text of a data module's or callback's `plan_row`
+        joins the row of the same name, after a semicolon.
         """
         plan = self._common_rows() | self.plan_rows()
         for planner in (self.trainer.datamodule, *self.trainer.callbacks):  # type: ignore[attr-defined]
@@ -481,7 +492,7 @@ class CorrespondenceModule(SavedModule):
         return plan
 
     def _row_of_map(self) -> dict[str, str]:
-        """Return a row that names the trained map, if benchmarks score another one of the backbone."""
+        """Return a row of the plan that names the trained map and the scored one; no row if both are the same."""
         if self.has_own_features or not self.backbone_learns:
             return {}
         trained = self.views.view_of(self.backbone, self.views.stage).stage
@@ -494,7 +505,7 @@ class CorrespondenceModule(SavedModule):
         rates = ", ".join(f"{group['lr']:.6g}" for group in self.trainer.optimizers[0].param_groups)
         text = f"{rates} at step {step}" if step else f"{rates} at the start"
         base_lr = getattr(self, "base_lr", None)
-        if base_lr and self.lr is None:  # so that nobody takes a rate of Lightning's `lr_find` for it
+        if base_lr and self.lr is None:  # `lr`, a rate that Lightning's `lr_find` has set, is not scaled
             text += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         return text
 
@@ -508,8 +519,8 @@ class CorrespondenceModule(SavedModule):
     def evaluated(self) -> Encoder:
         """The encoder that benchmarks evaluate: the backbone with its input.
 
-        A method may train the backbone on another input (`ContrastiveRandomWalk`). The name is not `encoder`: many
-        methods have a part of this name.
+        Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
+        many methods have a part of this name.
         """
         facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)

@@ -12,7 +12,7 @@ from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, draw_dropped_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
-from vidcorr.videos.files import require_fractions
+from vidcorr.videos.files import require_fractions, require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import milestone_factor, scheduled
@@ -52,8 +52,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         seed: seed of patch crops and dropped edges; None: the run's.
 
     Raises:
-        ValueError: if a number is out of range; in training, if clips have fewer than 3 frames, or frames a single
-            node.
+        ValueError: if `nodes` is unknown or a number out of range; in training, if clips have fewer than 3 frames, or
+            frames a single node or none.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        require_fractions(edge_dropout=edge_dropout)
+        require_one_of(("patches", "cells"), nodes=nodes)
+        require_fractions(edge_dropout=edge_dropout, patch_area=max(patch_area))
         self.nodes = nodes
         self.patch_size = patch_size
         self.patch_stride = patch_stride
@@ -93,8 +94,15 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return self.nodes_of(self.maps(images), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
-        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""
+        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training.
+
+        Raises:
+            ValueError: for frames smaller than a patch.
+        """
         size = self.patch_size
+        side = min(images.shape[2:])
+        if side < size:
+            raise ValueError(f"frames of {side} px hold no patch of {size} px: lower patch_size, or raise data.size")
         patches = grid_patches(images, size, self.patch_stride).flatten(0, 1)
         if not self.training:
             return patches
@@ -109,7 +117,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             batch: B.
             frames: T.
         """
-        cells = maps.flatten(2).mT  # cells before channels
+        cells = maps.flatten(2).mT  # maps x h·w x C
         nodes = cells if self.nodes == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
@@ -123,10 +131,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
-            raise ValueError(
-                f"clips of {frames} frame(s) with {count} node(s) per frame: CRW needs at least 3 frames and 2 nodes; "
-                "raise data.frames or data.size"
-            )
+            needed = "CRW needs at least 3 frames and 2 nodes; raise data.frames or data.size"
+            raise ValueError(f"clips of {frames} frame(s) with {count} node(s) per frame: {needed}")
         generator = self.generator(world_size_and_rank()[1], 1)  # 1: not the draws of the patch crops
         dropped = draw_dropped_edges(nodes, self.edge_dropout, generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.temperature, dropped)
@@ -135,5 +141,5 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""
         optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.lr)
-        of_epoch = self.steps_per_epoch()
-        return scheduled(optimizer, lambda step: milestone_factor(step // of_epoch, MILESTONES, 0.3))
+        steps_of_epoch = self.steps_per_epoch()
+        return scheduled(optimizer, lambda step: milestone_factor(step // steps_of_epoch, MILESTONES, 0.3))

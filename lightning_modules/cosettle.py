@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, normalize
+from torchvision.ops import Permute
 
 from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
@@ -15,7 +16,7 @@ from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_at_least, require_fractions
 
 from .base import Batch, CorrespondenceModule
-from .parts.heads import OverCells, ProjectedExtractor
+from .parts.heads import ProjectedExtractor, start_linear
 
 EPSILON = 1e-6
 """Added to the probabilities of a walk before the logarithm, as in the released code."""
@@ -46,7 +47,7 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the rows and columns of a stretched position embedding."""
+    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α."""
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 
@@ -71,10 +72,8 @@ def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
 
 def projection_head(width: int) -> nn.Sequential:
     """Return the projection g of tokens `(…, width)`: a linear layer by Xavier, tanh and LayerNorm."""
-    linear = nn.Linear(width, width)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return nn.Sequential(OrderedDict(linear=linear, tanh=nn.Tanh(), norm=nn.LayerNorm(width)))
+    layers = OrderedDict(linear=nn.Linear(width, width), tanh=nn.Tanh(), norm=nn.LayerNorm(width))
+    return nn.Sequential(layers).apply(start_linear)
 
 
 class CoSettle(CorrespondenceModule):
@@ -108,7 +107,8 @@ class CoSettle(CorrespondenceModule):
         seed: seed of the changed position embeddings, which differ between ranks; None: the run's.
 
     Raises:
-        ValueError: if the backbone or a word is unknown, or a number is out of range.
+        ValueError: if the backbone is unknown, or a number is out of range; in training, if clips have a single frame,
+            or frames are too small.
     """
 
     def __init__(
@@ -138,18 +138,17 @@ class CoSettle(CorrespondenceModule):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
-        view = self.frozen_view()  # reads `self.stage` and `self.stride`
-        self.projection = projection_head(width_of(view))
+        self.projection = projection_head(width_of(self.frozen_view()))  # of `self.stage` and `self.stride`
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
-        """Return an extractor of the frozen encoder; None is this module's stage or stride."""
+        """Return an extractor of the frozen encoder; a stage or stride of None is this module's."""
         return self.backbone.view(stage or self.stage, stride or self.stride, dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return the frozen maps of both frames, and of the first under a changed position embedding.
+        """Return frozen maps: of the first frame, of the second, and of the first with a changed position embedding.
 
-        Without a position embedding, or with `stretch` 0, the first map stands twice.
+        Without a position embedding, or with `stretch` 0, the third map is the first map again.
 
         Args:
             first: the earlier frames, `(B, 3, H, W)` in [0, 1].
@@ -170,7 +169,7 @@ class CoSettle(CorrespondenceModule):
         return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
     def drawn_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
-        """Return a position embedding whose patches are a piece, drawn at random, of the stretched embedding.
+        """Return a position embedding for a network: its patches take a random piece of the stretched embedding.
 
         It is `(1, prefix + h · w, d)`, as the network holds it for a grid; `prefix` counts tokens that are no patches.
 
@@ -200,11 +199,11 @@ class CoSettle(CorrespondenceModule):
             frozen: frozen maps `(B, 3, d, h, w)`: of the earlier frame, the later one, the earlier one again.
 
         Returns:
-            `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks that most likely return;
-            `identity`, the cosine of all transition matrices and the identity.
+            `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks whose likeliest end is
+            their start; `identity`, the cosine between the walks' transition matrices and the identity.
         """
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
-        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # the same
+        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # of the same shape
         with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
             pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)  # B·3 x d x h' x w'
             nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
@@ -224,9 +223,19 @@ class CoSettle(CorrespondenceModule):
         return {"loss": cycle + self.separability * separability} | parts
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss of pairs of frames, the first and the last of each clip."""
+        """Compute the loss of pairs of frames, the first and the last of each clip.
+
+        Raises:
+            ValueError: for clips of a single frame, or frames whose maps are smaller than a node of the walk.
+        """
         clip = batch["clip"]
-        return self.losses(self.encode(clip[:, 0], clip[:, -1]))
+        if clip.shape[1] < 2:
+            raise ValueError("clips of 1 frame hold no pair: set data.frames to 2")
+        frozen = self.encode(clip[:, 0], clip[:, -1])
+        height, width = frozen.shape[-2:]
+        if min(height, width) < WINDOW:
+            raise ValueError(f"maps of {height} × {width} cells hold no {WINDOW} × {WINDOW} cells: raise data.size")
+        return self.losses(frozen)
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
@@ -245,7 +254,8 @@ class CoSettle(CorrespondenceModule):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
         view = self.frozen_view(stage, stride, dilated).changed(described=self.described)
-        return ProjectedExtractor(view, OverCells(self.projection))
+        over_cells = nn.Sequential(Permute([0, 2, 3, 1]), self.projection, Permute([0, 3, 1, 2]))
+        return ProjectedExtractor(view, over_cells)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""

@@ -47,9 +47,8 @@ class FrozenEncoder(SavedModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder, by its name in results."""
+        """The encoder, described for results as this module is, whose weights may be those of a checkpoint."""
         return self.encoder.changed(described=self.described or self.encoder.described)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:
         """Do nothing; benchmarks run in later hooks."""
-        return

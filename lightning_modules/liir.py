@@ -18,7 +18,7 @@ from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.local_reconstruction import positive_mass, reconstruct_locally, reconstruction_loss
-from vidcorr.functional.position import Displacement, displaced_position, drawn_orders
+from vidcorr.functional.position import displaced_position, drawn_orders
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_fractions, require_one_of
 
@@ -70,8 +70,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             phases share (with `schedule.warmup_epochs` 0). The average starts as a copy of them.
 
     Raises:
-        ValueError: for an unknown choice, a number out of range, or an encoder in `start` with other
-            arguments.
+        ValueError: for an unknown choice, a number out of range, or an encoder in `start` with other arguments.
     """
 
     synchronises_batch_norm = True
@@ -99,6 +98,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
+        require_one_of((3, 4), stages=stages)
         require_fractions(encoder_momentum=encoder_momentum)
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)
@@ -144,7 +144,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return {name: torch.stack([without_a[name], without_b[name]]).mean(0) for name in without_a}
 
     def _require_size_of_bank(self, size: Sequence[int]) -> None:
-        """Raise ValueError if the bank holds maps of another size than frames have: before a first phase, not after."""
+        """Raise ValueError if frames of a size `(H, W)` have maps of another size than the bank's.
+
+        It is asked in the first phase too, though that fills no bank, so that the second cannot fail after days.
+        """
         if self.bank is None or self.bank.kind == "shared":
             return
         side = self.bank.keys.shape[1]
@@ -191,7 +194,14 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return {"loss": outputs["reconstruction"] + self.compactness_weight * local.compactness, **detached}
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, C, h, w)`, the references `(B, T − 1, C, h, w)`."""
+        """Encode the frames of clips, the last one as the query and the others as references.
+
+        Args:
+            seen: normalised Lab `(B, T, 3, H, W)` with a channel dropped.
+
+        Returns:
+            Features of the query `(B, C, h, w)` and of the references `(B, T − 1, C, h, w)`.
+        """
         uses_average = self.reference_encoder == "average" and not self.warming_up
         if not uses_average:
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
@@ -220,13 +230,12 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
-        kind: Displacement = self.bank_settings.modulation
         ranks, _ = world_size_and_rank()
         all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
         displace = None
         if self.position != "none":
             grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
-            orders = drawn_orders(kind, all_frames, grid, generator)
+            orders = drawn_orders(self.bank_settings.modulation, all_frames, grid, generator)
             if orders is not None:
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
@@ -234,10 +243,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return self.bank.keys_of(features, generator)
 
     def on_fit_start(self) -> None:
-        """Store the bank in the precision of the features.
+        """Store the bank in half precision if the Trainer's precision is mixed, else in float32.
 
-        Under mixed precision they are in half precision already, so no bit is lost. All others are stored in float32,
-        to which those of a training in float64 are rounded.
+        Features of mixed precision are in half precision already, so they lose no bit; those of a training in float64
+        are rounded.
         """
         super().on_fit_start()
         if self.bank is not None:
@@ -267,7 +276,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
         samples_of_batch = self.global_batch()
-        batches_of_epoch = self.steps_per_epoch()  # a step a batch, as far as the Trainer knows
+        batches_of_epoch = self.steps_per_epoch()  # a step a batch: here the Trainer accumulates nothing
         return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
@@ -299,7 +308,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
 
 def _settings(kind: type[S], given: S | Mapping[str, Any]) -> S:
-    """Return settings of a class, also of a dict of their fields, which checkpoints hold."""
+    """Return settings of a class: as given, or made from a dict of their fields, as checkpoints hold them."""
     return kind(**given) if isinstance(given, Mapping) else given
 
 

@@ -1,7 +1,7 @@
 """A linear classifier on frozen features."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -11,8 +11,8 @@ from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import NetworkName, width_of
-from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.images import as_floats
+from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import milestone_factor, scheduled
@@ -46,7 +46,7 @@ class LinearProbe(CorrespondenceModule):
         weight_decay: weight decay of SGD.
 
     Raises:
-        ValueError: if the backbone is unknown.
+        ValueError: if the backbone or the protocol is unknown.
     """
 
     samples = "images"
@@ -68,6 +68,7 @@ class LinearProbe(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_one_of(RATES, protocol=protocol)
         self.protocol = protocol
         self.base_lr = RATES[protocol] if base_lr is None else base_lr
         self.momentum = momentum
@@ -102,20 +103,20 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                if batch_index == 0:  # as the base resets the loss
+                if batch_index == 0:  # the base does so with the loss, and says why
                     metric.reset()
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Scale gradients to `LARC_TRUST` of the norm of their parameter: SGD is then LARS (SimSiam, appendix A)."""
+        """For SimSiam's protocol scale gradients by `_scale_gradient`: SGD is then LARS (SimSiam, appendix A)."""
         if self.protocol == "simsiam":
             for parameter in self.classifier.parameters():
                 _scale_gradient(parameter, self.weight_decay)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD by the rates of MoCo or SimSiam; of SimSiam without weight decay, which the scaled gradients contain."""
+        """SGD with the protocol's schedule; for SimSiam without weight decay: `_scale_gradient` adds it already."""
         if self.protocol == "simsiam":
             return self.sgd_with_cosine(self.base_lr, 0.0, self.momentum)
         lr = self.rate_of_batch(self.base_lr)
@@ -124,9 +125,7 @@ class LinearProbe(CorrespondenceModule):
         milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
-    def feature_extractor(
-        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
-    ) -> nn.Module:
+    def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:
         """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.
 
         Raises:
@@ -137,7 +136,10 @@ class LinearProbe(CorrespondenceModule):
 
 @torch.no_grad()
 def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
-    """Add the weight decay to a gradient g, and scale it, in place: `(g + β w) · trust · ‖w‖ / (‖g‖ + β ‖w‖)`."""
+    """Add the weight decay to a parameter's gradient g, and scale it, in place, to a fraction of the parameter's norm.
+
+    It becomes `(g + β w) · LARC_TRUST · ‖w‖ / (‖g‖ + β ‖w‖)`, w being the parameter and β the weight decay.
+    """
     gradient = cast(Tensor, parameter.grad)
     length = parameter.norm()
     tiny = torch.finfo(length.dtype).tiny

@@ -15,6 +15,7 @@ from vidcorr.functional.device import random_state_kept, to_device, world_size_a
 from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
+from .parts.heads import start_linear
 
 NORM_EPSILON = 1e-6
 """Epsilon of the decoder's LayerNorms, as in MAE's code."""
@@ -114,7 +115,7 @@ class DecoderBlock(nn.Module):
         self.norm_mlp = nn.LayerNorm(width, NORM_EPSILON)
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
-        """Return `(B, L, width)` of tokens `(B, L, width)` and a memory `(B, M, width)`."""
+        """Return new tokens `(B, L, width)`, of tokens `(B, L, width)` that attend to a memory `(B, M, width)`."""
         tokens = self.norm_cross(tokens + self._attend(self.cross_attention, tokens, memory))
         tokens = self.norm_mlp(tokens + self.mlp(tokens))
         return self.norm_self(tokens + self._attend(self.self_attention, tokens, tokens))
@@ -207,7 +208,7 @@ class SiameseMAE(CorrespondenceModule):
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)  # the decoder is drawn as in MAE's code
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
-            part.apply(_initialise_linear)
+            part.apply(start_linear)
 
     def encode(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """Encode patches of normalised images.
@@ -225,24 +226,24 @@ class SiameseMAE(CorrespondenceModule):
             seen = tokens[:, 1:].gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
             tokens = torch.cat([tokens[:, :1], seen], dim=1)
         tokens = network.norm_pre(tokens)
-        saves_memory = getattr(network, "grad_checkpointing", False)  # by timm's `set_grad_checkpointing`
+        saves_memory = getattr(network, "grad_checkpointing", False)  # True after timm's `set_grad_checkpointing`
         for block in network.blocks:
             tokens = checkpoint(block, tokens, use_reentrant=False) if saves_memory else block(tokens)
         return network.norm(tokens)
 
     def decode(self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Predict the patches of the second picture.
+        """Predict all patches of the second picture.
 
         Args:
             memory: `(B, 1 + N, D)`, the first picture's tokens.
-            visible: `(B, 1 + K, D)`, the second picture's visible tokens.
-            keep: `(B, K)` long, their patches.
+            visible: `(B, 1 + K, D)`, the second picture's class token and visible tokens.
+            keep: `(B, K)` long, the patches of the visible tokens.
             grid: rows and columns of the patches.
 
         Returns:
-            `(B, N, 3 P²)`.
+            Pixels of the N patches, each of side P: `(B, N, 3 P²)`.
         """
-        exact = self.mask_token.dtype  # under autocast finer than the layer's: positions are added without rounding
+        exact = self.mask_token.dtype  # under autocast finer than a layer's output: positions are added unrounded
         first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
         seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
@@ -255,12 +256,12 @@ class SiameseMAE(CorrespondenceModule):
         return predicted[:, 1:]
 
     def losses(self, first: Tensor, second: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """Return the loss of pairs: the error of predicted pixels, normalised by patch.
+        """Return the `loss` of pairs: the error of the predicted pixels of masked patches, each patch normalised.
 
         Args:
-            first: `(B, 3, H, W)`, normalised.
-            second: `(B, 3, H, W)`, normalised.
-            noise: `(B, N)` in [0, 1), which orders the patches of the second picture.
+            first: first pictures, `(B, 3, H, W)`, normalised as the encoder needs them.
+            second: second pictures, the same.
+            noise: `(B, N)` in [0, 1): the patches of the second picture with the smallest noise stay visible.
         """
         keep = kept_patches(noise, self.mask_ratio)
         grid = (second.shape[2] // self.patch, second.shape[3] // self.patch)
@@ -274,18 +275,21 @@ class SiameseMAE(CorrespondenceModule):
         """Compute the loss; masks and dropout are functions of seed, epoch, batch and rank.
 
         Raises:
-            ValueError: if a clip has another number of frames than `2 · pairs_per_video`.
+            ValueError: if a clip has another number of frames than `2 · pairs_per_video`, or a picture is not made of
+                whole patches.
         """
         pairs = self.pairs_per_video
         clip = batch["clip"]
-        if clip.shape[1] != 2 * pairs:
-            raise ValueError(
-                f"clips of {clip.shape[1]} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}"
-            )
+        frames = clip.shape[1]
+        if frames != 2 * pairs:
+            raise ValueError(f"clips of {frames} frames do not hold {pairs} pair(s): set data.frames {2 * pairs}")
+        height, width = clip.shape[-2:]
+        if height % self.patch or width % self.patch:
+            raise ValueError(f"pictures of {height} × {width} px: set data.size to a multiple of {self.patch}, a patch")
         # frames 0, 2, … of a clip are the first pictures of its pairs, frames 1, 3, … the second ones
         first, second = rearrange(clip, "b (r v) c h w -> v (b r) c h w", v=2)
         rank = world_size_and_rank()[1]
-        patches = (first.shape[2] // self.patch) * (first.shape[3] // self.patch)
+        patches = (height // self.patch) * (width // self.patch)
         noise = torch.rand(len(first), patches, generator=self.generator(rank))
         with random_state_kept():
             torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout; 1: not the masks' seed
@@ -310,14 +314,7 @@ def _has_class_position(network: Any) -> bool:
 @torch.no_grad()
 def _initialise_encoder(network: Any) -> None:
     """Draw the weights of a ViT of timm as MAE's code does."""
-    network.apply(_initialise_linear)
-    filters = network.patch_embed.proj.weight  # Xavier's weights of a linear layer over a patch
+    network.apply(start_linear)
+    filters = network.patch_embed.proj.weight  # drawn as those of a linear layer over the pixels of a patch
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)
-
-
-def _initialise_linear(module: nn.Module) -> None:
-    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)

@@ -28,8 +28,8 @@ class SiameseExtractor(ProjectedExtractor):
 
     Args:
         inner: the frozen extractor.
-        search_conv: applied to its maps of search regions.
-        exemplar_conv: applied to its maps of exemplars.
+        search_conv: applied to the frozen maps of search regions.
+        exemplar_conv: applied to the frozen maps of exemplars.
     """
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
@@ -95,6 +95,7 @@ class SiamFC(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_one_of(LOSSES, loss=loss)
         require_one_of(("random", "identity"), start=start)
         self.loss = loss
         self.response_scale = response_scale
@@ -137,10 +138,10 @@ class SiamFC(CorrespondenceModule):
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """
         optimizer = Adam(self.learned_parameters(), self.lr)
-        last = self.last_lr / self.lr
-        stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps of equal rate
+        whole_fall = self.last_lr / self.lr
+        stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps in a row with one rate
         steps = self.total_steps()
-        return scheduled(optimizer, lambda step: last ** (step // stair * stair / steps))
+        return scheduled(optimizer, lambda step: whole_fall ** (step // stair * stair / steps))
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False

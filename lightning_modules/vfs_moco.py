@@ -98,18 +98,20 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """
 
         def encode(frames: Tensor) -> Tensor:
+            """Return the keys of frames, which may have travelled between ranks as bytes."""
             return self.unit_vectors(self.target_encoder, as_floats(frames))
 
         if not self.training:
             return encode(frames)
-        generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))  # as published runs drew
+        # a key of steps and held batches, not `self.generator`: published runs drew by it
+        generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def unit_vectors(self, encoder: nn.Sequential, frames: Tensor) -> Tensor:
-        """Return unit vectors of frames `(B, m, 3, H, W)` by an encoder, in its BatchNorm groups.
+        """Encode frames `(B, m, 3, H, W)` to unit vectors, in training with BatchNorm over `groups` of the videos.
 
         Returns:
-            `(B, m, D)` float32; of an encoder in float64 too, as the queue is.
+            `(B, m, D)`, float32 as the queue, also of an encoder in float64.
         """
         with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
             backbone, projector = encoder
@@ -118,6 +120,9 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def groups(self, videos: int) -> int:
         """Return the number of BatchNorm groups of a device's batch.
+
+        Args:
+            videos: number of videos in the batch.
 
         Raises:
             ValueError: if the wanted number does not divide the videos.
@@ -134,7 +139,11 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return max(fitting, default=1)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss (VFS, Eq. 4); return also `embeddings` and the similarities of pairs; hold the keys."""
+        """Compute the loss (VFS, Eq. 4); in training, give the keys to the queue.
+
+        Returns:
+            `loss`, `embeddings` `(B · n/2, D)`, the mean similarities of `pair_similarities`; in training `queue_age`.
+        """
         view1, _ = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D
         keys = self.encode_keys(split_views(as_bytes(batch["clip"]))[1])  # ranks·B x n/2 x D

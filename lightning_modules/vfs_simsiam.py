@@ -1,7 +1,6 @@
 """VFS without negative pairs."""
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from vidcorr.backbones import NetworkName
@@ -52,17 +51,19 @@ class VFSSimSiam(CorrespondenceModule):
         self.backbone = self.network_to_train(backbone)
         width = projector_dim
         self.projector = mlp(self.backbone_width, width, width, width, norm=True, norm_last=True)
-        self.predictor = mlp(width, predictor_dim, width, norm=True)
+        self.predictor = mlp(projector_dim, predictor_dim, projector_dim, norm=True)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and projections of a view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, both `(B, n/2, D)`."""
-        batch = len(frames)
-        z = self.projector(self.embed(rearrange(frames, "b t c h w -> (b t) c h w")))
+        z = self.projector(self.embed(frames.flatten(0, 1)))
         p = self.predictor(z)
-        return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
+        return p.unflatten(0, frames.shape[:2]), z.unflatten(0, frames.shape[:2])
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss (Eq. 5); BatchNorm statistics are separate for the two views, as in SimSiam."""
+        """Compute the loss (Eq. 5); return also `embeddings`, the first view's projections `(B · n/2, D)`.
+
+        In training BatchNorm statistics are taken separately over the two views, as in SimSiam.
+        """
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
             p, z = self(views)  # 2·B x n/2 x D each

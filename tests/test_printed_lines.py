@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,15 +38,7 @@ class Data(pl.LightningDataModule):
     def train_dataloader(self):
         return DataLoader(Clips(self.videos, 2, 32), 2)
 """
-STUDY = """
-title: own
-train: --model own_parts.Method --model.backbone own_parts:Network --data own_parts.Data --trainer.max_steps 2
-  --trainer.accelerator cpu --trainer.enable_progress_bar false
-rows: [{name: ours}]
-seeds: [0]
-evaluate: {davis: --on davis=DAVIS --limit 1 --change radius=2}
-scores: {davis: [J&F-Mean]}
-"""
+STUDY = Path(__file__).with_suffix(".yaml").read_text()
 SHORT = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
 ON = ["--limit", "1", "--change", "radius=2"]
 

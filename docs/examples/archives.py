@@ -23,7 +23,11 @@ class ArchiveClips(Dataset):
         return len(self.files)
 
     def __getitem__(self, key):
-        epoch, index = key  # draws depend on both alone, so that a resumed run repeats them
+        """Return a clip of an archive, of four frames from a random first one; `key` is (epoch, number of the archive).
+
+        The draw depends on the key alone, so that a resumed run repeats it.
+        """
+        epoch, index = key
         frames = torch.from_numpy(np.load(self.files[index])["frames"])
         generator = torch.Generator().manual_seed(1000 * epoch + index)
         start = int(torch.randint(len(frames) - 3, (), generator=generator))
@@ -37,6 +41,7 @@ class Archives(SampledDataModule):
         super().__init__(Path(source), batch_size, num_workers, seed)
 
     def setup(self, stage: str) -> None:
+        """Hold the first archive out of the training, for validation."""
         files = sorted(self.source.glob("*.npz"))
         self.training = ArchiveClips(files[1:])
         self.held_out = ArchiveClips(files[:1])

@@ -29,16 +29,23 @@ class Byol(MomentumMethod, CorrespondenceModule):
 
     @property
     def encoder(self):
+        """The network that learns, and that `target_encoder` averages."""
         return nn.Sequential(self.backbone, self.projector)
 
     def momentum_of_average(self):
+        """Return the momentum of the next step: from `encoder_momentum` by a half cosine to 1, as in the paper."""
         return 1 - (1 - self.encoder_momentum) * cosine_factor(self.global_step, self.total_steps())
 
     def step(self, batch):
+        """Compute the loss: each half of a clip predicts the other."""
         first, second = (view.flatten(0, 1) for view in split_views(batch["clip"]))
         return {"loss": self.distance(first, second) + self.distance(second, first)}
 
     def distance(self, frames, others):
+        """Return the mean distance of predictions for `frames` from the average's projections of `others`.
+
+        Both are RGB `(N, 3, H, W)` in [0, 1]; the distance is that of unit vectors, squared.
+        """
         predicted = self.predictor(self.projector(self.embed(frames)))
         with torch.no_grad():
             average, projector = self.target_encoder
@@ -46,4 +53,5 @@ class Byol(MomentumMethod, CorrespondenceModule):
         return 2 - 2 * cosine_similarity(predicted, target).mean()
 
     def configure_optimizers(self):
+        """SGD with a cosine schedule."""
         return self.sgd_with_cosine(self.base_lr, weight_decay=1e-4)

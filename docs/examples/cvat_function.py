@@ -19,7 +19,7 @@ from vidcorr.tracking.labels import MaskCoding
 
 
 class Seen(NamedTuple):
-    """A frame: its pixels (3, H, W) uint8, and its features (C, h, w)."""
+    """A frame: its pixels (3, H, W) uint8, and its features (C, h, w); CVAT hands it back to the calls below."""
 
     frame: Tensor
     features: Tensor
@@ -41,7 +41,7 @@ class Tracker:
         return Seen(frame, next(self.encoder.maps([frame], may_be_constant=True)))
 
     def init_tracking_state(self, context: Any, pp_image: Seen, shape: Any) -> LabelPropagator:
-        """Begin to follow a mask."""
+        """Begin to follow a mask that was drawn in a frame; the returned state holds its labels in the last frames."""
         height, width = pp_image.frame.shape[1:]
         mask = decode_mask(shape.points, image_width=width, image_height=height).astype(np.uint8)
         labels = self.coding(pp_image).encode(0, torch.from_numpy(mask))
@@ -60,7 +60,7 @@ class Tracker:
         return cvataa.TrackableShape(type="mask", points=encode_mask(mask, box))
 
     def coding(self, seen: Seen) -> MaskCoding:
-        """Return the coding of one object in frames of this size."""
+        """Return the coding of a single object, of id 1, in frames of this size."""
         size = (seen.frame.shape[1], seen.frame.shape[2])
         return MaskCoding(self.encoder, size, size, {1: 0})
 

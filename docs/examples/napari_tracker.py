@@ -24,6 +24,7 @@ def track(
     prompts: dict[int, PointPrompt] = {}
     for frame in np.unique(queries[:, 0]).astype(int).tolist():
         numbers = np.flatnonzero(queries[:, 0] == frame)
+        # a point's name is its row's number; a prompt has x before y
         prompts[frame] = PointPrompt.of({str(number): queries[number, :0:-1].tolist() for number in numbers})
     names = [name for prompt in prompts.values() for name in prompt.objects]
     found = np.stack([points.numpy() for _, points in follow(model, frames, prompts)], axis=1)  # (K, T, 3)

@@ -26,4 +26,5 @@ class PairedBenchmark(DavisBenchmark):
     name = "paired"
 
     def read(self):
+        """Open the data set."""
         return paired_folders(self.root)

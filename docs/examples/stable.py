@@ -10,11 +10,15 @@ from vidcorr.backbones import build_feature_extractor
 
 
 class Module(spt.Module):
-    def feature_extractor(self, stage=None, stride=None, dilated=False):  # its forward takes a batch
+    """A module whose forward pass takes a batch, so it states its features for benchmarks itself."""
+
+    def feature_extractor(self, stage=None, stride=None, dilated=False):
+        """Return an extractor of the backbone's features."""
         return build_feature_extractor(self.backbone, stage, stride, dilated=dilated)
 
 
 def forward(self, batch, stage):
+    """Compute the loss of a batch: no method, just something to train."""
     return {"loss": self.backbone(batch["image"]).square().mean()}
 
 

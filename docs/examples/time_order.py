@@ -20,13 +20,16 @@ class TimeOrder(Benchmark):
     root: str
 
     def read(self):
+        """Open the data set."""
         return Davis(self.root)
 
     def score(self, sequence, encoder, output):
+        """Return the row of a sequence: the fraction of frames nearer to the next frame than to the one after it."""
         features = [features.mean((1, 2)) for features in encoder.maps(sequence.read())]
         features = normalize(torch.stack(features), dim=1)
         near, far = (features[:-2] * features[1:-1]).sum(1), (features[:-2] * features[2:]).sum(1)
         return [Row(video=sequence.name, values={"accuracy": (near > far).double().mean().item()})]
 
-    def scores(self, rows):  # rows of all ranks, sorted by name: the mean never depends on the ranks
+    def scores(self, rows):
+        """Return the mean over sequences: `rows` are those of all ranks, sorted by name."""
         return {"accuracy": sum(row.values["accuracy"] for row in rows) / len(rows)}

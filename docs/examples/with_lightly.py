@@ -10,6 +10,8 @@ from vidcorr import BenchmarkCallback, DavisBenchmark
 
 
 class SimSiam(pl.LightningModule):
+    """SimSiam, of lightly's parts; benchmarks evaluate its `backbone`."""
+
     def __init__(self):
         super().__init__()
         self.backbone = resnet18()
@@ -19,11 +21,13 @@ class SimSiam(pl.LightningModule):
         self.criterion = NegativeCosineSimilarity()
 
     def training_step(self, views, batch_index):
+        """Compute SimSiam's loss of two views of a batch of images."""
         z0, z1 = (self.projection_head(self.backbone(view)) for view in views)
         p0, p1 = self.prediction_head(z0), self.prediction_head(z1)
         return 0.5 * (self.criterion(p0, z1.detach()) + self.criterion(p1, z0.detach()))
 
     def configure_optimizers(self):
+        """SGD at a constant rate."""
         return torch.optim.SGD(self.parameters(), 0.06)
 
 

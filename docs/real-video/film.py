@@ -14,7 +14,7 @@ GAP = np.full((HEIGHT, 4, 3), 255, np.uint8)
 
 
 def small(video: str, **part: int) -> list[np.ndarray]:
-    """Return the frames of a video, reduced."""
+    """Return the frames of a video as pictures of `WIDTH` × `HEIGHT`; `part` may name its `start` and `end`."""
     frames = []
     for frame in FrameStream(video, **part):
         image = Image.fromarray(frame.permute(1, 2, 0).numpy())

@@ -20,6 +20,7 @@ def build():
     blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(network.blocks) for b in range(len(stage))]
 
     def renamed(name):
+        """Return timm's name of a weight from the package's; blocks are numbered through, not by stage."""
         block = re.match(r"_blocks\.(\d+)\.(\w+)\.(.*)", name)
         if block is None:
             layer, _, tensor = name.partition(".")

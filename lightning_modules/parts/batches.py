@@ -8,10 +8,11 @@ from torch import Tensor
 
 
 def parts_of(batch: Any, image: str) -> list[Any]:
-    """Return the batches of several loaders, a dict or a list of which a Trainer takes; else the batch alone.
+    """Return the batches that Lightning gives to a step, in a list: one, or one of each of several loaders.
 
     Args:
-        batch: what Lightning gives to a step.
+        batch: the batch of a single loader; or a dict or a list of the batches of several loaders, with None for a
+            loader that has ended.
         image: name of an image that each batch has.
     """
     parts: list[Any] = []
@@ -19,7 +20,7 @@ def parts_of(batch: Any, image: str) -> list[Any]:
         parts = list(batch.values())
     elif isinstance(batch, list | tuple):
         parts = list(batch)
-    given = [part for part in parts if part is not None]  # a loader has ended before the others
+    given = [part for part in parts if part is not None]
     are_batches = all(isinstance(part, Mapping) for part in given)
     return given if given and are_batches else [batch]
 

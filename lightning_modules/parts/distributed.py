@@ -38,11 +38,11 @@ def means_over_ranks(scalars: Mapping[str, Tensor | float], device: torch.device
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:
-    """Return this rank's rows of a gathered tensor.
+    """Return this rank's rows of a tensor that holds the rows of all ranks.
 
     Args:
-        gathered: `(ranks · rows, …)`, a result of `all_rows` or drawn alike on all ranks; `(rows, …)` is returned
-            unchanged.
+        gathered: `(ranks · rows, …)`, a result of `all_rows` or drawn alike on all ranks; or `(rows, …)`, of this rank
+            alone, which is returned unchanged.
         rows: number of rows per rank.
     """
     first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0

@@ -28,7 +28,7 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequential:
-    """Return linear layers with ReLU between them, over features.
+    """Return linear layers with ReLU between them.
 
     VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
@@ -53,25 +53,20 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
     return nn.Sequential(*layers)
 
 
-class OverCells(nn.Module):
-    """Layers over channels, applied to each cell of a map."""
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return a map `(N, C, h, w)`."""
-        return self.layers(maps.movedim(1, -1)).movedim(-1, 1)
+def start_linear(module: nn.Module) -> None:
+    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0; leave other modules alone."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
 
 
 class ProjectedExtractor(FeatureExtractor):
-    """An extractor of an encoder's projected maps; it shares all weights.
+    """An extractor of an encoder's maps after a projection; it shares the weights of encoder and projection.
 
     Args:
         inner: the encoder's extractor.
-        head: the projection of its maps.
-        further: further arguments of a subclass.
+        head: the projection: maps `(N, C, h, w)` → `(N, D, h, w)`.
+        further: modules that a subclass's constructor takes after these two; copies are made with them.
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
@@ -79,19 +74,19 @@ class ProjectedExtractor(FeatureExtractor):
         self.inner = inner
         self.head = module_copy(head, shares_tensors=True)
         self.further = further
-        for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # what it states of maps and network
+        for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # stride, input, description, …
             setattr(self, name, getattr(inner, name))
-        self.called = None  # by `inner`
+        self.called = None  # `map_of` lets `inner` call the network
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the projected map."""
+        """Return the projected maps `(N, D, h, w)` of images as `inner` takes them."""
         return self.head(self.inner.by_call(images))
 
     def folded(self) -> Self:
-        """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
+        """Return a copy whose encoder has its BatchNorms folded into its convolutions."""
         return type(self)(self.inner.folded(), self.head, *self.further)
 
     def changed(self, **values: Any) -> Self:
-        """Return an extractor over the encoder's extractor with other values."""
+        """Return a copy with other values, as `changed` of the encoder's extractor takes them."""
         return type(self)(self.inner.changed(**values), self.head, *self.further)

@@ -100,9 +100,9 @@ class KeyQueue(nn.Module):
 
     @property
     def age(self) -> Tensor:
-        """Optimiser steps since the oldest key entered; right once all keys of the present step are held.
+        """Optimiser steps since the oldest key entered, if every step brings as many keys as the present one.
 
-        All steps are taken to bring as many keys.
+        It is right once all keys of the present step are held.
         """
         return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
 
@@ -159,7 +159,7 @@ class MomentumMethod(SavedModule):
         STEPPING[self] = _none
 
     def __setstate__(self, state: Any) -> None:
-        """Restore a copy, or a module of a pickle."""
+        """Restore a copied or unpickled module, and enter it in `STEPPING`, as the constructor does."""
         super().__setstate__(state)
         STEPPING[self] = _none
 
@@ -191,7 +191,7 @@ class MomentumMethod(SavedModule):
         return names
 
     def on_fit_start(self) -> None:
-        """Drop held keys, and the step, of an interrupted run."""
+        """Forget the keys that an interrupted fit has held, and the optimiser step that it began."""
         super().on_fit_start()
         STEPPING[self] = _none
         for queue in self.queues.values():
@@ -199,19 +199,20 @@ class MomentumMethod(SavedModule):
 
     @property
     def steps_taken(self) -> int:
-        """Optimiser steps so far, by the Trainer's count, which a resumed run continues, or by its own."""
+        """Optimiser steps so far: by the Trainer, whose count a resumed run continues; without one, by this module."""
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
     def begin_step_of(self, optimizer: Optimizer) -> None:
         """Note that an optimiser of the encoder steps, and fix the momentum with which `end_step_of` moves the average.
 
-        Nothing happens for an optimiser that does not train the encoder, or that steps within another's step, as the
-        inner one of Lookahead or SAM does.
+        Nothing happens for an optimiser that does not train the encoder, nor for one that steps within the step of
+        another, such as the inner optimiser of Lookahead or SAM.
         """
         other = STEPPING[self]()
         is_within = other is not None and other is not optimizer and _is_running(other)
-        if is_within or not hasattr(self, "target_encoder"):  # the second: its constructor raised
+        is_unmade = not hasattr(self, "target_encoder")  # its constructor has raised
+        if is_within or is_unmade:
             return
         stepped: set[int] = set()
         for group in optimizer.param_groups:
@@ -223,12 +224,13 @@ class MomentumMethod(SavedModule):
         STEPPING[self] = ref(optimizer)
 
     def end_step_of(self, optimizer: Optimizer) -> None:
-        """Move the average and fill the queues, after the step of an optimiser that has begun."""
+        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser."""
         if STEPPING[self]() is not optimizer:
             return
         STEPPING[self] = _none
         queues = self.queues.values()
-        if queues and not any(queue.held for queue in queues):  # of several optimisers in a step the first ended it
+        # where several optimisers step for the same batches, the first one has ended the step and emptied the queues
+        if queues and not any(queue.held for queue in queues):
             return
         self._own_steps += 1
         if self.target_encoder is not None:
@@ -238,7 +240,10 @@ class MomentumMethod(SavedModule):
 
 
 def _is_running(optimizer: Optimizer) -> bool:
-    """Return whether a method of an optimiser is on the call stack: a step that raised has begun, and runs no more."""
+    """Return whether a step of an optimiser runs: a method of it is on the call stack.
+
+    A step that has raised an error began and never ended, but it is on the stack no more.
+    """
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_locals.get("self") is not optimizer:
         frame = frame.f_back
@@ -246,7 +251,7 @@ def _is_running(optimizer: Optimizer) -> bool:
 
 
 def _none() -> None:
-    """Stand for no optimiser."""
+    """Return None; in `STEPPING` it stands for a method while no optimiser steps."""
 
 
 STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()
@@ -254,13 +259,13 @@ STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = We
 
 
 def _begin_steps(optimizer: Optimizer, *_: object) -> None:
-    """Begin the step of an optimiser in all methods that it trains; torch calls it before each step."""
+    """Tell all methods that an optimiser steps; torch calls it before each step of any optimiser."""
     for method in list(STEPPING):
         method.begin_step_of(optimizer)
 
 
 def _end_steps(optimizer: Optimizer, *_: object) -> None:
-    """End the step of an optimiser in all methods that it trains; torch calls it after each step."""
+    """Tell all methods that an optimiser has stepped; torch calls it after each step of any optimiser."""
     for method in list(STEPPING):
         method.end_step_of(optimizer)
 
@@ -270,6 +275,6 @@ register_optimizer_step_post_hook(_end_steps)
 
 
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:
-    """Call a module without updating its buffers, the running statistics of BatchNorm."""
+    """Return the output of a module, called with copies of its buffers: its BatchNorm statistics stay as they are."""
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, copies, args, options)

@@ -77,14 +77,14 @@ class NegativeBank(KeyQueue):
         self.border = border
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        """Save the keys of videos alone: they are the first rows until the bank is full."""
+        """Save only the rows of keys that came from videos: the first rows, until the bank is full."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         filled = int(self.filled.sum())
         if filled < len(self):
             destination[f"{prefix}keys"] = self.keys[:filled].clone()  # of a part, torch would save the whole
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the keys of videos; the rows after them are zeros, as at the start."""
+        """Load the rows that were saved; the rows after them become zeros, as in an empty bank."""
         name = f"{prefix}keys"
         saved = state_dict.get(name)
         if saved is not None and len(saved) < len(self):
@@ -112,7 +112,7 @@ class NegativeBank(KeyQueue):
         return places.take_along_dim(index, 2).mT.contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:
-        """Return `log Σ exp(q·v)` over the negatives of all cells: `(B, C, h, w)` → `(B, h, w)`.
+        """Return `log Σ exp(q·v)` of each cell q over its negatives v: `(B, C, h, w)` → `(B, h, w)`.
 
         Args:
             query: features of the query.

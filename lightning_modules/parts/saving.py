@@ -36,9 +36,10 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 
 
 def version_mistake(checkpoint: Mapping[str, Any]) -> str:
-    """Return why a training cannot go on from a checkpoint of ours: "of another version of …"; "" if it can."""
+    """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it."""
     about = checkpoint[METADATA_KEY]
-    written = about.get("format", 0) if isinstance(about, dict) else FORMAT  # `check_metadata` refuses other forms
+    # metadata of another form are no matter of versions: `check_metadata` refuses them
+    written = about.get("format", 0) if isinstance(about, dict) else FORMAT
     return "" if written == FORMAT else f"of another version of vidcorr, format {written} for {FORMAT}"
 
 
@@ -63,10 +64,16 @@ def plain(value: Any) -> Any:
 
 
 def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
-    """Return a hook of a class that runs after that of its bases."""
+    """Return a hook that first calls the hook of the bases, which has the same name, then the given hook.
+
+    Args:
+        kind: the class that defines the hook.
+        hook: takes the module and its checkpoint.
+    """
 
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
+        """Call both hooks."""
         getattr(super(kind, self), hook.__name__)(checkpoint)
         hook(self, checkpoint)
 
@@ -103,7 +110,10 @@ class SavedModule(pl.LightningModule):
         self.rebuilt_by: dict[str, Any] = {}
 
     def _set_hparams(self, hp: Any) -> None:
-        """Keep arguments as plain values, which `hparams.yaml` and checkpoints give back."""
+        """Keep arguments in `hparams` as plain values, which `hparams.yaml` and checkpoints give back.
+
+        Lightning's `save_hyperparameters` calls it.
+        """
         super()._set_hparams(hp)
         for name, value in self.hparams.items():
             self.hparams[name] = plain(value)
@@ -169,13 +179,16 @@ class SavedModule(pl.LightningModule):
         return features.unflatten(0, images.shape[:-3])
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
+        """Return a loader of a single, empty batch, for runs without held-out videos.
+
+        Without a batch Lightning would run no hooks of a validation, and so no benchmarks.
+        """
         return DataLoader([{}])  # type: ignore[arg-type]
 
     def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
         """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
         arguments = (batch, batch_index, dataloader_idx)
-        taken = len(signature(self.validation_step).parameters)  # a user's own may take no number of a loader
+        taken = len(signature(self.validation_step).parameters)  # a user's method may take no `dataloader_idx`
         return self.validation_step(*arguments[:taken])
 
     def test_dataloader(self) -> DataLoader[Any]:
@@ -254,7 +267,8 @@ class SavedModule(pl.LightningModule):
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
         for name in ("spec", "backbone"):
-            ours, theirs = (_name_in(arguments.get(name)) for arguments in (own, saved))
+            ours = _name_in(own.get(name))
+            theirs = _name_in(saved.get(name))
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
             if name in own and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
@@ -266,5 +280,5 @@ class SavedModule(pl.LightningModule):
 
 
 def _name_in(stated: Any) -> str:
-    """Return the name of a network in an argument, which is a name or the fields of a spec."""
+    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields."""
     return str(stated["spec"] if isinstance(stated, Mapping) else stated)

@@ -27,7 +27,12 @@ def cosine_factor(step: int, total_steps: int, warmup_steps: float = 0) -> float
 
 
 def milestone_factor(time: float, milestones: Sequence[float], factor: float) -> float:
-    """Return `factor` to the power of the milestones reached by a time: a number of steps, or of epochs.
+    """Return `factor` to the power n, n being the number of milestones that a time has reached.
+
+    Args:
+        time: number of steps or of epochs so far.
+        milestones: in the same unit.
+        factor: factor at each milestone.
 
     Example:
         >>> milestone_factor(8, (6, 8), 0.5)
@@ -38,11 +43,11 @@ def milestone_factor(time: float, milestones: Sequence[float], factor: float) ->
 
 
 def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
-    """Return the factor of the learning rate after a fraction of the samples.
+    """Return the factor of the learning rate after a fraction of the samples: a stair that begins at 1.
 
     Args:
         fraction: fraction of the samples, 0 at the start.
-        steps: fraction → factor beyond it, ascending; before the first fraction the factor is 1.
+        steps: the stair: a fraction → the factor beyond it, in ascending order.
 
     Example:
         >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
@@ -58,6 +63,7 @@ class FactorLR(LambdaLR):
     def get_lr(self) -> list[float | Tensor]:
         """Return the rates of the next step."""
         factor = self.lr_lambdas[0](self.last_epoch)
+        # the present rate of a group that was added later becomes its rate of factor 1
         return [group.setdefault("initial_lr", group["lr"]) * factor for group in self.optimizer.param_groups]
 
 

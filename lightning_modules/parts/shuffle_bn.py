@@ -32,9 +32,8 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
         network: network that contains the BatchNorms.
         groups: number of consecutive parts of equal length; it must divide the length of a batch.
     """
-    norms: list[Any] = []
-    if groups > 1:
-        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    parts = network.modules() if groups > 1 else ()  # a single group is the whole batch
+    norms: list[Any] = [part for part in parts if isinstance(part, _BatchNorm)]
     for norm in norms:
         norm.batch_groups = groups
         # a method is compiled once, a closure would be compiled again in each context

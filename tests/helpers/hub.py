@@ -5,37 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "image_size": 64,
-    "patch_size": 8,
-}
-STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1]}
-SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4}
-FIELDS: dict[str, dict[str, Any]] = {
-    "Dinov2": SMALL,
-    "Dinov2WithRegisters": SMALL,
-    "DINOv3ViT": SMALL | {"num_register_tokens": 4},
-    "DINOv3ConvNext": STAGES,
-    "ViT": SMALL,
-    "ViTMAE": SMALL,
-    "IJepa": SMALL,
-    "ConvNext": STAGES | {"num_stages": 2},
-    "ResNet": STAGES | {"embedding_size": 8, "layer_type": "basic"},
-    "Swin": SWIN,
-    "Beit": SMALL | {"use_relative_position_bias": True},
-    "CLIPVision": SMALL,
-    "SiglipVision": SMALL,
-    "VideoMAE": SMALL | {"num_frames": 16, "use_mean_pooling": False},
-    "Hiera": {"image_size": [64, 64], "depths": [1, 1], "embed_dim": 8, "num_heads": [1, 2], "num_query_pool": 1},
-    "Aimv2Vision": SMALL,
-    "SamVision": SMALL | {"output_channels": 8},
-}
+FIELDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())["families"]
 """Family → fields of its configuration."""
 
 

@@ -27,14 +27,18 @@ class OfClips(nn.Module):
         return self.cells(images[:, :, None])[:, :, 0]
 
 
-class Tokens(nn.Module):
-    """Tokens of patches, after a class token and a register."""
-
-    patch_size = (8, 8)
+class OfCells(nn.Module):
+    """Cells of 8 px, of which the networks below make their outputs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cells = nn.Conv2d(3, WIDTH, 8, 8)
+
+
+class Tokens(OfCells):
+    """Tokens of patches, after a class token and a register."""
+
+    patch_size = (8, 8)
 
     def forward(self, images: Tensor) -> Tensor:
         tokens = self.cells(images).flatten(2).mT
@@ -55,14 +59,13 @@ class OfHub(Tokens):
         return HiddenStates(super().forward(images))
 
 
-class Dino(nn.Module):
+class Dino(OfCells):
     """A transformer in the form of DINO's code: tokens of its last blocks, with the class token."""
 
     patch_size = 8
 
     def __init__(self) -> None:
         super().__init__()
-        self.cells = nn.Conv2d(3, WIDTH, 8, 8)
         self.blocks = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(3))
 
     def get_intermediate_layers(self, x: Tensor, n: int = 1) -> list[Tensor]:
@@ -212,12 +215,11 @@ class Overlapping(nn.Module):
         return torch.cat([tokens[:, :1] * 0, tokens], dim=1)
 
 
-class Tied(nn.Module):
+class Tied(OfCells):
     """Two layers of one weight."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cells = nn.Conv2d(3, WIDTH, 8, 8)
         self.first, self.second = nn.Conv2d(WIDTH, WIDTH, 1), nn.Conv2d(WIDTH, WIDTH, 1)
         self.second.weight = self.first.weight
 
@@ -288,28 +290,21 @@ class WithEncoder(nn.Module):
         self.head = nn.Linear(8, 2)
 
 
-class Classifier(nn.Module):
+class Classifier(OfCells):
     """A module whose method gives the features of its trunk."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.trunk = nn.Conv2d(3, WIDTH, 8, 8)
-
     def forward(self, images: Tensor) -> Tensor:
-        return self.trunk(images).mean((2, 3))
+        return self.cells(images).mean((2, 3))
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None) -> nn.Module:
-        return build_feature_extractor(self.trunk, stage, stride)
+        return build_feature_extractor(self.cells, stage, stride)
 
 
-class Several(nn.Conv2d):
+class Several(OfCells):
     """Gives a tuple, of which nobody knows which is the map."""
 
-    def __init__(self) -> None:
-        super().__init__(3, WIDTH, 8, 8)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return super().forward(images), images
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cells(images), images
 
 
 class Maps(nn.Module):

@@ -23,7 +23,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
 from vidcorr.backbones import Network, build_feature_extractor, load
-from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.base import check_images
 from vidcorr.lightning_modules.parts import distributed
 from vidcorr.lightning_modules.parts.distributed import keyed_generator
@@ -125,8 +125,30 @@ def test_a_hook_that_calls_super_runs_ours_once(tmp_path, recwarn):
     assert sum("a.ckpt: is of other" in str(each.message) for each in recwarn) == 1
 
 
+CLIPS = [
+    ("VFSSimSiam", (3, 32), "a clip of 3 frames has no two halves: set data.frames to an even number"),
+    ("Liir", (1, 16), "clips of 1 frame: Liir needs a query and at least one reference"),
+    ("ContrastiveRandomWalk", (2, 32), r"clips of 2 frame\(s\) with 4 node\(s\) per frame: CRW needs at least 3"),
+    ("ContrastiveRandomWalk", (3, 16), r"clips of 3 frame\(s\) with 1 node\(s\) per frame: CRW needs .* and 2 nodes"),
+    ("ContrastiveRandomWalk", (3, 12), "frames of 12 px hold no patch of 16 px: lower patch_size, or raise data.size"),
+    ("SiameseMAE", (4, 32), r"clips of 4 frames do not hold 1 pair\(s\): set data.frames 2"),
+    ("SiameseMAE", (2, 36), "pictures of 36 × 36 px: set data.size to a multiple of 8, a patch"),
+    ("CoSettle", (1, 32), "clips of 1 frame hold no pair: set data.frames to 2"),
+    ("CoSettle", (2, 8), "maps of 1 × 1 cells hold no 2 × 2 cells: raise data.size"),
+]
+"""Method, frames and side of its clips, what is said of them."""
+
+
+@pytest.mark.parametrize(("name", "form", "line"), CLIPS)
+def test_clips_that_are_too_short_or_too_small_are_refused(name, form, line):
+    frames, side = form
+    refused(ValueError, line, tiny(name).step, {"clip": torch.rand(2, frames, 3, side, side)})
+
+
 def test_unknown_words_and_numbers_that_are_too_small_are_refused():
-    for name, arguments in {"SiamFC": ["start"], "Liir": ["position", "reference_encoder"]}.items():
+    words = {"SiamFC": ["loss", "start"], "Liir": ["position", "reference_encoder", "stages"]}
+    words |= {"LinearProbe": ["protocol"], "ContrastiveRandomWalk": ["nodes"]}
+    for name, arguments in words.items():
         for argument in arguments:
             refused(ValueError, argument, tiny, name, **{argument: "other"})
     for argument in ("negatives", "encoder", "modulation"):
@@ -274,11 +296,3 @@ def test_a_loss_that_is_monitored_is_that_of_its_step_also_between_logged_steps_
     means = [(own + other) / 2 for own, other in zip(first, second, strict=True)]
     assert scores == scores_of_other
     assert scores == pytest.approx({f"step={step}": means[step - 1] for step in (2, 4, 6)}, rel=1e-6)
-
-
-def test_a_test_gives_an_own_validation_step_what_it_takes():
-    class Own(FrozenEncoder):
-        def validation_step(self, batch):
-            return batch
-
-    assert Own("raw_colour").test_step("batch", 0, 0) == "batch"

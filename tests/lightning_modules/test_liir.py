@@ -210,8 +210,7 @@ def test_training_drops_one_channel_a_batch():
         torch.testing.assert_close(value, (parts[0] + parts[1]) / 2)
 
 
-def test_clips_of_a_frame_and_accumulation_by_the_trainer_are_refused():
-    refused(ValueError, "at least one reference", tiny_liir().step, {"clip": torch.rand(1, 1, 3, 16, 16)})
+def test_accumulation_by_the_trainer_is_refused():
     trainer = quiet_trainer(max_epochs=1, accumulate_grad_batches=2)
     refused(ValueError, "set model.schedule.warmup_accumulation", trainer.fit, tiny_liir(), DataLoader(Clips(4, 2, 16)))
 

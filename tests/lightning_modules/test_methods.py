@@ -153,16 +153,7 @@ def batches_of(name):
     return DataLoader([samples[0, number] for number in range(4)], 2)
 
 
-def test_a_module_trains_after_a_validation_and_validates_after_a_training(name):
-    module, data = tiny(name), HeldOut(name)
-    for method in ("validate", "fit", "validate", "fit"):
-        getattr(quiet_trainer(max_epochs=1), method)(module, data)
-    trainer = quiet_trainer(max_epochs=1)
-    trainer.fit(module, data)
-    assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
-
-
-def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
+def test_trainings_and_validations_follow_each_other_and_leave_the_metrics_of_a_user_alone(name):
     """A metric, and a collection of metrics, that a subclass updates in training over validations of three kinds."""
     module, data = tiny(name), HeldOut(name)
     module.seen = SumMetric()
@@ -175,10 +166,13 @@ def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
         return training_step(batch, batch_idx)
 
     module.training_step = counting_step
-    quiet_trainer(max_epochs=2, val_check_interval=1).fit(module, data)  # and the one before the first step
-    quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer().test(module, data, verbose=False)
-    assert module.seen.compute() == module.collected.compute()["seen"] == 2 * BATCHES * 2
+    trainings = 3
+    for _ in range(trainings):
+        trainer = quiet_trainer(max_epochs=1, val_check_interval=1)
+        trainer.validate(module, data, verbose=False)
+        trainer.fit(module, data)  # with a validation before the first step, too
+        assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
+    assert module.seen.compute() == module.collected.compute()["seen"] == 2 * BATCHES * trainings
 
 
 @pytest.mark.parametrize("kind", ["ready", "dict", "list", "images"])
@@ -203,9 +197,9 @@ def test_the_samples_of_a_batch_are_counted(kind, name):
 
 @pytest.mark.sampled(1)
 def test_a_fraction_in_per_cent_is_refused(name):
-    fractions = {"encoder_momentum", "edge_dropout", "warmup", "mask_ratio"}
-    for argument in fractions & signature(getattr(lightning_modules, name)).parameters.keys():
-        refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: 5.0})
+    fractions = {"encoder_momentum": 5.0, "edge_dropout": 5.0, "warmup": 5.0, "mask_ratio": 5.0, "patch_area": (4, 5)}
+    for argument in fractions.keys() & signature(getattr(lightning_modules, name)).parameters.keys():
+        refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: fractions[argument]})
 
 
 def test_several_loaders_of_held_out_data_are_logged_apart(name):
@@ -311,10 +305,10 @@ def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
         assert [len(rate) for rate in rates] >= [*[1] * BATCHES, *[2] * 2 * BATCHES]
 
 
-def test_a_test_takes_a_validation_step_of_two_arguments(name):
+def test_a_test_takes_a_validation_step_of_one_argument(name):
     class Own(getattr(lightning_modules, name)):
-        def validation_step(self, batch, batch_idx):
-            return super().validation_step(batch, batch_idx)
+        def validation_step(self, batch):
+            return super().validation_step(batch, 0)
 
     (tested,) = quiet_trainer().test(Own(**arguments_of(name)), HeldOut(name), verbose=False)
     assert tested["val/loss"] > -10

@@ -99,9 +99,9 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Empty the `conditions` of a class that sets `name`, `read` or `read_pairs`, unless it states its own.
+        """Empty the `conditions` of a class that sets `name`, `read` or `read_pairs`, unless it sets `conditions` too.
 
-        It scores other data, and the conditions of its base are about the base's data.
+        Such a class scores other data than its base, whose conditions say nothing about them.
         """
         super().__init_subclass__(**options)
         has_other_data = any(name in vars(cls) for name in NAMES_OF_DATA)
@@ -119,6 +119,7 @@ class Benchmark(ABC):
         if protocol_class is not None:
             protocol = protocol_class.named(self.protocol, benchmark_in_protocols(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
+                # a user's rule of propagation becomes a part of the protocol's name
                 protocol = with_rule_of(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
 
@@ -154,8 +155,8 @@ class Benchmark(ABC):
     def declared(self) -> tuple[Score, ...]:
         """Every score that the benchmark may give, the most important first.
 
-        A score that is not declared counts as a fraction, more being better. Tables show the first three. Sequences are
-        ranked by the column of their rows that is named as the first, if they have one.
+        A score that is not declared counts as a fraction, more being better. Tables show the first three. Pages rank
+        sequences by the first one, if their rows have a column of its name.
         """
         return ()
 
@@ -180,7 +181,7 @@ class Benchmark(ABC):
     def facts(self, rows: Sequence[Row], encoder: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol: the `data` of its result.
 
-        By default the fields that `conditions` names, which says the facts that stand in tables.
+        By default these are the benchmark's attributes that `conditions` names.
 
         Args:
             rows: the rows of all sequences.
@@ -191,7 +192,8 @@ class Benchmark(ABC):
     def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the `conditions` of a result in words, from its `data`.
 
-        A condition that repeats the name of the benchmark is left out: a split of a user's own set may be its name.
+        Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set
+        may be called by its split.
         """
         texts: list[str] = []
         for name, words in self.conditions.items():
@@ -202,45 +204,47 @@ class Benchmark(ABC):
         return texts
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
-        """Return sentences on what is doubtful about the scores of rows, which stand beside them."""
+        """Return sentences on what is doubtful about the scores of rows; results show them beside the scores."""
         return []
 
     def finish(self, result: Result, output: Output) -> None:  # noqa: B027  # most benchmarks write none
-        """Write further files of a run, and warn about its result; on the first rank, before results.json."""
+        """Write further files of a run, before results.json; only the first rank calls it."""
 
     def held_out(self) -> Collection[str]:
-        """Return the videos that training must leave out, or scores would be wrong.
+        """Return the videos that a training must leave out, because the benchmark scores them.
 
-        An absolute path is the real path of a folder of frames, which alone is meant; any other text is a name without
-        suffix, and means every training video of this name. By default the folders of the scored sequences.
+        Returns:
+            Real, absolute paths of folders of frames, which mean these folders; and names without suffix, which mean
+            every training video of the name. By default the folders of the scored sequences.
         """
         folders: set[str] = set()
         for frames in self._frames_on_disk:
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
-            folders.add(os.path.dirname(os.path.realpath(frames[0])))  # a link to a frame
+            folders.add(os.path.dirname(os.path.realpath(frames[0])))  # frames may be links to another folder
         return folders
 
     def scored_among(self, videos: Collection[str]) -> list[str]:
-        """Return those of some training videos that the benchmark scores, sorted: `held_out`, and copies of frames.
+        """Return the training videos that the benchmark scores, sorted: those of `held_out`, and copies of sequences.
 
         A copy is a folder whose first and last pictures are those of a scored sequence, byte by byte.
 
         Args:
-            videos: real paths, and names without suffix.
+            videos: the training videos, by real paths of folders or by names without suffix.
         """
         found = set(videos).intersection(self.held_out())
         sizes = {frames[0].stat().st_size for frames in self._frames_on_disk}
         for video in filter(os.path.isabs, videos):
             _, names = names_in(video)
             pictures = [Path(video, name) for name in names if is_photo(name)]
-            has_size = bool(pictures) and pictures[0].stat().st_size in sizes  # else no picture is read
-            if has_size and _digest_of_ends(pictures) in self._digests_of_ends:
+            # a comparison of sizes first, since it reads no picture
+            may_be_copy = bool(pictures) and pictures[0].stat().st_size in sizes
+            if may_be_copy and _digest_of_ends(pictures) in self._digests_of_ends:
                 found.add(video)
         return sorted(found)
 
     @cached_property
     def _frames_on_disk(self) -> list[Sequence[Path]]:
-        """The files of frames of each sequence, without sequences that are read from a pickle."""
+        """The files of frames of each sequence; a sequence without such files, read from a pickle, is left out."""
         return [sequence.frames for sequence in self.sequences if getattr(sequence, "frames", ())]
 
     @cached_property
@@ -257,17 +261,12 @@ class Benchmark(ABC):
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """Name of a sequence → digest of its data, which tells results on other data of the same names apart."""
-        digest_of = cache(file_digest)
+        """Name of a sequence → digest of its data: it differs where other data have the same name."""
+        digest_of = cache(file_digest)  # a file that several sequences share is read once
         return {sequence.name: content_digest(sequence, digest_of) for sequence in self.sequences}
 
     def evaluate(
-        self,
-        network: NetworkLike,
-        folder: str | Path | None = None,
-        name: str | None = None,
-        *,
-        shared: bool = False,
+        self, network: NetworkLike, folder: str | Path | None = None, name: str | None = None, *, shared: bool = False
     ) -> Result:
         """Score a network.
 
@@ -327,6 +326,7 @@ class Benchmark(ABC):
                 frame_encoder = type(self).encoder(extractor, self.protocol)
                 own_rows = self._score_share(ranks, frame_encoder, output)
             rows = sorted_rows(chain.from_iterable(ranks.gather(own_rows)), self.name)
+            # what `_result` doubts: facts of the sequences of all ranks
             frame_encoder.constant = any(ranks.gather(frame_encoder.constant))
             frame_encoder.least_side = min(ranks.gather(frame_encoder.least_side))
             with ranks.together():
@@ -343,7 +343,12 @@ class Benchmark(ABC):
         return result
 
     def _result(self, network: Network, rows: Sequence[Row], frame_encoder: FrameEncoder) -> Result:
-        """Return the result of the rows of all sequences, sorted by name; `run` adds its history and duration."""
+        """Return the result of the rows of all sequences, which are sorted by name; `run` adds history and duration.
+
+        Raises:
+            ValueError: if a score is beyond its declared bounds, or is no mean of its rows though it should be one.
+            DataError: if all main scores are undefined.
+        """
         scores = self.scores(rows) if rows else {}
         facts = dict(self.facts(rows, frame_encoder))
         conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
@@ -377,7 +382,7 @@ class Benchmark(ABC):
             provenance=Provenance.now(),
             seconds_of=frame_encoder.watch.seconds,
         )
-        # `pooled` is False, yet a user's scores are no means of the rows' columns: intervals come as of pooled scores
+        # a user's class may leave `pooled` False though its scores are no means of the rows' columns
         if not self.pooled and result.contradiction():
             result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
         result.require_consistent(self.name)
@@ -416,7 +421,10 @@ def _digest_of_ends(frames: Sequence[Path]) -> str:
 
 
 def _work_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
-    """Return the work on a sequence: the pixels that the network sees; its number of frames, if their sizes differ."""
+    """Return the work on a sequence: the pixels that the network sees in all frames.
+
+    It is the number of frames for sequences without a `size`, whose frames differ in size.
+    """
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)
@@ -441,10 +449,14 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
 
 
 def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
-    """Return rows by `Row.order`: the order in which scores sum them, whatever rank they come from.
+    """Return rows sorted by `Row.order`, so that sums over them do not depend on the ranks that scored them.
+
+    Args:
+        rows: rows of any sequences.
+        benchmark: name of the benchmark, for the message.
 
     Raises:
-        ValueError: if a name comes twice.
+        ValueError: if two rows have one name.
     """
     ordered = sorted(rows, key=attrgetter("order"))
     for row, following in pairwise(ordered):
@@ -454,5 +466,5 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
 
 def counts_of(rows: Iterable[Row], name: str) -> list[Any]:
-    """Return the counts of a name in each row, in the order in which scores sum rows."""
+    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`."""
     return [row.counts[name] for row in sorted_rows(rows)]

@@ -20,6 +20,10 @@ from .base import Benchmark
 def identity_of(benchmark: Benchmark) -> dict[str, Any]:
     """Return everything that the scores of a benchmark depend on, except network and protocol.
 
+    Returns:
+        `benchmark`, the class; `version` of vidcorr; `arguments`, field → repr of its value; `data`, a digest of
+        all sequences and of the files that fields name.
+
     Raises:
         OSError: if a file of the data cannot be read.
     """
@@ -31,7 +35,7 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
         if item.name in ("protocol", "changes"):
             continue
         value = getattr(benchmark, item.name)
-        takes_path = Path in get_args(hints[item.name])  # str | Path
+        takes_path = Path in get_args(hints[item.name])  # annotated as `str | Path`, or with None
         is_path = isinstance(value, Path) or (takes_path and isinstance(value, str))
         if not is_path:
             arguments[item.name] = repr(value)

@@ -67,9 +67,9 @@ class JhmdbBenchmark(Benchmark):
         return Jhmdb(self.root, self.split, self.subset)
 
     def score(self, sequence: KeypointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate the joints of a clip, write and score them; its row counts the joints.
+        """Propagate the joints of a clip, write and score them: a row; its counts hold `joints`, from `pck_counts`.
 
-        Frame 0 has the joints read back from its heat-maps, as in VFS.
+        In frame 0 the predicted joints are those read back from its heat-maps, as in VFS.
         """
         annotated = torch.from_numpy(sequence.points)
         protocol = encoder.protocol
@@ -102,7 +102,11 @@ class JhmdbBenchmark(Benchmark):
 
 
 def pck_curves(distances: Tensor) -> dict[str, Curve]:
-    """Return the fraction of correct joints by frame; `distances` `(T, K)`, NaN for a joint that does not count."""
+    """Return a curve for each of `CURVE_THRESHOLDS`: the fraction of correct joints in each frame.
+
+    Args:
+        distances: `(T, K)`, in the unit of PCK's thresholds; NaN for a joint that does not count.
+    """
     curves: dict[str, Curve] = {}
     for threshold in CURVE_THRESHOLDS:
         is_near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
@@ -113,7 +117,11 @@ def pck_curves(distances: Tensor) -> dict[str, Curve]:
 def first_joints_decoded(points: Tensor, heatmaps: Tensor, covered_size: Size, protocol: JointProtocol) -> Tensor:
     """Return the points of frame 0 as decoded from their heat-maps, x, y `(K, 2)`.
 
-    Gaussians in pixels are drawn at the input's size first, as VFS's code does.
+    Args:
+        points: the annotated points, x, y `(K, 2)`.
+        heatmaps: their heat-maps at the size of the features, for Gaussians in cells.
+        covered_size: (H', W'), size that the heat-maps cover in pixels of the frame, its padding included.
+        protocol: its Gaussians in pixels are drawn anew at `covered_size`, as VFS's code does.
     """
     if protocol.keypoint_unit == "pixel":
         heatmaps = encode_keypoints(points, covered_size, covered_size, protocol)

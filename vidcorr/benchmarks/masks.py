@@ -39,7 +39,7 @@ class MaskBenchmark(Benchmark):
     """Base of the benchmarks of object masks: a reader, a protocol, and scoring rules.
 
     A subclass has a field `protocol`: a protocol, or the name of a protocol with values for the benchmark; and `rules`,
-    an attribute, a field or a property. Rules of yours are added to `RULES`.
+    an attribute, a field or a property. A user's rules are added to `RULES`.
     """
 
     protocol_class = PropagationProtocol
@@ -71,7 +71,7 @@ class MaskBenchmark(Benchmark):
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
 
         A thread scores and writes frames while the network follows later frames. A sequence without ground truth, or
-        without masks after the objects' first, has no rows.
+        without an annotated frame after the first object's start, gives no rows.
         """
         sequence, frames = at_size_of_data(sequence, encoder.protocol)
         predictions = PredictedMasks(sequence, self._scorer_of(sequence), output)
@@ -86,13 +86,13 @@ class MaskBenchmark(Benchmark):
         return predictions.finish()
 
     def _scorer_of(self, sequence: MaskSequence) -> MaskScorer | None:
-        """Return the scorer of a sequence's frames; None if nothing of it is scored.
+        """Return the scorer of a sequence's frames; None for a sequence that `score` gives no rows for.
 
         Raises:
             DataError: if the rules leave nothing to score, or count a frame without a mask.
         """
-        first = sequence.begin  # with an object
-        if not sequence.ground_truth or first >= sequence.annotated[-1]:  # no mask comes after it
+        first = sequence.begin  # the first frame with an object
+        if not sequence.ground_truth or first >= sequence.annotated[-1]:
             return None
         names = {sequence.frames[t].stem: t for t in sequence.annotated}
         folder = sequence.annotation(first).parent
@@ -101,7 +101,7 @@ class MaskBenchmark(Benchmark):
             """Return the ids in the mask of frame `t`."""
             return numbers_in(sequence.read_mask(t).numpy())
 
-        # the rules read the masks that they need, and name frames by their files
+        # rules ask `shown` for the masks that they need; their metadata name frames by stems of files
         video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
         with errors_at(self.scoring_rules.place_of_plan_errors(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
@@ -115,11 +115,11 @@ class MaskBenchmark(Benchmark):
         return self.scoring_rules.scores(values_of_objects(sorted_rows(rows)))
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
-        """Return sentences on undefined scores, by the rules."""
+        """Return sentences on scores that the rules leave undefined."""
         return self.scoring_rules.doubts(dict(scores))
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the scoring rules."""
+        """Return the facts of the base, and as `rules` those of the scoring rules."""
         return super().facts(rows, encoder) | {"rules": self.scoring_rules.facts()}
 
     def finish(self, result: Result, output: Output) -> None:
@@ -177,10 +177,10 @@ class PredictedMasks:
 
 
 def predicted_frames(sequence: MaskSequence) -> set[int]:
-    """Return the numbers of the frames with a predicted mask.
+    """Return the numbers of the frames whose predicted masks are written.
 
-    The frames from the first object on that the benchmark reports; if it reports all frames, also the annotated frames
-    before.
+    If a data set names the frames that it wants (`reported`), these, from the first object on; else all frames from
+    the first object on, and the annotated frames before it.
     """
     followed = set(range(sequence.begin, sequence.num_frames))
     if sequence.reported is None:
@@ -189,28 +189,34 @@ def predicted_frames(sequence: MaskSequence) -> set[int]:
 
 
 def mask_file(sequence: MaskSequence, t: int) -> Path:
-    """Return the file of a predicted mask in the folder of predictions."""
+    """Return the path of the predicted mask of frame `t`, relative to the folder of predictions."""
     return Path(sequence.video, sequence.folder, f"{sequence.frames[t].stem}.png")
 
 
 def follow_masks(
-    sequence: MaskSequence,
-    frames: Iterator[Tensor],
-    encoder: FrameEncoder,
-    propagator: Propagator = LabelPropagator,
+    sequence: MaskSequence, frames: Iterator[Tensor], encoder: FrameEncoder, propagator: Propagator = LabelPropagator
 ) -> Iterator[TrackedFrame]:
-    """Propagate the masks of a sequence to its frames from the first object on."""
+    """Propagate the masks of a sequence, and yield every frame from the first object on with its predicted mask.
+
+    Args:
+        sequence: the sequence, whose `starts` say in which frame each object enters.
+        frames: its frames from the first object on, uint8 `(3, H, W)`.
+        encoder: the network under the protocol.
+        propagator: the propagation of labels.
+    """
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
     coding = MaskCoding(encoder, size=sequence.size, seen=sequence.size, starts=starts)
     return follow_labels(frames_with_starts(sequence, frames), coding, propagator)
 
 
 def frames_with_starts(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield every frame of a sequence from the first object on, with its mask if objects start in it, else None.
+    """Yield every frame of a sequence from the first object on: the frame, and its mask or None.
+
+    A frame in which objects start has its annotated mask; another frame has None.
 
     Raises:
-        DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect
-            match.
+        DataError: if a mask lacks an object that starts in it. The object would never be predicted, and metrics count
+            two empty masks as a perfect match.
     """
     for t, frame in enumerate(frames, start=sequence.begin):
         mask = None
@@ -225,7 +231,10 @@ def frames_with_starts(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iter
 
 
 def at_size_of_data(sequence: SequenceT, protocol: PropagationProtocol) -> tuple[SequenceT, Iterator[Tensor]]:
-    """Return a sequence, and its frames from the first object on, at the size of a protocol's `resized_data`."""
+    """Return a sequence and its frames from the first object on, both at the size of the data under a protocol.
+
+    That is `resized_data` of the protocol, else the size of the sequence, which is then returned unchanged.
+    """
     size = protocol.resized_data
     if size is None or size == sequence.size:
         return sequence, sequence.read(sequence.begin)
@@ -235,7 +244,7 @@ def at_size_of_data(sequence: SequenceT, protocol: PropagationProtocol) -> tuple
 
 
 def saved_at(frame: Tensor, size: Size) -> Tensor:
-    """Return a frame resized by the nearest pixel, saved as JPEG and read again, as a resized data set holds it."""
+    """Return a frame uint8 `(3, H, W)` as a resized data set holds it: of a size, by nearest pixel, saved as JPEG."""
     resized = resize_images(frame[None], size, "pillow-nearest")[0]
     file = io.BytesIO()
     # by Pillow's default quality, 75, as the scripts of CatMAE and RSP do

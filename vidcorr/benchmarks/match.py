@@ -57,21 +57,21 @@ class MatchBenchmark(PairBenchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give: the keys of the scores of no pairs."""
-        no_names: Any = dict.fromkeys(("", *self.levels), ())  # the keys of `draws`
-        return fractions(*match_scores({}, no_names, self.protocol))  # type: ignore[arg-type]
+        """Every score that the data set may give: the names of the scores of no pairs."""
+        empty_draws: Any = dict.fromkeys(("", *self.levels), ())
+        return fractions(*match_scores({}, empty_draws, self.protocol))  # type: ignore[arg-type]
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
         return read_spair(self.root, self.split)
 
     def pairs_to_score(self, category: PairsOfCategory) -> list[MatchPair]:
-        """Return the pairs of a category that one of `draws` holds."""
+        """Return the pairs of a category that any of `draws` holds."""
         drawn_names = set().union(*self.draws.values())
         return [pair for pair in category.pairs if pair.name in drawn_names]
 
     def match(self, pair: MatchPair, matcher: KeypointMatcher) -> Matched:
-        """Match the key points of a pair: number and fractions of its correct points, and its difficulty."""
+        """Match the key points of a pair; its row has the number and fractions of correct points, and difficulties."""
         protocol = matcher.protocol
         points = matcher.match(pair)
         answers = pair.points[1]
@@ -90,7 +90,7 @@ class MatchBenchmark(PairBenchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the PCK of the pairs of each of `draws`, averaged as the protocol says."""
-        pairs: dict[str, tuple[Any, ...]] = {}  # by name: category, points, correct points by threshold
+        pairs: dict[str, tuple[Any, ...]] = {}  # name → category, number of points, correct points by threshold
         for row in sorted(rows, key=attrgetter("object")):
             pairs[row.object] = row.video, row.values["Points"], row.counts["correct"]
         return match_scores(pairs, self.draws, self.protocol)  # type: ignore[arg-type]
@@ -102,7 +102,10 @@ class MatchBenchmark(PairBenchmark):
 
     @cached_property
     def draws(self) -> dict[str, list[str]]:
-        """Set of pairs → their names, repeated if drawn twice; a level of difficulty, or "" for all pairs."""
+        """The sets of pairs that scores are averages over: "" or a level of difficulty → names of pairs.
+
+        The set "" is of all levels. A protocol that draws pairs at random may draw a name several times.
+        """
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}
@@ -116,7 +119,7 @@ class MatchBenchmark(PairBenchmark):
         return super().facts(rows, matcher) | {"grid": f"{height} x {width}"}
 
     def finish(self, result: Result, output: Output) -> None:
-        """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
+        """Write per_category.csv: a line per category with its numbers of pairs and points, and its pairs' scores."""
         lines: list[dict[str, Any]] = []
         for category in videos_of(result.rows):
             rows = [row for row in result.rows if row.video == category]

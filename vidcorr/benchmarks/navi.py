@@ -52,7 +52,7 @@ class NaviBenchmark(PairBenchmark):
         return read_navi(self.root, self.protocol)  # type: ignore[arg-type]
 
     def view(self, pair: SurfacePair, which: int) -> View:
-        """Read a picture of a pair, as the network sees it, with its surface."""
+        """Read picture 0 or 1 of a pair, as the network sees it, with its surface."""
         return navi_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
     def match(self, pair: SurfacePair, encoder: FrameEncoder) -> Matched:
@@ -61,11 +61,8 @@ class NaviBenchmark(PairBenchmark):
         views = [self.view(pair, 0), self.view(pair, 1)]
         source, target = match_views(encoder, views)
         in_metres, in_pixels = errors_of(views, source, target, pair, protocol)
-        counts = {
-            "correct": correct_matches(in_metres, in_pixels, protocol),
-            "matches": len(source),
-            "angle": pair.angle,
-        }
+        correct = correct_matches(in_metres, in_pixels, protocol)
+        counts = {"correct": correct, "matches": len(source), "angle": pair.angle}
         scores = surface_scores([counts], protocol)
         values = {"Matches": len(source), "Angle": pair.angle}
         values |= {name: scores[name] for name in recall_names(protocol)}
@@ -81,7 +78,7 @@ class NaviBenchmark(PairBenchmark):
         return surface_scores([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the number of pairs, and of those that the recall of each bin of angle is the mean of."""
+        """Return `pairs`, the number of pairs, and `pairs_by_angle`, bin of angle → the number of its pairs."""
         bins = pairs_by_angle([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
         numbers = {name: len(pairs) for name, pairs in bins.items()}
         return super().facts(rows, encoder) | {"pairs_by_angle": numbers}
@@ -117,29 +114,39 @@ class ScanNetBenchmark(NaviBenchmark):
         return read_scannet(self.root)
 
     def view(self, pair: SurfacePair, which: int) -> View:
-        """Read a picture of a pair, as the network sees it, with its surface."""
+        """Read picture 0 or 1 of a pair, as the network sees it, with its surface."""
         return scannet_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
 
 def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:
-    """Match the surfaces of two pictures: cells of the grids, on the CPU, the clearest match first."""
-    maps: list[Tensor] = []
+    """Match the surfaces of two pictures, among the cells with depth.
+
+    Returns:
+        Cells of the first and of the second picture's grid, `(N,)` long each, on the CPU, the clearest match first.
+    """
+    encoded: list[tuple[Tensor, Tensor]] = []  # features (C, h, w), and the grid's cells with depth
     for view in views:
-        (features,) = encoder.maps([padded(view.image, encoder)])  # a video of its own
+        (features,) = encoder.maps([padded(view.image, encoder)])  # each picture as a video of a single frame
         if not features.isfinite().all():
             raise ValueError("features are not finite")
-        maps.append(features)
+        encoded.append((features, view.points[2] > 0))
+    (first, in_first), (second, in_second) = encoded
     protocol = encoder.protocol
-    with_depth = [view.points[2] > 0 for view in views]
     with encoder.watch("match", encoder.device):
-        source, target, _ = match_surfaces(
-            maps[0], maps[1], with_depth[0], with_depth[1], protocol.sampling, protocol.matches
-        )
+        source, target, _ = match_surfaces(first, second, in_first, in_second, protocol.sampling, protocol.matches)
         return source.cpu(), target.cpu()
 
 
 def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
-    """Pad an image around to whole patches of the network, by the colour that is zero after its normalisation."""
+    """Pad an image on all sides to whole patches of the network, by the colour that its normalisation makes zero.
+
+    Args:
+        image: uint8 RGB `(3, H, W)`.
+        encoder: the network under the protocol.
+
+    Returns:
+        Float RGB in [0, 1], `(3, H', W')`; an image of whole patches is returned unchanged.
+    """
     multiple = encoder.multiple
     down = -image.shape[1] % multiple
     across = -image.shape[2] % multiple
@@ -153,7 +160,15 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
 def errors_of(
     views: Sequence[View], source: Tensor, target: Tensor, pair: SurfacePair, protocol: SurfaceProtocol
 ) -> tuple[list[float], list[float]]:
-    """Return the errors of matched cells in metres and in the protocol's pixels."""
+    """Return the errors of matched cells: distances in space, in metres, and in the second picture, in pixels.
+
+    Args:
+        views: both pictures with their surfaces.
+        source: matched cells of the first picture, `(N,)`.
+        target: matched cells of the second picture, `(N,)`.
+        pair: the pair, with the pose between the cameras.
+        protocol: its `pixel` says whether pixels are those of the picture or cells of the grid.
+    """
     first = views[0].points.flatten(1)[:, source].T
     second = views[1].points.flatten(1)[:, target].T
     intrinsics = views[1].intrinsics
@@ -165,6 +180,6 @@ def errors_of(
 
 
 def centres(cells: Tensor, view: View, protocol: SurfaceProtocol) -> Tensor:
-    """Return the centres of cells of a picture's grid, x, y `(N, 2)` in pixels."""
+    """Return the centres of cells of a picture's grid, x, y `(N, 2)` in pixels; `cells` are counted row by row."""
     width = view.points.shape[2]
     return (torch.stack([cells % width, cells // width], dim=1).float() + 0.5) * protocol.grid_step

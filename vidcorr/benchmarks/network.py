@@ -1,8 +1,8 @@
 """The network of an evaluation, by name or in memory, and its features for a benchmark."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class GivenNetwork:
     is_reusable = False
 
     def identity(self) -> dict[str, Any]:
-        """Return class, stated input and digest of the weights."""
+        """Return what tells this network from others: class, stated mean and std, digest of the weights."""
         network = unwrapped(self.network)
         known: dict[str, Any] = {"stage": None, "stride": None}  # as in `EncoderSpec.identity`
         stated = network.input if isinstance(network, View) else stated_by(network)
@@ -38,15 +38,16 @@ class GivenNetwork:
 
 
 def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
-    """Return the features of a network for a benchmark; all of its choices between the two are made here.
+    """Return an extractor of a network's features for a benchmark: which stage and stride they have is decided here.
 
-    A network whose text names its features has these; for others the benchmark chooses, and the protocol for a ResNet
-    of which nobody names a stage or a stride. An extractor in memory has its own stage and stride.
+    The text of a network (`NAME@STAGE/STRIDE`) decides first, then the benchmark's `stage` and `stride`. The protocol
+    decides for a ResNet for which neither names any. An extractor in memory keeps its stage and stride. A network that
+    `load` made moves to the GPU, if there is one.
 
     Args:
         benchmark: a `Benchmark`.
         network: the network, as the caller gave it.
-        encoder: its encoder, from `load`.
+        encoder: the network's encoder, from `load`.
 
     Raises:
         ValueError: if network and benchmark both name a stage or a stride, or the network lacks them.
@@ -60,8 +61,11 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:
-    """Return the networks of a table; modules of one name get a number, since a row is a name."""
-    counts: Counter[str] = Counter()
+    """Return the networks of a table, each under a name of its own, since names tell rows apart.
+
+    A text or a path becomes a spec. A network in memory becomes a `GivenNetwork`; the second of a name is "NAME (2)".
+    """
+    taken: set[str] = set()
     unique: list[EncoderSpec | GivenNetwork] = []
     for network in networks:
         if isinstance(network, str | Path):
@@ -69,8 +73,10 @@ def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | Give
         if not isinstance(network, EncoderSpec | GivenNetwork):
             network = GivenNetwork(network, Network.of(network).row)
         if isinstance(network, GivenNetwork):
-            counts[network.name] += 1
-            if counts[network.name] > 1:
-                network = replace(network, name=f"{network.name} ({counts[network.name]})")
+            name = network.name
+            numbers = count(2)
+            while network.name in taken:
+                network = replace(network, name=f"{name} ({next(numbers)})")
+            taken.add(network.name)
         unique.append(network)
     return unique

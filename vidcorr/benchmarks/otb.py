@@ -79,7 +79,7 @@ class OtbBenchmark(Benchmark):
         return view_options(encoder, self.stage, self.stride, self.dilated)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
-        """Track the target of a sequence, write and score its boxes; its row has the curves."""
+        """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""
         found: list[NDArray[np.float64]] = []
         pictures = SequencePictures(output, sequence, overlay_boxes, video=self.video, caption=CAPTION)
         for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
@@ -103,5 +103,5 @@ class OtbBenchmark(Benchmark):
         return doubts_on_absence({row.video: row.counts for row in rows})
 
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
-        """Return the version of the data and the dilations of the network."""
+        """Return the facts of the base, `version`, and as `dilated` the dilations of the network."""
         return super().facts(rows, tracker) | {"dilated": tracker.protocol.dilated}

@@ -63,11 +63,11 @@ class Output:
             write_atomically(file, text)
 
     def archive(self, packed: Mapping[Path, Path]) -> None:
-        """Pack predictions into predictions.zip.
+        """Pack predictions into predictions.zip; without a folder or files, do nothing.
 
         Args:
-            packed: file in the folder of predictions → its place in the archive; an earlier run may have left other
-                files there.
+            packed: file, relative to the folder of predictions → its path in the archive. All other files of the
+                folder are left out, since an earlier run may have written them.
         """
         if self.folder is not None and packed:
             place = self.folder / "predictions.zip"
@@ -114,7 +114,7 @@ class SequencePictures:
         self._name = "/".join(filter(None, (kind, sequence.name)))
         self._facts = {"sequence": sequence.name, "kind": kind, "caption": caption}
         self._draw = draw
-        self._drawn = 0
+        self._drawn = 0  # number of frames so far
         self._pictures: list[Picture] = []
         self._animated: dict[int, Frame] = {}
         if output.folder is None:
@@ -126,13 +126,13 @@ class SequencePictures:
         self._video = Mp4Writer(self._overlay.with_suffix(".mp4"), VIDEO_RATE, crf="23") if video else None
 
     def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
-        """Draw the next frame.
+        """Draw the next frame, if it is among the five, in the animation or in a video.
 
         Args:
             frame: uint8 `(3, H, W)`.
-            found: its results.
+            found: the results in the frame, as `draw` takes them.
             beside: further arguments of `draw`, for example the annotation.
-            truth: ground truth, for the animation.
+            truth: the ground truth, as `draw` takes results, for a second picture in the animation.
         """
         t = self._drawn
         self._drawn += 1
@@ -151,10 +151,10 @@ class SequencePictures:
             self._animated[t] = resized(picture, WIDTH), annotated
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the files.
+        """Write the files; the first few sequences' pictures also go to `output.pictures`, for a logger.
 
         Args:
-            curves: measures over the frames, for the animation.
+            curves: name of a measure → its values over the frames, for the animation.
         """
         if self._output.folder is None:
             return

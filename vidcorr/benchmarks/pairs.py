@@ -21,7 +21,13 @@ from .output import Output
 
 
 class PairsOfCategory(NamedTuple):
-    """The pairs of a category, which share pictures: a sequence of the benchmark. Its frames are its pictures."""
+    """The pairs of a category: a sequence of the benchmark, whose frames are the pictures of the pairs.
+
+    Attributes:
+        name: the category.
+        num_frames: number of different pictures.
+        pairs: the pairs, as `read_pairs` returns them.
+    """
 
     name: str
     num_frames: int
@@ -29,7 +35,7 @@ class PairsOfCategory(NamedTuple):
 
     @property
     def frames(self) -> tuple[Path, ...]:
-        """The pictures of the pairs."""
+        """The files of the pictures of the pairs, each once."""
         return tuple(dict.fromkeys(chain.from_iterable(pair.files for pair in self.pairs)))
 
 
@@ -42,7 +48,7 @@ class Matched(NamedTuple):
         prediction: its entry in the predictions, plain JSON types.
         points: matched points of both pictures, x, y `(N, 2)` in their pixels.
         right: True for the matches that are drawn as correct.
-        picture: reads the picture 0 or 1, uint8 RGB `(3, H, W)`.
+        picture: number 0 or 1 → this picture of the pair, uint8 RGB `(3, H, W)`.
     """
 
     values: dict[str, Any]
@@ -87,7 +93,7 @@ class PairBenchmark(Benchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give."""
+        """Every score that the data set may give: the names of the scores of no rows."""
         return fractions(*self.scores([]))
 
     def read(self) -> Sequence[PairsOfCategory]:
@@ -126,5 +132,5 @@ class PairBenchmark(Benchmark):
         return rows
 
     def facts(self, rows: Sequence[Row], matcher: Any) -> dict[str, Any]:
-        """Return the number of pairs."""
+        """Return the facts of the base, and as `pairs` the number of scored pairs."""
         return super().facts(rows, matcher) | {"pairs": len(rows)}

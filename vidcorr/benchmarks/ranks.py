@@ -53,7 +53,7 @@ class Ranks(AbstractContextManager["Ranks"]):
             self.group = dist.new_group(backend="gloo", timeout=EXCHANGE)
 
     def gather(self, value: T) -> list[T]:
-        """Return the picklable values of all ranks, in the order of the ranks, on every rank.
+        """Return the values that all ranks give, in the order of the ranks, on every rank; values must be picklable.
 
         Raises:
             LostRank: if the process of another rank has ended.
@@ -75,7 +75,7 @@ class Ranks(AbstractContextManager["Ranks"]):
             raise LostRank(lost) from error
 
     def largest(self, value: int) -> int:
-        """Return the largest value over all ranks, on every rank."""
+        """Return the largest of the values that the ranks give, on every rank."""
         if self.size == 1:
             return value
         largest = torch.tensor(value)
@@ -115,7 +115,7 @@ class Ranks(AbstractContextManager["Ranks"]):
                 raise BenchmarkError(f"rank {rank} of {self.size}: {of_rank}") from error
 
     def close(self, *_: object) -> None:
-        """Destroy the process group."""
+        """Destroy the separate group, if there is one; a second call does nothing."""
         if self.group is not None and dist.is_initialized():
             dist.destroy_process_group(self.group)
         self.group = None
@@ -125,7 +125,7 @@ class Ranks(AbstractContextManager["Ranks"]):
 
 @contextmanager
 def first_ranks_buffers(features: nn.Module, world_size: int) -> Iterator[None]:
-    """Give the buffers that an extractor reads the first rank's values during a block, and restore them.
+    """Give the buffers of an extractor the first rank's values during a block, and restore them afterwards.
 
     DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
 
@@ -145,10 +145,10 @@ def first_ranks_buffers(features: nn.Module, world_size: int) -> Iterator[None]:
 
 
 def distribute(work: Sequence[int], size: int) -> list[list[int]]:
-    """Distribute sequences so that ranks have about equal work: the longest first, to the least loaded rank.
+    """Distribute sequences so that ranks have about equal work: each to the least loaded rank, the longest first.
 
     Args:
-        work: of each sequence, in any unit.
+        work: work on each sequence, in any unit.
         size: number of ranks.
 
     Returns:
@@ -160,8 +160,8 @@ def distribute(work: Sequence[int], size: int) -> list[list[int]]:
     """
     parts: list[list[int]] = [[] for _ in range(size)]
     loads = [0] * size
-    for number in sorted(range(len(work)), key=lambda n: (-work[n], n)):
+    for index in sorted(range(len(work)), key=lambda index: -work[index]):
         least = loads.index(min(loads))
-        parts[least].append(number)
-        loads[least] += work[number]
+        parts[least].append(index)
+        loads[least] += work[index]
     return parts

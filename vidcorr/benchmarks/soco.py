@@ -67,7 +67,7 @@ class SocoBenchmark(PairBenchmark):
         return read_soco(self.root, self.pairs)
 
     def match(self, pair: SocoPair, matcher: KeypointMatcher) -> Matched:
-        """Match the key points of a pair, and measure them by name, by concept and among a concept's cells."""
+        """Match the key points of a pair, and measure the matches by name, by concept and among a concept's cells."""
         protocol = matcher.protocol
         points = matcher.match(pair)
         side = protocol.input_sides[0]  # lengths below are in sides of the padded square
@@ -97,9 +97,10 @@ class SocoBenchmark(PairBenchmark):
 
 
 def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:
-    """Return the errors `(N, M)` of N source points to M targets, chosen among cells with a target of the concept.
+    """Return the errors `(N, M)` of the matches of N source points to M targets, as `point_errors` measures them.
 
-    So they tell whether the right one of equal parts is found, for example the left of two wheels.
+    A match is the most similar cell among the cells that hold a target of the source point's concept. So the errors
+    tell whether the right one of equal parts is found, for example the left of two wheels.
     """
     source = matcher.features_of(pair, 0)
     target = matcher.features_of(pair, 1)
@@ -108,6 +109,6 @@ def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> 
         similarities = cell_similarities(source, target, points, pair.sizes[0], matcher.protocol).cpu().numpy()
     cells = candidate_cells(similarities, targets, pair.concept)
     _, height, width = similarities.shape
-    # the cells' upper left corners; those of -1, a point without candidates, are not counted
+    # the cells' upper left corners; -1 stands for a source point without candidates, which is not counted
     corners = np.stack([cells % width / width, cells // width / height], axis=1)
     return point_errors(corners, targets, pair.length)

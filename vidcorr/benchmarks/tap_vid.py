@@ -107,7 +107,7 @@ class TapVidBenchmark(Benchmark):
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over videos; a mean leaves out videos in which the measure is 0/0.
 
-        In the order of the data set: a mean then equals the official code's to the last digit.
+        Videos are summed in the order of the data set, so that a mean equals the official code's to the last digit.
         """
         rows = sorted(rows, key=lambda row: row.counts["position"])
         means = track_scores([row.counts["tracks"] for row in rows])
@@ -116,7 +116,12 @@ class TapVidBenchmark(Benchmark):
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
+        """Return facts of the run.
+
+        Returns:
+            `undefined`, measure → videos in which it is 0/0; `grid`, the cells of the feature grid in words; and
+            `set`, "davis" for the released videos of DAVIS.
+        """
         undefined: dict[str, list[str]] = {}
         for key in METRICS:
             names = [row.video for row in rows if np.isnan(row.values[key])]
@@ -124,7 +129,7 @@ class TapVidBenchmark(Benchmark):
                 undefined[key] = names
         facts: dict[str, Any] = {"undefined": undefined}
         height, width = encoder.grid
-        if height:  # a rank may have no video
+        if height:  # 0 on a rank without a video
             side = encoder.protocol.scored_size
             facts["grid"] = f"{height} x {width} cells of {side / height:g} x {side / width:g} px"
         names = sorted(sequence.name for sequence in self.sequences)
@@ -136,7 +141,7 @@ class TapVidBenchmark(Benchmark):
 def draw(
     output: Output, sequence: PointSequence, queries: PointQueries, found: PointTracks, protocol: PointProtocol
 ) -> None:
-    """Animate tracks and their ground truth, above the fractions of scored points within 4 and 16 px by frame."""
+    """Write pictures of up to 40 tracks with their ground truth, and below them `curves_within` over the frames."""
     chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
     pixel = np.array(sequence.size[::-1]) / protocol.scored_size  # pixels of the frame per pixel of the raster
     drawn = found.points.numpy()[chosen] * pixel
@@ -156,7 +161,10 @@ def draw(
 
 
 def curves_within(queries: PointQueries, found: PointTracks, protocol: PointProtocol) -> dict[str, Curve]:
-    """Return the fraction of scored points within 4 and 16 px by frame; NaN for a frame without scored points."""
+    """Return two curves, "within 4 px" and "within 16 px": the fraction of scored points in each frame.
+
+    It is NaN for a frame without scored points. Pixels are those of the protocol's raster.
+    """
     errors = np.linalg.norm(found.points.numpy() - queries.tracks, axis=-1)
     is_scored = ~queries.occluded & queries.scored(protocol.query_mode)
     points_of_frame = is_scored.sum(0)

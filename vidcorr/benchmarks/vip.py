@@ -35,7 +35,11 @@ RANKING = (
 
 @dataclass(frozen=True)
 class PartVideo:
-    """A video with a sequence per kind of labels."""
+    """A video with a sequence per kind of labels.
+
+    Attributes:
+        sequences: kind of labels → the video with these labels; the frames are the same.
+    """
 
     sequences: dict[Parts, PartSequence]
 
@@ -108,7 +112,11 @@ class VipBenchmark(Benchmark):
         return videos
 
     def score(self, video: PartVideo, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate the parts of a video once per kind of labels, write and score them: a row with the counts."""
+        """Propagate the parts of a video once per kind of labels, write and score them: a row.
+
+        Its counts are `semantic`, the sum of `class_areas` over the frames, and `instance`, the
+        `matches_of_instances` of each frame.
+        """
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
             sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
@@ -146,12 +154,12 @@ class VipBenchmark(Benchmark):
 
 
 def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
-    """Return AP of instances, renamed to `AP-unofficial` and so on, from the `matches_of_instances` of frames."""
+    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name."""
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 
 def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered_size: Size) -> list[Any]:
-    """Return `[detections, classes of the annotated instances]` of a frame, of `match_instances`, as lists for JSON."""
+    """Return both results of `match_instances` for frame `t` as lists: detections, classes of annotated instances."""
     scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
     found, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
@@ -159,7 +167,7 @@ def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, 
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered_size: Size) -> dict[int, float]:
-    """Return the means of the objects' up-sampled labels over their predicted pixels.
+    """Return the score by which AP ranks each object: the mean of its up-sampled label over its predicted pixels.
 
     Args:
         labels: `(1 + objects, h, w)`, background first.

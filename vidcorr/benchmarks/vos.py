@@ -73,13 +73,13 @@ class VosBenchmark(MaskBenchmark):
         return replace(super().scoring_rules, read_metadata=self.metadata)
 
     def metadata(self) -> Metadata:
-        """Read the metadata file's videos, and the names in the file `unseen`."""
+        """Read the files `meta` and `unseen`; a file that is not given has no videos or no names."""
         videos = {} if self.meta is None else read_meta_videos(Path(self.meta).expanduser())
         unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
         return Metadata(videos, unseen, self.meta)
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the folders and the lists; with the objects of the first mask alone, unless others may enter."""
+        """Open the folders and lists; without objects that start after the first mask, if the rules let none enter."""
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
         rules = self.scoring_rules
         _ = rules.metadata  # read here, so that a fault in its file is told before any work

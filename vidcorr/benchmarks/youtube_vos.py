@@ -70,7 +70,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
 
     @cached_property
     def unseen_names(self) -> Collection[str]:
-        """The categories that training has not seen."""
+        """The categories that the training split has not seen; empty but for the hold-out split."""
         if self.split != "holdout":
             return ()
         videos = read_meta(Path(self.root).expanduser() / "train" / "meta.json")
@@ -78,13 +78,16 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return categories
 
     def held_out(self) -> Collection[str]:
-        """Return the folders of the sequences; of the hold-out split their names, since training has them twice."""
+        """Return the folders of the sequences; of the hold-out split their names.
+
+        A training may read a video of "train" from two folders: its frames are in train and in train_all_frames.
+        """
         if self.split == "holdout":
             return [sequence.name for sequence in self.sequences]
         return super().held_out()
 
     def score(self, sequence: MaskSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate and score the masks; a row has its object's category, and whether training has not seen it."""
+        """Propagate and score the masks; a row also has `Category` and `Unseen`, True if training lacks it."""
         rows: list[Row] = []
         for row in super().score(sequence, encoder, output):
             category = sequence.categories.get(int(row.object))
@@ -93,7 +96,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return rows
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return J and F of seen and unseen categories; the rows tell which, so no file is read."""
+        """Return J and F of seen and unseen categories, by the column `Unseen`, so that no file is read."""
         groups: dict[str, list[Any]] = {"Seen": [], "Unseen": []}
         for row in sorted_rows(rows):
             kind = "Unseen" if row.values["Unseen"] else "Seen"
@@ -101,7 +104,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return scores_of_categories(groups)
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return split, rules, and what is held out."""
+        """Return the facts of the base: split, rules, and only for the hold-out split how much is held out."""
         facts = super().facts(rows, encoder)
         if self.split != "holdout":
             facts.pop("holdout", None)

@@ -117,5 +117,6 @@ def test_videomae_takes_frames_of_any_size_in_windows_of_its_own_length(frames, 
 
 def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
     saved(tmp_path, "ViT")
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | hub.SMALL | {"num_hidden_layers": 5}))
+    fields = hub.FIELDS["ViT"] | {"model_type": "vit", "num_hidden_layers": 5}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
     refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))
