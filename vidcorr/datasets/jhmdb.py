@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import DataError, list_lines
+from ..videos.files import DataError, list_lines, require_one_of
 from ..videos.folders import list_data, list_frames
 from ..videos.images import image_size
 from .lists import plain_name
@@ -51,7 +51,9 @@ def Jhmdb(
     Raises:
         DataError: one line naming the file: a missing folder, list or clip, a clip of a single frame, a .mat that
             cannot be read or holds no joints.
+        ValueError: for another subset.
     """
+    require_one_of(SUBSETS, subset=subset)
     root = Path(root).expanduser()
     ending = f"_test_split{split}.txt"
     splits = root / "splits"

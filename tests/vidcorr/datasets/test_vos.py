@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, Vos
+from vidcorr.datasets import Davis, Jhmdb, Vos
 from vidcorr.datasets.generated import write_davis
 
 SIZE = (40, 56)
@@ -35,6 +35,7 @@ def test_test_split_has_no_ground_truth(root):
     (sequence,) = Davis(root, split="test-dev")
     assert (sequence.ground_truth, list(sequence.masks)) == (False, [0])
     refused(ValueError, "annotations must be one of", Vos, root / "nowhere", annotations="frist")
+    refused(ValueError, "subset must be one of", Jhmdb, root / "nowhere", subset="other")
 
 
 def test_davis_2016_merges_objects_and_its_lists_as_released_name_two_paths_in_a_line(root, monkeypatch):
