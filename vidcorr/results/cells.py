@@ -43,7 +43,7 @@ class Cell:
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Ends of the 95 % interval; None for a published score, without values by sequence, or below four sequences."""
+        """Ends of the 95 % interval; None for a published score, or without values of at least four sequences."""
         if not self.records:
             return None
         return interval([record.result.sample(record.key) for record in self.records], self.declared)

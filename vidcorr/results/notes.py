@@ -49,9 +49,9 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_units(table: Table, format: str) -> list[str]:
-    """Return the first sentences: a table's own caption, else "Per cent", or in LaTeX the names of the data; then units.
+    """Return the first sentences: the table's caption, or else that scores are in per cent; then other units.
 
-    A unit is named only for scores that are not in per cent.
+    In LaTeX the data sets are named too.
     """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
     said = ["Per cent"] * in_per_cent
@@ -110,7 +110,7 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_pairs(table: Table) -> list[str]:
-    """Return sentences on what the differences are computed over: how many sequences, and which objects are left out."""
+    """Return sentences on what differences are computed over: how many sequences, and which objects are left out."""
     changes = []
     for name, row in table.rows.items():
         changes += [(name, cell.difference) for cell in row.values() if cell.difference]
