@@ -57,7 +57,7 @@ def printed_digits(value: float) -> int:
 
 def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
     """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`."""
-    from .. import protocols as p  # here, so that `table --help` does not import torch
+    from .. import protocols as p  # here, since reading the protocols would delay `table --help`
 
     return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol, p.MatchingProtocol, p.SurfaceProtocol
 

@@ -23,10 +23,10 @@ Curve = tuple[Sequence[float], Sequence[float]]
 
 
 class SequenceAnimation:
-    """Up to 32 frames of a sequence, side by side in an image that the report plays, and its curves.
+    """Up to 32 drawn frames of a sequence, side by side in an image that the report plays, and curves over all frames.
 
-    Files: `animations/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth if any
-    frame has it; frames without ground truth are grey in it.
+    `close` writes `animations/[<kind>/]<sequence>.webp`, `.json` beside it, and, if any frame has ground truth,
+    `.truth.webp` with the drawn ground truth, grey for frames without it.
 
     Args:
         folder: folder of the run.
@@ -36,7 +36,7 @@ class SequenceAnimation:
         caption: what the drawings show.
 
     Attributes:
-        chosen: numbers of the frames shown; `add` takes these frames.
+        chosen: indices of the frames shown; call `add` once for each, in this order, then `close`.
     """
 
     def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "", caption: str = "") -> None:
@@ -50,7 +50,12 @@ class SequenceAnimation:
         self._has_truth = False
 
     def add(self, picture: Picture, truth: Picture | None = None) -> None:
-        """Add the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None if unknown."""
+        """Add the drawn picture of the next chosen frame, uint8 `(H, W, 3)`.
+
+        Args:
+            picture: the frame with the prediction.
+            truth: the frame with the ground truth; None if unknown.
+        """
         self._pictures.append(resized(picture, WIDTH))
         if truth is None:
             self._truths.append(np.full_like(self._pictures[-1], 128))
@@ -59,7 +64,11 @@ class SequenceAnimation:
             self._has_truth = True
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the image, and the curves over all frames of the sequence."""
+        """Write the files.
+
+        Args:
+            curves: name → curve over all frames of the sequence.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         drawn = {".webp": self._pictures}
         if self._has_truth:
@@ -76,7 +85,10 @@ class SequenceAnimation:
 
 
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:
-    """Draw a frame, uint8 `(3, H, W)`, with its ids `(H, W)`; both are reduced first: faster than afterwards."""
+    """Return a frame, uint8 `(3, H, W)`, with the objects of a mask of ids `(H, W)`, drawn at the width of animations.
+
+    Frame and mask are reduced before they are drawn, which is faster than reducing the picture.
+    """
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     ids = F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
