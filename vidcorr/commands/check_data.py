@@ -17,7 +17,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Read videos to their ends, print which cannot be used, and write a list of the others, clean.txt.
+    """Decode videos to their ends; print which cannot be used, and write clean.txt, a list of the usable ones.
 
     Raises:
         SystemExit: with status 1 if a video cannot be used.

@@ -18,7 +18,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Write the weights of a network to a .safetensors file with its card, or the network to .onnx; print the path.
+    """Write a network's weights to .safetensors with a model card, or the network to .onnx; print how to load it.
 
     Raises:
         ValueError: for a user's mistake.

@@ -92,7 +92,7 @@ def run(flags: Namespace) -> None:
 
 
 def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Prompt]:
-    """Return the prompts of `--mask`, `--box` or `--points`.
+    """Return the prompts that `--mask`, `--box` or `--points` give for a video.
 
     Raises:
         DataError: for a file that cannot be read, or that does not fit the video.
@@ -113,7 +113,11 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
 
 
 def announce(content: Mapping[str, Any]) -> None:
-    """Print what a prediction tells of its video, its masks and their objects, before its first frame."""
+    """Print notes on the video, and the frames and objects of given masks; called before the first frame is followed.
+
+    Args:
+        content: content of prediction.json so far.
+    """
     from ..videos.objects import Objects
 
     for note in content["notes"]:
@@ -124,7 +128,7 @@ def announce(content: Mapping[str, Any]) -> None:
 
 
 def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
-    """Print the network and protocol of a prediction, its time and its files.
+    """Print the network, input and protocol of a prediction, its time per frame and its files.
 
     Args:
         content: content of prediction.json.

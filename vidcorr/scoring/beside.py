@@ -19,8 +19,8 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
     Args:
         benchmark: a benchmark of masks, points or boxes, whose sequences are scored.
-        predictions: folder of the predictions, as of `score`, `score_tracks` and `score_boxes`.
-        **options: further arguments of these functions, such as `rules` or `query_mode`; by default the benchmark's.
+        predictions: folder of the predictions, in the layout that `score`, `score_tracks` or `score_boxes` describes.
+        **options: further arguments of these functions, such as `rules` or `query_mode`, in place of the benchmark's.
 
     Returns:
         The result, under the name of the benchmark, with the digests of its data and the conditions of its results.
@@ -30,7 +30,7 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
         ValueError: for another benchmark.
     """
     result = _scored(benchmark, predictions, options)
-    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # for `facts`; nothing was encoded
+    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
     scored = set(result.sequences)
@@ -46,7 +46,12 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of predictions on the sequences of a benchmark, still without its name and conditions."""
+    """Return the result of predictions on a benchmark's sequences, as `score` and its sisters name and describe it.
+
+    Raises:
+        DataError: for a missing or wrong file.
+        ValueError: for a benchmark without masks, points or boxes.
+    """
     sequences: Any = benchmark.sequences
     if isinstance(benchmark, TapVidBenchmark):
         protocol: Any = benchmark.protocol
@@ -62,15 +67,15 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:
-    """Return the folder with a folder of annotated masks per video.
+    """Return the folder of a benchmark's annotations, in which each video has a folder of masks.
 
     Raises:
-        DataError: if a video has its masks elsewhere.
+        DataError: if the videos' folders do not lie in one folder.
     """
     folders: dict[Path, None] = {}
     for sequence in benchmark.sequences:
-        above = sequence.annotation(sequence.begin).parents  # an object may have a folder of its own
-        folders[above[2] if sequence.folder else above[1]] = None
+        above = sequence.annotation(sequence.begin).parents
+        folders[above[2] if sequence.folder else above[1]] = None  # VIDEO/OBJECT/FRAME.png, or VIDEO/FRAME.png
     if len(folders) > 1:
         raise DataError(f"{[*folders][1]}: masks of {benchmark.name} lie in several folders")
     return next(iter(folders))
