@@ -52,11 +52,11 @@ class SurfaceProtocol(NetworkView):
 
     @property
     def first_pixels(self) -> slice:
-        """The pixels along a side whose depth the cells take: the first of each cell, as in both codes."""
+        """The pixels along a side at which cells take their depth: the first pixel of each cell, as in both codes."""
         return slice(0, None, self.grid_step)
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields."""
+        """Yield the rules between fields; `__init__` refuses values that break one."""
         height, width = self.input_size
         divides_sides = height % self.grid_step == width % self.grid_step == 0
         yield Condition("grid_step", divides_sides, "a divisor of the sides of the input")
