@@ -21,7 +21,7 @@ def result_on_papers_davis(protocol: str, name: str, count: int = 0, **fields: A
     whole = facts.pop("sequences")
     about = {
         "network": Network(name=name),
-        "stage": Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis"))),
+        "stage": Setup(protocol=ProtocolFacts(**protocol_named(protocol, "davis").facts())),
         "data": facts,
         "sequences": list(map(str, range(count or whole))),
         "scores": {"J&F-Mean": 0.61, "J-Mean": 0.5},

@@ -356,7 +356,8 @@ class Benchmark(ABC):
         if frame_encoder.least_side < FEW_CELLS:
             doubts.append(f"maps have {frame_encoder.least_side} cells along a side, too few to compare networks")
         extractor = frame_encoder.extractor
-        protocol = ProtocolFacts() if frame_encoder.protocol is None else ProtocolFacts.of(frame_encoder.protocol)
+        used = frame_encoder.protocol  # None if nothing is tracked
+        protocol = ProtocolFacts() if used is None else ProtocolFacts(**used.facts())
         stage = Setup(layer=extractor.stage, stride=extractor.stride, input=frame_encoder.input, protocol=protocol)
         result = Result(
             benchmark=self.name,

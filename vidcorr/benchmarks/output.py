@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..datasets.records import FrameSequence
 from ..results.page import write_report
-from ..results.pictures.animations import Curve, SequenceAnimation
-from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, write_picture
+from ..results.pictures.animations import FRAMES, WIDTH, Curve, Frame, write_animation
+from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, resized, write_picture
 from ..results.result import Result
 from ..videos.files import unfinished, write_atomically
 from ..videos.masks import write_ids
@@ -112,16 +112,17 @@ class SequencePictures:
     ) -> None:
         self._output = output
         self._name = "/".join(filter(None, (kind, sequence.name)))
+        self._facts = {"sequence": sequence.name, "kind": kind, "caption": caption}
         self._draw = draw
         self._drawn = 0
         self._pictures: list[Picture] = []
-        self._animation: SequenceAnimation | None = None
+        self._animated: dict[int, Frame] = {}
         if output.folder is None:
-            return  # without an animation nothing is drawn, and the attributes below are not read
+            return  # nothing is drawn, and the attributes below are not read
         frames = sequence.num_frames - sequence.begin
         self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
         self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
-        self._animation = SequenceAnimation(output.folder, sequence.name, frames, kind, caption)
+        self._chosen_for_animation = evenly_spaced(frames, FRAMES)
         self._video = Mp4Writer(self._overlay.with_suffix(".mp4"), VIDEO_RATE, crf="23") if video else None
 
     def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
@@ -135,9 +136,9 @@ class SequencePictures:
         """
         t = self._drawn
         self._drawn += 1
-        if self._animation is None:
+        if self._output.folder is None:
             return
-        is_animated = t in self._animation.chosen
+        is_animated = t in self._chosen_for_animation
         if t not in self._chosen and not is_animated and self._video is None:
             return
         picture = self._draw(frame, found, *beside)
@@ -146,8 +147,8 @@ class SequencePictures:
         if self._video is not None:
             self._video.add(picture)
         if is_animated:
-            annotated = None if truth is None else self._draw(frame, truth)
-            self._animation.add(picture, annotated)
+            annotated = None if truth is None else resized(self._draw(frame, truth), WIDTH)
+            self._animated[t] = resized(picture, WIDTH), annotated
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the files.
@@ -155,11 +156,12 @@ class SequencePictures:
         Args:
             curves: measures over the frames, for the animation.
         """
-        if self._animation is None:
+        if self._output.folder is None:
             return
         if self._video is not None:
             self._video.close()
-        self._animation.close(curves)
+        path = self._output.folder / "animations" / f"{self._name}.webp"
+        write_animation(path, self._animated, curves, **self._facts)
         sheet = contact_sheet(self._pictures, columns=len(self._pictures))
         write_picture(self._overlay, sheet)
         if len(self._output.pictures) < MAX_PICTURES:

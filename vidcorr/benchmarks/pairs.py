@@ -12,8 +12,8 @@ from torch import Tensor
 
 from .. import signals
 from ..metrics.declared import Score, fractions
-from ..results.pictures.animations import SequenceAnimation
-from ..results.pictures.overlays import Colour, Picture
+from ..results.pictures.animations import FRAMES, WIDTH, Frame, write_animation
+from ..results.pictures.overlays import Colour, Picture, evenly_spaced, resized
 from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Row
 from .base import Benchmark
@@ -108,9 +108,8 @@ class PairBenchmark(Benchmark):
     def score(self, sequence: PairsOfCategory, matcher: Any, output: Output) -> list[Row]:
         """Match and score the pairs of a category: a row per pair."""
         pairs = self.pairs_to_score(sequence)
-        pictures: SequenceAnimation | None = None
-        if output.folder is not None and pairs:
-            pictures = SequenceAnimation(output.folder, sequence.name, len(pairs), caption=self.caption)
+        chosen = evenly_spaced(len(pairs), FRAMES) if output.folder is not None else []
+        drawn: dict[int, Frame] = {}
         rows: list[Row] = []
         predictions: dict[str, Any] = {}
         for number, pair in enumerate(pairs):
@@ -118,10 +117,11 @@ class PairBenchmark(Benchmark):
             matched = self.match(pair, matcher)
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
-            if pictures is not None and number in pictures.chosen:
-                pictures.add(matched.draw())
-        if pictures is not None:
-            pictures.close()
+            if number in chosen:
+                drawn[number] = resized(matched.draw(), WIDTH), None
+        if output.folder is not None and drawn:
+            path = output.folder / "animations" / f"{sequence.name}.webp"
+            write_animation(path, drawn, sequence=sequence.name, kind="", caption=self.caption)
         output.text(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
         return rows
 

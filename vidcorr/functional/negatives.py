@@ -70,7 +70,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     return sums.T.reshape(len(query), *query.shape[2:])
 
 
-class _Job(native.Job):
+class _Job(ctypes.Structure):
     """Arguments of the compiled function, in the order of `Job` in drawn_logsumexp.cpp."""
 
     _fields_ = (
@@ -95,22 +95,22 @@ def _drawn_natively(
     sums = queries.new_empty(places, samples)
     mean = torch.empty_like(queries) if wants_mean else None
     left_out = None if excluded is None else excluded.contiguous()
-    job = _Job(
-        samples=samples,
-        places=places,
-        channels=channels,
-        maps=len(features),
-        points=points,
-        cells=features[0, ..., 0].numel(),
-        seed=seed,
-        is_bfloat16=features.dtype == torch.bfloat16,
-        query=queries,
-        features=features,
-        excluded=left_out,
-        logsumexp=sums,
-        mean=mean,
-    )
-    native.run("vidcorr_drawn_logsumexp", variant, job, places)
+    arguments = {
+        "samples": samples,
+        "places": places,
+        "channels": channels,
+        "maps": len(features),
+        "points": points,
+        "cells": features[0, ..., 0].numel(),
+        "seed": seed,
+        "is_bfloat16": features.dtype == torch.bfloat16,
+        "query": queries,
+        "features": features,
+        "excluded": left_out,
+        "logsumexp": sums,
+        "mean": mean,
+    }
+    native.run("vidcorr_drawn_logsumexp", variant, _Job, arguments, places)
     return sums, mean
 
 

@@ -199,7 +199,7 @@ class MoseV2Rules(Rules):
         if entry.get("length", masks) != masks:
             alone = ", the first alone, as in a set whose truth only its server has" if masks == 1 else ""
             raise ValueError(f"its length is {entry['length']} frames, but the annotation has {masks}{alone}")
-        return {int(number): list(video.inner()) for number in entry["objects"]}
+        return {int(number): self.counted(video) for number in entry["objects"]}
 
     def required(self, video: AnnotatedVideo, plan: Plan) -> list[int]:
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""
@@ -298,7 +298,7 @@ class VosBenchmarkRules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the ids of the scored frames, in all scored frames."""
-        frames = video.inner()
+        frames = self.counted(video)
         numbers = set().union(*map(video.shown, frames))
         return dict.fromkeys(sorted(numbers), frames)
 

@@ -46,7 +46,6 @@ class AnnotatedVideo:
         name: name of the video.
         frames: numbers of the annotated frames, ascending.
         shown: number of an annotated frame → ids in its annotation, without 0.
-        keep_ends: count the first and the last frame even if the rules leave them out.
         starts: object → number of its first frame; None: found in the annotations.
         names: name of an annotated frame, without suffix → its number; for metadata that name frames.
     """
@@ -54,13 +53,8 @@ class AnnotatedVideo:
     name: str
     frames: Sequence[int]
     shown: Callable[[int], Collection[int]]
-    keep_ends: bool = False
     starts: Mapping[int, int] | None = None
     names: Mapping[str, int] = field(default_factory=dict)
-
-    def inner(self) -> list[int]:
-        """Return the annotated frames without the first and the last, unless `keep_ends`."""
-        return list(self.frames if self.keep_ends else self.frames[1:-1])
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,7 @@ class Rules:
     Attributes:
         name: name on the command line.
         read_metadata: reads the data set's metadata, when they are first needed; by default there are none.
+        keep_ends: count the first and the last annotated frame too, by rules that leave them out (`inner_only`).
         source: the publication and code that define the rules, and any inferred rule.
         measures: names of the numbers that `measure` returns.
         inner_only: the first and the last annotated frame of a video do not count.
@@ -88,6 +83,7 @@ class Rules:
 
     name: str
     read_metadata: Callable[[], Metadata] = field(default=Metadata, compare=False, kw_only=True)
+    keep_ends: bool = field(default=False, kw_only=True)
     source: ClassVar[str]
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     inner_only: ClassVar[bool] = True
@@ -139,12 +135,18 @@ class Rules:
 
     def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
-        default = "all but the first and the last" if self.inner_only else "those after an object's first"
-        return {"name": self.name, "source": self.source, "frames": self.frames_in_words or default}
+        frames = "all but the first and the last" if self.inner_only else "those after an object's first"
+        if self.keep_ends:
+            frames = "all"
+        return {"name": self.name, "source": self.source, "frames": self.frames_in_words or frames}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""
         return ids
+
+    def counted(self, video: AnnotatedVideo) -> list[int]:
+        """Return the annotated frames of a video without the first and the last, or all frames with `keep_ends`."""
+        return list(video.frames if self.keep_ends else video.frames[1:-1])
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames that count.
@@ -163,7 +165,7 @@ class Rules:
         return self.plan_up_to(video, max(objects, default=0), tolerated)
 
     def plan_up_to(self, video: AnnotatedVideo, largest: int, tolerated: int = 0) -> Plan:
-        """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame.
+        """Return the objects 1 to `largest`, each in the frames of `counted`; empty without such a frame.
 
         Args:
             video: the annotation of the video.
@@ -185,7 +187,7 @@ class Rules:
                 f"the largest id is {largest}, and {len(gaps)} below it, such as {listed}, occur in no mask; these "
                 f"rules would count each as found: {remedy}"
             )
-        frames = video.inner()
+        frames = self.counted(video)
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
     def place_of_plan_errors(self, video: str, folder: object) -> object:
@@ -249,7 +251,7 @@ class DavisRules(Rules):
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
-        frames = video.inner()
+        frames = self.counted(video)
         return {1: frames} if has_object and frames else {}
 
 

@@ -337,6 +337,13 @@ class EvaluationProtocol(BaseModel):
         found = {"code": source.code, "note": source.note, "inferred": inferred}
         return {key: text for key, text in found.items() if text}
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a result keeps of its protocol: the fields of `results.result.ProtocolFacts`."""
+        shared = self.shared()
+        fields = {"name": self.name, "benchmark": self.benchmark, **self.effective_values()}
+        of_shared = {"shared_name": shared.name, "shared": shared.digest()}
+        return {"name": self.name, "digest": self.digest(), "fields": fields, **of_shared}
+
     def shared(self) -> Self:
         """Return the protocol that results of two networks must have in common to be compared.
 

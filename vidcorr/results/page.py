@@ -96,7 +96,7 @@ def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
     texts = {name: shown(score, result.declaration(ranked_by)) for name, score in scores.items()}
     animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
-        animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
+        animation = json.loads(path.read_text("utf-8"))  # as `write_animation` writes it
         name = animation["sequence"]
         if name in result.sequences:  # else of an earlier run in the folder
             full_name = f"{name} ({animation['kind']})" if animation["kind"] else name

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -23,9 +23,6 @@ from .provenance import Provenance
 from .published import sets_of_papers
 from .statistics import Sample, interval
 
-if TYPE_CHECKING:
-    from ..protocols import EvaluationProtocol
-
 RESULTS_FILE = "results.json"
 THEIRS = ("their masks", "their points", "their boxes")
 """What stands for the weights of predictions of others, which have no protocol of ours."""
@@ -34,7 +31,7 @@ FORMAT = 1
 
 
 class ProtocolFacts(Exact):
-    """The protocol of a result.
+    """The protocol of a result, as `EvaluationProtocol.facts` gives it.
 
     Attributes:
         name: name of the protocol, followed by `+field=value` for every changed field.
@@ -49,14 +46,6 @@ class ProtocolFacts(Exact):
     fields: Facts = Field(default={})
     shared_name: str = ""
     shared: str = ""
-
-    @classmethod
-    def of(cls, protocol: EvaluationProtocol) -> Self:
-        """Return the facts of a protocol."""
-        shared = protocol.shared()
-        fields = {"name": protocol.name, "benchmark": protocol.benchmark, **protocol.effective_values()}
-        own: Json = {"name": protocol.name, "digest": protocol.digest(), "fields": fields}
-        return cls(**own, shared_name=shared.name, shared=shared.digest())
 
 
 class Setup(Exact):

@@ -64,7 +64,7 @@ def score(
         {'J&F-Mean': 0.66, ...}
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
-    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, keep_ends, allow_missing)
+    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
     listed = folders.videos()  # even if `videos` are named, since it finds a wrong folder of annotations
     names = list(dict.fromkeys(videos or listed))
     if not names:
@@ -88,7 +88,6 @@ def score(
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(found) + chosen.doubts(scores)
     if keep_ends:
-        used["frames"] = "all"
         about["conditions"] = [KEEP_ENDS]
     about["data"] = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
     if chosen.pooled:
@@ -114,7 +113,9 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
 
 
 def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
-    """Return the rules of a name, with the metadata of the data set; the arguments are those of `score`.
+    """Return the rules of a name, with the metadata of the data set, and with the ends of videos if these count.
+
+    The arguments are those of `score`.
 
     Raises:
         DataError: for a file that is no metadata file.
@@ -127,7 +128,7 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
     known = Metadata({} if meta is None else read_meta_videos(Path(meta)), set(unseen), meta)
-    return replace(rules, read_metadata=lambda: known)
+    return replace(rules, read_metadata=lambda: known, keep_ends=keep_ends)
 
 
 def result_of_predictions(
@@ -180,7 +181,6 @@ class MaskFolders:
     truth: Path
     predictions: Path
     rules: Rules
-    keep_ends: bool
     allow_missing: bool
 
     def videos(self) -> list[str]:
@@ -283,13 +283,13 @@ class MaskFolders:
         """
         rules = self.rules
         folder = annotations.folder
-        video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.frame_of)
+        video = AnnotatedVideo(name, list(annotations), annotations.shown, names=annotations.frame_of)
         with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
             alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
-            has_ends = bool(MaskScorer(rules, replace(video, keep_ends=True)).plan)
+            has_ends = bool(MaskScorer(replace(rules, keep_ends=True), video).plan)
             ends = "; they leave out the first and the last mask: --keep-ends counts them" if has_ends else ""
             cause = alone if len(annotations) == 1 else ends
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")

@@ -20,7 +20,7 @@ from ..protocols import PropagationProtocol
 from ..results.pictures import Picture, as_picture, write_picture
 from ..results.pictures.overlays import evenly_spaced, resized
 from ..results.pictures.sheets import colour_basis, heated, pale, with_dot
-from ..videos.files import DataError, require_one_of, unfinished
+from ..videos.files import DataError, remove, require_one_of, unfinished
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import MaskPrompt, PointPrompt
 from ..videos.stream import FrameStream
@@ -165,15 +165,18 @@ def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> Non
     """Write maps `(C, h, w)` as the array `features` of a group, a chunk a frame, and then the facts as attributes."""
     import zarr
 
-    group = zarr.open_group(output, mode="w")
-    for t, features in enumerate(maps):
-        shape = features.shape
-        if features.dtype != np.float16:
-            raise DataError(f"{output}: features of frame {t} exceed float16, {np.abs(features).max():.3g}: write .npz")
-        if t == 0:
-            stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
-        stored.append(features[None])
-    group.attrs.update(facts)
+    with unfinished(output) as temporary:
+        group = zarr.open_group(temporary, mode="w")
+        for t, features in enumerate(maps):
+            shape = features.shape
+            if features.dtype != np.float16:
+                largest = np.abs(features).max()
+                raise DataError(f"{output}: features of frame {t} exceed float16, {largest:.3g}: write .npz")
+            if t == 0:
+                stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
+            stored.append(features[None])
+        group.attrs.update(facts)
+        remove(output)  # earlier maps, which stay until these are complete
 
 
 def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:

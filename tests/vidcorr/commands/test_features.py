@@ -75,9 +75,11 @@ def test_maps_are_those_of_the_extractor(video, tmp_path):
         images = torch.stack(list(FrameStream(video))) / 255
         expected = build_feature_extractor("raw_colour", stride=8)(images)
         np.testing.assert_allclose(found["features"], expected, atol=2e-3)
+        (tmp_path / "maps.zarr/earlier").mkdir(parents=True)
         main(["features", "raw_colour", str(video), "--protocol=vidcorr-fast", f"--output={tmp_path / 'maps.zarr'}"])
         group = zarr.open_group(tmp_path / "maps.zarr", mode="r")
         assert dict(group.attrs) == {"stage": "colour", "stride": 8, "input": str(found["input"])}
+        assert list(group) == ["features"]
         assert group["features"].chunks[0] == 1
         np.testing.assert_array_equal(group["features"][:], found["features"])
 
@@ -101,4 +103,6 @@ def test_features_beyond_float16_are_kept_or_refused(video, tmp_path):
         assert found["features"].dtype == np.float32
         assert np.isfinite(found["features"]).all()
         assert found["features"].max() > 1e5
+    (tmp_path / "maps.zarr/earlier").mkdir(parents=True)
     refused(DataError, "maps.zarr: features of frame 0 exceed float16, .*: write .npz", write, "maps.zarr")
+    assert [path.name for path in tmp_path.glob("*.zarr/*")] == ["earlier"]

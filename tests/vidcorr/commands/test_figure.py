@@ -34,7 +34,7 @@ def davis(tmp_path_factory):
     ids = read_mask(file).copy()
     ids[:9, :9] = VOID
     write_ids(file, ids, davis_palette())
-    stage = Setup(protocol=ProtocolFacts.of(benchmark.protocol))
+    stage = Setup(protocol=ProtocolFacts(**benchmark.protocol.facts()))
     names = [sequence.video for sequence in benchmark.sequences]
     davis_result({"J-Mean": 0.5}, stage=stage, sequences=names).save(root / "raw")
     return benchmark, f"davis={data}", root / "raw"

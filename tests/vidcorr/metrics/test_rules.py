@@ -48,8 +48,8 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     short = replace(VIDEO, frames=[0, 1], shown=lambda t: {1})
     if name not in REQUIRED:
         assert not any(rules.plan(short).values())
-        assert rules.plan(replace(short, keep_ends=True)).get(1) == [0, 1]
-    assert rules.inner_only == (rules.plan(replace(VIDEO, keep_ends=True)) != plan)
+        assert replace(rules, keep_ends=True).plan(short).get(1) == [0, 1]
+    assert rules.inner_only == (replace(rules, keep_ends=True).plan(VIDEO) != plan)
     if rules.needs_meta:
         with pytest.raises(KeyError):
             RULES[name].plan(VIDEO)
@@ -76,9 +76,10 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
 
 
 def test_the_object_of_davis_2016_is_in_the_first_mask():
-    video = AnnotatedVideo("v", range(3), [{255}, {1}, {1}].__getitem__, keep_ends=True)
-    assert RULES["davis-2016"].plan(video) == {}
-    assert RULES["davis-2016"].plan(replace(video, frames=range(1, 3))) == {1: [1, 2]}
+    video = AnnotatedVideo("v", range(3), [{255}, {1}, {1}].__getitem__)
+    rules = replace(RULES["davis-2016"], keep_ends=True)
+    assert rules.plan(video) == {}
+    assert rules.plan(replace(video, frames=range(1, 3))) == {1: [1, 2]}
 
 
 def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():

@@ -26,7 +26,7 @@ def check_frames(prediction, target, expected):
         scorer.add(t, target[t], prediction[t])
     assert list(scorer.plan) == list(range(1, len(expected) + 1))
     for number, of_object in enumerate(expected, start=1):
-        found = np.array([scorer.measured[number, t] for t in video.inner()]).T
+        found = np.array([scorer.measured[number, t] for t in scorer.rules.counted(video)]).T
         np.testing.assert_allclose(found, of_object, rtol=0, atol=1e-12)
 
 

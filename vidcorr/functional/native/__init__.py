@@ -5,6 +5,7 @@ import functools
 import hashlib
 import math
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,36 +46,29 @@ def library_of(variant: str) -> Path:
     return folder / f"kernels.{variant}.{digest.hexdigest()}.so"
 
 
-class Job(ctypes.Structure):
-    """Arguments of a compiled function: numbers, and tensors by their addresses, which it keeps alive.
-
-    A subclass has the fields of the function's structure, in its order.
-    """
-
-    def __init__(self, **values: Any) -> None:
-        self._values = values
-        addresses = {name: value.data_ptr() for name, value in values.items() if isinstance(value, Tensor)}
-        super().__init__(**values | addresses)
-
-
 def members(kind: type, names: str) -> list[tuple[str, type]]:
-    """Return members of one type for a `Job`; `c_void_p` is the address of a tensor."""
+    """Return members of one type for a structure of ctypes; `c_void_p` is the address of a tensor."""
     return [(name, kind) for name in names.split()]
 
 
-def run(name: str, variant: str, arguments: Job, items: int, together: int = 1) -> int:
+def run(
+    name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, Any], items: int, together: int = 1
+) -> int:
     """Call a compiled function on as many threads as torch has, each with a range of the items.
 
     Args:
-        name: of the function: (address of the arguments, first item, end) → a count.
+        name: of the function: (address of its arguments, first item, end) → a count.
         variant: kind of processor.
-        arguments: the function's structure.
+        kind: structure of the function's arguments, with its fields in their order.
+        values: field → number, or tensor, of which the function gets the address.
         items: number of items.
         together: number of items that the function takes together; a range has a multiple of it.
 
     Returns:
         The sum of the counts.
     """
+    addresses = {field: value.data_ptr() for field, value in values.items() if isinstance(value, Tensor)}
+    arguments = kind(**{**values, **addresses})
     function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
     bands = math.ceil(items / together)
     threads = min(torch.get_num_threads(), bands)

@@ -35,7 +35,7 @@ LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches g
 ROWS = 8  # rows of queries that the kernel takes together
 
 
-class _Search(native.Job):
+class _Search(ctypes.Structure):
     """Arguments of the kernel, in the order of `Search` in screened_search.cpp, which says what they are."""
 
     _fields_ = (
@@ -87,27 +87,40 @@ class Sketches(NamedTuple):
 
 
 class FrameMemory:
-    """Maps of lasting frames and of all frames among the latest `recent`, cell by cell.
+    """Features and labels of reference frames, cell by cell, and the search for the best matches in the features.
+
+    It holds the lasting frames, and of all other frames the latest `recent`.
 
     Args:
-        lasting: indices of the lasting frames.
+        lasting: indices of frames that are kept to the end.
         recent: number of latest frames that are kept.
-        like: the map (h, w, D) of a frame, for its shape and type.
+        features: (h, w, C) of a frame, for their shape and type.
+        labels: (h, w, L) of a frame, for their shape and type.
+        neighbourhood: cells that a cell searches.
 
     Attributes:
-        maps: (h, w, S, D), S = lasting + recent.
+        keys: (h, w, S, C), features of the frames; S = lasting + recent.
+        labels: (h, w, S, L), their labels.
     """
 
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
+    def __init__(
+        self, lasting: Sequence[int], recent: int, features: Tensor, labels: Tensor, neighbourhood: Neighbourhood
+    ) -> None:
         self.lasting = sorted(set(lasting))
         self.recent = recent
-        height, width, depth = like.shape
+        self.neighbourhood = neighbourhood
         slots = len(self.lasting) + recent
-        self.maps = like.new_zeros(height, width, slots, depth)
+        height, width, channels = features.shape
+        self.keys = features.new_zeros(height, width, slots, channels)
+        self.labels = labels.new_zeros(height, width, slots, labels.shape[2])
         self._frames: list[int | None] = [None] * slots  # frame of each slot
 
-    def write(self, frame: int, item: Tensor) -> int | None:
-        """Store the map (h, w, D) of a frame; return its slot, None if the frame can never become a reference."""
+    def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
+        """Store features (h, w, C) and labels (h, w, L) of a frame; a frame that can never be a reference is dropped.
+
+        Returns:
+            The index of the frame on the third axis of `keys` and `labels`; None if it is dropped.
+        """
         if frame in self.lasting:
             slot = self.lasting.index(frame)
         elif self.recent:
@@ -116,7 +129,8 @@ class FrameMemory:
             slot = len(self.lasting) + (frame - first) % self.recent
         else:
             return None
-        self.maps[:, :, slot] = item
+        self.keys[:, :, slot] = features
+        self.labels[:, :, slot] = labels
         self._frames[slot] = frame
         return slot
 
@@ -131,29 +145,14 @@ class FrameMemory:
             raise ValueError(f"frame {frame} is not in the memory, which holds the frames {held}")
         return self._frames.index(frame)
 
-
-class KeyMemory(FrameMemory):
-    """Features of reference frames, and the search for the best matches in them.
-
-    Args:
-        lasting: indices of frames that are kept to the end.
-        recent: number of latest frames that are kept.
-        like: features (h, w, C) of a frame, for their shape and type.
-        neighbourhood: cells that a cell searches.
-    """
-
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
-        super().__init__(lasting, recent, like)
-        self.neighbourhood = neighbourhood
-
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
         slots = list(map(self.slot, frames))
-        return best_matches(query, self.maps, slots, topk, self.neighbourhood)
+        return best_matches(query, self.keys, slots, topk, self.neighbourhood)
 
 
-class SketchedMemory(KeyMemory):
-    """Features of reference frames, and sketches that shorten the search.
+class SketchedMemory(FrameMemory):
+    """A `FrameMemory` with sketches of the features, which shorten the search.
 
     The sketches affect the time, not the results. Sketches that rule out too few keys are computed again, twice as
     long, up to all channels. A sketch has `length` numbers, in chunks of `Kernel.chunk`.
@@ -161,33 +160,36 @@ class SketchedMemory(KeyMemory):
     Args:
         lasting: indices of frames that are kept to the end.
         recent: number of latest frames that are kept.
-        like: features (h, w, C) of a frame, float32 on a CPU. The sketches use their principal components.
+        features: (h, w, C) of a frame, float32 on a CPU. The sketches use their principal components.
+        labels: (h, w, L) of a frame.
         neighbourhood: cells that a cell searches.
     """
 
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
-        super().__init__(lasting, recent, like, neighbourhood)
+    def __init__(
+        self, lasting: Sequence[int], recent: int, features: Tensor, labels: Tensor, neighbourhood: Neighbourhood
+    ) -> None:
+        super().__init__(lasting, recent, features, labels, neighbourhood)
         compiled = kernel()
         assert compiled
         self._kernel = compiled
-        height, width, _ = like.shape
+        height, width, _ = features.shape
         reach = neighbourhood.reach
         # columns of the neighbourhood to either side, 0, 1, … rows away
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
         self._largest = 0.0  # norm of a key
-        self._units = torch.ones(self.maps.shape[2], dtype=torch.float32)  # of the sketches of each slot
+        self._units = torch.ones(self.keys.shape[2], dtype=torch.float32)  # of the sketches of each slot
         self._latest: Sketches | None = None  # of the latest query
-        self._sketch_all(like, FIRST_LENGTH // self._kernel.chunk)
+        self._sketch_all(features, FIRST_LENGTH // self._kernel.chunk)
 
-    def write(self, frame: int, item: Tensor) -> int | None:
-        """Store the features (h, w, C) of a frame, and their sketches; return its slot, None as of `FrameMemory`."""
-        slot = super().write(frame, item)
+    def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
+        """Store features (h, w, C), their sketches, and labels (h, w, L) of a frame, as `FrameMemory.write` does."""
+        slot = super().write(frame, features, labels)
         if slot is not None:
             sketches = self._latest
-            if sketches is None or sketches.features is not item:  # a frame is usually searched first, then written
-                sketches = self._sketch(item)
+            if sketches is None or sketches.features is not features:  # a frame is usually searched, then written
+                sketches = self._sketch(features)
             self._largest = max(self._largest, sketches.largest)
             self._units[slot] = sketches.unit
             self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
@@ -201,7 +203,7 @@ class SketchedMemory(KeyMemory):
         """
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
-        height, width, _, channels = self.maps.shape
+        height, width, _, channels = self.keys.shape
         sketches = self._sketch(query)
         self._latest = sketches
         query = query.contiguous()
@@ -210,31 +212,31 @@ class SketchedMemory(KeyMemory):
         units = self._units[used_slots] * sketches.unit
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = _Search(
-            height=height,
-            width=width,
-            slots=self.maps.shape[2],
-            channels=channels,
-            chunks=self._chunks,
-            first=0 if self._basis is None else FIRST_WORDS,
-            pitch=self._sketches.shape[3],
-            reach=len(self._half_widths) - 1,
-            topk=topk,
-            used=len(used_slots),
-            query=query,
-            keys=self.maps,
-            query_sketches=sketches.words,
-            key_sketches=self._sketches,
-            half_widths=self._half_widths,
-            used_slots=used_slots,
-            counts=counts,
-            units=units,
-            margin=self._margin() * (sketches.largest + TINY),
-            values=values,
-            indices=indices,
-        )
+        arguments = {
+            "height": height,
+            "width": width,
+            "slots": self.keys.shape[2],
+            "channels": channels,
+            "chunks": self._chunks,
+            "first": 0 if self._basis is None else FIRST_WORDS,
+            "pitch": self._sketches.shape[3],
+            "reach": len(self._half_widths) - 1,
+            "topk": topk,
+            "used": len(used_slots),
+            "query": query,
+            "keys": self.keys,
+            "query_sketches": sketches.words,
+            "key_sketches": self._sketches,
+            "half_widths": self._half_widths,
+            "used_slots": used_slots,
+            "counts": counts,
+            "units": units,
+            "margin": self._margin() * (sketches.largest + TINY),
+            "values": values,
+            "indices": indices,
+        }
         # whole products, of keys that no sketch ruled out
-        products = native.run("vidcorr_screened_search", self._kernel.variant, arguments, height, ROWS)
+        products = native.run("vidcorr_screened_search", self._kernel.variant, _Search, arguments, height, ROWS)
         products_of_query = products / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
@@ -256,7 +258,7 @@ class SketchedMemory(KeyMemory):
         """
         if self._largest >= LARGE:
             return math.inf
-        excess = (4 * self.maps.shape[3] + 8) * 2.0**-24  # of float32's rounding
+        excess = (4 * self.keys.shape[3] + 8) * 2.0**-24  # of float32's rounding
         if self._kernel.sketches is torch.int16:
             length = self._chunks * self._kernel.chunk
             moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER
@@ -270,7 +272,7 @@ class SketchedMemory(KeyMemory):
             features: (h, w, C), whose principal components the sketches are in.
             chunks: number of chunks of a sketch; fewer, if these hold all channels.
         """
-        height, width, slots, channels = self.maps.shape
+        height, width, slots, channels = self.keys.shape
         self._latest = None  # none of this length
         self._basis = None
         length = chunks * self._kernel.chunk
@@ -285,7 +287,7 @@ class SketchedMemory(KeyMemory):
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
         for slot, frame in enumerate(self._frames):
             if frame is not None:
-                self.write(frame, self.maps[:, :, slot])
+                self.write(frame, self.keys[:, :, slot], self.labels[:, :, slot])
 
     def _sketch(self, features: Tensor) -> Sketches:
         """Return the sketches of features (h, w, C).

@@ -16,7 +16,7 @@ from ..window_tiles import Neighbourhood
 from .attention import FoundMatches, average_of_all
 from .coding import upsampled_argmax
 from .comparison import FeatureTransform, comparison
-from .memory import FrameMemory, KeyMemory, SketchedMemory, kernel
+from .memory import FrameMemory, SketchedMemory, kernel
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
@@ -74,15 +74,15 @@ def _labels_of_frames(
 
 
 class Source(NamedTuple):
-    """Reference frames that are searched together, with the memories that hold them."""
+    """Reference frames that are searched together, with the memory that holds them."""
 
-    keys: KeyMemory
-    labels: FrameMemory
+    memory: FrameMemory
     frames: list[int]
 
-    def maps(self, memory: FrameMemory) -> Tensor:
-        """Return the maps of the frames in a memory, (h, w, frames, D)."""
-        return memory.maps[:, :, list(map(memory.slot, self.frames))]
+    @property
+    def slots(self) -> list[int]:
+        """Indices of the frames in the memory."""
+        return list(map(self.memory.slot, self.frames))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,24 +117,21 @@ class References:
             if not members:
                 continue
             listed = [frames[place] for place in members]
-            source = Source(
-                KeyMemory(listed, 0, keys[:, :, 0], neighbourhood), FrameMemory(listed, 0, labels[:, :, 0]), listed
-            )
+            memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)
             for frame, place in zip(listed, members, strict=True):
-                source.keys.write(frame, keys[:, :, place].detach())
-                source.labels.write(frame, labels[:, :, place])
-            sources.append(source)
+                memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])
+            sources.append(Source(memory, listed))
         return References(list(frames), sources)
 
     @property
     def keys(self) -> Tensor:
         """(h, w, S, C), features of the references."""
-        return torch.cat([source.maps(source.keys) for source in self.sources], 2)
+        return torch.cat([source.memory.keys[:, :, source.slots] for source in self.sources], 2)
 
     @property
     def labels(self) -> Tensor:
         """(h, w, S, L), their labels."""
-        return torch.cat([source.maps(source.labels) for source in self.sources], 2)
+        return torch.cat([source.memory.labels[:, :, source.slots] for source in self.sources], 2)
 
 
 class LabelPropagator:
@@ -168,8 +165,7 @@ class LabelPropagator:
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
-        self._keys: dict[int, KeyMemory] = {}  # `NEARBY`, or a start frame that is searched everywhere → features
-        self._labels: dict[int, FrameMemory] = {}  # the same → labels
+        self._memories: dict[int, FrameMemory] = {}  # by `NEARBY`, or a start frame that is searched everywhere
         self._channels_of_start: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
         self._checked = 0
@@ -251,13 +247,11 @@ class LabelPropagator:
             added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
         is_plain = type(query) is Tensor and query.device.type == "cpu" and query.dtype == torch.float32
         is_sketched = protocol.topk is not None and is_plain and kernel() is not None
-        new_memory = SketchedMemory if is_sketched else KeyMemory
+        new_memory = SketchedMemory if is_sketched else FrameMemory
         for source, (lasting, recent, neighbourhood) in added.items():
-            self._keys[source] = new_memory(lasting, recent, query, neighbourhood)
-            self._labels[source] = FrameMemory(lasting, recent, labels)
-        for source, keys in self._keys.items():
-            keys.write(self.frame, query)
-            self._labels[source].write(self.frame, labels)
+            self._memories[source] = new_memory(lasting, recent, query, labels, neighbourhood)
+        for memory in self._memories.values():
+            memory.write(self.frame, query, labels)
 
     def average(self, query: Tensor, references: "References") -> Tensor:
         """Return the labels of a frame, an average of its references' labels: what a rule of yours overrides.
@@ -277,7 +271,7 @@ class LabelPropagator:
             ValueError: if query and references differ in shape.
         """
         protocol = self.protocol
-        expected = references.sources[0].keys.maps[:, :, 0]
+        expected = references.sources[0].memory.keys[:, :, 0]
         if query.shape != expected.shape:
             raise ValueError(f"the query is {tuple(query.shape)}, a reference {tuple(expected.shape)}")
         if query.requires_grad:  # the labels alone have gradients, from which heat maps are drawn
@@ -285,13 +279,12 @@ class LabelPropagator:
         query = query.to(expected)  # the same tensor if it fits, of which the memory has the sketches
         if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
             (source,) = references.sources
-            slots = list(map(source.keys.slot, source.frames))
-            return average_of_all(query, source.keys.maps, source.labels.maps, slots, protocol)
+            return average_of_all(query, source.memory.keys, source.memory.labels, source.slots, protocol)
         searches: list[Search] = []
         tables: list[Tensor] = []
         for source in references.sources:
-            searches.append(partial(source.keys.best_matches, query, source.frames))
-            tables.append(source.labels.maps)
+            searches.append(partial(source.memory.best_matches, query, source.frames))
+            tables.append(source.memory.labels)
         topk = protocol.topk
         if protocol.topk_ties == "cut":
             found = [search(topk=topk) for search in searches]
@@ -323,14 +316,14 @@ class LabelPropagator:
         """Return the average (h, w, L) of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
         of_memory = {NEARBY: frames}  # memory → its references among the frames
-        if start in self._keys:  # the first of the frames; it is searched everywhere, in a memory of its own
+        if start in self._memories:  # the first of the frames; it is searched everywhere, in a memory of its own
             of_memory = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
         for memory, members in of_memory.items():
             if members:
-                sources.append(Source(self._keys[memory], self._labels[memory], members))
+                sources.append(Source(self._memories[memory], members))
         average = self.average(query, References(frames, sources))
-        labels = sources[0].labels.maps[:, :, 0]
+        labels = sources[0].memory.labels[:, :, 0]
         if average.shape != labels.shape:
             rule = f"{type(self).__name__}.average"
             raise ValueError(f"{rule} must return {tuple(labels.shape)}, got {tuple(average.shape)}")

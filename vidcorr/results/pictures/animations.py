@@ -11,77 +11,50 @@ from torch import Tensor
 
 from ...videos.files import write_atomically
 from ..checked import plain
-from .overlays import Picture, contact_sheet, evenly_spaced, overlay_masks, resized
+from .overlays import Picture, contact_sheet, overlay_masks
 
 FRAMES = 32  # most frames of an animation
 COLUMNS = 8  # most frames side by side in its image
 WIDTH = 320  # width of its frames, pixels
 TRUTH_SUFFIX = ".truth.webp"  # suffix of the image with the ground truth
 
+Frame = tuple[Picture, Picture | None]
+"""A drawn frame of width `WIDTH`, uint8 `(H, W, 3)`, and the same with its ground truth; None if this is unknown."""
 Curve = tuple[Sequence[float], Sequence[float]]
 """Positions along the axis, and the values at them; an unknown value is NaN."""
 
 
-class SequenceAnimation:
-    """Up to 32 drawn frames of a sequence, side by side in an image that the report plays, and curves over all frames.
+def write_animation(
+    path: Path, frames: Mapping[int, Frame], curves: Mapping[str, Curve] | None = None, **facts: str
+) -> None:
+    """Write the animation of a sequence: drawn frames side by side in an image that the report plays, and curves.
 
-    `close` writes `animations/[<kind>/]<sequence>.webp`, `.json` beside it, and, if any frame has ground truth,
-    `.truth.webp` with the drawn ground truth, grey for frames without it.
+    If any frame has ground truth, a second image shows the ground truth, with grey for frames without it.
 
     Args:
-        folder: folder of the run.
-        sequence: name of the sequence.
-        num_frames: number of frames of the sequence; the frames shown are evenly spaced.
-        kind: subfolder, if a sequence is followed in several ways.
-        caption: what the drawings show.
-
-    Attributes:
-        chosen: indices of the frames shown; call `add` once for each, in this order, then `close`.
+        path: file of the image, `.webp`; `.json`, and `.truth.webp` with the ground truth, are written beside it.
+        frames: index of a frame → the drawn frame, and its ground truth or None.
+        curves: name → curve over all frames of the sequence.
+        **facts: texts for the report: `sequence`, the name; `kind`, the kind of labels, "" if a sequence has a single
+            kind; `caption`, what the drawings show.
     """
-
-    def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "", caption: str = "") -> None:
-        self._path = folder / "animations" / kind / f"{sequence}.webp"
-        self.chosen = evenly_spaced(num_frames, FRAMES)
-        columns = min(COLUMNS, num_frames)
-        about = {"sequence": sequence, "kind": kind, "caption": caption}
-        self._metadata = {**about, "columns": columns, "frames": self.chosen}
-        self._pictures: list[Picture] = []
-        self._truths: list[Picture] = []
-        self._has_truth = False
-
-    def add(self, picture: Picture, truth: Picture | None = None) -> None:
-        """Add the drawn picture of the next chosen frame, uint8 `(H, W, 3)`.
-
-        Args:
-            picture: the frame with the prediction.
-            truth: the frame with the ground truth; None if unknown.
-        """
-        self._pictures.append(resized(picture, WIDTH))
-        if truth is None:
-            self._truths.append(np.full_like(self._pictures[-1], 128))
-        else:
-            self._truths.append(resized(truth, WIDTH))
-            self._has_truth = True
-
-    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the files.
-
-        Args:
-            curves: name → curve over all frames of the sequence.
-        """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = {".webp": self._pictures}
-        if self._has_truth:
-            drawn[TRUTH_SUFFIX] = self._truths
-        for suffix, pictures in drawn.items():
-            sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
-            Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=0)
-        size = [WIDTH, self._pictures[0].shape[0]]
-        rounded = {}
-        for name, curve in (curves or {}).items():
-            rounded[name] = [np.round(values, 4).tolist() for values in curve]
-        metadata = plain(self._metadata | {"size": size, "curves": rounded})
-        write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
+    pictures = [picture for picture, _ in frames.values()]
+    truths = [truth for _, truth in frames.values()]
+    unknown = np.full_like(pictures[0], 128)
+    drawn = {".webp": pictures}
+    if any(truth is not None for truth in truths):
+        drawn[TRUTH_SUFFIX] = [unknown if truth is None else truth for truth in truths]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = min(COLUMNS, len(pictures))
+    for suffix, side_by_side in drawn.items():
+        sheet = contact_sheet(side_by_side, columns=columns, width=WIDTH, gap=0)
+        Image.fromarray(sheet).save(path.with_suffix(suffix), quality=70, method=0)
+    rounded = {}
+    for name, curve in (curves or {}).items():
+        rounded[name] = [np.round(values, 4).tolist() for values in curve]
+    size = [WIDTH, pictures[0].shape[0]]
+    metadata = plain({**facts, "columns": columns, "frames": list(frames), "size": size, "curves": rounded})
+    write_atomically(path.with_suffix(".json"), json.dumps(metadata) + "\n")
 
 
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:

@@ -32,9 +32,9 @@ def features_of(slots, channels, height, width):
 
 def sketched(maps, neighbourhood=CIRCLE):
     """All maps but the last as frames 0, 1, … of a memory."""
-    memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], neighbourhood)
+    memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], maps[0], neighbourhood)
     for frame in range(len(maps) - 1):
-        assert memory.write(frame, maps[frame]) == frame  # its slot
+        assert memory.write(frame, maps[frame], maps[frame]) == frame  # its slot
     return memory
 
 

@@ -110,10 +110,11 @@ def test_the_search_of_many_matches_stays_within_twice_its_workspace(monkeypatch
 
 
 def test_a_frame_that_memory_does_not_hold_is_refused():
-    memory = FrameMemory([0, 5], 2, torch.zeros(1, 1, 1))
+    cell = torch.zeros(1, 1, 1)
+    memory = FrameMemory([0, 5], 2, cell, cell, Neighbourhood(None))
     for frame in range(7):
-        memory.write(frame, torch.full((1, 1, 1), float(frame)))
-    assert [memory.maps[0, 0, memory.slot(frame)].item() for frame in (0, 3, 5, 6)] == [0, 3, 5, 6]
+        memory.write(frame, cell + frame, cell)
+    assert [memory.keys[0, 0, memory.slot(frame)].item() for frame in (0, 3, 5, 6)] == [0, 3, 5, 6]
     refused(ValueError, "frame 4 is not in the memory, which holds the frames .0, 3, 5, 6.", memory.slot, 4)
 
 

@@ -16,7 +16,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
-from vidcorr.results.pictures.animations import SequenceAnimation, overlay_masks_small
+from vidcorr.results.pictures.animations import overlay_masks_small, write_animation
 from vidcorr.results.pictures.pairs import RIGHT, WRONG, draw_matches
 
 FRAME = torch.tensor([60, 120, 180], dtype=torch.uint8).view(3, 1, 1).expand(3, 600, 720)
@@ -172,18 +172,18 @@ def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monk
         saved.append([str(path.relative_to(tmp_path)), np.asarray(image)[::160, ::320, 0].tolist(), how])
 
     monkeypatch.setattr(Image.Image, "save", save)
-    long, short = SequenceAnimation(tmp_path, "walk", 100, "semantic", "parts"), SequenceAnimation(tmp_path, "run", 3)
-    for _ in long.chosen:
-        long.add(grey())
-    long.close({"mIoU": (range(2), [0.123456, float("nan")])})
-    short.add(grey(), grey(value=200))
-    for _ in range(2):
-        short.add(grey(value=90))
-    short.close()
-    pairs = SequenceAnimation(tmp_path, "cat", 40, caption="the best matches")
-    for _ in pairs.chosen:
-        pairs.add(grey())
-    pairs.close()
-    assert len(pairs.chosen) == 32
+    black, truth = grey(160, width=320), grey(160, 200, 320)
+    long, short = (
+        dict.fromkeys(overlays.evenly_spaced(100, 32), (black, None)),
+        dict.fromkeys(range(3), (black + 90, None)),
+    )
+    curves = {"mIoU": (range(2), [0.123456, float("nan")])}
+    folder = tmp_path / "animations"
+    facts = {"sequence": "walk", "kind": "semantic", "caption": "parts"}
+    write_animation(folder / "semantic/walk.webp", long, curves, **facts)
+    facts = {"sequence": "run", "kind": "", "caption": ""}
+    write_animation(folder / "run.webp", short | {0: (black, truth)}, **facts)
+    pairs = dict.fromkeys(overlays.evenly_spaced(40, 32), (black, None))
+    write_animation(folder / "cat.webp", pairs, **facts | {"sequence": "cat", "caption": "the best matches"})
     files = sorted(path for path in tmp_path.rglob("*.*"))
     assert {"saved": saved, "files": [json.loads(path.read_text()) for path in files]} == recorded["animations"]
