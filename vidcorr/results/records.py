@@ -289,7 +289,7 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
     """Read the results that a word of a command names; of a training's evaluations, the last one alone.
 
     Args:
-        text: `FOLDER` or `NAME=FOLDER`; FOLDER may be a pattern, as in `NAME=runs/seed-*`.
+        text: `FOLDER` or `NAME=FOLDER`; FOLDER may be a pattern, as in `NAME=runs/seed-*`, or a results.json.
         tell: called with a sentence for each file that cannot be read.
 
     Returns:
@@ -306,8 +306,8 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
         raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
     faults: list[str] = []
-    for folder in folders:
-        results |= results_below(Path(folder), faults.append)
+    for folder in map(Path, folders):
+        results |= results_below(folder.parent if folder.name == RESULTS_FILE else folder, faults.append)
     if name and not results and not faults:
         raise ValueError(f"{text}: no result in this folder")
     for fault in faults:

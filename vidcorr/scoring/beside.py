@@ -1,5 +1,6 @@
 """Predictions of others on the data of a benchmark, scored by its rules: a row beside our networks."""
 
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,20 +51,26 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
 
     Raises:
         DataError: for a missing or wrong file.
-        ValueError: for a benchmark without masks, points or boxes.
+        ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
     """
-    sequences: Any = benchmark.sequences
+    truth: Any = benchmark.sequences
+    protocol: Any = benchmark.protocol
+    scorer: Any = score_boxes
+    own: dict[str, Any] = {}  # arguments that the benchmark decides
     if isinstance(benchmark, TapVidBenchmark):
-        protocol: Any = benchmark.protocol
-        return score_tracks(sequences, predictions, **{"query_mode": protocol.query_mode} | options)
-    if isinstance(benchmark, OtbBenchmark):
-        return score_boxes(sequences, predictions, **options)
-    if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
-        videos = list(dict.fromkeys(sequence.video for sequence in sequences))
-        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
-        metadata = benchmark.scoring_rules.metadata
-        return score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
-    raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+        scorer = score_tracks
+        own["query_mode"] = protocol.query_mode
+    elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
+        scorer = score
+        own["videos"] = list(dict.fromkeys(sequence.video for sequence in truth))
+        own |= {"rules": benchmark.rules, "meta": getattr(benchmark, "meta", None)}
+        own["unseen"] = benchmark.scoring_rules.metadata.unseen
+        truth = folder_of_masks(benchmark)
+    elif not isinstance(benchmark, OtbBenchmark):
+        raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+    for name in options.keys() - signature(scorer).parameters.keys():
+        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave its flag out")
+    return scorer(truth, predictions, **own | options)
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:

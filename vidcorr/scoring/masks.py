@@ -65,10 +65,13 @@ def score(
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
-    listed = folders.videos()  # even if `videos` are named, since it finds a wrong folder of annotations
+    listed = folders.videos()
     names = list(dict.fromkeys(videos or listed))
-    if not names:
+    if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
+    for name in names:
+        if name not in listed:
+            raise DataError(f"{folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)
     found = folders.score([name for name in names if name not in missing])
     rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("order"))

@@ -123,6 +123,8 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
     assert len(named_results(tmp_path / "two")[1]) == 2
     save("a=b/other/alone", benchmark="vip")
     last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
+    file = tmp_path / "two/a/results.json"
+    assert named_results(f"x={file}") == named_results(f"x={file.parent}")
     texts = {tmp_path / "a=b": "", f"x={tmp_path}/a=b": "x", f"x={tmp_path}/*=b": "x"}
     for text, name in texts.items():
         expected = name, last

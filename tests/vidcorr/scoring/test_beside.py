@@ -72,9 +72,13 @@ def test_the_command_makes_the_commonest_table_of_a_paper(tmp_path, monkeypatch,
     assert "name TRUTH and PREDICTIONS" in refusal(*words[:2])
 
 
-def test_what_has_no_predictions_of_others_is_refused(tmp_path):
-    joints = JhmdbBenchmark(**arguments_of(JhmdbBenchmark, tmp_path))
+def test_what_has_no_predictions_of_others_and_choices_of_another_kind_are_refused(tmp_path):
+    joints = JhmdbBenchmark(**arguments_of(JhmdbBenchmark, tmp_path / "joints"))
     refused(ValueError, "jhmdb has no predictions of others", score_beside, joints, tmp_path)
+    for kind, option in ((DavisBenchmark, "query_mode"), (OtbBenchmark, "keep_ends"), (TapVidBenchmark, "rules")):
+        benchmark = kind(**arguments_of(kind, tmp_path / option))
+        said = f"{option} is no choice for {benchmark.name}: leave its flag out"
+        refused(ValueError, said, score_beside, benchmark, tmp_path, **{option: "first"})
 
 
 def test_points_of_other_queries_do_not_share_a_column(tmp_path):

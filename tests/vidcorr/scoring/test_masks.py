@@ -97,6 +97,7 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path)
     refused(ValueError, "rules lvos need the data set's metadata", score, *folders, "lvos")
     refused(ValueError, "rules must be one of .*davis-2017", score, *folders, "davis")
     refused(DataError, "nowhere: holds no folder of masks", score, tmp_path / "nowhere", folders[1])
+    refused(DataError, "truth: has no video c, ", score, *folders, videos=["a", "c"], allow_missing=True)
 
 
 def test_predictions_without_an_id_of_the_video_are_refused(tmp_path):
