@@ -14,6 +14,9 @@ from ..videos.files import DataError
 from .masks import KEEP_ENDS, score
 from .tracks import score_boxes, score_tracks
 
+FLAGS = {"query_mode": "tracks", "videos": "list"}
+"""Argument → its flag of `vidcorr score`, if the names differ."""
+
 
 def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) -> Result:
     """Score predictions of others on the data of a benchmark, for a table with results of the benchmark.
@@ -69,7 +72,8 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     elif not isinstance(benchmark, OtbBenchmark):
         raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
     for name in options.keys() - signature(scorer).parameters.keys():
-        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave its flag out")
+        flag = FLAGS.get(name, name.replace("_", "-"))
+        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
     return scorer(truth, predictions, **own | options)
 
 

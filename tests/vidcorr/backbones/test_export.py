@@ -96,8 +96,9 @@ def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
     video = ["export", "tests.helpers.encoders:recurrent", output, *size]
     line = "suffix must be one of '.safetensors', '.onnx', got '.pth'"
     refused(ValueError, line, run_command, ["export", "raw_colour", str(tmp_path / "encoder.pth")])
-    refused(ValueError, "needs --size H W", run_command, ["export", "raw_colour", output])
-    refused(UsageError, "--size: expected an integer", run_command, ["export", "raw_colour", output, "--size", "0", "8"])
+    words = ["export", "raw_colour", output]
+    refused(ValueError, "needs --size H W", run_command, words)
+    refused(UsageError, "--size: expected an integer of", run_command, [*words, "--size", "0", "8"])
     refused(ValueError, "a video encoder maps no", run_command, video)
     monkeypatch.setattr("vidcorr.backbones.export.find_spec", lambda name: None)
-    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", run_command, ["export", "raw_colour", output, *size])
+    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", run_command, [*words, *size])

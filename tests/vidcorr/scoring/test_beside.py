@@ -75,9 +75,13 @@ def test_the_command_makes_the_commonest_table_of_a_paper(tmp_path, monkeypatch,
 def test_what_has_no_predictions_of_others_and_choices_of_another_kind_are_refused(tmp_path):
     joints = JhmdbBenchmark(**arguments_of(JhmdbBenchmark, tmp_path / "joints"))
     refused(ValueError, "jhmdb has no predictions of others", score_beside, joints, tmp_path)
-    for kind, option in ((DavisBenchmark, "query_mode"), (OtbBenchmark, "keep_ends"), (TapVidBenchmark, "rules")):
+    for kind, option, flag in (
+        (DavisBenchmark, "query_mode", "--tracks"),
+        (OtbBenchmark, "keep_ends", "--keep-ends"),
+        (TapVidBenchmark, "rules", "--rules"),
+    ):
         benchmark = kind(**arguments_of(kind, tmp_path / option))
-        said = f"{option} is no choice for {benchmark.name}: leave its flag out"
+        said = f"{option} is no choice for {benchmark.name}: leave out {flag}$"
         refused(ValueError, said, score_beside, benchmark, tmp_path, **{option: "first"})
 
 
