@@ -105,9 +105,13 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
         names: names of the first protocol, of the steps, and of the last protocol: a row each.
         results: results by the first protocol, and after each step. The row of the last protocol repeats the last.
         score: name of the score; "": the benchmark's first.
+
+    Raises:
+        ValueError: for a score that the results lack.
     """
     initial = results[0]
     score = score or initial.main_scores()[0]
+    require_one_of(initial.scores, score=score)
     column = ScoreRecord(initial, score).column._replace(by="")
     found = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, found[0])]

@@ -51,7 +51,7 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
-    refusal = f"there is no protocol {name}; vidcorr protocols lists them"
+    refusals: list[str] = []
     stem = name.partition("+")[0]
     is_of_user = ":" in stem  # `module:Class` is tried on all benchmarks
     for kind in protocol_classes():
@@ -60,9 +60,10 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
             except ValueError as error:  # another kind may have the changed fields
-                refusal = str(error)
+                refusals.append(str(error))
     if not found:
-        raise ValueError(refusal)
+        refusals.sort(key=lambda refusal: "has no field" in refusal)  # a refused value says more than a missing field
+        raise ValueError(refusals[0] if refusals else f"there is no protocol {name}; vidcorr protocols lists them")
     return found
 
 
