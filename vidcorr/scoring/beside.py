@@ -1,5 +1,6 @@
 """Predictions of others on the data of a benchmark, scored by its rules: a row beside our networks."""
 
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,25 +57,33 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         DataError: for a missing or wrong file.
         ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
     """
-    truth: Any = benchmark.sequences
-    protocol: Any = benchmark.protocol
-    scorer: Any = score_boxes
-    own: dict[str, Any] = {}  # arguments that the benchmark decides
+    sequences: Any = benchmark.sequences
     if isinstance(benchmark, TapVidBenchmark):
-        scorer = score_tracks
-        own["query_mode"] = protocol.query_mode
-    elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
-        scorer = score
-        own["videos"] = list(dict.fromkeys(sequence.video for sequence in truth))
-        own |= {"rules": benchmark.rules, "meta": getattr(benchmark, "meta", None)}
-        own["unseen"] = benchmark.scoring_rules.metadata.unseen
-        truth = folder_of_masks(benchmark)
-    elif not isinstance(benchmark, OtbBenchmark):
-        raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
-    for name in options.keys() - signature(scorer).parameters.keys():
-        flag = FLAGS.get(name, name.replace("_", "-"))
-        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
-    return scorer(truth, predictions, **own | options)
+        protocol: Any = benchmark.protocol
+        _require_parameters(score_tracks, benchmark, options)
+        return score_tracks(sequences, predictions, **{"query_mode": protocol.query_mode} | options)
+    if isinstance(benchmark, OtbBenchmark):
+        _require_parameters(score_boxes, benchmark, options)
+        return score_boxes(sequences, predictions, **options)
+    if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
+        _require_parameters(score, benchmark, options)
+        videos = list(dict.fromkeys(sequence.video for sequence in sequences))
+        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
+        metadata = benchmark.scoring_rules.metadata
+        return score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
+    raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+
+
+def _require_parameters(scorer: Callable[..., Result], benchmark: Benchmark, options: Iterable[str]) -> None:
+    """Refuse options that are no parameters of the function that scores a benchmark's kind of predictions.
+
+    Raises:
+        ValueError: for such an option; the message names its flag of `vidcorr score`.
+    """
+    for name in options:
+        if name not in signature(scorer).parameters:
+            flag = FLAGS.get(name, name.replace("_", "-"))
+            raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:
