@@ -68,7 +68,7 @@ def run(flags: Namespace) -> None:
     from ..results.checked import plain
     from ..scoring.masks import score
 
-    truth, predictions = flags.folders[0], flags.folders[-1]
+    truth, predictions = flags.folders[0], flags.folders[-1]  # with --on there are predictions alone
     if flags.on:
         from ..experiments.runs.benchmark_choice import read_on
         from ..scoring.beside import score_beside

@@ -79,7 +79,7 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
     text = file.read_bytes()
     try:
         content = json.loads(text.decode("utf-8-sig"))
-        found = content.get("format", 0) if isinstance(content, dict) else format
+        found = content.get("format", 0) if isinstance(content, dict) else format  # pydantic refuses what is no object
         if found == format:
             return kind.model_validate(content)
     except (ValueError, RecursionError) as error:

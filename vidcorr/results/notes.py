@@ -160,7 +160,7 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which ones each benchmark scores, and benchmarks whose frames are too small."""
+    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much."""
     scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:

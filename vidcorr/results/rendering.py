@@ -199,8 +199,8 @@ def sections_of(
         table: the scores.
         intervals: write 95 % intervals and p into the texts.
         bold: write `**` around the best score of a column.
-        of_comparable_scores: True: a section per set of comparable scores, its lines sorted from the best; steps keep
-            their order. False: a section per benchmark.
+        of_comparable_scores: True: a section per set of comparable scores, its lines sorted from the best first score;
+            steps keep their order. False: a section per benchmark.
     """
     groups: dict[Any, list[Column]] = {}
     for column in table.columns:

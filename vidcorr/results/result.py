@@ -92,8 +92,8 @@ class Row(Exact):
         The video keeps the `_` that stands before the object in the row's name: rows then sort as the file names of the
         official tools do.
         """
-        video = self.name.removesuffix(self.object)
-        return video, int(self.object) if self.object.isdecimal() else 0, self.object
+        number = int(self.object) if self.object.isdecimal() else 0
+        return self.name.removesuffix(self.object), number, self.object
 
 
 def videos_of(rows: Iterable[Row]) -> list[str]:

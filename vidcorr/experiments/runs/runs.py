@@ -371,7 +371,7 @@ class Run:
                 found[checkpoint] = run
             has_begun = record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file()
             if checkpoint is None and has_begun:
-                self._take_over(run)
+                self._take_over(run)  # until a run with a checkpoint takes its place below
         if not found:
             new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
             self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")

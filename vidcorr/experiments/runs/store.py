@@ -234,7 +234,7 @@ def process_group() -> Iterator[bool]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return
-    if torch.cuda.is_available():
+    if torch.cuda.is_available():  # more ranks than GPUs share them
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     dist.init_process_group("gloo")
     try:
