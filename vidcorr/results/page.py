@@ -89,8 +89,8 @@ def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
         ranked_by: name of the score.
 
     Returns:
-        The fields of a `SequenceAnimation`'s file, and `score`, `shown` (the score as text), `name` and `images`: of
-        the worst and the best `AT_EACH_END` sequences, in base64, the drawn frames, and the truth if it is known.
+        The fields that `write_animation` wrote, and `score`, `shown` (the score as text), `name` and `images`: of the
+        worst and the best `AT_EACH_END` sequences, in base64, the drawn frames, and the truth if it is known.
     """
     scores = result.scores_by_sequence(ranked_by)
     texts = {name: shown(score, result.declaration(ranked_by)) for name, score in scores.items()}

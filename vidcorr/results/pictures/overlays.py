@@ -303,7 +303,7 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
     """
     line = Image.new("RGB", (picture.shape[1], height), colour)
     brightness = np.dot(colour, (0.299, 0.587, 0.114))  # as ITU-R BT.601 weighs the channels
-    ink = "black" if brightness > 140 else "white"
+    ink = "black" if brightness > 140 else "white"  # of 255; the larger contrast to most colours
     font = ImageFont.load_default(size=0.7 * height)
     ImageDraw.Draw(line).text((height // 5, height / 2), text, fill=ink, font=font, anchor="lm")
     return np.concatenate([np.asarray(line), picture])
