@@ -196,7 +196,7 @@ def quieten_lightning() -> None:
 
 
 def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
-    """Represent a member of an Enum in YAML by its value; an argument of another type may hold one."""
+    """Represent a member of an Enum in YAML by its value; an argument of another type may hold a member."""
     return dumper.represent_data(member.value)
 
 
@@ -226,8 +226,8 @@ class VidcorrCLI(LightningCLI):
     Args:
         args: command and arguments.
         earlier: folder of the earlier run to go on with; None: a new run, unless `--ckpt_path last` or a requeued job
-            of SLURM finds an earlier one.
-        more: arguments that the user adds to those of the earlier run.
+            of SLURM finds an earlier run.
+        more: arguments that the user adds to the arguments of the earlier run.
 
     Raises:
         UsageError: if the arguments cannot be understood.
@@ -264,7 +264,7 @@ class VidcorrCLI(LightningCLI):
             raise UsageError(message + remedy_for(message, words[1:])) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
-        """Return the command, as the only one, with the names of its method's arguments that are no flags."""
+        """Return the command, as the only command, with the names of its method's arguments that are no flags."""
         return {self.command: LightningCLI.subcommands()[self.command] | {"verbose", "weights_only"}}
 
     def init_parser(self, **options: Any) -> LightningArgumentParser:
@@ -346,7 +346,7 @@ class VidcorrCLI(LightningCLI):
         """Return the default callbacks of the command.
 
         Args:
-            given: the user's callbacks; a default one is left out if an instance of its class is among them.
+            given: the user's callbacks; a default callback is left out if an instance of its class is among them.
             has_benchmarks: True if there are benchmarks, by whose score `BestCheckpoint` saves.
         """
         trainer = self.config_init[self.command].trainer

@@ -158,11 +158,11 @@ def has_no_reader(output: TextIO) -> bool:
 
 
 def hint_on_generated(message: str, words: Sequence[str]) -> str:
-    """Return the end of an error message: the command that generates a missing folder of an example; "" without one.
+    """Return the end of an error message: the command that generates a missing folder of an example, or "".
 
     Args:
         message: the message, which names the missing folder.
-        words: words of the command, of which one names the folder.
+        words: words of the command, which may name the folder.
     """
     for word in words:
         place = Path(word.rpartition("=")[2])
@@ -274,7 +274,7 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
 def line_of_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Format a warning for `warnings.formatwarning`: one of this package is a line without its place in the code."""
+    """Format a warning for `warnings.formatwarning`: a warning of this package is a line without its place in the code."""
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

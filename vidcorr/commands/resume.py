@@ -26,7 +26,7 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 def run(flags: Namespace) -> None:
     """Go on with the training of a run where it stopped, by the words of its record and further words.
 
-    The working directory is the one in which the run began.
+    It works in the directory in which the run began.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as an unknown run.
@@ -83,7 +83,7 @@ def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[Vid
 def words_from_here(words: Sequence[str]) -> list[str]:
     """Return words of `fit` with absolute paths, since another working directory follows before they are parsed.
 
-    A benchmark of `--on` gets the absolute folder of its data, even if only its config names one.
+    A benchmark of `--on` gets the absolute folder of its data, even if only its config names a folder.
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.

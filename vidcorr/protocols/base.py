@@ -183,7 +183,7 @@ class EvaluationProtocol(BaseModel):
     def named(
         cls, name: "str | EvaluationProtocol", benchmark: str | None = None, changes: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return a protocol by its name, for a benchmark; its class is the one that `class_for` the benchmark.
+        """Return a protocol by its name, for a benchmark; its class is that of `class_for`.
 
         Args:
             name: one of these: a key of `sources()`; with changes as in tables, `vfs+radius=6+topk=5`; with a user's

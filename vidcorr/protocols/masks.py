@@ -160,7 +160,7 @@ class LabelProtocol(VideoFeatures):
         return self.repeat_first == "padding" and self.references is None
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break one."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule."""
         has_context = self.context > 0 or not self.pads_start
         yield Condition("context", has_context, "1 or more frames with repeat_first='padding'")
         if self.radius_unit == "side" and self.radius is not None:
@@ -259,7 +259,7 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break one."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule."""
         yield from super()._conditions()
         if self.own_context:
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None

@@ -163,7 +163,7 @@ def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[s
 def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
     """Return the names of the sequences whose frames or annotations differ between results.
 
-    A result that has no digest of a sequence differs from one that has.
+    A result without a digest of a sequence differs from a result with a digest.
     """
     digests: dict[str, set[str]] = {}
     for result in results:

@@ -65,7 +65,7 @@ def _on_units(table: Table, format: str) -> list[str]:
 
 
 def _on_views(table: Table) -> list[str]:
-    """Return a sentence on the features and one on the inputs of the networks; with names of rows if rows differ."""
+    """Return a sentence on features and a sentence on inputs of the networks; with names of rows if rows differ."""
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []
     for name, row in table.rows.items():

@@ -67,7 +67,7 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
 
     Args:
         name: name of a source, with changes as in `dino+input_size=960`.
-        benchmark: name of the benchmark. It decides the class: the one that has values for the benchmark, or else the
+        benchmark: name of the benchmark. It decides the class: the class that has values for the benchmark, or else the
             class for masks and joints. A source without values for the benchmark gives those of the class's default
             benchmark.
     """

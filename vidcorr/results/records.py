@@ -147,7 +147,7 @@ class ScoreRecord:
     def rules(self) -> str:
         """The rules of scoring as JSON text; predictions of others are compared with ours only if the texts are equal.
 
-        The rules are `data["rules"]` of the result. Rules without an entry `frames`, as those of points, are told by
+        The rules are `data["rules"]` of the result. Rules without an entry `frames`, as of points, are told by
         query mode, query stride and scored size, from the rules or else from the protocol.
         """
         rules = self.result.data.get("rules") or {}

@@ -106,7 +106,7 @@ class Table:
         """Return the table with the differences of all rows from a base row.
 
         A cell is compared with the cell of its column in the base row. If the base row has none there, the cell is
-        compared with the first cell of the base row that can be paired, such as one of other sequences by the same
+        compared with the first cell of the base row that can be paired, such as a cell of other sequences by the same
         protocol.
 
         Args:

@@ -306,12 +306,12 @@ class Result(Exact):
         return facts_of_set.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
-        """Return the names of the main scores: of the first three declared ones, or else of the first three."""
+        """Return the names of the main scores: of the first three declared scores, or else of the first three."""
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
 
     def declaration(self, key: str) -> Score:
-        """Return the declaration of a score; without one, that of a fraction of which more is better."""
+        """Return the declaration of a score; by default, that of a fraction of which more is better."""
         return next((score for score in self.declared if score.name == key), Score(key))
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:

@@ -60,7 +60,7 @@ def match_pictures(
 
 
 def _write(matcher: PictureMatcher, found: NDArray[np.float64], output: Path) -> None:
-    """Write matches.png, in which yellow matches are the most similar ones, and matches.csv; print a line.
+    """Write matches.png, in which the most similar matches are yellow, and matches.csv; print a line.
 
     Args:
         matcher: the two pictures.

@@ -153,7 +153,7 @@ class Study(BaseModel, extra="forbid"):
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number, a fraction, of a row and an evaluation; empty without one."""
+        """Return score → published number, a fraction, of a row and an evaluation; it may be empty."""
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
@@ -327,9 +327,9 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records whose protocol and data are those of most seeds of their row and benchmark.
+    """Return the records by the protocol and on the data of most seeds of their row and benchmark.
 
-    Of protocols and data that are equally frequent in the row, those that are more frequent in the study count.
+    If several are equally frequent in the row, the most frequent in the study count.
 
     Args:
         records: records of all rows.

@@ -1,4 +1,4 @@
-"""The flags of commands as values, those that several commands share, and their texts' types. No torch."""
+"""The flags of commands as values, flags that several commands share, and types of their texts. No torch."""
 
 from __future__ import annotations
 

@@ -215,9 +215,9 @@ class RunFolder(NamedTuple):
 
     @property
     def best(self) -> Path | None:
-        """The best checkpoint: the one that the record names; without it, the `best-*.ckpt`; without these, `last`.
+        """The best checkpoint: the file that the record names; without it, the `best-*.ckpt`; without these, `last`.
 
-        Of several `best-*.ckpt` it is the one that the newest file names as the best of its callback.
+        Of several `best-*.ckpt` it is the file that the newest file names as the best of its callback.
         """
         best = self.record.best
         if best is not None and (self.path / best).is_file():

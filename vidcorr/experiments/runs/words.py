@@ -177,7 +177,7 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
 
     Args:
         flag: the flag, `--model.bank`.
-        values: its values; most flags have one.
+        values: its values; most flags have a single value.
         words: the flag and its values as the user wrote them.
     """
     value = next(iter(values), "")
@@ -317,7 +317,7 @@ def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
 
 
 def last_class(said: Sequence[Word], part: str) -> str | None:
-    """Return the class path that configs and words name last for a part, "model" or "data"; None without one."""
+    """Return the class path that configs and words name last for a part, "model" or "data"; None if they name none."""
     found: str | None = None
     for content in _contents(said, part):
         name = content.get("class_path") if isinstance(content, Mapping) else content
