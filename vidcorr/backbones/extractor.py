@@ -187,8 +187,11 @@ class FeatureExtractor(View):
         return dict(zip(names, maps, strict=True))
 
     def by_call(self, images: Tensor) -> Tensor:
-        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
-        if self.called is None:
+        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count.
+
+        Where torch compiles the code around it, the network's hooks do not run: another `forward` cannot be traced.
+        """
+        if self.called is None or torch.compiler.is_compiling():
             return self.map_of(images)
         with attribute_set(self.called.module, "forward", self.map_of):
             features: Tensor = self.called.module(images)

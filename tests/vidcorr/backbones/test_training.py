@@ -71,6 +71,12 @@ def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     assert "forward" not in vars(method.backbone)
 
 
+def test_the_steps_of_a_method_can_be_compiled_whole():
+    """As `trainer.fit(torch.compile(method))` does."""
+    method, images = VFSSimSiam(f"{NETWORKS}:Dino", 8, 8).eval(), torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(torch.compile(method.maps, backend="eager")(images), method.maps(images))
+
+
 OWN_CALL = {
     "torchvision:resnet18": ("res5", 32),
     "timm:test_vit": (),
