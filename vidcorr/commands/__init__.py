@@ -274,7 +274,7 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
 def line_of_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Format a warning for `warnings.formatwarning`: a warning of this package is a line without its place in the code."""
+    """Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place."""
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

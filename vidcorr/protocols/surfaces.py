@@ -14,8 +14,8 @@ class SurfaceProtocol(NetworkView):
     """Every number and rule that affects a score of matching surfaces, on NAVI and ScanNet-1500.
 
     Named protocols (`omniprobe`, `probe3d`) are data, in protocols.yaml. A cell of the grid is `grid_step` pixels of
-    the network's input wide. Cells with depth of either picture are matched with cells of the other; a match counts by how
-    much nearer, in cosine distance, the nearest cell is than the second: its weight is 1 - d0 / d1.
+    the network's input wide. Cells with depth of the first picture are matched with cells of the second; a match counts
+    by how much nearer, in cosine distance, the nearest cell is than the second nearest: its weight is 1 - d0 / d1.
 
     Attributes:
         input_size: (height, width) of the network's input, pixels; a square for NAVI.
