@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
+from itertools import permutations
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -346,8 +347,9 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Results are evaluations of one training if their folders lie side by side, and benchmark, seed, recipe and the first
-    entry of their history are equal.
+    Results are evaluations of one training if their folders lie side by side, benchmark and seed are equal, and recipe
+    and the first entry of their history are equal. A training that was resumed to be longer has another recipe, but its
+    history goes on from the earlier result's.
     """
     step_of: dict[Path, int] = {}  # folder of a result of a training → largest step in its history
     for place, result in results.items():
@@ -359,4 +361,10 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
         training = result.network.seed, result.network.recipe, repr(result.history[0])
         last[place.parent, result.benchmark, *training] = place
     earlier = step_of.keys() - last.values()
+    for place, other in permutations(last.values(), 2):
+        result, longer = results[place], results[other]
+        key = place.parent, result.benchmark, result.network.seed
+        if key == (other.parent, longer.benchmark, longer.network.seed):
+            if result.history == longer.history[: len(result.history)] != longer.history:
+                earlier.add(place)
     return {place: result for place, result in results.items() if place not in earlier}

@@ -115,6 +115,7 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
 
     for steps in ((4,), (4, 16), (4, 16, 8), (4, 12)):  # the last: of a run that was killed, and resumed before 16
         save(f"a=b/step={steps[-1]}", *steps)
+    save("a=b/step=20", 4, 16, 8, 20, network=Network(name="A", recipe="longer"))  # the training was resumed
     save("a=b/vip", 4, benchmark="vip")
     save("a=b/alone")
     for place, score in (("two/a", 0.25), ("two/b", 0.75)):  # two trainings
@@ -122,7 +123,7 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
         davis_result({"J-Mean": 0.5}, history=history).save(tmp_path / place)
     assert len(named_results(tmp_path / "two")[1]) == 2
     save("a=b/other/alone", benchmark="vip")
-    last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
+    last = {tmp_path / "a=b" / name for name in ("step=20", "vip", "alone", "other/alone")}
     file = tmp_path / "two/a/results.json"
     assert named_results(f"x={file}") == named_results(f"x={file.parent}")
     texts = {tmp_path / "a=b": "", f"x={tmp_path}/a=b": "x", f"x={tmp_path}/*=b": "x"}
