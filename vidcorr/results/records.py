@@ -364,7 +364,7 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     for place, other in permutations(last.values(), 2):
         result, longer = results[place], results[other]
         key = place.parent, result.benchmark, result.network.seed
-        if key == (other.parent, longer.benchmark, longer.network.seed):
-            if result.history == longer.history[: len(result.history)] != longer.history:
-                earlier.add(place)
+        is_beside = key == (other.parent, longer.benchmark, longer.network.seed)
+        if is_beside and result.history == longer.history[: len(result.history)] != longer.history:
+            earlier.add(place)
     return {place: result for place, result in results.items() if place not in earlier}
