@@ -52,7 +52,7 @@ class Got10kDataModule(SampledDataModule):
         self.root = Path(root).expanduser()
         self.repeat = repeat
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str = "fit") -> None:
         """List the sequences."""
         folders = list_sequences(self.root, "train")
         self.training = TargetPairs(folders, len(folders) * self.repeat, self.seed)

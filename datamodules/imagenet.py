@@ -77,7 +77,7 @@ class ImageFolderDataModule(LabelledDataModule):
     def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:
         super().__init__(root, **kwargs)
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str = "fit") -> None:
         """List both folders."""
         training = self.source / "train"
         held_out = self.source / "val"
@@ -121,7 +121,7 @@ class VideoFrameDataModule(LabelledDataModule):
         super().__init__(source, **kwargs)
         self.validation_fraction = validation_fraction
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str = "fit") -> None:
         """List the videos and hold out a part of every class."""
         paths_of_class: dict[Any, list[Path]] = defaultdict(list)
         for entry in dict.fromkeys(list_videos(self.source).entries):  # a path twice in a list counts once

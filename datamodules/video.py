@@ -105,7 +105,7 @@ class VideoDataModule(SampledDataModule):
         self.colour = ColourAugmentation(sigma=blur_sigma) if colour else None
         self.videos: tuple[SourceEntry, ...] = ()
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str = "fit") -> None:
         """List the source and keep videos for validation; a second call does nothing."""
         if self.videos:
             return

@@ -30,7 +30,7 @@ def root(tmp_path_factory):
 
 def made(root, **arguments):
     data = Got10kDataModule(root, num_workers=0, batch_size=2, **arguments)
-    data.setup("fit")
+    data.setup()
     return data
 
 

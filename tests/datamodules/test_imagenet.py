@@ -48,7 +48,7 @@ def samples(data):
 
 def images(folders, batch_size):
     data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=batch_size, num_workers=0)
-    data.setup("fit")
+    data.setup()
     return data
 
 
@@ -104,7 +104,7 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos)
     lines = [*(f"walk/video{i}" for i in range(6)), "sit/video0", "sit/video1"]
     (videos / "list.txt").write_text("".join(f"{line} {10 - line.count('w')}\n" for line in [*lines, lines[0]]))
     data = VideoFrameDataModule(videos / "list.txt", size=16, resize=20)
-    data.setup("fit")
+    data.setup()
     assert data.classes == ["9", "10"]
     pairs = samples(data.training)
     assert sorted((path.parent.name, label) for path, label in pairs) == [("sit", 1)] + [("walk", 0)] * 5

@@ -32,7 +32,7 @@ def videos(tmp_path_factory):
 def make(source, **arguments):
     defaults = {"frames": 4, "size": 32, "batch_size": 4, "num_workers": 0, "validation_fraction": 0.0}
     data = VideoDataModule(source, **(defaults | arguments))
-    data.setup("fit")
+    data.setup()  # as without a Trainer
     return data
 
 
