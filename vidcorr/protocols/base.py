@@ -260,7 +260,7 @@ class EvaluationProtocol(BaseModel):
             return self
         changed = type(self)(**own | fields)
         if "name" not in fields:
-            changed._named = self._named
+            changed._named = self._named  # a user's own name stands for the first protocol's values, not for these
         return changed
 
     def brought_by_features(self, **fields: Any) -> Self:

@@ -46,7 +46,7 @@ class Published:
     download: str = ""
 
     def evaluation_protocol(self) -> EvaluationProtocol:
-        """Return the protocol of the row."""
+        """Return the protocol that the row names, with its values for the row's benchmark."""
         return protocol_named(self.protocol, self.benchmark)
 
 

@@ -233,10 +233,10 @@ class RunFolder(NamedTuple):
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
-    def trust(self, which: str) -> Path:
-        """Return the run's checkpoint, ready to be loaded: allow the run's code, and let Python find it.
+    def trusted_checkpoint(self, which: str) -> Path:
+        """Allow the code that the run's words and configuration name, let Python find it, and return a checkpoint.
 
-        The code is what the run's words and configuration name; its working directory is added to Python's path.
+        Python finds the code because the run's working directory is added to its path.
 
         Args:
             which: "best" or "last".
@@ -613,5 +613,5 @@ def checkpoint_named(word: str, which: str = "best") -> str:
     if named is None:
         return word
     path, which = named
-    checkpoint = RunFolder.read(path).trust(which)
+    checkpoint = RunFolder.read(path).trusted_checkpoint(which)
     return f"{checkpoint}@{view}" if view else str(checkpoint)

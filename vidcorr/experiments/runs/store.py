@@ -47,7 +47,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        """Network, benchmark and protocol in words."""
+        """Network, benchmark and protocol in words: "raw_colour on davis by vfs"."""
         protocol = self.benchmark.protocol
         by_protocol = f" by {protocol.name}" if protocol else ""
         return f"{self.network.name} on {self.benchmark.name}{by_protocol}"
@@ -79,7 +79,7 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Name of the folder of the result."""
+        """Name of the folder of the result, `NETWORK-BENCHMARK-KEY`; a long network's name loses its beginning."""
         return f"{slug(self.network.name)[-LONGEST:]}-{slug(self.benchmark.name)}-{self.key}"
 
 

@@ -310,7 +310,7 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
 
 
 def write_picture(path: str | Path, picture: Picture) -> None:
-    """Write a PNG, making its folder."""
+    """Write an image `(H, W, 3)` as a PNG, and make its folder if it is missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
