@@ -119,9 +119,8 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     # "null" takes back an earlier word; `Run.choose_checkpoint` finds the file of `fit --ckpt_path last` later
     if named not in (None, "null") and (named, command) != ("last", "fit"):
         if named == "last":
-            file = str(
-                RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT).trusted_checkpoint("last")
-            )
+            run = RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT)
+            file = str(run.trusted_checkpoint("last"))
             say(f"--ckpt_path last: {file}")
         elif on_hub(str(named)):
             file = str(local_file(str(named)))
