@@ -209,6 +209,7 @@ def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
         assert "J-unseen-Mean" in undefined
         assert names == f"None of the videos is named as unseen; named are: {named}"
     assert score(*words, meta=meta, unseen=["a"]).scores["J-unseen-Mean"] == 1
+    refused(DataError, "meta.json: has no video b, ", score, *words, meta=meta, videos=["b"])
     for objects in ({"1": {}}, {"one": entry}, None):
         meta.write_text(json.dumps({"videos": {"a": {} if objects is None else {"objects": objects}}}))
         refused(DataError, "meta.json: video a: ", score, *words, meta=meta)
