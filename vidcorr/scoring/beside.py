@@ -10,6 +10,7 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.masks import MaskBenchmark
 from ..benchmarks.otb import OtbBenchmark
 from ..benchmarks.tap_vid import TapVidBenchmark
+from ..benchmarks.youtube_vos import YoutubeVosBenchmark
 from ..results.result import Result
 from ..videos.files import DataError
 from .masks import KEEP_ENDS, score
@@ -68,9 +69,12 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
         _require_parameters(score, benchmark, options)
         videos = list(dict.fromkeys(sequence.video for sequence in sequences))
-        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
-        metadata = benchmark.scoring_rules.metadata
-        return score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
+        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos}
+        if isinstance(benchmark, YoutubeVosBenchmark):
+            known |= {"meta": sequences[0].sources[0], "unseen": benchmark.unseen_names}
+        else:
+            known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
+        return score(folder_of_masks(benchmark), predictions, **known | options)
     raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
 
 

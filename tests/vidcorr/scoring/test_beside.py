@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
-from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VosBenchmark
+from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VosBenchmark, YoutubeVosBenchmark
 from vidcorr.cli import main
 from vidcorr.datasets import generated
 from vidcorr.experiments.reports.table import table
@@ -21,6 +21,7 @@ from vidcorr.results.result import Result
 from vidcorr.scoring.beside import score_beside
 
 PAIRED = [(DavisBenchmark, "masks"), (VosBenchmark, "masks"), (OtbBenchmark, "boxes"), (TapVidBenchmark, "points")]
+PAIRED.append((YoutubeVosBenchmark, "masks"))  # by its categories
 
 
 @pytest.mark.parametrize(("kind", "what"), PAIRED)
