@@ -19,9 +19,8 @@ MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder of 
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
 LEFT = "ids of objects that have left in a frame of --mask"
-NAMED = (
-    "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: %(default)s)"
-)
+NAMED = "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, "
+NAMED += "with @STAGE/STRIDE (default: %(default)s)"
 PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
 PROTOCOL += "(default: vidcorr; for boxes vfs)"
 FORMATS = ("png", "coco", "labelme", "yolo")

@@ -22,9 +22,7 @@ lies between two pixels."""
 WITHOUT_LIST = OnlyIf(lambda p: p.references is None, "references is none")
 SEVERAL_MATCHES = OnlyIf(lambda p: p.topk != 1, "topk is above 1")
 RADIUS = OnlyIf(lambda p: p.radius is not None, "radius is a number")
-NEAR_FIRST = OnlyIf(
-    lambda p: p.radius is not None and p.references is None, "radius is a number, and references is none"
-)
+NEAR = OnlyIf(lambda p: p.radius is not None and p.references is None, "radius is a number, and references is none")
 CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
 MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components is a number")
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
@@ -83,7 +81,7 @@ class LabelProtocol(VideoFeatures):
     temperature: Annotated[PositiveFloat, SEVERAL_MATCHES]
     radius: NonNegativeFloat | None
     neighbourhood: Annotated[Literal["circle", "disc", "square"], RADIUS] = "circle"
-    first_frame_masked: Annotated[bool, NEAR_FIRST] = True
+    first_frame_masked: Annotated[bool, NEAR] = True
     repeat_first: Annotated[Literal["in_window", "padding", "never"], CONTEXT] = "in_window"
     references: tuple[int, ...] | None = None
     mixture_components: PositiveInt | None = None
@@ -267,7 +265,6 @@ class PropagationProtocol(LabelProtocol):
             yield Condition("entering", fits_references, f"'overwrite' {unless}")
         if self.decoding_guidance > 0:
             yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")
-        has_own_scores = self.benchmark in ("vip", "youtube_vos")  # scores that NAF's scorer lacks
-        yield Condition(
-            "scoring", self.scoring == "benchmark" or not has_own_scores, f"'benchmark' for {self.benchmark}"
-        )
+        # NAF's scorer lacks the scores of these two
+        fits_scores = self.scoring == "benchmark" or self.benchmark not in ("vip", "youtube_vos")
+        yield Condition("scoring", fits_scores, f"'benchmark' for {self.benchmark}")

@@ -95,10 +95,8 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
     """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
-    said.append(
-        f"They are paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more; "
-        "each row is tested by itself"
-    )
+    by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
+    said.append(f"They are paired by sequence, and {by_seed}; each row is tested by itself")
     said += _on_pairs(table)
     tested = [cell for cell in table.cells if cell.difference is not None and cell.difference.ends]
     if intervals and any(len(cell.scores) == 1 for cell in tested):

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from .records import Column, ScoreRecord
 
+Rows = dict[str, list[ScoreRecord]]
+"""Name of a row → its records."""
 RowKey = tuple[str, ...]
 """Name of a row, and for a row without a user's name a text that tells it from others of the name: what its seeds
 share, or the folder of its result."""
 
 
-def rows_of(
-    records: Sequence[ScoreRecord], with_views: bool = True
-) -> tuple[dict[str, list[ScoreRecord]], tuple[str, ...]]:
+def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Rows, tuple[str, ...]]:
     """Group records into rows. A row is a network over its seeds.
 
     A user's name makes one row of all records that have it; two networks under one name, or two results of a seed in a
@@ -64,10 +64,10 @@ def rows_of(
     return _uniquely_named(rows), tuple(copies)
 
 
-def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> dict[str, list[ScoreRecord]]:
+def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> Rows:
     """Return the rows by unique names: rows of one name get the folder of their first result in brackets."""
     times = Counter(name for name, *_ in rows)
-    named: dict[str, list[ScoreRecord]] = {}
+    named: Rows = {}
     for (name, *_), members in rows.items():
         row_name = name if times[name] == 1 else f"{name} ({members[0].place})"
         if row_name in named:  # results in memory have no folder

@@ -87,12 +87,12 @@ def score(
         scores = scores_of(rows)
     scored = set(videos_of(rows)).difference(missing)
     unscored = [name for name in names if name not in scored]
-    used = chosen.facts()
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(found) + chosen.doubts(scores)
     if keep_ends:
         about["conditions"] = [KEEP_ENDS]
-    about["data"] = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
+    about["data"] = {"rules": chosen.facts(), "keep_ends": keep_ends}
+    about["data"] |= {"missing_videos": unscored, "truth": folders.truth}
     if chosen.pooled:
         about["without"] = leave_one_out(rows, scores_of)
     return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
@@ -194,9 +194,8 @@ class MaskFolders:
         """Return video → digest of its annotated masks, for the given names of videos."""
         found: dict[str, str] = {}
         for name in names:
-            files = chain.from_iterable(
-                list_images(self.truth / name / each) for each in object_folders(self.truth / name)
-            )
+            folder = self.truth / name
+            files = chain.from_iterable(list_images(folder / each) for each in object_folders(folder))
             found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
         return found
 

@@ -121,10 +121,8 @@ INPUT_FLAGS: Flags = (
     Flag("--std", "standard deviation of RGB in [0, 1] in the network's training, in place of --input", **RGB),
 )
 """Flags that state the input of a network."""
-NETWORK_FLAGS: Flags = (
-    Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true"),
-    *INPUT_FLAGS,
-)
+PRETRAINED = Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true")
+NETWORK_FLAGS: Flags = (PRETRAINED, *INPUT_FLAGS)
 """Flags that say more of a named network: its weights and its input."""
 FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); html is a page, tex "
 FORM += "needs booktabs and adjustbox"
