@@ -101,16 +101,18 @@ def videos_of(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row.video for row in rows))
 
 
-def leave_one_out(
-    rows: Sequence[Row], scores: Callable[[Sequence[Row]], Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
+ScoresOf = Callable[[Sequence[Row]], Mapping[str, float]]
+"""Function from rows to scores by name, such as `Benchmark.scores`."""
+
+
+def leave_one_out(rows: Sequence[Row], scores: ScoresOf) -> dict[str, dict[str, float]]:
     """Return name of a score → sequence → the score without this sequence, for a jackknife.
 
     A single sequence has no others: the dictionary is empty.
 
     Args:
         rows: rows of all sequences.
-        scores: function from rows to scores by name, for example `Benchmark.scores`.
+        scores: computes the scores of some rows.
     """
     found: dict[str, dict[str, float]] = {}
     for left_out in videos_of(rows):

@@ -84,10 +84,9 @@ def _require_parameters(scorer: Callable[..., Result], benchmark: Benchmark, opt
     Raises:
         ValueError: for such an option; the message names its flag of `vidcorr score`.
     """
-    for name in options:
-        if name not in signature(scorer).parameters:
-            flag = FLAGS.get(name, name.replace("_", "-"))
-            raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
+    for name in set(options).difference(signature(scorer).parameters):
+        flag = FLAGS.get(name, name.replace("_", "-"))
+        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:

@@ -69,9 +69,8 @@ def score(
     names = list(dict.fromkeys(videos or listed))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    for name in names:
-        if name not in listed:
-            raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
+    for name in set(names).difference(listed):
+        raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)
     found = folders.score([name for name in names if name not in missing])
     rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("order"))

@@ -15,15 +15,12 @@ from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, lo
 from ...description import INPUTS
 from ...errors import UsageError
 from ...near_names import did_you_mean
-from .config_files import find_config, read_yaml, with_lists, yaml_value
-from .flags import RUN_FLAGS, Flag
+from .config_files import LISTS, find_config, read_yaml, with_lists, yaml_value
 from .runs import FILE, ROOT, Record, RunFolder, checkpoint_named, run_named
 
 PARTS = ("model", "data")
 """Parts of a configuration that are a class with its arguments."""
-SEVERAL = {"--data.source", "--mean", "--std"} | {
-    flag.name for flag in RUN_FLAGS if isinstance(flag, Flag) and flag.options.get("nargs") == "+"
-}
+SEVERAL = {"--data.source", "--mean", "--std", *(f"--{name}" for name in LISTS)}
 """Flags with several values."""
 
 
