@@ -69,22 +69,22 @@ class SampledDataModule(pl.LightningDataModule):
         self.skipped: Counter[str] = Counter()
         self._samples = 0  # of all batches so far, with the replaced ones
         self._warned = False  # that too many are replaced
-        self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
-        self._resumed: tuple[Any, dict[str, Any]] = (None, {})  # trainer that resumes, and the state for its loader
+        self._loader: ResumableLoader[Any] | None = None  # the newest loader of training
+        self._resumed: tuple[Any, dict[str, Any]] = (None, {})  # the Trainer that resumes, and its loader's state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the loader: its place in the data, and what settles the samples and their order."""
+        """Return the state of the loader of training (`ResumableLoader.state_dict`); {} before there is a loader."""
         return {} if self._loader is None else self._loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state until the Trainer that resumes asks for a loader, which may be before it restores loaders."""
+        """Keep the state for the loader that the Trainer asks for, since it may ask before it restores loaders."""
         self._resumed = (self.trainer, state_dict)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
-        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. A
-        resumed run begins after the batches that it has trained on.
+        The loader works without this DataModule: it asks torch.distributed for the ranks whenever it is used. In a run
+        that resumes, it begins after the batches that were trained on.
 
         Raises:
             DataError: if the samples do not fill a batch on every rank.
@@ -108,7 +108,8 @@ class SampledDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the held-out samples, in their order.
 
-        Without any it gives one empty batch, so that Lightning runs the hooks of a validation, and so the benchmarks.
+        Without held-out samples it gives one empty batch: Lightning runs the hooks of a validation, in which benchmarks
+        run, only if there is a batch.
         """
         if self.held_out is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
@@ -120,7 +121,7 @@ class SampledDataModule(pl.LightningDataModule):
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Prepare a batch on the device, or each batch of the several loaders that a subclass gives."""
+        """Prepare a batch on the device; of a list or mapping of batches, from several loaders, each one."""
         if isinstance(batch, list | tuple):
             return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
         if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):
@@ -130,7 +131,7 @@ class SampledDataModule(pl.LightningDataModule):
         return as_floats(batch) if isinstance(batch, Tensor) else batch  # None: a loader has ended before the others
 
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Convert images from uint8 to float in [0, 1]; count and name replaced videos."""
+        """Return a batch with images as float in [0, 1] in place of uint8; count replaced videos, and warn of them."""
         self._count_replaced(batch.get("failures", ()))
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.dtype == torch.uint8:
@@ -138,9 +139,12 @@ class SampledDataModule(pl.LightningDataModule):
         return batch
 
     def _count_replaced(self, failures: Sequence[str]) -> None:
-        """Name each replaced path of lines `PATH: reason` once, and warn once when they are too many.
+        """Count the replaced paths of a batch; warn of each path once, and once when they are too many.
 
-        Each rank counts its own samples; the warning shows the count of the first rank.
+        Each rank counts its own samples; the second warning shows the count of the first rank.
+
+        Args:
+            failures: lines `PATH: reason` of the batch.
         """
         self._samples += len(failures) + self.batch_size
         for line in failures:
@@ -158,7 +162,11 @@ class SampledDataModule(pl.LightningDataModule):
             )
 
     def hold_out_key(self, path: str | os.PathLike[str]) -> bytes:
-        """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
+        """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source.
+
+        Args:
+            path: path of a video, as a list or search of the sources gives it.
+        """
         place = os.fspath(path)
         for root in self._roots:
             if root and place.startswith(root) and "/.." not in place:  # as `relpath` cuts it, in less time
@@ -173,7 +181,7 @@ class SampledDataModule(pl.LightningDataModule):
 
     @property
     def named(self) -> str:
-        """The sources, in messages."""
+        """The sources as text for messages, joined by commas."""
         return ", ".join(map(str, self.sources))
 
     def _arguments(self) -> dict[str, Any]:

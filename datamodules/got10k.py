@@ -53,7 +53,7 @@ class Got10kDataModule(SampledDataModule):
         self.repeat = repeat
 
     def setup(self, stage: str = "fit") -> None:
-        """List the sequences."""
+        """List the sequences of `train`, and of `val` if it has a list."""
         folders = list_sequences(self.root, "train")
         self.training = TargetPairs(folders, len(folders) * self.repeat, self.seed)
         if (self.root / "val" / "list.txt").is_file():

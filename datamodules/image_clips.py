@@ -53,6 +53,6 @@ class ImageClipDataModule(VideoDataModule):
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
         found: set[str] = set()
         for video in super().trained_videos():
-            if os.path.isabs(video):  # the others are names without suffix, such as 00001, which many images have
+            if os.path.isabs(video):  # a path; names without suffix, such as 00001, are those of many images
                 found.update((str(Path(video)), str(Path(video).parent)))
         return found

@@ -55,7 +55,7 @@ class LabelledDataModule(SampledDataModule):
         self.area = area
 
     def _set_data_sets(self, training: LabelledPaths, held_out: LabelledPaths) -> None:
-        """Set both data sets: of random crops for training, of centre crops for evaluation."""
+        """Set `training`, with random crops, and `held_out`, with centre crops."""
         crop = partial(RandomCrops(self.area), size=self.size)
         centre = partial(resize_center_crop, resize=self.resize, size=self.size)
         self.training = LabelledImages(training, crop, self.seed, training=True)
@@ -96,7 +96,7 @@ def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, i
     numbers = {name: number for number, name in enumerate(classes)}
 
     def is_valid_file(path: str) -> bool:
-        # nothing hidden, nor in a hidden folder
+        """Return whether a file is an image, and neither hidden nor in a hidden folder."""
         return is_photo(path) and all(map(is_data, Path(path).relative_to(folder).parts))
 
     return make_dataset(folder, numbers, is_valid_file=is_valid_file)
@@ -109,7 +109,7 @@ class VideoFrameDataModule(LabelledDataModule):
     class are held out; clips cut from the same video may fall on both sides.
 
     Args:
-        source: folder with a folder per class, or a .txt or .csv list with a path and a class number per line.
+        source: folder with a folder per class, or a list (.txt) with a path and a class number per line.
         validation_fraction: fraction of a class's videos kept for validation, at least one.
         kwargs: arguments of `LabelledDataModule`, without `source`.
 
@@ -143,7 +143,11 @@ class VideoFrameDataModule(LabelledDataModule):
         self._set_data_sets(training, held_out)
 
     def _class_of(self, entry: SourceEntry) -> int | str:
-        """Return the label of a listed video, or the name of its top folder below the source."""
+        """Return the label of a video of a list, or the name of the top folder of a video below a folder.
+
+        Raises:
+            DataError: for a list without labels, or a video that lies in no folder of a class.
+        """
         if self.source.is_file():
             if entry.label is None:
                 raise DataError(f"{self.source}: the list has no labels; add a class number to each line")

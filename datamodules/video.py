@@ -126,17 +126,21 @@ class VideoDataModule(SampledDataModule):
             self.held_out = self._evaluation_clips(validation)
 
     def _evaluation_clips(self, videos: Sequence[int]) -> ClipDataset:
-        """Return a clip of each of some videos, as validation crops them; the draws are others than in training."""
+        """Return a data set of one clip per video, with the crops of validation, and other draws than in training.
+
+        Args:
+            videos: indices of the videos.
+        """
         crops = self.evaluation_crops
         return ClipDataset(self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of a clip of every video, those of training included, in the order of `videos`."""
+        """Return a loader of one clip per video, in the order of `videos`; it includes the videos of training."""
         every = self._evaluation_clips(range(len(self.videos)))
         return ResumableLoader(every, sampler=FixedSampler(every), **self._arguments())
 
     def list_source(self) -> tuple[SourceEntry, ...]:
-        """List the videos of all sources, and say how many are folders of images."""
+        """List the videos of all sources; log how many are folders of images."""
         videos = self.listed(list_videos)
         folders = sum(not is_video(entry.file) for entry in videos)
         if folders:
@@ -147,10 +151,17 @@ class VideoDataModule(SampledDataModule):
         return videos
 
     def listed(self, search: Callable[[Path], Listing]) -> tuple[SourceEntry, ...]:
-        """Return what a search finds in all sources; say what is left out.
+        """Return the entries that a search finds in all sources, and log what is left out.
 
         A path that several sources name counts once; a single list may name a path twice, to weigh it.
-        Videos of YouTube-VOS's hold-out split are left out of a folder, and a list that names them is refused.
+        Without `include_holdout`, videos of YouTube-VOS's hold-out split are left out of a folder, and refused in a
+        list.
+
+        Args:
+            search: source → its entries, `list_videos` or `list_single_images`.
+
+        Raises:
+            DataError: for a source that the search refuses, or a list that names a video of the hold-out split.
         """
         found: list[SourceEntry] = []
         for source in self.sources:
@@ -172,7 +183,7 @@ class VideoDataModule(SampledDataModule):
         return tuple(dict.fromkeys(found) if len(self.sources) > 1 else found)
 
     def plan_row(self) -> tuple[str, str]:
-        """Return the row of the plan that is printed before training: how many videos were found."""
+        """Return a row of the plan that is printed before training, as name and text: how many videos were found."""
         held_out = 0 if self.held_out is None else len(self.held_out.indices)
         return "videos", f"{len(self.videos)} of {self.named}, {held_out} held out"
 
@@ -193,9 +204,9 @@ class VideoDataModule(SampledDataModule):
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.
 
-        The Trainer calls `on_after_batch_transfer`, and that calls it; a loop of your own calls that once for every
-        batch. Batches of the loader of training alone are augmented, and colours are a function of (seed, epoch, batch,
-        rank) as under a Trainer.
+        `on_after_batch_transfer` calls it, which the Trainer calls for every batch; a loop of your own must call
+        `on_after_batch_transfer` once for every batch. Only batches of the loader of training are augmented. Colours
+        are a function of (seed, epoch, batch, rank), in both kinds of loop.
         """
         batch = super().prepared(batch)
         if self.colour is None or "clip" not in batch:
@@ -208,7 +219,7 @@ class VideoDataModule(SampledDataModule):
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
-        """Return the epoch of a batch of training and the batches before it; None for one of another loader."""
+        """Return the epoch of a batch and the number of batches before it; None if it is not of training."""
         trainer = self.trainer
         if trainer is not None:
             number = batches_taken(trainer)  # this batch is not counted yet
@@ -221,10 +232,10 @@ class VideoDataModule(SampledDataModule):
         return epoch, taken - 1  # without this batch
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Return the indices of the training and validation videos.
+        """Return the indices of the training videos and of the validation videos, ascending.
 
-        Validation has the videos whose names have the smallest hashes, so that another video in the source changes
-        the side of few.
+        Validation has the videos with the smallest hashes of their paths. So, if the source gains a video, few others
+        move from one side to the other.
         """
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
@@ -233,10 +244,14 @@ class VideoDataModule(SampledDataModule):
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
-        """Return the number of frames of each video, its weight in the draw of clips; 0 if it cannot be opened."""
+        """Return the number of frames of each video; 0 if it cannot be opened.
+
+        Args:
+            videos: indices of the videos.
+        """
 
         def count(index: int) -> int:
-            """Return the number of frames of a video; 0 with a warning, if it cannot be opened."""
+            """Return the number of frames of a video; 0 and a warning if it cannot be opened."""
             try:
                 with open_video(self.videos[index].path) as video:
                     return video.num_frames

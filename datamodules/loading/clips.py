@@ -33,7 +33,7 @@ ATTEMPTS = 10  # items that are tried for a sample
 
 
 class ReplacingDataset(Dataset[Sample]):
-    """Data set over paths that replaces an unusable item by a random item.
+    """Data set over items, each a path, that replaces an unusable item by a random item.
 
     All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item.
 
@@ -41,8 +41,8 @@ class ReplacingDataset(Dataset[Sample]):
         paths: a path per item.
         length: samples in an epoch; sample i comes from item i modulo the number of items.
         seed: seed of all draws; data sets with different draws need different seeds.
-        replaces: False: an unusable item is an error.
-        weights: draw the item of a sample with these weights instead.
+        replaces: replace an unusable item; False: it is an error.
+        weights: a weight per item, by which the item of a sample is drawn; None: item i modulo the number.
 
     Raises:
         DataError: from a sample, if ten items in a row could not be used.
@@ -67,7 +67,7 @@ class ReplacingDataset(Dataset[Sample]):
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """Number of the items; digest of their names, from the folder that holds all of them, and of their weights."""
+        """`items`: their number; `digest`: a digest of their weights, and of their paths below the shared folder."""
         paths = list(map(os.fsdecode, self._paths.tolist()))
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
         names = [path[shared:] for path in paths]
@@ -79,7 +79,11 @@ class ReplacingDataset(Dataset[Sample]):
         return Path(os.fsdecode(self._paths[item]))
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the item of a sample: drawn by the weights; without them its own, after attempt 0 a random one."""
+        """Return the item for an attempt to read sample `index`.
+
+        With weights it is drawn by them. Without weights, attempt 0 takes the item `index` modulo the number of items,
+        and later attempts a random item.
+        """
         if self._cumulative_weights is not None:
             ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
             return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))
@@ -95,12 +99,19 @@ class ReplacingDataset(Dataset[Sample]):
         """
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the random generator for a sample; each attempt to read the sample has its own generator."""
+        """Return the random generator for an attempt to read a sample; each attempt has another one."""
         return seeded_generator(self.seed, *key, attempt)
 
     def __getitem__(self, key: Key | int) -> Sample:
-        """Read a sample; if its item cannot be used, and items are replaced, another one that is drawn."""
-        key = (0, key) if isinstance(key, int) else key  # a plain number comes from a sampler that is not ours
+        """Read a sample; if its item cannot be used, try further items, unless `replaces` is False.
+
+        Args:
+            key: epoch and index of the sample; an index alone, from a sampler that is not ours, is of epoch 0.
+
+        Raises:
+            DataError: if the item cannot be used and is not replaced, or `ATTEMPTS` items in a row cannot be used.
+        """
+        key = (0, key) if isinstance(key, int) else key
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             generator = self.draws(key, attempt)
@@ -146,7 +157,7 @@ class ClipDataset(ReplacingDataset):
         self._transform = transform
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Draw and crop a clip of an item."""
+        """Draw and crop a clip of an item: `clip`, `video_index`, `frame_index`."""
         path = self.path(item)
         if is_photo(path.name):
             indices = self._sampling(1, generator=generator)  # a video of one frame, repeated
@@ -178,7 +189,7 @@ def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generat
     state = generator.get_state()
     indices = sampling(video.num_frames, generator=generator)
     frames = video.read(indices.tolist())
-    if int(indices.max()) >= video.num_frames:  # which `read` has lowered to the frames that exist
+    if int(indices.max()) >= video.num_frames:  # `read` has corrected the number of frames
         generator.set_state(state)
         indices = sampling(video.num_frames, generator=generator)
         frames = video.read(indices.tolist())
@@ -186,7 +197,7 @@ def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generat
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples by torch's rules; `failures` are the lines of all samples."""
+    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other."""
     failures: list[str] = []
     values: list[Sample] = []
     for sample in samples:
@@ -198,10 +209,13 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def start_worker(worker: int) -> None:
-    """Keep OpenCV to a single thread, and put the worker into a new process group.
+    """Prepare a worker process: one thread for OpenCV, a process group of its own, and an end with its parent.
 
-    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would break the step that is to be
-    finished and saved. Earlier signals to the group are discarded. The worker ends with the process that loads.
+    Ctrl-C, SLURM and torchrun signal a whole process group. A worker that died by such a signal would break the step
+    that its parent wants to finish and save. Signals that came before the new group are discarded.
+
+    Args:
+        worker: index of the worker, which torch passes.
     """
     import cv2
 
@@ -216,7 +230,7 @@ def start_worker(worker: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of the process that loads, and end this one at once: nothing would read its batches."""
+    """Wait for the end of the parent process, which loads, and end this process at once."""
     parent: Any = parent_process()
     wait([parent.sentinel])
     os._exit(1)

@@ -62,10 +62,10 @@ class ColourAugmentation:
         frames = frames.clone()
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
-                # the frames that are adjusted, and in whose order this kind has its turn now
+                # frames that are jittered, and whose order has this kind of adjustment at this turn
                 chosen = draws["jitter"] & (draws["order"][:, turn] == kind)
                 _replace(frames, chosen, adjust, draws["factors"][:, kind])
-        # grey takes no parameter: the sigmas stand in its place
+        # greyscale needs no parameter: `sigma` only fills the place
         _replace(frames, draws["grey"], lambda x, _: rgb_to_grayscale(x, 3), draws["sigma"])
         radius = math.ceil(3 * self.sigma[1])
         _replace(frames, draws["blur"], lambda x, sigma: gaussian_blur(x, sigma, radius), draws["sigma"])
@@ -73,9 +73,13 @@ class ColourAugmentation:
 
 
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
-    """Change the chosen frames (N, 3, H, W) in place, each by its value of a parameter (N,).
+    """Change the chosen ones of some frames in place, each by its value of a parameter.
 
-    The choice lies on the CPU: its number of frames is known without a wait for the device.
+    Args:
+        frames: (N, 3, H, W) on the device; they are changed.
+        chosen: (N,) bool on the CPU, so that the number of frames is known without a wait for the device.
+        change: (frames, parameter (n, 1, 1, 1)) → new frames.
+        parameter: (N,) on the CPU.
     """
     index = chosen.nonzero()[:, 0]
     if len(index):

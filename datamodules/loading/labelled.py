@@ -41,11 +41,11 @@ class LabelledImages(ReplacingDataset):
         self.frame_sampling: Sampling = partial(continuous_indices, n=1, interval=1) if training else _middle_index
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the generator of an attempt; the first has the key (seed, epoch, index), as in earlier trainings."""
+        """Return the random generator for an attempt; attempt 0 has the key (seed, epoch, index), as published runs."""
         return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
-        """Read and transform an image, or a frame of a video."""
+        """Read and transform an image or a frame of a video: `image` (3, size, size) uint8, and `label`."""
         path = self.path(item)
         if is_photo(path.name):
             image = read_photo(path)
@@ -56,20 +56,25 @@ class LabelledImages(ReplacingDataset):
 
 
 def _middle_index(num_frames: int, generator: torch.Generator) -> Tensor:
-    """Return the index of the middle frame, as a `Sampling` without draws."""
+    """Return the index of the middle frame, (1,) long; a `Sampling` that draws nothing."""
     return torch.tensor([num_frames // 2])
 
 
 def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
     """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet.
 
-    Nothing is drawn: `generator` is there because a `Transform` has it.
+    Args:
+        images: a single image (H, W, 3) uint8.
+        generator: unused, as nothing is drawn; every `Transform` takes it.
+        resize: short side after resizing, pixels.
+        size: side of the centre, pixels.
+
+    Returns:
+        (1, 3, size, size) uint8.
     """
     from PIL import Image
     from torchvision.transforms.v2 import functional
 
-    cropped: list[Tensor] = []
-    for image in images:
-        resized = functional.resize(Image.fromarray(image), [resize])
-        cropped.append(functional.pil_to_tensor(functional.center_crop(resized, [size])))
-    return torch.stack(cropped)
+    (image,) = images
+    resized = functional.resize(Image.fromarray(image), [resize])
+    return functional.pil_to_tensor(functional.center_crop(resized, [size]))[None]

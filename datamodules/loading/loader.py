@@ -19,24 +19,24 @@ from .sampling import seeded_generator
 
 BatchT = TypeVar("BatchT")
 EVALUATION = "is_evaluation"
-"""Key of batches whose samples have a fixed order: they are not of training."""
+"""Key that marks batches of a `FixedSampler`, which are not of training."""
 LOOK = 5.0
-"""Seconds between two looks at the workers, of which one may have been killed."""
+"""Seconds between two checks whether a worker was killed."""
 
 
-# The samplers are torch's `DistributedSampler`, because Lightning replaces any other sampler on several ranks. That
-# class fixes the ranks when it is made, perhaps before they have started: it is told of a single rank, and shares out
-# nothing; our methods ask for the ranks at each use, and share out the samples.
+# The samplers are torch's `DistributedSampler`, because Lightning replaces any other sampler on several ranks. torch's
+# class fixes the ranks when it is made, perhaps before they have started. So it is told of a single rank, and our
+# methods ask for the ranks at each use and share out the samples.
 
 
 class ClipSampler(DistributedSampler[Key]):
     """Sampler of (epoch, index) in an order that is a function of (seed, epoch).
 
-    As with torch's sampler, `set_epoch` chooses the epoch of the next pass; Lightning's Trainer calls it. A loader's
-    pass after a whole pass is the next epoch.
+    As with torch's sampler, `set_epoch` chooses the epoch of the next pass; Lightning's Trainer calls it. Otherwise
+    `ResumableLoader` begins the next epoch after a whole pass.
 
-    Global batch k holds the same samples for any number of ranks with the same global batch size. Samples that do not
-    fill a global batch are left out.
+    Global batch k, over all ranks, holds the same samples for any number of ranks with the same global batch size.
+    Samples that do not fill a global batch are left out.
 
     Args:
         dataset: anything with a length.
@@ -44,12 +44,12 @@ class ClipSampler(DistributedSampler[Key]):
         seed: seed of the permutation.
 
     Attributes:
-        first_batch: batches that the next passes leave out at their start.
+        first_batch: number of batches that the next pass leaves out at its start.
         is_chosen: True if `set_epoch` has chosen the epoch of the next pass.
     """
 
     def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
-        # a single rank for the base class: this class shares out (see above)
+        # a single rank for the base class: see above
         super().__init__(dataset, num_replicas=1, rank=0, seed=seed)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.num_samples = len(dataset)
@@ -76,22 +76,22 @@ class ClipSampler(DistributedSampler[Key]):
 class FixedSampler(DistributedSampler[Key]):
     """Sampler of (0, index) that shares out the samples over the ranks, in the same order in every epoch.
 
-    torch's sampler repeats samples until all ranks have as many; repeated samples would count twice in a mean. Here
-    the ranks' shares differ by at most a sample. Only a rank with an empty share repeats sample 0, because Lightning
-    runs no validation without a batch.
+    torch's sampler repeats samples until all ranks have equally many, and repeated samples would count twice in a mean.
+    Here the numbers of samples of two ranks differ by at most one. Only a rank without a sample repeats sample 0,
+    because Lightning runs no validation without a batch.
 
     Args:
         dataset: anything with a length.
     """
 
     def __init__(self, dataset: Sized) -> None:
-        # a single rank for the base class: `indices` shares out (see above)
+        # a single rank for the base class: see above
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
         self.samples = len(dataset)
 
     @property
     def indices(self) -> range:
-        """Indices of this rank's samples; sample 0 of a rank with an empty share."""
+        """Indices of this rank's samples; sample 0 for a rank without a sample."""
         ranks, rank = world_size_and_rank()
         return range(rank, self.samples, ranks) or range(1)
 
@@ -106,14 +106,14 @@ class FixedSampler(DistributedSampler[Key]):
 class ResumableLoader(DataLoader[BatchT]):
     """A loader whose passes may begin within the epoch of its `ClipSampler`, and which counts its batches.
 
-    Its state is its place, so a run that resumes begins where it was: Lightning's loops save the state and load it. A
-    pass after a whole pass is the next epoch, unless `set_epoch` of the sampler chooses one.
+    The loader's state is its place in the data. Lightning's loops save and load the state, so a run that resumes
+    continues at this place. A pass after a whole pass is the next epoch, unless `set_epoch` of the sampler chooses one.
 
     Attributes:
         waited: seconds spent waiting for batches.
-        place: epoch, and batches of it that were taken.
-        trainer: the Trainer that trains on the batches; its state then counts batches that were trained on.
-        named: the data, in messages.
+        place: epoch, and number of batches of the epoch that were taken.
+        trainer: the Trainer that trains on the batches; then the state counts the batches that were trained on.
+        named: name of the data in messages.
 
     Raises:
         DataError: if a pass begins within an epoch of other samples, or of another order.
@@ -127,12 +127,12 @@ class ResumableLoader(DataLoader[BatchT]):
     place: tuple[int, int] = (0, 0)
     trainer: Any = None
     named: str = "the data"
-    _data_before: dict[str, Any] | None = None  # of the run that is resumed, until the next pass
+    _data_before: dict[str, Any] | None = None  # facts of the resumed run's data, until the next pass
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place, as `epoch` and the `batches` trained of it, and which `data` it is of.
+        """Return the place, as `epoch` and number of `batches` before it, and facts of the `data`.
 
-        Workers load ahead of the training, so a Trainer's own count of batches is the place.
+        With a Trainer the number is of the batches that it has trained on, because workers load ahead of the training.
         """
         epoch, batches = self.place
         if self.trainer is not None:
@@ -149,18 +149,22 @@ class ResumableLoader(DataLoader[BatchT]):
             self.sampler.epoch = state_dict["epoch"]
 
     def _facts_of_data(self) -> dict[str, Any]:
-        """Return what settles samples and their order; of a data set with a `fingerprint` its items too."""
+        """Return the facts that decide samples and their order: length, seed, and the data set's `fingerprint`."""
         facts = {"samples": len(self.dataset), "seed": getattr(self.sampler, "seed", 0)}  # type: ignore[arg-type]
         return facts | getattr(self.dataset, "fingerprint", {})
 
     def _begin_pass(self) -> tuple[int, int]:
-        """Set the sampler's epoch for the pass that begins; a loaded place counts once.
+        """Decide where the pass that begins starts, and set the sampler's epoch.
 
-        A first pass, or one of an epoch that `set_epoch` chose, begins at its start; a pass after a whole one is of the
-        next epoch; the first after `load_state_dict` begins at the loaded place, or behind it if its epoch was whole.
+        The first pass after `load_state_dict` begins at the loaded place, or with the next epoch if the place is its
+        epoch's end; unless `set_epoch` chose another epoch. Every other pass begins at the start of an epoch: the epoch
+        that `set_epoch` chose; else the next epoch, after a whole pass; else the same epoch again.
 
         Returns:
             The epoch, and the number of batches that the pass leaves out at its start.
+
+        Raises:
+            DataError: if the loaded place lies within an epoch of other data.
         """
         sampler = self.sampler
         if not isinstance(sampler, ClipSampler):
@@ -212,11 +216,11 @@ class ResumableLoader(DataLoader[BatchT]):
 
 
 def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
-    """Yield batches; wait for each as often as torch says that its short time is over, until `patience` is.
+    """Yield batches of torch's loader, whose time limit is short; after a time-out ask again, until `patience` is over.
 
     Args:
-        batches: of torch's loader, from which a batch may be asked for again.
-        patience: seconds; 0: torch waits without an end.
+        batches: iterator of torch's loader, which may be asked for a batch again after a time-out.
+        patience: seconds for a batch; 0: torch waits without a limit.
 
     Raises:
         RuntimeError: for a worker that has ended, or after `patience`.

@@ -87,7 +87,7 @@ class FrameSampling(ABC):
     """Choice of a clip's frames."""
 
     multiple: ClassVar[int] = 1
-    """The number of frames is a multiple of it."""
+    """The number of frames of a clip must be a multiple of this."""
 
     @abstractmethod
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
@@ -241,7 +241,10 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
 
 
 def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips: Sequence[bool] = ()) -> Tensor:
-    """Cut a box out of each frame, resize it to (3, size, size), and flip it if its flag is set."""
+    """Cut a box out of each of T frames (H, W, 3) and resize it: (T, 3, size, size) uint8.
+
+    `flips` has a flag per frame, by which the crop is mirrored; empty: none is.
+    """
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
@@ -277,7 +280,7 @@ class Crops(ABC):
         """
 
     def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Make the squares of a held-out clip, without draws: by default the largest in the frames' centre."""
+        """Make the squares (T, 3, size, size) of a held-out clip: by default the largest in the centre, not drawn."""
         return CentreCrops()(frames, generator, size)
 
 
@@ -379,7 +382,7 @@ class PairCrops(Crops):
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
 
     def prepared(self, frame: np.ndarray, size: int) -> np.ndarray:
-        """Return the frame that crops are cut from: squeezed into a square if that is set."""
+        """Return the frame from which crops are cut: (size, size, 3) if `squeezed`, else the frame itself."""
         height, width = frame.shape[:2]
         return resized_crop(frame, (0, 0, height, width), size) if self.squeezed else frame
 

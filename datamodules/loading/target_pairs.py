@@ -34,7 +34,7 @@ class TargetPairs(ReplacingDataset):
     """
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
-        """Draw two frames of a sequence and cut their crops."""
+        """Draw two frames of a sequence: `exemplar` and `search`, crops (3, size, size) uint8, and `video_index`."""
         folder = self.path(item)
         frames, boxes, visible = read_annotation(folder)
         usable = usable_boxes(boxes, image_size(frames[0]), visible)
@@ -51,7 +51,7 @@ class TargetPairs(ReplacingDataset):
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], visible: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Return a mask of the boxes that are usable for training: finite, in the image, of sensible size, not hidden.
+    """Return which boxes are usable for training: finite, in the image, of sensible size, and not hidden.
 
     Part of the box must lie in the image. Sides are 20 to 500 px and 1 to 50 % of the frame's sides; width / height is
     between 1/4 and 4. The visible part (0 to 8), if known, is above 1 and above 0.3 of the sequence's maximum.
@@ -90,9 +90,9 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
     Returns:
         The pair, or None if no frames are close enough.
     """
-    # number of later frames that each frame can be paired with
+    # of each frame, the number of later frames with which it makes a pair
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
-    first_of_pair = np.repeat(np.arange(len(frames)), partners)  # all pairs are numbered, by their earlier frame
+    first_of_pair = np.repeat(np.arange(len(frames)), partners)  # pairs are numbered in the order of their first frame
     if not len(first_of_pair):
         return None
     pair = int(torch.randint(len(first_of_pair), (), generator=generator))

@@ -119,3 +119,7 @@ def test_sequences_without_a_pair_are_replaced_and_told(root, tmp_path):
     for name in ("cover.label", "groundtruth.txt"):
         (folders[3] / name).write_text(2 * (folders[3] / name).read_text())
         refused(DataError, "frames, boxes and visible parts differ in number", read_annotation, folders[3])
+        (folders[4] / name).write_text("")
+    for path in folders[4].glob("*.jpg"):
+        path.unlink()
+    refused(DataError, f"{folders[4]}: holds no frame", read_annotation, folders[4])

@@ -16,7 +16,7 @@ PLAIN_TYPE = re.compile(r"[<>|=]?[biufSU]\d*")
 
 
 class _Type:
-    """A type of numpy while a pickle is read, whose state there changes the order of bytes alone."""
+    """Stand-in for numpy's dtype while a pickle is read: a plain type, whose state sets only the order of bytes."""
 
     __slots__ = ("of_numpy",)
 
@@ -30,7 +30,7 @@ class _Type:
 
 
 class _Array(np.ndarray):
-    """An array whose state, from a pickle, has a plain type."""
+    """Stand-in for numpy's array while a pickle is read: a state must have a plain type, and bytes as content."""
 
     __slots__ = ()
 
@@ -43,28 +43,28 @@ class _Array(np.ndarray):
 
 
 def _empty(*further: object) -> _Array:
-    """Return the array that a pickle then gives its state."""
+    """Return an array without elements, in place of `_reconstruct`; the pickle sets its state afterwards."""
     return _Array((0,), np.uint8)
 
 
 def _of_buffer(buffer: Any, of_pickle: _Type, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    """Return an array over bytes, as pickles of protocol 5 hold it."""
+    """Return the array of a buffer, in place of `_frombuffer`, by which pickles of protocol 5 hold arrays."""
     return np.frombuffer(buffer, of_pickle.of_numpy).reshape(shape, order=order)
 
 
 def _scalar(of_pickle: _Type, content: bytes | str = b"") -> Any:
-    """Return a number of numpy from its bytes."""
+    """Return the number of numpy that these bytes are, in place of `scalar`; protocol 2 holds them as text."""
     as_bytes = content.encode("latin1") if isinstance(content, str) else content
     return np.frombuffer(as_bytes, of_pickle.of_numpy, count=1)[0]
 
 
 def _as_bytes(text: str, encoding: str = "latin1") -> bytes:
-    """Return the bytes that protocol 2 holds as text."""
+    """Return the bytes that protocol 2 holds as text, in place of `_codecs.encode`, whatever the encoding."""
     return text.encode("latin1")
 
 
 def _sealed(function: Callable[..., Any]) -> Any:
-    """Return an object that calls a function, onto which a pickle can write nothing."""
+    """Return an object that calls a function, and on which a pickle can set no attribute."""
 
     class Sealed:
         __slots__ = ()  # no attributes; a function has some, to which a pickle can write
@@ -80,7 +80,7 @@ NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): "numpy.ndarray",  # an argument of `_reconstruct`, which ours ignores
 }
-"""All that an array's pickle names → ours in its place; numpy 2 renamed `core`."""
+"""(module, name) of everything that an array's pickle names → its stand-in; numpy 2 renamed `core` to `_core`."""
 for _core in ("numpy.core", "numpy._core"):
     NAMES[f"{_core}.multiarray", "_reconstruct"] = _sealed(_empty)
     NAMES[f"{_core}.multiarray", "scalar"] = _sealed(_scalar)
@@ -88,6 +88,8 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _PlainUnpickler(pickle.Unpickler):
+    """Reader of pickles that finds only the stand-ins in `NAMES`."""
+
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for one of `NAMES`; refuse everything else that a pickle asks for."""
         if (module, name) not in NAMES:

@@ -22,15 +22,18 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
 
 
 def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
-    """List a sequence's frames, its boxes (T, 4), and the visible parts (T,) of the target, 0 to 8, or None.
+    """List a sequence's frames; read its boxes (T, 4), and the target's visible parts (T,), 0 to 8, or None.
 
     Raises:
-        DataError: if the numbers of frames, boxes and visible parts differ, or a file cannot be read.
+        DataError: if there is no frame, the numbers of frames, boxes and visible parts differ, or a file cannot be
+            read.
     """
     frames = list_images(folder)
     boxes = read_boxes(folder / "groundtruth.txt")
     path = folder / "cover.label"
     visible = read_numbers(path, "the visible part")[:, 0] if path.is_file() else None
+    if not frames:
+        raise DataError(f"{folder}: holds no frame")
     if len(frames) != len(boxes) or (visible is not None and len(visible) != len(boxes)):
         raise DataError(f"{folder}: frames, boxes and visible parts differ in number")
     return frames, boxes, visible

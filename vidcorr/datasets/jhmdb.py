@@ -70,7 +70,11 @@ def Jhmdb(
 
 
 def _listed_clips(path: Path, number: str) -> list[str]:
-    """Return the clips in a list whose lines end with a number, 1 or 2."""
+    """Return the clips of a list whose lines end with `number`: "1" or "2", the subset.
+
+    Raises:
+        DataError: for a line of another form.
+    """
     clips: list[str] = []
     for place, line in list_lines(path):
         match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
@@ -82,7 +86,17 @@ def _listed_clips(path: Path, number: str) -> list[str]:
 
 
 def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> KeypointSequence:
-    """Return a clip; frames after the last joints are left out."""
+    """Read a clip; frames after the last annotated frame are left out.
+
+    Args:
+        root: folder of the data set.
+        action: action that the clip shows.
+        clip: name of the clip.
+        lists: all lists of the split, for the sequence's sources.
+
+    Raises:
+        DataError: if joints cannot be read, or a frame of theirs is missing.
+    """
     frames = list_frames(root / "Rename_Images" / action / clip)
     path = root / "joint_positions" / action / clip / "joint_positions.mat"
     points = read_joints(path)

@@ -11,7 +11,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, list_lines, read_te
 
 
 def plain_name(name: str, listed_in: object) -> str:
-    """Return a name from a data set if it is a plain file name, which cannot lead out of a folder.
+    """Check that a name from a data set is a plain file name, which cannot lead out of a folder, and return it.
 
     Names become parts of paths, also of the files that a benchmark writes.
 
@@ -44,12 +44,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
-    """Return the list file of a split: a path, relative to root or absolute, or a name.
+    """Return the list file of a split; the first of the possible paths that exists.
 
     Args:
         root: folder of the data set.
-        split: a `Path`, text that ends in .txt, or a name.
-        forms: paths of named lists relative to root, with `{}` for the name: `ImageSets/{}.txt`.
+        split: a path (a `Path`, or text that ends in .txt), from the root or from the working directory; or a name.
+        forms: possible paths of a named list from the root, with `{}` for the name: `ImageSets/{}.txt`.
 
     Raises:
         DataError: if there is no such list, with its possible paths and its content.
@@ -70,8 +70,8 @@ def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
 
     Args:
         path: the file, in UTF-8.
-        line_form: regular expression of lines with more than a name; its first group is the name. A line of another
-            form is a name as a whole.
+        line_form: regular expression of lines with more than a name; its first group is the name. A line that does not
+            match is a name.
 
     Raises:
         DataError: if the file is missing or empty, has another encoding, or a name is no plain file name.

@@ -109,11 +109,14 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
 
 
 def _cameras(file: Path) -> dict[str, dict[str, Any]]:
-    """Return name of a picture → its camera in an annotations.json, for the pictures of a wild set, sorted."""
+    """Return name of a picture → its camera in an annotations.json, for the pictures of a wild set, by sorted names.
+
+    A camera is the file's entry, with the shorter side of the picture in pixels as `shorter_side`.
+    """
     entries = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
     names: list[str] = []
     for path in list_data(file.parent / "images"):
-        if "jpg" in path.name and "_" not in path.name:  # no downsampled one
+        if "jpg" in path.name and "_" not in path.name:  # not downsampled_….jpg
             names.append(path.name.split(".")[0])
     cameras: dict[str, dict[str, Any]] = {}
     for name in sorted(names):
@@ -123,7 +126,13 @@ def _cameras(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, str]) -> SurfacePair:
-    """Return the pair of two pictures of a wild set, from the cameras of its annotations.json."""
+    """Return the pair of two pictures of a wild set.
+
+    Args:
+        file: annotations.json of the wild set.
+        cameras: the cameras of all pictures, from `_cameras`.
+        names: names of the first and of the second picture.
+    """
     files = [file.parent / "images" / f"downsampled_{name}.jpg" for name in names]
     depths = [file.parent / "depth" / f"downsampled_{name}.png" for name in names]
     require_files([*files, *depths], "which Probe3D's data_processing/resize_navi.py writes")
@@ -158,14 +167,19 @@ def rotations_of(quaternions: Tensor) -> Tensor:
 def drawn_partners(
     rotations: Tensor, random: np.random.RandomState, protocol: SurfaceProtocol, file: object = "NAVI"
 ) -> list[int]:
-    """Draw a partner for each picture of an object: torch's `multinomial` with equal weights.
+    """Draw a partner for each picture of an object as torch's `multinomial` does, with equal weights.
+
+    Angles are added up in the order of Probe3D's code, because rounding decides whether a picture's angle to itself is
+    0.
 
     Args:
-        rotations: `(N, 3, 3)` float32, from the object to the cameras. The sums are in the order of the code's, because
-            their rounding decides whether the angle of a picture to itself is 0.
+        rotations: `(N, 3, 3)` float32, from the object to the cameras.
         random: the generator, which all objects share.
         protocol: `max_angle`.
         file: file of the cameras, for the message.
+
+    Returns:
+        The index of the partner of each picture.
 
     Raises:
         DataError: if no picture is within `max_angle` of a picture.
@@ -185,7 +199,7 @@ def drawn_partners(
 
 
 def _exponentials(random: np.random.RandomState, count: int) -> Iterator[float]:
-    """Yield exponentially distributed numbers, -log of a uniform number, as torch 2.13 and later draws them."""
+    """Yield `count` exponentially distributed numbers, -log of a uniform number, as torch draws them from 2.13 on."""
     for high, low in random.randint(0, 2**32, (count, 2), np.uint32).tolist():
         uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53  # the bits of a double's fraction
         yield -math.log1p(-uniform)
@@ -243,7 +257,13 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
 
 
 def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
-    """Return which pixels along a side the middle square shows, if the shorter side is resized to `side` pixels."""
+    """Return the indices of the pixels along a side that the middle square shows.
+
+    Args:
+        length: pixels along this side of the picture.
+        shorter: pixels along the picture's shorter side, which is resized to `side`.
+        side: side of the middle square, pixels.
+    """
     resized = side if length == shorter else int(side * length / shorter)
     pixels = torch.arange(length, dtype=torch.float32)
     index = F.interpolate(pixels[None, None], size=resized, mode="nearest")[0, 0].long()  # torch's nearest pixel

@@ -81,7 +81,11 @@ def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[Bo
 
 
 def _targets(root: Path) -> dict[str, Path]:
-    """Return name of target → file of its boxes."""
+    """Return name of target → file of its boxes, from all folders of sequences; empty files are left out.
+
+    Raises:
+        DataError: for a folder with frames and without boxes.
+    """
     files: dict[str, Path] = {}
     for name in sorted(list_folders(root)):
         folder = root / name
@@ -98,7 +102,11 @@ def _targets(root: Path) -> dict[str, Path]:
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:
-    """Return a sequence, of some only the frames that OTB annotates; `path` has the boxes."""
+    """Read a sequence: its frames, of some sequences only the part in `FRAMES`, and the boxes in the file `path`.
+
+    Raises:
+        DataError: if the numbers of frames and boxes differ, or the first box has no area.
+    """
     frames = list_images(path.parent / "img")
     boxes = read_boxes(path)
     first, last = FRAMES.get(path.parent.name, (1, len(frames)))

@@ -48,7 +48,7 @@ class FrameSequence:
 
     @property
     def begin(self) -> int:
-        """Number of the first frame that is followed."""
+        """Index of the first frame that is followed."""
         return 0
 
     def frame(self, t: int) -> Tensor:
@@ -71,17 +71,17 @@ class FrameSequence:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskSequence(FrameSequence):
-    """A video with objects in masks, of which some frames have one.
+    """A video with objects in masks; some or all frames have a mask.
 
-    Frames have their numbers in the video, from 0 on, also before the first object. A subclass whose masks are no image
-    files overrides `annotated` and `read_mask`.
+    Indices of frames count from the start of the video, also before the first object. A subclass whose masks are no
+    image files overrides `annotated` and `read_mask`.
 
     Args:
         masks: the masks; None if a subclass reads them.
-        starts: object id → number of the frame that introduces it; 0 for all objects of DAVIS.
+        starts: object id → index of the frame that introduces the object; 0 for all objects of DAVIS.
         ground_truth: the masks are ground truth; False: they only introduce objects.
         categories: object id → category; empty without categories.
-        reported: numbers of the frames with predictions in the benchmark; None: the frames from the first object on,
+        reported: indices of the frames with predictions in the benchmark; None: the frames from the first object on,
             and earlier annotated frames.
         one_object: all objects of the masks are number 1, as in DAVIS-2016.
         folder: name of the folder with the masks of a single object, inside the video's folder of masks (SA-V);
@@ -117,12 +117,12 @@ class MaskSequence(FrameSequence):
 
     @property
     def begin(self) -> int:
-        """Number of the frame with the first object; nothing is followed before it."""
+        """Index of the frame with the first object; nothing is followed before it."""
         return min(self.starts.values())
 
     @property
     def annotated(self) -> tuple[int, ...]:
-        """Numbers of the frames with a mask, ascending."""
+        """Indices of the frames with a mask, ascending."""
         return tuple(sorted(self.masks or ()))
 
     def read_mask(self, t: int) -> Tensor:
@@ -141,16 +141,15 @@ class MaskSequence(FrameSequence):
         return torch.from_numpy(ids)
 
     def annotation(self, t: int) -> Path:
-        """Return the file of the mask of frame `t`, for messages: that of the frame if the masks are no files."""
+        """Return the file of the mask of frame `t`, for messages; the file of the frame if it has no file of a mask."""
         return self.frames[t] if self.masks is None else self.masks.get(t, self.frames[t])
 
 
 def content_digest(record: object, digest_of: Callable[[Path], str] = file_digest) -> str:
-    """Digest the data of a sequence: equal for the same data in another folder, in any version of this code.
+    """Return a digest of a sequence's data: equal for the same data in another folder, in any version of this code.
 
-    Annotations count by the bytes of their files, or by the arrays that were read; a video's first frame by its bytes,
-    the others by their sizes in bytes; all by the names of their files. Other numbers and texts of the record follow
-    from these, and do not count.
+    The digest has the names of all files, the bytes of the annotations' files and of the first frame, the sizes in
+    bytes of the other frames, and the arrays of annotations. Other numbers and texts follow from these.
 
     Args:
         record: the sequence, with records of its own at any depth.
@@ -162,7 +161,7 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
     found: list[str] = []
 
     def add(value: Any) -> None:
-        """Add the files and arrays of a value."""
+        """Add the files and arrays of a value to `found`; of frames the first, and the sizes of all."""
         if isinstance(value, Path):
             found.append(f"{value.name} {digest_of(value)}")
         elif isinstance(value, np.ndarray):
@@ -183,7 +182,11 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
 
 
 def require_files(paths: Iterable[Path], about: str) -> None:
-    """Refuse a path without a file; `about` tells who names or writes it.
+    """Refuse a path without a file.
+
+    Args:
+        paths: the paths.
+        about: words for the message: which file names the path, or which program writes the file.
 
     Raises:
         DataError: naming the file.
@@ -194,10 +197,15 @@ def require_files(paths: Iterable[Path], about: str) -> None:
 
 
 def named_file(root: Path, named: str, listed_in: Path) -> Path:
-    """Return the path of a file that an annotation names; it must exist below the root.
+    """Return the path of a file that an annotation names.
+
+    Args:
+        root: folder in which the file lies.
+        named: its path from the root, as in the annotation.
+        listed_in: the annotation, for messages.
 
     Raises:
-        DataError: naming the file, and the annotation.
+        DataError: naming the file, and the annotation: if the path leads out of the root, or there is no such file.
     """
     path = root.joinpath(*(plain_name(part, listed_in) for part in PurePosixPath(named).parts))
     require_files([path], f"named in {listed_in}")

@@ -75,8 +75,6 @@ def read_pose(path: Path) -> NDArray[np.float64]:
 def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     """Return a picture of ScanNet, stretched to the network's input, and the surface at the cells of the grid.
 
-    Points are in metres, from the camera.
-
     Args:
         pair: a pair of `read_scannet`.
         which: 0 or 1.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..videos.files import require_one_of
 
 SIZE = (64, 64)
-"""Height and width of frames in pixels, for writers whose own are larger."""
+"""Height and width of the frames in pixels, if `SmallSet.is_small`; other writers keep their default."""
 
 
 class SmallSet(NamedTuple):
@@ -17,7 +17,7 @@ class SmallSet(NamedTuple):
         videos: number of videos.
         frames: frames per video.
         benchmark: name of its benchmark for --on; None without one.
-        is_small: give its writer SIZE.
+        is_small: its frames have `SIZE`; False: the writer's default size.
     """
 
     videos: int
@@ -36,14 +36,14 @@ LAYOUTS = {
     "vip": SmallSet(2, 4, "vip", is_small=False),
     "youtube_vos": SmallSet(8, 11, "youtube_vos"),
 }
-"""Name of a layout, and of its folder → its data set; `videos` are mp4 files for training."""
+"""Name of a layout, also of its writer and its folder → its data set; `videos` are mp4 files for training."""
 
 
 def generate(folder: Path, names: Sequence[str] = tuple(LAYOUTS)) -> list[str]:
     """Generate small data sets.
 
     Args:
-        folder: folder of the data sets, which get a folder each.
+        folder: folder in which each data set gets a folder of its name.
         names: names of layouts.
 
     Returns:

@@ -77,7 +77,15 @@ def _picture(root: Path, side: str, content: Any, file: Path) -> _Picture:
 
 
 def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> SocoPair:
-    """Return a pair from the content of its file; points are related by their names."""
+    """Return a pair; its points are related by their names.
+
+    Args:
+        root: folder of the data set.
+        category: category of the pair.
+        file: the pair's JSON.
+        content: the JSON's content.
+        size_of: file of a picture → its (height, width).
+    """
     source = _picture(root, "src", content, file)
     target = _picture(root, "trg", content, file)
     shared_names = content["semantic_overlap"]
@@ -102,7 +110,10 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
 
 
 def _rows_of_names(names: Iterable[tuple[str, str]], source: _Picture, target: _Picture) -> NDArray[np.int64]:
-    """Return the rows of pairs of names `(N, 2)`, each once; pairs with a name that a picture lacks are skipped."""
+    """Return the rows of source and target `(N, 2)` of pairs of names (source, target), each pair once.
+
+    A pair with a name that a picture lacks is skipped.
+    """
     found: dict[tuple[int, int], None] = {}
     for name, other in names:
         if name in source.row_of_name and other in target.row_of_name:

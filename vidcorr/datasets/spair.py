@@ -17,10 +17,12 @@ from .records import named_file
 DIFFICULTIES = {"viewpoint": 3, "scale": 3, "truncation": 4, "occlusion": 4}
 """Difficulty of a pair in SPair-71k → its levels. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
 
-VOC = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
+_NAMES = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
+    "sofa train tvmonitor"
+)
+VOC = dict(enumerate(_NAMES.split(), start=1))
+"""Number of a class in PF-PASCAL's list → its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,17 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 
 def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
-    """Return the pair that a file of SPair-71k describes."""
+    """Read a pair of SPair-71k.
+
+    Args:
+        root: folder of the data set.
+        file: the pair's JSON.
+        name: name of the pair.
+        listed_in: the list that names the pair.
+
+    Raises:
+        DataError: if the file is missing, or has another form.
+    """
     content = read_json(file)
     with errors_at(f"{file}: is not a pair of SPair-71k", *WRONG_JSON):
         category = plain_name(content["category"], file)
@@ -112,7 +124,7 @@ def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
     rows = list(csv.reader(read_text(file).splitlines()))
     for index, row in enumerate(rows[1:]):  # after the heading, line 1
         with errors_at(f"{file}, line {index + 2}: is not a pair of pf_pascal"):
-            category = dict(enumerate(VOC, start=1))[int(row[2])]
+            category = VOC[int(row[2])]
             numbers = [text.strip("; ").split(";") for text in row[3:7]]
             coordinates = np.array(numbers, np.float64).reshape(2, 2, -1)  # source and target, x and y, key points
             points = tuple(coordinates.swapaxes(1, 2))
@@ -127,6 +139,10 @@ def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 
 def _picture_path(root: Path, file: Path, named: str) -> Path:
-    """Return the path of a picture, named from the root or from the folder above."""
+    """Return the path of the picture that a list (`file`) names, from the root or from the folder above the root.
+
+    Raises:
+        DataError: if there is no such picture.
+    """
     from_above = "/".join(PurePosixPath(named).parts[1:])
     return named_file(root, named if (root / named).is_file() else from_above, file)

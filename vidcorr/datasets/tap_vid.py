@@ -58,7 +58,7 @@ class PointSequence(FrameSequence):
         return int(self.occluded.shape[1])
 
     def frame(self, t: int) -> Tensor:
-        """Return frame index `t` (zero-based): uint8 RGB (3, H, W).
+        """Return the frame with index `t`: uint8 RGB (3, H, W).
 
         Raises:
             DecodingError: if the frame is truncated or no image, or its size differs from the others.
@@ -102,7 +102,7 @@ def TapVid(root: str | Path) -> list[PointSequence]:
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
-    """Yield the videos of a file: the one of an .npz, or all of a pickle, a dictionary by name or a list."""
+    """Yield the videos of a file below the root: an .npz has one, a pickle has a dictionary by name or a list."""
     if file.suffix.lower() == ".npz":
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return
@@ -120,14 +120,21 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
 
 @lru_cache(maxsize=1)
 def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
-    """Read a file of a set and keep the last one in memory, since all may not fit."""
+    """Read a file of a set; only the latest file stays in memory, since all may not fit."""
     return read_npz(file)
 
 
 def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[], Any] | None = None) -> PointSequence:
-    """Return a video from its three arrays, which are checked.
+    """Check the three arrays of a video, and return the video.
 
-    `read_frames` reads the frames again when they are used; None keeps them in memory.
+    Args:
+        file: the file, for messages.
+        name: name of the video.
+        element: mapping with `video`, `points` and `occluded`.
+        read_frames: reads the frames again whenever one is used; None: the frames stay in memory.
+
+    Raises:
+        DataError: if a name or an array is not of TAP-Vid's form.
     """
     where = f"{file}, {plain_name(name, file)}"
     with errors_at(f"{where}: {FORM}", *WRONG_JSON):
@@ -155,11 +162,19 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
 
 
 def _is_array(value: object, kind: str, axes: int) -> bool:
+    """Return whether a value is an array of a kind of numbers (`dtype.kind`), with this number of axes."""
     return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
 
 
 def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
-    """Check that visible points lie in the image, or within a pixel of it (rounding, Kinetics' half pixel)."""
+    """Raise `DataError` unless visible points lie in the image, or within a pixel of it (rounding, Kinetics).
+
+    Args:
+        where: file and video, for the message.
+        positions: (N, T, 2) x, y as fractions of the image.
+        hidden: (N, T).
+        size: (height, width) of the image, pixels.
+    """
     margin = 1 / np.array(size[::-1])
     seen = positions[~hidden]
     if not ((seen >= -margin) & (seen <= 1 + margin)).all():

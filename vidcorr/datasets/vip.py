@@ -24,7 +24,7 @@ PARTS = (
 """Classes of Category_ids, with the names of TimeCycle's and UVC's evaluation."""
 NUM_PARTS = len(PARTS)
 
-_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # lines of a list: paths, or names
+_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # a line of a list: the path of a video, or its name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,6 +71,7 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(instances), classes
 
     def _instance_ids(self, t: int) -> NDArray[np.int32]:
+        """Return the ids (H, W) of `part_instances` for the annotation of frame `t`; `humans` are given."""
         assert self.humans is not None
         parts = read_parts(self.masks, t, self.size)
         return part_instances(parts, self.humans.stored(t, self.size))
@@ -107,7 +108,17 @@ def Vip(
 
 
 def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence:
-    """Return a video; its objects are the classes of the first frame, or for "instance" pairs of person and class."""
+    """Read a video.
+
+    Args:
+        root: the folder VIP_Fine.
+        name: name of the video.
+        kind: "semantic": the objects are the classes of the first frame; "instance": its pairs of person and class.
+        listed_in: the list that names the video.
+
+    Raises:
+        DataError: for faulty frames or masks, or a first frame without objects or with more than 254.
+    """
     frames = list_frames(root / "Images" / name)
     masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True, only_values=True)
     parts = read_parts(masks, 0)
@@ -154,7 +165,7 @@ def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return ids of (person, class): person · 20 + class; 0 if either is background or void."""
+    """Return the ids (H, W) of instances: person · 20 + class; 0 where person or class is background or void."""
     has_part = (parts > 0) & (parts < NUM_PARTS)
     has_person = (humans > 0) & (humans < VOID)
     instances = humans.astype(np.int32) * NUM_PARTS + parts

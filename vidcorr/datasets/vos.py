@@ -99,7 +99,10 @@ def Vos(
 
 
 def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int]:
-    """Return object id → frame of its first mask; refuse masks without an object to follow."""
+    """Return object id → index of the frame that introduces the object; raise `DataError` without an object to follow.
+
+    With `annotations` "dense" or "first", frame 0 must introduce the objects.
+    """
     starts = dict.fromkeys(masks.shown(0), 0) if annotations == "dense" else masks.starts()
     must_start_at_0 = annotations is not None
     if not starts or (must_start_at_0 and 0 not in starts.values()):
@@ -108,7 +111,12 @@ def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int
 
 
 def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:
-    """Return True if a mask after the first object shows an object from an earlier mask, or no new one."""
+    """Return True if some mask after the first object shows an object of an earlier mask, or introduces none.
+
+    Args:
+        masks: the masks of a video.
+        starts: object id → index of the frame that introduces the object.
+    """
     first = min(starts.values())
     for t in masks:
         shows_no_new = t not in starts.values()

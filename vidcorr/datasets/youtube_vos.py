@@ -73,7 +73,14 @@ def YoutubeVos(
 
 
 def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: bool) -> MaskSequence:
-    """Return a video with the frames of a folder; its objects start at the frames that meta.json names.
+    """Return a video whose objects start at the frames that meta.json names.
+
+    Args:
+        meta: meta.json of the split.
+        name: name of the video.
+        objects: its objects.
+        folder: its folder of frames.
+        is_scored: the masks are ground truth.
 
     Raises:
         DataError: for a fault of the frames or masks, an object without a mask in its first frame, or no object.
@@ -107,13 +114,13 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
 
 
 def _numbers(folder: Path, frames: Sequence[Path]) -> list[int]:
-    """Return the numbers that are the names of a folder's frames."""
+    """Return the names of frames as numbers; raise `DataError` naming their folder if one is no number."""
     with errors_at(f"{folder}: is not a folder of numbered frames"):
         return [int(frame.stem) for frame in frames]
 
 
 def _reported_frames(folder: Path, index_of: Mapping[int, int], begin: int) -> tuple[int, ...]:
-    """Return the indices of the frames with predictions: those of the set's own folder, from the first object on.
+    """Return the indices of the frames with predictions: frames of the set's folder, from the first object on.
 
     Args:
         folder: the set's folder of the video, with every fifth frame.
@@ -147,7 +154,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Return object id → category and number of the first frame of a video of meta.json."""
+    """Return the objects of a video of meta.json; objects without frames are left out."""
     objects: dict[int, tuple[str, int]] = {}
     for number, thing in video["objects"].items():
         if thing["frames"]:
@@ -157,6 +164,7 @@ def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
 
 
 def _categories(objects: Objects) -> set[str]:
+    """Return the categories of a video's objects."""
     return {category for category, _ in objects.values()}
 
 

@@ -106,8 +106,8 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
         target: (T, 4); the first is a box.
 
     Returns:
-        `curves`, of `one_pass_curves`, as a list, NaN if only the given first frame has a box; and `absent`, the number
-        of frames without a box, if there are any.
+        `curves`: the list of `one_pass_curves`, NaN if only the first frame, which is given, has a box; and `absent`:
+        the number of frames without a box, if there are some.
     """
     is_box = np.isfinite(target).all(axis=1)
     has_scored = np.isfinite(target[1:]).all(axis=1).any()
@@ -119,7 +119,7 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
 
 
 def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a sentence on the frames that have no annotated box, and none without such frames.
+    """Return a sentence about frames without an annotated box, in a list; an empty list if all frames have a box.
 
     Args:
         sequences: name → counts, from `one_pass_counts`.
@@ -132,13 +132,12 @@ def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the success curve (21,) and the precision curve (51,), averaged over sequences.
+    """Return the success curve (21,) and the precision curve (51,), averaged over sequences with a scored frame.
+
+    The curves are NaN if no sequence has a scored frame.
 
     Args:
         sequences: the curves of each sequence, from `one_pass_curves`.
-
-    Returns:
-        Sequences without a scored frame are left out; NaN everywhere without any other.
     """
     curves = np.array([*sequences], np.float64).reshape(-1, CURVES)
     defined = curves[~np.isnan(curves[:, 0])]
@@ -165,7 +164,7 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return prediction and target as float64 arrays (N, 4)."""
+    """Return prediction and target as float64 arrays (N, 4); raise `ValueError` for other shapes."""
     a = as_array(prediction).astype(np.float64)
     b = as_array(target).astype(np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 4:

@@ -153,12 +153,12 @@ class RegionBoundary(RowMetric):
         super().__init__(davis_values, davis_scores, **kwargs)
 
     def named_rows(self, name: str, measured: Mapping[Object, Values]) -> list[tuple[str, Values]]:
-        """Return a row per object, with a name like "bike_1"."""
+        """Return (name, values) pairs, one per object, with names like "bike_1"."""
         return [(f"{name}_{number}", values) for number, values in measured.items()]
 
 
 def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
-    """Return object → values by DAVIS's rules, from ids (T, H, W)."""
+    """Return object → values by DAVIS's rules, from predicted and annotated ids (T, H, W) of a sequence."""
     predicted, wanted = as_pair(prediction, target)
     video = AnnotatedVideo("", range(len(wanted)), lambda t: numbers_in(wanted[t]))
     scorer = MaskScorer(DAVIS, video)
@@ -168,7 +168,7 @@ def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
 
 
 def davis_scores(rows: Sequence[Values]) -> Values:
-    """Return the means over all objects; NaN without any."""
+    """Return DAVIS's scores, the means over the values of all objects; NaN without objects."""
     if not rows:
         return dict.fromkeys((score.name for score in DAVIS.declared), math.nan)
     return DAVIS.scores({("", number): values for number, values in enumerate(rows)})

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from ..protocols import MatchingProtocol
 
 MEASURES = ("SOC", "CC", "geometric", "geometric-several")
-"""The point of the same name; the nearest of the same concept; the best of the concept's cells, and the same for points
-with several candidates."""
+"""What is compared with what. SOC: the prediction with the target point of the same name. CC: the prediction with the
+nearest target point of the same concept. geometric: the most similar cell of the concept's points with the point of the
+same name. geometric-several: the same, for source points with several target points of their concept."""
 
 
 def point_errors(predicted: NDArray[Any], targets: NDArray[Any], length: float) -> NDArray[np.float64]:
-    """Return the distances of predictions and target points `(N, M)`, in longer sides of the target's box.
+    """Return the distances `(N, M)` between predictions and target points, in longer sides of the target's box.
 
     Args:
         predicted: x, y `(N, 2)` in longer sides of the target's padded picture.
@@ -34,12 +35,12 @@ def candidate_cells(
 
     Args:
         similarities: `(N, h, w)`.
-        targets: x, y `(M, 2)` of the target points in sides of the square, float32, by whose rounding a point on an
-            edge may lie in the cell before.
+        targets: x, y `(M, 2)` of the target points in sides of the square; float32, as in SOCO's code, whose rounding
+            may put a point on an edge into the cell before.
         same_concept: rows of source and target `(R, 2)` of the points of the same concept.
 
     Returns:
-        Numbers row · w + column `(N,)`; −1 for a point without candidates.
+        Index of the cell, row · w + column, `(N,)`; −1 for a source point without a target point of its concept.
     """
     _, height, width = similarities.shape
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
@@ -60,14 +61,17 @@ def concept_counts(
     same_concept: NDArray[np.int64],
     protocol: MatchingProtocol,
 ) -> dict[str, list[int]]:
-    """Return the correct points by threshold, and last the counted points, of each of `MEASURES`.
+    """Count the correct points of a pair, by each of `MEASURES`.
 
     Args:
-        errors: `(N, M)`, of the predictions.
-        errors_of_candidates: `(N, M)`, of the cells chosen among candidates.
+        errors: `(N, M)` distances of N predictions and M target points.
+        errors_of_candidates: `(N, M)` distances of the cells that `candidate_cells` chooses, and target points.
         same_name: rows of source and target `(S, 2)` of the points of the same name.
-        same_concept: the same `(R, 2)` of the points of the same concept.
-        protocol: `thresholds`; an error must be below.
+        same_concept: rows of source and target `(R, 2)` of the points of the same concept.
+        protocol: `thresholds`; the error of a correct point is below.
+
+    Returns:
+        Measure → number of correct points at each threshold, followed by the number of counted points.
     """
     candidates: dict[int, list[int]] = {}
     for source, target in same_concept.tolist():
@@ -119,7 +123,13 @@ def concept_scores(
 def _averages(
     categories: Mapping[str, Sequence[Mapping[str, Sequence[int]]]], measure: str, place: int
 ) -> dict[str, float]:
-    """Return the "image" and the "class" average of a measure at the threshold of a place."""
+    """Return the "image" and the "class" average of a measure.
+
+    Args:
+        categories: as `concept_scores` takes them.
+        measure: one of `MEASURES`.
+        place: index of the threshold.
+    """
     over_pairs: list[float] = []
     over_points: list[float] = []
     for pairs in categories.values():
@@ -133,5 +143,5 @@ def _averages(
 
 
 def exact_mean(values: Sequence[float] | NDArray[Any]) -> float:
-    """Return the mean of numbers, whose sum is exact; NaN of none."""
+    """Return the mean of numbers, by a sum without rounding; NaN without numbers."""
     return math.fsum(values) / len(values) if len(values) else math.nan

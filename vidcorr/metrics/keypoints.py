@@ -63,7 +63,7 @@ def keypoint_distances(
 def _counted(
     points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
 ) -> NDArray[np.bool_]:
-    """Return the joints (T, K) that count by a rule of `keypoint_distances`."""
+    """Return which joints count, (T, K), by a rule of `keypoint_distances`; arguments as there."""
     is_annotated = np.isfinite(truth)
     counted = is_annotated[..., 0] & is_annotated[..., 1]
     if counting == "prediction-visible":
@@ -85,7 +85,7 @@ def pck_counts(
     counting: Counting = "prediction-visible",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Count a video's joints, and how many of them are within each threshold.
+    """Count, for each joint of a video, the frames in which the joint counts, and in which it is within a threshold.
 
     Args:
         prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
@@ -108,14 +108,14 @@ def pck_counts(
 
 
 def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
-    """Return `PCK@0.1` and so on: means over the joints, of fractions over all frames of all videos.
+    """Return PCK at each threshold: the mean over joints of a joint's fraction over all frames of all videos.
 
     Args:
         videos: the (1 + A, K) counts of each video, from `pck_counts`.
         thresholds: A fractions of the person's size.
 
     Returns:
-        Key → fraction; NaN if no joint counted.
+        Key, such as `PCK@0.1` → fraction; NaN if no joint counted.
     """
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
     counts = torch.zeros(1 + len(keys), 1, dtype=torch.float64)

@@ -42,9 +42,10 @@ def correct_points(
         target: the annotated points, `(N, 2)`, in pixels of the target.
         length: pixels of the target that thresholds multiply, from `reference_length`.
         size: (H, W) of the target.
-        protocol: `thresholds`; `inclusive`: an error at the threshold is correct; `compared`: "product": the error with
-            threshold · length, else error / length with the threshold; `compared_in`: type of both, where
-            "float32-thresholds" rounds the thresholds alone; `integer_points`: points are whole pixels of the input.
+        protocol: its fields `thresholds`; `inclusive`: an error equal to the threshold is correct; `compared`:
+            "product" compares the error with threshold · length, other values error / length with the threshold;
+            `compared_in`: type of the compared numbers, where "float32-thresholds" rounds the thresholds alone;
+            `integer_points`: points are whole pixels of the network's input.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")
@@ -74,14 +75,17 @@ def correct_points(
 def drawn_indices(
     categories: Sequence[str], difficulties: Sequence[Mapping[str, int]], protocol: MatchingProtocol
 ) -> dict[str, list[int]]:
-    """Return the pairs over which scores are averaged: "" for all, and per level of difficulty, `viewpoint=1`.
+    """Return the pairs over which scores are averaged: of the whole set, and of each level of a difficulty.
 
-    Probe3D draws pairs anew for each level of `viewpoint`.
+    A protocol may draw a subset of the pairs. Probe3D draws pairs anew for each level of `viewpoint`.
 
     Args:
         categories: category per pair, in the sorted order of the list.
         difficulties: kind of difficulty → level, per pair.
         protocol: `pairs`, `pairs_per_class`.
+
+    Returns:
+        Name of a draw → indices of its pairs: "" is the whole set, `viewpoint=1` a level.
     """
     pairs_of_category: dict[str, list[int]] = {}
     for pair, category in enumerate(categories):
@@ -100,27 +104,32 @@ def drawn_indices(
 
 
 def _those_in(level: Set[int], pairs: Iterable[int]) -> list[int]:
-    """Return the pairs of a level of difficulty, in their order."""
+    """Return the pairs that are also in `level`, in their order."""
     return [pair for pair in pairs if pair in level]
 
 
 def _drawn(categories: Iterable[Iterable[int]], protocol: MatchingProtocol) -> list[int]:
-    """Return the pairs of all categories, or as many of each as the protocol draws."""
+    """Return the pairs of all categories: all, or for a "subset" as many of each category as the protocol draws.
+
+    Args:
+        categories: pairs of each category.
+        protocol: `pairs`, `pairs_per_class`.
+    """
     chosen: list[int] = []
     for pairs_of_category in categories:
         pairs = list(pairs_of_category)
         if protocol.pairs == "subset":
-            random.Random(20).shuffle(pairs)  # the seed of the original code, for every category anew
+            random.Random(20).shuffle(pairs)  # the seed of the original code, which sets it for every category
             pairs = pairs[: protocol.pairs_per_class]
         chosen += pairs
     return chosen
 
 
 def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Return the averages over pairs, each `(A,)`. Pairs without points do not count.
+    """Return name of an average → PCK by threshold, `(A,)`. Pairs without points do not count.
 
-    "image" averages the fraction of points over pairs, "point" over all points; "class" averages over categories, and
-    "weighted" weights a category by its pairs.
+    "image" is the mean over pairs of a pair's fraction of correct points; "point" the fraction of all points; "class"
+    the mean over categories of a category's fraction of points; "weighted" the same, weighted by the number of pairs.
 
     Args:
         right: correct points per pair and threshold, `(P, A)`.
@@ -147,7 +156,7 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
 def match_scores(
     pairs: Mapping[str, Sequence[Any]], draws: Mapping[str, Sequence[str]], protocol: MatchingProtocol
 ) -> dict[str, float]:
-    """Return the PCK of pairs, by the averages and draws of a protocol.
+    """Return the PCK over the draws of pairs, averaged as a protocol says.
 
     Args:
         pairs: name of a pair → its category, the number of its points, and its correct points by threshold (A,).
@@ -155,8 +164,8 @@ def match_scores(
         protocol: thresholds and average.
 
     Returns:
-        The keys of `score_key`, as fractions, NaN for a draw without points: all averages of the first draw, and at the
-        first threshold the protocol's average of the others.
+        Key of `score_key` → fraction, NaN for a draw without points. The draw "" has the protocol's average and all
+        others, at all thresholds; another draw has the protocol's average at the first threshold.
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():
@@ -182,6 +191,6 @@ def match_scores(
 
 
 def score_key(threshold: float, of: str = "") -> str:
-    """Return the key of a score: `PCK@0.1`, `PCK@0.1-class`, `PCK@0.1-viewpoint-2`."""
+    """Return the key of a score: `PCK@0.1`; for an average or a draw `PCK@0.1-class`, `PCK@0.1-viewpoint-2`."""
     suffix = f"-{of.replace('=', '-')}" if of else ""
     return f"PCK@{threshold:g}{suffix}"

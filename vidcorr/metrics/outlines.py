@@ -23,12 +23,12 @@ class Outline:
 
     Attributes:
         shape: (H, W) of the image.
-        top, left: first pixel of the crops in the image.
-        mask: (h, w) uint8 in {0, 1}, the crop: bounding box and a pixel around it, inside the image.
+        top, left: first row and column of the crops `mask` and `edge` in the image.
+        mask: (h, w) uint8 in {0, 1}, cropped to the bounding box and a pixel around it, inside the image.
         edge: (h, w) in {0, 1}: pixels of the crop that differ from their neighbour to the right, below, or below right.
-        area: pixels of the mask.
-        length: pixels of the edge.
-        radius: tolerance of F in pixels; a fraction takes MOSEv2's disk, which is not centred on the pixel.
+        area: number of pixels of the mask.
+        length: number of pixels of the edge.
+        radius: tolerance of F in pixels; with a fraction the disk is MOSEv2's, which is not centred on the pixel.
     """
 
     shape: tuple[int, int]
@@ -42,9 +42,10 @@ class Outline:
 
     @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """Pixels within `radius` of the edge, x² + y² ≤ radius²: (h + 2r, w + 2r) in {0, 1}, with r pixels around it.
+        """Pixels within `radius` of the edge (x² + y² ≤ radius²), (h + 2r, w + 2r) in {0, 1}: r more on all sides.
 
-        The image is an integer with a bit per pixel, and a shift moves all pixels: several times as fast as OpenCV.
+        The image is one large integer with a bit per pixel. A shift of the integer moves all pixels at once, which is
+        several times as fast as OpenCV.
         """
         r = math.ceil(2 * self.radius + 1) // 2  # half the side of the disk's square, rounded down
         h, w = self.edge.shape
@@ -118,10 +119,9 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
 
 
 def sobel_outline(outline: Outline) -> Outline:
-    """Return an outline with the edge by Sobel: pixels with a non-zero 3 × 3 gradient, on both sides of the boundary.
+    """Return the outline with Sobel's edge: pixels with a non-zero 3 × 3 gradient, on both sides of the boundary.
 
-    The picture is padded by reflection without its border pixel (OpenCV's default), so a mask has no edge along the
-    border.
+    A mask has no edge along the border of the picture, which OpenCV by default pads by reflection.
     """
     import cv2
 
@@ -145,10 +145,10 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
     """Count the pixels of an image that are 1 in two crops, by the rectangle in which the crops overlap.
 
     Args:
-        a: `mask` or `edge` of an outline, which begins at the outline's first pixel.
-        of_a: the outline.
-        b: `mask`, `edge` or `near` of an outline; `near` has a margin on all sides.
-        of_b: the outline.
+        a: `mask` or `edge` of the outline `of_a`.
+        of_a: an outline.
+        b: `mask`, `edge` or `near` of the outline `of_b`; `near` has a margin on all sides.
+        of_b: an outline in an image of the same size.
 
     Raises:
         ValueError: for outlines in images of two sizes.
@@ -188,6 +188,6 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
 
 @lru_cache(maxsize=16)
 def _shifted_disk(radius: float) -> NDArray[np.uint8]:
-    """Return the disk of offsets −radius, −radius + 1, … for a fractional radius; it is not centred on a pixel."""
+    """Return the disk (S, S) in {0, 1} of a fractional radius: offsets −radius, −radius + 1, … miss the centre."""
     offsets = np.arange(-radius, radius + 1)
     return (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)

@@ -18,7 +18,7 @@ AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Tensor:
-    """Count the pixels of the classes: shared, in either map, predicted, annotated.
+    """Count the pixels of each class in four ways: in both maps, in either map, predicted, annotated.
 
     Args:
         prediction: integer classes of any shape, frames or whole videos.
@@ -190,7 +190,7 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
 
 
 def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) -> None:
-    """Raise ValueError unless masks are integers (H, W), and classes are parts."""
+    """Raise ValueError unless masks are integers (H, W), and classes are numbers of parts, 1 to 19."""
     for mask in masks:
         if mask.ndim != 2 or mask.dtype.kind not in "iu":
             raise ValueError(f"instances must be integers (H, W), got {mask.shape} {mask.dtype}")
@@ -200,8 +200,19 @@ def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) ->
 
 
 def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
-    """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
-    listed = sorted(number for number in classes if number >= 0)  # no pixel can have another
+    """Return the ids with a class, their classes, and the map (H, W) of their places in this list.
+
+    Args:
+        ids: (H, W) ids of instances.
+        classes: id → class; other ids are background.
+
+    Returns:
+        Ids, ascending; their classes; and the map, in which the first id of the list is 1, and 0 is background.
+
+    Raises:
+        ValueError: for a negative id in the map.
+    """
+    listed = sorted(number for number in classes if number >= 0)  # negative ids occur in no map
     top = max([int(ids.max(initial=0)), *listed])
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")

@@ -58,7 +58,7 @@ class PointQueries:
         return np.round(self.points[:, :1])
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
-        """Return True for the frames that count, (N, T): frames after the query's, or for "strided" all but its."""
+        """Return which frames count, (N, T): for "first" those after the query's frame, for "strided" all others."""
         require_mode(query_mode)
         index = np.arange(self.occluded.shape[1])
         return index > self.frames if query_mode == "first" else index != self.frames
@@ -161,7 +161,7 @@ def tapvid_metrics(
 def tapvid_counts(
     queries: PointQueries, occluded: Array, tracks: Array, query_mode: QueryMode = "first"
 ) -> NDArray[np.int64]:
-    """Return the counts behind the fractions of `tapvid_metrics`, by query.
+    """Count, for each query, the frames and points from which `video_fractions` makes TAP-Vid's metrics.
 
     Args:
         queries: queries and annotation.
@@ -192,9 +192,11 @@ def tapvid_counts(
 
 
 def video_fractions(counts: Any) -> dict[str, float]:
-    """Return `METRICS` of a video, NaN for 0/0, from the (N, 18) counts of its queries, or of one query.
+    """Return name → value of `METRICS` of a video; NaN for 0/0.
 
-    The 18 columns are those of `tapvid_counts`: three of the frames, then three for each threshold.
+    Args:
+        counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum: three of the frames, then
+            three for each threshold.
     """
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
@@ -214,11 +216,11 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
     A mean leaves out videos in which its metric is 0/0, where the original code gives NaN for the data set.
 
     Args:
-        videos: of each video the counts of `tapvid_counts`, by query (N, 18) or summed (18,); in the order in which the
-            official code adds the videos.
+        videos: of each video the counts of `tapvid_counts`, by query (N, 18) or summed (18,), in the order in which the
+            official code adds up the videos.
 
     Returns:
-        Key → fraction; NaN if no video defines it.
+        Key → fraction; NaN if the metric is 0/0 in all videos.
     """
     of_videos = list(map(video_fractions, videos))
     means: dict[str, float] = {}
@@ -238,7 +240,13 @@ def mean_of_defined(values: Iterable[float]) -> float:
 
 
 def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
-    """Return the rules of scores, for results, by the names of a protocol's fields: queries, and the side of frames."""
+    """Return the rules of TAP-Vid's scores for results.json; names of arguments are those of a protocol's fields.
+
+    Args:
+        query_mode: "first" or "strided".
+        side: side of the frames whose pixels the thresholds are.
+        stride: number of frames between queries, for "strided".
+    """
     source = "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py"
     rules = {"query_mode": query_mode, "query_stride": stride, "scored_size": side}
     return {"name": "tap-vid", "source": source, **rules}

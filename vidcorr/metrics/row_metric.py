@@ -25,7 +25,7 @@ class RowMetric(Metric):
     full_state_update = False
     higher_is_better = True
     row_of_frame = False
-    """A row is a frame's, and the frames of a sequence have its name; otherwise a name comes once."""
+    """True: a row is of a frame, and has the name of the frame's sequence; False: each name has one row."""
 
     def __init__(
         self, measure: Callable[..., Any], scores: Callable[[Sequence[Any]], dict[str, float]], **kwargs: Any
@@ -40,13 +40,14 @@ class RowMetric(Metric):
         """Add the row of a sequence.
 
         Args:
-            prediction: the prediction, as of `measure`.
-            target: the annotation.
-            name: the sequence's name; None: `sequence-0001` and so on, which repeat over ranks, where they are refused.
+            prediction: the prediction, as `measure` takes it.
+            target: the annotation, as `measure` takes it.
+            name: the sequence's name; None: `sequence-0001` and so on. Several ranks would use equal ones, which
+                `table` refuses: name sequences there.
             options: further arguments of `measure`.
 
         Raises:
-            ValueError: if the arguments do not fit, see the class.
+            ValueError: from `measure`, if the arguments do not fit.
         """
         if name is None:
             self._unnamed += 1
@@ -54,7 +55,7 @@ class RowMetric(Metric):
         self._rows += self.named_rows(name, self.measure(prediction, target, **options))
 
     def named_rows(self, name: str, measured: Any) -> list[tuple[str, Any]]:
-        """Return the names and rows of a sequence: by default a single row."""
+        """Return (name, row) pairs of a sequence from what `measure` returns: by default a single row."""
         return [(name, measured)]
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -70,7 +71,7 @@ class RowMetric(Metric):
         self._unnamed = 0
 
     def table(self) -> dict[str, list[Any]]:
-        """Return name → rows, sorted: this rank's, or inside `sync_context()` those of all ranks.
+        """Return name → rows, sorted by names: of this rank, or inside `sync_context()` of all ranks.
 
         Raises:
             ValueError: if a sequence came twice, as it does when a sampler pads the ranks with repeated sequences.
@@ -94,7 +95,13 @@ class RowMetric(Metric):
     def sync_context(  # type: ignore[override]  # of the arguments of torchmetrics.Metric, the three that matter here
         self, process_group: Any = None, should_sync: bool = True, should_unsync: bool = True, **_: Any
     ) -> Generator[None]:
-        """Hold the rows of all ranks during a block; every rank must enter it. Arguments of torchmetrics.Metric."""
+        """Hold the rows of all ranks during a block, which every rank must enter.
+
+        Args:
+            process_group: the ranks; None: the metric's own group.
+            should_sync: gather the rows; False: the block has this rank's rows.
+            should_unsync: hold this rank's rows again after the block.
+        """
         of_this_rank = self._rows
         if should_sync and dist.is_available() and dist.is_initialized():
             group = process_group or self.process_group

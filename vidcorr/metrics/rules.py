@@ -31,7 +31,7 @@ class YoutubeVosRules(Rules):
     inner_only = False
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → annotated frames after its first."""
+        """Return object → annotated frames after the frame in which the object starts."""
         starts = dict(video.starts or {})
         if video.starts is None:
             for t in video.frames:
@@ -45,7 +45,11 @@ class YoutubeVosRules(Rules):
         return plan
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return `Overall` and J and F of seen and unseen categories; means over all objects without categories."""
+        """Return `Overall`, and J and F of seen and of unseen categories; without metadata the means over all objects.
+
+        Raises:
+            ValueError: if the metadata name no category of an object.
+        """
         videos, unseen, _ = self.metadata
         if not videos:
             return super().scores(objects)
@@ -75,9 +79,9 @@ def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> V
 
 
 class VostRules(Rules):
-    """J alone, over all annotated frames but the first and the last, and again over their last quarter.
+    """J alone, over all annotated frames but the first and the last, and again over the last quarter of these frames.
 
-    Objects are the numbers from 1 to the largest of the first annotated frame; other numbers never count.
+    Objects are the ids from 1 to the largest of the first annotated frame; other ids never count.
     """
 
     source = "TRI-ML/VOST @ fe27457"
@@ -91,7 +95,7 @@ class VostRules(Rules):
         return (jaccard(prediction, target),)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return mean, recall and decay, over all frames and over the last quarter."""
+        """Return mean, recall and decay of J over all frames, and as `J_last-…` over the last quarter."""
         values = super().summarise(frames)
         last_quarter = frames[math.floor(0.75 * len(frames)) :]
         for name, value in super().summarise(last_quarter).items():
@@ -120,7 +124,12 @@ class LvosRules(Rules):
     drops_ends: ClassVar[bool] = True
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → frames, from the metadata file; None: a place that it counts but never visits."""
+        """Return object → frames of its range in the metadata; None: a frame that is counted but never visited.
+
+        Raises:
+            KeyError: for metadata that lack the video.
+            ValueError: if a range has too few frames, or a visited frame has no mask.
+        """
         plan: dict[int, Sequence[int | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]
@@ -133,9 +142,9 @@ class LvosRules(Rules):
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))
             places = [*visited, *never_visited]
-            if self.drops_ends:  # the place `frame_nums` − 1 may be the last visited frame, or one never visited
+            if self.drops_ends:  # the last place is the last visited frame, or one that is never visited
                 places = places[1 : count - 1]
-            plan[int(number)] = [name if name is None else _with_mask(video, name) for name in places]
+            plan[int(number)] = [name if name is None else _index_of_frame(video, name) for name in places]
         return plan
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
@@ -171,8 +180,8 @@ class Lvos2023Rules(LvosRules):
     drops_ends = False
 
 
-def _with_mask(video: AnnotatedVideo, name: str) -> int:
-    """Return the number of a frame that the metadata name."""
+def _index_of_frame(video: AnnotatedVideo, name: str) -> int:
+    """Return the index of a frame that the metadata name; raise `ValueError` if it has no mask."""
     if name not in video.names:
         raise ValueError(f"the metadata counts frame {name}, which has no mask")
     return video.names[name]
@@ -181,9 +190,9 @@ def _with_mask(video: AnnotatedVideo, name: str) -> int:
 class MoseV2Rules(Rules):
     """J and F of MOSEv2, a tolerance of F that follows the object's size, and the frames of absence and of return.
 
-    J is (intersection + 1) / (union + 1). F_new matches boundaries within 0.1 of the root of the object's area if this
-    is less than DAVIS's tolerance. If it is not, or the object is absent, both F take DAVIS's tolerance unrounded, with
-    a disk that is not centred on the pixel.
+    J is (intersection + 1) / (union + 1). The tolerance of F_new is 0.1 times the root of the object's area, if this is
+    less than DAVIS's tolerance, which F has. Otherwise, and without the object, F and F_new both have DAVIS's tolerance
+    unrounded, with a disk that is not centred on the pixel.
     """
 
     pooled = True
@@ -219,11 +228,15 @@ class MoseV2Rules(Rules):
         return region, new, old, float(target.area > 0)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means over all frames, over the runs of absence and over the runs of return."""
+        """Return the means over all frames, and over runs of frames in which the object is absent, or is back.
+
+        `disappear_…` is the mean of the means of the runs without the object, `reappear_…` of the runs with the object
+        after such a run.
+        """
         present = frames[:, 3] > 0
         starts = np.flatnonzero(np.diff(present)) + 1
         runs: dict[str, list[NDArray[np.float64]]] = {"disappear": [], "reappear": []}
-        for run in np.split(frames, starts)[1:]:  # without the first run
+        for run in np.split(frames, starts)[1:]:  # in the first run the object has neither left nor returned
             kind = "reappear" if run[0, 3] > 0 else "disappear"
             runs[kind].append(run)
         values: Values = {}
@@ -237,10 +250,10 @@ class MoseV2Rules(Rules):
         return values
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return the means over all objects; disappear and reappear over the objects with runs of them."""
+        """Return the means over all objects; disappear and reappear as means over the objects with such runs."""
 
         def over_objects(name: str) -> float:
-            """Return the mean of a measure over the objects that have it."""
+            """Return the mean of a value over the objects for which it is not NaN."""
             values = column(objects.values(), f"{name}-Mean")
             return mean(values[~np.isnan(values)])
 
@@ -253,6 +266,7 @@ class MoseV2Rules(Rules):
 
 
 def _boundary(prediction: Outline, target: Outline, radius: float) -> float:
+    """Return F of two masks with another tolerance, pixels."""
     return boundary_score(replace(prediction, radius=radius), replace(target, radius=radius))
 
 
@@ -285,10 +299,11 @@ class NafRules(Rules):
 
 
 class VosBenchmarkRules(Rules):
-    """J and F of every id that a scored frame's annotation has, from its first frame in annotation or prediction on.
+    """J and F of every id in the annotations of the scored frames, from the id's first frame on.
 
-    The first and the last annotated frame do not count. The first frame of a late object counts; a false mask before it
-    makes the frames in between count too. 255 is an ordinary id.
+    The first and the last annotated frame are not scored. An id's first frame is that in which annotation or prediction
+    shows it, and counts: so a false mask before a late object makes the frames in between count too. 255 is an ordinary
+    id.
     """
 
     pooled = True
@@ -307,7 +322,7 @@ class VosBenchmarkRules(Rules):
         return *super().measure(prediction, target, before), float(bool(prediction.area or target.area))
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means from the first frame on with a pixel in either mask."""
+        """Return the means over the frames from the first frame on that has a pixel in either mask."""
         first = int(np.argmax(frames[:, 2] > 0))
         region = float(np.mean(frames[first:, 0]))
         boundary = float(np.mean(frames[first:, 1]))

@@ -14,14 +14,14 @@ from .outlines import Outline, boundary_score, jaccard, object_outlines
 
 Ids = NDArray[np.uint8]
 Object = int | str
-"""Number of an object, or the name of its folder."""
+"""Id of an object, or the name of its folder."""
 Values = dict[str, float]
 ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
 Pair = tuple[Outline, Outline]
 """The predicted and the annotated object of a frame."""
 Plan = Mapping[int, Sequence[int | None]]
-"""Number of an object → numbers of the frames that count; None is a frame that is never visited and counts 0."""
+"""Id of an object → indices of the frames that count; None is a frame that is never visited and counts 0."""
 
 
 class Metadata(NamedTuple):
@@ -44,10 +44,10 @@ class AnnotatedVideo:
 
     Attributes:
         name: name of the video.
-        frames: numbers of the annotated frames, ascending.
-        shown: number of an annotated frame → ids in its annotation, without 0.
-        starts: object → number of its first frame; None: found in the annotations.
-        names: name of an annotated frame, without suffix → its number; for metadata that name frames.
+        frames: indices of the annotated frames, ascending.
+        shown: index of an annotated frame → ids in its annotation, without 0.
+        starts: object → index of its first frame; None: the rules find it in the annotations.
+        names: name of an annotated frame, without suffix → its index; for metadata that name frames.
     """
 
     name: str
@@ -68,16 +68,17 @@ class Rules:
         source: the publication and code that define the rules, and any inferred rule.
         measures: names of the numbers that `measure` returns.
         inner_only: the first and the last annotated frame of a video do not count.
-        frames_in_words: the frames that count; empty: as `inner_only` says.
+        frames_in_words: the frames that count, in words for results; "": those of `inner_only`.
         objects_enter: objects may enter after the first mask; otherwise only objects of the first mask are scored.
         needs_meta: objects and frames come from a metadata file of the data set.
         refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
-        tolerates_gaps: as many ids as the first mask has may be missing below its largest; otherwise none may.
-        missing_video: treatment of a video without predictions, where the user allows it.
-        pooled: `scores` returns other scores than plain means over all objects, or under other names than the columns'.
-        folder_per_object: masks lie in a folder per object, and objects may overlap; otherwise a frame has an image.
-        has_unseen_videos: scores are of videos that training has seen, and of those that it has not.
-        unranked: scores without a best value; of all others more is better.
+        tolerates_gaps: below the largest id of the first mask, as many ids may be missing as the mask has; otherwise
+            none may.
+        missing_video: treatment of a video without predictions, if the user allows it.
+        pooled: scores are not the plain means over all objects, or have other names than the values of objects.
+        folder_per_object: masks lie in a folder per object, and objects may overlap; otherwise a frame has one mask.
+        has_unseen_videos: scores distinguish videos that training has seen from videos that it has not.
+        unranked: scores without a best value; for all others more is better.
         has_void: 255 beside ids is void, which is background; otherwise it is an ordinary id.
     """
 
@@ -106,13 +107,17 @@ class Rules:
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """The scores of the rules where no metadata group the objects, the means first."""
-        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))  # only their names are read
+        """Declarations of the scores that the rules return without metadata, the means first."""
+        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))  # any values: their names are read
         names = replace(self, read_metadata=Metadata).scores({("", 1): values_of_lost_object})
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     def doubts(self, scores: Values) -> list[str]:
-        """Return sentences on scores without an object, on names that are no ids, and on videos not named as unseen."""
+        """Return sentences about scores and metadata that may be wrong.
+
+        They tell of scores to which no object contributes, of objects in the metadata that are no ids of masks, and of
+        metadata that name none of the videos as unseen.
+        """
         found: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]
         if undefined:
@@ -129,7 +134,7 @@ class Rules:
         return found
 
     def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
-        """Return what is declared of scores."""
+        """Return the declarations of scores with these names, in their order."""
         unranked = {score.name: score for score in self.unranked}
         return tuple(unranked.get(name, Score(name)) for name in names)
 
@@ -141,7 +146,7 @@ class Rules:
         return {"name": self.name, "source": self.source, "frames": self.frames_in_words or frames}
 
     def ids(self, ids: Ids) -> Ids:
-        """Return the ids by which the rules score a mask; some merge all objects."""
+        """Return the ids `(H, W)` by which the rules score a mask; rules may merge all objects."""
         return ids
 
     def counted(self, video: AnnotatedVideo) -> list[int]:
@@ -155,10 +160,11 @@ class Rules:
         the last. A missing id below the largest is an object too: it scores 1 unless it is predicted.
 
         Returns:
-            Empty if no frame or no object is left to score.
+            The plan; empty if no frame or no object is left to score.
 
         Raises:
-            KeyError: for metadata that do not fit.
+            KeyError: for metadata that lack the video.
+            ValueError: if too many ids below the largest are missing.
         """
         objects = set(video.shown(video.frames[0])) - {255}
         tolerated = len(objects) if self.tolerates_gaps else 0
@@ -170,10 +176,11 @@ class Rules:
         Args:
             video: the annotation of the video.
             largest: largest id.
-            tolerated: number of ids below the largest that may occur in no mask, beside those that the metadata name.
+            tolerated: number of ids below the largest that may be missing. An id is missing if it occurs in no mask,
+                and the metadata do not name it.
 
         Raises:
-            ValueError: if more ids below the largest occur in no mask: the official code would count each as found.
+            ValueError: if more ids are missing: the official code would count each as found.
         """
         of_video = self.metadata.videos.get(video.name, {})
         named = map(int, filter(str.isdecimal, of_video.get("objects", {})))
@@ -191,16 +198,19 @@ class Rules:
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
     def place_of_plan_errors(self, video: str, folder: object) -> object:
-        """Return what an error of `plan` is about: the folder of the masks, or the metadata file and the video."""
+        """Return the beginning of a message about an error of `plan`.
+
+        It is the folder of the masks, or for rules that need metadata the metadata file and the video.
+        """
         return f"{self.metadata.file}: video {video}" if self.needs_meta else folder
 
     def required(self, video: AnnotatedVideo, plan: Plan) -> list[int]:
-        """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
+        """Return the frames that must have a prediction, ascending: by default all frames of the `plan`."""
         frames: set[Any] = set().union(*plan.values())
         return sorted(frames - {None})
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
-        """Return the measures of an object in a frame.
+        """Return the values of `measures` of an object in a frame: by default J and F.
 
         Args:
             prediction: the predicted object.
@@ -211,7 +221,7 @@ class Rules:
         return jaccard(prediction, target), boundary_score(prediction, target)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the values of an object from its measures (frames, measures): means, recalls and decays."""
+        """Return the values of an object from its measures (frames, measures): by default means, recalls and decays."""
         values: Values = {}
         for measure, column in zip(self.measures, frames.T, strict=True):
             mean_of_frames, recall, decay = sequence_statistics(column)
@@ -247,7 +257,7 @@ class DavisRules(Rules):
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the plan of `Rules`; if ids are merged, object 1 alone, if the first mask shows any."""
+        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object."""
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
@@ -256,7 +266,7 @@ class DavisRules(Rules):
 
 
 def numbers_in(ids: Ids) -> set[int]:
-    """Return the ids of a mask, without the background."""
+    """Return the ids of a mask `(H, W)`, without the background 0."""
     return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 
@@ -269,9 +279,9 @@ class MaskScorer:
 
     Attributes:
         plan: object → frames that count; empty if the rules leave nothing to score.
-        objects: number of a frame that counts → the objects that count in it, in time order.
-        measured: (object, number of a frame) → `Rules.measures`.
-        writes_void: True once a prediction holds void, which is background, where the annotation has none.
+        objects: index of a frame that counts → the objects that count in it, in time order.
+        measured: (object, index of a frame) → values of `Rules.measures`.
+        writes_void: True once a prediction holds void in a frame whose annotation has none; void is background.
 
     Raises:
         KeyError: for metadata that do not fit.
@@ -298,12 +308,17 @@ class MaskScorer:
         self.objects = dict(sorted(objects_of.items()))
         self.measured: dict[tuple[int, int], tuple[float, ...]] = {}
         self._before: dict[int, Pair] = {}
-        self._foreign_ids: list[set[int]] = []  # predicted ids of each frame that shows an object, until one is found
-        self._found = False  # the prediction has shown an object
+        self._found = False  # the prediction has shown an object of the plan
+        self._foreign_ids: list[set[int]] = []  # until then: predicted ids of each frame whose annotation shows one
         self.writes_void = False
 
     def add(self, t: int, truth: Ids, prediction: Ids) -> None:
-        """Score frame `t` if it counts, by ids `(H, W)`; frames come in time order.
+        """Score frame `t` if it counts; frames come in time order.
+
+        Args:
+            t: index of the frame.
+            truth: ids of the annotation `(H, W)`.
+            prediction: ids of the prediction `(H, W)`.
 
         Raises:
             ValueError: for a prediction of another size, or an id that is no object of the video if the rules refuse
@@ -331,8 +346,13 @@ class MaskScorer:
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
-        """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
-        if not self.rules.refuses_unknown or ids.max() <= len(self.plan):  # listing the ids would take longer
+        """Raise `ValueError` for an id that is no object of the video, if the rules refuse unknown ids.
+
+        Args:
+            ids: ids `(H, W)`.
+            label: "annotation" or "prediction", for the message.
+        """
+        if not self.rules.refuses_unknown or ids.max() <= len(self.plan):  # objects of these rules are 1 to n
             return
         unknown = set(np.unique(ids).tolist()) - {0, *self.plan}
         if self.rules.has_void:
@@ -347,7 +367,7 @@ class MaskScorer:
         """Return object → values, when all frames that count have been added.
 
         Raises:
-            ValueError: if the prediction holds ids in most frames that show an object, and never an object's.
+            ValueError: if the prediction shows no object of the video, but other ids in most frames with an object.
         """
         self._refuse_foreign_ids()
         values: dict[Object, Values] = {}
@@ -360,7 +380,7 @@ class MaskScorer:
         return values
 
     def _refuse_foreign_ids(self) -> None:
-        """Refuse a prediction that shows no object of the video, but other ids in most frames that have one."""
+        """Raise `ValueError` for a prediction without an object of the video, and with other ids in most frames."""
         frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
         if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
             return
@@ -369,10 +389,13 @@ class MaskScorer:
         raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
 
     def curves(self, begin: int) -> dict[str, tuple[list[int], list[float]]]:
-        """Return J and F by frame, means over the objects that count in it; only frames that count have a point.
+        """Return J and F by frame, as means over the objects that count in the frame.
 
         Args:
-            begin: number of the frame at 0 of the axis; earlier frames have no point.
+            begin: index of the frame at 0 of the time axis; earlier frames are left out.
+
+        Returns:
+            "J" and "F" → places on the time axis, and values; only frames that count have a place.
         """
         curves: dict[str, tuple[list[int], list[float]]] = {}
         frames = [t for t in self.objects if t >= begin]
@@ -389,7 +412,7 @@ class MaskScorer:
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
     """Return (video, object) → the values that the rules measured, from the rows of a result.
 
-    A row may have other columns beside them, as the category of its object: the measured values are the floats.
+    The measured values are the floats of a row. Its other columns, such as the category of an object, are left out.
     """
     objects: dict[tuple[str, Object], Values] = {}
     for row in rows:
@@ -399,17 +422,17 @@ def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
 
 
 def column(objects: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
-    """Return a value of all objects, `(N,)`."""
+    """Return the value `name` of all objects, `(N,)`."""
     return np.array([values[name] for values in objects], np.float64)
 
 
 def mean(values: NDArray[Any]) -> float:
-    """Return the mean, NaN of nothing."""
+    """Return the mean; NaN without values."""
     return float(np.mean(values)) if values.size else math.nan
 
 
 def known_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of the values that are not NaN; NaN without any, where `np.nanmean` would warn."""
+    """Return the mean of the values that are not NaN; NaN without such a value, for which `np.nanmean` would warn."""
     return float(np.nanmean(values)) if not np.isnan(values).all() else math.nan
 
 

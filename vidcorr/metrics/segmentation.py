@@ -63,7 +63,11 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
 def _outlines(
     prediction: Masks, target: Masks, void: Masks | None, bound: float = BOUND
 ) -> Iterator[tuple[Outline, Outline]]:
-    """Yield the outlines of both masks, frame by frame, without the void pixels."""
+    """Yield the outlines of prediction and target, frame by frame; void pixels are background in both.
+
+    Raises:
+        ValueError: if the shapes differ, or the masks hold anything but bool or the integers 0 and 1.
+    """
     predicted, wanted = as_pair(prediction, target)
     for masks in (predicted, wanted):
         if masks.dtype.kind not in "bui" or masks.max(initial=0) > 1 or masks.min(initial=0) < 0:

@@ -18,7 +18,7 @@ def recall_names(protocol: SurfaceProtocol) -> list[str]:
 
 
 def correct_matches(in_space: Sequence[float], in_picture: Sequence[float], protocol: SurfaceProtocol) -> list[int]:
-    """Return the number of matches with errors below the thresholds, in the order of `recall_names`.
+    """Return the number of matches with an error below each threshold, in the order of `recall_names`.
 
     Args:
         in_space: errors in metres.
@@ -33,7 +33,7 @@ def correct_matches(in_space: Sequence[float], in_picture: Sequence[float], prot
 
 
 def pairs_by_angle(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the name of each bin of angle, such as "0-30", with its pairs; a pair without a match is in none.
+    """Return name of a bin of angles, such as "0-30" → its pairs; a pair without a match is in no bin.
 
     Args:
         pairs: as `surface_scores` takes them.
@@ -50,8 +50,8 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
     """Return the scores of pairs, as fractions.
 
     Args:
-        pairs: `correct`, the numbers of `correct_matches`; `matches`, the number of all; `angle` in degrees, NaN if
-            unknown.
+        pairs: of each pair `correct`: the numbers of `correct_matches`; `matches`: the number of all matches; `angle`:
+            degrees between the cameras, NaN if unknown.
         protocol: thresholds, bins of angle.
 
     Returns:
@@ -75,5 +75,5 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
 
 
 def _share(part: int, whole: int) -> float:
-    """Return a fraction; NaN of nothing."""
+    """Return part / whole; NaN if the whole is 0."""
     return part / whole if whole else math.nan

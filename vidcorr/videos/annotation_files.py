@@ -1,8 +1,6 @@
 """Masks of a command: PNGs, LabelMe's and COCO's JSON, folders and zips of these, with their frames."""
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import NamedTuple
 
 from .drawings import Stated
 from .files import DataError, errors_at
-from .folders import list_data, natural_order
+from .folders import is_data, list_data, natural_order
 from .frame_names import FrameNames
 from .prompts import MaskPrompt
 
@@ -22,9 +20,9 @@ class _File(NamedTuple):
     Attributes:
         path: the file.
         source: its name in messages.
-        frame: that of `@FRAME`.
-        may_be_first: it is a PNG that was given alone: if nothing states its frame, it is of the first one.
-        notes: what the user should know.
+        frame: the frame that `@FRAME` states; None without it.
+        may_be_first: True for a PNG that was given alone; if nothing states its frame, it is of the first frame read.
+        notes: sentences for the user.
     """
 
     path: Path
@@ -40,17 +38,21 @@ def read_masks(
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 
     Of a zip the PNGs of `SegmentationObject` are read (CVAT's "Segmentation mask 1.1"), else its JSON, else its PNGs.
-    `FrameNames` says which frame a file is of, by `@FRAME` or its name, for JSON also its image's; a PNG that is given
-    alone and names none is of the first frame that is read. `Objects` says which ids names and colours have.
+    The frame of a file is stated by `@FRAME`, else by its name, and of a JSON also by its image's (`FrameNames`). A PNG
+    that is given alone and states no frame is of the first frame that is read. `Objects` gives ids to names and
+    colours.
 
     Args:
-        words: the texts.
+        words: the texts `PATH` or `PATH@FRAME`.
         stems: names of the frames of a folder, without suffixes.
         film: name of the film, without suffix.
         size: (height, width) of an image whose JSON states none, pixels.
 
+    Returns:
+        The masks, in the order of the words and files; `frame` is None for the first frame that is read.
+
     Raises:
-        DataError: for a file that is missing or no mask, or that names no frame or two.
+        DataError: for a file that is missing or no mask, that states no frame, or that states two.
     """
     with TemporaryDirectory() as scratch:
         files: list[_File] = []
@@ -69,7 +71,16 @@ def read_masks(
 
 
 def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
-    """Return the frame of a file: that of `@FRAME`, else what is stated; None: the first that is read."""
+    """Return the frame of a file: the frame of `@FRAME`, else the stated one; None: the first frame that is read.
+
+    Args:
+        file: the file.
+        stated: what states the frame of an image in the file.
+        frames: names of the video's frames.
+
+    Raises:
+        DataError: if nothing states a frame, unless the file may be of the first one; or if two frames are stated.
+    """
     frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
     if frame is None and not file.may_be_first:
         named = " and ".join(f"{what} {name}" for what, name in stated.items() if name is not None)
@@ -78,7 +89,11 @@ def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
 
 
 def _files_of_word(word: str, scratch: Path) -> list[_File]:
-    """Return the files that a word of `read_masks` names; a zip is unpacked in a scratch folder."""
+    """Return the files that a word of `read_masks` names; a zip is unpacked into the folder `scratch`.
+
+    Raises:
+        DataError: for a path that holds no masks, or `@FRAME` behind several files.
+    """
     path, frame = split_frame(word)
     suffix = path.suffix.lower()
     if suffix == ".zip":
@@ -101,16 +116,15 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
 
 
 def _unpack(path: Path, folder: Path) -> list[Path]:
-    """Unpack the masks of a zip into a folder, and return their files in natural order.
+    """Unpack the masks of a zip into a folder, and return the files in natural order.
+
+    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs.
 
     Raises:
         DataError: for a damaged zip.
     """
-    with (
-        errors_at(path, zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error, lzma.LZMAError),
-        zipfile.ZipFile(path) as archive,
-    ):
-        names = [name for name in archive.namelist() if "__MACOSX" not in name]
+    with errors_at(path, Exception), zipfile.ZipFile(path) as archive:  # damage makes the readers fail in every way
+        names = [name for name in archive.namelist() if all(map(is_data, Path(name).parts))]
         pictures = [name for name in names if name.lower().endswith(".png")]
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]
         texts = [name for name in names if name.lower().endswith(".json")]
@@ -119,10 +133,10 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
 
 
 def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -> list[MaskPrompt]:
-    """Return masks to which the words of `--left`, `ID@FRAME`, add the objects that have left.
+    """Return the masks, with the objects that have left by the words of `--left`, each `ID@FRAME`.
 
     Args:
-        prompts: the masks; one without a frame is of frame `start`.
+        prompts: the masks; a mask without a frame is of frame `start`.
         words: texts `ID@FRAME`.
         start: index of the first frame that is read.
 
@@ -141,7 +155,7 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
 
 
 def split_frame(word: str) -> tuple[Path, int | None]:
-    """Return path and frame of a text `PATH@FRAME`; a file of the whole name, or no number, has no frame."""
+    """Split a text `PATH@FRAME` into path and frame; the frame is None without a number, or if a file has this name."""
     path, _, frame = word.rpartition("@")
     if not path or not frame.isdecimal() or Path(word).exists():
         return Path(word), None

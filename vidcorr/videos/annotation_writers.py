@@ -15,7 +15,7 @@ from .masks import object_ids
 
 
 def runs_of(pixels: Bitmap) -> list[int]:
-    """Return the lengths of the runs of zeros, ones, zeros, … of pixels `(H, W)` down the columns.
+    """Return the lengths of the runs of zeros, ones, zeros, … in pixels `(H, W)`, column by column.
 
     Example:
         >>> runs_of(np.eye(3, dtype=np.uint8))
@@ -28,11 +28,11 @@ def runs_of(pixels: Bitmap) -> list[int]:
 
 
 class MaskWriter:
-    """Writes masks of a video, frame by frame, in a format besides PNG; the base of each.
+    """Base of the writers of a video's masks, frame by frame, in the formats besides PNG.
 
     Args:
         folder: folder of the output.
-        names: id → name of each object; one without a name has its number.
+        names: id → name of each object, at least one; an object with an empty name is named by its id.
     """
 
     files: str
@@ -48,12 +48,12 @@ class MaskWriter:
         Args:
             image: file name of the frame's image.
             frame: index of the frame in the video.
-            ids: `(H, W)`.
+            ids: `(H, W)`, 0 is background.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Write what belongs to the whole video."""
+        """Write the files of the whole video, if the format has some."""
 
 
 class CocoWriter(MaskWriter):
@@ -67,7 +67,7 @@ class CocoWriter(MaskWriter):
         self._annotations: list[dict[str, Any]] = []
 
     def add(self, image: str, frame: int, ids: Bitmap) -> None:
-        """Note the objects of a frame."""
+        """Add the objects of a frame to the content of the file, which `close` writes."""
         import cv2
 
         height, width = ids.shape
@@ -95,9 +95,10 @@ class CocoWriter(MaskWriter):
 
 
 class LabelMeWriter(MaskWriter):
-    """A JSON a frame with a shape an object, as LabelMe opens it beside the frame's image.
+    """A JSON per frame with a shape per object, as LabelMe opens it beside the frame's image.
 
-    A shape is a polygon if this draws the object's pixels; else, with parts, holes or thin places, a bitmap.
+    A shape is a polygon if the polygon draws exactly the object's pixels. Otherwise (parts, holes, thin places) it is a
+    bitmap.
     """
 
     files = "labelme"
@@ -116,7 +117,7 @@ class LabelMeWriter(MaskWriter):
 
 
 def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
-    """Return the polygon of an object, or its bitmap within its corner pixels."""
+    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap with its first and its last corner pixel."""
     import cv2
 
     corners = outline(pixels)
@@ -129,7 +130,7 @@ def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
 
 
 class YoloWriter(MaskWriter):
-    """A text a frame with a line an object: the id minus 1 as class, then x and y of its corners in fractions."""
+    """A text per frame with a line per object: the id minus 1 as class, then x and y of corners in fractions."""
 
     files = "yolo"
 
@@ -145,7 +146,7 @@ class YoloWriter(MaskWriter):
 
     def close(self) -> None:
         """Write the names of the classes, as LabelImg and CVAT read them: a line each, from class 0 on."""
-        names = [self.names.get(number, str(number)) for number in range(1, max(self.names, default=0) + 1)]
+        names = [self.names.get(number, str(number)) for number in range(1, max(self.names) + 1)]
         write_atomically(self.place / "classes.txt", "\n".join(names) + "\n")
 
 
@@ -153,19 +154,22 @@ WRITERS: dict[str, type[MaskWriter]] = {"coco": CocoWriter, "labelme": LabelMeWr
 
 
 def _bridge(whole: NDArray[Any], part: NDArray[Any]) -> tuple[float, int, int]:
-    """Return the least distance between corners of an outline and of a part, and the index of the corner in each."""
+    """Return the shortest bridge between an outline and a part, both corners `(n, 2)`.
+
+    Returns:
+        The length, and the indices of the bridge's corner in the outline and in the part.
+    """
     distances = np.linalg.norm(whole[:, None] - part[None], axis=-1)
     at, begin = np.unravel_index(distances.argmin(), distances.shape)
     return float(distances[at, begin]), int(at), int(begin)
 
 
 def outline(pixels: Bitmap) -> NDArray[np.float64]:
-    """Return one outline of an object, x and y of corners `(n, 2)`; (0, 0) is the picture's upper left corner.
+    """Return a single outline of an object, x and y of corners `(n, 2)`; (0, 0) is the picture's upper left corner.
 
-    It runs through the centres of the pixels at the border.
-
-    Parts and holes are joined to it by bridges there and back, of no width, between their nearest corners: readers
-    count a polygon as an object. A part of one or two pixels has three corners too.
+    The outline runs through the centres of the pixels at the border. Parts and holes are joined by bridges of no width,
+    there and back, between the nearest corners: the tools read each polygon as an object. A part of one or two pixels
+    repeats a corner, since a polygon needs three.
     """
     import cv2
 

@@ -20,13 +20,13 @@ OF_LABELS = re.compile(
 )
 """Names of folders, in small letters, of annotations and of maps that are made for frames."""
 OF_FRAMES = re.compile(r"image|frame|img|jpe?g|rgb|colou?r|fgr")
-"""Names of folders, in small letters, that hold the frames where another folder has as many pictures."""
+"""Names of folders, in small letters, of frames; they decide between two folders with pictures of equal names."""
 FLAT = 0.95
-"""Smallest fraction of a mask's pixels that have its 32 commonest values; a mask may have smoothed edges."""
+"""Fraction of a picture's pixels that its 32 commonest values need for a mask; less than 1 for smoothed edges."""
 MOST_LABELS = 256
-"""More colours are no label map."""
+"""Most colours of a map of labels."""
 SIBLINGS = 64
-"""Number of folders below one whose pictures are read before the others': 240,000 would take minutes."""
+"""Number of drawn subfolders of a folder that are examined first: a picture of each of 240,000 would take minutes."""
 
 
 class _Look(NamedTuple):
@@ -36,8 +36,8 @@ class _Look(NamedTuple):
         size: (width, height), pixels.
         is_grey: it has one channel without a palette.
         is_davis: it is indexed in DAVIS's palette.
-        is_flat: few values have nearly all pixels; or its channel has 16 or more bits, of depths or ids.
-        is_label: it looks as a map of labels: flat and of few values or colours in all; or of 16 bits.
+        is_flat: nearly all pixels have few values; or the channels have 16 or more bits, as of depths or ids.
+        is_label: it looks like a map of labels: it is flat and has few values in all; or the channels have 16 bits.
     """
 
     size: tuple[int, int]
@@ -50,17 +50,20 @@ class _Look(NamedTuple):
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
     """Return the folders of annotations among folders of pictures.
 
-    Two kinds of folders are. By itself: one named so below the root whose pictures are flat or of 16 bits (`depth`),
-    or one of pictures in DAVIS's palette. Beside the frames: one whose path differs from theirs in one part
-    (SEGM/480p/dog and RGB/480p/dog), if they have a picture of the same size for each of its stems; and it holds label
-    maps, or is named so and is grey or the other folder is named as of frames.
+    A folder is of annotations by itself if its pictures have DAVIS's palette; or if a part of its path below the root
+    has a name of annotations (`depth`) and its pictures are flat or of 16 bits.
 
-    Of many folders below one, `SIBLINGS` drawn ones are looked at, and the others if one of these is of annotations.
-    Frames of few colours alone, such as pixel art, grey films and recordings of screens, are videos.
+    A folder is also of annotations beside a folder of frames. The two paths differ in one part (SEGM/480p/dog and
+    RGB/480p/dog), and the frames have a picture of the same size for each picture. The pictures must be maps of labels;
+    or the differing part has a name of annotations, and they are grey or the other folder has a name of frames. Folders
+    of maps of labels that differ in their last part need such a name too, since they may be different videos.
+
+    Of many subfolders of a folder, `SIBLINGS` drawn ones are examined; the others only if one of these is of
+    annotations. Frames of few colours without a partner, such as pixel art, grey films and screens, are videos.
 
     Args:
         root: folder that was searched.
-        pictures: folder below it → names of its pictures; one without any is not looked at.
+        pictures: folder below it → names of its pictures; a folder without pictures is ignored.
     """
     children: dict[Path, list[Path]] = defaultdict(list)
     but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)
@@ -84,7 +87,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
             is_named = bool(OF_LABELS.search(names[place]))
             is_last = place == len(names) - 1
             if not is_named and (is_last or not seen.is_label):
-                continue  # folders that differ in this part are several videos, not kinds of one video
+                continue  # folders that differ in this part are different videos
             for other in but_one[_without(folder, place)]:
                 frames = look(other) if other != folder else None
                 if frames is None or frames.is_label or frames.size != seen.size or not stems(folder) <= stems(other):
@@ -103,12 +106,12 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
 
 def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
-    """Return the parts of a path but one, and its place."""
+    """Return the place of a part of a path, and the other parts: equal for paths that differ in this part alone."""
     return place, folder.parts[:place] + folder.parts[place + 1 :]
 
 
 def _look(folder: Path, names: Sequence[str]) -> _Look | None:
-    """Return what the middle picture of a folder is; None if it cannot be read."""
+    """Return the look of the middle one of a folder's pictures; None if it cannot be read."""
     try:
         with open_image(folder / names[len(names) // 2]) as image:
             colours = davis_palette()[:3].ravel().tolist()
@@ -117,7 +120,7 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
             is_grey, size = image.mode not in ("P", "RGB", "RGBA"), image.size
     except DataError:
         return None
-    packed = np.zeros(pixels.shape[:2], np.int64)
+    packed = np.zeros(pixels.shape[:2], np.int64)  # a number for each colour
     for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
         packed = packed * 256 + channel
     counts = np.sort(np.unique(packed, return_counts=True)[1])

@@ -48,15 +48,15 @@ def square_crop(
 ) -> NDArray[np.uint8]:
     """Cut a square out of a frame and resize it; the part outside the frame gets the frame's mean colour.
 
-    As in the tracker of VFS: the corners centre ± side / 2 are rounded, only the visible part is resized, and the rest
-    is padded. A crop outside the frame is all mean colour (black in VFS).
+    As in the tracker of VFS, the corners centre ± side / 2 are rounded, only the visible part is resized, and the rest
+    of the crop is filled. A crop that lies wholly outside has the mean colour (black in VFS).
 
     Args:
         image: (H, W, 3) uint8.
         centre: (y, x), pixels, zero-based; may lie outside.
-        side: side of the square in the frame, pixels; at least 2.
+        side: side of the square in the frame, pixels; a smaller one than `SMALLEST_SIDE` becomes this.
         size: side of the crop, pixels.
-        interpolation: OpenCV's; 1 is bilinear.
+        interpolation: OpenCV's constant; 1 is bilinear.
 
     Returns:
         (size, size, 3) uint8.
@@ -80,7 +80,14 @@ def square_crop(
 
 
 def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
-    """Return the visible part along an axis: its start and end in the frame, its start and length in the crop."""
+    """Return the visible part of a square along an axis: start and end in the frame, start and length in the crop.
+
+    Args:
+        middle: centre of the square in the frame.
+        side: side of the square in the frame.
+        length: pixels of the frame along the axis.
+        size: pixels of the crop along the axis.
+    """
     low = round(middle - side / 2)
     high = round(middle + side / 2)
     start = min(max(low, 0), length)

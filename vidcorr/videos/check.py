@@ -16,7 +16,7 @@ SECONDS = 3600.0
 
 
 class Frames(NamedTuple):
-    """The number of a video's frames, their size in pixels, and sentences about them for the user."""
+    """The frames of a video: their number, their size in pixels, and sentences about them for the user."""
 
     number: int
     width: int
@@ -82,9 +82,13 @@ def check_data(
 
 
 def _frames(path: str) -> Frames:
-    """Decode all frames of a video, count and measure them; runs in a separate process."""
+    """Decode all frames of a video, and return their number and size; runs in a separate process.
+
+    Raises:
+        DataError: for a damaged frame, or a frame of another size.
+    """
     with open_video(path) as video:
-        sizes = [frame.shape[:2] for frame in video.frames()]  # refuses a damaged one, and one of another size
+        sizes = [frame.shape[:2] for frame in video.frames()]
         height, width = sizes[0]
         return Frames(len(sizes), width, height, tuple(video.notes()))
 
@@ -92,7 +96,7 @@ def _frames(path: str) -> Frames:
 def content_digest(videos: Mapping[str, Frames]) -> str:
     """Return a digest of the videos' stems, numbers of frames and frame sizes.
 
-    It does not change when videos are moved, reordered or encoded again.
+    The digest stays the same when videos are moved, reordered or encoded again.
     """
     lines = [f"{Path(path).stem} {video.number} {video.width} {video.height}" for path, video in videos.items()]
     text = "\n".join(sorted(lines))

@@ -26,14 +26,14 @@ _OF_CONTAINERS = (
 )
 # raw streams have neither times nor an index
 _OF_RAW_STREAMS = ".h264 .264 .avc .h265 .265 .hevc .m1v .m2v .mjpeg .mjpg .ivf .obu .y4m"
-VIDEO_SUFFIXES = frozenset([*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split()])
+VIDEO_SUFFIXES = (*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split())
 
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
 """FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""
 
 _MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 WITHOUT_FIRST_FRAMES = {"analyzeduration": "1", "skip_frame": "all"}
-"""FFmpeg's options without which it decodes the first frames of a file that it opens (1 to 30 ms)."""
+"""FFmpeg's options for opening a file without decoding its first frames, which takes 1 to 50 ms."""
 
 MOST_PIXELS = 89_000_000
 """Limit on the pixels of a frame, more than twice an 8K frame: a damaged header would take all memory."""
@@ -57,7 +57,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         DecodingError: if the file cannot be opened, its format does not belong to `VIDEO_SUFFIXES`, or it has no video
             stream besides cover pictures.
     """
-    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES  # its header mostly tells what the first frames do
+    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES  # whose header mostly makes the first frames unnecessary
     options = {"format_whitelist": _DEMUXERS}
     container = _open(path, f"file:{path}", timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
@@ -65,21 +65,24 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         container = _open(path, f"file:{path}", timeout, options)
     codec = film_stream(container).codec_context
     codec.thread_count = 1  # the workers are the parallelism
-    codec.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "explode"}  # else damage is made up for
+    codec.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "explode"}  # "explode": damage is an error
     return container
 
 
 def _open(
     source: Path | str, url: str, timeout: float, options: dict[str, str] | None = None, device: str | None = None
 ) -> InputContainer:
-    """Open a source, a file or an address, that holds a film.
+    """Open a file or an address with a video stream.
 
     Args:
-        source: its name in messages.
+        source: name of the file or address in messages.
         url: its address for FFmpeg.
         timeout: seconds allowed for opening, and for each read.
-        options: those of FFmpeg's formats, and of the decoders that look at the first frames.
-        device: FFmpeg's name of the kind of device.
+        options: FFmpeg's options for opening.
+        device: FFmpeg's name of the kind of device; None: a file or an address.
+
+    Raises:
+        DecodingError: if it cannot be opened, or has no video stream besides cover pictures.
     """
     import av
 
@@ -112,9 +115,10 @@ def open_address(address: str, timeout: float) -> InputContainer:
 
 
 def _header_tells_all(container: InputContainer) -> bool:
-    """Return whether the header alone tells number of frames, rate and order of decoding.
+    """Return whether the header states number of frames, rate and order of decoding.
 
-    Else FFmpeg decodes the first frames too; so it does to choose the film among several video streams.
+    Otherwise FFmpeg must decode the first frames to find them. It must also decode them to choose the film among
+    several video streams.
     """
     streams = container.streams.video
     if len(streams) != 1 or not has_reliable_times(container, streams[0]):
@@ -135,11 +139,11 @@ def films(container: InputContainer) -> list[VideoStream]:
 def film_stream(container: InputContainer) -> VideoStream:
     """Return the film of a container: the video stream that FFmpeg shows (`av_find_best_stream`).
 
-    Attached pictures are left out, and streams of a single frame if there are others, although some files mark such a
-    still as their default. If FFmpeg's choice is left out, the longest other stream is the film.
+    Attached pictures are no films, nor are streams of a single frame beside longer streams; some files mark such a
+    still as their default. If FFmpeg chooses one of these, the film is the longest other stream.
 
     Raises:
-        ValueError: if there are only attached pictures, or nothing.
+        ValueError: if there is no stream but attached pictures.
     """
     best = container.streams.best("video")
     candidates = films(container)
@@ -184,9 +188,9 @@ class FrameTable:
     def from_index(cls, stream: VideoStream) -> Self | None:
         """Make the table from the index in the header.
 
-        Its entries are packets, in the order and at the times of decoding: the frames are shown in equal steps from the
-        stream's start on. Its key frames are right if no later frame refers to frames before them, which the first
-        packet after a seek must confirm (`VideoFile`).
+        The entries of the index are packets, in the order and at the times of decoding. If these times have equal
+        steps, the frames are shown at the same steps from the stream's start on. A key frame of the index is right if
+        no later frame refers to frames before it; `VideoFile` confirms this by the first packet after a seek.
 
         Returns:
             None if the index is incomplete, has unequal steps or hidden frames, or begins without a key frame.
@@ -235,7 +239,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     has_key = False
     for packet in container.demux(stream):
         if not packet.size:
-            continue  # it ends the stream
+            continue  # the empty packet that ends the stream
         if packet.is_keyframe and not has_key:
             has_key = True
             count = 0  # a stream that is cut within a group of pictures decodes from here on

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 LOOKED_AT = 300
-"""Most frames before the first key frame; a film without any, as of a camera that refreshes parts, is not decoded."""
+"""Most frames that `VideoFile.notes` decodes to find the first key frame: some cameras write films without any."""
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -125,9 +125,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 self._deadline = time.monotonic() + self._timeout
 
     def notes(self) -> list[str]:
-        """Return sentences for the user: of pixels that are not square, uneven times, or first frames that are made up.
+        """Return sentences for the user about pixels that are not square, uneven times, and made-up first frames.
 
-        It decodes up to `LOOKED_AT` frames.
+        A decoder makes up the frames before the first key frame. This method decodes up to `LOOKED_AT` frames.
         """
         notes = []
         aspect = self._stream.sample_aspect_ratio or 1
@@ -139,9 +139,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")
         with self._within_time_limit():
             looked_at = islice(self._frames_from_start(), LOOKED_AT)
-            made_up = next((index for index, frame in looked_at if frame.key_frame), None)
-        if made_up:
-            notes.append(f"it begins without a key frame: the decoder made up its first {made_up} frames")
+            first_key = next((index for index, frame in looked_at if frame.key_frame), None)
+        if first_key:
+            notes.append(f"it begins without a key frame: the decoder made up its first {first_key} frames")
         return notes
 
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
@@ -150,7 +150,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     @contextmanager
     def _within_time_limit(self) -> Iterator[None]:
-        """Restart the time limit, and name the file in any error."""
+        """Restart the time limit; turn an error of the block into a `DecodingError` that names the file."""
         self._deadline = time.monotonic() + self._timeout
         try:
             yield
@@ -163,11 +163,15 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             raise DecodingError(self.path, reason) from error
 
     def _require_first_size(self, frame: "av.VideoFrame", index: int) -> None:
-        """Refuse a frame, given with its index, whose size is not that of the first frame."""
+        """Refuse a frame, given with its index, whose size is not that of the first frame.
+
+        The size in the header counts until a frame has another size. Then the first frame is decoded for its size,
+        since the header may be wrong.
+        """
         size = (frame.height, frame.width)
         if size == self._size:
             return
-        if not self._is_first_size_known:  # the header may be wrong
+        if not self._is_first_size_known:
             with open_container(self.path, self._timeout) as container:
                 first = next(container.decode(film_stream(container)), frame)
             self._size = (first.height, first.width)
@@ -189,7 +193,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self.num_frames = count or self.num_frames
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Decode frames by index; None if the file disagrees with its table."""
+        """Return index → frame `(H, W, 3)`, found by seeking; None without a table, or if the file disagrees with it.
+
+        An index beyond the end stands for the last frame.
+        """
         import av
 
         table = self._table
@@ -248,7 +255,19 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         raise LookupError("no seek led to the key frame")
 
     def _decode_group(self, table: FrameTable, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
-        """Decode from the key frame with this index until all wanted times are decoded."""
+        """Decode from the key frame with index `key` until all wanted times are decoded.
+
+        Args:
+            table: times and key frames of the file.
+            key: index of the key frame.
+            wanted: times of the wanted frames, which can be decoded from this key frame.
+
+        Yields:
+            The decoded frames, with others between the wanted ones.
+
+        Raises:
+            LookupError: if the packets disagree with the table.
+        """
         codec = self._stream.codec_context
         last = max(wanted)
         missing = len(wanted)
@@ -275,15 +294,15 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def _frames_from_start(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Iterate over (index, frame) from the start; refuse a damaged frame. At the end `num_frames` becomes exact.
 
-        It opens the file again: a seek to the start would skip packets without a time, such as Matroska's before time
-        0. A stream that is cut within a group of pictures begins with packets that give no frame, or made-up ones:
-        those before the first key frame, and those after it that are shown before.
+        The file is opened again: a seek to the start would skip packets without a time, such as Matroska's before time
+        0. In a stream that is cut within a group of pictures, the pictures before the first key frame, in the file or
+        as shown, lack their references. They give no frame or a made-up one, and are not refused.
         """
         import av
 
         index = -1
         key: av.Packet | None = None
-        has_whole = False
+        has_whole = False  # a frame that is not corrupt has come
         with open_container(self.path, self._timeout) as container:
             for packet in self._packets(container, film_stream(container)):
                 key = packet if key is None and packet.is_keyframe else key
@@ -306,7 +325,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._is_end_known = True
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Decode frames by index; indices beyond the end give the last frame."""
+        """Return index → frame `(H, W, 3)`, decoded from the start; an index beyond the end adds the last frame."""
         frames = {}
         last = max(wanted)
         for index, frame in self._frames_from_start():
@@ -337,6 +356,6 @@ def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int])
 
 @lru_cache(64)
 def _scan_file(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
-    """Scan a file's packets, once per process and state of the file."""
+    """Return the result of `scan_packets`, once per process and state of the file: its size, and the time of change."""
     with open_container(path, timeout) as container:
         return scan_packets(container)

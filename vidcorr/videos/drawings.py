@@ -52,7 +52,7 @@ class _Shape(_Read):
 
     @property
     def is_instance(self) -> bool:
-        """It is an object of its own: it has neither a group nor the flag `part` of `prompt_page`."""
+        """True if the shape is an object alone: it has no group, nor the flag `part` that `prompt_page` sets."""
         return self.group_id is None and not (self.flags or {}).get("part")
 
 
@@ -73,13 +73,14 @@ class _Segment(_Read):
     @model_validator(mode="before")
     @classmethod
     def _of_a_list(cls, given: Any) -> Any:
-        """Take a list of polygons, and of numbers, which is one polygon."""
+        """Read a list as polygons; a list of numbers is a single polygon."""
         if not isinstance(given, list):
             return given
         return {"polygons": [given] if given and isinstance(given[0], int | float) else given}
 
     @model_validator(mode="after")
     def _fills_the_image(self) -> Self:
+        """Refuse a segment without a shape, and runs that do not add up to the pixels of the image."""
         if not self.polygons and not self.counts:
             raise ValueError("is empty: a box alone is no mask; draw the object, or give its --box")
         if not self.polygons and sum(self.counts) != self.size[0] * self.size[1]:
@@ -109,7 +110,7 @@ class _Annotation(_Read, extra="allow"):
 
     @property
     def name(self) -> str | None:
-        """Its track or instance."""
+        """Id of the object's track, else of its instance, as text; None if the file states neither."""
         facts = {**(self.model_extra or {}), **(self.attributes or {})}
         found = facts.get("track_id", facts.get("instance_id"))
         return None if found is None else str(found)
@@ -163,7 +164,7 @@ def read_drawings(path: Path, source: str, size: tuple[int, int] | None = None) 
 
 
 def _size_of(source: str, height: int | None, width: int | None, size: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the stated (height, width) of an image, else `size`."""
+    """Return the stated (height, width) of an image, else `size`; raise `DataError` if both are missing."""
     stated = (height, width) if height and width else size
     if stated is None:
         raise DataError(f"{source}: states no height and width of its image")
@@ -171,23 +172,23 @@ def _size_of(source: str, height: int | None, width: int | None, size: tuple[int
 
 
 def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
-    """Return LabelMe's shapes: those of one label and group are an object; without a group each shape is an object.
+    """Return the objects of LabelMe's shapes: shapes of one label and group, and each shape without a group.
 
-    The latter are named `label`, or `label #1`, `label #2` if there are several.
+    A shape without a group is named `label`; several of one label are named `label #1`, `label #2`.
     """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
-    times = Counter(shape.label for shape in content.shapes if shape.is_instance)
-    numbers: Counter[str] = Counter()
+    instances = Counter(shape.label for shape in content.shapes if shape.is_instance)
+    instances_so_far: Counter[str] = Counter()
     for shape in content.shapes:
-        numbers[shape.label] += shape.is_instance
-        counted = f"#{numbers[shape.label]}" if shape.is_instance and times[shape.label] > 1 else None
+        instances_so_far[shape.label] += shape.is_instance
+        counted = f"#{instances_so_far[shape.label]}" if shape.is_instance and instances[shape.label] > 1 else None
         name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
         drawn = _pixels_of_labelme(source, shape, size)
         objects[name] = objects[name] | drawn if name in objects else drawn
     notes = [f"{source}: {label} is drawn {n} times without a group_id: they are {n} objects, in the file's "
              "order; parts of one, and objects of several frames, need a group_id each"
-             for label, n in times.items() if n > 1]  # fmt: skip
+             for label, n in instances.items() if n > 1]  # fmt: skip
     if not objects:
         notes.append(f"{source}: has no shape: all objects have left its frame")
     stated: Stated = {"name": file_name, "imagePath": content.imagePath}
@@ -195,7 +196,10 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
 
 
 def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bitmap:
-    """Return the pixels of a shape of LabelMe: a polygon, a rectangle by its corners, or a bitmap and its corner."""
+    """Return the pixels of a shape of LabelMe: a polygon, a rectangle by two corners, or a bitmap from a corner on.
+
+    What a bitmap has outside of the image is cut off.
+    """
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"
     if kind == "mask":
@@ -216,7 +220,10 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
 
 
 def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int] | None) -> list[Drawn]:
-    """Return the segments of COCO's file, by image: a category and its track or instance are an object."""
+    """Return the objects of each image of COCO's file that has some.
+
+    An object is named by its category and its track or instance, `person 3`; it has one annotation in an image.
+    """
     categories = {category.id: category.name for category in content.categories}
     images: dict[str, Drawn] = {}
     for image in content.images:
@@ -237,34 +244,41 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
 
 
 def _pixels_of_coco(segment: _Segment, size: tuple[int, int]) -> Bitmap:
-    """Return the pixels of a segment of COCO, polygons or runs."""
+    """Return the pixels of a segment of COCO: of its runs, else of its polygons."""
     if segment.counts:
         return mask_of_runs(segment.counts, segment.size)
     return mask_of_polygons([np.reshape(polygon, (-1, 2)) for polygon in segment.polygons], size)
 
 
 def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, int]) -> Bitmap:
-    """Draw polygons, x and y of corners `(n, 2)` from the corner of the first pixel; their union."""
+    """Return the pixels `(height, width)` in the union of polygons.
+
+    Args:
+        polygons: x and y of corners `(n, 2)`; (0, 0) is the upper left corner of the first pixel.
+        size: (height, width) of the image.
+    """
     import cv2
 
     mask = np.zeros(size, np.uint8)
     for corners in polygons:
+        # OpenCV counts from the centre of the first pixel, here in sixteenths of a pixel: 4 bits of a fraction
         cv2.fillPoly(mask, [np.round((corners - 0.5) * 16).astype(np.int32)], 1, shift=4)
     return mask
 
 
 def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Bitmap:
-    """Return the pixels of COCO's runs down the columns."""
+    """Return the pixels `(height, width)` of COCO's runs: lengths of runs of zeros, ones, zeros, … down the columns."""
     values = np.arange(len(runs)) % 2
     flat: Bitmap = np.repeat(values.astype(np.uint8), runs)
     return flat.reshape(size[1], size[0]).T
 
 
 def runs_of_text(text: Any) -> Any:
-    """Return the lengths of runs from COCO's text; other values as they are.
+    """Return the lengths of runs that COCO's text holds; return another value as it is.
 
-    A length is written as its difference from the length two runs before, from the fourth run on, in groups of 5 bits
-    from the lowest: a letter is 48 plus the group, plus 32 if another follows; the last group has the sign.
+    The first three runs are written as lengths, later runs as differences from the run two places before. A number is
+    written in groups of 5 bits, the lowest first. The letter of a group is chr(48 + group), plus 32 if another group
+    follows. The last group has the sign.
     """
     if not isinstance(text, str):
         return text

@@ -49,7 +49,7 @@ class FullDisk(OSError):
 
 @contextmanager
 def full_disk_at(path: Path) -> Iterator[None]:
-    """Raise `FullDisk` for an error of a disk without room, or of a user's quota."""
+    """Raise `FullDisk` in place of an error of the block that says that a disk or a user's quota has no room."""
     try:
         yield
     except OSError as error:
@@ -59,7 +59,7 @@ def full_disk_at(path: Path) -> Iterator[None]:
 
 
 def is_of_full_disk(error: object) -> bool:
-    """Return whether an error is the system's, of a disk without room or of a user's quota."""
+    """Return whether an error says that a disk or a user's quota has no room."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -85,16 +85,16 @@ def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
 
 
 WRONG_JSON = (AttributeError, TypeError, RecursionError)
-"""Errors of a block that finds other kinds of values in JSON than it takes, such as a list for a mapping."""
+"""Errors of a block that reads JSON of another form: a list in place of a mapping, for example, or nested too deep."""
 
 
 @contextmanager
 def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn an error of reading or scoring into a DataError that begins with a file or folder; a DataError stays.
+    """Turn an error of the block into a DataError that begins with a file or folder; a DataError stays as it is.
 
     Args:
         place: the file or folder.
-        kinds: errors that a faulty file raises here, besides ValueError, KeyError and IndexError.
+        kinds: errors that a faulty file raises in this block, besides ValueError, KeyError and IndexError.
     """
     of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
     try:
@@ -149,7 +149,7 @@ def require_fractions(**numbers: float) -> None:
     """Check arguments that are fractions, not per cent.
 
     Raises:
-        ValueError: naming the first outside [0, 1].
+        ValueError: naming the first argument outside [0, 1].
     """
     for name, number in numbers.items():
         if not 0 <= number <= 1:
@@ -246,5 +246,5 @@ def remove(path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return the folder name for a name: small letters, digits, dots and dashes; "+" is "plus", nothing is "row"."""
+    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row"."""
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

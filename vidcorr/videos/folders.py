@@ -87,26 +87,27 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         The files; () if the folder does not exist.
 
     Raises:
-        DataError: naming a picture of another format where all are, a copy (`00003 (1).png` beside `00003.png`), or two
-            files of different extensions, or whose order as text and by number differs (9 and 10).
+        DataError: naming a picture of another format if none is a JPEG or PNG; a copy (`00003 (1).png` beside
+            `00003.png`); two files of different extensions; or two whose order differs as text and by number (9, 10).
     """
     return tuple(Path(folder, name) for name in sorted_image_names(folder))
 
 
 def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the names of `list_images`, with its errors."""
+    """Return the names of the files that `list_images` returns; errors are the same."""
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
     if not names and not folders:
         refuse_other_pictures(folder, listed)
     patterns = {name.translate(_DIGITS) for name in names}
-    if len(patterns) != 1 or names[0].startswith("-"):  # else they differ in digits at the same places alone
+    # names that differ only in digits at the same places are a series, unless a minus turns their order
+    if len(patterns) != 1 or names[0].startswith("-"):
         _require_one_series(folder, [Path(folder, name) for name in names])
     return names
 
 
 def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:
-    """Raise `DataError` for a copy of a file, for two extensions, or for numbers in another order than their texts."""
+    """Raise `DataError` for a copy of a file, two extensions, or an order that differs as text and by number."""
     stems = {file.stem for file in files}
     for file in files:
         original = re.sub(r"( \([0-9]+\)| copy)$", "", file.stem)
@@ -123,7 +124,7 @@ def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -
 
 
 def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Refuse the files of a folder without frames if one is a picture of another kind.
+    """Refuse a folder without frames if one of its files is a picture in another format than JPEG or PNG.
 
     Raises:
         DataError: naming the picture.
@@ -136,8 +137,8 @@ def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) 
 def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
     """Refuse names of images that give a video's frames no order.
 
-    Each name has the same text but for its digits (`12-59-00`), or the same beginning and then a number of its own
-    (`v_0001_jpg.rf.5a0c`).
+    Two forms of names give an order: all names have the same text but for their digits (`12-59-00`); or all have the
+    same beginning, followed by a number that no other name has (`v_0001_jpg.rf.5a0c`).
 
     Raises:
         DataError: naming two of the files.
@@ -165,11 +166,11 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
 
 @lru_cache(4096)
 def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
-    """Return the names of a video's frames, listed once per process and state of the folder.
+    """Return the names of a video's frames. The folder is listed again only if it has changed since the last call.
 
     Args:
         folder: the folder.
-        modified_ns: when it was last changed, which only tells its states apart in the cache.
+        modified_ns: time of its last change, which makes a new entry in the cache.
 
     Raises:
         DataError: as `list_frames`.
@@ -183,8 +184,8 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 def _numeric_order(stem: str) -> list[Any]:
     """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`."""
-    if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):  # a number
-        return ["", float(stem)]  # as natural_order: text, number
+    if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):
+        return ["", float(stem)]  # the form of `natural_order`: text, number, text, …
     return natural_order(stem)
 
 

@@ -1,4 +1,4 @@
-"""The frame of a video that a file is of, by all that states it."""
+"""The frame of a video to which a file belongs, from names and numbers that state it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +13,9 @@ PREFIXES = ("frame", "image", "img")
 class FrameNames:
     """The names of a video's frames.
 
-    A folder's frame has the name of its image. A film's has its index from 0, alone or after `frame`, `image`, `img`,
-    the film's name, or another beginning that several given files share, if their numbers have one width of at least 4
-    (`take3_0001.png`, `take3_0002.png`).
+    A frame of a folder has the name of its image. A frame of a film has its index as name, from 0: alone, or behind
+    `frame`, `image`, `img`, or the film's name. It may also stand behind another beginning that all given files share,
+    if there are several and their numbers have one width of at least 4 (`take3_0001.png`, `take3_0002.png`).
 
     Args:
         stems: names of the images of a folder, without suffixes; None: a film.
@@ -34,13 +34,18 @@ class FrameNames:
         self._numbered = re.compile(rf"(?:(?:{'|'.join(map(re.escape, filter(None, words)))})[ _.-]?)?(\d+)", re.I)
 
     def index(self, name: str | int | None) -> int | None:
-        """Return the index of the frame that a path of any system, a URL or a number states; None: of no frame."""
+        """Return the index of the frame that a name states; None if it states no frame of the video.
+
+        Args:
+            name: a path of any system, a URL, or the index in a film. Beside a folder an index states nothing, as it
+                may count the frames of the film from which the folder was made.
+        """
         if name is None or isinstance(name, int):
-            return name if self._index is None else None  # of a folder, where a number may count in another film
+            return name if self._index is None else None
         stem = PureWindowsPath(name).stem
         if self._index is not None:
             return self._index.get(stem)
-        found = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png is not frame 12 of 12.mp4
+        found = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png beside 12.mp4: no frame
         return int(found[1]) if found else None
 
     def frame_of(self, source: str, stated: Mapping[str, str | int | None]) -> int | None:
@@ -48,10 +53,10 @@ class FrameNames:
 
         Args:
             source: the file, for the message.
-            stated: what states it → the name or index.
+            stated: field of the file that may state the frame → its name or index.
 
         Raises:
-            DataError: if two state two frames.
+            DataError: if two fields state different frames.
         """
         indices = {what: self.index(name) for what, name in stated.items()}
         found = {what: index for what, index in indices.items() if index is not None}

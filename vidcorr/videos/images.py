@@ -54,9 +54,9 @@ def read_image(
 
 
 def decode_jpeg(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint8]:
-    """Decode a JPEG; what its decoder only warns of, such as data that end too early, is an error.
+    """Decode a JPEG; a warning of the decoder, such as data that end too early, is an error.
 
-    The pixels are those of OpenCV, to the bit, which prints the warning and gives what it has.
+    The pixels are those of OpenCV, to the bit. OpenCV would print the warning and return a damaged picture.
 
     Args:
         path: names the bytes in errors.
@@ -78,7 +78,7 @@ def decode_jpeg(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint
 
 
 def _decode_png(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint8]:
-    """Decode a PNG, whose checksums were checked, as (H, W, 3) uint8 RGB."""
+    """Decode a PNG, whose checksums the caller has checked, as (H, W, 3) uint8 RGB."""
     import cv2
 
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -88,7 +88,7 @@ def _decode_png(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint
 
 
 def largest_of_16_bits(path: str | os.PathLike[str]) -> int | None:
-    """Return the largest value of an image of 16 bits a channel, of which `read_image` keeps the upper 8; else None."""
+    """Return the largest value of an image with 16 bits a channel; None if it has other bits or cannot be decoded."""
     import cv2
 
     image = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -149,7 +149,7 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     with open_image(path) as image:
         is_grey_of_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-        if is_grey_of_16_bits:  # which Pillow would cut at 255
+        if is_grey_of_16_bits:  # Pillow's conversion to RGB would cut values at 255
             high = np.asarray(image).astype(np.uint16) >> 8
             return np.repeat(high.astype(np.uint8)[..., None], 3, axis=2)
         if image.format != "JPEG":
@@ -193,15 +193,15 @@ def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tu
 
 
 def reformatter() -> Callable[..., av.VideoFrame]:
-    """Return PyAV's single-threaded `reformat` of frames, for reuse over many frames."""
+    """Return PyAV's `reformat(frame, format=…)` with one thread, for reuse over many frames."""
     from av.video.reformatter import VideoReformatter
 
-    return partial(VideoReformatter().reformat, threads=1)  # the default is a thread for each core of the machine
+    return partial(VideoReformatter().reformat, threads=1)  # by default it starts a thread per core
 
 
 @contextmanager
 def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Callable[..., None]]:
-    """Give a function whose calls a thread runs in order while the caller goes on; the end of the block waits for all.
+    """Yield a function that queues calls of `add`. A thread runs them in order; the end of the block waits for all.
 
     Args:
         add: what the thread runs, with the arguments of a call.
@@ -214,7 +214,7 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
     with ThreadPoolExecutor(max_workers=1) as pool:
 
         def later(*arguments: object) -> None:
-            """Let the thread call `add`; wait while too many calls wait."""
+            """Queue a call of `add`; wait while more than `at_most` calls are queued."""
             pending.append(pool.submit(add, *arguments))
             while len(pending) > at_most:
                 pending.popleft().result()

@@ -98,9 +98,9 @@ class MaskFolder(dict[int, Path]):
 
     @cached_property
     def colours(self) -> dict[int, int]:
-        """Ids of the colours, 0xRRGGBB, of masks in RGB; reads all masks. Empty if all masks hold ids.
+        """Colour, 0xRRGGBB → id, for masks in RGB; all masks are read. Empty if all masks hold ids.
 
-        Predictions have the colours of their truth: of its masks in RGB, or of the palette of its first mask.
+        Predictions have the colours of their truth: of the truth's masks in RGB, or of the palette of its first mask.
 
         Raises:
             DataError: if a mask is damaged, or is a picture of many colours, or no mask has a black pixel.
@@ -112,12 +112,12 @@ class MaskFolder(dict[int, Path]):
 
     @cached_property
     def all_is_object_1(self) -> bool:
-        """Every value but 0 is object 1: the folder is of an object, or all masks hold only 0 and 255.
+        """True if every value but 0 is object 1: the folder is of one object, or all masks hold only 0 and 255.
 
-        Masks are read up to the first that holds another value.
+        Masks are read until a mask holds another value.
 
         Raises:
-            DataError: if a mask is damaged or holds no ids, or the void of this first mask outweighs its ids.
+            DataError: if a mask is damaged or holds no ids, or in the last mask that is read void outweighs the ids.
         """
         if self.of_object:
             return True
@@ -133,7 +133,7 @@ class MaskFolder(dict[int, Path]):
 
     @property
     def void(self) -> int | None:
-        """Value of void, 255; None where 255 is an object or an ordinary id. Errors are those of `all_is_object_1`."""
+        """Value of void, 255; None if 255 is an object or an ordinary id. Errors are those of `all_is_object_1`."""
         return VOID if self.has_void and not self.all_is_object_1 else None
 
     def shown(self, t: int) -> tuple[int, ...]:
@@ -156,11 +156,11 @@ class MaskFolder(dict[int, Path]):
 
     @cached_property
     def _shows_void_beside_ids(self) -> bool:
-        """True if a mask holds 255 and other values, so that 255 is void in all masks."""
+        """True if a mask holds 255 and other values but 0, so that 255 is void in all masks."""
         return any(VOID in self._values_of(t) and len(self._values_of(t)) > 1 for t in self)
 
     def starts(self) -> dict[int, int]:
-        """Return object id → frame of its first mask, ascending; reads all masks."""
+        """Return object id → index of the first frame that shows the object, by ascending ids; reads all masks."""
         starts: dict[int, int] = {}
         for t in sorted(self):
             for number in self.shown(t):
@@ -195,14 +195,18 @@ class MaskFolder(dict[int, Path]):
         return np.array(image)
 
     def _values_of(self, t: int) -> tuple[int, ...]:
-        """Return the values of a mask but 0, ascending; a mask is decoded once for them."""
+        """Return the values of a mask except 0, ascending; they are kept, so that each mask is decoded once."""
         if t not in self._values:
             present = np.flatnonzero(pixel_counts(_decoded(self, t)))
             self._values[t] = tuple(present[present > 0].tolist())
         return self._values[t]
 
     def _checked_size(self, frames: Sequence[Path], tolerance: int) -> tuple[int, int]:
-        """Check by headers that masks have their form and the size of their frames, equal for all; return this size."""
+        """Check all headers, and return the size of the frames: (height, width).
+
+        All frames have one size, a mask has the form of masks, and its size differs from its frame's by `tolerance`
+        pixels at most.
+        """
         first = image_size(frames[0])
         for t, mask in self.items():
             with open_image(mask) as image:

@@ -56,10 +56,10 @@ class StoredMask(NamedTuple):
 
 
 def stored_mask(path: Path) -> StoredMask:
-    """Decode a mask: the indices of an indexed PNG, the values of a grey one of 8 bits or of 1, or few colours.
+    """Decode a mask: a PNG of indices, of grey values of 8 bits or 1 bit, or of few colours in RGB.
 
-    The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
-    In RGB black is the background, every other colour an object. What is transparent is background too.
+    Annotations, predictions and prompts are all read by this function. Index or value 0 is the background, black in a
+    palette. In RGB black is the background, and every other colour an object. Transparent pixels are background.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
@@ -107,7 +107,11 @@ def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
 
 
 def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
-    """Return the mask of an RGB or RGBA image; transparent pixels are black."""
+    """Return the mask of an RGB or RGBA image `(H, W, 3 or 4)`; transparent pixels are background, as black ones are.
+
+    Raises:
+        DataError: if a pixel is half transparent, or there are more than `MOST_COLOURS`.
+    """
     opacity = pixels[..., 3:]
     if ((opacity > 0) & (opacity < 255)).any():
         raise DataError(f"{path}: {HALF_TRANSPARENT}")
@@ -127,7 +131,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
 
 
 def _palette(image: ImageFile.ImageFile) -> list[int]:
-    """Return the colours of an image's palette, 0xRRGGBB; none of an image without one."""
+    """Return the colours of an image's palette, 0xRRGGBB; an empty list without a palette."""
     palette = np.array(image.getpalette() or [], np.uint8)
     colours: list[int] = _as_numbers(palette.reshape(-1, 3)).tolist()
     return colours
@@ -154,11 +158,13 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
 
 
 def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
-    """Return the indices of a mask's palette that are transparent, by the header alone; none of a mask without one.
+    """Check by the header that an image is a mask, and return the indices of its palette that are transparent.
+
+    Returns:
+        The indices; an empty list for a mask without a palette.
 
     Raises:
-        DataError: for an image in any form but those of masks, a PNG of ids, or of colours of ids; or if an index is
-            half transparent.
+        DataError: for an image that is no PNG of ids or of colours; or if an index is half transparent.
     """
     clear: list[int] = []
     if image.mode == "P":
@@ -180,10 +186,10 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
 
 
 def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[int] = ()) -> dict[int, int]:
-    """Give ids to the colours of masks in RGB that have none, mask by mask, so that later masks change no id.
+    """Give ids to the colours of masks in RGB that have no id yet, mask by mask, so that later masks change no id.
 
-    Within a mask a colour of DAVIS's palette gets its index there; then others, and those whose index is taken, get the
-    smallest free number.
+    Within a mask, first a colour of DAVIS's palette gets its index in the palette, if that is free. Then every other
+    colour gets the smallest free number.
 
     Args:
         ids: colour, 0xRRGGBB → id; the colours are added.
@@ -194,8 +200,8 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
         `ids`, changed.
 
     Raises:
-        DataError: if all 254 ids are taken; or if no mask has a black pixel and a colour is not of DAVIS: one colour is
-            then the background.
+        DataError: if all 254 ids are taken; or if no mask has a black pixel and a colour is not of DAVIS: that colour
+            may be the background.
     """
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # of the colours that are not of DAVIS
@@ -226,9 +232,10 @@ def free_number(taken: Collection[int], source: object) -> int:
 
 
 def ids_of_palette(path: Path) -> dict[int, int]:
-    """Return the ids of the colours in which predictions may show the ids of an indexed or grey mask.
+    """Return colour, 0xRRGGBB → id, by which predictions in RGB are read if the truth is this indexed or grey mask.
 
-    Colours of its palette have their index. Without a palette they are those of DAVIS, and a grey of value v is id v.
+    A colour of the mask's palette has its index. Without a palette, the colours are those of DAVIS, and the greys: the
+    grey of value v is id v.
     """
     with open_image(path) as image:
         palette = _palette(image)

@@ -2,14 +2,12 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .images import reformatter
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
 """Parameters that make x264's output repeatable: several threads decide differently on different machines, and the
@@ -17,7 +15,7 @@ macroblock tree reads uninitialised memory."""
 
 
 class Mp4Writer:
-    """Writer of an H.264 file (yuv420p); `close` finishes it. The same images give the same bytes.
+    """Writer of a video file in H.264 (yuv420p); `close` completes it. The same images give the same bytes.
 
     Args:
         path: the file; its folder is made.
@@ -38,10 +36,10 @@ class Mp4Writer:
         self._codec = self._stream.codec_context
         self._codec.thread_count = 1
 
-    def add(self, image: "NDArray[np.uint8]") -> None:
-        """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes.
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Append a frame, uint8 RGB `(H, W, 3)`; the first frame sets the size of the film.
 
-        The first frame sets the size and the colour space.
+        An odd last row or column is cut off, since H.264 needs even sizes.
         """
         import av
 

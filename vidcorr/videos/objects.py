@@ -13,18 +13,18 @@ from .prompts import MaskPrompt
 
 
 class Objects:
-    """The objects of a video. An id, a name or a colour of a file is looked up here first, and is never given anew.
+    """The objects of a video: their ids, names and colours. A known name or colour keeps its id for ever.
 
-    Claims of new ones, in this order: ids of a mask are their own; colours of a mask in RGB get their index in DAVIS's
-    palette, else the smallest free number; a name that is a number gets it, other names the smallest free ones. An
-    object without a colour gets that of its id in DAVIS's palette, or the first one that is free.
+    New objects get their ids in this order. Ids of a mask stay as they are. Colours of a mask in RGB get their index in
+    DAVIS's palette, else the smallest free id. A name that is a number gets this id, other names get the smallest free
+    ids. An object without a colour gets the colour of its id in DAVIS's palette, or the first free colour there.
 
     Args:
         rows: rows of `prediction.json`: id, name or None, and colour as `#rrggbb`.
 
     Attributes:
-        names: id → name; empty of an object without one.
-        colours: colour, 0xRRGGBB → id; the first of an object is that of its row.
+        names: id → name; "" for an object without a name.
+        colours: colour, 0xRRGGBB → id; of several colours of an object the first is the colour of its row.
         notes: sentences that the user should read.
     """
 
@@ -38,7 +38,7 @@ class Objects:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The table for the record, by ids."""
+        """Rows for `prediction.json`, in the order of the ids: id, name or None, and colour as `#rrggbb`."""
         colours = self._colour_of_id()
         return [{"id": i, "name": self.names[i] or None, "colour": f"#{colours[i]:06x}"} for i in sorted(self.names)]
 
@@ -54,7 +54,11 @@ class Objects:
         return self._text(self.names)
 
     def _text(self, numbers: Iterable[int]) -> str:
-        """Return objects as text: an id with its name, or with a colour that is not DAVIS's."""
+        """Return objects as text: an id with its name, else with its colour if DAVIS's palette has another one for it.
+
+        Args:
+            numbers: ids of the objects.
+        """
         davis = ids_in_davis()
         words = []
         for number in sorted(numbers):
@@ -65,19 +69,22 @@ class Objects:
         return ", ".join(words)
 
     def _colour_of_id(self) -> dict[int, int]:
+        """Return id → colour of its row, the first of its colours."""
         return {number: colour for colour, number in reversed(self.colours.items())}
 
     def numbered(self, prompts: Sequence[MaskPrompt]) -> list[MaskPrompt]:
-        """Return masks with the ids of the table, to which their objects are added.
+        """Add the objects of masks to the table, and return the masks with the table's ids.
+
+        `notes` gains sentences on new objects beside known ones, and on masks that hold object 1 alone.
 
         Args:
-            prompts: all masks that are given together.
+            prompts: all masks that are given together, in any order.
 
         Raises:
-            DataError: for a colour with two indices, masks in colours without a background, a number that is the id of
-                a word, or more than 254 objects.
+            DataError: for a colour with two indices, masks in colours without a background, a name that is the id of
+                another name, more than 254 objects, or an object that cannot have left.
         """
-        before = dict(self.names)
+        before = dict(self.names)  # the known objects
         with_ids = [prompt for prompt in prompts if prompt.has_ids]
         without_ids = [prompt for prompt in prompts if not prompt.has_ids]
         for prompt in with_ids:
@@ -91,7 +98,7 @@ class Objects:
         number_colours(self.colours, in_colours, self.names)
         for number in self.colours.values():
             self.names.setdefault(number, "")
-        before = before or dict(self.names)  # of a new table names are compared with the ids of these masks
+        before = before or dict(self.names)  # in a new table, names are new beside the ids of these masks
         self._claim_names(without_ids)
         self._colour_all()
         for prompt in prompts:
@@ -99,7 +106,7 @@ class Objects:
             if unknown:
                 raise DataError(f"{prompt.source}: object {unknown[0]} cannot have left: the objects are {self}")
         for prompt in with_ids:
-            if prompt.objects == (1,) and len(self.names) > 1:  # what tools write for any object alone
+            if prompt.objects == (1,) and len(self.names) > 1:  # tools write 1 for an object alone, whoever it is
                 self.notes.append(f"{prompt.source}: is taken for object 1 alone, of {self}")
         new = self.names.keys() - before.keys()
         if before and new:
@@ -108,13 +115,19 @@ class Objects:
         return list(map(self._renumbered, prompts))
 
     def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
-        """Give each new name an id: a number its own, if it is free; then words the next free ones, as they appear."""
+        """Give each new name an id: first to names that are numbers, then to words, as they appear.
+
+        A number from 1 to 254 is its own id, unless an object whose name is another number has this id.
+
+        Raises:
+            DataError: for a number that is the id of a word, or more than 254 objects.
+        """
         source_of = {name: prompt.source for prompt in prompts for name in prompt.names}
         numbers = list(map(str, range(1, VOID)))
         new = [name for name in source_of if name not in self.names.values()]
         for name in sorted(new, key=lambda name: name not in numbers):
             number = int(name) if name in numbers else 0  # 0: a word
-            owner = self.names.get(number, "")  # the name of the object of this number; "": none
+            owner = self.names.get(number, "")  # name of the object with this id; "" if it has none, or there is none
             if owner and not owner.isdecimal():
                 raise DataError(f"{source_of[name]}: {name} is the id of {owner}: draw it under its name or another")
             if not number or owner:
@@ -122,7 +135,7 @@ class Objects:
             self.names[number] = name
 
     def _colour_all(self) -> None:
-        """Give each object a colour that no other has."""
+        """Give each object without a colour the colour of its id in DAVIS's palette, else the first free one there."""
         davis = ids_in_davis()
         colour_of = {number: colour for colour, number in davis.items()}
         for number in sorted(self.names.keys() - set(self.colours.values())):
@@ -130,7 +143,11 @@ class Objects:
             self.colours[free[0]] = number
 
     def _renumbered(self, prompt: MaskPrompt) -> MaskPrompt:
-        """Return a mask whose ids are those of the table."""
+        """Return a mask with the ids of the table; its names and colours are all in the table.
+
+        Raises:
+            DataError: if an object has left and has pixels too.
+        """
         lookup = np.arange(256, dtype=np.uint8)
         if not prompt.has_ids:
             ids = {name: number for number, name in self.names.items()}

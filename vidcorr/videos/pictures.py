@@ -53,7 +53,7 @@ A coded picture is larger if it has 128 macroblocks, as it needs a bit for each;
 def picture_of(packet: av.Packet) -> Picture | None:
     """Return the kind of a packet's picture; None if it is uncertain whether the packet shows exactly one frame.
 
-    For a codec without `has_picture_headers`, a key frame is I and any other packet P, even if it is a B-picture.
+    If `has_picture_headers` is False of the codec, a key frame is I and every other picture P, even a B-picture.
     """
     codec = packet.stream.codec_context
     if has_picture_headers(codec.name):
@@ -88,20 +88,21 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
 
 
 def declares_delay(header: bytes) -> bool:
-    """Return True if an avcC record says by how many frames H.264 is reordered (`bitstream_restriction_flag`).
+    """Return True if an avcC record states by how many frames H.264 is reordered (`bitstream_restriction_flag`).
 
-    Else FFmpeg guesses that number from the first frames. False too for parameters in several sets, or with scaling
-    lists, a decoder model or a cycle of picture orders, and for the number 0, in case a film is reordered all the same.
+    Without the number FFmpeg guesses it from the first frames. The answer is also False for records that are rare:
+    parameters in several sets, scaling lists, a decoder model, or a cycle of picture orders. It is False for the number
+    0 too, since a film with this number may be reordered all the same.
     """
     end = 8 + int.from_bytes(header[6:8], "big")
-    content = header[5:end].replace(b"\0\0\3", b"\0\0")  # without the bytes that prevent start codes
+    content = header[5:end].replace(b"\0\0\3", b"\0\0")  # a 3 behind two zeros only keeps them from a start code
     return _DECLARED.fullmatch("".join(f"{byte:08b}" for byte in content)) is not None
 
 
 def _mpeg4(packet: bytes) -> Picture | None:
     """Return the kind of an MPEG-4 part 2 packet's picture.
 
-    None for packed B-pictures, and for empty pictures in their place.
+    None for a packet with further B-pictures, and for an empty picture, which stands where such a picture was.
     """
     if packet.count(_VOP_START) != 1:
         return None
@@ -125,7 +126,7 @@ def _mpeg2(packet: bytes) -> Picture | None:
 
 
 def _vp8(packet: bytes) -> Picture | None:
-    """Return the kind of a VP8 packet's picture; None if its header says "not shown": an alternate reference."""
+    """Return the kind of a VP8 packet's picture; None if it is not shown, such as an alternate reference."""
     if not packet:
         return None
     is_shown = packet[0] & 0b10000  # show_frame
@@ -136,7 +137,12 @@ def _vp8(packet: bytes) -> Picture | None:
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Return True if an H.264 packet holds an IDR picture, not a recovery point."""
+    """Return True if an H.264 packet holds an IDR picture, False for a recovery point.
+
+    Args:
+        packet: parts of a picture, each behind its length.
+        length_size: bytes of such a length.
+    """
     offset = 0
     kind = 0  # nal_unit_type: 1 to 5 are parts of a picture, 5 of an IDR picture
     while not 1 <= kind <= 5 and offset + length_size < len(packet):

@@ -11,8 +11,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, get_all_start_methods, get_context, resource_tracker
+from multiprocessing.context import BaseContext
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -20,20 +21,16 @@ from ..progress import progress_bar
 from ..signals import REQUEUE, STOPS, unblock_stops
 from .files import DataError
 
-if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext, SpawnContext
-
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
 
 
-def server_context() -> ForkServerContext | SpawnContext:
-    """Return the context in which this project starts processes, and start its server, whose children they are.
-
-    Windows has no such server: each process is a new Python there.
+def server_context() -> BaseContext:
+    """Return the multiprocessing context for this project's processes, and start the server that forks them.
 
     A fork of this process would copy locks that threads of torch, OpenMP or PyAV hold, and could stand still for good.
-    The server runs no threads and imports torch once. Start its children within `without_main`.
+    The server runs no threads and imports torch once. Start processes within `without_main`. Windows has no such
+    server: each process is a new Python there.
     """
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
@@ -44,10 +41,10 @@ def server_context() -> ForkServerContext | SpawnContext:
 
 
 def _start_server() -> None:
-    """Start the server and its tracker of resources, unless they run, so that no signal of STOPS or REQUEUE ends them.
+    """Start the server and its tracker of resources, unless they run, with the signals STOPS and REQUEUE blocked.
 
-    A signal to the process group would end both, and their children would be taken for dead. A process inherits the
-    signals that are blocked while it starts.
+    A process inherits the signals that are blocked while it starts. Unblocked, a signal to the process group would end
+    the server and the tracker, and the server's children would be taken for dead.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
     try:
@@ -60,7 +57,7 @@ def _start_server() -> None:
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Hide the main module from the processes that start: they would import it, which begins the run again."""
+    """Hide the main module from processes that start in the block: importing it there would begin the run again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -135,7 +132,7 @@ def _prepare() -> None:
 
 
 def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | DataError:
-    """Return the function's result or the item's error; raise a plain error, as libraries' errors may not pickle."""
+    """Return the function's result, or the `DataError` of its item; raise any other error in a form that pickles."""
     try:
         return function(item)
     except DataError as error:
@@ -147,9 +144,9 @@ def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | Dat
 
 
 def _result_or_error_of_item(future: Future[ResultT | DataError], timeout: float) -> ResultT | DataError:
-    """Return the function's result, or an error of its item; raise an error that ends the run.
+    """Return the result of `_outcome`; raise its error, which ends the run.
 
-    A call that takes too long, and one that ends its process, are errors of their items.
+    A call that takes too long, or that ends its process, gives a `DataError` of its item.
     """
     try:
         return future.result()

@@ -24,8 +24,9 @@ QUALITY = 95
 def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
-    The page saves what is drawn in its frames, and shows the command that follows it: objects as LabelMe's JSON, which
-    it loads again; boxes as CSV, with (0, 0) at the corner of the first pixel; or points, with (0, 0) at its centre.
+    The page saves drawn objects as LabelMe's JSON, which it can load again; boxes as CSV, with (0, 0) at the corner of
+    the first pixel; and points as CSV, with (0, 0) at the centre of the first pixel. It shows the `predict` command for
+    the saved file.
 
     Args:
         video: file or folder of frames.
@@ -66,7 +67,7 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
-    """Return an RGB image `(H, W, 3)` as the address of a JPEG that holds its data."""
+    """Return an RGB image `(H, W, 3)` as a `data:` address, a JPEG in base64."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
     return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"

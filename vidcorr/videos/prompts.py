@@ -48,9 +48,9 @@ class Prompt(ABC):
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a prompt from text `1,2,…`, the numbers of an object, a list of either, or name → numbers.
+        """Build a prompt from the numbers of an object, text `1,2,…` or a list, or from several objects.
 
-        Objects without names are numbered from 1.
+        Several are a list of texts or of lists, or a mapping of name → numbers. Objects of a list are named "1", "2", …
 
         Raises:
             DataError: for other numbers than those of `columns`.
@@ -103,7 +103,7 @@ class Prompt(ABC):
         """
 
     def metadata(self) -> dict[str, Any]:
-        """Return a description for the record."""
+        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers."""
         labels = dict(zip(self.objects, self.labels.tolist(), strict=True))
         return {"kind": self.kind, "source": self.source, self.kind: labels}
 
@@ -161,7 +161,15 @@ class MaskPrompt(Prompt):
 
     @classmethod
     def in_file(cls, path: Path, source: str, size: tuple[int, int] | None = None) -> list[tuple[Stated, Self]]:
-        """Return the images of a PNG, or of a JSON as `read_drawings`: what states the frame (`Stated`), and prompt.
+        """Read a file: a PNG, which has one image, or a JSON with the images that `read_drawings` finds.
+
+        Args:
+            path: the file.
+            source: its name in messages.
+            size: (height, width) of an image for which a JSON states none.
+
+        Returns:
+            Of each image what states its frame (`Stated`), and the prompt, whose `frame` is None.
 
         Raises:
             DataError: if the file is no mask, or its void outweighs its objects.
@@ -182,13 +190,13 @@ class MaskPrompt(Prompt):
         return cls(source=source, objects=object_ids(labels), labels=labels, has_ids=has_ids, **fields)
 
     def with_left(self, left: Sequence[int]) -> Self:
-        """Return the prompt that says of further ids too that their objects have left."""
+        """Return the prompt with further ids of objects that have left the frame."""
         left = (*self.left, *left)
         return replace(self, objects=tuple(sorted({*self.shown, *left})), left=left)
 
     @classmethod
     def of_drawn(cls, drawn: Drawn, source: str) -> Self:
-        """Build the prompt of an image of a tool's JSON; its ids stand for its names as they appear.
+        """Build the prompt of an image of a tool's JSON; the label of a name is its place in the file, from 1 on.
 
         Raises:
             DataError: for an object without a pixel, of another size than the image, or more than 254.
@@ -216,7 +224,7 @@ class MaskPrompt(Prompt):
         return self
 
     def metadata(self) -> dict[str, Any]:
-        """Return a description for the record."""
+        """Return the prompt's entry in prediction.json: kind, source, ids, and the ids of objects that have left."""
         content: dict[str, Any] = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
         gone = sorted(set(self.objects) - set(self.shown))
         if gone:
@@ -239,7 +247,7 @@ class BoxPrompt(Prompt):
     columns = "x,y,width,height"
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with its boxes cut at the border of the frame, which boxes of a detector may cross.
+        """Return the prompt with its boxes cut at the border of the frame, (height, width); a detector's may cross it.
 
         Raises:
             DataError: unless the boxes are in pixels and have an area in the frame.
@@ -282,7 +290,16 @@ class PointPrompt(Prompt):
 
 
 def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float64]:
-    """Return finite numbers (rows, columns) of texts such as `1,2` or of numbers; one row may stand alone."""
+    """Return a row of finite numbers per object, `(rows, columns)`.
+
+    Args:
+        rows: texts such as `1,2`, or lists of numbers; or the numbers of a single row.
+        columns: names of the columns, joined by commas.
+        source: where the numbers are from, for the message.
+
+    Raises:
+        DataError: if a row has another number of columns, or holds anything but finite numbers.
+    """
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:
         numbers = np.atleast_2d(np.array(words, np.float64))

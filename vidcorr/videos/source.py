@@ -19,8 +19,7 @@ from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
-"""Line of a list with a label; one of 18 digits fits into int64."""
-SUFFIXES = tuple(VIDEO_SUFFIXES)
+"""Line of a list: a path, and a label of up to 18 digits, which fits into int64."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
@@ -50,7 +49,7 @@ class Listing(NamedTuple):
     annotations: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
-        """Return in words how many folders of annotations are left out; empty if there are none."""
+        """Return a sentence with the number of folders of annotations that are left out; "" if there are none."""
         if not self.annotations:
             return ""
         return f"{len(self.annotations)} folders of annotations are left out, such as {min(self.annotations)}"
@@ -108,7 +107,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
 
     def _file(self, index: int) -> str:
-        """Return the path of an image; beyond the end, of the last."""
+        """Return the path of the image with this index; beyond the end, that of the last image."""
         return os.path.join(self.path, self.names[min(index, self.num_frames - 1)])
 
 
@@ -132,8 +131,8 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     """List the videos of a source without opening them.
 
-    Nor are the frames of a folder counted: 240,000 folders on a shared disk take minutes. A sample that meets a folder
-    of one frame, or of separate images, names it.
+    The frames of a folder are not counted either: 240,000 folders on a shared disk take minutes. A folder of one frame,
+    or of separate images, is named when a sample is read from it.
 
     Args:
         source: folder, list file or video file. A folder is searched for video files and for folders that directly hold
@@ -145,7 +144,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its order; and the folders of annotations
-        that a folder holds. A list says itself what is a video.
+        that a folder holds. In a list, every line is a video.
 
     Raises:
         DataError: if there is no video, a line names a missing file or no video, or a video lies below frames.
@@ -206,7 +205,14 @@ def hashed_rank(seed: int, name: str) -> bytes:
 
 
 def _videos_below(root: Path) -> Listing:
-    """Return the video files and the folders of frames below a folder; images beside several videos are no frames."""
+    """List the video files and the folders of frames below a folder.
+
+    Images beside video files are no frames. Beside a single video file, images in order are refused: either may be the
+    video.
+
+    Raises:
+        DataError: if there is no video, a video lies below frames, or a preview beside them.
+    """
     paths: list[str] = []
     frames_of: dict[Path, list[str]] = {}
     for folder, files in _folders(root, set()):
@@ -227,7 +233,7 @@ def _videos_below(root: Path) -> Listing:
         for folder, files in _folders(root, set()):
             refuse_other_pictures(folder, files)
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
-    path_in_folder = {os.path.dirname(path): path for path in paths}  # a folder is looked at once
+    path_in_folder = {os.path.dirname(path): path for path in paths}  # a path of each folder: its parents are the same
     for folder_of_path, path in path_in_folder.items():
         above = frame_folders & {Path(folder_of_path), *Path(folder_of_path).parents}
         if above:  # masks, or an old copy
@@ -236,10 +242,12 @@ def _videos_below(root: Path) -> Listing:
 
 
 def _refuse_preview(video: Path, images: Sequence[str]) -> None:
-    """Refuse the one video file of a folder beside the frames of a video; pictures with its name are previews of it.
+    """Refuse a video file in one folder with images whose names differ in digits alone, as those of frames.
+
+    Images whose names begin with the name of the video are previews of it, and are ignored.
 
     Raises:
-        DataError: naming both.
+        DataError: naming the video and an image.
     """
     frames = [name for name in images if not name.startswith(video.stem)]
     numbered = {re.sub("[0-9]+", "#", name) for name in frames}
@@ -249,11 +257,17 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
+    """Return an entry without a label per path, sorted."""
     return list(map(SourceEntry, sorted(paths, key=natural_order)))
 
 
 def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Visit each folder that is data once, with the names of its files; links are followed."""
+    """Yield each folder below a folder, itself first, with the names of its files; links are followed.
+
+    Args:
+        folder: the folder.
+        seen: real paths of the folders that were visited, which are left out; it is changed.
+    """
     place = os.path.realpath(folder)
     if place in seen:
         return
@@ -265,7 +279,11 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _read_list(path: Path) -> list[SourceEntry]:
-    """Read a list (.txt) of paths, all with a class number or none."""
+    """Read a list (.txt) of paths: all of them have a class number, or none has.
+
+    Raises:
+        DataError: for another file, an empty list, or labels on some lines alone.
+    """
     if path.suffix != ".txt":
         what = "not a folder or a list (.txt) of paths" if path.exists() else "no such file or folder"
         raise DataError(f"{path}: {what}")
@@ -280,28 +298,28 @@ def _read_list(path: Path) -> list[SourceEntry]:
 
 
 def _entry(line: str, folder: str) -> SourceEntry:
-    """Read a line as a path and a label behind a space or a comma, if it has both, and is no path of a folder.
+    """Read a line of a list: a path, or a path and a label behind a space or a comma.
+
+    A line that ends in a number is a path alone if it names a folder that exists, such as `clip 3`.
 
     Args:
         line: the line.
         folder: the list's folder with a separator at its end; "" for the working directory.
     """
     match = LABELLED.fullmatch(line)
-    if match is None:
-        return SourceEntry(_joined(folder, line))
-    path = match[1].rstrip(" ,")
-    # a folder may be named `clip 3`: look whether the whole line exists
-    if not is_video(path) and os.path.exists(_joined(folder, line)):
-        return SourceEntry(_joined(folder, line))
-    return SourceEntry(_joined(folder, path), int(match[2]))
+    if match is not None:
+        path = match[1].rstrip(" ,")
+        if is_video(path) or not os.path.exists(_joined(folder, line)):
+            return SourceEntry(_joined(folder, path), int(match[2]))
+    return SourceEntry(_joined(folder, line))
 
 
 def _joined(folder: str, path: str) -> str:
-    """Return a path below a folder as `Path` writes it; an absolute one stays."""
+    """Return a path below a folder as `Path` writes it, in a tenth of the time; an absolute path stays."""
     is_plain = not path.startswith(".") and not path.endswith("/") and "//" not in path and "/." not in path
     return os.path.join(folder, path) if is_plain and os.sep == "/" else str(Path(folder, path))
 
 
 def is_video(name: str) -> bool:
-    """Return whether a name, or a path, is that of a video file."""
-    return name.lower().endswith(SUFFIXES) and is_data(name.rpartition(os.sep)[2])
+    """Return whether a name or a path has a suffix of video files and is data (`is_data`)."""
+    return name.lower().endswith(VIDEO_SUFFIXES) and is_data(name.rpartition(os.sep)[2])

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 HELD = 256 * 2**20
-"""Bytes of the frames that are decoded together to read a video backwards, since decoding goes forwards."""
+"""Bytes of a group of frames: to read a video backwards, groups are decoded forwards, the last group first."""
 SEARCH = 600.0
-"""Seconds for a late frame of a long film without an index."""
+"""Seconds allowed for a read: a late frame of a long film without an index is decoded from the start."""
 TIMEOUT = 30.0
 """Seconds within which a camera or an address gives its next frame."""
 
@@ -82,7 +82,7 @@ class FrameStream:
         return None if self._names is None else [Path(name).stem for name in self._names]
 
     def image_name(self, t: int) -> str:
-        """Return the file name of the image of frame t; of a film that of FFmpeg's `-start_number 0 %05d.png`."""
+        """Return the file name of the image of frame t; of a film as by `ffmpeg … -start_number 0 %05d.png`."""
         index = self.start + t
         return self._names[index] if self._names is not None else f"{index:05d}.png"
 
@@ -99,7 +99,7 @@ class FrameStream:
     __iter__ = forwards
 
     def backwards(self, t: int) -> Generator[Tensor]:
-        """Iterate over the frames from t to the first; memory holds a group of them, which a thread decodes.
+        """Iterate over the frames from t back to the first; a thread decodes them, in groups of `HELD` bytes.
 
         Raises:
             DecodingError: as `forwards`.
@@ -122,35 +122,38 @@ class FrameStream:
             raise DataError(f"{self.path}: has no frame {index}; the last frame is {frames - 1}")
 
     def _checked(self, image: np.ndarray, index: int) -> Tensor:
-        """Return an image `(H, W, 3)` as a frame, if it has the size of the others."""
+        """Return an image `(H, W, 3)` as a frame `(3, H, W)`; raise `DecodingError` if its size is not `size`."""
         require_size(self.path, image.shape, self.size, index)
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def _images_backwards(self, last: int) -> Generator[np.ndarray]:
-        """Iterate over images `(H, W, 3)` from a frame back to the first of the part."""
+        """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part."""
         height, width = self.size
-        together = max(8, HELD // (3 * height * width))
+        frames_of_group = max(8, HELD // (3 * height * width))
         with open_video(self.path, timeout=SEARCH) as video:
-            for end in range(last + 1, self.start, -together):
-                group = range(max(end - together, self.start), end)
+            for end in range(last + 1, self.start, -frames_of_group):
+                group = range(max(end - frames_of_group, self.start), end)
                 yield from reversed(video.read(group))
 
     def _images(self, first: int) -> Generator[np.ndarray]:
-        """Iterate over images `(H, W, 3)` from a frame on; the thread that reads ahead holds the file."""
+        """Iterate over images `(H, W, 3)` from frame `first` of the video to the end of the part.
+
+        The file is opened here, so that the thread that reads ahead also closes it.
+        """
         with open_video(self.path, table=False) as video:
             count = None if self.end is None else self.end - first
             yield from islice(video.frames(first), count)
 
 
 class GivenFrames:
-    """Frames of the user's, uint8 RGB `(3, H, W)`: a tensor, a list, or an iterator, which is read once, forwards.
+    """Frames that a user gives, uint8 RGB `(3, H, W)`: a tensor or a list, or an iterator, which is read once.
 
     Attributes:
         size: (height, width) of the first frame.
         is_read_once: True for an iterator.
 
     Raises:
-        ValueError: if there is none, or the first has another form.
+        ValueError: if there is no frame, or the first frame has another form.
     """
 
     start = 0
@@ -158,7 +161,7 @@ class GivenFrames:
     def __init__(self, frames: Iterable[Tensor]) -> None:
         self._listed: Any = frames if hasattr(frames, "__getitem__") else None
         self.is_read_once = self._listed is None
-        self.size = (0, 0)
+        self.size = (0, 0)  # not known yet
         remaining = iter(frames)
         first = next(remaining, None)
         if first is None:
@@ -168,7 +171,7 @@ class GivenFrames:
         self._remaining = chain([first], remaining)
 
     def forwards(self, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames from t on; of an iterator, which is read once, over those that are left, whatever t.
+        """Iterate over the frames from t on; an iterator, which is read once, ignores t and gives its remaining frames.
 
         Raises:
             ValueError: for a frame of another form or size.
@@ -178,11 +181,11 @@ class GivenFrames:
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames from t to the first; raise ValueError for one of another form or size."""
+        """Iterate over the frames of a list from t back to the first; errors are those of `forwards`."""
         return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
-        """Return a frame, a tensor or an array, as a tensor.
+        """Return a frame, a tensor or an array `(3, H, W)`, as a tensor.
 
         Raises:
             ValueError: if it is not uint8 RGB `(3, H, W)`, or has another size than the first.
@@ -198,11 +201,11 @@ class GivenFrames:
         raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}: {_remedy(frame)}")
 
     def require(self, t: int) -> None:
-        """Check that there is a frame t, which can be read after later frames.
+        """Check that frame t exists, and can be read again after later frames.
 
         Raises:
-            DataError: if there is none.
-            ValueError: for an iterator.
+            DataError: if the list has no such frame.
+            ValueError: for an iterator, which cannot go back.
         """
         if self.is_read_once:
             raise ValueError(f"an iterator is read once: for a prompt of frame {t} give a file, a folder or a list")
@@ -211,11 +214,11 @@ class GivenFrames:
 
 
 class LiveStream(GivenFrames):
-    """A camera or an address, which is read once, as its frames come: `rtsp://…`, `http://…`, `/dev/video0`.
+    """A camera or a stream at an address, read once, as its frames come: `rtsp://…`, `http://…`, `/dev/video0`.
 
     Args:
-        address: of the camera, or the address.
-        start: number of frames that are passed over.
+        address: the device of the camera, or the address.
+        start: number of frames that are left out at the beginning.
         end: index of the frame after the last; None: as long as frames come.
 
     Attributes:
@@ -238,14 +241,14 @@ class LiveStream(GivenFrames):
         super().__init__(self._frames(container))
 
     def _frames(self, container: "InputContainer") -> Iterator[Tensor]:
-        """Iterate over the frames of an open address, turned by their display matrix; close it at their end.
+        """Iterate over the frames (3, H, W) of an opened address, turned by their display matrix; close it at the end.
 
         Raises:
-            DecodingError: if there is none, or the next one does not come or cannot be decoded.
+            DecodingError: if no frame comes behind `start`, or a frame does not come in time or cannot be decoded.
         """
         import av
 
-        taken = 0  # frames so far, those that are passed over too
+        taken = 0  # frames so far, the first `start` ones included
         reformat = reformatter()
         with container:
             try:
@@ -254,7 +257,7 @@ class LiveStream(GivenFrames):
                     if taken > self.start:
                         image = upright(reformat(frame, format="rgb24").to_ndarray(), frame)
                         yield torch.from_numpy(image).permute(2, 0, 1)
-            except av.error.ExitError as error:  # of the time limit
+            except av.error.ExitError as error:  # the time limit is over
                 raise DecodingError(self.path, f"gives no frame {taken} within {TIMEOUT:g} s") from error
             except av.FFmpegError as error:
                 raise DecodingError(self.path, f"frame {taken}: {error.strerror}") from error
@@ -263,7 +266,7 @@ class LiveStream(GivenFrames):
             raise DecodingError(self.path, f"{taken} frames came, none of {self.start} to {last}")
 
     def notes(self) -> list[str]:
-        """Return nothing: a stream is not looked at before it is followed."""
+        """Return an empty list: the frames of a stream cannot be examined before they are followed."""
         return []
 
     def image_name(self, t: int) -> str:
@@ -275,14 +278,17 @@ AnyStream = FrameStream | LiveStream
 
 
 def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = None) -> AnyStream:
-    """Return the frames of a file, a folder, a camera or an address; arguments and errors as of the two classes."""
+    """Open a file or a folder as `FrameStream`, a camera or an address as `LiveStream`.
+
+    `start` and `end` are the part that is read. Errors are those of the classes.
+    """
     source = str(video)
     is_address = "://" in source or source.startswith("/dev/video")
     return LiveStream(source, start, end) if is_address else FrameStream(video, start, end)
 
 
 def _remedy(frame: Any) -> str:
-    """Return what makes a frame of the user's one of ours."""
+    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W)."""
     if isinstance(frame, str | PathLike):
         return "give their folder in place of their paths"
     if isinstance(frame, Mapping):

@@ -36,12 +36,12 @@ def sets(tmp_path_factory):
 
 
 def change(path, content):
-    """Write or change a text, write a picture of one value or joints of JHMDB; or move the file, or remove it."""
+    """Write or change a text, write a picture of one value or joints of JHMDB; move a file or folder; remove a file."""
     match content:
         case None:
             path.unlink()
         case {"to": other}:
-            write_text(path.parent / other, [])
+            (path.parent / other).parent.mkdir(exist_ok=True)
             path.rename(path.parent / other)
         case {"joints": shape}:
             savemat(path, {"pos_img": np.zeros(shape)})

@@ -1,7 +1,5 @@
 """The YouTube-VOS reader: hold-out split, every frame; mistakes: test_changed_sets.py."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -47,17 +45,6 @@ def test_all_frames_are_followed_and_a_large_void_is_refused(tmp_path):
     mask = video.masks[video.begin]
     write_ids(mask, np.where(read_mask(mask), 255, np.eye(*SIZE, dtype=np.uint8)), davis_palette())
     assert refused(DataError, "value 255 means void", YoutubeVos, root).startswith(f"{mask}: ")
-
-
-def test_all_frames_alone_are_refused(tmp_path):
-    """Predictions are reported for the frames of the set's own folder; without them no mask would be written."""
-    root = write_youtube_vos(tmp_path / "ytvos", 0, valid=1, frames=6, size=SIZE)
-    (own,) = (root / "valid/JPEGImages").iterdir()
-    last = sorted(own.iterdir())[-1]
-    last.rename(last.with_stem("last"))
-    assert refused(DataError, "is not a folder of numbered", YoutubeVos, root, all_frames=True).startswith(f"{own}: ")
-    shutil.rmtree(own.parent)
-    assert refused(DataError, "has none of the frames", YoutubeVos, root, all_frames=True).startswith(f"{own}: ")
 
 
 def training(source, **arguments):

@@ -47,7 +47,7 @@ def test_golden_scores_of_newer_codes(golden):
 
 
 def test_the_sane_rule_by_hand():
-    target = torch.tensor([[[0.0, 10.0], [30.0, 50.0], [200.0, 5.0]]]).repeat(3, 1, 1)
+    target = torch.tensor([[[0.0, 10.0], [30.0, 50.0], [31.0, 5.0]]]).repeat(3, 1, 1)
     target[2, 2] = float("nan")
     prediction = target.clone()
     prediction[1, 0, 0] += 6  # the box of the joints inside is 30 × 40: its size is 0.6 · 50 = 30

@@ -39,28 +39,6 @@ def read(path, indices):
         return video.read(indices)
 
 
-CODECS = [
-    ("uneven.mkv", "libx264", {"g": "10", "bf": "2"}, True),
-    ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
-    ("hevc.mp4", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, True),
-    ("vp9.webm", "libvpx-vp9", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, True),
-    ("stream.ts", "libx264", {"g": "12", "bf": "2"}, False),
-]
-
-
-@pytest.mark.parametrize(("name", "codec", "options", "seeks"), CODECS)
-def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
-    distances = np.random.default_rng(0).integers(1, 9, 60) if name == "uneven.mkv" else np.ones(60, int)
-    path = write_video(tmp_path / name, 60, codec=codec, options=options, times=(np.cumsum(distances) - 1).tolist())
-    with VideoFile(path) as video:
-        for picks in ([0], [59], [30, 31, 32], [11, 12, 13, 5], [59, 0, 30, 30], list(range(60))):
-            assert [read_number(frame) for frame in video.read(picks)] == picks
-        if seeks:
-            assert video.num_frames == 60
-        for number in range(60):
-            assert (video._read_by_seeking([number]) is not None) == seeks
-
-
 @pytest.mark.slow
 @pytest.mark.sampled(5, "exhaustive")
 @pytest.mark.parametrize("path", files("clips"), ids=str)
@@ -192,7 +170,6 @@ HEADERS = {  # what differs from a header that tells all → it does so
     "nothing": ({}, True),
     "no number of frames": ({"frames": 0}, False),
     "no rate": ({"average_rate": None}, False),
-    "neither": ({"frames": 0, "average_rate": None}, False),
     "no order of decoding": ({"codec_context": SimpleNamespace(name="h264", extradata=b"\1")}, False),
     "no reliable times": ({"codec_context": SimpleNamespace(name="mpeg4", extradata=b"")}, False),
 }

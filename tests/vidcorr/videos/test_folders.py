@@ -37,13 +37,6 @@ def test_what_systems_leave_behind_is_no_data(tmp_path):
     assert before == ([sequence.frames for sequence in Jhmdb(root)], list_videos(frames).entries)
 
 
-@pytest.mark.parametrize("folder", ["Rename_Images", "joint_positions", "splits"])
-def test_a_missing_folder_of_jhmdb_is_named(folder, tmp_path):
-    root = write_jhmdb(tmp_path / "data", 1, frames=3, size=(32, 32))
-    (root / folder).rename(tmp_path / "elsewhere")
-    refused(DataError, f"{folder}: no such folder", Jhmdb, root)
-
-
 def test_only_regular_files_and_folders_are_data(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file.png").touch()

@@ -15,12 +15,12 @@ from vidcorr.videos.frame_names import FrameNames
 
 STEMS = [f"{t:05d}" for t in range(0, 50, 5)]
 """Names of a folder's images: every fifth frame, as of YouTube-VOS."""
-OF_FILM = json.loads(Path(__file__).with_name("frame_names.json").read_text())
-"""Name of a file → the frame that it states of the film clip.mp4."""
+NAMES = json.loads(Path(__file__).with_name("frame_names.json").read_text())
+"""Name of a file → the frame that it states of the film clip.mp4; names of files → the frame of the last of them."""
 
 
 def test_what_a_name_states_of_a_film() -> None:
-    assert {name: FrameNames(None, "clip").index(name) for name in OF_FILM} == OF_FILM
+    assert {name: FrameNames(None, "clip").index(name) for name in NAMES["film"]} == NAMES["film"]
 
 
 def test_a_name_of_a_folder_is_that_of_its_image() -> None:
@@ -31,17 +31,7 @@ def test_a_name_of_a_folder_is_that_of_its_image() -> None:
     assert FrameNames(None, "12").index("00012.png") == 12
 
 
-SERIES = [
-    (["v_0001", "v_0007"], 7),
-    (["v_0001", "v_00007"], None),
-    (["mask_1", "mask_7"], None),
-    (["v_0001", "w_0007"], None),
-    (["tag-dog-0", "tag-dog-1"], None),
-    (["v_0007"], None),
-]
-
-
-@pytest.mark.parametrize(("given", "frame"), SERIES)
+@pytest.mark.parametrize(("given", "frame"), NAMES["series"])
 def test_a_beginning_that_all_files_share_is_of_a_series(given: list[str], frame: int | None) -> None:
     assert FrameNames(None, "clip", given).index(given[-1]) == frame
 

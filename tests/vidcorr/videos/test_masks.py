@@ -39,19 +39,6 @@ def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path)
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, SHAPE // 255)
 
 
-@pytest.mark.parametrize("bits", [1, 4])
-def test_indices_of_few_bits(bits, tmp_path):
-    ids = np.minimum(IDS, 2**bits - 1)
-    with_palette(ids, COLOURS[: 2**bits]).save(tmp_path / "m.png", bits=bits)
-    assert read_mask(tmp_path / "m.png").tolist() == ids.tolist()
-
-
-def test_grey_of_one_bit_is_object_1(tmp_path):
-    Image.fromarray(SHAPE).convert("1").save(tmp_path / "m.png")
-    for ids in (read_mask(tmp_path / "m.png"), MaskPrompt.of(tmp_path / "m.png").labels, MaskFolder(tmp_path).read(0)):
-        assert ids.tolist() == (SHAPE // 255).tolist()
-
-
 GREY_OF_4_BITS = b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAQAAAABBAAAAAAZp70QAAAAC0lEQVR4nGMQMgAAAFcAQ1PQ9b0AAAAASUVORK5CYII="
 )
@@ -76,15 +63,26 @@ def test_every_other_form_is_refused(form, tmp_path):
         refused(DataError, r"mask\.png: not a mask", read, tmp_path / "mask.png")
 
 
-def test_what_is_transparent_is_background(tmp_path):
-    """In a palette, whose index 0 then need not be black, and in RGBA."""
-    with_palette(IDS, WHITE_GROUND).save(tmp_path / "m.png", transparency=0)
-    assert read_mask(tmp_path / "m.png").tolist() == IDS.tolist()
-    with_palette(IDS).save(tmp_path / "m.png", transparency=1)
-    assert read_mask(tmp_path / "m.png").tolist() == np.where(IDS == 1, 0, IDS).tolist()
-    opacity = np.where(IDS == 1, 0, 255).astype(np.uint8)
-    Image.fromarray(np.dstack([COLOURS[IDS], opacity])).save(tmp_path / "m.png")
-    assert read_mask(tmp_path / "m.png").tolist() == np.where(IDS == 1, 0, IDS).tolist()
+OPACITY = np.where(IDS == 1, 0, 255).astype(np.uint8)
+RIGHT = {
+    "indices of 1 bit": (with_palette(SHAPE // 255, COLOURS[:2]), {"bits": 1}, SHAPE // 255),
+    "indices of 4 bits": (with_palette(IDS, COLOURS[:16]), {"bits": 4}, IDS),
+    "grey of 1 bit": (Image.fromarray(SHAPE).convert("1"), {}, SHAPE // 255),
+    "a clear index 0 that is not black": (with_palette(IDS, WHITE_GROUND), {"transparency": 0}, IDS),
+    "a clear index 1": (with_palette(IDS), {"transparency": 1}, np.where(IDS == 1, 0, IDS)),
+    "clear pixels": (Image.fromarray(np.dstack([COLOURS[IDS], OPACITY])), {}, np.where(IDS == 1, 0, IDS)),
+}
+"""Form → picture, options of its file, ids."""
+
+
+@pytest.mark.parametrize("form", RIGHT)
+def test_few_bits_hold_ids_and_what_is_transparent_is_background(form, tmp_path):
+    picture, options, ids = RIGHT[form]
+    path = tmp_path / "m.png"
+    picture.save(path, **options)
+    prompt = MaskPrompt.of(path)  # of pixels in RGB its labels are no ids yet
+    for found in (read_mask(path), MaskFolder(tmp_path).read(0), prompt.labels if prompt.has_ids else ids):
+        np.testing.assert_array_equal(found, ids)
 
 
 RED_AND_BLUE = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)

@@ -1,6 +1,6 @@
 """Who an object is: ids, names and colours after one, two and three commands, for each form of a file."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,75 +19,67 @@ OWN = np.array([(0, 0, 0), (255, 0, 0), (0, 0, 255), *davis_palette()[3:]])
 GREY = np.arange(256)[:, None].repeat(3, axis=1)
 
 
-def pngs(a: int, b: int, palette: Any = None) -> Callable[..., Path]:
-    return lambda path, t, places: indexed(
-        path / f"{t:05d}.png", {place: {"a": a, "b": b}[place] for place in places}, palette
-    )
+def png(path: Path, t: int, objects: dict[str, Any], palette: Any = None) -> Path:
+    return indexed(path / f"{t:05d}.png", objects, palette)
 
 
-def rgb(a: int, b: int) -> Callable[..., Path]:
-    return lambda path, t, places: coloured(path / f"{t:05d}.png", {place: {"a": a, "b": b}[place] for place in places})
+def rgb(path: Path, t: int, objects: dict[str, Any]) -> Path:
+    return coloured(path / f"{t:05d}.png", objects)
 
 
-def beside_void(path: Path, t: int, places: str) -> Path:
-    colours = {"a": 0x008000, "b": 0x800000}
-    return coloured(path / f"{t:05d}.png", {place: colours[place] for place in places} | {"c": 0xE0E0C0})
+def beside_void(path: Path, t: int, objects: dict[str, Any]) -> Path:
+    return rgb(path, t, objects | {"c": 0xE0E0C0})
 
 
-def shapes(a: Any, b: Any) -> Callable[..., Path]:
-    return lambda path, t, places: labelme(
-        path / f"{t:05d}.json", [(place, {"a": a, "b": b}[place]) for place in places]
-    )
+def shapes(path: Path, t: int, objects: dict[str, Any]) -> Path:
+    return labelme(path / f"{t:05d}.json", list(objects.items()))
 
 
-def twins(path: Path, t: int, places: str) -> Path:
+def twins(path: Path, t: int, objects: dict[str, Any]) -> Path:
     """Two shapes of a label in the first file; later ones have the names that were told."""
-    names = {"a": "dog", "b": "dog"} if t == 0 else {"a": "dog #1", "b": "dog #2"}
-    return labelme(path / f"{t:05d}.json", [(place, names[place]) for place in places])
+    return shapes(path, t, objects if t else dict.fromkeys(objects, "dog"))
 
 
-def tracks(a: Any, b: Any, in_attributes: bool, key: str = "track_id") -> Callable[..., Path]:
-    def write(path: Path, t: int, places: str) -> Path:
-        objects = []
-        for place in places:
-            fields = {key: {"a": a, "b": b}[place]}
-            objects.append((place, "person", {"attributes": fields} if in_attributes else fields))
-        return coco(path / f"{t}.json", objects, f"frame_{t:06d}.PNG")
-
-    return write
+def tracks(path: Path, t: int, objects: dict[str, Any], key: str = "track_id", in_attributes: bool = True) -> Path:
+    found = []
+    for place, number in objects.items():
+        fields = {key: number}
+        found.append((place, "person", {"attributes": fields} if in_attributes else fields))
+    return coco(path / f"{t}.json", found, f"frame_{t:06d}.PNG")
 
 
-def categories(path: Path, t: int, places: str) -> Path:
-    names = {"a": "cat", "b": "dog"}
-    return coco(path / f"{t}.json", [(place, names[place], {"attributes": None}) for place in places], f"{t:05d}.jpg")
+def categories(path: Path, t: int, objects: dict[str, Any]) -> Path:
+    found = [(place, name, {"attributes": None}) for place, name in objects.items()]
+    return coco(path / f"{t}.json", found, f"{t:05d}.jpg")
 
 
-def zipped(path: Path, t: int, places: str) -> Path:
-    return cvat_zip(path / f"{t}.zip", t, {place: {"a": 0x33DDFF, "b": 0xFA3253}[place] for place in places})
+def zipped(path: Path, t: int, objects: dict[str, Any]) -> Path:
+    return cvat_zip(path / f"{t}.zip", t, objects)
 
 
-FORMS = {
-    "ids of a PNG": (pngs(1, 2), (1, 2), "1, 2"),
-    "ids with a gap": (pngs(9, 4), (9, 4), "4, 9"),
-    "a grey PNG": (pngs(1, 2, GREY), (1, 2), "1, 2"),
-    "an own palette": (pngs(1, 2, OWN), (1, 2), "1 = #ff0000, 2 = #0000ff"),
-    "colours of DAVIS": (rgb(0x008000, 0x800000), (2, 1), "1, 2"),
-    "colours of DAVIS beside void": (beside_void, (2, 1), "1, 2"),
-    "own colours": (rgb(0xFF0000, 0x0000FF), (2, 1), "1 = #0000ff, 2 = #ff0000"),
-    "one colour of DAVIS": (rgb(0x0000FF, 0x800000), (2, 1), "1, 2 = #0000ff"),
-    "labels": (shapes("cat", "dog"), (1, 2), "1 = cat, 2 = dog"),
-    "groups": (shapes(("dog", 4), ("dog", 2)), (1, 2), "1 = dog 4, 2 = dog 2"),
-    "a label twice": (twins, (1, 2), "1 = dog #1, 2 = dog #2"),
-    "numbers": (shapes("7", "0"), (7, 1), "1 = 0, 7 = 7"),
-    "a large number": (shapes("300", "1"), (2, 1), "1 = 1, 2 = 300"),
-    "a word and a number": (shapes("cat", "1"), (2, 1), "1 = 1, 2 = cat"),
-    "a number as a number": (shapes(2, 1), (2, 1), "1 = 1, 2 = 2"),
-    "tracks of CVAT": (tracks(0, 1, in_attributes=True), (1, 2), "1 = person 0, 2 = person 1"),
-    "tracks": (tracks("x", 7, in_attributes=False), (1, 2), "1 = person x, 2 = person 7"),
-    "instances": (tracks(3, 2, True, "instance_id"), (1, 2), "1 = person 3, 2 = person 2"),
-    "categories": (categories, (1, 2), "1 = cat, 2 = dog"),
-    "a zip of CVAT": (zipped, (1, 2), "1 = #33ddff, 2 = #fa3253"),
+FORMS: dict[str, tuple[Any, ...]] = {
+    "ids of a PNG": (png, (1, 2), (1, 2), "1, 2"),
+    "ids with a gap": (png, (9, 4), (9, 4), "4, 9"),
+    "a grey PNG": (partial(png, palette=GREY), (1, 2), (1, 2), "1, 2"),
+    "an own palette": (partial(png, palette=OWN), (1, 2), (1, 2), "1 = #ff0000, 2 = #0000ff"),
+    "colours of DAVIS": (rgb, (0x008000, 0x800000), (2, 1), "1, 2"),
+    "colours of DAVIS beside void": (beside_void, (0x008000, 0x800000), (2, 1), "1, 2"),
+    "own colours": (rgb, (0xFF0000, 0x0000FF), (2, 1), "1 = #0000ff, 2 = #ff0000"),
+    "one colour of DAVIS": (rgb, (0x0000FF, 0x800000), (2, 1), "1, 2 = #0000ff"),
+    "labels": (shapes, ("cat", "dog"), (1, 2), "1 = cat, 2 = dog"),
+    "groups": (shapes, (("dog", 4), ("dog", 2)), (1, 2), "1 = dog 4, 2 = dog 2"),
+    "a label twice": (twins, ("dog #1", "dog #2"), (1, 2), "1 = dog #1, 2 = dog #2"),
+    "numbers": (shapes, ("7", "0"), (7, 1), "1 = 0, 7 = 7"),
+    "a large number": (shapes, ("300", "1"), (2, 1), "1 = 1, 2 = 300"),
+    "a word and a number": (shapes, ("cat", "1"), (2, 1), "1 = 1, 2 = cat"),
+    "a number as a number": (shapes, (2, 1), (2, 1), "1 = 1, 2 = 2"),
+    "tracks of CVAT": (tracks, (0, 1), (1, 2), "1 = person 0, 2 = person 1"),
+    "tracks": (partial(tracks, in_attributes=False), ("x", 7), (1, 2), "1 = person x, 2 = person 7"),
+    "instances": (partial(tracks, key="instance_id"), (3, 2), (1, 2), "1 = person 3, 2 = person 2"),
+    "categories": (categories, ("cat", "dog"), (1, 2), "1 = cat, 2 = dog"),
+    "a zip of CVAT": (zipped, (0x33DDFF, 0xFA3253), (1, 2), "1 = #33ddff, 2 = #fa3253"),
 }
+"""Form of a file → what writes it, what it has for objects a and b, their ids, the table of objects as text."""
 
 
 def command(objects: Objects, *words: Any) -> list[np.ndarray]:
@@ -98,12 +90,14 @@ def command(objects: Objects, *words: Any) -> list[np.ndarray]:
 @pytest.mark.parametrize("form", FORMS)
 def test_objects_keep_ids_names_and_colours_over_three_commands(form: str, tmp_path: Path) -> None:
     """In the second command the second object is alone, in the third the order is turned, in the fourth it is RGB."""
-    write, (a, b), told = FORMS[form]
+    write, given, ids, told = FORMS[form]
+    both = dict(zip("ab", given, strict=True))
+    turned = dict(reversed(both.items()))
     objects = Objects()
-    for t, places in enumerate(("ab", "b", "ba")):
+    for t, shown in enumerate((both, {"b": both["b"]}, turned)):
         objects = Objects(objects.rows)
-        (found,) = command(objects, write(tmp_path, t, places))
-        np.testing.assert_array_equal(found, ids_of(**{place: {"a": a, "b": b}[place] for place in places}))
+        (found,) = command(objects, write(tmp_path, t, shown))
+        np.testing.assert_array_equal(found, ids_of(**{place: ids["ab".index(place)] for place in shown}))
         assert str(objects) == told
         assert not [note for note in objects.notes if "new beside" in note]
     write_ids(tmp_path / "masks.png", found, objects.palette)
@@ -112,8 +106,8 @@ def test_objects_keep_ids_names_and_colours_over_three_commands(form: str, tmp_p
     np.testing.assert_array_equal(command(again, tmp_path / "00007.png")[0], found)
     assert again.rows == objects.rows
     together = Objects()  # two files of one command
-    for labels in command(together, write(tmp_path, 0, "ab"), write(tmp_path, 5, "ba")):
-        np.testing.assert_array_equal(labels, ids_of(a=a, b=b))
+    for labels in command(together, write(tmp_path, 0, both), write(tmp_path, 5, turned)):
+        np.testing.assert_array_equal(labels, ids_of(a=ids[0], b=ids[1]))
     assert str(together) == told
 
 

@@ -80,7 +80,14 @@ def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) 
 def _annotated_objects(
     masks: NDArray[np.uint8], sprites: int, draws: np.random.Generator, is_train: bool
 ) -> tuple[dict[str, dict[str, Any]], NDArray[np.uint8]]:
-    """Return a video's objects for meta.json, and its annotated masks: sprites are absent before a drawn frame."""
+    """Return a video's objects for meta.json, and its annotated masks: sprites are absent before a drawn frame.
+
+    Args:
+        masks: (T, H, W) ids of the sprites in all frames.
+        sprites: most sprites of a video, each of which takes two draws.
+        draws: source of the draws.
+        is_train: masks hold all objects, which have categories; False: an object has its first mask alone.
+    """
     objects: dict[str, dict[str, Any]] = {}
     annotated = np.zeros_like(masks)
     for number in range(1, sprites + 1):
@@ -93,7 +100,7 @@ def _annotated_objects(
         if not seen:
             continue
         if not is_train:
-            present[seen[0] + 1 :] = False  # the first mask alone
+            present[seen[0] + 1 :] = False
         annotated[present] = number
         objects[str(number)] = {"frames": numbered("{:05d}", seen)}
         if is_train:
@@ -178,7 +185,12 @@ def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
 
 
 def _places_of_spair(positions: NDArray[Any], visible: NDArray[Any]) -> dict[str, list[int] | None]:
-    """Return id of a key point → its x, y in a picture of SPair-71k; None of a point that is not visible."""
+    """Return id of a key point → x, y in a picture, as in SPair-71k's files; None for an invisible point.
+
+    Args:
+        positions: (N, 2) x, y of points, whole pixels.
+        visible: (N,) bool.
+    """
     places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
     for number in np.flatnonzero(visible).tolist():
         places[str(number)] = positions[number].tolist()

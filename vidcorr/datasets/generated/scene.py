@@ -38,7 +38,7 @@ class Wave:
 
     @classmethod
     def draw(cls, rng: Generator, amplitude: float, shortest: float, longest: float) -> Wave:
-        """Draw a wave of up to `amplitude`, at least half of it; periods in frames."""
+        """Draw a wave: of half to all of `amplitude`, and with a period from `shortest` to `longest` frames."""
         return cls(amplitude * rng.uniform(0.5, 1), rng.uniform(shortest, longest), rng.uniform(0, 2 * np.pi))
 
 
@@ -48,8 +48,8 @@ class Layer:
 
     Args:
         texture: (S, S, 4) float32: RGB in 0..255 and opacity in 0..1.
-        middle: (x, y) that its centre moves about, pixels.
-        path: waves of its centre along x and y, pixels.
+        middle: (x, y) about which the square's centre moves, pixels of the frame.
+        path: waves of the centre along x and y, pixels of the frame.
         turn: wave of the angle, radians.
         growth: wave of the logarithm of the scale.
     """
@@ -61,7 +61,7 @@ class Layer:
     growth: Wave
 
     def matrix(self, t: float) -> NDArray[np.float64]:
-        """Return the map (3, 3) from pixels of the texture to pixels of frame t; centres at integers."""
+        """Return the map (3, 3) from pixels x, y, 1 of the texture to frame t; centres of pixels are at integers."""
         scale = np.exp(self.growth(t))
         half = (len(self.texture) - 1) / 2
         cosine = scale * np.cos(self.turn(t))
@@ -73,7 +73,14 @@ class Layer:
         return about_centre @ from_middle
 
     def paste(self, image: NDArray[np.float32], ids: NDArray[np.uint8], number: int, t: float) -> None:
-        """Draw frame t over an image (H, W, 3), and `number` into (H, W) where it covers half of a pixel or more."""
+        """Draw the layer as of frame t, in place.
+
+        Args:
+            image: (H, W, 3), over which the texture is drawn.
+            ids: (H, W), which becomes `number` where the layer covers half of a pixel or more.
+            number: id of the layer.
+            t: index of the frame.
+        """
         drawn = cv2.warpAffine(self.texture, self.matrix(t)[:2], image.shape[1::-1])
         opacity = drawn[..., 3:]
         image += opacity * (drawn[..., :3] - image)
@@ -176,8 +183,8 @@ class Scenes:
             index: index of the video.
             masks: (T, H, W), of the video.
             count: number of tracks.
-            of_layers: numbers of layers that the tracks start on in turn; 0 is the background. By default all that are
-                ever visible.
+            of_layers: numbers of the layers on which the tracks start, in turn; 0 is the background. By default all
+                layers that are ever visible.
 
         Returns:
             (`count`, T, 2) float64 x, y, pixels with centres at integers, and (`count`, T) bool: hidden.
@@ -219,7 +226,16 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
 
 
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw the phases of sprites' paths (N, 2); in frame 0 they do not overlap, if 64 draws find room."""
+    """Draw phases of the sprites' paths, so that sprites do not overlap in frame 0 if one of 64 draws finds room.
+
+    Args:
+        rng: source of the draws.
+        diameters: (N,) pixels.
+        reach: largest distance of a sprite from the centre along x and y, pixels.
+
+    Returns:
+        (N, 2) phases along x and y, radians.
+    """
     touching = (diameters[:, None] + diameters) / 2
     np.fill_diagonal(touching, -1)  # a sprite does not touch itself
     for _ in range(64):
@@ -243,6 +259,12 @@ def _palette(rng: Generator) -> NDArray[np.float32]:
 def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: float) -> NDArray[np.float32]:
     """Draw a square of a texture: noise around one frequency, cut into three levels of equal area, one per colour.
 
+    Args:
+        rng: source of the draws.
+        side: side of the square, pixels.
+        colours: (3, 3) RGB in 0..255.
+        period: width of the texture's elements, pixels.
+
     Returns:
         (side, side, 3) float32 RGB in 0..255.
     """
@@ -262,7 +284,7 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
 
 
 def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
-    """Draw the opacity of a blob in the middle of a square a little larger than it: in 0..1, with a soft edge."""
+    """Draw the opacity (S, S), in 0..1, of a blob with a soft edge in the middle of a slightly larger square."""
     side = int(diameter) + 4
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     angle = np.arctan2(y, x)

@@ -36,10 +36,10 @@ def is_made(root: Path, marker: str) -> bool:
 def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Path]]:
     """Return a decorator that turns `write(folder, scenes, count, **own)` into `writer(root, count, **arguments)`.
 
-    `write` writes the files of a set into a folder: `count` videos of the `Scenes`. The writer takes the arguments of
-    `Scenes` and the further ones of `write`, and returns `root`. It makes
-    the set in a temporary folder and moves it to `root` when it is complete. A marker file holds all arguments. A
-    folder with the same marker is kept, with another marker replaced, and without a marker refused.
+    `write` writes `count` videos of the `Scenes` into a folder, in a layout. The writer takes the arguments of `Scenes`
+    and the further arguments of `write`. It makes the set in a temporary folder, and moves the folder to `root` when it
+    is complete. A marker file holds all arguments: a `root` with the same marker is kept, with another marker replaced,
+    and without a marker refused unless it is empty.
 
     Args:
         **defaults: default arguments of the layout's `Scenes`.
@@ -136,7 +136,11 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
 def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
     """Return the tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
 
-    While the id is hidden its last box stays; frame 0 must show it.
+    In a frame without the id the box is that of the frame before. Frame 0 must show the id.
+
+    Args:
+        masks: (T, H, W) ids.
+        number: the id.
     """
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):
@@ -148,5 +152,5 @@ def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
 
 
 def lines_of(boxes: NDArray[Any], separator: str, pattern: str = "{}") -> list[str]:
-    """Return a line of text per box; `pattern` formats a number."""
+    """Return a line of text per box (T, 4); `pattern` formats each number, `separator` stands between them."""
     return [separator.join(map(pattern.format, box)) for box in boxes.tolist()]
