@@ -54,14 +54,14 @@ def errors_of_numbers(
         conventions: further readings → `found` as read by them.
     """
     items, frames, _ = found.shape
-    places = np.full((PLACES, items), -1)
+    places = np.full((PLACES, items), -1)  # frame of each place; -1: the item has no such place
     for item, start in enumerate(np.asarray(starts, int)):
         following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
         places[: 1 + len(following), item] = [start, *following]
     numbers = np.arange(items)
     readings: dict[str, NDArray[np.float64]] = {}
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
-        shifted = places + SHIFTS.get(reading, 0)
+        shifted = places + SHIFTS.get(reading, 0)  # frames whose predictions belong to the places by this reading
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
         readings[reading] = np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)

@@ -62,7 +62,7 @@ class SavedModel(NamedTuple):
             if name in given_whole or not isinstance(of_file, Mapping):
                 merged[name] = value
                 continue
-            settings = merged.setdefault(name, dict(of_file))
+            settings = merged.setdefault(name, dict(of_file))  # a copy: the file's own values stay
             settings[keys[0]] = value[keys[0]] if isinstance(value, Mapping) else getattr(value, keys[0])
         return merged
 
