@@ -398,8 +398,9 @@ class Run:
             SystemExit: with status 0, if the earlier run had the same words and has ended.
         """
         if run.record.end and run.record.words == self.record.words:
-            remedy = "further words make it longer: --trainer.max_epochs N"
-            self.say(f"{run.path} has ended, {run.record.end}; {remedy}")
+            is_training = run.record.words[0] == "fit"
+            remedy = "; further words make it longer: --trainer.max_epochs N" if is_training else ""
+            self.say(f"{run.path} has ended, {run.record.end}{remedy}")
             raise SystemExit(0)
         self._take_over(run)
         checkpoint = run.last
