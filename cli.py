@@ -73,12 +73,12 @@ class NamedConfig(ActionConfigFile):
     """`--config`: a file, a config of the project by its name, or its content."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Drop the arguments of a class of model or data that the config replaces, then read the config.
+        """Read a config; if it names another class for model or data, the earlier class's arguments are dropped first.
 
         Args:
             parser: the parser.
-            cfg: what was read before, which is changed.
-            values: a name, a path, or content in YAML.
+            cfg: the configuration read so far, which is changed.
+            values: name or path of a config, or content in YAML, which begins with `{`.
             option_string: the flag.
         """
         if values.startswith("{"):
@@ -96,11 +96,13 @@ class NamedConfig(ActionConfigFile):
 
 
 def is_other_class(before: Any, now: Any) -> bool:
-    """Return whether a part names a class that is neither the class before nor below it, which has its arguments.
+    """Return True if a config names another class for a part than the earlier class or a subclass of it.
+
+    The arguments of the earlier class then count no more; a subclass keeps them.
 
     Args:
         before: the part so far, with `class_path` and `init_args`, or None.
-        now: the part in a config: a class, or `class_path` and `init_args`.
+        now: the part in the config: name of a class, `class_path` and `init_args`, or None.
     """
     name = now.get("class_path") if isinstance(now, dict) else now
     if before is None or not isinstance(name, str):
@@ -136,20 +138,24 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
-# A parser would make the class of the function's arguments each time, from all files of the stack.
+# Made once: a parser that is given the function makes this class each time, and searches all files of the stack.
 TRAINER = class_from_function(make_trainer)
 
 
 def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
-    """Return the class of a parser that leaves some arguments of the model out: a checkpoint states their values.
+    """Return a class of parsers without some arguments of the model, whose values a checkpoint states.
 
-    It reads the Trainer's arguments from `make_trainer`.
+    The parsers take the Trainer's arguments from `make_trainer`.
+
+    Args:
+        names: names of the model's arguments to leave out.
     """
 
     class Parser(LightningArgumentParser):
         def add_lightning_class_args(
             self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
         ) -> Any:
+            """Add the arguments of the class of a part: "trainer", "data" or "model"."""
             if nested_key != "model":
                 kind = TRAINER if nested_key == "trainer" else lightning_class
                 return super().add_lightning_class_args(kind, nested_key, subclass_mode, required)
@@ -166,9 +172,9 @@ SLURM_RANK = "SLURM_PROCID"
 
 
 def is_first_rank() -> bool:
-    """Return whether this process is the first rank, before a Trainer is made.
+    """Return True if this process is the first rank; it is asked before a Trainer exists.
 
-    As in Lightning, SLURM's tasks are no ranks in an interactive job: each is a run of its own.
+    In an interactive job of SLURM each task is a run of its own, as in Lightning, and so a first rank.
     """
     if "RANK" in os.environ:
         return os.environ["RANK"] == "0"
@@ -178,36 +184,36 @@ def is_first_rank() -> bool:
 
 
 def is_printed(record: logging.LogRecord) -> bool:
-    """Return whether a command prints a line of Lightning: False for its tips to install further products."""
+    """Return False for Lightning's tips to install further products, True for its other lines; a filter of logging."""
     return "Tip:" not in record.getMessage()
 
 
 def quieten_lightning() -> None:
-    """Leave out Lightning's lines without use on the command line, and print warnings as commands do."""
+    """Hide Lightning's warnings and tips that are of no use on the command line; print others as commands do."""
     warnings.filterwarnings("ignore", f".*({NOISE})")
     warnings.formatwarning = line_of_warning
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)  # once in a process
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)  # a second call adds nothing
 
 
 def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
-    """Write a member of an Enum, which stands in an argument of another type, as its value."""
+    """Represent a member of an Enum in YAML by its value; an argument of another type may hold a member."""
     return dumper.represent_data(member.value)
 
 
 def has_own_data(config: Any) -> bool:
-    """Return whether the model of a configuration brings its own loader of training data."""
+    """Return True if the model of a configuration defines its own `train_dataloader`."""
     model = resolve_name(config.model.class_path)
     return bool(model.train_dataloader is not pl.LightningModule.train_dataloader)
 
 
 def has_no_videos(config: Any) -> bool:
-    """Return whether the data of a configuration are clips of videos, and no videos are named."""
+    """Return True if the data of a configuration are a `VideoDataModule` without a source of videos."""
     data = config.get("data")
     return bool(data) and resolve_name(data.class_path) is VideoDataModule and data.init_args.source == ""
 
 
 def holds_nothing_out(config: Any) -> bool:
-    """Return whether the data of a configuration are of a class without a loader of validation."""
+    """Return True if the class of a configuration's data defines no `val_dataloader`."""
     data = config.get("data")
     return bool(data) and resolve_name(data.class_path).val_dataloader is pl.LightningDataModule.val_dataloader
 
@@ -215,13 +221,13 @@ def holds_nothing_out(config: Any) -> bool:
 class VidcorrCLI(LightningCLI):
     """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that go on.
 
-    It changes its process: Lightning's rank and lines, YAML's way to write an Enum, and all of vidcorr is imported.
+    It changes the process: Lightning's rank and printed lines, and how YAML writes an Enum; it imports all of vidcorr.
 
     Args:
         args: command and arguments.
-        earlier: folder of the run that goes on; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
-            finds one.
-        more: further arguments.
+        earlier: folder of the earlier run to go on with; None: a new run, unless `--ckpt_path last` or a requeued job
+            of SLURM finds an earlier run.
+        more: arguments that the user adds to the arguments of the earlier run.
 
     Raises:
         UsageError: if the arguments cannot be understood.
@@ -230,8 +236,8 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         quieten_lightning()
-        yaml.SafeDumper.add_multi_representer(Enum, _write_value)  # of the process of a command
-        if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
+        yaml.SafeDumper.add_multi_representer(Enum, _write_value)
+        if is_first_rank():  # in an interactive job of SLURM, Lightning would take a task for a rank and log nothing
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
@@ -258,7 +264,7 @@ class VidcorrCLI(LightningCLI):
             raise UsageError(message + remedy_for(message, words[1:])) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
-        """Return the command with the arguments of the Trainer's method that it leaves out."""
+        """Return the command, as the only command, with the names of its method's arguments that are no flags."""
         return {self.command: LightningCLI.subcommands()[self.command] | {"verbose", "weights_only"}}
 
     def init_parser(self, **options: Any) -> LightningArgumentParser:
@@ -268,26 +274,32 @@ class VidcorrCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the flags of the benchmarks to the parser of the command, and keep it."""
+        """Add the flags of benchmarks to the parser of the command, and keep the parser for `RunStart`."""
         add_flags(parser, RUN_FLAGS)
         self.parser_of_command = parser
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the configuration as it is: no parser reads the values of a checkpoint."""
+        """Do nothing: LightningCLI would parse the hyper-parameters of a checkpoint, which `self.saved` holds here."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out data without what the command reads; choose the checkpoint."""
+        """Drop data that the command cannot or need not read, and choose the checkpoint to load."""
         config = self.config[self.command]
         if has_no_videos(config) and (self.command == "validate" or has_own_data(config)):
-            config.data = None  # the file of a method says how clips are made, not of which videos
+            config.data = None  # a method's config describes clips, without a source of videos
         if self.command == "validate" and holds_nothing_out(config):
-            config.data = None  # else Lightning refuses it, also where benchmarks alone are measured
+            config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
         config.ckpt_path = self.run.choose_checkpoint(config)
         if self.saved is not None:
             self.parser.add_instantiator(self._build_from_checkpoint, pl.LightningModule, prepend=True)
 
     def _build_from_checkpoint(self, kind: type[pl.LightningModule], *args: Any, **parsed: Any) -> Any:
-        """Build the model by its class, from the arguments of the checkpoint and of the words, which count more."""
+        """Build the model; for the checkpoint's class, from its saved arguments and the user's, which take precedence.
+
+        Args:
+            kind: class of the model.
+            *args: positional arguments of another class.
+            **parsed: arguments as the parser read them from the user's words.
+        """
         saved = self.saved
         options = {name: value for name, value in parsed.items() if name != "applied_instantiation_links"}
         if saved is None or import_path(kind) != saved.recipe["class_path"]:
@@ -295,15 +307,15 @@ class VidcorrCLI(LightningCLI):
         return constructed(kind, saved.recipe["init_args"], saved.file, **saved.with_given(options))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Make the folder of the run; add its start, the benchmarks of `--on` and the default callbacks.
+        """Make the folder of the run, and the Trainer with benchmarks of `--on` and default callbacks.
 
-        The default logger writes to the folder of the run; a logger that the configuration names writes where it says.
-        `config` is what the words say, which is saved; `config_init` has the objects that Lightning made of it.
+        The default logger writes into the folder of the run; a configured logger writes where its arguments say.
+        `self.config` holds the words' values, and is saved; `self.config_init` holds the objects made of them.
 
         Raises:
-            ValueError: as `require_ranks_as_commands`.
+            ValueError: for a strategy that `require_ranks_as_commands` refuses.
         """
-        if self.saved is not None:  # config.yaml holds them, too
+        if self.saved is not None:  # config.yaml should hold the checkpoint's arguments too
             for name, value in self.saved.arguments.items():
                 self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
@@ -321,7 +333,7 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def _make_run_folder(self, trainer: Any) -> dict[str, Any]:
-        """Make the folder of the run on the first rank, and return the Trainer's arguments that name it."""
+        """Make the folder of the run, and return the Trainer's arguments that name it; on other ranks do nothing."""
         if not is_first_rank():
             return {}
         folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
@@ -331,7 +343,12 @@ class VidcorrCLI(LightningCLI):
         return arguments
 
     def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
-        """Return the default callbacks of the command, except those of a kind that is given."""
+        """Return the default callbacks of the command.
+
+        Args:
+            given: the user's callbacks; a default callback is left out if an instance of its class is among them.
+            has_benchmarks: True if there are benchmarks, by whose score `BestCheckpoint` saves.
+        """
         trainer = self.config_init[self.command].trainer
         fits = self.command == "fit"
         saves = fits and trainer.enable_checkpointing is not False
@@ -350,7 +367,7 @@ class VidcorrCLI(LightningCLI):
         return added
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
-        """Return the callbacks of the benchmarks of `--on`."""
+        """Return a callback per benchmark of `--on`; `--every` and `--before` win over the configs' schedules."""
         flags = self.config[self.command]
         schedule: dict[str, Any] = {}
         if flags.every:
@@ -363,26 +380,27 @@ class VidcorrCLI(LightningCLI):
         return callbacks
 
     def fit(self, **options: Any) -> None:
-        """Train."""
+        """Train, and note the end of the run."""
         self._run_in_folder(self.trainer.fit, **options)
 
     def validate(self, **options: Any) -> None:
-        """Validate without Lightning's table where benchmarks print their scores.
+        """Validate; Lightning's table of scores is printed only without benchmarks, which print their own.
 
         Raises:
-            ValueError: if there was nothing to measure.
+            ValueError: if a model of ours measured nothing.
         """
         benchmarks = benchmarks_among(self.trainer)
         self._run_in_folder(self.trainer.validate, verbose=not benchmarks, **options)
-        # of another model nothing is asked: it may print or write what it measures
+        # a model of the user may print or write what it measures, without logging it
         if isinstance(self.model, SavedModule) and not (benchmarks or self.trainer.logged_metrics):
             remedy = "name a benchmark, --on davis=/data/DAVIS, or videos to hold out, --data.source FOLDER"
             raise ValueError(f"validate: nothing was measured: {remedy}")
 
     def _run_in_folder(self, method: Callable[..., object], **options: Any) -> None:
-        """Run a method of the Trainer, and note its end in the folder of the run.
+        """Run a method of the Trainer, and note the end of the run in its folder.
 
-        After a stop or an error print the command that resumes. The new folder of a run that never began goes.
+        After a stop or an error, the command that resumes is printed. The new folder of a run that never began is
+        removed.
         """
         trainer: Any = self.trainer
         folder = self.run.folder or Path(trainer.default_root_dir)
@@ -394,9 +412,9 @@ class VidcorrCLI(LightningCLI):
                 rank_zero_info(f"resume: {shlex.join(['vidcorr', 'resume', str(self.run.folder)])}")
             self.run.remove_refused()
             raise
-        if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
+        if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else the training can be resumed
             self.run.end(best_of_run(trainer))
-        self.run.remove_refused()  # only a run without a step
+        self.run.remove_refused()  # without effect, unless the run had no step
         if self.run.folder is not None:
             self._print_end(self.run.folder)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -404,7 +422,7 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     def _print_end(self, folder: Path) -> None:
-        """Print the last page of a benchmark, the checkpoint of a training, and the command that measures it."""
+        """Print the page of the last benchmark; for a training also its best checkpoint, and how to validate it."""
         benchmarks = benchmarks_among(self.trainer)
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
         if pages:
@@ -412,7 +430,7 @@ class VidcorrCLI(LightningCLI):
         saved = best_of_run(self.trainer)
         if not saved:
             return
-        if type(self.model).validation_step is pl.LightningModule.validation_step:  # which cannot run
+        if type(self.model).validation_step is pl.LightningModule.validation_step:  # it cannot be validated
             print(f"checkpoint: {saved}")
             return
         words = ["vidcorr", "validate", str(folder)]
@@ -423,11 +441,15 @@ class VidcorrCLI(LightningCLI):
 
 
 def require_ranks_as_commands(strategy: str) -> None:
-    """Refuse strategies that fork or spawn ranks: forks of a process with threads stand still, spawned ones get no
-    configuration.
+    """Refuse strategies that fork or spawn ranks.
+
+    Forks of a process with threads hang; spawned processes lack the configuration.
+
+    Args:
+        strategy: name of the Trainer's strategy.
 
     Raises:
-        ValueError: naming the strategy of the Trainer.
+        ValueError: for such a strategy.
     """
     forks = "fork" in strategy or "notebook" in strategy
     if "spawn" in strategy or (forks and torch.get_num_threads() > 1):
@@ -435,15 +457,15 @@ def require_ranks_as_commands(strategy: str) -> None:
 
 
 def remedy_for(message: str, words: Sequence[str]) -> str:
-    """Return the end of the parser's message: the flags, classes, configs or package that were perhaps meant.
+    """Return the end of an error message: the flags, classes, configs or package that may be meant; "" for none.
 
     Args:
-        message: the message, which names what is unknown.
-        words: words for the parser, whose classes have arguments.
+        message: the parser's message, which names what is unknown or missing.
+        words: words for the parser; the classes that they name have flags of their own.
     """
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
-    is_missing = "required" in message  # jsonargparse 4.46 has other words around it
+    is_missing = "required" in message  # the only word that all versions of jsonargparse since 4.46 share
     if is_missing and "fit.model" in message:
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
     if is_missing and "validate.model" in message:
@@ -469,7 +491,11 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
 
 
 def known_flags(words: Sequence[str]) -> dict[str, str]:
-    """Return names that a flag may have been meant for, of flags, configs and commands → how one writes them."""
+    """Return what an unknown flag may stand for: name of a flag, config or command → how it is written.
+
+    Args:
+        words: words for the parser; the arguments of the classes that they name are flags too.
+    """
     forms = {name: f"--{name}" for name in OF_LIGHTNING}
     forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
     forms |= {f"trainer.{name}": f"--trainer.{name}" for name in signature(pl.Trainer).parameters}

@@ -27,14 +27,15 @@ Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
-    """Return the numbers of a list, a tuple, an array or a tensor, or one value alone."""
-    if hasattr(values, "flatten"):
-        return tuple(float(f"{number:.7g}") for number in values.flatten().tolist())  # the digits of float32
+    """Return the values of a list, a tuple, an array or a tensor as a tuple; any other value as a tuple of one."""
+    if hasattr(values, "flatten"):  # an array or a tensor, perhaps float32, which has 7 digits
+        return tuple(float(f"{number:.7g}") for number in values.flatten().tolist())
     is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
     return tuple(values) if is_sequence else (values,)
 
 
 def _in_words(channels: Iterable[float]) -> str:
+    """Return numbers as a text with commas, in the fewest digits: "0.485, 0.456, 0.406"."""
     return ", ".join(f"{value:g}" for value in channels)
 
 
@@ -56,11 +57,16 @@ class Input(BaseModel):
 
     @classmethod
     def of(cls, mean: Iterable[float], std: Iterable[float], source: str) -> Self:
-        """Return the input of three numbers each, in a list, an array or a tensor.
+        """Return an input, after checking its numbers.
+
+        Args:
+            mean: three numbers in [0, 1]; a list, an array or a tensor.
+            std: three numbers above 0 and at most 0.5, the largest deviation of numbers in [0, 1]; or three times 1,
+                which leaves RGB as it is.
+            source: who states them, as in `Input`.
 
         Raises:
-            ValueError: for other values: a mean outside [0, 1], or a deviation that is not above 0 and at most .5, the
-                largest of numbers in [0, 1]; a deviation of 1 leaves RGB as it is.
+            ValueError: for other values.
         """
         means: Any = _as_tuple(mean)
         deviations: Any = _as_tuple(std)
@@ -77,12 +83,12 @@ class Input(BaseModel):
 
     @property
     def is_unit(self) -> bool:
-        """True for RGB in [0, 1] as it is."""
+        """True if the network gets RGB in [0, 1], neither shifted nor scaled."""
         return (self.mean, self.std) == INPUTS["unit"]
 
     @property
     def rgb(self) -> str:
-        """Mean and deviation in words."""
+        """The RGB in words: "RGB in [0, 1]", or by what it is normalised."""
         if self.is_unit:
             return "RGB in [0, 1]"
         if (self.mean, self.std) == INPUTS["imagenet"]:
@@ -90,11 +96,15 @@ class Input(BaseModel):
         return f"RGB normalised by {_in_words(self.mean)} / {_in_words(self.std)}"
 
     def __str__(self) -> str:
+        """Return the RGB in words, and who states it."""
         return f"{self.rgb} ({self.source})" if self.source else f"{self.rgb}; the module states no mean"
 
     @property
     def line(self) -> str:
-        """The input for a console; empty if caller or protocol state it, with the remedy if nobody does."""
+        """The line that commands print about the input: "" if caller or protocol state it.
+
+        If nobody states the input, the line ends with how to state it.
+        """
         if self.source == CALLER or self.source.startswith(PROTOCOL):
             return ""
         is_known = self.source and self != UNKNOWN
@@ -102,7 +112,7 @@ class Input(BaseModel):
 
 
 UNKNOWN = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="its input is not known: ImageNet's taken")
-"""The input of a network that normalises RGB, and of whose weights nobody states how."""
+"""The input of a network whose library normalises RGB, if nobody states by which numbers."""
 OF_RANDOM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of random weights")
 """The input on which random weights are scored and trained."""
 
@@ -110,7 +120,12 @@ OF_RANDOM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of random weight
 def stated_input(
     mean: Sequence[float] | None = None, std: Sequence[float] | None = None, name: str | None = None
 ) -> Input | None:
-    """Return the input that a caller states by mean and deviation, or by a name of `INPUTS`; None if nothing is stated.
+    """Return the input that a caller states, by mean and deviation or by a name; None if all arguments are None.
+
+    Args:
+        mean: three numbers, with `std`.
+        std: three numbers, with `mean`.
+        name: a key of `INPUTS`, in place of the numbers.
 
     Raises:
         ValueError: for a mean without a deviation, or both beside a name.
@@ -151,9 +166,9 @@ class Network(BaseModel):
         """Describe a network, or the network that a module holds.
 
         Args:
-            module: a method, a `FrozenEncoder`, an `Encoder` and a view of it hold their description as
-                `described`; a user's module or a video encoder has the name of its class.
-            name: the user's name, in place of architecture and weights.
+            module: a module with an attribute `described`, as our methods, `FrozenEncoder`, `Encoder` and its views
+                have; any other module is described by the name of its class.
+            name: the user's name, in place of architecture and weights; None: keep these.
         """
         described = getattr(module, "described", None)
         if not isinstance(described, cls):
@@ -161,21 +176,22 @@ class Network(BaseModel):
         return described if name is None else described.model_copy(update={"name": name, "weights": ""})
 
     def with_weights_of(self, source: str | Path) -> Self:
-        """Return the description of the network with the weights of a file."""
+        """Return the description for weights loaded from a file: no seed, and the file as source."""
         update: dict[str, Any] = {"weights": f"weights of {source_of(source)}", "seed": None, "loaded": True}
         return self.model_copy(update=update)
 
     @property
     def row(self) -> str:
-        """The name of the network's row in a table, without the seed."""
+        """Name and source of weights, joined by a comma; the name of the network's row in a table."""
         return ", ".join(filter(None, (self.name, self.weights)))
 
     def __str__(self) -> str:
+        """Return the name of the row, with the seed of random weights."""
         return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
 
 
 def source_of(path: str | Path) -> str:
-    """Return what a file is called in results: its name; of a file of the hub's cache its address with the revision.
+    """Return a file's name for results; for a file in the hub's cache its address and revision on the hub.
 
     Example:
         >>> source_of("runs/last.ckpt")

@@ -18,8 +18,8 @@ class ToldError(ValueError):
     """Error whose cause a command has printed already.
 
     Args:
-        message: the message for Python.
-        title: what a command says of it, without the cause.
+        message: the whole message, for Python.
+        title: the message without the cause, which a command prints at its end.
     """
 
     def __init__(self, message: str, title: str) -> None:
@@ -32,7 +32,7 @@ WRONG_WORDS = (UsageError, ArgumentError)
 
 
 def exit_status(error: BaseException) -> str | int | None:
-    """Return what `sys.exit` takes after an error: a status, or a message (status 1); None for a bug."""
+    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug."""
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)  # as a shell reports a signal
@@ -48,7 +48,10 @@ def exit_status(error: BaseException) -> str | int | None:
 
 
 def _message_to_user(error: BaseException) -> str | None:
-    """Return the message of an error that a user can mend, or of a lost process; None for a bug."""
+    """Return the message of an error that a user can mend, or that follows from a lost process; None for a bug.
+
+    Some messages of torch and Lightning get a remedy.
+    """
     message = error.title if isinstance(error, ToldError) else message_of(error)
     if _is_of_lost_rank(error, message):
         return "another process of this run has ended, see its message; resume it by: vidcorr resume"
@@ -67,36 +70,38 @@ def _message_to_user(error: BaseException) -> str | None:
 
 
 def _is_expected(error: BaseException) -> bool:
-    """Return whether a user can mend an error: it is one of ours, of values, of the system or of Lightning's use."""
+    """Return True for an error that a user can mend: vidcorr's own, ValueError, OSError, or Lightning's of its use."""
     return _is_ours(error) or isinstance(error, ValueError | OSError) or "MisconfigurationException" in _names_of(error)
 
 
 def _is_of_lost_rank(error: BaseException, message: str) -> bool:
-    """Return whether an error follows from another rank's end; a download's connection may be reset too."""
-    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)
+    """Return True if an error follows from the end of another rank."""
+    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)  # a download has OSErrors of this kind too
     return "DistError" in _names_of(error) or (may_be_of_ranks and bool(signals.LOST_RANK.search(message)))
 
 
 def _is_ours(error: BaseException) -> bool:
+    """Return True if the class of an error is defined in vidcorr."""
     return type(error).__module__.partition(".")[0] in OUR_PACKAGES
 
 
 def _names_of(error: BaseException) -> set[str]:
-    """Return the names of an error's classes: torch's and Lightning's are not imported here."""
+    """Return the names of an error's class and its bases; by name, since torch and Lightning are not imported here."""
     return {kind.__name__ for kind in type(error).__mro__}
 
 
 def _end_of_traceback(text: str) -> str:
-    """Return what stands behind the last place of a traceback, in one line: the class of the error and its message."""
+    """Return the end of a traceback in one line: `CLASS: MESSAGE` of the error."""
     _, _, behind = text.rpartition("\n  File ")
-    lines = dropwhile(lambda line: line.startswith(" "), behind.splitlines()[1:])  # the line of code, and its marks
+    # drop the line of code and its marks, which are indented
+    lines = dropwhile(lambda line: line.startswith(" "), behind.splitlines()[1:])
     return " ".join(map(str.strip, lines))
 
 
 def printable(text: str) -> str:
-    """Replace the letters of a text that cannot be printed, but line breaks, by their codes (`\\x1b`).
+    """Return a text with codes (`\\x1b`) in place of letters that cannot be printed; line breaks stay.
 
-    A name in a file could otherwise move a terminal's cursor, or turn the words after it around.
+    Such letters in a file's name could move a terminal's cursor, or turn the direction of the words behind them.
     """
     shown = ""
     for letter in text:
@@ -127,7 +132,12 @@ def message_of(error: BaseException) -> str:
 
 
 def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
-    """Return the parents of the first line of the deepest indent in an indented outline, the outermost first."""
+    """Return the lines of an indented outline that stand above its first deepest line, as parents, outermost first.
+
+    Args:
+        lines: the lines.
+        deepest: the largest indent, in blanks.
+    """
     above: list[str] = []
     for line in lines:
         while above and _indent(above[-1]) >= _indent(line):
@@ -139,4 +149,5 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
 
 
 def _indent(line: str) -> int:
+    """Return the number of blanks at the beginning of a line."""
     return len(line) - len(line.lstrip())

@@ -10,38 +10,38 @@ Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
-    """Return whether the optimiser's next step needs further batches of the epoch than those begun so far."""
+    """Return True if the optimiser's next step needs more batches of the epoch than have begun so far."""
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
 
 def _batches(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch that are trained on or being trained on."""
+    """Return the number of batches of the epoch whose training has begun, also if it has ended."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.started
 
 
 def place_of_batch(trainer: Trainer) -> tuple[int, int]:
-    """Return the epoch and the number, from 0, of the batch that is trained on."""
+    """Return epoch and index, both from 0, of the batch that is being trained on."""
     return trainer.current_epoch, trainer.fit_loop.batch_idx
 
 
 def batches_trained(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch that were trained on."""
+    """Return the number of batches of the epoch whose training has ended."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.processed
 
 
 def batches_taken(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch that the loader has given before the one that is prepared."""
+    """Return the number of batches that the loader has given in the epoch, without the batch that it is preparing."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
 def make_loader(trainer: Trainer) -> None:
-    """Make the loader of the training, and count its batches, once."""
+    """Make the loader of the training and count its batches; a second call does nothing."""
     trainer.fit_loop.setup_data()
 
 
 def logs_step_of(trainer: Trainer, batch: int) -> bool:
-    """Return whether a batch, from 0, ends an optimiser step that the Trainer logs."""
+    """Return True if a batch of the epoch, counted from 0, ends an optimiser step that the Trainer logs."""
     ends_step = (batch + 1) % trainer.accumulate_grad_batches == 0
     step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
     every = trainer.log_every_n_steps  # 0 logs nothing
@@ -49,9 +49,9 @@ def logs_step_of(trainer: Trainer, batch: int) -> bool:
 
 
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last.
+    """Return True if a batch, counted from 1, is the last of the epoch.
 
-    Of a loader without a length, only the newest batch may be known as the last.
+    If the loader has no length, the last batch is known only once it is the newest.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch
@@ -59,11 +59,11 @@ def ends_epoch(trainer: Trainer, batch: int) -> bool:
 
 
 def is_resumable(trainer: Trainer) -> bool:
-    """Return whether a run can resume exactly from the present state.
+    """Return True if a run can resume exactly from the present state.
 
-    It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot from a batch or validation
-    that has begun, nor from the end of an epoch: a resumed run would leave out its hooks. Lightning counts an epoch or
-    a batch as ready, started, processed and completed, in this order.
+    It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot within a batch or a
+    validation, nor at the end of an epoch, whose hooks a resumed run would leave out. Lightning counts an epoch or a
+    batch as ready, started, processed and completed, in this order.
     """
     epochs: Any = trainer.fit_loop.epoch_progress.current
     is_at_start_of_epoch = epochs.ready > epochs.started
@@ -77,9 +77,9 @@ def is_resumable(trainer: Trainer) -> bool:
 
 
 def ends_within_epoch(trainer: Trainer) -> bool:
-    """Return whether `trainer.should_stop`, which `max_time` and callbacks set, ends the run after the newest batch.
+    """Return True if `trainer.should_stop`, which `max_time` and callbacks set, ends the run after the newest batch.
 
-    False after the last batch of an epoch, and before a validation that every run has: Lightning ends both first.
+    It is False after the last batch of an epoch and before a validation that is due: Lightning finishes these first.
     """
     epochs = trainer.fit_loop.epoch_progress.current.processed
     may_stop = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
@@ -92,10 +92,10 @@ def ends_within_epoch(trainer: Trainer) -> bool:
 
 
 def logged_step(trainer: Trainer) -> int:
-    """Return the step at which Lightning logs within its loops: the number of batches that stepped, from 0.
+    """Return the step under which Lightning logs within its loops: the number of optimiser steps that were logged.
 
-    After the last batch of an epoch, until its end is logged, it is one more. Lightning keeps the number private; it is
-    read from what a checkpoint would hold.
+    Lightning keeps the number private, so it is read from what a checkpoint would hold. It counts a step after the
+    step's hooks, and after the last batch of an epoch is one more until the end of the epoch is logged.
     """
     counts = trainer.fit_loop.epoch_loop.on_save_checkpoint()
     return int(counts["_batches_that_stepped"])
@@ -109,9 +109,9 @@ def epochs_completed(trainer: Trainer) -> int:
 
 
 def has_reached_its_length(trainer: Trainer) -> bool:
-    """Return whether a training has its epochs or steps, or `EarlyStopping` ended it.
+    """Return True if a training has all its epochs or steps, or `EarlyStopping` ended it.
 
-    `max_time` or another callback may end a training before, which then is to go on.
+    A training that `max_time` or another callback ended earlier can be resumed.
     """
     if any(stopping.stopping_reason.value for stopping in trainer.early_stopping_callbacks):
         return True
@@ -121,10 +121,11 @@ def has_reached_its_length(trainer: Trainer) -> bool:
 
 
 def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Set the counters in a checkpoint from within an epoch as they are in the hook `on_train_batch_end`.
+    """Change the counters of a checkpoint from within an epoch to their values in the hook `on_train_batch_end`.
 
-    From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next; at
-    the start of a batch it counts that batch. A checkpoint of another place stays as it is.
+    From these values Lightning resumes exactly. Without the change it would count an epoch that a stop cut as complete
+    and begin the next one, and would leave out a batch that had just begun. A checkpoint from another place of a
+    training is not changed.
 
     In the hook, after n batches of the first epoch, ready, started, processed and completed are 1, 1, 0, 0 for epochs
     and n, n, n, n - 1 for batches.
@@ -151,7 +152,10 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def complete_epoch(checkpoint: dict[str, Any]) -> None:
-    """Count the epoch of a checkpoint between two epochs as ended: else Lightning would repeat its last hooks."""
+    """Change a checkpoint from between two epochs, so that its epoch counts as completed.
+
+    Lightning would otherwise run the epoch's last hooks again.
+    """
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
     if epochs["current"]["processed"] == epochs["current"]["started"]:
         for counts in epochs.values():
@@ -159,41 +163,48 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
 
 
 def restore_early(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Restore the loops of a run that resumes before a schedule asks for the number of batches.
+    """Restore the loops of a resumed run earlier than Lightning does.
 
-    Lightning makes the loaders then, and gives them their places only if it has restored the loops.
+    It is called before a learning-rate schedule asks for the number of batches. Lightning then makes the loaders, and
+    tells them at which batch to resume only if the loops are restored.
     """
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
 
 def is_between_epochs(trainer: Trainer) -> bool:
-    """Return whether the newest epoch of a run that resumes is whole, so that the run begins the next one."""
+    """Return True if a resumed run begins with a new epoch, since its newest epoch is whole."""
     epochs = trainer.fit_loop.epoch_progress.current
     return epochs.processed == epochs.started
 
 
 def begin_next_epoch(trainer: Trainer) -> None:
-    """Let a run that resumes between two epochs begin with a first batch; called at the start of the training."""
+    """Let a run that resumes between two epochs begin the next epoch at its first batch.
+
+    It is called at the start of the training.
+    """
     trainer.fit_loop.epoch_loop.restarting = False
 
 
 def follow_schedules(trainer: Trainer) -> None:
-    """Let schedules that follow a score take their step at the end of the epoch that a run has resumed in.
+    """Let schedules that follow a score, such as ReduceLROnPlateau, step at the end of the epoch of a resume.
 
-    Lightning leaves them out as long as it counts the loop as restarting. It is called at a batch.
+    Lightning leaves them out while it counts the loop as restarting. This is called at a batch.
     """
-    if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning takes no False
+    if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning refuses False here
         trainer.fit_loop.restarting = False
 
 
 def accumulate(trainer: Trainer, batches: int) -> None:
-    """Set the number of batches of an optimiser step until `restore_accumulation`."""
+    """Set the number of batches per optimiser step, until `restore_accumulation` sets it to 1 again."""
     trainer.accumulate_grad_batches = batches
     trainer.accumulated_by_method = batches
 
 
 def restore_accumulation(trainer: Trainer) -> None:
-    """Give a trainer its 1 again, unless somebody has set another number since: a fit may have ended in an error."""
-    set_before = trainer.__dict__.pop("accumulated_by_method", None)  # once: a later number is the user's
+    """Set the number of batches per optimiser step back to 1, if `accumulate` set it and nobody else since.
+
+    It is called at the start of a fit too, because an earlier fit may have ended in an error.
+    """
+    set_before = trainer.__dict__.pop("accumulated_by_method", None)  # removed: later numbers are the user's
     if set_before is not None and set_before == trainer.accumulate_grad_batches:
         trainer.accumulate_grad_batches = 1

@@ -10,16 +10,16 @@ LIKE = 0.75
 MOST = 3
 """Most names of an answer."""
 PART = 1
-"""Rank of a name that has the other as a part."""
+"""Distance of two names of which one is a part of the other, as `lr` of `base_lr`."""
 
 
 def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | None = None) -> str:
     """Return the end of a message about an unknown name: the known names that are probably meant; "" without any.
 
     Args:
-        written: the name.
+        written: the unknown name.
         known: names that exist: flags, classes, files.
-        forms: known name → how one writes it; None: as it is.
+        forms: known name → text to show for it; None: the name itself.
 
     Example:
         >>> did_you_mean("raduis", ["radius", "topk"])
@@ -35,10 +35,10 @@ def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | 
 
 
 def near_names(written: str, known: Iterable[str]) -> list[str]:
-    """Return the names that are as near as the nearest: by their ends, as `base_lr` of `model.base_lr`.
+    """Return up to `MOST` known names of the least distance from an unknown name; empty if none is near.
 
-    The same end counts before a similar one, and that before one with the name as a part; a part of a name without
-    dots counts as much as the same end.
+    Only the ends of names are compared, such as `base_lr` of `model.base_lr`. If the unknown name is a part of a name
+    without dots and slashes, the distance is 0, as for equal ends.
     """
     ranked: dict[str, float] = {}
     for name in known:
@@ -59,9 +59,10 @@ def _end(name: str) -> str:
 
 
 def _rank(written: str, name: str) -> float | None:
-    """Return how far a name is from another: of `base_lr` 0 itself, below `PART` `base_rl`, `PART` `lr`; None: far.
+    """Return the distance of two names; None if they are not near.
 
-    Letters within a word are 2, initials are 3: `learning_rate` for `lr`.
+    It is 0 for equal names; 1 − similarity for similar letters (`base_rl`, `base_lr`); `PART` if one is a word of the
+    other (`lr`, `base_lr`); 2 if `written` is within the other's letters; 3 for initials (`learning_rate`, `lr`).
     """
     if written == name:
         return 0

@@ -41,7 +41,12 @@ class _Requests:
     depth = deferring = interrupts = 0
 
     def handle(self, number: int, frame: object) -> None:
-        """Note a signal, and raise `Stopped` unless it waits for `check`; a second Ctrl-C never waits."""
+        """Handle a signal: note it, and raise `Stopped`, unless it waits for `check`; a second Ctrl-C never waits.
+
+        Args:
+            number: number of the signal.
+            frame: given by Python, not used.
+        """
         is_first = self.received is None
         is_interrupt = number == signal.SIGINT
         self.received = self.received or number
@@ -57,16 +62,19 @@ requests = _Requests()
 
 
 def cause_of(error: BaseException) -> int | None:
-    """Return the signal behind an error: our stop, or a signal that killed a worker or rank; else None."""
+    """Return the number of the signal behind an error; None if it follows from no signal.
+
+    Such errors are `Stopped`, Lightning's own for SIGTERM, and those of a worker or rank that the signal killed.
+    """
     number = requests.received
-    if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":  # Lightning's, before our handlers
-        return number or signal.SIGTERM  # another rank may have received it
+    if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":  # raised before our handlers are set
+        return number or signal.SIGTERM  # without a number, another rank has received the signal
     is_of_lost_process = LOST_RANK.search(str(error)) or LOST_WORKER.search(str(error))
     return number if is_of_lost_process else None
 
 
 def check() -> None:
-    """Stop if a signal has asked for it; call it between units of work.
+    """Raise `Stopped` if a signal waits; call it between units of work.
 
     Raises:
         Stopped: if SIGTERM or Ctrl-C arrived since `handled` or `deferred` began.
@@ -77,10 +85,11 @@ def check() -> None:
 
 @contextmanager
 def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
-    """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread.
+    """Handle signals within a block, by `Stopped`; outside the main thread do nothing.
 
     Args:
-        defer: let a signal wait until the block calls `check`; a second Ctrl-C ends it at once.
+        defer: False: a signal ends the block at once; True: a signal waits until the block calls `check`, but a second
+            Ctrl-C ends the block at once.
         further: signals of `REQUEUE` to handle too.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -88,7 +97,7 @@ def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
         return
     if not requests.depth:
         vars(requests).clear()  # back to the defaults
-    handler = partial(requests.handle)  # an object of this block alone
+    handler = partial(requests.handle)  # a new object, by which this block knows its handler below
     previous = {number: signal.signal(number, handler) for number in (*NAMES, *further)}
     requests.depth += 1
     requests.deferring += defer

@@ -27,10 +27,13 @@ HELP = ("-h", "--help")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line, and which says where words without a flag stand."""
+    """A parser that raises `UsageError`, which is printed in one line, where argparse prints the usage and exits."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `UsageError`; a flag of several values has taken the words behind it too."""
+        """Raise `UsageError` with a message of argparse.
+
+        If words without a flag are missing, the remedy is added: a flag of several values takes the words behind it.
+        """
         missing = message.partition("are required: ")[2]
         if missing and not missing.startswith("-"):
             message = f"{missing} missing; words without a flag stand before the flags"
@@ -41,8 +44,8 @@ class Command(NamedTuple):
     """A command of vidcorr.
 
     Attributes:
-        name: its name.
-        line: its line in `vidcorr --help`, and the first of its own help.
+        name: the word of the command line, `check-data`.
+        line: its line in `vidcorr --help`, and the first line of its own help.
     """
 
     name: str
@@ -50,11 +53,11 @@ class Command(NamedTuple):
 
     @property
     def module(self) -> Any:
-        """Its module, with `FLAGS` and `run`; `fit` and `validate` have none."""
+        """The command's module, imported here, with `FLAGS`, `run` and perhaps `require`; `RUNS` have no module."""
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
     def parser(self) -> Parser:
-        """Return the parser of its flags; of `fit` and `validate` of those that Lightning does not have."""
+        """Return the parser of the command's flags; for `RUNS`, of the flags that Lightning does not have."""
         parser = Parser(prog=f"vidcorr {self.name}", description=self.line)
         if self.name in RUNS:
             parser.epilog = OPTIONS_OF_RUN.format(self.name)
@@ -112,12 +115,12 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        args: command and arguments after `vidcorr`; by default the arguments of the process.
+        args: command and arguments after `vidcorr`; None: the arguments of the process.
 
     Raises:
-        SystemExit: after a user's mistake, with a one-line message: status 2 for wrong arguments, 1 for other errors
-            (`--debug` raises the error instead). 130 after Ctrl-C, 143 after SIGTERM, 141 without a message if the
-            reader of the output leaves, as `head` does.
+        SystemExit: with status 2 after wrong arguments, and 1 after another mistake of the user, both with a one-line
+            message (`--debug` raises the error instead); 130 after Ctrl-C, 143 after SIGTERM; 141, without a message,
+            if the reader of the output leaves, as `head` does.
     """
     if args is None:  # a process of its own
         gc.disable()  # until `start_collector`: what modules make while they load is not garbage
@@ -128,7 +131,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         with signals.handled():
             run_command(words)
-        sys.stdout.flush()  # a reader that has left, as `| head`, is noticed here, not by Python's end
+        sys.stdout.flush()  # here, an output whose reader has left (`| head`) raises an error that is caught below
     except BaseException as error:
         if isinstance(error, BrokenPipeError) and has_no_reader(sys.stdout):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the output goes nowhere
@@ -146,7 +149,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def has_no_reader(output: TextIO) -> bool:
-    """Return whether nobody reads an output any more, found out by writing an empty line to it."""
+    """Return True if nobody reads an output any more; an empty line is written to it to find out."""
     try:
         print(file=output, flush=True)
     except BrokenPipeError:
@@ -155,18 +158,30 @@ def has_no_reader(output: TextIO) -> bool:
 
 
 def hint_on_generated(message: str, words: Sequence[str]) -> str:
-    """Return how to generate a missing folder of an example, if words and message name one; else nothing."""
+    """Return the end of an error message: the command that generates a missing folder of an example, or "".
+
+    Args:
+        message: the message, which names the missing folder.
+        words: words of the command, which may name the folder.
+    """
     for word in words:
         place = Path(word.rpartition("=")[2])
         for folder in (place, *place.parents):
-            is_example = folder.name in LAYOUTS and folder.parent.name != ""  # a name alone may be of a protocol
+            is_example = folder.name in LAYOUTS and folder.parent.name != ""  # a bare name may be a protocol's
             if is_example and str(folder) in message and not folder.exists():
                 return f"; vidcorr generate {folder.parent} {folder.name} makes small data"
     return ""
 
 
 def run_command(args: Sequence[str]) -> None:
-    """Run a command with its arguments."""
+    """Run a command, or print the overview or the version.
+
+    Args:
+        args: command and arguments; empty: `--help`.
+
+    Raises:
+        UsageError: for an unknown command, or a flag before the command.
+    """
     first, *rest = args or ["--help"]
     commands = {command.name: command for command in COMMANDS}
     misplaced = [word for word in rest if word in commands]
@@ -189,7 +204,7 @@ def run_command(args: Sequence[str]) -> None:
 
 
 def run_by_trainer(command: str, words: Sequence[str]) -> None:
-    """Run `fit` or `validate`, also by the name of a run that stands first: `vidcorr validate RUN`."""
+    """Run `fit` or `validate` by LightningCLI; `validate` may have the name of a run as its first word."""
     if command == "validate" and words and not words[0].startswith("-"):
         from .resume import validate_run
 
@@ -202,15 +217,15 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
-    """Parse the words of a command and run it; code that its words name is allowed.
+    """Parse the words of a command and run it; the code that the words name is allowed.
 
-    The words of `resume` behind its own are words of `fit`: its flags hold them as `further`.
+    Words of `resume` behind the name of a run are words of `fit`; `flags.further` holds them, unparsed.
 
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
     """
     further: Sequence[str] = ()
-    if command.name == "resume":  # behind the name of a run, or `--help`, its words are of `fit`
+    if command.name == "resume":
         has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
         number = int(has_own_word)
         words, further = words[:number], words[number:]
@@ -228,7 +243,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
 
 def start_collector() -> None:
-    """Let Python's collector run, without what the modules of a command have made while they loaded."""
+    """Turn Python's garbage collector on again, if `main` turned it off; it ignores all objects that exist so far."""
     if not gc.isenabled():
         gc.freeze()
         atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked
@@ -236,7 +251,7 @@ def start_collector() -> None:
 
 
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
-    """Return the values of a command's flags.
+    """Parse the words of a command into the values of its flags.
 
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
@@ -259,7 +274,7 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
 def line_of_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Return a warning as a command prints it: of this package in one line, without a place in its code."""
+    """Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place."""
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

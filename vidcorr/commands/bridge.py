@@ -24,7 +24,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Score a network on one benchmark by the protocols between two, and print and draw what each field adds.
+    """Score a network on a benchmark while one protocol becomes another; print and draw the steps of the score.
 
     Raises:
         UsageError, ValueError, OSError: for a user's mistake.

@@ -2,8 +2,8 @@
 
 import sys
 from argparse import Namespace
-from collections import Counter
 from pathlib import Path
+from statistics import mode
 
 from ..errors import printable
 from ..experiments.runs.flags import Flag
@@ -17,7 +17,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Read videos to their ends, print which cannot be used, and write a list of the others, clean.txt.
+    """Decode videos to their ends; print which cannot be used, and write clean.txt, a list of the usable ones.
 
     Raises:
         SystemExit: with status 1 if a video cannot be used.
@@ -28,14 +28,11 @@ def run(flags: Namespace) -> None:
     usable, unusable = check_data(flags.sources, flags.output, flags.workers, flags.min_frames)
     for path, reason in unusable.items():
         print(printable(f"{path}: {reason}"))
-    sizes: Counter[str] = Counter()
-    frames = 0
     for path, video in usable.items():
         for note in video.notes:
             print(printable(f"{path}: {note}"))
-        sizes[f"{video.width} × {video.height}"] += 1
-        frames += video.number
-    commonest, _ = sizes.most_common(1)[0]
+    frames = sum(video.number for video in usable.values())
+    commonest = mode(f"{video.width} × {video.height}" for video in usable.values())
     print(f"{len(usable)} videos, {frames} frames, most of {commonest} px")
     print(f"digest {content_digest(usable)} of names, frames and sizes")
     print(f"{flags.output / 'clean.txt'} lists the videos")

@@ -18,9 +18,12 @@ FLAGS = (
 
 
 def require(flags: Namespace) -> None:
-    """Check that there are benchmarks, and that their data are there; raise ValueError. It imports no torch.
+    """Check, without torch, that benchmarks are named and their data exist.
 
-    With changed fields of a protocol it does not look for data: what is wrong with the fields is said first.
+    With `--change` data are not looked for, so that a mistake in the changed fields is told first.
+
+    Raises:
+        ValueError: without `--on`, or if there is no such file or folder.
     """
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
@@ -33,7 +36,11 @@ def require(flags: Namespace) -> None:
 
 
 def run(flags: Namespace) -> None:
-    """Score networks on benchmarks and print their table; a user's mistake raises UsageError, ValueError or OSError."""
+    """Score networks on benchmarks and print their table.
+
+    Raises:
+        UsageError, ValueError, OSError: for a user's mistake.
+    """
     chosen = chosen_benchmarks(flags)
 
     from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait

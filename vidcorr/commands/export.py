@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.runs.flags import ALLOW, Flag
+from ..experiments.runs.flags import ALLOW, Flag, positive
 from ..videos.files import require_one_of
 
 NAMED = "folder of a run, checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
@@ -12,13 +12,13 @@ SIZE = "height and width of the images, pixels, for .onnx"
 FLAGS = (
     Flag("checkpoint", NAMED, metavar="NETWORK"),
     Flag("output", WRITTEN, type=Path, metavar="OUT"),
-    Flag("--size", SIZE, type=int, nargs=2, metavar=("H", "W")),
+    Flag("--size", SIZE, type=positive, nargs=2, metavar=("H", "W")),
     ALLOW,
 )
 
 
 def run(flags: Namespace) -> None:
-    """Write the weights of a network to a .safetensors file with its card, or the network to .onnx; print the path.
+    """Write a network's weights to .safetensors with a model card, or the network to .onnx; print how to load it.
 
     Raises:
         ValueError: for a user's mistake.

@@ -24,7 +24,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Write the features of a network over a video: pictures, a film or arrays of maps; print notes and the path.
+    """Write a network's features of a video as pictures, a film or arrays of maps; print notes and the path.
 
     Raises:
         UsageError, ValueError, OSError: for a user's mistake.

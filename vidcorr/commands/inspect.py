@@ -10,7 +10,11 @@ FLAGS = (Flag("file", "checkpoint or file of weights", type=Path, metavar="FILE"
 
 
 def run(flags: Namespace) -> None:
-    """Print what a file names, before anything of it runs; a damaged file raises ValueError."""
+    """Print the classes and networks that a file names, running none of its code, and the `--allow` that it needs.
+
+    Raises:
+        ValueError: for a damaged file.
+    """
     from ..backbones.files.checkpoints import names_in_file
     from ..backbones.files.trust import to_allow
 

@@ -25,7 +25,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Match the points of two pictures by a network; write matches.png and matches.csv, and print what was found.
+    """Match two pictures by a network's features; write matches.png and matches.csv, and print the range of similarity.
 
     Raises:
         UsageError, ValueError, OSError: for a user's mistake.

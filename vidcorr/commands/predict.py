@@ -19,9 +19,8 @@ MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder of 
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
 LEFT = "ids of objects that have left in a frame of --mask"
-NAMED = (
-    "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: %(default)s)"
-)
+NAMED = "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, "
+NAMED += "with @STAGE/STRIDE (default: %(default)s)"
 PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
 PROTOCOL += "(default: vidcorr; for boxes vfs)"
 FORMATS = ("png", "coco", "labelme", "yolo")
@@ -92,7 +91,7 @@ def run(flags: Namespace) -> None:
 
 
 def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Prompt]:
-    """Return the prompts of `--mask`, `--box` or `--points`.
+    """Return the prompts that `--mask`, `--box` or `--points` give for a video.
 
     Raises:
         DataError: for a file that cannot be read, or that does not fit the video.
@@ -113,7 +112,11 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
 
 
 def announce(content: Mapping[str, Any]) -> None:
-    """Print what a prediction tells of its video, its masks and their objects, before its first frame."""
+    """Print notes on the video, and the frames and objects of given masks; called before the first frame is followed.
+
+    Args:
+        content: content of prediction.json so far.
+    """
     from ..videos.objects import Objects
 
     for note in content["notes"]:
@@ -124,7 +127,7 @@ def announce(content: Mapping[str, Any]) -> None:
 
 
 def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
-    """Print the network and protocol of a prediction, its time and its files.
+    """Print the network, input and protocol of a prediction, its time per frame and its files.
 
     Args:
         content: content of prediction.json.

@@ -12,7 +12,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Print the list of protocols, the values of one, the differences of two, or one as a plain Python file.
+    """Print the list of protocols, a protocol's values, the differences of two, or a protocol as a plain Python file.
 
     Raises:
         ValueError: for a user's mistake.

@@ -16,7 +16,9 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Evaluate the networks of published rows and print our scores beside theirs; without data print the rows.
+    """Evaluate the networks of published rows, and print our scores beside the published ones; else list the rows.
+
+    The rows are only listed without `--on`, or without rows and `--all`.
 
     Raises:
         ValueError: for a user's mistake, or if a row failed.

@@ -24,10 +24,12 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
 def run(flags: Namespace) -> None:
-    """Read the record of a run and go on with its training where it stopped, in the folder in which it began.
+    """Go on with the training of a run where it stopped, by the words of its record and further words.
+
+    It works in the directory in which the run began.
 
     Raises:
-        ValueError, OSError: for a user's mistake, such as a run that has no folder.
+        ValueError, OSError: for a user's mistake, such as an unknown run.
     """
     from ..experiments.runs.runs import RunFolder
 
@@ -40,7 +42,7 @@ def run(flags: Namespace) -> None:
 
 
 def validate_run(name: str, words: Sequence[str]) -> None:
-    """Validate a run by its configuration and its best checkpoint: `vidcorr validate RUN`.
+    """Validate the best checkpoint of a run by the run's configuration: `vidcorr validate RUN`.
 
     Args:
         name: the run, as `RunFolder.named` takes it.
@@ -53,21 +55,21 @@ def validate_run(name: str, words: Sequence[str]) -> None:
 
     run = RunFolder.named(name)
     further = words_from_here(words)
-    of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trust("best"))]
+    of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint("best"))]
     with _in_folder_of_run(run.record, ["validate", str(run.path), *further]) as command_line:
         command_line(["validate", *of_run, *further])
 
 
 @contextmanager
 def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[VidcorrCLI]]:
-    """Work in the folder in which a run began, whose modules Python finds.
+    """Make the folder in which a run began the working directory, and let Python find its modules.
 
     Args:
-        record: the run; if its project has moved, the working directory stays.
-        words: words of the present command, by which Lightning starts ranks.
+        record: the run; if its folder is gone, the working directory stays.
+        words: words of the present command; Lightning starts further ranks by them.
 
     Yields:
-        `VidcorrCLI`, which runs words of `fit` and `validate`.
+        The class `VidcorrCLI`, which runs words of `fit` and `validate`. It is imported after `sys.argv` is set.
     """
     home = Path(record.folder) if Path(record.folder).is_dir() else Path.cwd()
     sys.argv = [os.path.abspath(sys.argv[0]), *words]
@@ -79,9 +81,9 @@ def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[Vid
 
 
 def words_from_here(words: Sequence[str]) -> list[str]:
-    """Return words of `fit` with absolute paths, because they are parsed in the folder in which the run began.
+    """Return words of `fit` with absolute paths, since another working directory follows before they are parsed.
 
-    A benchmark of `--on` gets the folder of its data, which its config may name by a path from here.
+    A benchmark of `--on` gets the absolute folder of its data, even if only its config names a folder.
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.
@@ -90,12 +92,12 @@ def words_from_here(words: Sequence[str]) -> list[str]:
     flag = ""
     for word in words:
         before_value, value = "", word
-        if word.startswith("-"):
+        if word.startswith("-"):  # else the word is a value of the last flag
             flag, equals, value = word.partition("=")
             before_value = flag + equals
         if flag == "--on" and value:
             found.append(before_value + benchmark_from_here(value))
-        elif flag == ROOT_FLAG and value:  # a folder that may not exist yet
+        elif flag == ROOT_FLAG and value:  # `from_here` would leave a folder as it is that does not exist yet
             found.append(before_value + os.path.abspath(os.path.expanduser(value)))
         else:
             found.append(from_here(word))
@@ -103,7 +105,7 @@ def words_from_here(words: Sequence[str]) -> list[str]:
 
 
 def benchmark_from_here(text: str) -> str:
-    """Return a value of `--on` with absolute paths of its config and its data.
+    """Return a value of `--on`, `NAME=FOLDER`, with absolute paths of a config's file and of the data.
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.
@@ -119,9 +121,9 @@ def benchmark_from_here(text: str) -> str:
 
 
 def from_here(word: str) -> str:
-    """Return a word with an absolute path, if its path, alone or after `=`, exists here; any other word as it is.
+    """Return a word with an absolute path, if it is a path that exists here, alone or behind `=`; else as it is.
 
-    A word of digits alone is a number.
+    A number is no path, even if a file has its name.
     """
     start, equals, path = word.rpartition("=")
     is_number = path.replace(".", "").isdecimal()

@@ -44,9 +44,13 @@ FLAGS = (
 
 
 def require(flags: Namespace) -> None:
-    """Check that the flags belong together; raise ValueError."""
+    """Check that the flags belong together.
+
+    Raises:
+        ValueError: for flags of masks beside boxes or tracks, `--boxes` beside `--on`, or another number of folders.
+    """
     of_masks = any((flags.meta, flags.unseen, flags.list, flags.keep_ends, flags.allow_missing))
-    if of_masks and (flags.boxes or flags.tracks):  # else other videos or frames would be scored than the flag says
+    if of_masks and (flags.boxes or flags.tracks):  # they would be ignored, and other videos scored than they say
         raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
     if flags.on and flags.boxes:
         raise ValueError("score: --boxes is told by the benchmark of --on; leave it out")
@@ -64,14 +68,14 @@ def run(flags: Namespace) -> None:
     from ..results.checked import plain
     from ..scoring.masks import score
 
-    truth, predictions = flags.folders[0], flags.folders[-1]
+    truth, predictions = flags.folders[0], flags.folders[-1]  # with --on there are predictions alone
     if flags.on:
         from ..experiments.runs.benchmark_choice import read_on
         from ..scoring.beside import score_beside
 
         (choice,) = read_on([flags.on])
         options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
-        given = {name: value for name, value in options.items() if value}  # the others are the benchmark's own
+        given = {name: value for name, value in options.items() if value}  # without a flag the benchmark's value counts
         result = score_beside(choice.build(), predictions, **given)
     elif flags.boxes:
         from ..datasets import Otb
@@ -98,7 +102,7 @@ def run(flags: Namespace) -> None:
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
-    """Return the arguments of `score` that flags give.
+    """Return the arguments of `scoring.masks.score` that the flags of masks give; None, () or False without a flag.
 
     Raises:
         ValueError: for unseen categories of YouTube-VOS that the data set lacks.

@@ -14,7 +14,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Print the command lines of a study, of all its runs or of those that lack a result.
+    """Print the lines of commands of a study; with `--missing` only the lines that lack a result.
 
     Raises:
         UsageError, ValueError: for a user's mistake.
@@ -22,7 +22,6 @@ def run(flags: Namespace) -> None:
     from ..experiments.reports.study import is_done, read_study
 
     study = read_study(flags.study)
-    # a line is a training with all that builds on it, command after command
     for line in study.lines(flags.output or Path("studies") / Path(flags.study).stem):
         if not (flags.missing and is_done(line)):
             print(" && ".join(shlex.join(("vidcorr", *step.words)) for step in line))

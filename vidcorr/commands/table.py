@@ -11,7 +11,7 @@ BASE = "base row; other rows show their differences from it"
 PUBLISHED = "add published rows of the same whole test set and protocol; html has them always"
 OUTPUT = "file to write in place of printing; its ending is the format unless --format names one: board.html"
 FORMAT_OF_ENDING = {".txt": "text", ".md": "md", ".html": "html", ".csv": "csv", ".tex": "tex"}
-"""Ending of the file of a table → its form."""
+"""Ending of a table's file → format of the table."""
 FLAGS = (
     Flag("folders", FOLDERS, nargs="+", metavar="[NAME=]FOLDER"),
     several("--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)"),
@@ -52,7 +52,7 @@ def run(flags: Namespace) -> None:
         shown = table(flags.folders, flags.score, flags.published or format == "html")
     if flags.base:
         shown = shown.with_differences(flags.base)
-    if format == "csv":  # which has no place for sentences
+    if format == "csv":  # CSV has no place for the sentences below a table
         for note in shown.notes:
             print(note, file=sys.stderr)
     if output:

@@ -38,10 +38,10 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class OnlyIf:
-    """Annotation of a field that counts under a condition alone: without it no other value changes a number.
+    """Annotation of a field that changes scores only under a condition.
 
     Attributes:
-        holds: the condition, of the protocol.
+        holds: function of the protocol; True if the condition holds.
         words: the condition in words.
     """
 
@@ -77,12 +77,12 @@ class EvaluationProtocol(BaseModel):
 
     A protocol's name is made from its values: a source, and every field that counts (`OnlyIf`) and differs from the
     source's values for `benchmark`. So `vfs.with_changes(topk=5)` is named `vfs+topk=5`. A user's own name stands for
-    the values that it was given with.
+    the values of the protocol that was made with this name.
 
     Attributes:
-        source: the name without its changes: a key of `sources()`, or a user's own name. As an argument it is `name`.
-        benchmark: benchmark whose values the name of a source stands for. The default is `default_benchmark` for a
-            source, or else the first for which it has values, and None for a user's own name.
+        source: the name without changes: a key of `sources()`, or a user's own name. As an argument it is `name`.
+        benchmark: the benchmark for which the source's values are taken; by default `default_benchmark`, or the first
+            benchmark of a source that has no values for the default. None for a user's own name.
 
     All arguments are fields, by name. `model_dump()` gives arguments too.
 
@@ -96,16 +96,16 @@ class EvaluationProtocol(BaseModel):
     source: str = Field(alias="name")
     benchmark: str | None = None
     _named: dict[str, Any] = PrivateAttr()
-    """Field → value that the name without its changes stands for."""
+    """Field → value that `source` stands for; other values are changes in the name."""
     _digest: str = PrivateAttr("")
-    """The digest; empty before it is asked for."""
+    """The digest, computed by the first call of `digest`; "" before."""
 
     kind: ClassVar[str] = ""
     """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
     """Benchmark of `named`, unless another is given."""
     class_for: ClassVar[Mapping[str, Any]] = {}
-    """Benchmark → class of its protocols, if it is another one."""
+    """Benchmark → class of its protocols, for benchmarks whose protocols are of another class than this one."""
 
     def __init__(self, **arguments: Any) -> None:
         if "source" in arguments:  # as in `model_dump()` and `dict(protocol)`
@@ -128,25 +128,29 @@ class EvaluationProtocol(BaseModel):
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
     def __eq__(self, other: object) -> bool:
+        """Return True for a protocol of the same class and digest."""
         return type(self) is type(other) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
         return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return `with_changes`, which unlike pydantic's checks the values; `deep` has no effect on immutable ones."""
+        """Return the protocol with changed fields, checked as by `with_changes`; pydantic would not check them.
+
+        Values are immutable, so `deep` has no effect.
+        """
         return self.with_changes(**update or {})
 
     @classmethod
     @functools.cache
     def value_fields(cls) -> tuple[str, ...]:
-        """Return the names of the fields that hold values: all but the name and its benchmark."""
+        """Return the names of all fields but `source` and `benchmark`."""
         return tuple(field for field in cls.model_fields if field not in ("source", "benchmark"))
 
     @classmethod
     @functools.cache
     def sources(cls) -> Mapping[str, Source]:
-        """Return the named protocols: name → source."""
+        """Return name → source, of the class's section in protocols.yaml."""
         text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
         entries = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get(cls.kind, {})
         for entry in entries.values():
@@ -156,7 +160,7 @@ class EvaluationProtocol(BaseModel):
 
     @classmethod
     def values_of(cls, source: str, benchmark: str) -> dict[str, Any]:
-        """Return field → value that the name of a source stands for; fields of other classes are left out.
+        """Return field → value of a source for a benchmark; fields that this class lacks are left out.
 
         Raises:
             ValueError: for an unknown source, or a source without values for the benchmark.
@@ -179,13 +183,13 @@ class EvaluationProtocol(BaseModel):
     def named(
         cls, name: "str | EvaluationProtocol", benchmark: str | None = None, changes: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return the protocol that a source defines for a benchmark, of the class that the benchmark reads.
+        """Return a protocol by its name, for a benchmark; its class is that of `class_for`.
 
         Args:
-            name: a key of `sources()`, also with changes as in results and tables, `vfs+radius=6+topk=5`, or under a
-                class of the user's, `vfs+class=module:NAME`; `module:NAME` alone, a protocol or a class, which has the
-                values of VFS, else of vidcorr, else of the first source; or a protocol, returned with `changes`.
-            benchmark: name of the benchmark; None is `default_benchmark`.
+            name: one of these: a key of `sources()`; with changes as in tables, `vfs+radius=6+topk=5`; with a user's
+                class of protocols, `vfs+class=module:NAME`; `module:NAME` alone, a protocol of the user, or a class,
+                which takes the values of VFS, else of vidcorr, else of the first source; or a protocol.
+            benchmark: name of the benchmark; None: `default_benchmark`.
             changes: field → new value; it wins over a change in `name`. The protocol's name shows all changes.
 
         Raises:
@@ -220,16 +224,16 @@ class EvaluationProtocol(BaseModel):
         return protocol.with_changes(**all_changes)
 
     def under_users_name(self, name: str) -> "EvaluationProtocol":
-        """Return the protocol that a user's `module:NAME` holds; of a class of protocols, one with this one's values.
+        """Return the user's protocol `module:NAME`, or, if NAME is a class, this protocol as one of the class.
 
-        Defaults of fields that the class itself declares replace this protocol's values, and the name shows them.
+        Defaults of fields that the user's class declares replace this protocol's values, and the name shows them.
 
         Args:
-            name: `module:NAME` of a protocol or a class, which is imported.
+            name: `module:NAME` of a protocol or of a class of protocols, which is imported.
 
         Raises:
-            ValueError: if there is no such name, it stands for something else, or for a class with sources of its own
-                that lack this one: another rule would stand under the name of a publication.
+            ValueError: if NAME does not exist or is neither; or if it is a class with its own `sources()`, without this
+                protocol's source: a user's rule would stand under the name of a publication.
         """
         try:
             given = pkgutil.resolve_name(name)
@@ -256,14 +260,19 @@ class EvaluationProtocol(BaseModel):
             return self
         changed = type(self)(**own | fields)
         if "name" not in fields:
-            changed._named = self._named
+            changed._named = self._named  # a user's own name stands for the first protocol's values, not for these
         return changed
 
     def brought_by_features(self, **fields: Any) -> Self:
-        """Return this protocol with values that features have, such as their stride; the name shows what differs.
+        """Return this protocol with values that the network's features decide, such as their stride.
+
+        The name shows the values that differ from the source's.
+
+        Args:
+            **fields: field → value of the features.
 
         Raises:
-            ValueError: if the name changes a field to another value: the change would be dropped.
+            ValueError: if the user has changed a field to another value than the features have.
         """
         changes = self.changes
         for field, value in fields.items():
@@ -274,7 +283,7 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def name(self) -> str:
-        """The source, followed by a user's class of protocols, and by `+field=value` for every changed field."""
+        """The name: source, `+class=module:NAME` for a user's class under a paper's name, `+field=value` per change."""
         pieces = [self.source]
         kind = type(self)
         is_of_user = not kind.__module__.startswith("vidcorr.")
@@ -287,7 +296,7 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
+        """Field → value, for the fields that count and differ from the values of `source`; sorted by field."""
         changed: dict[str, Any] = {}
         for field, value in sorted(self.effective_values().items()):
             if value != self._named[field]:
@@ -295,11 +304,11 @@ class EvaluationProtocol(BaseModel):
         return changed
 
     def values(self) -> dict[str, Any]:
-        """Return field → value as it was given, without the name and its benchmark."""
+        """Return field → value as it was given, of all fields but `source` and `benchmark`."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
     def idle(self) -> dict[str, str]:
-        """Return field → the condition (`OnlyIf`) under which it would count, for fields that move no number now."""
+        """Return the fields that change no score with the present values: field → the condition that does not hold."""
         found: dict[str, str] = {}
         for field in self.value_fields():
             for mark in type(self).model_fields[field].metadata:
@@ -308,9 +317,9 @@ class EvaluationProtocol(BaseModel):
         return found
 
     def effective_values(self) -> dict[str, Any]:
-        """Return field → value; of a field that moves no number (`idle`), the value that the source's name stands for.
+        """Return field → value, with the source's value for fields that change no score (`idle`).
 
-        Equal protocols have equal effective values, whatever `values` they were given.
+        Two protocols that give the same scores have equal effective values, even if idle fields were given otherwise.
         """
         return self.values() | {field: self._named[field] for field in self.idle()}
 
@@ -344,15 +353,15 @@ class EvaluationProtocol(BaseModel):
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
 
     def reset(self, fields: Iterable[str]) -> Self:
-        """Return this protocol with the source's values in some fields."""
+        """Return this protocol with the source's values in the given fields."""
         return self.with_changes(**{field: self._named[field] for field in fields})
 
     def digest(self) -> str:
-        """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
+        """Return the first 12 hexadecimal digits of a SHA-256 of the name and the effective values.
 
-        It is of the name and the effective values. Fields at their default are left out, so that a new field keeps the
-        digests of protocols that do not use it.
-        Values that the source states for fields of another class count: digests of published results hang on them.
+        Equal protocols have equal digests (1 equals 1.0). Fields at their default are left out, so that a new field
+        keeps the digests of protocols that do not use it. Values that the source states for fields of another class are
+        included, because published results have such digests.
         """
         if self._digest:
             return self._digest
@@ -369,14 +378,15 @@ class EvaluationProtocol(BaseModel):
         return self._digest
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields."""
+        """Yield the rules between fields; a subclass has its own."""
         yield from ()
 
 
 def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
-    """Return field → default, for fields with a default that the user declares: in this class, or in a base of his.
+    """Return field → default, for the fields whose last declaration along the bases is the user's and has a default.
 
-    A class of ours that declares a field again, below the user's, takes his default away.
+    Args:
+        kind: a class of protocols, whose bases may be the user's and ours in any order.
     """
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
@@ -389,7 +399,13 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
 
 
 def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error: ValidationError) -> ValueError:
-    """Return the error that says the first mistake of arguments in a single line."""
+    """Return an error with a line on the first mistake of a protocol's arguments.
+
+    Args:
+        kind: class of the protocol.
+        arguments: the arguments.
+        error: pydantic's error.
+    """
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])
     expected = mistake["msg"].removeprefix("Input should be ")
@@ -401,7 +417,7 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
 
 
 def _as_text(value: Any) -> str:
-    """Return a value as in names; equal values have equal texts, so 6.0 is `6`."""
+    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`."""
     if isinstance(value, tuple):
         return ",".join(map(_as_text, value))
     if isinstance(value, float) and value.is_integer():
@@ -410,7 +426,10 @@ def _as_text(value: Any) -> str:
 
 
 def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
-    """Return the value of a text in a name, as written by `_as_text` or JSON, of the field's type if possible."""
+    """Convert a text in a name, written by `_as_text` or as JSON, to a value of a field.
+
+    A text that fits no type of the field, or an unknown field, is returned as it is, and refused later.
+    """
     if field not in kind.value_fields():
         return text
     info = kind.model_fields[field]
@@ -424,7 +443,7 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
 
 
 def _as_plain_type(value: Any) -> Any:
-    """Lists (of YAML and JSON) and ranges become tuples; numpy's numbers become Python's."""
+    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's."""
     if isinstance(value, list | tuple | range):
         return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):

@@ -67,14 +67,14 @@ class TrackingProtocol(EvaluationProtocol):
     default_benchmark: ClassVar[str] = "otb"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule."""
         fits_search = self.exemplar_size <= self.instance_size
         yield Condition("exemplar_size", fits_search, f"at most instance_size, {self.instance_size}")
         yield Condition("scales", self.scales % 2 == 1, "odd")
 
     @property
     def factors(self) -> NDArray[np.float64]:
-        """Scales that are searched, small to large."""
+        """Factors of the target's size that are searched, `(scales,)`, ascending; 1 is in the middle."""
         return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
     def at_features(self, stride: int, dilated: bool | Literal["released"]) -> "TrackingProtocol":

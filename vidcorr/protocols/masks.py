@@ -22,9 +22,7 @@ lies between two pixels."""
 WITHOUT_LIST = OnlyIf(lambda p: p.references is None, "references is none")
 SEVERAL_MATCHES = OnlyIf(lambda p: p.topk != 1, "topk is above 1")
 RADIUS = OnlyIf(lambda p: p.radius is not None, "radius is a number")
-NEAR_FIRST = OnlyIf(
-    lambda p: p.radius is not None and p.references is None, "radius is a number, and references is none"
-)
+NEAR = OnlyIf(lambda p: p.radius is not None and p.references is None, "radius is a number, and references is none")
 CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
 MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components is a number")
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
@@ -83,7 +81,7 @@ class LabelProtocol(VideoFeatures):
     temperature: Annotated[PositiveFloat, SEVERAL_MATCHES]
     radius: NonNegativeFloat | None
     neighbourhood: Annotated[Literal["circle", "disc", "square"], RADIUS] = "circle"
-    first_frame_masked: Annotated[bool, NEAR_FIRST] = True
+    first_frame_masked: Annotated[bool, NEAR] = True
     repeat_first: Annotated[Literal["in_window", "padding", "never"], CONTEXT] = "in_window"
     references: tuple[int, ...] | None = None
     mixture_components: PositiveInt | None = None
@@ -114,17 +112,17 @@ class LabelProtocol(VideoFeatures):
             return self.radius
         if self.radius_unit == "pixel":
             return self.radius / self.feature_stride
-        return round(self.radius * min(grid), 6)  # a whole number of cells stays whole, since a circle is open
+        return round(self.radius * min(grid), 6)  # rounding keeps 12 cells at 12: distances are compared with <
 
     def reference_frames(self, frame: int, start: int = 0) -> list[int]:
-        """Return the indices of the reference frames of a frame; a repeated index counts twice.
+        """Return the indices of the reference frames of a frame, ascending; a repeated index counts twice.
 
         A subclass with another memory overrides this method and `kept_frames`.
 
         Args:
             frame: index of the frame.
-            start: 0, or the start frame of an object with a context of its own; it takes the place of frame 0, and no
-                earlier frame is returned.
+            start: first frame of the references, in place of frame 0; not 0 only for an object with `own_context` that
+                starts later.
         """
         if self.references is not None:
             chosen: set[int] = set()
@@ -143,24 +141,24 @@ class LabelProtocol(VideoFeatures):
         return [start, *padding, *recent]
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
-        """Return the frames that are kept to the end, and the number of latest frames that are kept beside them.
+        """Return what memory has to hold: frames that are kept to the end, and how many latest frames beside them.
 
-        They must include every frame that `reference_frames` returns.
+        Together they include every frame that `reference_frames` returns.
         """
         if self.references is None:
             return (0,), self.context
         kept = tuple(frame for frame in self.references if frame >= 0)
-        # the most negative reference reaches farthest back; 0 or -1 is among them (`_conditions`), so this is never < 0
+        # the smallest reference reaches farthest back; `_conditions` wants 0 or -1, so `latest` is never below 0
         latest = -min(self.references)
         return kept, latest
 
     @property
     def pads_start(self) -> bool:
-        """True if frames before the start of the video are replaced by the first."""
+        """True if the first frame stands in for the context frames before the start of the video."""
         return self.repeat_first == "padding" and self.references is None
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule."""
         has_context = self.context > 0 or not self.pads_start
         yield Condition("context", has_context, "1 or more frames with repeat_first='padding'")
         if self.radius_unit == "side" and self.radius is not None:
@@ -177,7 +175,7 @@ class LabelProtocol(VideoFeatures):
         unless = "unless the neighbourhood is a square with topk=None"
         if self.mixture_components is not None:
             yield Condition("radius_unit", self.radius_unit != "side", "'cell' or 'pixel' with a mixture")
-            # the grid is of no effect: a radius in sides, which alone depends on it, was refused
+            # any grid will do: only a radius in sides depends on it, and that was just refused
             cells_of_square = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
             fits_square = takes_whole_square and self.mixture_components <= cells_of_square
             yield Condition("mixture_components", fits_square, f"None {unless}, and at most its number of cells")
@@ -259,7 +257,7 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule."""
         yield from super()._conditions()
         if self.own_context:
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
@@ -267,7 +265,6 @@ class PropagationProtocol(LabelProtocol):
             yield Condition("entering", fits_references, f"'overwrite' {unless}")
         if self.decoding_guidance > 0:
             yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")
-        has_own_scores = self.benchmark in ("vip", "youtube_vos")  # which no other rules give
-        yield Condition(
-            "scoring", self.scoring == "benchmark" or not has_own_scores, f"'benchmark' for {self.benchmark}"
-        )
+        # NAF's scorer lacks the scores of these two
+        fits_scores = self.scoring == "benchmark" or self.benchmark not in ("vip", "youtube_vos")
+        yield Condition("scoring", fits_scores, f"'benchmark' for {self.benchmark}")

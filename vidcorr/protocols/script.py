@@ -18,19 +18,21 @@ LACKING = {
 }
 """Field of the dictionary → values that the script does not implement."""
 UNSTATED = {"rgb_mean": (0.485, 0.456, 0.406), "rgb_std": (0.229, 0.224, 0.225)}
-"""Field → ImageNet's value, where the protocol leaves it to the encoder, whose own it should become."""
+"""Field → ImageNet's value, written if the protocol leaves the field to the encoder; a user should write the
+encoder's value."""
 WIDTH = 120
 """Longest line of a comment, characters."""
 
 
 def script_of(name: str) -> str:
-    """Return the script of a protocol.
+    """Return the text of a Python script that evaluates DAVIS by a protocol.
 
     Args:
         name: name of a protocol of masks with values for DAVIS, also with changed fields: `dino+topk=7`.
 
     Raises:
-        ValueError: for an unknown name, or a protocol with values that the script does not implement; with the fields.
+        ValueError: for an unknown name, or a protocol with values that the script does not implement; the message names
+            the fields.
     """
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")

@@ -14,8 +14,8 @@ class SurfaceProtocol(NetworkView):
     """Every number and rule that affects a score of matching surfaces, on NAVI and ScanNet-1500.
 
     Named protocols (`omniprobe`, `probe3d`) are data, in protocols.yaml. A cell of the grid is `grid_step` pixels of
-    the network's input wide. Cells with depth of one picture are matched with those of the other; a match counts by how
-    much nearer, in cosine distance, the nearest cell is than the second: its weight is 1 - d0 / d1.
+    the network's input wide. Cells with depth of the first picture are matched with cells of the second; a match counts
+    by how much nearer, in cosine distance, the nearest cell is than the second nearest: its weight is 1 - d0 / d1.
 
     Attributes:
         input_size: (height, width) of the network's input, pixels; a square for NAVI.
@@ -52,11 +52,11 @@ class SurfaceProtocol(NetworkView):
 
     @property
     def first_pixels(self) -> slice:
-        """The pixels along a side whose depth the cells take: the first of each cell, as in both codes."""
+        """The pixels along a side at which cells take their depth: the first pixel of each cell, as in both codes."""
         return slice(0, None, self.grid_step)
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule."""
         height, width = self.input_size
         divides_sides = height % self.grid_step == width % self.grid_step == 0
         yield Condition("grid_step", divides_sides, "a divisor of the sides of the input")

@@ -43,7 +43,7 @@ class Cell:
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
+        """Ends of the 95 % interval; None for a published score, or without values of at least four sequences."""
         if not self.records:
             return None
         return interval([record.result.sample(record.key) for record in self.records], self.declared)
@@ -51,12 +51,12 @@ class Cell:
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
 
-        It is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01` if it has all quantities: the mean, ± deviation
-        over several seeds, its interval, the difference from the base row with its interval, and p.
+        With all quantities the text is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01`: the mean, ± the
+        deviation over seeds, the interval, the difference from the base row with its interval, and p.
 
         Args:
-            intervals: with 95 % intervals and p.
-            best: the best score of the column, as it is printed.
+            intervals: write 95 % intervals and p.
+            best: text of the column's best score, from `Table.best`; "": no score is bold.
         """
         declared = self.declared
         text = shown(self.mean, declared, self.digits)
@@ -77,7 +77,7 @@ class Cell:
 
     @property
     def quantities(self) -> dict[str, object]:
-        """The quantities of the cell by their names in CSV; None for a missing one, but NaN for a missing mean."""
+        """The quantities of the cell by their names in CSV; a missing quantity is None, a missing mean NaN."""
         columns = [record.column for record in self.records]
         found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
         found["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
@@ -91,18 +91,18 @@ class Cell:
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
     def difference_from(self, base: "Cell") -> Difference | None:
-        """Return the difference from the base row's cell; None unless all scores of both may be paired."""
+        """Return the difference from the base row's cell; None unless every pair of their scores `pairs_with`."""
         pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
         return self.paired_difference(base) if all(pairs) else None
 
     def paired_difference(self, base: "Cell") -> Difference | None:
-        """Return the difference from another cell, over the sequences that all results of both define.
+        """Return the difference from another cell, over the sequences that all results of both cells define.
 
-        An object, or a sequence, without a finite value on one side counts on neither. The data are compared, protocols
-        and rules are not: `difference_from` does that.
+        An object, or a sequence, without a finite value in one result is left out of all. Both cells must have the same
+        frames and annotations; protocols and rules are not compared here, but by `difference_from`.
 
         Returns:
-            None, if a cell has no results, or they have other data or no common sequence.
+            None if a cell has no results, if the results have other data, or if they share no sequence.
         """
         records = self.records + base.records
         is_comparable = not sequences_on_other_data(record.result for record in records)
@@ -118,11 +118,11 @@ class Cell:
 
 
 def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell:
-    """Return the cell of the scores of a row's seeds.
+    """Return the cell of measured scores, one record per seed.
 
     Args:
         records: the scores, at least one; all have one declaration.
-        trained: the row stands for a training.
+        trained: True if the row stands for a training, sampled by its seeds.
     """
     scores = tuple(record.result.scores[record.key] for record in records)
     mean = fmean(scores)
@@ -132,16 +132,21 @@ def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell
 
 
 def published_cell(score: float, paper: Published | None = None) -> Cell:
-    """Return the cell of a published score, a fraction, with the decimals that its paper prints."""
+    """Return the cell of a published score.
+
+    Args:
+        score: a fraction, with the decimals that the paper prints: 0.523 for 52.3.
+        paper: the row of the publication, if known.
+    """
     return Cell((score,), score, paper=paper, digits=printed_digits(score))
 
 
 def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
-    """Return the parts that all records define: objects, or sequences of scores that are no means.
+    """Return the parts over which all records can be compared; parts are those of `Result.parts`.
 
     Returns:
-        Name of a part → its sequence; and, sorted, the parts that some define and others lack, in sequences that all
-        records have. A part without a finite value is not defined.
+        Common parts: name of a part that all records have → its sequence. Lacking parts: sorted names of the parts that
+        only some records have, within sequences that all records have.
     """
     parts = [record.result.parts(record.key) for record in records]
     shared = set.intersection(*(set(videos_of(record.result.rows)) for record in records))
@@ -156,7 +161,10 @@ def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[s
 
 
 def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
-    """Return the names of sequences of which results have other frames or annotations, or do not record these."""
+    """Return the names of the sequences whose frames or annotations differ between results.
+
+    A result without a digest of a sequence differs from a result with a digest.
+    """
     digests: dict[str, set[str]] = {}
     for result in results:
         for name in {*result.sequences, *videos_of(result.rows), *result.digests}:

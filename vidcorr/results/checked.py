@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def plain(value: object) -> Any:
-    """Return a value as JSON gives it back: lists for tuples, None for NaN, text for paths and all else.
+    """Convert a value to what JSON would give back: lists for tuples, None for NaN, text for paths and other objects.
 
     Raises:
         ValueError: for an infinite number, which JSON lacks.
@@ -35,7 +35,10 @@ def plain(value: object) -> Any:
 
 
 def _number(value: object) -> Any:
-    """Return a number as JSON gives it back, and `math.nan` itself for None or NaN, so that equal results are equal."""
+    """Return a number as a plain Python number; None and any NaN become the object `math.nan`.
+
+    Containers compare elements by identity first, so results with the same `math.nan` are equal.
+    """
     if value is None or value != value:
         return math.nan
     return plain(value)
@@ -66,8 +69,8 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
     Args:
         kind: class of the model.
         file: the file.
-        format: number of the file's form, its `format`; a version with another number has written other files.
-        fault: what is wrong with a damaged file, in words.
+        format: the file's entry `format` must be this number; files of other versions of vidcorr have another number.
+        fault: start of the message for a damaged file, such as "is not a results.json of a benchmark, or damaged".
 
     Raises:
         OSError: if the file cannot be read.
@@ -76,7 +79,7 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
     text = file.read_bytes()
     try:
         content = json.loads(text.decode("utf-8-sig"))
-        found = content.get("format", 0) if isinstance(content, dict) else format
+        found = content.get("format", 0) if isinstance(content, dict) else format  # pydantic refuses what is no object
         if found == format:
             return kind.model_validate(content)
     except (ValueError, RecursionError) as error:

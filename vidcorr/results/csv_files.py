@@ -8,22 +8,22 @@ from typing import Any
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
+    """Return rows as the text of a CSV file, for `write_atomically`; None becomes an empty cell."""
     text = StringIO()
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:
-    """Return numbers as text with a fixed number of decimals; NaN is empty."""
+    """Return numbers as texts with `digits` decimals; NaN becomes an empty text."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 
 def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as CSV, with a heading of all columns in the order of their first appearance.
+    """Return records as CSV text; the first line names all columns in the order of their first appearance.
 
     Args:
-        records: column → value; a column that a record lacks is empty.
+        records: column → value; a record without a column gets an empty cell.
     """
     columns = dict.fromkeys(chain.from_iterable(records))
     lines = [[record.get(column) for column in columns] for record in records]
@@ -31,9 +31,9 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def not_a_formula(value: object) -> object:
-    """Return a value for a spreadsheet: a text that begins like a formula gets an apostrophe in front.
+    """Return a value that no spreadsheet runs: a text that begins like a formula gets an apostrophe in front.
 
-    A number, or several with blanks between them, is no formula.
+    A negative number, or several numbers with blanks between them, stays as it is.
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value

@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 
 LOCK = ".in-use"
 """Name of the file of a lock."""
+ADVICE = "give this run its own folder: --trainer.default_root_dir"
 
 
 class FolderInUse(OSError):
@@ -15,9 +16,7 @@ class FolderInUse(OSError):
 
 
 @contextmanager
-def folder_lock(
-    folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir"
-) -> Iterator[None]:
+def folder_lock(folder: Path, advice: str = ADVICE) -> Iterator[None]:
     """Hold a folder until the end of the `with` block, or any end of the process.
 
     Args:

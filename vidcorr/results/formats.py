@@ -36,10 +36,10 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
     """Return a value of a score as it is printed everywhere: a fraction in per cent, else in the score's unit.
 
     Args:
-        value: the value; a dash stands for NaN.
-        score: what is declared of the score.
+        value: the value; NaN is printed as a dash.
+        score: declaration of the score.
         digits: decimals.
-        sign: "+" to print a plus.
+        sign: "+" to print a plus before a positive value.
     """
     if isnan(value):
         return "–"
@@ -47,17 +47,17 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
 
 
 def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: Literal["", "+"] = "") -> str:
-    """Return an interval of a score, as `[50.1, 62.3]`; an empty text without one."""
+    """Return an interval of a score, as `[50.1, 62.3]`; "" for None."""
     return f"[{shown(ends[0], score, sign=sign)}, {shown(ends[1], score, sign=sign)}]" if ends else ""
 
 
 def one_line(text: str) -> str:
-    """Return text on a line, with control letters, marks of direction and bytes that are no text as codes."""
+    """Return a text as one line: blanks and line ends become single blanks, letters that cannot be printed codes."""
     return printable(" ".join(text.split()))
 
 
 def agreeing(text: str) -> str:
-    """Return a text whose numbers agree with their nouns.
+    """Return a text in which a single thing is in the singular.
 
     Example:
         >>> agreeing("split 1, 1 sequences"), agreeing("21 sequences, 1 categories")
@@ -74,13 +74,13 @@ def listed(texts: Sequence[str]) -> str:
 
 
 def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
-    """Return a table of texts, which are escaped.
+    """Return a plain table of cells.
 
     Args:
-        format: `text` for a terminal, or `md`.
+        format: "text" for a terminal, or "md" for Markdown.
         heads: heads of the columns.
-        rows: cells of the rows, the row's name first; `**` around a number makes it bold in `md`.
-        right: columns from this index on are right-aligned; the others left-aligned.
+        rows: cells of the rows, the row's name first, unescaped; `**` around a number makes it bold in Markdown.
+        right: index of the first right-aligned column; those before it are left-aligned.
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
     text = ""
@@ -99,7 +99,7 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
 
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
-    """Return a tabular of texts, which are escaped, no wider than the text; arguments as of `grid`."""
+    """Return a LaTeX tabular of cells, shrunk to the width of the text; the arguments are those of `grid`."""
     body: list[str] = []
     for row in (heads, *rows):
         text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
@@ -118,7 +118,7 @@ def latex_text(text: str) -> str:
 
 
 def breakable(text: str) -> str:
-    """Return text in LaTeX whose long words, as the name of a protocol, may break after a sign."""
+    """Return text for LaTeX, which may break long words, such as a protocol's name, after a sign such as +."""
     words = []
     for word in one_line(text).split(" "):
         parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > LONGEST_WORD else [word]

@@ -19,7 +19,13 @@ ENLARGED = 2
 
 
 def notes(table: Table, format: str, intervals: bool) -> list[str]:
-    """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
+    """Return the sentences under a table; in LaTeX they are its caption.
+
+    Args:
+        table: the table.
+        format: its form, one of `rendering.Format`.
+        intervals: True if the table prints 95 % intervals and p, which sentences then explain.
+    """
     records = [record for cell in table.cells for record in cell.records]
     said = _on_units(table, format)
     if not table.caption:
@@ -37,13 +43,16 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     if table.base:
         said += _on_differences(table, format, intervals)
     said += _on_data(records)
-    if format != "html":  # it has them beside their rows
+    if format != "html":  # a page shows doubts beside their rows
         said += _doubts(table)
     return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.notes)]
 
 
 def _on_units(table: Table, format: str) -> list[str]:
-    """Return the first sentences: the caption or what the scores are, and their units."""
+    """Return the first sentences: the table's caption, or else that scores are in per cent; then other units.
+
+    In LaTeX the data sets are named too.
+    """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
     said = ["Per cent"] * in_per_cent
     if format == "tex":
@@ -56,7 +65,7 @@ def _on_units(table: Table, format: str) -> list[str]:
 
 
 def _on_views(table: Table) -> list[str]:
-    """Return the features and inputs of the rows' networks, each with its rows where they differ."""
+    """Return a sentence on features and a sentence on inputs of the networks; with names of rows if rows differ."""
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []
     for name, row in table.rows.items():
@@ -75,7 +84,7 @@ def _on_views(table: Table) -> list[str]:
 
 
 def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return text → the names that have it, as words of a sentence, from pairs of text and name."""
+    """Group names by their texts: from pairs of text and name, return text → its different names, as "a, b and c"."""
     names: dict[str, dict[str, None]] = {}
     for text, name in pairs:
         names.setdefault(text, {})[name] = None
@@ -86,10 +95,8 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
     """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
-    said.append(
-        f"They are paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more; "
-        "each row is tested by itself"
-    )
+    by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
+    said.append(f"They are paired by sequence, and {by_seed}; each row is tested by itself")
     said += _on_pairs(table)
     tested = [cell for cell in table.cells if cell.difference is not None and cell.difference.ends]
     if intervals and any(len(cell.scores) == 1 for cell in tested):
@@ -101,7 +108,7 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_pairs(table: Table) -> list[str]:
-    """Return over how many sequences the differences of each row are, and the objects that one of its sides lacks."""
+    """Return sentences on what differences are computed over: how many sequences, and which objects are left out."""
     changes = []
     for name, row in table.rows.items():
         changes += [(name, cell.difference) for cell in row.values() if cell.difference]
@@ -117,13 +124,13 @@ def _on_pairs(table: Table) -> list[str]:
 
 
 def _few(names: Iterable[str]) -> str:
-    """Return the first names as a list, and the number of the others."""
+    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 2 more"."""
     first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
 def _on_data(records: Iterable[ScoreRecord]) -> list[str]:
-    """Return a sentence for each benchmark of which rows have other data of a sequence of one name."""
+    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence."""
     said = []
     by_benchmark: dict[str, list[ScoreRecord]] = {}
     for record in records:
@@ -139,7 +146,7 @@ def _on_data(records: Iterable[ScoreRecord]) -> list[str]:
 
 
 def _doubts(table: Table) -> list[str]:
-    """Return what is doubtful about results, each with its row and benchmark, and about published rows."""
+    """Return the doubts about results, with row and benchmark, and about published rows, with their names."""
     found: dict[str, None] = {}
     for cell in table.cells:
         if cell.paper and cell.paper.doubt:
@@ -151,7 +158,7 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
+    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much."""
     scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:

@@ -24,15 +24,18 @@ AT_EACH_END = 3
 def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores includes earlier epochs of the training. The page draws a JSON with these keys: `result`,
-    `digest` of its data, `network` and `command` in words; `main`, names of the first scores; `lines`, the scores of
-    this run and of earlier epochs as texts; `intervals` of scores as texts, and `how` they are computed; `rows`, values
-    by column, `shown`, the same as texts, and `text_columns`, whose values are no fractions; `animations`, and the
-    score by which they are `ranked_by`.
+    The page draws a JSON with these keys:
+
+    - `result`, `digest` of its data; `network` and `command` in words
+    - `main`: names of the main scores
+    - `lines`: scores of this run and of earlier epochs of the training, as texts
+    - `intervals`: score → interval as text; `how`: how intervals are computed
+    - `rows`: values by column; `shown`: the same values as texts; `text_columns`: columns without fractions
+    - `animations`, worst first; `ranked_by`: the score that ranks them
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
-        result: the result; by default the folder's.
+        result: the result; None: read it from the folder.
 
     Returns:
         Path of the page.
@@ -42,9 +45,9 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    # the score that ranks the sequences: the first with values in the rows, or J&F, which some rules have there alone
+    # the first score with values by sequence ranks them; J&F comes last, since some rules have it only by sequence
     ranked_by = next(filter(result.scores_by_sequence, (*result.scores, "J&F-Mean")), "")
-    text_columns: set[str] = set()  # also of truth values and counts, which are no fractions
+    text_columns: set[str] = set()  # truth values and counts are no fractions either
     for row in result.rows:
         text_columns.update(name for name, value in row.values.items() if not isinstance(value, float))
     how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
@@ -69,7 +72,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
 
 
 def _lines_of_scores(result: Result) -> list[Json]:
-    """Return the lines of the table of scores: this run's, and those of earlier epochs."""
+    """Return the lines of the table of scores, `name` and `scores` as texts: this run, then earlier evaluations."""
     lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
     for past in result.history[:-1]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
@@ -78,9 +81,16 @@ def _lines_of_scores(result: Result) -> list[Json]:
 
 
 def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
-    """Return the animations of a result, lowest score first, sequences without a score last.
+    """Return the animations of a result as JSON, lowest score first, sequences without a score last.
 
-    Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
+    Args:
+        folder: folder of the result; animations of sequences that the result lacks are left out.
+        result: the result.
+        ranked_by: name of the score.
+
+    Returns:
+        The fields that `write_animation` wrote, and `score`, `shown` (the score as text), `name` and `images`: of the
+        worst and the best `AT_EACH_END` sequences, in base64, the drawn frames, and the truth if it is known.
     """
     scores = result.scores_by_sequence(ranked_by)
     texts = {name: shown(score, result.declaration(ranked_by)) for name, score in scores.items()}

@@ -46,31 +46,32 @@ class Published:
     download: str = ""
 
     def evaluation_protocol(self) -> EvaluationProtocol:
-        """Return the protocol of the row."""
+        """Return the protocol that the row names, with its values for the row's benchmark."""
         return protocol_named(self.protocol, self.benchmark)
 
 
 def printed_digits(value: float) -> int:
-    """Return the decimals in per cent that a paper prints of a fraction, at least one: 0.523 is 52.3, 0.52 is 52.0."""
+    """Return how many decimals a fraction has in per cent, at least one: 1 of 0.523 (52.3), 1 of 0.52, 2 of 0.5234."""
     return max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
 
 
 def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
-    """Return the classes of named protocols: masks and joints, points, boxes, pairs, surfaces."""
-    from .. import protocols as p  # late: `table --help` is fast
+    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`."""
+    from .. import protocols as p  # here, since reading the protocols would delay `table --help`
 
     return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol, p.MatchingProtocol, p.SurfaceProtocol
 
 
 def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
-    """Return a protocol by its name: a source, with changes as in `dino+input_size=960`.
+    """Return a protocol by its name.
 
     Args:
-        name: the name.
-        benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching. If
-            the source has no values for it, those of the kind's default benchmark are taken.
+        name: name of a source, with changes as in `dino+input_size=960`.
+        benchmark: name of the benchmark. It decides the class: the class that has values for the benchmark, or else the
+            class for masks and joints. A source without values for the benchmark gives those of the class's default
+            benchmark.
     """
-    kind, *others = protocol_classes()  # masks and joints, unless a source of another kind has values for the benchmark
+    kind, *others = protocol_classes()
     for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
@@ -81,11 +82,11 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
 
 
 def protocol_of_row(name: str, benchmark: str) -> str:
-    """Return the protocol of a published row by the row's short name; any other name as it is.
+    """Return the name of the protocol of a published row; a name that is no row's short name is returned as it is.
 
     Args:
-        name: short name of a row, `dino-s8`, or name of a protocol.
-        benchmark: name of the benchmark, since a short name has a row for each.
+        name: short name of a row, such as `dino-s8`, or name of a protocol.
+        benchmark: name of the row's benchmark.
 
     Raises:
         ValueError: if rows of the name have several protocols on the benchmark.
@@ -98,7 +99,7 @@ def protocol_of_row(name: str, benchmark: str) -> str:
 
 @cache
 def sets_of_papers() -> dict[str, dict[str, int | str]]:
-    """Return test_sets.yaml: benchmark → number of sequences, and facts of the test set in papers."""
+    """Return the content of test_sets.yaml: benchmark → facts of the papers' test set, such as `sequences`, `year`."""
     text = (files(__package__) / "test_sets.yaml").read_text("utf-8")
     sets: dict[str, dict[str, int | str]] = yaml.safe_load(text)
     return sets
@@ -106,7 +107,7 @@ def sets_of_papers() -> dict[str, dict[str, int | str]]:
 
 @cache
 def published_rows() -> tuple[Published, ...]:
-    """Return the rows of published.csv, by method.
+    """Return the rows of published.csv, in the file's order, which is by method.
 
     RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS
     fine-tunes for OTB; the frozen rows are from the ablation of frames, Table 4 (n = 8).

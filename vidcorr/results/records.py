@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
+from itertools import permutations
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,22 +53,22 @@ class Column(NamedTuple):
 
     @property
     def about(self) -> str:
-        """Protocol and conditions."""
+        """Protocol and conditions, joined by a comma."""
         return ", ".join(filter(None, (self.by, self.conditions)))
 
     @property
     def title(self) -> str:
-        """Benchmark, protocol and conditions."""
+        """Benchmark, then protocol and conditions in brackets."""
         return f"{self.benchmark} ({self.about})" if self.about else self.benchmark
 
     @property
     def label(self) -> str:
-        """Score, and whether the numbers are printed ones."""
+        """Name of the score; published numbers add ", paper"."""
         return f"{self.score}, paper" if self.published else self.score
 
     @property
     def head(self) -> str:
-        """Benchmark, score, protocol and conditions, and whether the numbers are printed ones."""
+        """Benchmark and score, then protocol and conditions in brackets; published numbers add ", paper"."""
         title = self._replace(benchmark=f"{self.benchmark} {self.score}").title
         return f"{title}, paper" if self.published else title
 
@@ -104,7 +105,10 @@ class ScoreRecord:
 
     @property
     def name(self) -> str:
-        """Name of the row: the user's, else the network without its seed; it says whose predictions are no network."""
+        """Name of the row: the user's name, else the network without its seed.
+
+        A user's name for predictions of others gets their kind: "theirs (their masks)".
+        """
         network = self.result.network
         if self.row and self.result.is_theirs:
             return f"{self.row} ({network.weights})"
@@ -112,18 +116,19 @@ class ScoreRecord:
 
     @property
     def origin(self) -> str:
-        """The network of a row, whatever its seed: the recipe of its training, else its name.
+        """The network without its seed: the recipe of its training, else the network's name.
 
-        Of predictions of others it is their kind, "their masks".
+        For predictions of others it is their kind, such as "their masks".
         """
         network = self.result.network
         return network.weights if self.result.is_theirs else network.recipe or network.row
 
     @property
     def shared_by_seeds(self) -> str:
-        """The text by which seeds join one row: the recipe of their training; "" of random weights.
+        """A text that is equal for records which are seeds of one row: the recipe of their training.
 
-        Of loaded weights without a known recipe it is their seed, so that no other seed joins their row.
+        Random weights have "". Loaded weights without a known recipe have the text of their seed, so that no other seed
+        joins their row.
         """
         network = self.result.network
         if network.loaded and not network.recipe:
@@ -131,17 +136,20 @@ class ScoreRecord:
         return network.recipe
 
     def is_copy_of(self, other: "ScoreRecord") -> bool:
-        """Return whether two records have the scores of the same weights, or of one seed without known weights."""
+        """Return True if two records have equal scores, equal views, and the same weights.
+
+        Weights without a digest count as the same if their seeds are equal.
+        """
         network, others = self.result.network, other.result.network
         is_same_network = network.digest == others.digest and (bool(network.digest) or self.seed == other.seed)
         return is_same_network and self.view == other.view and self.result.scores == other.result.scores
 
     @property
     def rules(self) -> str:
-        """The rules of scoring as JSON, which predictions of others must share with ours.
+        """The rules of scoring as JSON text; predictions of others are compared with ours only if the texts are equal.
 
-        They are the `rules` of the result's data; if these name no frames, as of points, then query mode, query stride
-        and scored size of the rules or the protocol.
+        The rules are `data["rules"]` of the result. Rules without an entry `frames`, as of points, are told by
+        query mode, query stride and scored size, from the rules or else from the protocol.
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -150,26 +158,28 @@ class ScoreRecord:
         return json.dumps([stated.get(name) for name in ("query_mode", "query_stride", "scored_size")])
 
     def pairs_with(self, other: "ScoreRecord") -> bool:
-        """Return whether two scores may be compared sequence by sequence: they share protocol, rules and conditions.
+        """Return True if two scores may be compared sequence by sequence.
 
-        Predictions of others have no protocol, and share data and rules alone.
+        They must share benchmark, score, rules, conditions without the number of sequences, and the protocol, which
+        does not count if one side is predictions of others: these have no protocol.
         """
-        ours, theirs = self.column, other.column
-        if self.result.is_theirs or other.result.is_theirs:
-            ours, theirs = ours._replace(protocol=""), theirs._replace(protocol="")
-        kinds = {(each.benchmark, each.score, each.protocol, COUNT.sub("", each.conditions)) for each in (ours, theirs)}
+        with_protocol = not (self.result.is_theirs or other.result.is_theirs)
+        kinds = set()
+        for column in (self.column, other.column):
+            protocol = column.protocol if with_protocol else ""
+            kinds.add((column.benchmark, column.score, protocol, COUNT.sub("", column.conditions)))
         return len(kinds) == 1 and self.rules == other.rules
 
     @property
     def features(self) -> str:
-        """Stage and stride of the network's features, in words; empty if the network declares none."""
+        """Stage and stride of the network's features, "res4, stride 8"; "" if the network declares neither."""
         stage = self.result.stage
         stride = f"stride {stage.stride}" if stage.stride is not None else ""
         return ", ".join(filter(None, (stage.layer, stride)))
 
     @property
     def view(self) -> str:
-        """The features and the network's input, in words."""
+        """Stage and stride of the features, and the RGB that the network gets, joined by commas."""
         rgb = self.result.stage.input.rgb if self.result.stage.input else ""
         return ", ".join(filter(None, (self.features, rgb)))
 
@@ -191,15 +201,15 @@ class ScoreRecord:
 
 
 COUNT = re.compile(r"(, )?[0-9]+ \w+$")
-"""The number of sequences at the end of conditions."""
+"""The number of sequences at the end of conditions, as in "val, 20 sequences"."""
 TOLD_APART = {"protocol": attrgetter("protocol"), "sequences": attrgetter("names"), "data": attrgetter("data")}
-"""What may differ between columns of one title, in words → its digest."""
+"""What may differ between columns of one title, in words → function that returns its digest from a column."""
 
 
 def records_of(
     result: Result, scores: Iterable[str], row: str = "", place: Path = Path(), **more: Any
 ) -> list[ScoreRecord]:
-    """Return records of the scores that a result has.
+    """Return a record per named score; names that the result lacks are left out.
 
     Args:
         result: the result.
@@ -212,7 +222,10 @@ def records_of(
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
-    """Return column → itself, with digests in its conditions where another column has the same title."""
+    """Return column → the column to show, so that no two have the same title.
+
+    Columns of one title get digests of what differs between them, such as "data 3f2a9c01", into their conditions.
+    """
     of_title: dict[str, list[Column]] = {}
     for column in columns:
         of_title.setdefault(column.title, []).append(column)
@@ -228,7 +241,11 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
 
 
 def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield folder, names of its folders and of its files as `os.walk` does, also through links, each folder once."""
+    """Walk as `os.walk` does, also through links, but enter each folder once.
+
+    Yields:
+        The folder, the names of the folders in it, from which the caller may remove some, and the names of its files.
+    """
     entered: set[str] = set()
     for folder, below, files in os.walk(root, followlinks=True):
         place = os.path.realpath(folder)
@@ -240,18 +257,22 @@ def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def print_fault(fault: str) -> None:
-    """Print what is left out, and why, on the standard error."""
+    """Print a sentence on a file that was left out on the standard error."""
     print(fault, file=sys.stderr)
 
 
 def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> dict[Path, Result]:
-    """Read every results.json in or below a folder, hidden folders left out; return folder → result, sorted.
+    """Read every results.json in a folder and below it.
 
-    Folders in one with a results.json are not entered: they hold its masks and pictures. Links are followed once.
+    Hidden folders are not entered, nor folders beside a results.json: they hold the masks and pictures of that result.
+    A folder that several links lead to is read once.
 
     Args:
         folder: the folder.
-        tell: takes a sentence for each file that cannot be read.
+        tell: called with a sentence for each file that cannot be read.
+
+    Returns:
+        Folder of a results.json → result, sorted by folder.
     """
     found: dict[Path, Result] = {}
     for place, below, files in walk_once(folder):
@@ -266,14 +287,14 @@ def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> 
 
 
 def named_results(text: str | Path, tell: Callable[[str], object] = print_fault) -> tuple[str, dict[Path, Result]]:
-    """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
-
-    FOLDER may be a pattern, `NAME=runs/seed-*`. Of a training, whose evaluations lie side by side, the last evaluation
-    is returned.
+    """Read the results that a word of a command names; of a training's evaluations, the last one alone.
 
     Args:
-        text: the text.
-        tell: as of `results_below`.
+        text: `FOLDER` or `NAME=FOLDER`; FOLDER may be a pattern, as in `NAME=runs/seed-*`, or a results.json.
+        tell: called with a sentence for each file that cannot be read.
+
+    Returns:
+        NAME, or "" without one; and folder of a results.json → result.
 
     Raises:
         ValueError: if there is no such folder, or a named folder holds no result.
@@ -286,8 +307,8 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
         raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
     faults: list[str] = []
-    for folder in folders:
-        results |= results_below(Path(folder), faults.append)
+    for folder in map(Path, folders):
+        results |= results_below(folder.parent if folder.name == RESULTS_FILE else folder, faults.append)
     if name and not results and not faults:
         raise ValueError(f"{text}: no result in this folder")
     for fault in faults:
@@ -324,18 +345,26 @@ def records(*folders: str | Path) -> list[Json]:
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
-    """Return folder → result without the earlier evaluations of each training, whose folders lie side by side.
+    """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Evaluations of a training have one seed, recipe and first evaluation.
+    Results are evaluations of one training if their folders lie side by side, benchmark and seed are equal, and recipe
+    and the first entry of their history are equal. A training that was resumed to be longer has another recipe, but its
+    history goes on from the earlier result's.
     """
-    of_trainings: dict[Path, int] = {}  # folder of a result → step of its evaluation
+    step_of: dict[Path, int] = {}  # folder of a result of a training → largest step in its history
     for place, result in results.items():
         if result.history:
-            of_trainings[place] = max(past.step for past in result.history)
+            step_of[place] = max(past.step for past in result.history)
     last: dict[tuple[object, ...], Path] = {}
-    for place in sorted(of_trainings, key=of_trainings.__getitem__):  # a later one replaces an earlier one
+    for place in sorted(step_of, key=step_of.__getitem__):  # a later evaluation replaces an earlier one
         result = results[place]
         training = result.network.seed, result.network.recipe, repr(result.history[0])
         last[place.parent, result.benchmark, *training] = place
-    earlier = of_trainings.keys() - last.values()
+    earlier = step_of.keys() - last.values()
+    for place, other in permutations(last.values(), 2):
+        result, longer = results[place], results[other]
+        key = place.parent, result.benchmark, result.network.seed
+        is_beside = key == (other.parent, longer.benchmark, longer.network.seed)
+        if is_beside and result.history == longer.history[: len(result.history)] != longer.history:
+            earlier.add(place)
     return {place: result for place, result in results.items() if place not in earlier}

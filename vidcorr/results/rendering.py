@@ -54,10 +54,11 @@ class Table:
     caption: str = ""
 
     def __repr__(self) -> str:
+        """Return the numbers of rows and columns, and the names of the rows."""
         return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
 
     def _repr_markdown_(self) -> str:
-        """The table in a notebook."""
+        """Return the table as Markdown, which a notebook shows."""
         return render(self)
 
     @property
@@ -70,7 +71,10 @@ class Table:
         return [row[column] for row in self.rows.values() if column in row]
 
     def best(self, column: Column) -> str:
-        """Return the best mean of a column with two scores or more, as `shown` writes it; empty without a best."""
+        """Return the best mean of a column as its printed text, such as "55.3".
+
+        It is "" if the column has fewer than two scores, if neither more nor less is better, or in a table of steps.
+        """
         cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
         declared = self.declared(column)
         if self.caption or len(cells) < 2 or declared.direction == "neither":
@@ -79,11 +83,14 @@ class Table:
         return shown(cell.mean, declared, cell.digits)
 
     def declared(self, column: Column) -> Score:
-        """Return what the benchmark declares of a column's score; published ones are fractions."""
+        """Return the declaration of a column's score; a column of published scores alone holds fractions."""
         return next((cell.declared for cell in self.cells_in(column) if cell.records), FRACTION)
 
     def base_row(self, text: str) -> str:
-        """Return the name of the base row, of which the text is the whole or a unique part.
+        """Return the full name of the row that a user calls the base.
+
+        Args:
+            text: name of the row, or a part that no other row's name has.
 
         Raises:
             ValueError: if the text does not name exactly one row.
@@ -98,28 +105,36 @@ class Table:
     def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
         """Return the table with the differences of all rows from a base row.
 
-        A cell is compared with the base row's cell of its column; if there is none, with the first of the base row's
-        that may be paired with it, such as that of other sequences by the same protocol.
+        A cell is compared with the cell of its column in the base row. If the base row has none there, the cell is
+        compared with the first cell of the base row that can be paired, such as a cell of other sequences by the same
+        protocol.
 
         Args:
-            base: name of the base row, or a unique part of it.
-            own_bases: row → another base row, by their full names.
+            base: name of the base row, or a part that no other row's name has.
+            own_bases: row → its base row in place of `base`, by full names.
         """
         base = self.base_row(base)
         rows: dict[str, dict[Column, Cell]] = {}
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
-            of_base = {} if name == base_of_row else self.rows[base_of_row]
+            base_cells = {} if name == base_of_row else self.rows[base_of_row]
             rows[name] = {}
             for column, cell in row.items():
-                candidates = [of_base[column]] if column in of_base else of_base.values()
+                candidates = [base_cells[column]] if column in base_cells else base_cells.values()
                 differences = filter(None, map(cell.difference_from, candidates))
                 rows[name][column] = replace(cell, difference=next(differences, None))
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
 class Line(NamedTuple):
-    """A line of a section: a row under a protocol and conditions, those of `column`; cell and text for each score."""
+    """A line of a section: a row of the table by one protocol and conditions.
+
+    Attributes:
+        name: name of the row.
+        column: any column with the protocol and the conditions.
+        cells: a cell per head of the section; None where the row has no score.
+        texts: the cells as texts, "" for None.
+    """
 
     name: str
     column: Column
@@ -131,9 +146,9 @@ class Section(NamedTuple):
     """Lines of scores of a benchmark.
 
     Attributes:
-        shared: what all columns share; an empty text where they differ.
+        shared: the first column of the section, with "" for its protocol or conditions if other columns differ there.
         heads: names of the scores.
-        lines: the lines.
+        lines: the lines, in the order of the table's rows, protocol by protocol.
     """
 
     shared: Column
@@ -141,12 +156,15 @@ class Section(NamedTuple):
     lines: Sequence[Line]
 
     def columns(self, first: str = "") -> tuple[list[str], list[list[str]], int]:
-        """Return heads, the texts of the lines, and the number of the columns before the scores.
+        """Return the heads of a grid, the texts of its lines, and how many of its columns stand before the scores.
 
-        These have names, under a head, and protocols and conditions that differ.
+        Before the scores stand the rows' names, and, if lines differ in them, protocols and conditions.
+
+        Args:
+            first: head of the names.
         """
         heads = [first]
-        facts = [[line.name for line in self.lines]]  # of each head a text for each line
+        facts = [[line.name for line in self.lines]]  # per head, a text per line
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
             of_lines = [fact_of(line.column) for line in self.lines]
             if len(set(of_lines)) > 1:
@@ -156,7 +174,7 @@ class Section(NamedTuple):
         return [*heads, *self.heads], texts, len(heads)
 
     def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:
-        """Return the section as a grid; if it is wider than a terminal, as a grid for each score."""
+        """Return the section as a grid; if the grid is wider than `width` characters, a grid per score."""
         text = grid(format, *self.columns())
         if len(self.heads) == 1 or max(map(len, text.splitlines())) <= width:
             return text
@@ -167,7 +185,7 @@ class Section(NamedTuple):
         return "\n".join(parts)
 
     def latex(self) -> str:
-        """Return the section as a tabular, under the benchmark's name."""
+        """Return the section as a LaTeX tabular; the benchmark is the head of the rows' names."""
         heads, texts, right = self.columns(self.shared.benchmark)
         return latex_grid([head.replace("-Mean", "") for head in heads], texts, right)
 
@@ -179,9 +197,10 @@ def sections_of(
 
     Args:
         table: the scores.
-        intervals: with 95 % intervals and p.
-        bold: `**` around the best of a column.
-        of_comparable_scores: a section for each set of comparable scores, the best line first; else for each benchmark.
+        intervals: write 95 % intervals and p into the texts.
+        bold: write `**` around the best score of a column.
+        of_comparable_scores: True: a section per set of comparable scores, its lines sorted from the best first score;
+            steps keep their order. False: a section per benchmark.
     """
     groups: dict[Any, list[Column]] = {}
     for column in table.columns:
@@ -198,12 +217,17 @@ def sections_of(
 
 
 def _rank(cell: Cell | None, sign: int) -> float:
-    """Return a number that is less for a better score; infinity without one."""
+    """Return a sorting key of a cell: the better the score, the smaller the key; infinity without a score.
+
+    Args:
+        cell: the cell.
+        sign: 1 if less is better, −1 if more is.
+    """
     return math.inf if cell is None or math.isnan(cell.mean) else sign * cell.mean
 
 
 def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: bool) -> Section:
-    """Return the section of some columns: a line per protocol, conditions and row that has a score there."""
+    """Return the section of some columns; each row has a line per protocol and conditions by which it has a score."""
     shared = columns[0]
     if len({column.by for column in columns}) > 1:
         shared = shared._replace(by="")
@@ -274,7 +298,11 @@ def render(
 
 
 def html_tables(table: Table) -> dict[Column, str]:
-    """Return the rows of comparable scores as HTML, which Markdown takes too: their column without a score → text."""
+    """Return a table in HTML per set of comparable scores; Markdown takes HTML too.
+
+    Returns:
+        The columns' shared column, with "" for the score → the table.
+    """
     texts = {}
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
     for section in sections_of(table, of_comparable_scores=True):
@@ -285,7 +313,7 @@ def html_tables(table: Table) -> dict[Column, str]:
 
 @cache
 def _template() -> Any:
-    """Return the template of the page."""
+    """Return the jinja2 template of the page of scores, with its filters; it is read once."""
     from jinja2 import Environment
 
     environment = Environment(autoescape=True)
@@ -296,7 +324,7 @@ def _template() -> Any:
 
 
 def _report_of(record: ScoreRecord, start: Path) -> str:
-    """Return the link from a folder to the report of a result; "" without one."""
+    """Return the relative link from folder `start` to the report.html of a record's result; "" if it has no report."""
     report = record.place / REPORT
     return quote(Path(os.path.relpath(report, start)).as_posix()) if report.is_file() else ""
 
@@ -307,7 +335,7 @@ def print_table(table: Table, format: Format | None = None, intervals: bool | No
     Args:
         table: the scores.
         format: form of the text; None: text in a terminal, and Markdown in a file or pipe.
-        intervals: as of `render`.
+        intervals: print 95 % intervals and p; None: in all formats but LaTeX.
     """
     if format is None:
         format = "text" if sys.stdout.isatty() else "md"
@@ -316,7 +344,7 @@ def print_table(table: Table, format: Format | None = None, intervals: bool | No
 
 
 def records_of_table(table: Table) -> list[dict[str, object]]:
-    """Return a record per cell with all its quantities, row by row, as for `pandas.DataFrame`."""
+    """Return a record per cell, row by row: `row`, `column`, and `Cell.quantities`; for CSV or `pandas.DataFrame`."""
     records = []
     for name, row in table.rows.items():
         for column in table.columns:

@@ -87,27 +87,32 @@ class Row(Exact):
 
     @property
     def order(self) -> tuple[str, int, str]:
-        """Sorting key: video, number of the object, name of the object.
+        """Sorting key: video, number of the object (0 for a name), name of the object.
 
-        The video has the `_` before an object's name, so that rows sort as the files of the official tools do.
+        The video keeps the `_` that stands before the object in the row's name: rows then sort as the file names of the
+        official tools do.
         """
-        video = self.name.removesuffix(self.object)
-        return video, int(self.object) if self.object.isdecimal() else 0, self.object
+        number = int(self.object) if self.object.isdecimal() else 0
+        return self.name.removesuffix(self.object), number, self.object
 
 
 def videos_of(rows: Iterable[Row]) -> list[str]:
-    """Return the different videos of rows, in their order."""
+    """Return the names of the videos of rows, each once, in order of appearance."""
     return list(dict.fromkeys(row.video for row in rows))
 
 
-def leave_one_out(
-    rows: Sequence[Row], scores: Callable[[Sequence[Row]], Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Return score → sequence → score of all the other sequences, for a jackknife.
+ScoresOf = Callable[[Sequence[Row]], Mapping[str, float]]
+"""Function from rows to scores by name, such as `Benchmark.scores`."""
+
+
+def leave_one_out(rows: Sequence[Row], scores: ScoresOf) -> dict[str, dict[str, float]]:
+    """Return name of a score → sequence → the score without this sequence, for a jackknife.
+
+    A single sequence has no others: the dictionary is empty.
 
     Args:
-        rows: the rows.
-        scores: computes the scores of some rows, for example `Benchmark.scores`.
+        rows: rows of all sequences.
+        scores: computes the scores of some rows.
     """
     found: dict[str, dict[str, float]] = {}
     for left_out in videos_of(rows):
@@ -129,7 +134,7 @@ class Evaluated(Exact):
 ROUNDING = 1e-6
 """Largest difference of a score from the mean of its rows."""
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
-"""Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
+"""Score → columns of the rows; the score is the mean of the columns. Any other score has one column, of its name."""
 
 
 class Result(Exact):
@@ -186,7 +191,7 @@ class Result(Exact):
     format: int = FORMAT
 
     def __repr__(self) -> str:
-        """Return benchmark, network and main scores with their intervals, in a line."""
+        """Return a line with benchmark, network, number of sequences, and main scores with their intervals."""
         texts = self.texts(self.scores)
         scores = []
         for key in self.main_scores():
@@ -199,7 +204,7 @@ class Result(Exact):
     __str__ = __repr__  # pydantic's prints all fields
 
     def print(self) -> None:
-        """Print the network and the scores."""
+        """Print benchmark, network and input in a line, all scores as a table, and a line for each doubt."""
         about_input = self.stage.input.line if self.stage.input else ""
         print(one_line(", ".join(filter(None, (f"{self.benchmark}: {self.network}", about_input)))))
         if not self.scores:
@@ -213,7 +218,7 @@ class Result(Exact):
     # Files
 
     def save(self, folder: str | Path) -> None:
-        """Write per_sequence.csv, an export for people, and then the complete results.json; both atomically.
+        """Write per_sequence.csv, an export for people, and last results.json, which is complete; both atomically.
 
         Raises:
             OSError: if the folder cannot be written.
@@ -228,12 +233,15 @@ class Result(Exact):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a result, equal to the saved one, from its folder or its results.json.
+        """Read a result, equal to the saved one.
+
+        Args:
+            path: the result's folder, or its results.json.
 
         Raises:
             OSError: if the file cannot be read.
-            ValueError: if the file is not a result, of another version, damaged, or contradicts itself; the message
-                names file and field.
+            ValueError: if the file is not a result, is of another version or damaged, or has a `contradiction`; the
+                message names file and field.
         """
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
@@ -242,7 +250,7 @@ class Result(Exact):
         return result
 
     def csv_rows(self) -> list[Json]:
-        """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
+        """Return the lines of per_sequence.csv, column → value: a line per row that has values; None if undefined."""
         return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
@@ -253,15 +261,16 @@ class Result(Exact):
         return self.network.weights in THEIRS
 
     def require_consistent(self, place: object) -> None:
-        """Raise ValueError, which begins with a place, for a `contradiction`."""
+        """Raise ValueError if the result has a `contradiction`; the message begins with `place`, such as its file."""
         contradiction = self.contradiction()
         if contradiction:
             raise ValueError(f"{place}: {contradiction}: edited, or declared wrongly?")
 
     def contradiction(self) -> str:
-        """Return in words which score is beyond its declared bounds, or not the mean of its rows; "" if none is.
+        """Return in words the first score beyond its declared bounds, or unlike the mean of its rows; "" if all agree.
 
-        Scores of rows of a single video are not compared with these: nothing then tells a mean from a ratio of sums.
+        With rows of a single video, means are not checked: `without` is then empty, so a ratio of sums looks like a
+        mean.
         """
         for score in self.declared:
             low, high = score.bounds
@@ -270,11 +279,11 @@ class Result(Exact):
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
         of_means = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
         for key in of_means:
-            means = []  # of each column, whose rows without a value need not be those of the other
+            means = []  # one per column, since a row may have a J and no F
             for column in MEANS_OF.get(key, (key,)):
                 finite = [value for _, value in self.values_of_rows(column) if isfinite(value)]
                 means.append(fmean(finite) if finite else nan)
-            if abs(fmean(means) - self.scores[key]) > ROUNDING:
+            if abs(fmean(means) - self.scores[key]) > ROUNDING:  # False for NaN
                 return f"{key} is {self.scores[key]:.6g}, and the mean of its rows {fmean(means):.6g}"
         return ""
 
@@ -285,39 +294,39 @@ class Result(Exact):
 
     @property
     def data_digest(self) -> str:
-        """Digest of the data of all sequences; empty without digests."""
+        """Digest of frames and annotations of all sequences; "" if the result does not record `digests`."""
         lines = [f"{name} {digest}" for name, digest in sorted(self.digests.items())]
         return text_digest("\n".join(lines), 8) if self.digests else ""
 
     @property
     def on_test_set(self) -> bool:
-        """True if the result states the facts of a test set of papers, and covers it."""
-        wanted = sets_of_papers().get(self.data_set)
-        if wanted is None or self.limit_sequences is not None:
+        """True if the result covers the whole test set that papers use: year, split and number of sequences agree."""
+        facts_of_set = sets_of_papers().get(self.data_set)
+        if facts_of_set is None or self.limit_sequences is not None:
             return False
         facts = self.data | {"sequences": len(self.sequences)}
-        return wanted.items() <= facts.items()
+        return facts_of_set.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
-        """Return the names of at most three scores, as the benchmark declares them."""
+        """Return the names of the main scores: of the first three declared scores, or else of the first three."""
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
 
     def declaration(self, key: str) -> Score:
-        """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
+        """Return the declaration of a score; by default, that of a fraction of which more is better."""
         return next((score for score in self.declared if score.name == key), Score(key))
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Return scores, or the values of a row, as they are printed everywhere: in per cent, or in the score's unit.
+        """Return name → text of scores, or of a row's values, as printed everywhere: per cent, or the score's unit.
 
         Args:
-            values: name → value; those that are no floats, such as counts, are left out.
+            values: name → value; only floats are returned, so counts and categories are left out.
         """
         floats = {name: value for name, value in values.items() if isinstance(value, float)}
         return {name: shown(value, self.declaration(name)) for name, value in floats.items()}
 
     def flat_scores(self) -> dict[str, float]:
-        """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""
+        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`)."""
         scores = dict(self.scores)
         for row in self.rows:
             for column, value in row.values.items():
@@ -327,11 +336,11 @@ class Result(Exact):
         return scores
 
     def values_of_rows(self, key: str, of_all: bool = True) -> list[tuple[Row, float]]:
-        """Return the rows with the single values behind a score.
+        """Return pairs of a row and its value of a score; J&F of a row is the mean of its J and F.
 
         Args:
-            key: a key of `scores`. J&F is the mean of J and F.
-            of_all: no row, if one lacks the values; False: leave such rows out.
+            key: name of the score.
+            of_all: True: if any row lacks the value, return an empty list; False: leave out the rows that lack it.
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []
@@ -344,28 +353,31 @@ class Result(Exact):
         return found
 
     def scores_by_sequence(self, key: str) -> dict[str, float]:
-        """Return sequence → mean of the defined values behind a score in its rows; without one it is left out."""
+        """Return sequence → mean of a score's defined values in its rows; sequences without a value are left out."""
         values: dict[str, list[float]] = {}
         for row, value in self.values_of_rows(key, of_all=False):
-            # where an object is a sequence, its row has the object's name
+            # in some data sets each object is a sequence, named as its row: `VIDEO_OBJECT`
             name = row.name if row.name in self.sequences else row.video
             if not isnan(value):
                 values.setdefault(name, []).append(value)
         return {name: fmean(of_name) for name, of_name in values.items()}
 
     def parts(self, key: str) -> dict[str, str]:
-        """Return what a score is computed of, name → sequence: rows with a finite value; sequences if it is no mean."""
+        """Return the parts over which a score is computed, name of a part → its sequence.
+
+        The parts are the rows with a finite value; of a score that is no mean over rows, the sequences.
+        """
         if key in self.without:
             return {name: name for name in self.without[key]}
         return {row.name: row.video for row, value in self.values_of_rows(key) if isfinite(value)}
 
     def sample(self, key: str, parts: Collection[str] | None = None) -> Sample:
-        """Return a score as a sample of sequences: empty, if the result has no values by sequence for it.
+        """Return a score as a sample of sequences; the sample is empty if the result lacks the score by sequence.
 
         Args:
-            key: a key of `scores`.
-            parts: names of the `parts` that count; None: all. From some of them a score that is no mean cannot be
-                computed: the sample is empty.
+            key: name of the score.
+            parts: names of the `parts` that count; None: all. A score that is no mean over rows cannot be computed from
+                some of its parts: the sample is then empty.
         """
         if key in self.without:
             is_whole = parts is None or set(parts) == self.without[key].keys()
@@ -378,10 +390,13 @@ class Result(Exact):
 
 
 def require_scored(result: Result) -> Result:
-    """Return a result. Every score passes here: one whose main scores are all means over no scored frame is refused.
+    """Return the result itself, unless its main scores are all NaN: means over no scored frame.
+
+    Benchmarks and `score` return their results through this check. A result without scores passes: it is of a test set
+    without truth.
 
     Raises:
-        DataError: if the main scores are all undefined; a test set without truth has no scores, which is right.
+        DataError: if the main scores are all NaN.
     """
     main = result.main_scores()
     if main and all(isnan(result.scores[key]) for key in main):

@@ -5,32 +5,37 @@ from collections.abc import Mapping, Sequence
 
 from .records import Column, ScoreRecord
 
+Rows = dict[str, list[ScoreRecord]]
+"""Name of a row → its records."""
 RowKey = tuple[str, ...]
-"""Name of a row, and what tells it from other rows of the name: what its seeds share, or the folder of a result."""
+"""Name of a row, and for a row without a user's name a text that tells it from others of the name: what its seeds
+share, or the folder of its result."""
 
 
-def rows_of(
-    records: Sequence[ScoreRecord], with_views: bool = True
-) -> tuple[dict[str, list[ScoreRecord]], tuple[str, ...]]:
-    """Return the rows of records by their names, and sentences about copies of results, which count once.
+def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Rows, tuple[str, ...]]:
+    """Group records into rows. A row is a network over its seeds.
 
-    A row is a network over its seeds. Under a name of the user it is all that he names so: two networks, or two results
-    of a seed in a column, are refused. Without one, they are rows that have their folders in their names.
+    A user's name makes one row of all records that have it; two networks under one name, or two results of a seed in a
+    column, are refused. Records without a user's name that are two results of a seed become two rows, with the folders
+    of the results in their names.
 
     Args:
         records: the records.
-        with_views: several views of a network in a column are rows, named by the view; else they count as two results
-            of a seed: refused under a name of the user, and else rows named by their folders.
+        with_views: True: if a network has several views (stage, stride, input) in a column, each view is a row with the
+            view in its name. False: several views count as two results of a seed.
+
+    Returns:
+        Name of a row → its records; and sentences about copies of results, which count once.
 
     Raises:
-        ValueError: for a name of two networks, or of two results of a seed; it names both.
+        ValueError: if a user's name stands for two networks, or for two results of a seed; the message names both.
     """
     views: dict[tuple[str, Column], set[str]] = {}
     for record in records:
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
-    found: dict[RowKey, list[ScoreRecord]] = {}  # also those that became rows by their folders
+    found: dict[RowKey, list[ScoreRecord]] = {}  # by the first key, also records that became rows of their folders
     copies: dict[str, None] = {}
     for record in records:
         name = record.name
@@ -59,10 +64,10 @@ def rows_of(
     return _uniquely_named(rows), tuple(copies)
 
 
-def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> dict[str, list[ScoreRecord]]:
-    """Return the rows by names that differ: rows of one name are told apart by the folders of their results."""
+def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> Rows:
+    """Return the rows by unique names: rows of one name get the folder of their first result in brackets."""
     times = Counter(name for name, *_ in rows)
-    named: dict[str, list[ScoreRecord]] = {}
+    named: Rows = {}
     for (name, *_), members in rows.items():
         row_name = name if times[name] == 1 else f"{name} ({members[0].place})"
         if row_name in named:  # results in memory have no folder

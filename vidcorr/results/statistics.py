@@ -61,7 +61,7 @@ class Sample(NamedTuple):
 
     @classmethod
     def of_means(cls, videos: ScoresBySequence, seed: int | None = None) -> "Sample":
-        """Return the sample of a mean over objects; objects without a value are left out.
+        """Return the sample of a score that is the mean over the objects of all sequences; NaN values are left out.
 
         Example:
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
@@ -78,7 +78,12 @@ class Sample(NamedTuple):
 
 
 class Variance(NamedTuple):
-    """An estimate of the variance of a mean, or of an independent part of it, with its degrees of freedom."""
+    """An estimate of the variance of a mean, or of one of two independent parts of the variance.
+
+    Attributes:
+        value: the estimate.
+        degrees: its degrees of freedom, of Student's distribution.
+    """
 
     value: float
     degrees: int
@@ -113,9 +118,9 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
     """Compute the 95 % interval of a score.
 
     Args:
-        samples: of a network, or per seed of a training. With three seeds or more the interval covers the variation
-            over seeds too.
-        score: what is declared of the score; the interval is cut to its bounds.
+        samples: the sample of a network, or a sample per seed of a training. With three seeds or more the interval
+            covers the variation over seeds too.
+        score: declaration of the score; the interval is cut to the score's bounds.
 
     Returns:
         Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
@@ -140,17 +145,17 @@ def difference(
     """Compare two rows on the same sequences.
 
     Args:
-        first: the first row, per seed.
-        second: the second row, per seed. If two trainings share three seeds or more, these alone count, in pairs: seeds
-            of one row are left out, from the mean too. Else all seeds count, as independent samples.
-        trained: for both rows, True if the row stands for a training, sampled by its seeds.
+        first: samples of the first row, one per seed.
+        second: samples of the second row, one per seed. If two trainings share three seeds or more, only the shared
+            seeds count, in pairs, for the mean too. Else all seeds count, as independent samples.
+        trained: (first, second): True if the row stands for a training, sampled by its seeds.
 
     Returns:
-        Difference of the scores, its 95 % interval and p. Interval and p are None if a training has fewer than three
-        seeds, or with fewer than four sequences. The whole result is None if the sequences of the samples differ.
+        Difference first − second, its 95 % interval and p. Interval and p are None with fewer than three seeds of a
+        training or fewer than four sequences. The whole result is None if the sequences of the samples differ.
     """
-    theirs = {run.seed: run for run in second if run.seed is not None}
-    pairs = [(run, theirs[run.seed]) for run in first if run.seed in theirs]
+    by_seed = {run.seed: run for run in second if run.seed is not None}
+    pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
     is_by_seed = all(trained) and len(pairs) >= FEWEST_SEEDS
     if is_by_seed:
         first, second = zip(*pairs, strict=True)
@@ -164,7 +169,7 @@ def difference(
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return Difference(mean)
-    if is_by_seed:  # one part of the variance, over the seeds' differences, in place of two
+    if is_by_seed:  # the differences of the seeds vary, in place of the seeds of either row
         of_trainings = [list(map(sub, of_first, of_second))]
     parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
     half = _half_length(parts)
@@ -172,10 +177,10 @@ def difference(
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
-    """Return half the length of an interval, the hypotenuse of those of its parts.
+    """Return half the length of a mean's interval: √(Σ half²) over the Student intervals of the parts.
 
     Args:
-        parts: independent parts of the variance of its middle.
+        parts: independent parts of the mean's variance.
         level: share of cases that the interval may miss.
     """
     from scipy.special import stdtrit  # here, because scipy would delay a tool's `--help`
@@ -187,10 +192,10 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
 
 
 def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
-    """Return p, the level at which the interval around a mean just reaches zero.
+    """Return p: the level at which the interval around a mean just reaches zero; None for a constant difference.
 
-    Of a single part it is Student's two-sided p. Of several it is sought: the interval is longer than each part's, so p
-    lies between the largest p of a part and 1.
+    With a single part, p is Student's two-sided p. With several parts, p is searched for: their joint interval is
+    longer than the interval of each part, so p lies between the largest p of a part and 1.
     """
     from scipy.optimize import brentq
     from scipy.special import stdtr
@@ -208,19 +213,25 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
 
 
 def _variance_over_seeds(scores: Sequence[float]) -> Variance:
-    """Return the variance of the mean over seeds."""
+    """Return the variance of the mean over seeds, and its degrees of freedom: seeds − 1."""
     return Variance(variance(scores) / len(scores), len(scores) - 1)
 
 
 def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Variance | None:
-    """Return the jackknife variance of a score or a paired difference over sequences.
+    """Return the jackknife variance over sequences, of a score or of a paired difference.
 
-    It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the samples differ.
+    Args:
+        first: samples of the score, one per seed.
+        second: samples to subtract; empty: the variance is that of the score.
+
+    Returns:
+        The variance; its value and degrees are 0 with fewer than two sequences. None if the sequences of the samples
+        differ.
     """
     names = first[0].without.keys()
     if any(run.without.keys() != names for run in (*first, *second)):
         return None
-    means = []
+    means = []  # without each sequence, the score or difference, as a mean over seeds
     for name in names:
         mean = fmean(sample.without[name] for sample in first)
         if second:
@@ -230,6 +241,6 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     if len(finite) < 2:
         return Variance(0.0, 0)
     spread = (len(finite) - 1) * pvariance(finite)
-    if spread <= 1e-24:  # equal values differ by rounding
+    if spread <= 1e-24:  # means that are equal in theory differ by rounding, about 1e-12
         spread = 0.0
     return Variance(spread, len(finite) - 1)

@@ -13,11 +13,11 @@ from .rows import rows_of
 
 
 def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str] = ()) -> Table:
-    """Return a table of cells by the names of their rows and by their columns.
+    """Return a table made of cells.
 
     Args:
-        cells: row, column and cell; rows and columns stand in their order.
-        rows: names of rows that stand first, with or without cells.
+        cells: name of the row, column, and cell; rows and columns stand in order of appearance.
+        rows: names of rows that come first in this order, even without cells.
     """
     columns: dict[Column, None] = {}
     found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
@@ -30,41 +30,41 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
-    A row with several seeds, or with a history, stands for a training. Predictions of others stand in each column of
-    ours on the same data by the same rules.
+    A row with several seeds, or with a history, stands for a training. Predictions of others stand in every column of
+    our results that has the same data and rules.
 
     Args:
         records: the scores.
-        with_published: add the published rows of each whole test set by its protocol.
-        with_views: as of `rows_of`.
+        with_published: add published rows to the columns of whole test sets that have the papers' protocol.
+        with_views: True: several views (stage, stride, input) of one network are several rows; see `rows_of`.
 
     Raises:
         ValueError: if the user's name of a row stands for two networks, or for two results of a seed.
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    homes = {record: [record.column] for record in records}
+    columns_of = {record: [record.column] for record in records}
     for theirs in records:
         if theirs.result.is_theirs:
-            homes[theirs] = _columns_beside(theirs, records) or [theirs.column]
-    titled = uniquely_titled(list(chain.from_iterable(homes.values())))
+            columns_of[theirs] = _columns_beside(theirs, records) or [theirs.column]
+    titled = uniquely_titled(list(chain.from_iterable(columns_of.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():
         by_column: dict[Column, list[ScoreRecord]] = {}
         for record in members:
-            for column in homes[record]:
+            for column in columns_of[record]:
                 by_column.setdefault(titled[column], []).append(record)
         for column, of_seeds in by_column.items():
             is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
             cells.append((name, column, measured_cell(of_seeds, is_training)))
     if with_published:
         cells += _cells_of(_published_on(records, titled))
-    in_order = dict.fromkeys(titled.values())  # of the records
+    in_order = dict.fromkeys(titled.values())  # the order of the records, not that of the rows
     return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
 
 
 def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of ours in which predictions of others may stand: by their rules, on their data."""
+    """Return the columns of our results that have the data and the rules of predictions of others."""
     found: dict[Column, None] = {}
     for record in records:
         of_data = record.column._replace(by="", protocol="")
@@ -74,7 +74,7 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
 
 
 def published_table() -> Table:
-    """Return the table of all published rows, by benchmark."""
+    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark."""
     papers: dict[Published, list[Column]] = {}
     for paper in sorted(published_rows(), key=attrgetter("benchmark")):
         protocol = paper.evaluation_protocol().shared()
@@ -84,7 +84,10 @@ def published_table() -> Table:
 
 
 def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
-    """Return the cells of published rows; a second row of a name in a column is named by its source."""
+    """Return row's name, column and cell of published rows, given their columns.
+
+    A row is named `NAME (published)`; if another row of this name has a score in one of the columns, `NAME (SOURCE)`.
+    """
     cells: dict[tuple[str, Column], Cell] = {}
     for paper, columns in papers.items():
         name = f"{paper.name} (published)"
@@ -96,10 +99,12 @@ def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, C
 
 
 def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column]) -> dict[Published, list[Column]]:
-    """Return published row → the columns of whole test sets that have its protocol and its scores.
+    """Return published row → the columns of a table beside whose scores the row may stand.
+
+    These have the row's protocol and a score of the row, measured on the whole test set of papers.
 
     Args:
-        records: the records of a table.
+        records: the records of the table.
         titled: column of a record → column of the table.
     """
     whole: dict[str, dict[Column, None]] = {}  # benchmark → columns

@@ -1,5 +1,7 @@
 """Predictions of others on the data of a benchmark, scored by its rules: a row beside our networks."""
 
+from collections.abc import Callable, Iterable
+from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,10 +10,14 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.masks import MaskBenchmark
 from ..benchmarks.otb import OtbBenchmark
 from ..benchmarks.tap_vid import TapVidBenchmark
+from ..benchmarks.youtube_vos import YoutubeVosBenchmark
 from ..results.result import Result
 from ..videos.files import DataError
 from .masks import KEEP_ENDS, score
 from .tracks import score_boxes, score_tracks
+
+FLAGS = {"query_mode": "tracks", "videos": "list"}
+"""Argument → its flag of `vidcorr score`, if the names differ."""
 
 
 def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) -> Result:
@@ -19,8 +25,8 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
     Args:
         benchmark: a benchmark of masks, points or boxes, whose sequences are scored.
-        predictions: folder of the predictions, as of `score`, `score_tracks` and `score_boxes`.
-        **options: further arguments of these functions, such as `rules` or `query_mode`; by default the benchmark's.
+        predictions: folder of the predictions, in the layout that `score`, `score_tracks` or `score_boxes` describes.
+        **options: further arguments of these functions, such as `rules` or `query_mode`, in place of the benchmark's.
 
     Returns:
         The result, under the name of the benchmark, with the digests of its data and the conditions of its results.
@@ -30,7 +36,7 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
         ValueError: for another benchmark.
     """
     result = _scored(benchmark, predictions, options)
-    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # for `facts`; nothing was encoded
+    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
     scored = set(result.sequences)
@@ -46,31 +52,53 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of predictions on the sequences of a benchmark, still without its name and conditions."""
+    """Return the result of predictions on a benchmark's sequences, as `score` and its sisters name and describe it.
+
+    Raises:
+        DataError: for a missing or wrong file.
+        ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
+    """
     sequences: Any = benchmark.sequences
     if isinstance(benchmark, TapVidBenchmark):
         protocol: Any = benchmark.protocol
+        _require_parameters(score_tracks, benchmark, options)
         return score_tracks(sequences, predictions, **{"query_mode": protocol.query_mode} | options)
     if isinstance(benchmark, OtbBenchmark):
+        _require_parameters(score_boxes, benchmark, options)
         return score_boxes(sequences, predictions, **options)
     if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
+        _require_parameters(score, benchmark, options)
         videos = list(dict.fromkeys(sequence.video for sequence in sequences))
-        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
-        metadata = benchmark.scoring_rules.metadata
-        return score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
+        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos}
+        if isinstance(benchmark, YoutubeVosBenchmark):
+            known |= {"meta": sequences[0].sources[0], "unseen": benchmark.unseen_names}
+        else:
+            known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
+        return score(folder_of_masks(benchmark), predictions, **known | options)
     raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
 
 
-def folder_of_masks(benchmark: MaskBenchmark) -> Path:
-    """Return the folder with a folder of annotated masks per video.
+def _require_parameters(scorer: Callable[..., Result], benchmark: Benchmark, options: Iterable[str]) -> None:
+    """Refuse options that are no parameters of the function that scores a benchmark's kind of predictions.
 
     Raises:
-        DataError: if a video has its masks elsewhere.
+        ValueError: for such an option; the message names its flag of `vidcorr score`.
+    """
+    for name in set(options).difference(signature(scorer).parameters):
+        flag = FLAGS.get(name, name.replace("_", "-"))
+        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
+
+
+def folder_of_masks(benchmark: MaskBenchmark) -> Path:
+    """Return the folder of a benchmark's annotations, in which each video has a folder of masks.
+
+    Raises:
+        DataError: if the videos' folders do not lie in one folder.
     """
     folders: dict[Path, None] = {}
     for sequence in benchmark.sequences:
-        above = sequence.annotation(sequence.begin).parents  # an object may have a folder of its own
-        folders[above[2] if sequence.folder else above[1]] = None
+        above = sequence.annotation(sequence.begin).parents
+        folders[above[2] if sequence.folder else above[1]] = None  # VIDEO/OBJECT/FRAME.png, or VIDEO/FRAME.png
     if len(folders) > 1:
         raise DataError(f"{[*folders][1]}: masks of {benchmark.name} lie in several folders")
     return next(iter(folders))

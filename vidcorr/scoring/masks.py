@@ -27,7 +27,7 @@ from ..videos.processes import usable_cores
 from .readings import PLACES, SHIFTS, Errors, refuse_or_doubt
 
 KEEP_ENDS = "first and last frame too"
-"""Condition of scores that count the ends of videos too."""
+"""Condition of a result whose scores count the first and the last frame of each video."""
 
 
 def score(
@@ -41,18 +41,18 @@ def score(
     keep_ends: bool = False,
     allow_missing: bool = False,
 ) -> Result:
-    """Score masks on disk.
+    """Score masks on disk by the rules of a data set.
 
     Args:
         truth: folder with a folder of indexed PNGs per video.
         predictions: folder of predictions with the same layout and file names, for all scored frames.
         rules: name in `RULES`, to which rules of yours may be added.
-        videos: names of videos; by default all videos of the metadata, or all folders of `truth`.
+        videos: names of videos; None: all videos of the metadata, or all folders of `truth`.
         meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
-        keep_ends: count the first and the last frame too, by rules that leave them out.
-        allow_missing: count videos without predictions as 0 where the official code does (MOSEv2), else leave them
-            out, as videos without an object to score.
+        keep_ends: True: count the first and the last frame too, which the rules leave out.
+        allow_missing: True: accept videos without predictions or without an object to score. They are left out; by
+            rules whose official code does so (MOSEv2), videos without predictions count as 0.
 
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
@@ -65,10 +65,12 @@ def score(
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
-    listed = folders.videos()  # also where videos are named: a wrong folder of annotations is found here
+    listed = folders.videos()
     names = list(dict.fromkeys(videos or listed))
-    if not names:
+    if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
+    for name in set(names).difference(listed):
+        raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)
     found = folders.score([name for name in names if name not in missing])
     rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("order"))
@@ -77,33 +79,33 @@ def score(
         raise DataError(f"{folders.predictions}: holds no video of {folders.truth}; {expected}")
 
     def scores_of(rows: Sequence[Row]) -> Values:
-        """Return the scores of the data set from rows, by the rules."""
+        """Return the scores of the data set from rows of objects."""
         return chosen.scores(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):
         scores = scores_of(rows)
     scored = set(videos_of(rows)).difference(missing)
     unscored = [name for name in names if name not in scored]
-    used = chosen.facts()
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(found) + chosen.doubts(scores)
     if keep_ends:
         about["conditions"] = [KEEP_ENDS]
-    about["data"] = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
+    about["data"] = {"rules": chosen.facts(), "keep_ends": keep_ends}
+    about["data"] |= {"missing_videos": unscored, "truth": folders.truth}
     if chosen.pooled:
         about["without"] = leave_one_out(rows, scores_of)
     return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
 
 
 def require_categories(meta: Path, unseen: Collection[str]) -> None:
-    """Check the unseen categories of YouTube-VOS: there are some, and all are of the data set.
+    """Check the unseen categories of YouTube-VOS.
 
     Args:
         meta: metadata file of the data set.
-        unseen: categories.
+        unseen: the categories.
 
     Raises:
-        ValueError: if there are none, or one is not of the data set.
+        ValueError: if `unseen` is empty, or names a category that the data set lacks.
     """
     categories: set[str] = set()
     for video in read_meta_videos(meta).values():
@@ -113,7 +115,9 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
 
 
 def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
-    """Return rules with the metadata of the data set, and with the ends of videos if they shall count.
+    """Return the rules of a name, with the metadata of the data set, and with the ends of videos if these count.
+
+    The arguments are those of `score`.
 
     Raises:
         DataError: for a file that is no metadata file.
@@ -136,11 +140,11 @@ def result_of_predictions(
 
     Args:
         predictions: the folder.
-        kind: what they are: masks, points, boxes.
+        kind: kind of the predictions: "masks", "points" or "boxes".
         rows: the scored sequences or objects, sorted.
-        digests: name of a sequence → digest of its truth.
-        **fields: other fields of the result; the number of sequences is added to its conditions, and scores that are
-            not declared are fractions.
+        digests: name of a sequence → digest of its truth; of more sequences than were scored, if you like.
+        **fields: other fields of the result. The number of sequences is added to `conditions`. Without `declared`, all
+            scores are fractions.
 
     Raises:
         DataError: if nothing was scored.
@@ -155,14 +159,14 @@ def result_of_predictions(
 
 @dataclass(frozen=True)
 class ScoredFolder:
-    """The scored masks of a folder: of a video, or of an object.
+    """The scores of a folder of masks, which belong to a video or to a single object of a video.
 
     Attributes:
         video: name of the video.
         predictions: folder of the predictions.
-        rows: a row per object; none for a folder without objects, where videos may be missing.
-        errors: errors of its start.
-        writes_void: the predictions hold 255 beside ids, and the annotations do not.
+        rows: a row per object; none for a folder without objects, which `allow_missing` accepts.
+        errors: distances of the first predictions from the annotation, by each reading.
+        writes_void: True if the predictions hold 255 beside ids, and the annotations do not.
     """
 
     video: str
@@ -182,21 +186,20 @@ class MaskFolders:
     allow_missing: bool
 
     def videos(self) -> list[str]:
-        """Return the names of all videos, of the metadata or the annotations, sorted."""
+        """Return the sorted names of all videos of the metadata, or without metadata of the folder of annotations."""
         return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the name of a video → digest of its annotated masks."""
+        """Return video → digest of its annotated masks, for the given names of videos."""
         found: dict[str, str] = {}
         for name in names:
-            files = chain.from_iterable(
-                list_images(self.truth / name / each) for each in object_folders(self.truth / name)
-            )
+            folder = self.truth / name
+            files = chain.from_iterable(list_images(folder / each) for each in object_folders(folder))
             found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
         return found
 
     def score(self, names: Sequence[str]) -> list[ScoredFolder]:
-        """Score the folders of videos in threads.
+        """Score videos in threads; return the scores of each folder of masks, in the order of the names.
 
         Raises:
             DataError: for a video without an object to score, or a mask that is missing or does not fit.
@@ -206,7 +209,11 @@ class MaskFolders:
             return list(pool.map(lambda place: self._score_folder(*place), places))
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Return the names of the videos without predictions; refuse them unless they may be missing."""
+        """Return the names of the videos without predictions.
+
+        Raises:
+            DataError: if there are any, unless `allow_missing`.
+        """
         predicted = list_folders(self.predictions)
         missing = [name for name in names if name not in predicted]
         if missing and not self.allow_missing:
@@ -217,7 +224,7 @@ class MaskFolders:
         return missing
 
     def rows_of_missing(self, names: Iterable[str]) -> Iterator[Row]:
-        """Yield the rows of videos without predictions, whose objects count as 0 if the rules say so."""
+        """Yield rows of zeros for the objects of videos without predictions, if the rules count these as 0."""
         if self.rules.missing_video != "counted as 0":
             return
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
@@ -228,10 +235,10 @@ class MaskFolders:
                 yield Row(video=name, object=number, values=of_no_frame)
 
     def _object_folders(self, name: str) -> Iterator[str]:
-        """Yield the folders of a video's objects; "" if the video's folder holds its masks.
+        """Yield the names of the folders of a video's objects; "" if the video's folder itself holds the masks.
 
         Raises:
-            DataError: if a folder holds no masks, folders that the rules do not know, or masks and folders.
+            DataError: if a folder is empty, holds both masks and folders, or holds folders that the rules do not know.
         """
         folder = self.truth / name
         for object_folder in object_folders(folder):
@@ -243,7 +250,12 @@ class MaskFolders:
             yield object_folder
 
     def _score_folder(self, video: str, object_folder: str) -> ScoredFolder:
-        """Score the masks of a video, or of an object in a folder of its own."""
+        """Score a folder of masks.
+
+        Args:
+            video: name of the video.
+            object_folder: name of an object's folder in the video's folder; "" for the video's folder itself.
+        """
         rules = self.rules
         predicted = self.predictions / video / object_folder
         meaning: dict[str, Any] = {"of_object": bool(object_folder), "has_void": rules.has_void}
@@ -264,7 +276,12 @@ class MaskFolders:
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
     def _scorer_of(self, name: str, annotations: MaskFolder) -> MaskScorer:
-        """Return the scorer of annotated masks; refuse masks without an object to score, unless they may be missing."""
+        """Return the scorer of a folder of annotated masks.
+
+        Raises:
+            DataError: if the rules score no object in the masks; not with `allow_missing`, unless the rules have a
+                folder per object.
+        """
         rules = self.rules
         folder = annotations.folder
         video = AnnotatedVideo(name, list(annotations), annotations.shown, names=annotations.frame_of)
@@ -281,7 +298,11 @@ class MaskFolders:
 
 
 def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scorer: MaskScorer) -> None:
-    """Refuse predictions that lack a required frame, with the cause: other names, or a folder per object."""
+    """Refuse predictions that lack a required frame.
+
+    Raises:
+        DataError: if a frame is missing; the message names the cause: other names of files, or a folder per object.
+    """
     required = scorer.rules.required(scorer.video, scorer.plan)
     missing = [t for t in required if annotations[t].stem not in predictions.frame_of]
     if not missing:
@@ -299,7 +320,7 @@ def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scor
 
 
 def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
-    """Return what is doubtful about predicted masks, in sentences.
+    """Return sentences on what is doubtful about predicted masks.
 
     Raises:
         DataError: if another reading explains the predictions.
@@ -314,17 +335,20 @@ def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
 
 
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
-    """Return how far each object is from its annotation by reading, in the first annotated frames that show it.
+    """Return by how many pixels each object is displaced in the first annotated frames that show it, by each reading.
 
     Args:
         annotations: masks of the video.
-        predictions: masks under the same names, which may lack some or have others too.
+        predictions: masks with the same names; some may be missing, and there may be others.
         rules: the rules, which may merge ids.
         objects: ids of the scored objects.
+
+    Returns:
+        Reading → `(PLACES, objects)`, as `displacements`.
     """
     ids = max([255, *objects]) + 1
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
-    places = np.zeros(ids, int)  # id → number of its annotated frames so far, the place of the next one in `errors`
+    places = np.zeros(ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
     stems = list(predictions.frame_of)
     for stem, t in annotations.frame_of.items():
         wanted = {number for number in objects if places[number] < PLACES}
@@ -343,7 +367,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
-    """Return the ids `(H, W)` of a frame by which rules score it; 0 for void."""
+    """Return the ids `(H, W)` of frame `t`, as the rules merge them, with 0 for void."""
     ids = masks.read(t)
     if masks.void is not None:
         ids[ids == masks.void] = 0
@@ -351,16 +375,17 @@ def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
 
 
 def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return by how many pixels each id of a mask seems displaced in another mask: `(256,)`.
+    """Estimate by how many pixels each object is displaced between two masks.
 
-    It is twice the number of pixels that differ, divided by the length of the object's edge.
+    The estimate is twice the number of pixels that differ, divided by the length of the object's edge in the target.
 
     Args:
         prediction: ids `(H, W)`.
         target: ids `(H, W)`.
 
     Returns:
-        Infinity for an id that has no pixel in the prediction; NaN for one without an edge, or if the sizes differ.
+        `(256,)`, id → pixels: infinity for an id without a pixel in the prediction, NaN for an id without an edge in
+        the target; NaN for all ids if the sizes of the masks differ.
     """
     if prediction.shape != target.shape:
         return np.full(256, nan)

@@ -1,9 +1,9 @@
-"""Readings of predictions: is their start what the protocol gives, as written or under another convention?
+"""Readings of predictions: do they begin with what the protocol gives, as written or under another convention?
 
-A reading is another convention of writing a prediction: a frame late or early, counted from 0, y before x. It is told
-by the prediction's first places: the given start, and the next three that are scored. At each place and for each item
-(an object, a box, a track) the error of the prediction as it is written is compared with its error under the reading.
-Any other prediction that does not begin with what is given is scored, and its distance is said.
+A reading is a convention of writing predictions: as written, a frame late or early, counted from 0, y before x. It is
+told by four places of each item (an object, a box, a track): its given start, and its next three scored frames. At each
+place the error of the prediction as written is compared with its error under the reading. Predictions that another
+reading explains are refused; other predictions that do not begin with what is given are scored, with a doubt.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,19 +19,19 @@ from ..videos.files import DataError
 AS_WRITTEN = "as written"
 """Name of the reading by which predictions are scored."""
 OFF = 0.9
-"""Pixels from which a start is not the given one. Rounding and a tracker's bias are less, counting from 0 is one."""
+"""Least error, pixels, of a start that is not the given one. Rounding is less; counting from 0 makes an error of 1."""
 EXACT = 1.0
-"""Pixels up to which a reading explains a start."""
+"""Largest error, pixels, under a reading that explains a start."""
 TIMES = 10
-"""A reading explains a start only if its error is so many times smaller than that of the prediction as written."""
+"""A reading explains a start only if the error as written is at least this many times its own error."""
 PLACES = 4
 """Number of places that are compared: the start and the next three."""
 
 SHIFTS = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
-"""Reading of predictions of every kind → by how many frames its content is late: 1, if frame t + 1 has what is of t."""
+"""Readings of all kinds of predictions → the shift in frames: 1 if frame t + 1 holds the prediction of frame t."""
 
 Errors = Mapping[str, NDArray[np.float64]]
-"""Reading → errors `(PLACES, items)`, pixels; infinite where the prediction alone has nothing, NaN without a place."""
+"""Reading → errors `(PLACES, items)`, pixels. Infinite: there is no prediction; NaN: the item has no such place."""
 
 
 def errors_of_numbers(
@@ -41,42 +41,43 @@ def errors_of_numbers(
     is_scored: NDArray[np.bool_],
     conventions: dict[str, NDArray[Any]],
 ) -> Errors:
-    """Return how far boxes or points are from the annotation at their first places, by each reading, pixels.
+    """Return the errors of boxes or points at their first places, by each reading: largest difference of a number.
 
-    The places of an item are its start, unless the prediction is 0 or not finite there, and its next scored frames.
+    The places of an item are its start and its next scored frames. The start does not count as written if the
+    prediction is 0 or not finite there.
 
     Args:
-        found: `(items, T, numbers)`, predicted.
-        target: `(items, T, numbers)`, annotated.
+        found: `(items, T, numbers)`, predicted boxes or points.
+        target: `(items, T, numbers)`, annotated boxes or points.
         starts: `(items,)`, frames of the starts.
         is_scored: `(items, T)`.
-        conventions: readings besides `SHIFTS` → what is predicted by them.
+        conventions: further readings → `found` as read by them.
     """
     items, frames, _ = found.shape
-    places = np.full((PLACES, items), -1)
+    places = np.full((PLACES, items), -1)  # frame of each place; -1: the item has no such place
     for item, start in enumerate(np.asarray(starts, int)):
         following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
         places[: 1 + len(following), item] = [start, *following]
     numbers = np.arange(items)
     readings: dict[str, NDArray[np.float64]] = {}
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
-        shifted = places + SHIFTS.get(reading, 0)
+        shifted = places + SHIFTS.get(reading, 0)  # frames whose predictions belong to the places by this reading
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
         readings[reading] = np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
     at_start = found[numbers, places[0]]
     is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
     readings[AS_WRITTEN][0, is_empty] = nan
-    readings["a frame early"][0] = nan  # what stands before a start is no prediction
+    readings["a frame early"][0] = nan  # the frame before a start holds no prediction
     return readings
 
 
 def explaining_reading(sequences: Collection[Errors]) -> str | None:
-    """Return the reading that explains predictions, of several the one with the least errors; or None.
+    """Return the reading that explains predictions, the one with the least error if there are several; else None.
 
-    Medians over the items of all sequences decide. Read otherwise, the first known place of most items is right to a
-    pixel, and `TIMES` better than as written. The later places are off too: else the predictions are right but for a
-    start that is not scored, as a tracker's may be.
+    A reading explains them if, in the median over the items of all sequences, the first known place is right to `EXACT`
+    pixels under the reading, `TIMES` better than as written. Later places must be off as written too: if they are
+    right, the predictions are right, but for a start that is not scored, which some trackers leave out.
 
     Args:
         sequences: errors of each sequence.
@@ -101,20 +102,20 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an array that is True where each column of a condition is True for the first time."""
+    """Return an array that is True only at the first True of each column of a condition, `(places, items)`."""
     return condition & (condition.cumsum(axis=0) == 1)
 
 
 def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
-    """Refuse predictions that another reading explains, or return what is doubtful about their starts, in sentences.
+    """Refuse predictions that another reading explains; else return sentences on what is doubtful about their starts.
 
     Args:
-        sequences: file or folder of the predictions of each sequence → errors.
-        start: what the protocol gives, in words.
-        expected: how predictions are written, in words.
+        sequences: file or folder of a sequence's predictions → errors.
+        start: name of what the protocol gives, such as "the given box".
+        expected: how predictions should be written, in words.
 
     Raises:
-        DataError: if a reading explains the predictions; it names the first of them.
+        DataError: if a reading explains the predictions; the message names the first file and the reading.
     """
     if not sequences:
         return []

@@ -21,29 +21,27 @@ from .readings import Errors, errors_of_numbers, refuse_or_doubt
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 CORNER = np.array([1, 1, 0, 0])
-"""What boxes that are counted from 0 lack."""
+"""Added to boxes x, y, width, height that are counted from 0, to count them from 1."""
 
 
 def score_tracks(
     sequences: Iterable[PointSequence], predictions: str | Path, query_mode: QueryMode = "first"
 ) -> Result:
-    """Score point tracks on disk.
-
-    The scores are means over videos of TAP-Vid's metrics.
+    """Score point tracks on disk by TAP-Vid's metrics; the scores are means over videos.
 
     Args:
-        sequences: those of a data set, as `TapVid` opens it.
+        sequences: sequences of a data set, as `TapVid` opens it.
         predictions: folder with `<video>.npz`: `tracks` (N, T, 2), x and y in raster pixels of a 256 × 256 image, and
-            `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
-        query_mode: "first" or "strided".
+            `occluded` (N, T) bool, in the order of the queries of `sample_queries`.
+        query_mode: "first": a query per track, in its first visible frame; "strided": queries in every fifth frame.
 
     Raises:
         DataError: for a missing or wrong file; the message names it.
     """
     rows: list[Row] = []
-    errors_of_files: dict[Path, Errors] = {}  # by convention, to find numbers in another one
+    errors_of_files: dict[Path, Errors] = {}  # they tell predictions that are written by another convention
     digests: dict[str, str] = {}
-    hiding: list[str] = []
+    hiding: list[str] = []  # sequences whose predictions hide all queries
     for sequence in sequences:
         digests[sequence.name] = content_digest(sequence)
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
@@ -76,7 +74,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
     """Score boxes on disk by OTB's one-pass evaluation: success and precision, means over the sequences.
 
     Args:
-        sequences: those of a data set, as `Otb` opens it.
+        sequences: sequences of a data set, as `Otb` opens it.
         predictions: folder with files `<sequence>.txt`, or for a second target `<sequence>.2.txt`: lines of x, y,
             width, height per frame, one-based.
 
@@ -85,7 +83,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
     """
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
-    errors_of_files: dict[Path, Errors] = {}  # by convention, to find numbers in another one
+    errors_of_files: dict[Path, Errors] = {}  # they tell predictions that are written by another convention
     digests: dict[str, str] = {}
     for sequence in sequences:
         digests[sequence.name] = content_digest(sequence)

@@ -16,6 +16,7 @@ from vidcorr.backbones.export import _loading_code, export
 from vidcorr.backbones.files.checkpoints import read_content
 from vidcorr.cli import main
 from vidcorr.commands import run_command
+from vidcorr.errors import UsageError
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -95,7 +96,9 @@ def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
     video = ["export", "tests.helpers.encoders:recurrent", output, *size]
     line = "suffix must be one of '.safetensors', '.onnx', got '.pth'"
     refused(ValueError, line, run_command, ["export", "raw_colour", str(tmp_path / "encoder.pth")])
-    refused(ValueError, "needs --size H W", run_command, ["export", "raw_colour", output])
+    words = ["export", "raw_colour", output]
+    refused(ValueError, "needs --size H W", run_command, words)
+    refused(UsageError, "--size: expected an integer of", run_command, [*words, "--size", "0", "8"])
     refused(ValueError, "a video encoder maps no", run_command, video)
     monkeypatch.setattr("vidcorr.backbones.export.find_spec", lambda name: None)
-    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", run_command, ["export", "raw_colour", output, *size])
+    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", run_command, [*words, *size])

@@ -76,6 +76,7 @@ def test_a_table_has_the_score_after_each_step_and_its_difference(recorded):
     walk = list(map(result_of, (0.3, 0.5, 0.4)))
     tables = table_of_steps(names, walk), table_of_steps(names, walk, score="F-Mean")
     assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
+    refused(ValueError, "score must be one of 'J-Mean', 'F-Mean'", table_of_steps, names, walk, score="AP")
     exact = table_of_steps(names, list(map(result_of, (0.25, 0.5, 0.375))))  # in binary digits, so that sums are exact
     *changes, whole = [cell.difference.mean for cell in exact.cells[1:]]
     assert sum(changes) == pytest.approx(whole, abs=1e-12) == pytest.approx(0.125)

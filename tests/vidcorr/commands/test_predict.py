@@ -44,6 +44,7 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert (content["stride"], content["short_side"], (out / "overlay.mp4").exists()) == (4, 64, False)
     said = refusal("predict", content["video"], "--points=4,3", f"--output={out}")
     assert "holds the prediction of another part; name another" in said
+    assert "--left: names objects of --mask" in refusal("predict", content["video"], "--points=4,3", "--left=1@4")
     (tmp_path / "p.csv").write_text("frame,point,x,y\n2,nose,40,30\n")
     again = run(f"--points={tmp_path / 'p.csv'}", "--start=2", "--end=3", out="again")
     assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}
@@ -115,11 +116,6 @@ def test_a_correction_of_a_film_keeps_names_and_other_masks(run, scene, tmp_path
     line = "names no frame, and frame 0 has a prompt, .*00000.json: give fixed.png@FRAME"
     words = [content["video"], "--model=raw_colour@colour/4", f"--output={out}", f"--mask={tmp_path / 'fixed.png'}"]
     assert re.search(line, refusal("predict", *words))
-
-
-def test_objects_that_have_left_are_of_masks(folder):
-    words = ["predict", str(folder / "frames"), "--points=40,30", "--left=1@4"]
-    assert "--left: names objects of --mask" in refusal(*words)
 
 
 def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):

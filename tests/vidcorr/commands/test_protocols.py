@@ -3,12 +3,20 @@
 Also tests `reports/protocols.py`.
 """
 
+import pytest
+
+from tests.helpers.words import refusal
 from vidcorr.cli import main
 
 
 def shown(capsys, *words):
     main(["protocols", *words])
     return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(("name", "said"), [("vfs+radius=x", "radius must be"), ("vfs+scales=x", "scales must be")])
+def test_a_wrong_value_is_said_by_the_kind_that_has_its_field(name, said):
+    assert said in refusal("protocols", name)
 
 
 def test_it_lists_every_name(capsys):

@@ -40,6 +40,8 @@ def test_another_stride_is_in_the_name():
     assert tracker.protocol.name == "vfs+dilated=false+response_size=none+stride=4"
     assert tracker.protocol.digest() != TrackingProtocol().digest()
     assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
+    changed = TrackingProtocol().with_changes(response_size=20)  # by the user
+    assert changed.at_features(4, True).name == "vfs+response_size=20+stride=4"
 
 
 def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride():
@@ -90,8 +92,3 @@ def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_a
             refused(ValueError, f"': {field} must be", BASES[kind].with_changes, **changes)
         else:
             BASES[kind].with_changes(**changes)
-
-
-def test_a_users_response_size_stays():
-    boxes = TrackingProtocol().with_changes(response_size=20)
-    assert boxes.at_features(4, True).name == "vfs+response_size=20+stride=4"

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,7 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
 
     for steps in ((4,), (4, 16), (4, 16, 8), (4, 12)):  # the last: of a run that was killed, and resumed before 16
         save(f"a=b/step={steps[-1]}", *steps)
+    save("a=b/step=20", 4, 16, 8, 20, network=Network(name="A", recipe="longer"))  # the training was resumed
     save("a=b/vip", 4, benchmark="vip")
     save("a=b/alone")
     for place, score in (("two/a", 0.25), ("two/b", 0.75)):  # two trainings
@@ -122,7 +123,9 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
         davis_result({"J-Mean": 0.5}, history=history).save(tmp_path / place)
     assert len(named_results(tmp_path / "two")[1]) == 2
     save("a=b/other/alone", benchmark="vip")
-    last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
+    last = {tmp_path / "a=b" / name for name in ("step=20", "vip", "alone", "other/alone")}
+    file = tmp_path / "two/a/results.json"
+    assert named_results(f"x={file}") == named_results(f"x={file.parent}")
     texts = {tmp_path / "a=b": "", f"x={tmp_path}/a=b": "x", f"x={tmp_path}/*=b": "x"}
     for text, name in texts.items():
         expected = name, last
@@ -176,17 +179,6 @@ def test_the_best_of_a_column_is_as_the_benchmark_declares(direction, best):
     assert [table.best(column) for column in table.columns] == [best or ""]
 
 
-def test_an_error_in_pixels_is_printed_cut_and_handed_on_in_pixels():
-    """A score of a user's benchmark: its interval ends at no bound that it does not have."""
-    rows = [Row(video=f"v{n}", values={"EPE": 3.0 + n / 10}) for n in range(5)]
-    declared = [Score("EPE", "less", high=None, unit="px")]
-    result = davis_result({"EPE": 3.2}, rows=rows, declared=declared)
-    assert measured_cell(records_of(result, ["EPE"])).interval == pytest.approx((3.004, 3.396), abs=1e-3)
-    assert str(result).endswith("EPE 3.2 [3.0, 3.4])")
-    table = tabulate(records_of(result, ["EPE"]))
-    assert [cell.printed(intervals=False) for cell in table.cells] == ["3.2"]
-
-
 def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differs():
     table = tabulate([*records("A"), *records("A", by="dino"), *records("A", videos=3), *records("A", benchmark="vip")])
     text = render(table, "tex")
@@ -206,7 +198,7 @@ def test_a_doubt_stands_under_every_table():
         assert "A on davis: 1 of 3 predictions do not begin with the given mask." in text
 
 
-def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged():
+def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(monkeypatch):
     """Generated frames of 64 px saturate at 480 px, which a reader of the number has to know."""
     rules = {"rules": {"name": "davis-2017", "frames": "all but the first and the last"}}
     for side, enlarged in ((64, True), (240, False)):
@@ -215,26 +207,23 @@ def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(
         assert ("Frames of davis are 64 px, and enlarged 7.5 times: scores saturate." in said) is enlarged
     by_long_side = records("A", by="cropmae", benchmark="vip", data={"short_sides": [240, 240]})
     assert "enlarged" not in render(tabulate(by_long_side), "tex")
-
-
-def test_what_many_protocols_share_is_said_once(monkeypatch):
-    of_walk: list = []
-    for topk in (5, 7, 9):
-        monkeypatch.setitem(FIELDS, f"dino+topk={topk}", {**FIELDS["dino"], "topk": topk})
-        of_walk += records("A", by=f"dino+topk={topk}", data={"short_sides": [64, 64]})
-        said = " ".join(render(tabulate(of_walk), "text").split())
-    assert said.count("enlarged 7.5 times") == 1
+    monkeypatch.setitem(FIELDS, "dino+topk=7", {**FIELDS["dino"], "topk": 7})
+    of_two = [records("A", by=name, data={"short_sides": [64, 64]}) for name in ("dino", "dino+topk=7")]
+    assert " ".join(render(tabulate(chain(*of_two)), "text").split()).count("enlarged 7.5 times") == 1
 
 
 def test_a_score_with_a_unit_is_printed_in_it_everywhere(tmp_path):
-    """3.2 px in a table, a model card and the picture of a bridge; nothing says per cent."""
-    error = Score("EPE", "less", high=None, unit="px")
-    result = davis_result({"EPE": 3.2}, declared=[error], rows=[Row(video="v", values={"EPE": 3.2})])
+    """3.2 px in a table, a model card and the picture of a bridge; nothing says per cent, and no bound cuts it."""
+    rows = [Row(video=f"v{n}", values={"EPE": 3.0 + n / 10}) for n in range(5)]
+    result = davis_result({"EPE": 3.2}, declared=[Score("EPE", "less", high=None, unit="px")], rows=rows)
+    assert str(result).endswith("EPE 3.2 [3.0, 3.4])")
     table = tabulate(records_of(result, ["EPE"]))
+    (cell,) = table.cells
+    assert cell.interval == pytest.approx((3.004, 3.396), abs=1e-3)
     result.model_copy(update={"history": (Evaluated(epoch=1, step=2, scores={}),)}).save(tmp_path / "benchmarks/a")
     card = card_of({METADATA_KEY: {"class_path": "a.B"}, "global_step": 2, "epoch": 1}, tmp_path, "f", "")
     picture = waterfall(replace(table, caption="A"))
-    texts = [render(table, form) for form in ("text", "md", "html", "tex")] + [card]
+    texts = [render(table, form) for form in ("text", "md", "html", "tex")] + [card, cell.printed(intervals=False)]
     texts.append(" ".join([picture.axes[0].get_xlabel(), "3.2" if picture.axes[0].get_xlim()[1] < 10 else "320"]))
     for text in texts:
         assert "3.2" in text

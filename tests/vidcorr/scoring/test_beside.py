@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
-from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VosBenchmark
+from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VosBenchmark, YoutubeVosBenchmark
 from vidcorr.cli import main
 from vidcorr.datasets import generated
 from vidcorr.experiments.reports.table import table
@@ -21,6 +21,7 @@ from vidcorr.results.result import Result
 from vidcorr.scoring.beside import score_beside
 
 PAIRED = [(DavisBenchmark, "masks"), (VosBenchmark, "masks"), (OtbBenchmark, "boxes"), (TapVidBenchmark, "points")]
+PAIRED.append((YoutubeVosBenchmark, "masks"))  # by its categories
 
 
 @pytest.mark.parametrize(("kind", "what"), PAIRED)
@@ -72,9 +73,17 @@ def test_the_command_makes_the_commonest_table_of_a_paper(tmp_path, monkeypatch,
     assert "name TRUTH and PREDICTIONS" in refusal(*words[:2])
 
 
-def test_what_has_no_predictions_of_others_is_refused(tmp_path):
-    joints = JhmdbBenchmark(**arguments_of(JhmdbBenchmark, tmp_path))
+def test_what_has_no_predictions_of_others_and_choices_of_another_kind_are_refused(tmp_path):
+    joints = JhmdbBenchmark(**arguments_of(JhmdbBenchmark, tmp_path / "joints"))
     refused(ValueError, "jhmdb has no predictions of others", score_beside, joints, tmp_path)
+    for kind, option, flag in (
+        (DavisBenchmark, "query_mode", "--tracks"),
+        (OtbBenchmark, "keep_ends", "--keep-ends"),
+        (TapVidBenchmark, "rules", "--rules"),
+    ):
+        benchmark = kind(**arguments_of(kind, tmp_path / option))
+        said = f"{option} is no choice for {benchmark.name}: leave out {flag}$"
+        refused(ValueError, said, score_beside, benchmark, tmp_path, **{option: "first"})
 
 
 def test_points_of_other_queries_do_not_share_a_column(tmp_path):

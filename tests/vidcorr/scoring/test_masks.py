@@ -97,6 +97,7 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path)
     refused(ValueError, "rules lvos need the data set's metadata", score, *folders, "lvos")
     refused(ValueError, "rules must be one of .*davis-2017", score, *folders, "davis")
     refused(DataError, "nowhere: holds no folder of masks", score, tmp_path / "nowhere", folders[1])
+    refused(DataError, "truth: has no video c, ", score, *folders, videos=["a", "c"], allow_missing=True)
 
 
 def test_predictions_without_an_id_of_the_video_are_refused(tmp_path):
@@ -208,6 +209,7 @@ def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
         assert "J-unseen-Mean" in undefined
         assert names == f"None of the videos is named as unseen; named are: {named}"
     assert score(*words, meta=meta, unseen=["a"]).scores["J-unseen-Mean"] == 1
+    refused(DataError, "meta.json: has no video b, ", score, *words, meta=meta, videos=["b"])
     for objects in ({"1": {}}, {"one": entry}, None):
         meta.write_text(json.dumps({"videos": {"a": {} if objects is None else {"objects": objects}}}))
         refused(DataError, "meta.json: video a: ", score, *words, meta=meta)

@@ -35,19 +35,19 @@ def bridge(
     format: Format | None = None,
     intervals: bool | None = None,
 ) -> Table:
-    """Score a network under a first protocol, after each step to a last one, and under the last one; print the table.
+    """Score a network while its protocol changes step by step from a first to a last one; print the table of the steps.
 
     Args:
         start: the benchmark under the first protocol.
         end: the benchmark under the last protocol.
         network: the network, as `evaluate` takes it.
         output: folder of the results, which are reused.
-        order: fields that come first.
+        order: fields that change first, in this order.
         together: texts `a,b` of fields that change in one step.
-        score: name of the score; by default the benchmark's first.
-        picture: file of a picture of the steps; None draws none.
-        format: as of `print_table`.
-        intervals: as of `render`.
+        score: name of the score; "": the benchmark's first.
+        picture: file for a picture of the steps; None: draw none.
+        format: form of the printed table; None: text in a terminal, else Markdown.
+        intervals: print 95 % intervals and p; None: in all formats but LaTeX.
 
     Returns:
         The table of the steps.
@@ -74,7 +74,12 @@ def bridge(
 
 
 def benchmarks_between(start: Benchmark, end: Benchmark, steps: Sequence[tuple[str, ...]]) -> list[Benchmark]:
-    """Return the benchmark by the first protocol, after each step, and by the last protocol.
+    """Return the benchmark by the first protocol and after each step; after the last step it is `end`.
+
+    Args:
+        start: the benchmark by the first protocol.
+        end: the benchmark by the last protocol.
+        steps: fields that change in each step.
 
     Raises:
         ValueError: if values of the two protocols do not fit each other.
@@ -97,12 +102,16 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     """Return the table of the steps: score after each, and its difference, paired by sequence.
 
     Args:
-        names: names of the first protocol, of the steps, and of the last protocol, whose result is the last step's.
-        results: results by the first protocol, and after each step: one less than names.
-        score: name of the score; by default the benchmark's first.
+        names: names of the first protocol, of the steps, and of the last protocol: a row each.
+        results: results by the first protocol, and after each step. The row of the last protocol repeats the last.
+        score: name of the score; "": the benchmark's first.
+
+    Raises:
+        ValueError: for a score that the results lack.
     """
     initial = results[0]
     score = score or initial.main_scores()[0]
+    require_one_of(initial.scores, score=score)
     column = ScoreRecord(initial, score).column._replace(by="")
     found = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, found[0])]
@@ -122,7 +131,7 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
 
 
 def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> str:
-    """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
+    """Return the fields of a step and their effective values at the start and the end of the walk: `topk: 10 → 5`."""
     values = []
     for benchmark in (start, end):
         effective = benchmark.protocol.effective_values()
@@ -138,9 +147,9 @@ def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> st
 def steps_between(
     start: EvaluationProtocol, end: EvaluationProtocol, order: Sequence[str] = (), together: Sequence[str] = ()
 ) -> list[tuple[str, ...]]:
-    """Return the fields in which two protocols of a benchmark differ, as steps.
+    """Return the fields in which two protocols of a benchmark differ, as steps: tuples of fields that change at once.
 
-    A number and its unit change in one step; features set their stride themselves.
+    A number and its unit change in one step. The stride is no step: the network's features set it.
 
     Args:
         start: the first protocol.
@@ -151,7 +160,7 @@ def steps_between(
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
     """
-    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # neither end's score depends on these
+    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # without effect on the scores of both ends
     last_values = end.values()
     fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
@@ -159,7 +168,7 @@ def steps_between(
     groups: list[tuple[str, ...]] = [pair for pair in UNITS.items() if set(pair) <= set(fields)]
     groups += [tuple(text.split(",")) for text in together]
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for group in groups:  # joined with the earlier ones that share a field
+    for group in groups:  # join it with the earlier groups of its fields
         members = dict.fromkeys(group)
         for field in group:
             members |= dict.fromkeys(step_of.get(field, ()))

@@ -22,10 +22,11 @@ def evaluate(
     """Score networks on benchmarks, and print the table; results in the output folder are reused.
 
     Args:
-        networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them; or one.
-        benchmarks: benchmarks for all networks, with their protocols; or one.
+        networks: one or several: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate`
+            takes them.
+        benchmarks: one or several benchmarks with their protocols; all networks run on all of them.
         output: folder of the results; `vidcorr table` shows all results in it.
-        base: network to compare the others with, or empty; without a result of it the table has no differences.
+        base: name of the network to compare the others with; "", or a network without a result: no differences.
 
     Returns:
         The table, with a row per network.
@@ -38,7 +39,7 @@ def evaluate(
     rows = with_unique_rows(networks if isinstance(networks, list | tuple) else [networks])
     if isinstance(benchmarks, Benchmark):
         benchmarks = [benchmarks]
-    unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
+    unread = [replace(benchmark) for benchmark in benchmarks]  # copies read the data anew: files may have changed
     records: list[ScoreRecord] = []
     with run_missing([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:
         for job, result in results.items():
@@ -52,7 +53,7 @@ def evaluate(
 
 
 def _compared_with(table: Table, network: str) -> Table:
-    """Return the table with the differences from the first row of a network; as it is without a result of it."""
+    """Return the table with differences from the first row of a network; unchanged if the network has no row."""
     for name, row in table.rows.items():
         for cell in row.values():
             if any(record.name == network for record in cell.records):

@@ -26,7 +26,7 @@ SHOWN = 2
 
 
 class ResultRow(NamedTuple):
-    """A row of pictures: its name, and a result with its folder."""
+    """A row of pictures: name of the row, folder of the result, and the result."""
 
     name: str
     folder: Path
@@ -34,10 +34,11 @@ class ResultRow(NamedTuple):
 
 
 def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()) -> Figure:
-    """Draw the masks of results: blocks of sequences, a row per result and the truth, a column per frame.
+    """Draw the masks of results: a block per sequence, with a row per result, a row of truth, and a column per frame.
 
     Args:
-        results: folders of results, or folders above; `NAME=FOLDER` names the row; different protocols are stated.
+        results: folders of results, or folders above; `NAME=FOLDER` names the row. Rows name their protocols if these
+            differ.
         on: `NAME=FOLDER` of the benchmark with its data; results of other benchmarks are left out.
         sequences: names of sequences; empty: the first two that all results have.
         frames: indices of frames, from 0; empty: five, evenly spaced.
@@ -68,7 +69,12 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
 
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:
-    """Return the rows of the results on a data set; if results differ in protocol, a row's name ends with its own."""
+    """Return a row per result on a data set; if the results' protocols differ, names of rows end with "by PROTOCOL".
+
+    Args:
+        results: `FOLDER` or `NAME=FOLDER`.
+        data_set: name of the data set, `davis`.
+    """
     found: list[ResultRow] = []
     for text in results:
         name, of_text = named_results(text)
@@ -82,7 +88,18 @@ def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:
 
 
 def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frames: Sequence[int]) -> Block:
-    """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
+    """Draw a sequence: a row per result with its masks, and a last row with the truth, bare frames if not annotated.
+
+    Args:
+        sequence: the sequence.
+        digest: digest of its frames and annotations, which the results must have.
+        rows: the results.
+        frames: indices of frames; empty: five of the predicted frames, evenly spaced.
+
+    Raises:
+        ValueError: for an index that the sequence lacks.
+        DataError: if a result is of other data, or lacks a prediction.
+    """
     for t in frames:
         if not 0 <= t < sequence.num_frames:
             raise ValueError(f"figure: {sequence.name} has no frame {t}; its last frame is {sequence.num_frames - 1}")
@@ -108,7 +125,11 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
 
 
 def _predicted(sequence: MaskSequence, folder: Path, t: int) -> Tensor:
-    """Return the mask of a frame that the folder of a result holds."""
+    """Read the mask of ids `(H, W)` that a result's folder holds for frame `t`.
+
+    Raises:
+        DataError: if there is no such file.
+    """
     file = folder / "predictions" / mask_file(sequence, t)
     if not file.is_file():
         raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")

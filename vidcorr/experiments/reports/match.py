@@ -33,12 +33,12 @@ def match_pictures(
 
     Args:
         first: file of the picture whose points are matched.
-        second: file of the picture in which they are found.
+        second: file of the picture in which the matches lie.
         network: the network, as `evaluate` takes it.
-        points: x, y in pixels of the first picture; empty: the best mutual matches, apart from each other.
-        best: largest number of matches without points.
+        points: x, y in pixels of the first picture; empty: mutual best matches, spread over the picture.
+        best: largest number of matches if `points` is empty.
         protocol: protocol of pairs.
-        output: folder for matches.png and matches.csv; None writes and prints nothing.
+        output: folder for matches.png and matches.csv; None: write and print nothing.
 
     Returns:
         `(N, 5)`, the most similar match first: x, y in pixels of the first picture, whose corner is (0, 0), and of the
@@ -60,9 +60,15 @@ def match_pictures(
 
 
 def _write(matcher: PictureMatcher, found: NDArray[np.float64], output: Path) -> None:
-    """Write matches.png, the most similar matches in yellow, and matches.csv."""
+    """Write matches.png, in which the most similar matches are yellow, and matches.csv; print a line.
+
+    Args:
+        matcher: the two pictures.
+        found: matches `(N, 5)`, as `match_pictures` returns them.
+        output: folder of the files.
+    """
     similarities = found[:, 4]
-    ends = [similarities.min(), similarities.max() + 1e-9]  # apart, also of equal similarities
+    ends = [similarities.min(), similarities.max() + 1e-9]  # `interp` needs two ends, even if all are equal
     levels = np.interp(similarities, ends, [0, 255]).astype(np.uint8)
     colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].tolist()
     reverse = found[::-1]  # the most similar match is drawn last, above the others

@@ -15,20 +15,20 @@ from ...videos.files import write_atomically
 
 CARD = "README.md"
 HEAD = "---\nlibrary_name: vidcorr\n"
-"""First lines of a card, in the hub's form, but for the closing ---; a README.md that begins so is ours."""
+"""First lines of a card, in the hub's form, without the closing ---; a README.md that begins so is ours."""
 NO_CHECKPOINT: Mapping[str, Any] = {METADATA_KEY: {}}
-"""Content of a network that is no checkpoint of ours: nothing is recorded."""
+"""Content in place of a checkpoint's, for a network that is no checkpoint of ours; all fields are not recorded."""
 
 
 def export_with_card(network: str, output: Path) -> str:
     """Export a checkpoint's backbone, and write the card with the scores of its run into the folder of the file.
 
     Args:
-        network: the checkpoint, also of a hub, or another network by name or file.
+        network: a checkpoint, a file or on a hub, or another network by name or file.
         output: the file to write, `.safetensors`.
 
     Returns:
-        The Python that loads the file, and what was written, in words.
+        Lines of Python that load the file, and a comment that names the card.
 
     Raises:
         ValueError: if the folder holds a README.md that is no card of ours, or the checkpoint has no named backbone.
@@ -54,10 +54,10 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
 
     Args:
         content: content of the checkpoint.
-        run: folder of its run, two above the checkpoint, with config.yaml, which names the data, and the results of
-            benchmarks; None: there is none.
+        run: folder of its run, which may hold config.yaml, for the data, and the results of benchmarks; None: there is
+            none.
         file: name of the exported file.
-        loading: lines of Python that load it.
+        loading: lines of Python that load the exported file.
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     arguments = content.get("hyper_parameters", {}).items()
@@ -69,7 +69,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     scores = []
     results = [] if run is None else results_below(run / "benchmarks").values()
     for result in results:
-        if not result.history or result.history[-1].step != step:  # of another state of the network
+        if not result.history or result.history[-1].step != step:  # a score of another step of the training
             continue
         for name, text in result.texts(result.scores).items():
             printed = f"{text} {result.declaration(name).unit}".rstrip()
@@ -87,7 +87,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
 
 
 def _data_of(run: Path | None) -> str:
-    """Return class and source of the data of a run, from its config.yaml; "not recorded" without one."""
+    """Return class and source of a run's data, `VideoDataModule /data/clips`; "not recorded" without config.yaml."""
     if run is None or not (run / "config.yaml").is_file():
         return "not recorded"
     content = yaml.safe_load((run / "config.yaml").read_text("utf-8")) or {}

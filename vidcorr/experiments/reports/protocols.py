@@ -11,7 +11,7 @@ from ...results.published import protocol_classes
 
 
 def list_of_protocols() -> str:
-    """Return the names of all protocols with their benchmarks and the code that they follow."""
+    """Return a list of all named protocols as text, by kind: name, benchmarks, and the code that each follows."""
     lines = []
     for kind in protocol_classes():
         lines.append(f"{kind.kind}:\n")
@@ -21,7 +21,7 @@ def list_of_protocols() -> str:
 
 
 def tables_of_protocol(name: str) -> str:
-    """Return the protocols of a name, a table for each kind.
+    """Return the protocols of a name as text: a table per kind, a column per benchmark.
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
@@ -31,7 +31,7 @@ def tables_of_protocol(name: str) -> str:
 
 
 def tables_of_differences(name: str, other: str) -> str:
-    """Return the fields in which two protocols differ, a table for each benchmark that both have.
+    """Return the fields in which two protocols differ as text: a table per benchmark that both have.
 
     Raises:
         ValueError: for an unknown name, or protocols without a common benchmark.
@@ -45,33 +45,36 @@ def tables_of_differences(name: str, other: str) -> str:
 
 
 def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
-    """Return kind and benchmark → protocol of a name, which several kinds may have.
+    """Return (kind, benchmark) → protocol, for all kinds and benchmarks that have a protocol of this name.
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
-    refusal = f"there is no protocol {name}; vidcorr protocols lists them"
+    refusals: list[str] = []
     stem = name.partition("+")[0]
-    is_of_user = ":" in stem  # `module:Class`, which takes any benchmark
+    is_of_user = ":" in stem  # `module:Class` is tried on all benchmarks
     for kind in protocol_classes():
         sources = [source for key, source in kind.sources().items() if is_of_user or key == stem]
         for benchmark in dict.fromkeys(chain.from_iterable(source.values for source in sources)):
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
             except ValueError as error:  # another kind may have the changed fields
-                refusal = str(error)
+                refusals.append(str(error))
     if not found:
-        raise ValueError(refusal)
+        refusals.sort(key=lambda refusal: "has no field" in refusal)  # a refused value says more than a missing field
+        raise ValueError(refusals[0] if refusals else f"there is no protocol {name}; vidcorr protocols lists them")
     return found
 
 
 def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = False) -> str:
-    """Return protocols of one kind as a table, a column each, with their sources and notes.
+    """Return a table of protocols of one kind, a row per field and a column per protocol, and lines on their sources.
+
+    A star marks a value that is our default, a tilde a value that is inferred.
 
     Args:
-        protocols: the protocols; a star marks a value that is our default, a tilde one that is inferred.
-        only_different: leave equal fields out.
+        protocols: the protocols.
+        only_different: True: leave out fields that are equal in all protocols.
     """
     rows = []
     for field in dict.fromkeys(chain.from_iterable(protocol.value_fields() for protocol in protocols)):
@@ -85,7 +88,7 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
 
 
 def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
-    """Return the lines on the sources of protocols; what benchmarks of one source share stands once."""
+    """Return lines on the sources of protocols; equal lines of several benchmarks stand once."""
     lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():
@@ -96,9 +99,9 @@ def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:
-    """Return a field's value and the sign of its origin; "" if the class lacks the field.
+    """Return a field's value as text, with * for our default and ~ for an inferred value; "" if the class lacks it.
 
-    A value is inferred if the source's note on inferred values names its field.
+    A value is inferred if the source's note on inferred values names the field.
     """
     if field not in protocol.value_fields():
         return ""

@@ -23,7 +23,7 @@ WIDTH = 100
 
 
 def rows_named(short_names: Collection[str]) -> list[Published]:
-    """Return the published rows of short names; of no names all rows that have one.
+    """Return the published rows that have one of the short names; without names, all rows that have a short name.
 
     Raises:
         ValueError: for an unknown name.
@@ -36,7 +36,7 @@ def rows_named(short_names: Collection[str]) -> list[Published]:
 
 
 def list_of_rows(rows: Sequence[Published]) -> str:
-    """Return rows as lines: printed score, protocol, and network, weights and doubt; the last line counts them."""
+    """Return rows as text: per row its first score, protocol, weights or what is missing, doubt; last, their counts."""
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
@@ -50,7 +50,7 @@ def list_of_rows(rows: Sequence[Published]) -> str:
 
 
 def lacks_weights(row: Published) -> bool:
-    """Return whether the file of a row's weights is missing, a path from the working directory."""
+    """Return True if a row's weights are a checkpoint that is not in the working directory; others are downloaded."""
     return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 
@@ -59,21 +59,21 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
 
     Args:
         rows: rows whose weights are here.
-        benchmarks: benchmarks with their data, each for its rows.
+        benchmarks: benchmarks with their data; rows of other benchmarks are left out.
         output: folder of the results.
 
     Returns:
         The table.
 
     Raises:
-        ValueError: if no row has a printed score; or if a job failed, after all other jobs.
+        ValueError: if no row is of these benchmarks; or if a job failed, after all other jobs.
     """
     row_of_job: dict[Job, Published] = {}
     for choice in benchmarks:
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
-                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
+                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))  # others name their weights
                 row_of_job[Job(network, benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
@@ -84,7 +84,11 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
 
 
 def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
-    """Return the table of measured scores with the printed ones beside them, in the digits that the paper prints."""
+    """Return the table of measured scores, with the digits of the paper, and the printed scores beside them.
+
+    Args:
+        results: published row, and the result of its network by its protocol.
+    """
     cells: list[tuple[str, Column, Cell]] = []
     equal = []
     partial = []
@@ -93,7 +97,7 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
             record = ScoreRecord(result, score, row.short_name)
             digits = printed_digits(value)
             change = Difference(result.scores[score] - value)
-            rounds_to_printed = abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9
+            rounds_to_printed = abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9  # in per cent, half a last digit
             if rounds_to_printed:
                 equal.append(f"{row.short_name} {score}")
             measured = replace(measured_cell([record]), difference=change, digits=digits)

@@ -21,11 +21,11 @@ from ...videos.files import mistakes_of, slug
 from ..runs.config_files import find_config, read_yaml
 
 CHECKPOINT = "version_0/last"
-"""Last checkpoint of the run in the folder of a training."""
+"""Name, within the folder of a training, of the last checkpoint of its run."""
 
 
 def _split(value: object) -> object:
-    """Split a text as a shell does."""
+    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks."""
     return shlex.split(value) if isinstance(value, str) else value
 
 
@@ -41,12 +41,13 @@ class StudyRow(BaseModel, extra="forbid"):
         flags: arguments added to `train`.
         model: frozen network to evaluate without training, as `vidcorr evaluate` takes it, with or without
             `--pretrained`.
-        of: name of another row; this row evaluates that row's checkpoints.
+        of: name of another row, whose checkpoints this row evaluates.
         then: arguments of a second `vidcorr fit` in place of the study's `then`.
-        evaluate: evaluation → arguments added to the study's arguments of this evaluation; None leaves it out.
-        published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper, a
-            fraction with the printed digits. A number alone is that of the evaluation's first score.
-        base: name of the row that this row is compared with, in place of the study's.
+        evaluate: evaluation → arguments added to the study's arguments of this evaluation; None: the row is not
+            evaluated so.
+        published: evaluation, or a benchmark that the study does not evaluate → score → the paper's number, a fraction
+            with the printed digits. A number in place of scores is that of the evaluation's first score.
+        base: name of the row that this row is compared with, in place of the study's `base`.
     """
 
     name: str
@@ -67,8 +68,8 @@ class Command(NamedTuple):
         words: the command without `vidcorr`.
         row: name of the row.
         seed: seed of the training.
-        evaluation: name of the evaluation; empty for a training, whose evaluations show that it is done.
-        output: folder of the training, or of the evaluation's result.
+        evaluation: name of the evaluation; "" for a training.
+        output: folder of the training, or folder above the evaluation's result.
     """
 
     words: tuple[str, ...]
@@ -85,8 +86,8 @@ class Study(BaseModel, extra="forbid"):
         title: title of the table.
         source: table or figure of the paper, or empty.
         train: arguments of `vidcorr fit`; `{seed}` in them is replaced.
-        then: arguments of a second `vidcorr fit`, or empty; `{checkpoint}` in them is the last checkpoint of the first,
-            or a row's frozen network. Rows are then evaluated after the second.
+        then: arguments of a second `vidcorr fit`, after which rows are evaluated; empty: there is none. `{checkpoint}`
+            in them is the last checkpoint of the first training, or a row's frozen network.
         rows: rows in the order of the table.
         seeds: seeds of the trainings. A row that trains nothing is evaluated once.
         evaluate: evaluation → arguments of `vidcorr evaluate` for a single benchmark and protocol.
@@ -106,7 +107,7 @@ class Study(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse repeated names, unknown references, and keys that exclude each other."""
+        """Refuse repeated names, references to unknown rows or evaluations, and keys that exclude each other."""
         if self.scores.keys() != self.evaluate.keys():
             raise ValueError("`scores` and `evaluate` have different evaluations")
         names: set[str] = set()
@@ -126,7 +127,7 @@ class Study(BaseModel, extra="forbid"):
         return self
 
     def _check_origin(self, row: StudyRow) -> None:
-        """Refuse a row with several origins of its network, or one that takes it from a row without a training."""
+        """Refuse a row that names its network in two ways, or by `of` a row that trains nothing."""
         origins = [row.train or row.flags, row.model, row.of]
         if sum(map(bool, origins)) > 1:
             raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
@@ -148,19 +149,19 @@ class Study(BaseModel, extra="forbid"):
         return rows[name]
 
     def trains(self, row: StudyRow) -> bool:
-        """Return whether a row stands for trainings; a frozen network is the same for all seeds."""
+        """Return True if a row stands for trainings, one per seed; False for a frozen network, which has no seeds."""
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number of a row, a fraction."""
+        """Return score → published number, a fraction, of a row and an evaluation; it may be empty."""
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
     def lines(self, output: Path) -> list[list[Command]]:
-        """Return the commands in lines: a first training or frozen network, and all that builds on it.
+        """Return the commands of the study as lines, which may run in any order or together.
 
-        Rows with the same first training share a line, and the training stands in it once. The lines do not depend on
-        each other, so a scheduler may run them in any order or together.
+        A line, whose commands run one after the other, is a first training, then the second trainings and evaluations
+        of all rows that begin with it; or the trainings and evaluations of a frozen network.
 
         Args:
             output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
@@ -185,14 +186,15 @@ class Study(BaseModel, extra="forbid"):
         return list(lines.values())
 
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
-        """Return the trainings of a row for a seed, each of which begins with the network of the one before.
+        """Return what makes the network of a row for a seed: up to two trainings, the second from the first's network.
 
-        The first is the row's own, or of the row that it evaluates (`of`). The second, `then`, is the row's, else that
-        row's, else the study's.
+        The first training is the row's own, or of the row that `of` names. The second is the `then` of the row, or of
+        the row that `of` names, or of the study, whichever comes first.
 
         Returns:
-            The commands, none for a network that is not trained; the words that name the last network; and the folder
-            of the last training, or without one a name for the network's evaluations.
+            The commands of the trainings, none for a network that is not trained; the words of `vidcorr evaluate` that
+            name the final network; and the folder of the last training, or, without trainings, a folder whose name the
+            network's evaluations have in theirs.
         """
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
         words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
@@ -208,7 +210,7 @@ class Study(BaseModel, extra="forbid"):
             words = tuple(word.replace("{checkpoint}", network[0]) for word in pattern)
             if "--pretrained" in network:
                 words += ("--model.pretrained", "true")
-            # the digest is of the words before {checkpoint}, which depends on `output`
+            # digest `pattern`, not `words`: the path of the checkpoint depends on `output`
             folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
             trainings.append(_training(row.name if row.then else origin.name, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
@@ -216,20 +218,26 @@ class Study(BaseModel, extra="forbid"):
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Return the words of a training with a seed, also in place of `{seed}`."""
+    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added."""
     filled = [word.replace("{seed}", str(seed)) for word in words]
     return (*filled, "--seed_everything", str(seed))
 
 
 def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:
-    """Return the command of a training in a folder; it resumes if it was stopped."""
-    # the first run below its root is version_0, also after it has resumed
+    """Return the command of a training in a folder of its own; run again after a stop, the command resumes.
+
+    Args:
+        row: name of the row.
+        seed: the seed.
+        words: arguments of `vidcorr fit`.
+        folder: root of the training's only run, `version_0`.
+    """
     place = ("--trainer.default_root_dir", str(folder))
     return Command(("fit", *words, *place, "--ckpt_path", "last"), row, seed, output=folder)
 
 
 def digest_of(arguments: Sequence[str]) -> str:
-    """Return a digest of a command's arguments."""
+    """Return a digest of a command's arguments, 8 letters, for the names of folders."""
     return text_digest("\0".join(arguments), 8)
 
 
@@ -252,7 +260,7 @@ def read_study(name: str) -> Study:
 
 
 def is_done(line: Iterable[Command]) -> bool:
-    """Return whether all evaluations of a line have a result that can be read."""
+    """Return True if all evaluations of a line have a result that can be read; its trainings then need not run."""
     return all(results_below(step.output, tell=lambda fault: None) for step in line if step.evaluation)
 
 
@@ -266,7 +274,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     Args:
         study: the study.
         output: folder of its runs and results.
-        scores: scores of each evaluation that has them, in place of the study's.
+        scores: names of scores in place of the study's; each counts for the evaluations that have it.
 
     Raises:
         ValueError: if the folder has no results; if a result lacks a score of the study, or a published number is no
@@ -288,10 +296,19 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 
 
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records of a study's results; the study gives a seed to a network that does not know its own.
+    """Return the records of a study's results.
 
-    A row is one network, whatever the results say of its weights: the study tells the recipe. `left_out` gets a
-    sentence for each file that cannot be read.
+    The results' networks get the row's name as recipe, so that the table takes all results of a row for one network,
+    and the command's seed if they record none.
+
+    Args:
+        study: the study.
+        output: folder of its results.
+        scores: names of scores; empty: the study's.
+        left_out: a sentence is appended for each file that cannot be read.
+
+    Raises:
+        ValueError: if a result lacks a score of the study.
     """
     found: list[ScoreRecord] = []
     for step in chain.from_iterable(study.lines(output)):
@@ -310,9 +327,13 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records by the protocol and on the data of most seeds of their row; `left_out` gets the others.
+    """Return the records by the protocol and on the data of most seeds of their row and benchmark.
 
-    Of two that are as frequent in the row, that of more results of the study counts, then the later in the alphabet.
+    If several are equally frequent in the row, the most frequent in the study count.
+
+    Args:
+        records: records of all rows.
+        left_out: a sentence is appended for each result that does not count.
     """
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}
@@ -322,7 +343,7 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     strays: dict[str, None] = {}
     for record in records:
         of_row, column = of_rows[record.row, record.benchmark], record.column
-        *_, main = max((count, of_study[each], each) for each, count in of_row.items())
+        *_, main = max((count, of_study[each], each) for each, count in of_row.items())  # at last, alphabetically
         if column._replace(score="") == main:
             kept.append(record)
             continue
@@ -334,7 +355,7 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
 
 
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
-    """Return the column of a score of an evaluation: the row's, else another row's, else a new one."""
+    """Return the column for a row's score of an evaluation: the row's own, else another row's, else a new column."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
     own = measured.rows.get(row.name, {})
     columns = sorted(of_score, key=lambda column: column not in own)
@@ -342,19 +363,19 @@ def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> C
 
 
 def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
-    """Yield row, column and cell of each score: measured, or empty without a result; the paper's number beside it.
+    """Yield name of the row, column and cell of each score, measured or empty, and of each published number.
 
     Args:
         study: the study.
         measured: the table of its results.
-        scores: those that count; empty: the study's.
+        scores: names of scores; empty: the study's.
 
     Raises:
         ValueError: for a number of the paper above the score's upper bound.
     """
     for row in study.rows:
         own = measured.rows.get(row.name, {})
-        evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]  # else it is left out
+        evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]  # None: not so
         wanted = [(name, score) for name in evaluated for score in scores or study.scores[name]]
         of_paper: dict[tuple[str, str], float] = {}
         for name in row.published:
@@ -378,7 +399,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
 
 
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
-    """Return a sentence for each row and benchmark that has fewer results than the study has seeds for it."""
+    """Return a sentence for each row and column with fewer scores than seeds: "vfs has 1 of 3 seeds on davis"."""
     found: dict[str, None] = {}
     for name, column, cell in cells:
         wanted = len(study.seeds) if cell.trained else 1

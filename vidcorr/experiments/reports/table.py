@@ -14,10 +14,10 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
 
     Args:
         folders: folders of benchmark results, or folders above; the last evaluation of each training counts.
-            `NAME=FOLDER` names a row: all results under this name, in one folder or several, are of one network, and
-            count as its seeds. A file that cannot be read is named and left out.
-        scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
-        with_published: add published rows by the protocol of a whole test set.
+            `NAME=FOLDER` names a row: all results under this name, in one folder or several, are seeds of one network.
+            A file that cannot be read is left out, and named in the notes of the table.
+        scores: names of scores, for example `J&F-Mean`; empty: up to three main scores of every benchmark.
+        with_published: add published rows to columns of whole test sets that have the papers' protocol.
 
     Raises:
         ValueError: if no result has any of the scores, or a named row has two networks, or two results of a seed for
@@ -26,12 +26,12 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
     left_out: list[str] = []
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for folder in folders:
-        name, results = named_results(folder, left_out.append)  # of a training only the last evaluation
+        name, results = named_results(folder, left_out.append)
         for place, result in results.items():
             shown = records_of(result, scores or result.main_scores(), name, place)
             if not shown:
                 left_out.append(f"Left out: {place} has no {' or '.join(scores) or 'score'}")
-            # a result that is below two of the folders, or behind a link, counts once
+            # a result that two folders lead to, perhaps by a link, counts once
             records |= {(name, place.resolve(), record.key): record for record in shown}
     if not records:
         none = f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}"

@@ -22,7 +22,7 @@ NEED_ON = ("protocol", "change", "stage", "stride", "limit", "every", "before")
 """Flags that need `--on`."""
 
 OF_PAIRS = "dift+input_fit=centred"
-"""Protocol of `match` without a name: DIFT's, but pictures keep their shape."""
+"""Default protocol of `match`: DIFT's, but pictures keep their shape."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class BenchmarkChoice:
         class_path: import path of the class.
         arguments: arguments of the constructor.
         schedule: when a fit runs it: `every_n_epochs`, `before_training`.
-        variant: what follows the benchmark's name, `vfs/radius=6`; "" if a flag has one value.
+        variant: added to the benchmark's name, `vfs/radius=6`, to tell the values of a grid; "" without a grid.
     """
 
     config: str
@@ -44,10 +44,11 @@ class BenchmarkChoice:
     variant: str = ""
 
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
-        """Return the choice with further arguments of the constructor.
+        """Return the choice with other arguments of the constructor.
 
-        A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's; a `root`
-        stands in place of `{root}` in the others. None keeps what the config says.
+        Args:
+            **new: name → value; None keeps the config's. A new `protocol` also drops the config's `changes`; new
+                `changes` are added to the config's; a new `root` replaces `{root}` in the other arguments too.
         """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
@@ -82,10 +83,10 @@ class BenchmarkChoice:
 
 
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
-    """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
+    """Return the chosen benchmarks: for each `--on`, one per combination of protocol, changes, stage and stride.
 
-    Of several benchmarks those whose protocol has a field take its change. Several values of a flag are part of the
-    benchmark's name: `davis/res3`, `davis/vfs/radius=6`.
+    With several `--on`, a change counts for the benchmarks whose protocol has its field. A flag with several values
+    makes names: `davis/res3`, `davis/vfs/radius=6`.
 
     Args:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
@@ -106,14 +107,14 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     known = set().union(*fields_of_choices)
     found: list[BenchmarkChoice] = []
     for choice, own_fields in zip(choices, fields_of_choices, strict=True):
-        foreign = known.difference(own_fields)  # a field that no protocol has is refused where the benchmark is built
+        foreign = known.difference(own_fields)  # a field that no protocol has stays: `build` refuses it
         own_changes = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own_changes)
     return found
 
 
 def only_benchmark(flags: Any, protocol: str) -> Benchmark:
-    """Return the single benchmark of the flags of `bridge`, under a protocol.
+    """Return the single benchmark that the flags of `bridge` choose, by a given protocol.
 
     Raises:
         ValueError: if the flags choose several.
@@ -125,7 +126,12 @@ def only_benchmark(flags: Any, protocol: str) -> Benchmark:
 
 
 def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
-    """Return the fields of a benchmark's protocol; building it imports torch."""
+    """Return the names of the fields of a benchmark's protocol; none without a protocol. It imports torch.
+
+    Args:
+        choice: the benchmark.
+        protocols: names of protocols of one class, of which the first is taken; empty: the config's protocol.
+    """
     protocol = choice.with_arguments(protocol=next(iter(protocols), None)).build().protocol
     return () if protocol is None else protocol.value_fields()
 
@@ -134,9 +140,9 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
     """Read benchmarks and their data folders; a folder may be missing, as `fit` can generate it. Imports no torch.
 
     Args:
-        texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
-            .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`; `{root}` in other paths of
-            the config stands for it. The same text again counts once.
+        texts: `NAME=FOLDER` or `NAME`; equal texts count once. NAME is a config in the project's `configs/benchmarks/`,
+            a file with the ending .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`, and
+            `{root}` in its other arguments.
 
     Raises:
         UsageError: for an unknown name, a config that cannot be read or names no benchmark, or a NAME with two folders,
@@ -158,14 +164,19 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
-        choice = BenchmarkChoice(name, class_path, arguments, schedule=content)  # what is left of the content
+        # the keys that are left of `content` are the schedule
+        choice = BenchmarkChoice(name, class_path, arguments, schedule=content)
         root = root or str(arguments.get("root") or "")
         found.append(choice.with_arguments(root=root or None))
     return found
 
 
 def _content_of(name: str) -> dict[str, Any]:
-    """Return the config of a benchmark's name; a class alone is a config without arguments."""
+    """Return the content of the config that NAME of `--on` names: `class_path`, and others of `KEYS`.
+
+    Raises:
+        UsageError: for an unknown name, or a config with other keys.
+    """
     configs = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     if name in configs:
         content = read_yaml(configs[name])
@@ -185,16 +196,24 @@ def _content_of(name: str) -> dict[str, Any]:
 
 
 class _Axis(NamedTuple):
-    """An axis of a grid of benchmarks: its pattern in a benchmark's name, and its values."""
+    """An axis of a grid of benchmarks.
+
+    Attributes:
+        pattern: format of a value in the benchmark's name, `stride{}`.
+        values: the values; None keeps the config's.
+    """
 
     pattern: str
     values: Sequence[Any]
 
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
-    """Return a benchmark per combination of the values of the flags; None as a value keeps the config's.
+    """Return a benchmark per combination of protocol, changes, stage and stride, named by flags of several values.
 
-    A flag with several values is part of the benchmark's name.
+    Args:
+        choice: the benchmark by its config.
+        flags: values of `BENCHMARK_FLAGS`.
+        changes: field of the protocol → its values.
     """
     stages = as_list(flags.stage or choice.arguments.get("stage"))  # a config may have a list, a benchmark has one
     axes = [_Axis("{}", flags.protocol or [None])]
@@ -214,7 +233,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Read texts `FIELD=VALUE,VALUE,…` with values in YAML: field → values.
+    """Read texts `FIELD=VALUE,VALUE,…` with values in YAML; return field → values.
 
     Raises:
         UsageError: for any other text, or a field that is named twice.

@@ -17,13 +17,13 @@ CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.par
 
 
 def find_config(name: str) -> Path:
-    """Find a config: a file in the working directory, else a config of the project.
+    """Return the path of a config: a file of the user, else a config of the project.
 
     Args:
-        name: a path, or a name as `data/kinetics.yaml` (`configs/data/kinetics.yaml` means the same).
+        name: path of a file, or name of a project's config: `data/kinetics.yaml`, or `configs/data/kinetics.yaml`.
 
     Raises:
-        UsageError: if neither exists.
+        UsageError: if there is neither; the message suggests a similar name.
     """
     if Path(name).exists() and not Path(name).is_dir():
         return Path(name)
@@ -56,14 +56,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 LISTS = ("on", "protocol", "change", "stage", "stride", "allow")
 """Flags with several values, which a config may hold as a list or as one value."""
 PAIRS = ("on", "change")
-"""Those of them whose values are NAME=VALUE, which a config may hold as a mapping."""
+"""Flags of `LISTS` whose values are NAME=VALUE, which a config may hold as a mapping too."""
 
 
 def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return the content of a config with the flags of several values as lists of texts.
+    """Return the content of a config, with the values of the keys `LISTS` as lists of texts.
+
+    Args:
+        content: the content.
+        path: the file, for messages.
 
     Raises:
-        UsageError: for another form, with the form to write.
+        UsageError: if a value has another form; the message shows the form to write.
     """
     found = dict(content)
     for name in set(LISTS) & set(content):
@@ -82,7 +86,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:
-    """Return a mapping as texts NAME=VALUE, of a list its parts with commas."""
+    """Return a mapping as texts NAME=VALUE; a list as value becomes `NAME=VALUE,VALUE`, and None `null`."""
     found = []
     for name, value in values.items():
         parts = ["null" if part is None else str(part) for part in as_list(value)]
@@ -91,14 +95,14 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 
 
 def yaml_value(text: str, place: str) -> Any:
-    """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number.
+    """Parse YAML as jsonargparse does: 1e-3 is a number.
 
     Args:
-        text: the text.
-        place: place of the text, for messages.
+        text: the YAML.
+        place: file or flag of the text, the beginning of error messages.
 
     Raises:
-        UsageError: if the text is not YAML, or a mapping holds a key twice, of which the parser would take the last.
+        UsageError: if the text is not YAML, or a mapping holds a key twice: jsonargparse would take the last.
     """
     from jsonargparse import get_loader
 
@@ -115,13 +119,13 @@ def yaml_value(text: str, place: str) -> Any:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses a key that stands twice in a mapping."""
+    """A loader of YAML that refuses a mapping with a repeated key."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping whose keys differ.
+        """Return a mapping of YAML as a dictionary.
 
         Raises:
-            ValueError: with the line and the key.
+            ValueError: if a key is repeated; with its line.
         """
         keys: set[Any] = set()
         for key, _ in node.value:

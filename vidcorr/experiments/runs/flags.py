@@ -1,4 +1,4 @@
-"""The flags of commands as values, those that several commands share, and their texts' types. No torch."""
+"""The flags of commands as values, flags that several commands share, and types of their texts. No torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Flags = Sequence[Flag | OneOf]
 
 
 def add_flags(parser: Any, flags: Flags) -> None:
-    """Add flags to a parser of argparse or jsonargparse, or to a group of its flags."""
+    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser."""
     for flag in flags:
         if isinstance(flag, Flag):
             parser.add_argument(flag.name, **flag.options)
@@ -47,24 +47,24 @@ def add_flags(parser: Any, flags: Flags) -> None:
 
 
 def names_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the flags of a parser, `--flag`."""
+    """Return the names of all flags of a parser, each as `--flag`."""
     return re.findall(r"--[\w-]+", parser.format_usage())
 
 
 def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
-    """Return a flag with several values; values of a repeated flag add up: `--on a b` is `--on a --on b`.
+    """Return a flag that takes one value or more, and may be repeated: `--on a b` is `--on a --on b`.
 
     Args:
         name: the flag, `--on`.
         metavar: name of a value in the help.
         about: help.
-        kind: function of a value's text; None: the text itself.
+        kind: function that makes a value of its text; None: values are texts.
     """
     return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
 
 
 def positive(text: str | int) -> int:
-    """Return the positive integer of a flag.
+    """Convert the text of a flag's value to a positive integer.
 
     Raises:
         argparse.ArgumentTypeError: if the text is not an integer of at least 1.
@@ -75,10 +75,10 @@ def positive(text: str | int) -> int:
 
 
 def point(text: str) -> tuple[float, float]:
-    """Return x and y of a text `X,Y`.
+    """Convert a text `X,Y`, in pixels, to x and y.
 
     Raises:
-        argparse.ArgumentTypeError: for another text.
+        argparse.ArgumentTypeError: if the text has another form.
     """
     try:
         x, y = map(float, text.split(","))
@@ -121,10 +121,8 @@ INPUT_FLAGS: Flags = (
     Flag("--std", "standard deviation of RGB in [0, 1] in the network's training, in place of --input", **RGB),
 )
 """Flags that state the input of a network."""
-NETWORK_FLAGS: Flags = (
-    Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true"),
-    *INPUT_FLAGS,
-)
+PRETRAINED = Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true")
+NETWORK_FLAGS: Flags = (PRETRAINED, *INPUT_FLAGS)
 """Flags that say more of a named network: its weights and its input."""
 FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); html is a page, tex "
 FORM += "needs booktabs and adjustbox"
@@ -137,9 +135,11 @@ FORMAT_FLAGS: Flags = (
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:
-    """Return the spec of the network that a text names, or of the run that it names.
+    """Return the spec of a network.
 
-    `NETWORK_FLAGS` say its weights and its input. Its name in tables is the text.
+    Args:
+        text: name of a network, or of a run, whose best checkpoint is taken; also the network's name in tables.
+        flags: values of `NETWORK_FLAGS`, for its weights and its input.
 
     Raises:
         ValueError: for a mean without a deviation.
@@ -153,7 +153,12 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
 
 
 def named_networks(texts: Sequence[str], flags: Any) -> list[EncoderSpec]:
-    """Return the specs of networks that texts name, each once; those of random weights by the seeds of `--seeds`."""
+    """Return the specs of networks; a network with random weights has a spec per seed of `--seeds`.
+
+    Args:
+        texts: names of networks or runs; equal names count once.
+        flags: values of `NETWORK_FLAGS`, and `seeds`.
+    """
     found: list[EncoderSpec] = []
     for text in dict.fromkeys(texts):
         network = named_network(text, flags)

@@ -38,7 +38,7 @@ FILE = "run.json"
 FORMAT = 1
 """Number of the form of `run.json`; another is not read."""
 CONFIG = "config.yaml"
-"""Its configuration, written once the run begins."""
+"""File in the folder of a run with the configuration of its command, written once the run is not refused."""
 FOLDERS_OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
 """Folders within the folder of a run, in which no other run lies."""
 ARGUMENTS = """
@@ -46,14 +46,14 @@ accumulate_grad_batches deterministic gradient_clip_algorithm gradient_clip_val 
 plugins precision reload_dataloaders_every_n_epochs sync_batchnorm use_distributed_sampler
 """
 WITH_EFFECT = ARGUMENTS.split()
-"""Arguments of the Trainer on which a step of a training depends; of `devices` the global batch does."""
+"""Arguments of the Trainer on which a step of a training depends; `devices` counts by the global batch."""
 CALLBACKS = """
 BasePredictionWriter Checkpoint DeviceStatsMonitor EarlyStopping LearningRateMonitor ModelCheckpoint
 ModelSummary OnExceptionCheckpoint ProgressBar RichModelSummary RichProgressBar SpikeDetection ThroughputMonitor
 Timer TQDMProgressBar
 """
 OBSERVERS = CALLBACKS.split()
-"""Callbacks of Lightning on which a step of a training does not depend; on its others, and on a user's, it may."""
+"""Lightning's callbacks that cannot change a step of a training; its other callbacks, and a user's, may."""
 LIMITS = ("max_epochs", "max_steps", "max_time")
 """Arguments of the Trainer that say how long a training is."""
 SLURM = {"job": "SLURM_JOB_ID", "array_job": "SLURM_ARRAY_JOB_ID", "array_task": "SLURM_ARRAY_TASK_ID"}
@@ -138,7 +138,7 @@ class Record(Exact):
         write_atomically(folder / FILE, self.model_dump_json(indent=2) + "\n")
 
     def repeats(self, other: Record) -> bool:
-        """Return whether the command is the other run's, given in the same folder."""
+        """Return True if both runs have the same command, given in the same working directory."""
         return self.words == other.words and self.folder == other.folder
 
 
@@ -155,15 +155,15 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Return a folder with its record; errors are those of `Record.read`."""
+        """Read the record in a folder; errors are those of `Record.read`."""
         return cls(path, Record.read(path))
 
     @classmethod
     def below(cls, root: str | Path) -> list[RunFolder]:
-        """Find the runs in a folder and below it; one whose `run.json` is damaged is named and left out.
+        """Find the runs in a folder and below it; a warning names each `run.json` that cannot be read.
 
         Returns:
-            The run that began last is last.
+            The runs by the time of their newest start, the latest last.
         """
         found: list[RunFolder] = []
         for place, below, files in walk_once(Path(root).expanduser().resolve()):
@@ -175,18 +175,18 @@ class RunFolder(NamedTuple):
                     found.append(cls.read(place))
             except (ValueError, OSError) as error:
                 log.warning("vidcorr: left out: %s", error)
-        return sorted(found, key=lambda run: (run.record.begin, natural_order(str(run.path))))  # of one second
+        return sorted(found, key=lambda run: (run.record.begin, natural_order(str(run.path))))  # starts may coincide
 
     @classmethod
     def named(cls, name: str | None) -> RunFolder:
         """Find the folder of a training.
 
         Args:
-            name: a folder of a run, from here or from `runs`, such as `version_41`; a folder, for the newest run below
-                it that has a checkpoint; None, for the newest below `runs` that has one.
+            name: the folder of a run, a path from here or from `runs`, such as `version_41`; or a folder above runs,
+                which names the newest training below it that has a checkpoint; None: the folder `runs`.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: if the name is a file, or there is no such training.
         """
         path = Path(ROOT if name is None else name).expanduser()
         if path.is_file():
@@ -194,18 +194,18 @@ class RunFolder(NamedTuple):
         for folder in (path, Path(ROOT, path)):
             if (folder / FILE).is_file():
                 return cls.read(folder.resolve())
-        begun = [run for run in cls.below(path) if run.record.words[0] == "fit"]
-        for run in reversed(begun):
+        trainings = [run for run in cls.below(path) if run.record.words[0] == "fit"]
+        for run in reversed(trainings):
             if run.last is not None:
                 return run
-        remedy = f" ({', '.join(str(run.path) for run in begun)} begin again by name)" if begun else ""
+        remedy = f" ({', '.join(str(run.path) for run in trainings)} begin again by name)" if trainings else ""
         raise ValueError(f"{path}: is no run, and holds no training with a checkpoint{remedy}: name a run's folder")
 
     @property
     def last(self) -> Path | None:
-        """The newest `last.ckpt` (`last-v1.ckpt` of a second run in the folder), or None.
+        """The newest last checkpoint of the run, or None; a later start may have written `last-v1.ckpt`.
 
-        Of a run that went on in a new folder, and has saved nothing there, it is the one from which it resumed.
+        If the run's folder of checkpoints holds none, it is the checkpoint from which the run resumed.
         """
         found = list((self.path / self.record.checkpoints).glob("last*.ckpt"))
         resumed = self.record.resumed
@@ -215,7 +215,10 @@ class RunFolder(NamedTuple):
 
     @property
     def best(self) -> Path | None:
-        """The best checkpoint: of the record; else of several files the one that the newest names; else the last."""
+        """The best checkpoint: the file that the record names; without it, the `best-*.ckpt`; without these, `last`.
+
+        Of several `best-*.ckpt` it is the file that the newest file names as the best of its callback.
+        """
         best = self.record.best
         if best is not None and (self.path / best).is_file():
             return self.path / best
@@ -230,8 +233,10 @@ class RunFolder(NamedTuple):
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
-    def trust(self, which: str) -> Path:
+    def trusted_checkpoint(self, which: str) -> Path:
         """Allow the code that the run's words and configuration name, let Python find it, and return a checkpoint.
+
+        Python finds the code because the run's working directory is added to its path.
 
         Args:
             which: "best" or "last".
@@ -253,24 +258,25 @@ class RunFolder(NamedTuple):
 class Run:
     """A run of `fit` or `validate`, from its words to its end.
 
-    There is one rule of going on: in the folder of a run go on `vidcorr resume`, a requeued job of SLURM, and
-    `fit --ckpt_path last`, with the newest run of this training. Every other run has a new folder, also one that begins
-    from a checkpoint of another. `choose_checkpoint` applies the rule, `make_folder` makes a new folder before the
-    Trainer, `begin` writes `run.json` once the run is not refused, `end` notes the end. `choose_checkpoint` is for all
-    ranks, the others are for the first.
+    Three commands go on in the folder of an earlier run: `vidcorr resume`, a requeued job of SLURM, and
+    `fit --ckpt_path last`, which takes the newest run of this training. Every other run has a new folder, also if it
+    begins from a checkpoint of another run. The methods are called in this order: `choose_checkpoint` applies the rule,
+    `make_folder` makes the folder before the Trainer, `begin` writes `run.json` once the run is not refused, `end`
+    notes the end. All ranks call `choose_checkpoint`, only the first rank calls the others.
 
     Args:
         words: words of its command after `vidcorr`.
-        earlier: folder of the run that it goes on with; None: `choose_checkpoint` looks for one.
-        more: further words.
-        say: tells the user a line.
+        earlier: folder of the run that this run goes on with; None: `choose_checkpoint` looks for one.
+        more: words that the user adds to the earlier run's words.
+        say: prints a line for the user.
 
     Attributes:
         record: what its `run.json` says.
-        goes_on_in: folder of the run that it goes on with, or None.
-        words: words to parse: those of the user, and `--ckpt_path` of the run that it goes on with.
-        folder: its folder, on the first rank; None in a trial, Lightning's `fast_dev_run`, which writes nothing.
-        is_begun: True once it is not refused.
+        goes_on_in: folder of the earlier run that this run goes on with, or None.
+        words: words for the parser: the user's, and `--ckpt_path` of an earlier run given by `earlier`.
+        folder: folder of this run, on the first rank; None in a trial, Lightning's `fast_dev_run`, which writes
+            nothing.
+        is_begun: True after `begin`.
 
     Raises:
         SystemExit: with status 0, if the run to go on with has already ended by these words.
@@ -297,19 +303,20 @@ class Run:
 
     @property
     def begins_again(self) -> bool:
-        """True for a run that goes on in its folder without a checkpoint."""
+        """True for a run in the folder of an earlier run that has saved no checkpoint."""
         return self.goes_on_in is not None and self.record.resumed is None
 
     def choose_checkpoint(self, config: Any) -> str | None:
-        """Return the checkpoint that the run loads; note in `record` its length, its training, and where it begins.
+        """Decide whether the run goes on with an earlier run, and return the checkpoint that it loads.
 
-        A command that names no earlier run may go on with one: a requeued job of SLURM, and `--ckpt_path last`.
+        A requeued job of SLURM, and `fit --ckpt_path last`, look for an earlier run. The fields `length`, `training`,
+        `resumed` and `branched` of `record` are set.
 
         Args:
-            config: configuration of the command, parsed.
+            config: parsed configuration of the command.
 
         Returns:
-            None, if the run loads none.
+            Path of the checkpoint; None: the run loads none.
 
         Raises:
             SystemExit: with status 0, if the run to go on with has already ended.
@@ -326,10 +333,10 @@ class Run:
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
-        elif checkpoint == "last":  # that of the run that goes on
+        elif checkpoint == "last":  # the last checkpoint of the earlier run
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
-        if self.goes_on_in is not None:  # also since the lines above
+        if self.goes_on_in is not None:  # the lines above may have set it
             self.record = self.record.changed(resumed=checkpoint)
         elif is_training and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
@@ -337,7 +344,7 @@ class Run:
         return checkpoint
 
     def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
-        """Return the newest run of this job of SLURM and these words, if the job was requeued; else None."""
+        """Return the newest run of this job of SLURM by the same words; None if the job was not requeued."""
         found = None
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             for run in RunFolder.below(root):
@@ -347,15 +354,16 @@ class Run:
         return found
 
     def _go_on_with_newest(self, root: Path) -> str | None:
-        """Go on with the run of this training that has the newest `last.ckpt`; return the file.
+        """Go on with the run of this training that has the newest last checkpoint; return the checkpoint.
 
-        None, if a new run begins. A run of the same command that has written its configuration, and no checkpoint,
-        begins again in its folder; without its configuration it may just be starting, and is left alone.
+        If no run of this training has a checkpoint, return None: a run of the same command that has written its
+        configuration begins again in its folder, or else a new run begins. A run without its configuration may just be
+        starting, and is left alone.
 
         Raises:
-            SystemExit: with status 0, if that run has ended at this length.
+            SystemExit: with status 0, if the newest run has ended at this length.
         """
-        found: dict[Path, RunFolder] = {}  # by checkpoint
+        found: dict[Path, RunFolder] = {}  # last checkpoint → its run
         for run in RunFolder.below(root):
             record = run.record
             checkpoint = run.last
@@ -363,7 +371,7 @@ class Run:
                 found[checkpoint] = run
             has_begun = record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file()
             if checkpoint is None and has_begun:
-                self._take_over(run)
+                self._take_over(run)  # until a run with a checkpoint takes its place below
         if not found:
             new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
             self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")
@@ -378,20 +386,21 @@ class Run:
         return str(newest)
 
     def _take_over(self, run: RunFolder) -> None:
-        """Go on in a folder as the run that it holds, without a word."""
+        """Take the folder, id, training and origin of an earlier run, which this run goes on with; print nothing."""
         self.goes_on_in = run.path
         of_run = run.record
         self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
 
     def _go_on_in(self, run: RunFolder) -> str | None:
-        """Go on with the run in a folder, and name it; return its `last.ckpt`, if there is one.
+        """Take over an earlier run, tell the user, and return its last checkpoint, or None.
 
         Raises:
-            SystemExit: with status 0, if the run has ended by these words.
+            SystemExit: with status 0, if the earlier run had the same words and has ended.
         """
         if run.record.end and run.record.words == self.record.words:
-            remedy = "further words make it longer: --trainer.max_epochs N"
-            self.say(f"{run.path} has ended, {run.record.end}; {remedy}")
+            is_training = run.record.words[0] == "fit"
+            remedy = "; further words make it longer: --trainer.max_epochs N" if is_training else ""
+            self.say(f"{run.path} has ended, {run.record.end}{remedy}")
             raise SystemExit(0)
         self._take_over(run)
         checkpoint = run.last
@@ -400,9 +409,9 @@ class Run:
         return None if checkpoint is None else str(checkpoint)
 
     def make_folder(self, root: Path) -> Path:
-        """Return the folder of the run: that of the run that goes on, or a new `version_N` in the root.
+        """Return the folder of the run: the earlier run's, or a new `version_N` in a root.
 
-        Runs that start together have folders of their own.
+        Two runs that start at the same time get different folders.
         """
         if self.goes_on_in is not None:
             self.folder = self.goes_on_in
@@ -417,16 +426,16 @@ class Run:
         return self.folder
 
     def begin(self, checkpoints: Path | None, threads: int, precision: str) -> None:
-        """Write `run.json` once the run is not refused; a run that goes on keeps its earlier starts.
+        """Write `run.json`, once the run is not refused; the record of an earlier start moves to `earlier`.
 
         Args:
-            checkpoints: folder of its `last.ckpt`, or None.
-            threads: number of torch's threads; the user is told of a number other than in the start before, since
-                sums are then rounded otherwise.
+            checkpoints: folder of its `last.ckpt`; None keeps the default.
+            threads: number of torch's threads. If the start before had another number, the user is told, because sums
+                are then rounded otherwise.
             precision: Lightning's precision.
         """
         folder = self.folder
-        if folder is None:  # a trial
+        if folder is None:  # a trial, which writes nothing
             return
         self.is_begun = True
         self.record = self.record.changed(threads=threads, precision=precision)
@@ -442,7 +451,11 @@ class Run:
         self.record.save(folder)
 
     def end(self, best: str = "") -> None:
-        """Note the end of the run, if it has begun, and its best checkpoint."""
+        """Note the end of the run in `run.json`, if the run has begun.
+
+        Args:
+            best: path of its best checkpoint; "" for none.
+        """
         if self.folder is not None and self.is_begun:
             record = Record.read(self.folder)
             if record.begin == self.record.begin:  # else another process has gone on in the folder
@@ -452,7 +465,7 @@ class Run:
     def remove_refused(self) -> None:
         """Remove the new folder of a run that was refused before it began.
 
-        A folder stays that holds scores or checkpoints, or in which another process goes on.
+        The folder is kept if it holds scores or checkpoints, or if another process has gone on in it.
         """
         folder = self.folder
         if folder is None or self.goes_on_in is not None or self.is_begun:
@@ -469,7 +482,7 @@ class Run:
 
 
 def _place_in(folder: Path, path: Path) -> str:
-    """Return a path from a folder, where it stays right if the folder moves; of a path elsewhere itself."""
+    """Return a path within a folder relative to the folder, which may then be moved; another path as it is."""
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
@@ -491,7 +504,7 @@ def _time_written(path: Path) -> int:
 
 @cache
 def _commit() -> str:
-    """Return the commit of vidcorr's checkout; "" for an installed package, also within a user's repository."""
+    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository."""
     home = PACKAGE.parent
     if not (home / ".git").exists():
         return ""
@@ -503,18 +516,18 @@ def _commit() -> str:
 
 
 def digest_of_training(config: Any) -> str:
-    """Return a digest of the model, data, seed and arguments of the Trainer on which a step of a training depends.
+    """Return a digest of all that a step of a training depends on; runs with equal digests are one training.
 
-    Length, loggers, folders, workers, and callbacks of vidcorr and Lightning are left out. The number of devices counts
-    as the global batch does. A checkpoint that the command names is part of it: a run that begins there is another
-    training.
+    It covers model, data, seed, a checkpoint to begin from, the global batch in place of batch size and devices, the
+    Trainer's arguments `WITH_EFFECT`, and callbacks that may change a step. Length, loggers, folders and workers are
+    left out.
 
     Args:
-        config: configuration of the first start, parsed.
+        config: parsed configuration of the first start.
     """
     content = config.as_dict()
     trainer = content["trainer"]
-    of_data = (content.get("data") or {}).get("init_args") or {}
+    of_data = (content.get("data") or {}).get("init_args") or {}  # a part of `content`, so `pop` shortens `content`
     of_data.pop("num_workers", None)
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
     arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
@@ -525,7 +538,16 @@ def digest_of_training(config: Any) -> str:
 
 
 def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
-    """Return the batch of all devices; with the devices if their number is not known here, as of "0,1"."""
+    """Return the number of samples per step on all devices, or values that are equal for equal numbers.
+
+    Args:
+        batch: samples per device, or None.
+        trainer: arguments of the Trainer.
+
+    Returns:
+        The product with the number of devices; `batch` alone for automatic devices; batch and devices in a list if the
+        number of devices is not known here, as for "0,1".
+    """
     devices = trainer.get("devices", "auto")
     number = len(devices) if isinstance(devices, list) else devices
     if str(number).isdecimal() and isinstance(batch, int):
@@ -536,7 +558,11 @@ def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
 
 
 def _callbacks_that_act(configured: Any) -> list[Any]:
-    """Return the callbacks of a configuration, one or a list, that may change a step: not ours, and no observers."""
+    """Return the callbacks that may change a step of a training: all but vidcorr's and Lightning's `OBSERVERS`.
+
+    Args:
+        configured: `trainer.callbacks` of a configuration: a callback, a list, or None.
+    """
     found = []
     for callback in as_list(configured):
         class_path = callback.get("class_path") if isinstance(callback, dict) else callback
@@ -548,13 +574,14 @@ def _callbacks_that_act(configured: Any) -> list[Any]:
 
 
 def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
-    """Return the folder of the run that a word names, and which of its checkpoints: `RUN/last` names the last.
-
-    None, if it names no run.
+    """Read a word that may name a run.
 
     Args:
-        word: `RUN`, `RUN/best` or `RUN/last`.
-        which: the checkpoint of `RUN`: "best" or "last".
+        word: `RUN`, the folder of a run; `RUN/best` or `RUN/last` names a checkpoint of it.
+        which: the checkpoint of `RUN` alone: "best" or "last".
+
+    Returns:
+        Folder of the run, and "best" or "last"; None if the word names no run.
     """
     path = Path(word).expanduser()
     if (path / FILE).is_file():
@@ -565,10 +592,13 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
 
 
 def checkpoint_named(word: str, which: str = "best") -> str:
-    """Return the checkpoint of the run that a network's word names, with its view; another word as it is.
+    """Return a network's word with the path of a checkpoint in place of a run; a word without a run as it is.
 
-    Whoever names a run trusts the code that its own words and configuration name; its modules are found. Arguments are
-    those of `run_named`.
+    The code that the run's words and configuration name is allowed, and Python finds it: whoever names a run trusts it.
+
+    Args:
+        word: name of a network or run, with or without a view: `RUN/last@res4/8`.
+        which: the checkpoint of `RUN` alone: "best" or "last".
 
     Raises:
         ValueError: if the run has saved no checkpoint, or its `run.json` cannot be read.
@@ -584,5 +614,5 @@ def checkpoint_named(word: str, which: str = "best") -> str:
     if named is None:
         return word
     path, which = named
-    checkpoint = RunFolder.read(path).trust(which)
+    checkpoint = RunFolder.read(path).trusted_checkpoint(which)
     return f"{checkpoint}@{view}" if view else str(checkpoint)

@@ -47,14 +47,17 @@ class Job:
 
     @property
     def title(self) -> str:
-        """Network, benchmark and protocol in words."""
+        """Network, benchmark and protocol in words: "raw_colour on davis by vfs"."""
         protocol = self.benchmark.protocol
         by_protocol = f" by {protocol.name}" if protocol else ""
         return f"{self.network.name} on {self.benchmark.name}{by_protocol}"
 
     @functools.cached_property
     def key(self) -> str:
-        """Digest of network, view, benchmark, data and protocol, with a precision that the device decides."""
+        """Digest of all that the result depends on: network, view, benchmark, data, protocol.
+
+        A precision "auto" counts by what it is on this device.
+        """
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None
         content = {"network": self.network.identity(), "protocol": digest, **identity_of(self.benchmark)}
@@ -76,15 +79,16 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Name of the folder of the result."""
+        """Name of the folder of the result, `NETWORK-BENCHMARK-KEY`; a long network's name loses its beginning."""
         return f"{slug(self.network.name)[-LONGEST:]}-{slug(self.benchmark.name)}-{self.key}"
 
 
 @contextmanager
 def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, Result]]:
-    """Run the jobs whose results a folder lacks, and give the results of all; progress goes to the standard error.
+    """Run the jobs whose results a folder lacks, and yield the results of all jobs; progress goes to standard error.
 
-    Ranks of torchrun share the sequences of each job, and print nothing but for the first.
+    Ranks of torchrun share the sequences of each job; only the first rank prints. The process group ends with the
+    `with` block, so that all ranks know the results in it.
 
     Args:
         jobs: networks and benchmarks; jobs with equal folders run once.
@@ -95,7 +99,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
 
     Raises:
         DataError: for wrong data; before any work.
-        ValueError: that names the failed jobs; after the block.
+        ValueError: if jobs failed, with their titles; after the block.
         OSError: if the folder cannot be written.
     """
     store = Store(Path(output))
@@ -120,7 +124,8 @@ class Store:
     Attributes:
         output: the folder; the first job makes it.
         failures: job → error message without line breaks.
-        made: folder → result that this store has made, read again from its file, which refuses a contradiction.
+        made: folder → result that this store has made. It is read back from its file, since `Result.load` refuses
+            contradictions.
     """
 
     output: Path
@@ -128,10 +133,13 @@ class Store:
     made: dict[str, Result] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
-        """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
+        """Run the jobs without a stored result.
 
         Args:
             jobs: jobs with equal folders run once.
+
+        Returns:
+            Job → result, new or stored, without failed jobs and jobs that another process runs.
 
         Raises:
             DataError: for wrong data; before any work.
@@ -148,16 +156,17 @@ class Store:
                 self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
-            # `stored` never returns results of the user's code, even those made just now
+            # results of the user's code are in `made` alone: `stored` never returns them
             result = self.made.get(job.folder) or self.stored(job)
             if result is not None:
                 results[job] = result
         return results
 
     def stored(self, job: Job) -> Result | None:
-        """Return a job's result in the folder, or None; none counts of the user's code, which may have changed.
+        """Return a job's result in the folder; None if the job has to run.
 
-        A file that cannot be read is named, and the job runs again.
+        It has to run without a results.json, if the file cannot be read, which is printed, or if network, benchmark or
+        protocol are the user's code, which may have changed.
         """
         file = self.output / job.folder / RESULTS_FILE
         if not file.is_file() or not job.is_reusable:
@@ -169,7 +178,13 @@ class Store:
             return None
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
-        """Run a job, unless the folder has its result or another process runs it; note it in `made` or `failures`."""
+        """Run a job and note it in `made` or `failures`; do nothing if it is stored or another process runs it.
+
+        Args:
+            job: the job.
+            ranks: the ranks that share its sequences.
+            heading: printed before the title, `[2/5]`.
+        """
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
             if not ranks.gather(is_ours)[0]:  # the first rank decides
@@ -194,7 +209,10 @@ class Store:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _claim(self, job: Job, locks: ExitStack) -> bool:
-        """Lock the folder of a job until `locks` closes; False if the folder has its result or is another process's."""
+        """Lock the folder of a job until `locks` closes; return True if the job has to run here.
+
+        It does not run if another process holds the folder, or the folder has the result; either is printed.
+        """
         try:
             locks.enter_context(folder_lock(self.output / job.folder))
         except FolderInUse:
@@ -208,11 +226,15 @@ class Store:
 
 @contextmanager
 def process_group() -> Iterator[bool]:
-    """Join the process group of torchrun, if any, and give whether this is rank 0; other ranks print nothing."""
+    """Join the process group of torchrun, if any; ranks but the first print nothing until the end of the block.
+
+    Yields:
+        True on the first rank, and without torchrun.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield True
         return
-    if torch.cuda.is_available():
+    if torch.cuda.is_available():  # more ranks than GPUs share them
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     dist.init_process_group("gloo")
     try:

@@ -15,15 +15,12 @@ from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, lo
 from ...description import INPUTS
 from ...errors import UsageError
 from ...near_names import did_you_mean
-from .config_files import find_config, read_yaml, with_lists, yaml_value
-from .flags import RUN_FLAGS, Flag
+from .config_files import LISTS, find_config, read_yaml, with_lists, yaml_value
 from .runs import FILE, ROOT, Record, RunFolder, checkpoint_named, run_named
 
 PARTS = ("model", "data")
 """Parts of a configuration that are a class with its arguments."""
-SEVERAL = {"--data.source", "--mean", "--std"} | {
-    flag.name for flag in RUN_FLAGS if isinstance(flag, Flag) and flag.options.get("nargs") == "+"
-}
+SEVERAL = {"--data.source", "--mean", "--std", *(f"--{name}" for name in LISTS)}
 """Flags with several values."""
 
 
@@ -43,15 +40,17 @@ class SavedModel(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The file's arguments of which no part is given."""
+        """The file's arguments, without those that the user gives as a whole or in part."""
         names = {keys[0] for keys in self.given}
         return {name: value for name, value in self.recipe["init_args"].items() if name not in names}
 
     def with_given(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the given arguments; one given by a key, such as `bank.frames`, has its other keys from the file.
+        """Return name → value of the arguments that the user gives.
+
+        An argument given by a key, such as `bank.frames`, is a dictionary with its other keys from the file.
 
         Args:
-            parsed: arguments of the class, by the parser of the user's words.
+            parsed: arguments of the class, parsed from the user's words.
         """
         given_whole = {keys[0] for keys in self.given if len(keys) == 1}
         merged: dict[str, Any] = {}
@@ -63,7 +62,7 @@ class SavedModel(NamedTuple):
             if name in given_whole or not isinstance(of_file, Mapping):
                 merged[name] = value
                 continue
-            settings = merged.setdefault(name, dict(of_file))
+            settings = merged.setdefault(name, dict(of_file))  # a copy: the file's own values stay
             settings[keys[0]] = value[keys[0]] if isinstance(value, Mapping) else getattr(value, keys[0])
         return merged
 
@@ -93,15 +92,15 @@ class Words(NamedTuple):
 
 
 def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, goes_on: bool = False) -> Words:
-    """Return the words for LightningCLI: classes as configs before the flags that follow a config.
+    """Return the words for LightningCLI, with networks, runs and the model of `--ckpt_path` as the parser takes them.
 
-    Later words win. A flag counts for the class that a later word names, and an argument of a config's class does not;
-    so flags change the model of `--ckpt_path`, and another class replaces it.
+    Later words win. Flags of arguments count even if a later word names the class; arguments in a config count only for
+    the class that the config names. So flags change the model of `--ckpt_path`, and another class replaces it.
 
     Args:
         args: `fit` or `validate`, and the words after it.
-        say: tells the user a line: the file that `validate --ckpt_path last` measures.
-        goes_on: the checkpoint is of the run that goes on, so the user's own.
+        say: prints a line for the user: the file that `validate --ckpt_path last` measures.
+        goes_on: True: `--ckpt_path` is of the earlier run that this run goes on with, and so the user's own file.
 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
@@ -110,13 +109,15 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     begin_command(args)
     command, *rest = args
     said = list(read_words(rest))
-    # the class of the data comes first, so that all flags find it: the parser's default has arguments of ours
+    # the class of the data comes first, so that the parser knows the arguments that the flags name
     first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]
     named = last_value(said, "ckpt_path")
     saved: SavedModel | None = None
-    if named not in (None, "null") and (named, command) != ("last", "fit"):  # "null" takes back an earlier word
+    # "null" takes back an earlier word; `Run.choose_checkpoint` finds the file of `fit --ckpt_path last` later
+    if named not in (None, "null") and (named, command) != ("last", "fit"):
         if named == "last":
-            file = str(RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT).trust("last"))
+            run = RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT)
+            file = str(run.trusted_checkpoint("last"))
             say(f"--ckpt_path last: {file}")
         elif on_hub(str(named)):
             file = str(local_file(str(named)))
@@ -138,7 +139,10 @@ def _class_name(class_path: str) -> str:
 
 
 def read_words(args: Sequence[str]) -> Iterator[Word]:
-    """Yield what the words say, from left to right, with names of networks and runs as the parser takes them.
+    """Yield a `Word` per flag, from left to right, with names of networks and runs as the parser takes them.
+
+    Args:
+        args: the words after `fit` or `validate`.
 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
@@ -162,12 +166,18 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
 
 
 def _is_flag(word: str) -> bool:
-    """Return whether a word is a flag, not a value such as -1."""
+    """Return True for a flag, False for a value, also a negative number such as -1."""
     return word.startswith("-") and not is_number(word)
 
 
 def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
-    """Return what a flag says with its values."""
+    """Return the `Word` of a flag.
+
+    Args:
+        flag: the flag, `--model.bank`.
+        values: its values; most flags have a single value.
+        words: the flag and its values as the user wrote them.
+    """
     value = next(iter(values), "")
     part, dot, below = flag.removeprefix("--").partition(".")
     if flag in ("--config", "-c"):
@@ -186,7 +196,15 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
 
 
 def _argument(flag: str, part: str, below: str, values: Sequence[str], words: list[str]) -> Word:
-    """Return what a flag says of the arguments of a part's class."""
+    """Return the `Word` of a flag that gives arguments of a part's class.
+
+    Args:
+        flag: the flag, `--model.init_args.bank`.
+        part: "model" or "data".
+        below: the flag after the part, `init_args.bank`.
+        values: its values.
+        words: the flag and its values as the user wrote them.
+    """
     keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")  # + appends to a list
     names = {tuple(keys.split("."))}
     value = next(iter(values), "")
@@ -203,7 +221,13 @@ def _argument(flag: str, part: str, below: str, values: Sequence[str], words: li
 
 
 def _arguments_of_input(flag: str, values: Sequence[str]) -> dict[str, str]:
-    """Return the arguments of a network for `--input NAME`, `--mean R G B` or `--std R G B`: name → text."""
+    """Return the arguments `mean` and `std` of a network as texts, for `--input NAME`, `--mean R G B`, `--std R G B`.
+
+    `--mean` and `--std` take the name of an input too, as `--input`.
+
+    Raises:
+        UsageError: if `--input` names no input.
+    """
     if values[0] in INPUTS:
         mean, std = INPUTS[values[0]]
         return {"mean": str(list(mean)), "std": str(list(std))}
@@ -213,7 +237,7 @@ def _arguments_of_input(flag: str, values: Sequence[str]) -> dict[str, str]:
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text reads as a number."""
+    """Return True if Python reads a text as a float."""
     try:
         float(text)
     except ValueError:
@@ -222,12 +246,13 @@ def is_number(text: str) -> bool:
 
 
 def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
-    """Return class and arguments that a value gives to a part.
+    """Return `class_path`, and `init_args` if given, that a value of `--model` or `--data` states.
 
     Args:
         part: "model" or "data".
-        value: a class, YAML of it with arguments, a file of that, or a network as `vidcorr evaluate` takes it.
-        is_class: the value is a class alone, of `--model.class_path`.
+        value: a class; a class with its arguments as YAML, or the name of a YAML file of this form; or a network as
+            `vidcorr evaluate` takes it, which becomes the argument of `FrozenEncoder`.
+        is_class: True: the value is a class alone, of `--model.class_path`.
     """
     is_file = Path(value).suffix in (".yaml", ".yml")
     if not is_class and (is_file or value.startswith("{")):
@@ -240,7 +265,10 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
 
 
 def _is_network(value: str) -> bool:
-    """Return whether a value of `--model` names a network, not a LightningModule; `module:Name` is imported to tell."""
+    """Return True if a value of `--model` names a network, False if it names a LightningModule.
+
+    `module:Name` of the user is imported to tell.
+    """
     spec, _ = split_view(value)
     if USERS_CALLABLE.fullmatch(value):
         module, _, name = value.partition(":")
@@ -251,14 +279,14 @@ def _is_network(value: str) -> bool:
 
 
 def _class_word(part: str, class_path: str) -> Word:
-    """Return the word that names a part's class."""
+    """Return the `Word` that names the class of a part, without arguments."""
     return Word("class", part, {"class_path": class_path}, [])
 
 
 def _ordered(said: Sequence[Word]) -> list[str]:
-    """Return words for the parser: each class as a config behind the last config that the user's words name before it.
+    """Return the words for the parser, with each class moved forward to directly behind the last config before it.
 
-    So the flags behind that config are of the class, as the parser reads them.
+    The parser reads from left to right, so the flags between that config and the class then count for the class.
     """
     ordered: list[str] = []
     place_of_class = 0
@@ -274,10 +302,10 @@ def _ordered(said: Sequence[Word]) -> list[str]:
 
 
 def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
-    """Yield what words and configs say of a part, from left to right.
+    """Yield the contents of a part, "model" or "data", from left to right.
 
-    Of a word it is a mapping with `class_path` and perhaps `init_args`; of a config it may be a class path alone, or
-    None if the config lacks the part.
+    A word gives a mapping with `class_path` and perhaps `init_args`. A config gives its entry of the part: such a
+    mapping, a class path as text, or None if the config lacks the part.
     """
     for word in said:
         if word.kind == "class" and word.part == part:
@@ -287,7 +315,7 @@ def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
 
 
 def last_class(said: Sequence[Word], part: str) -> str | None:
-    """Return the class of a part that configs and words name last; None, if they name none."""
+    """Return the class path that configs and words name last for a part, "model" or "data"; None if they name none."""
     found: str | None = None
     for content in _contents(said, part):
         name = content.get("class_path") if isinstance(content, Mapping) else content
@@ -296,7 +324,7 @@ def last_class(said: Sequence[Word], part: str) -> str | None:
 
 
 def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
-    """Return the keys of the model's arguments that configs and words give."""
+    """Return the keys of the model's arguments that configs and words give, as in `SavedModel.given`."""
     given: set[tuple[str, ...]] = set()
     for word in said:
         if word.kind == "argument" and word.part == "model":
@@ -308,7 +336,12 @@ def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
 
 
 def last_value(said: Sequence[Word], *keys: str) -> Any:
-    """Return the value that a flag gives last, `--trainer.default_root_dir`, else a config below its keys; or None."""
+    """Return the value of an option: of its last flag, else of the last config that has it; None without either.
+
+    Args:
+        said: the words.
+        *keys: keys of the option: "trainer", "default_root_dir" for the flag `--trainer.default_root_dir`.
+    """
     of_flags = [word.value for word in said if word.kind == "flag" and word.part == f"--{'.'.join(keys)}"]
     if of_flags:
         return of_flags[-1]
@@ -322,9 +355,12 @@ def last_value(said: Sequence[Word], *keys: str) -> Any:
 
 
 def _read_and_allow(config: str) -> dict[str, Any]:
-    """Return the content of a config of the user's, and allow the code that it names.
+    """Read a config that the user's words name, and allow the code that the config names.
 
-    Of the `config.yaml` of a run, it also lets Python find the run's modules.
+    For the `config.yaml` of a run, the working directory of the run is added to Python's path, where its modules are.
+
+    Args:
+        config: name of a file, or the content itself, which begins with `{` and allows nothing.
     """
     if config.startswith("{"):
         content: dict[str, Any] = yaml_value(config, config)

@@ -27,15 +27,15 @@ Curve = tuple[Sequence[float], Sequence[float]]
 def write_animation(
     path: Path, frames: Mapping[int, Frame], curves: Mapping[str, Curve] | None = None, **facts: str
 ) -> None:
-    """Write drawn frames of a sequence side by side in an image that the report plays, and its curves.
+    """Write the animation of a sequence: drawn frames side by side in an image that the report plays, and curves.
 
-    Frames without ground truth are grey in the image of the ground truth, which is written if any frame has it.
+    If any frame has ground truth, a second image shows the ground truth, with grey for frames without it.
 
     Args:
-        path: file of the image, `.webp`; beside it come `.json`, and `.truth.webp` with the ground truth.
-        frames: number of a frame → its drawing and its ground truth, or None.
+        path: file of the image, `.webp`; `.json`, and `.truth.webp` with the ground truth, are written beside it.
+        frames: index of a frame → the drawn frame, and its ground truth or None.
         curves: name → curve over all frames of the sequence.
-        facts: what the report reads: `sequence`, its name; `kind`, the kind of labels, empty if a sequence has one
+        **facts: texts for the report: `sequence`, the name; `kind`, the kind of labels, "" if a sequence has a single
             kind; `caption`, what the drawings show.
     """
     pictures = [picture for picture, _ in frames.values()]
@@ -58,7 +58,10 @@ def write_animation(
 
 
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:
-    """Draw a frame, uint8 `(3, H, W)`, with its ids `(H, W)`; both are reduced first: faster than afterwards."""
+    """Return a frame, uint8 `(3, H, W)`, with the objects of a mask of ids `(H, W)`, drawn at the width of animations.
+
+    Frame and mask are reduced before they are drawn, which is faster than reducing the picture.
+    """
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     ids = F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]

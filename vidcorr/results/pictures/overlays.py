@@ -39,12 +39,12 @@ JUMP = 0.15  # a longer step between frames, as a fraction of the image's longer
 
 
 def distinct_colours(count: int, step: float | None = None, saturation: float = 0.85) -> list[Colour]:
-    """Return bright colours of `count` objects or points, from red on.
+    """Return `count` bright colours; the first is red.
 
     Args:
         count: number of colours.
-        step: distance of a colour's hue from the one before, as a share of the circle; None: equal distances.
-        saturation: in [0, 1]; a lower one is paler.
+        step: distance between the hues of neighbours in the list, as a share of the circle of hues; None: 1 / count.
+        saturation: in [0, 1]; less is paler.
     """
     colours: list[Colour] = []
     for index in range(count):
@@ -55,11 +55,11 @@ def distinct_colours(count: int, step: float | None = None, saturation: float = 
 
 
 OBJECT_COLOURS = np.array([(0, 0, 0), *distinct_colours(255, 0.618034, 0.7)], np.uint8)
-"""Id of an object → its colour in pictures: by the golden ratio, which never comes near an earlier hue."""
+"""Id of an object → its colour in pictures, `(256, 3)`. Steps of the golden ratio keep the hues of all ids apart."""
 
 
 def as_picture(frame: Tensor) -> Picture:
-    """Return a frame `(3, H, W)`, uint8 or float in [0, 1], as a new image `(H, W, 3)` to draw into."""
+    """Copy a frame `(3, H, W)`, uint8 or float in [0, 1], into an image `(H, W, 3)` uint8, which may be drawn into."""
     if frame.is_floating_point():
         frame = frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
@@ -68,7 +68,7 @@ def as_picture(frame: Tensor) -> Picture:
 def overlay_masks(
     frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = OBJECT_COLOURS, labelled: bool = False
 ) -> Picture:
-    """Tint the objects, and outline them with a bright line on a dark line.
+    """Draw a frame with its objects tinted, and outlined by a bright line on a dark line.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
@@ -91,8 +91,8 @@ def overlay_masks(
         bright = colours[number].tolist()
         for colour, width in _strokes(picture, bright):
             cv2.drawContours(picture, outlines, -1, colour, width, cv2.LINE_AA)
-        largest = max(outlines, key=cv2.contourArea)[:, 0]  # x, y (N, 2)
-        top = largest[largest[:, 1].argmin()]
+        largest = max(outlines, key=cv2.contourArea)[:, 0]  # (N, 2) x, y; OpenCV gives (N, 1, 2)
+        top = largest[largest[:, 1].argmin()]  # the highest point
         labels.append((str(number), top, bright))
     return _labelled(picture, labels) if labelled else picture
 
@@ -104,8 +104,8 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
         frame: uint8 RGB `(3, H, W)`.
         boxes: left, top, width, height, an array or tensor `(N, 4)`; (0, 0) is the corner of the first pixel. Boxes may
             leave the frame; non-finite boxes are left out.
-        colours: colours of the boxes.
-        labels: labels of the boxes; empty: no labels.
+        colours: a colour per box.
+        labels: a text per box; empty: no texts.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -144,7 +144,7 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
 
 def _draw_dot(picture: Picture, place: tuple[int, int], colour: Colour) -> None:
-    """Draw a dot with a white ring in a dark one."""
+    """Draw a dot into a picture, with a white ring and a dark ring around it."""
     unit = thickness_of(picture)
     for radius, of_ring in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
         cv2.circle(picture, place, radius, of_ring, -1, cv2.LINE_AA)
@@ -160,7 +160,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    from torchvision.utils import draw_keypoints  # brings torch._dynamo, a second at each start
+    from torchvision.utils import draw_keypoints  # here, since it imports torch._dynamo for a second
 
     found = (points >= 0).all(1)
     joints = points.round()[None]
@@ -177,19 +177,20 @@ def overlay_tracks(
     truth_occluded: NDArray[np.bool_] | None = None,
     names: Sequence[str] = (),
 ) -> Picture:
-    """Draw the points of a frame and the last part of their tracks: dots for visible, crosses for hidden points.
+    """Draw the points in a frame: dots for visible points, crosses for hidden ones, and tails.
 
-    A tail has gaps in frames in which its point is hidden or jumps.
+    A tail is a line through the last `TAIL` places of a point, with gaps where the point is hidden or jumps.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         points: x, y `(N, T, 2)` in raster pixels of the frame; NaN for a point that is left out.
-        occluded: `(N, T)`.
+        occluded: `(N, T)`, True for a hidden point.
         t: index of the frame.
         colours: RGB of the points.
-        truth: `(N, T, 2)`; visible annotated points get a white ring, and a line to the tracked point.
-        truth_occluded: `(N, T)`.
-        names: names of the points, empty texts for points without one; empty: none are written.
+        truth: annotated points like `points`; a visible one gets a white ring, and a line to the tracked point. None:
+            nothing is annotated.
+        truth_occluded: `(N, T)`, True for a hidden annotated point; given together with `truth`.
+        names: a name per point, "" for none; an empty sequence: no names.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -216,7 +217,7 @@ def overlay_tracks(
 def _draw_tails(
     picture: Picture, points: NDArray[np.float64], occluded: NDArray[np.bool_], t: int, colours: Sequence[Colour]
 ) -> None:
-    """Draw the last steps of the tracks into an image; the arguments are those of `overlay_tracks`."""
+    """Draw the tails of points into an image; the arguments are those of `overlay_tracks`."""
     unit = thickness_of(picture)
     tails = slice(max(0, t - TAIL), t + 1)
     for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
@@ -228,12 +229,12 @@ def _draw_tails(
 
 
 def thickness_of(picture: Picture) -> int:
-    """Return the width of lines in an image, pixels: 2 at 240p, 4 at 480p, 9 at 1080p."""
+    """Return the unit of line widths for the size of an image, in pixels: 2 at 240p, 4 at 480p, 9 at 1080p."""
     return max(2, round(min(picture.shape[:2]) / 120))
 
 
 def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tuple[Colour, int]]:
-    """Return (colour, width) of a wide dark stroke and of the bright stroke on it."""
+    """Return (colour, width in pixels) of a wide dark stroke, and of the narrower bright stroke drawn over it."""
     unit = thickness_of(picture)
     bright = max(2, round(0.7 * unit))
     edge = max(1, round(unit / 4))
@@ -241,15 +242,15 @@ def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tupl
 
 
 def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
-    """Return x, y `(N, 2)` as integer pixels for OpenCV; non-finite and far points lie outside the image."""
-    limit = 4 * max(picture.shape)  # OpenCV's coordinates have 32 bits
+    """Return points `(N, 2)` x, y rounded to integer pixels for OpenCV; NaN becomes a place outside the image."""
+    limit = 4 * max(picture.shape)  # farther points are moved here: OpenCV's coordinates have 32 bits
     finite = np.nan_to_num(points, nan=-limit)
     pixels = np.clip(finite, -limit, limit).round().astype(int)
     return [(x, y) for x, y in pixels.tolist()]
 
 
 def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
-    """Write texts with dark outlines, above and to the right of their places; a small image gets no texts."""
+    """Return an image with texts, outlined in black, above and to the right of their places; none in a small image."""
     if min(picture.shape[:2]) < SMALLEST_LABELLED:
         return picture
     unit = thickness_of(picture)
@@ -264,11 +265,11 @@ def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Lay images side by side, resized to `width` pixels.
+    """Lay images out row by row on a white sheet.
 
     Args:
-        pictures: uint8 `(H, W, 3)`.
-        columns: images in a row.
+        pictures: uint8 `(H, W, 3)`, of any sizes.
+        columns: number of images in a row.
         width: width of an image in the sheet, pixels.
         gap: space between images, pixels.
 
@@ -277,7 +278,7 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
     """
     pictures = [resized(picture, width) for picture in pictures]
     height = max(picture.shape[0] for picture in pictures)
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(pictures) // columns)  # rounded up
     size = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
     sheet = np.full(size, 255, np.uint8)
     for index, picture in enumerate(pictures):
@@ -289,12 +290,12 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
 
 
 def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int = 18) -> Picture:
-    """Put an image under a line of text.
+    """Return an image with a line of text above it.
 
     Args:
         picture: uint8 `(H, W, 3)`.
-        text: the line; cut at the image's width.
-        colour: RGB behind the text; the text is black or white by contrast.
+        text: the text; cut at the image's width.
+        colour: RGB behind the text; the text is black on bright colours, white on dark ones.
         height: height of the line, pixels.
 
     Returns:
@@ -302,14 +303,14 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
     """
     line = Image.new("RGB", (picture.shape[1], height), colour)
     brightness = np.dot(colour, (0.299, 0.587, 0.114))  # as ITU-R BT.601 weighs the channels
-    ink = "black" if brightness > 140 else "white"
+    ink = "black" if brightness > 140 else "white"  # of 255; the larger contrast to most colours
     font = ImageFont.load_default(size=0.7 * height)
     ImageDraw.Draw(line).text((height // 5, height / 2), text, fill=ink, font=font, anchor="lm")
     return np.concatenate([np.asarray(line), picture])
 
 
 def write_picture(path: str | Path, picture: Picture) -> None:
-    """Write a PNG, making its folder."""
+    """Write an image `(H, W, 3)` as a PNG, and make its folder if it is missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
@@ -322,6 +323,6 @@ def evenly_spaced(length: int, count: int) -> list[int]:
 
 
 def resized(picture: Picture, width: int) -> Picture:
-    """Resize an image to another width, its aspect kept."""
+    """Return an image at another width, in pixels, and the same aspect."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

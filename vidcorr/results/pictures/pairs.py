@@ -24,19 +24,19 @@ def draw_matches(
     side: int = 320,
     is_tight: bool = False,
 ) -> Picture:
-    """Draw the first picture above the second, with a line from each point to its match.
+    """Draw the first picture above the second, with a line from each point to its match; of at most 40 matches.
 
     Args:
         first: uint8 RGB `(3, H, W)`.
         second: uint8 RGB `(3, H', W')`.
         points: x, y `(N, 2)` in pixels of the first picture.
-        others: x, y `(N, 2)` in pixels of the second.
-        colours: colours of the matches.
+        others: x, y `(N, 2)` in pixels of the second; row n is the match of point n.
+        colours: a colour per match.
         side: longer side of the drawn pictures, pixels.
-        is_tight: leave no space below the pictures.
+        is_tight: True: leave no space below the pictures; False: each picture has a square.
 
     Returns:
-        uint8 `(2 · side, side, 3)`; of less height if tight.
+        uint8 `(2 · side, side, 3)`; with `is_tight` as high as the two pictures.
     """
     sheet = np.full((2 * side, side, 3), 255, np.uint8)
     ends: list[Any] = []

@@ -28,9 +28,9 @@ class Block(NamedTuple):
     """Rows of pictures under a common head.
 
     Attributes:
-        name: name above the rows' names.
-        columns: names of the columns.
-        rows: names of the rows in lines, and a picture `(H, 320, 3)` per column.
+        name: name of the block, written above its first column.
+        columns: heads of the columns.
+        rows: for each row the lines of its name, and a picture `(H, 320, 3)` per column.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 
 def draw_rows(blocks: Sequence[Block]) -> Figure:
-    """Draw blocks of rows, one below the other, at about a pixel of a PNG for a pixel of a picture."""
+    """Draw blocks of rows, one below the other; saved as PNG, a pixel of a picture is about a pixel of the file."""
     rows = [(block, number, *row) for block in blocks for number, row in enumerate(block.rows)]
     heights = [pictures[0].shape[0] for *_, pictures in rows]
     columns = max(len(block.columns) for block in blocks)
@@ -61,14 +61,14 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
 
 
 def waterfall(table: Table) -> Figure:
-    """Draw start and end of a table as points, its steps as bars from one score to the next, their intervals as lines.
+    """Draw a table of steps: start and end as points, each step as a bar from one score to the next.
 
-    A bar is as long as its step, wherever the axis begins. A step that rounds to 0.0 is grey. The table's caption,
-    network and data of the scores, stands above.
+    Lines on the bars are the steps' intervals. A bar's length is the change, wherever the axis begins. A step that
+    rounds to 0.0 is grey. The table's caption stands above.
 
     Args:
-        table: the scores, in its first column. Its rows are the start, the steps with their differences, and the end,
-            whose difference is the whole. A step's name is `FIELDS: VALUES`, in two lines of the picture.
+        table: scores in the first column. The rows are the start, the steps with their differences from the row before,
+            and the end. A step's name is `FIELDS: VALUES`, written in two lines.
     """
     column = table.columns[0]
     cells = table.cells_in(column)
@@ -86,9 +86,9 @@ def waterfall(table: Table) -> Figure:
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
         error = declared.factor * _error_of(cell) or None
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
-    for place in {0, len(cells) - 1}:
+    for place in {0, len(cells) - 1}:  # one, in a table of a single row
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
-    texts += [shown(cell.mean, declared) for cell in cells[1:][-1:]]
+    texts += [shown(cell.mean, declared) for cell in cells[1:][-1:]]  # nothing, in a table of a single row
     axes.vlines(ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9)  # from row to row
     axes.margins(0.1, 0.02)
     axes.invert_yaxis()
@@ -106,13 +106,13 @@ def waterfall(table: Table) -> Figure:
 
 
 def _error_of(cell: Cell) -> float:
-    """Return half of the length of the interval of a step's difference; 0 if it has none."""
+    """Return half the length of the interval of a step's difference; 0 without an interval."""
     low, high = (cell.difference and cell.difference.ends) or (0.0, 0.0)
     return (high - low) / 2
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure in the format of the path's suffix, .png, .pdf, .svg or another; make its folder.
+    """Write a figure, and make its folder; the suffix of the path (.png, .pdf, .svg, …) decides the format.
 
     Raises:
         ValueError: for an unknown suffix.

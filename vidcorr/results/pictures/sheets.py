@@ -17,11 +17,15 @@ from ...protocols import LabelProtocol
 from .overlays import FOUND, Picture, as_picture, captioned, contact_sheet, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
+"""Colours of the first and the second half of a clip: blue and orange."""
 MOST_REFERENCES = 5
+"""Most reference frames in a sheet of heat maps."""
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
-    """Draw clips of a batch, a clip per row; colours mark the first and the second half, VFS's two views.
+    """Draw clips of a batch, a clip per row; each frame's caption is its index, blue in the first half of a clip.
+
+    The second half is orange. The halves are the two views of VFS.
 
     Args:
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
@@ -44,17 +48,18 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
             colour = HALVES[2 * place // length]
             panels.append(captioned(resized(as_picture(frame), width), str(int(numbers[place])), colour))
     sheet = contact_sheet(panels, columns=length, width=width)
-    return captioned(sheet, "frame numbers; orange: second half")  # fits above two frames
+    return captioned(sheet, "frame numbers; orange: second half")  # short enough to fit above two frames
 
 
 def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function that shows maps of a network by the three principal components of some maps, as RGB.
+    """Fit three principal components to feature maps; return a function that colours maps by them.
 
-    A colour has the same meaning in all maps. The largest loading of a component is made positive, so that pictures do
-    not invert between epochs. Its range leaves out the most extreme hundredths.
+    A colour has the same meaning in all maps that the function colours. The largest loading of each component is made
+    positive, so that pictures do not invert between epochs. Values range from the 1st to the 99th percentile of the
+    fitted cells.
 
     Args:
-        features: `(T, C, h, w)`; they are l2-normalised over the channels, as by most protocols.
+        features: `(T, C, h, w)`, the maps to fit; l2-normalised here over the channels, as by most protocols.
 
     Returns:
         Function from maps `(N, C, h, w)` to float32 `(N, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
@@ -70,7 +75,7 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
     cut = len(cells) // 100
     low = ordered[cut]
     span = ordered[len(cells) - 1 - cut] - low
-    varies = span > 1e-6 * span.max().clamp_min(1e-6)  # less is rounding
+    varies = span > 1e-6 * span.max().clamp_min(1e-6)  # a smaller span comes from rounding
 
     def colours(maps: Tensor) -> Tensor:
         """Return RGB in [0, 1], `(N, 3, h, w)`, of maps `(N, C, h, w)`."""
@@ -82,9 +87,9 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _cells(features: Tensor) -> Tensor:
-    """Return features `(T, C, h, w)` of unit length by cell, `(T · h · w, C)` float64."""
+    """Return feature maps `(T, C, h, w)` as cells of unit length, `(T · h · w, C)` float64; NaN becomes 0."""
     cells = F.normalize(features.float(), dim=1).movedim(1, -1).flatten(0, 2).double()
-    return cells.nan_to_num(0, 0, 0)  # a training whose features are NaN ends by its loss, not by its pictures
+    return cells.nan_to_num(0, 0, 0)  # NaN features should end a training by its loss, not by an error here
 
 
 def feature_sheet(
@@ -94,13 +99,14 @@ def feature_sheet(
     names: Sequence[str] | None = None,
     width: int = 240,
 ) -> Picture:
-    """Draw frames in a row, and below them their features' principal components over the grey frame.
+    """Draw frames in a row, and below each its features: three principal components as RGB, over the grey frame.
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
-        covered_size: size that the feature map covers, in pixels of the frame; None is the frame.
-        names: names of the frames; by default their indices.
+        covered_size: height and width that a feature map covers, in pixels of the frame: more than the frame's if it
+            was padded; None: the frame's.
+        names: names of the frames; None: "frame 0", "frame 1", …
         width: width of a picture, pixels.
 
     Returns:
@@ -126,7 +132,16 @@ def feature_sheet(
 
 
 def _over_frames(maps: Tensor, covered_size: Size | None, frames: Tensor) -> Tensor:
-    """Return maps `(N, C, h, w)` that cover a size, by default the frames', at the size of the frames `(…, H, W)`."""
+    """Resize maps to the frames they lie over, and crop what covers padding.
+
+    Args:
+        maps: `(N, C, h, w)`.
+        covered_size: height and width that the maps cover, in pixels of the frame; None: the frames'.
+        frames: `(…, H, W)`.
+
+    Returns:
+        `(N, C, H, W)` on the CPU.
+    """
     height, width = frames.shape[-2:]
     covering = F.interpolate(maps, covered_size or (height, width), mode="bilinear")
     return covering[:, :, :height, :width].cpu()
@@ -143,27 +158,28 @@ def heat_map_sheet(
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
     network: Any = None,
 ) -> Picture:
-    """Draw a query point in the last frame, and over up to five reference frames, the heaviest, a map of its weights.
+    """Draw the weights with which a cell of the last frame takes its label from the cells of reference frames.
 
-    The weights are those with which `propagator` averages the labels of the frames. A protocol with the
-    compactness prior has two rows: with the prior (Liir, Eq. 7), and without, the softmax (Eq. 1) that it replaces. The
-    brightest colour of a row is its largest weight. Captions state the share of the query's label that a reference
-    gives, the sum of its weights, and its largest weight. The mixture is not normalised, so shares may exceed 100 %.
+    The sheet shows the last frame with a dot on the query cell, then the up to five reference frames of the largest sum
+    of weights, in the order of time, each under a heat map of its weights. A protocol with the compactness prior has
+    two rows: with the prior (Liir, Eq. 7), and without it (Eq. 1, the softmax). The brightest colour of a row is the
+    row's largest weight. A caption states a reference's sum of weights, its share of the query's label, and its largest
+    weight. The mixture of the prior is not normalised, so shares may exceed 100 %.
     Source: Liir, Figures 3d, 4b and 5.
 
     Args:
         features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
-        point: y and x in feature cells.
+        point: y and x of the query cell, in feature cells.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.
-        covered_size: size that the feature map covers, in pixels of the frame; None is the frame.
-        names: names of the frames; by default their indices.
+        covered_size: height and width that a feature map covers, in pixels of the frame; None: the frame's.
+        names: names of the frames; None: "frame 0", "frame 1", …
         width: width of a frame, pixels.
-        propagator: `LabelPropagator`, or a rule of yours, called with the labels of a frame and the protocol.
-        network: what the rule gets as its attribute `network`.
+        propagator: makes the propagation whose weights are drawn, from the labels of a frame and the protocol.
+        network: set as the attribute `network` of the propagation.
 
     Returns:
-        uint8 `(H', W', 3)`: a row per affinity, in which the query comes first.
+        uint8 `(H', W', 3)`.
 
     Raises:
         ValueError: for fewer than two frames, a point outside the map, or other numbers of frames and maps.
@@ -198,7 +214,14 @@ def heat_map_sheet(
 
 
 def with_dot(picture: Picture, cell: Tensor, cell_size: Tensor, radius: int = 5) -> Picture:
-    """Return an image with a dot in the middle of the feature cell at row and column `cell`; size: y, x in pixels."""
+    """Return an image with a dot in the middle of a feature cell.
+
+    Args:
+        picture: uint8 `(H, W, 3)`.
+        cell: row and column of the cell.
+        cell_size: height and width of a cell, in pixels of the image.
+        radius: radius of the dot, pixels.
+    """
     y, x = ((cell + 0.5) * cell_size - 0.5).round().int().tolist()  # OpenCV's (0, 0) is the middle of a pixel
     dotted = picture.copy()
     cv2.circle(dotted, (x, y), radius, FOUND, -1, cv2.LINE_AA)
@@ -206,7 +229,12 @@ def with_dot(picture: Picture, cell: Tensor, cell_size: Tensor, radius: int = 5)
 
 
 def heated(picture: Picture, heat: Tensor) -> Picture:
-    """Draw a heat map (H, W) in [0, 1] over a darkened image of another size; colours grow with the heat's root."""
+    """Return a darkened grey image under a heat map.
+
+    Args:
+        picture: uint8 `(H, W, 3)`.
+        heat: `(h, w)` in [0, 1], resized to the image; brightness and opacity grow with its square root.
+    """
     levels = (255 * heat.clamp(0, 1).sqrt()).round().to(torch.uint8).numpy()
     levels = cv2.resize(levels, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
@@ -216,5 +244,5 @@ def heated(picture: Picture, heat: Tensor) -> Picture:
 
 
 def pale(picture: Picture) -> Picture:
-    """Take half of the colour out of an image."""
+    """Return an image with half of its saturation."""
     return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)

@@ -147,6 +147,13 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     assert Record.read(folder).end is None
 
 
+@pytest.mark.parametrize(("command", "end"), [("fit", "--trainer.max_epochs N"), ("validate", "has ended, 2026")])
+def test_only_a_training_that_has_ended_can_be_longer(command, end, tmp_path):
+    said = []
+    refused(SystemExit, "^0$", Run, [command], written(tmp_path, command, end="2026"), say=said.append)
+    assert said[0].endswith(end)
+
+
 def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
     git = Mock(return_value=Mock(stdout="abc\n"))
     monkeypatch.setattr("vidcorr.experiments.runs.runs.subprocess.run", git)
