@@ -310,10 +310,11 @@ class VidcorrCLI(LightningCLI):
         """Make the folder of the run, and the Trainer with benchmarks of `--on` and default callbacks.
 
         The default logger writes into the folder of the run; a configured logger writes where its arguments say.
-        `self.config` holds the words' values, and is saved; `self.config_init` holds the objects made of them.
+        `self.config` holds the parsed arguments as plain values, which config.yaml saves; `self.config_init` holds the
+        objects built from them.
 
         Raises:
-            ValueError: for a strategy that `require_ranks_as_commands` refuses.
+            ValueError: for a strategy that spawns or forks its ranks (`require_ranks_as_commands`).
         """
         if self.saved is not None:  # config.yaml should hold the checkpoint's arguments too
             for name, value in self.saved.arguments.items():

@@ -21,8 +21,8 @@ def averages_among(trainer: Trainer) -> list[Callback]:
 def averages_first(callbacks: Sequence[Callback]) -> list[Callback]:
     """Return callbacks with those that average weights before all others; else the order stays.
 
-    Lightning calls them in this order. So when another callback's hook of a validation's or an epoch's end runs, the
-    averages have moved, and the module holds the weights that learn again.
+    Lightning calls callbacks in this order. So at the end of a validation or an epoch, the averages have been updated
+    and the module holds the learning weights again before any other callback runs.
     """
     return sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING))
 

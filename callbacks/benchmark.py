@@ -242,7 +242,8 @@ class BenchmarkCallback(Callback):
         if self._loaded_step is not None and not fits:
             step = self._loaded_step  # `validate` leaves the trainer's number of steps at 0
         epoch = 0
-        others = [run for run in self._runs if run.step != step]  # also those before a resumption
+        # evaluations at other steps, also of the fit that was resumed; one of this step is replaced
+        others = [run for run in self._runs if run.step != step]
         options_of_fit: dict[str, Any] = {}  # of `Benchmark.run`: the evaluations before, and epochs and steps so far
         if fits:
             epoch = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
@@ -254,7 +255,7 @@ class BenchmarkCallback(Callback):
         self.result = result
         self.folder = output.folder
         self._runs = [*others, Evaluated(epoch=epoch, step=step, scores=result.scores)]
-        scores = self.history[step]
+        scores = self.history[step]  # keys have the benchmark's name before them, for the logger
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture, step)

@@ -281,10 +281,13 @@ class CorrespondenceModule(SavedModule):
         return self._counted[1]
 
     def _samples_from(self, loaders: Any) -> int:
-        """Return the number of samples in a batch of a loader; of several loaders, in their batches together."""
+        """Return the number of samples in a batch of a loader; of several loaders, the sum over their batches.
+
+        Loaders in a dictionary whose keys are those of `images`, such as exemplar and search, give parts of the same
+        samples: one loader is counted.
+        """
         first = next(iter(self.images))
         if isinstance(loaders, Mapping):
-            # loaders that are named as the images give the parts of the same samples, so one of them is counted
             parts = {first: loaders[first]} if first in loaders else loaders
             return self._samples_from(list(parts.values()))
         if isinstance(loaders, list | tuple):

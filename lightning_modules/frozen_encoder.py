@@ -47,7 +47,7 @@ class FrozenEncoder(SavedModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder, described for results as this module is, whose weights may be those of a checkpoint."""
+        """The encoder with this module's description for results: of a loaded module it names the checkpoint."""
         return self.encoder.changed(described=self.described or self.encoder.described)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:

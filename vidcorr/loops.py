@@ -26,7 +26,7 @@ def place_of_batch(trainer: Trainer) -> tuple[int, int]:
 
 
 def batches_trained(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch whose training has ended."""
+    """Return how many batches of the current epoch have been trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.processed
 
 

@@ -259,10 +259,12 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
     """Return the image model of a configuration, with random weights; nothing is read or fetched.
 
     Args:
-        stated: fields of the configuration, with `model_type`; fields of `SOURCES` are dropped.
+        stated: fields of a config.json of transformers, with `model_type`; those that could fetch code or weights
+            (`SOURCES`) are dropped.
 
     Raises:
-        ValueError: if the library knows no such model, or a field is neither a number nor a word.
+        ValueError: if `model_type` is not in `IMAGE_MODELS` and the user has not allowed it, if transformers lacks it,
+            or if a field is neither a number nor a word.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -312,8 +314,8 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
 
     Args:
         name: name on the hub, or path of a folder.
-        kind: type of the model. If the model has no processor, types with true values in `IMAGE_MODELS` get ImageNet's
-            mean and deviation.
+        kind: type of the model. If the model has no processor, types that `IMAGE_MODELS` marks with `imagenet` get
+            ImageNet's mean and deviation.
 
     Returns:
         The input, or None if it is unknown; and whether the processor swaps red and blue.

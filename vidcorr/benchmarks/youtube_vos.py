@@ -96,7 +96,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return rows
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return J and F of seen and unseen categories, by the column `Unseen`, so that no file is read."""
+        """Return `Overall`, and J and F of seen and unseen categories.
+
+        The column `Unseen` of the rows says which are unseen, so the metadata file is not read.
+        """
         groups: dict[str, list[Any]] = {"Seen": [], "Unseen": []}
         for row in sorted_rows(rows):
             kind = "Unseen" if row.values["Unseen"] else "Seen"

@@ -191,6 +191,12 @@ def match_scores(
 
 
 def score_key(threshold: float, of: str = "") -> str:
-    """Return the key of a score: `PCK@0.1`; for an average or a draw `PCK@0.1-class`, `PCK@0.1-viewpoint-2`."""
+    """Return the key of a score: `PCK@0.1`, `PCK@0.1-class`, `PCK@0.1-viewpoint-2`.
+
+    Args:
+        threshold: the threshold of PCK.
+        of: kind of average (`class`), or name of a subset of the pairs (`viewpoint=2`); empty for the protocol's own
+            average over all pairs.
+    """
     suffix = f"-{of.replace('=', '-')}" if of else ""
     return f"PCK@{threshold:g}{suffix}"

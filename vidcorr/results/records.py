@@ -347,9 +347,9 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Results are evaluations of one training if their folders lie side by side, benchmark and seed are equal, and recipe
-    and the first entry of their history are equal. A training that was resumed to be longer has another recipe, but its
-    history goes on from the earlier result's.
+    Results are evaluations of one training if their folders lie side by side, and benchmark, seed, recipe and the first
+    entry of their history are equal: the one of the largest step stays. Then a result is dropped whose history is the
+    beginning of another's, of the same benchmark and seed beside it: that training was resumed by a longer recipe.
     """
     step_of: dict[Path, int] = {}  # folder of a result of a training → largest step in its history
     for place, result in results.items():
@@ -365,6 +365,7 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
         result, longer = results[place], results[other]
         key = place.parent, result.benchmark, result.network.seed
         is_beside = key == (other.parent, longer.benchmark, longer.network.seed)
-        if is_beside and result.history == longer.history[: len(result.history)] != longer.history:
+        goes_on = len(longer.history) > len(result.history) and longer.history[: len(result.history)] == result.history
+        if is_beside and goes_on:
             earlier.add(place)
     return {place: result for place, result in results.items() if place not in earlier}

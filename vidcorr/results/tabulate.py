@@ -64,7 +64,10 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
 
 
 def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of our results that have the data and the rules of predictions of others."""
+    """Return the columns of our results on the data, and by the rules, of a score of others' predictions.
+
+    Predictions of others have no protocol, so their score may stand in a column of each protocol of ours.
+    """
     found: dict[Column, None] = {}
     for record in records:
         of_data = record.column._replace(by="", protocol="")

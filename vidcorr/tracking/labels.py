@@ -204,7 +204,7 @@ def follow_labels(
     read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()  # until their features are there
 
     def reduced_frames() -> Iterator[Tensor]:
-        """Yield the frames, reduced for the network; each one waits in `read_ahead` for its features."""
+        """Yield the frames at the size `coding.seen`, and put each frame into `read_ahead` until its features come."""
         for frame, annotation in encoder.watch.timed("decode", frames):
             read_ahead.append((frame, annotation))
             yield reduced_frame(frame, coding.seen)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 300
 """Most frames that `VideoFile.notes` decodes to find the first key frame: some cameras write films without any."""
-_SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
+_CAN_SKIP = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
 class VideoFile(AbstractContextManager["VideoFile"]):
@@ -227,12 +227,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Show the decoder the first packet before the first seek.
 
         The packet holds the name and version of the encoder (x264, Xvid). The decoder makes up for known faults of
-        old versions, and a seek would pass the packet. It gives no frame.
+        old versions, and a seek would skip the packet. No frame comes of it.
         """
         codec = self._stream.codec_context
-        if self._has_named_encoder or codec.name not in _SKIPS:
+        if self._has_named_encoder or codec.name not in _CAN_SKIP:
             return
-        codec.skip_frame = "ALL"
+        codec.skip_frame = "ALL"  # set anew for each later packet
         codec.decode(next(self._packets(self._container, self._stream)))
         self._has_named_encoder = True
 
@@ -281,7 +281,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             if keys_beyond > 1:  # a wanted frame may follow the key frame that is shown after it, never two of them
                 raise LookupError("a frame has another time")
             is_wanted = packet.pts in wanted
-            if codec.name in _SKIPS:
+            if codec.name in _CAN_SKIP:
                 codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             yield from codec.decode(packet)
             missing -= is_wanted

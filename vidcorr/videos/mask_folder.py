@@ -112,12 +112,12 @@ class MaskFolder(dict[int, Path]):
 
     @cached_property
     def all_is_object_1(self) -> bool:
-        """True if every value but 0 is object 1: the folder is of one object, or all masks hold only 0 and 255.
+        """True if every value but 0 is object 1: the folder is of one object, or the masks hold 0 and 255 alone.
 
-        Masks are read until a mask holds another value.
+        At least one mask must hold 255. Masks are read up to the first one with another value.
 
         Raises:
-            DataError: if a mask is damaged or holds no ids, or in the last mask that is read void outweighs the ids.
+            DataError: if a mask is damaged or holds no ids, or if that first one has more pixels of 255 than of ids.
         """
         if self.of_object:
             return True
@@ -202,10 +202,13 @@ class MaskFolder(dict[int, Path]):
         return self._values[t]
 
     def _checked_size(self, frames: Sequence[Path], tolerance: int) -> tuple[int, int]:
-        """Check all headers, and return the size of the frames: (height, width).
+        """Check the headers of the masks and of their frames; return (height, width) of frame 0.
 
-        All frames have one size, a mask has the form of masks, and its size differs from its frame's by `tolerance`
-        pixels at most.
+        Frames without a mask are not opened, but for frame 0.
+
+        Raises:
+            DataError: if a file is no mask, a frame has another size than frame 0, or the height or width of a mask
+                differs from its frame's by more than `tolerance` pixels.
         """
         first = image_size(frames[0])
         for t, mask in self.items():

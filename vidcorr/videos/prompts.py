@@ -96,10 +96,10 @@ class Prompt(ABC):
 
     @abstractmethod
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the part of the prompt inside a frame of (height, width) pixels.
+        """Return the prompt for a frame of (height, width) pixels: boxes are cut at its border.
 
         Raises:
-            DataError: if the prompt does not fit the frame.
+            DataError: for a mask of another size, or a point or a whole box outside the frame.
         """
 
     def metadata(self) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     """List the videos of a source without opening them.
 
     The frames of a folder are not counted either: 240,000 folders on a shared disk take minutes. A folder of one frame,
-    or of separate images, is named when a sample is read from it.
+    or of separate images, is refused when a sample is read from it.
 
     Args:
         source: folder, list file or video file. A folder is searched for video files and for folders that directly hold
@@ -147,7 +147,8 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
         that a folder holds. In a list, every line is a video.
 
     Raises:
-        DataError: if there is no video, a line names a missing file or no video, or a video lies below frames.
+        DataError: if there is no video, a line names a missing file or no video, or a folder of
+            frames has a video in a folder below it.
 
     Example:
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.

@@ -40,7 +40,14 @@ def names_in(package: str) -> frozenset[str]:
 
 
 def is_listed(name: str) -> bool:
-    """Return whether a name is in the list: `package.module.Class`, `package.module:callable`, or `timm:NAME`."""
+    """Return whether a file may name a network or method without the user's permission.
+
+    It may name a class or a maker of networks in our `lightning_modules` and `backbones` (`names_in`), any
+    `timm:NAME` and `torchvision:NAME`, and `transformers:TYPE` of a type in `IMAGE_MODELS`.
+
+    Args:
+        name: `package.module.Class`, `package.module:callable`, or `LIBRARY:NAME`.
+    """
     library, _, network = name.partition(":")
     if library in LIBRARIES:
         return network in IMAGE_MODELS if library == "transformers" else WORD.fullmatch(network) is not None

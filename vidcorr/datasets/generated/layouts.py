@@ -170,7 +170,8 @@ def write_jhmdb(folder: Path, scenes: Scenes, count: int) -> None:
 def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 
-    `root` gets a folder VIP_Fine. Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
+    The set is the folder VIP_Fine in `folder`. Frames are called 000000000001, 000000000026, … as in VIP, with a
+    distance of 25. Of the rendered frames every `VIP_STEP`-th is written, so that stored frames differ more.
     """
     numbers = range(1, 25 * scenes.frames, 25)
     scenes = replace(scenes, frames=(scenes.frames - 1) * VIP_STEP + 1)

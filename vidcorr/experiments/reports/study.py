@@ -158,10 +158,10 @@ class Study(BaseModel, extra="forbid"):
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
     def lines(self, output: Path) -> list[list[Command]]:
-        """Return the commands of the study as lines, which may run in any order or together.
+        """Return the commands of the study as lines; the lines may run in any order or together.
 
-        A line, whose commands run one after the other, is a first training, then the second trainings and evaluations
-        of all rows that begin with it; or the trainings and evaluations of a frozen network.
+        The commands of a line run one after the other. A line is a first training, then the second trainings and the
+        evaluations of all rows that start from it. A frozen network has a line of its own.
 
         Args:
             output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
@@ -171,7 +171,7 @@ class Study(BaseModel, extra="forbid"):
         for row in self.rows:
             seeds = self.seeds if self.trains(row) else self.seeds[:1]
             for seed in seeds:
-                trainings, network, folder = self._chain_of(row, seed, output)
+                trainings, network_words, folder = self._chain_of(row, seed, output)
                 begin = trainings[0].output if trainings else folder  # the folder of a frozen network
                 line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
@@ -181,7 +181,7 @@ class Study(BaseModel, extra="forbid"):
                         continue
                     arguments = (*common, *further)
                     place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
-                    words = ("evaluate", *network, *arguments, "--output", str(place))
+                    words = ("evaluate", *network_words, *arguments, "--output", str(place))
                     line.append(Command(words, row.name, seed, name, place))
         return list(lines.values())
 
@@ -327,9 +327,9 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records by the protocol and on the data of most seeds of their row and benchmark.
+    """Return the records of the commonest column in each row and benchmark: of one protocol, conditions and data.
 
-    If several are equally frequent in the row, the most frequent in the study count.
+    Of equally common columns the one that is commonest in the study counts, then the last by name.
 
     Args:
         records: records of all rows.
@@ -343,10 +343,11 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     strays: dict[str, None] = {}
     for record in records:
         of_row, column = of_rows[record.row, record.benchmark], record.column
-        *_, main = max((count, of_study[each], each) for each, count in of_row.items())  # at last, alphabetically
+        main = max(of_row, key=lambda each: (of_row[each], of_study[each], each))
         if column._replace(score="") == main:
             kept.append(record)
             continue
+        # protocols of one name may differ in other fields
         protocol = "another protocol" if column.by in ("", main.by) else column.by
         kind = "on other data" if column.protocol == main.protocol else f"by {protocol}"
         strays[f"{record.row}: seed {record.seed} is {kind} and left out: {record.place}"] = None

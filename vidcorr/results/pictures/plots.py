@@ -81,14 +81,18 @@ def waterfall(table: Table) -> Figure:
     axes = figure.add_subplot(xlabel=f"{column.score}, {declared.printed_unit}")
     axes.use_sticky_edges = False  # bars do not begin at the edge
     texts = [shown(cells[0].mean, declared)]
-    for place, cell, before, end in zip(places[1:-1], cells[1:-1], ends, ends[1:], strict=False):
+    for place in places[1:-1]:
+        cell = cells[place]
+        before = ends[place - 1]
+        end = ends[place]
         texts.append(shown(cell.mean - cells[place - 1].mean, declared, sign="+"))
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
         error = declared.factor * _error_of(cell) or None
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
     for place in {0, len(cells) - 1}:  # one, in a table of a single row
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
-    texts += [shown(cell.mean, declared) for cell in cells[1:][-1:]]  # nothing, in a table of a single row
+    if len(cells) > 1:
+        texts.append(shown(cells[-1].mean, declared))
     axes.vlines(ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9)  # from row to row
     axes.margins(0.1, 0.02)
     axes.invert_yaxis()
