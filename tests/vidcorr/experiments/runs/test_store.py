@@ -55,6 +55,9 @@ def test_a_score_beyond_its_bounds_is_refused_and_own_code_never_reused(davis_ro
     wrong = DeclaredWrongly(davis_root, protocol="vfs", limit_sequences=1)
     refused(ValueError, r"J-Mean is .*: edited, or declared wrongly", evaluate, ["raw_colour"], [wrong], tmp_path)
     assert Store(tmp_path).stored(Job(RAW, wrong)) is None
+    rules = type("OwnRules", (PropagationProtocol,), {"__module__": __name__})
+    for protocol in (VFS, rules(**dict(VFS))):
+        assert Job(RAW, DavisBenchmark(davis_root, protocol=protocol)).is_reusable == (protocol is VFS)
 
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
