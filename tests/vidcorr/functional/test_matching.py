@@ -216,3 +216,13 @@ def test_a_point_just_beyond_a_threshold_is_compared_in_the_protocols_type(compa
     for compared, is_correct in (("product", False), ("fraction", True)):  # 0.1 · 43 is 4.3, but 4.3 / 43 is below 0.1
         rules = protocol.with_changes(compared_in="float64", compared=compared, inclusive=False)
         assert correct_points(np.array([[4.3, 0.0]]), np.zeros((1, 2)), 43.0, (43, 43), rules).item() == is_correct
+
+
+@pytest.mark.parametrize(("given", "returned"), [("float32", "float32"), ("float64", "float64"), ("int64", "float64")])
+def test_matches_have_the_type_of_the_points_or_float64(given, returned):
+    features = torch.rand(2, 4, 6, 6)
+    protocol = MatchingProtocol.named("dift").with_changes(input_size=48)
+    for count in (0, 2):
+        points = torch.ones(count, 2, dtype=getattr(torch, given))
+        found = match_keypoints(*features, points, (48, 48), (48, 48), protocol)
+        assert (found.dtype, found.shape) == (getattr(torch, returned), (count, 2))
