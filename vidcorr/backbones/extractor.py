@@ -196,15 +196,21 @@ class FeatureExtractor(View):
         return dict(zip(names, maps, strict=True))
 
     def by_call(self, images: Tensor) -> Tensor:
-        """Return `map_of(images)`, computed within the network's own call, so that its hooks and `compile()` work.
-
-        During the call the network's `forward` is replaced by `map_of`. Code that torch compiles around the call cannot
-        replace it: there `map_of` is computed alone, and the network's hooks do not run.
-        """
-        if self.called is None or torch.compiler.is_compiling():
+        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
+        if self.called is None:
             return self.map_of(images)
-        with attribute_set(self.called.module, "forward", self.map_of):
-            features: Tensor = self.called.module(images)
+        if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+            return self._own_call(images)
+        # dynamo cannot trace a call whose `forward` is replaced; a call with hooks runs outside of the compiled code
+        network = self.called.module
+        has_hooks = network._forward_pre_hooks or network._forward_hooks
+        return torch.compiler.disable(self._own_call)(images) if has_hooks else self.map_of(images)
+
+    def _own_call(self, images: Tensor) -> Tensor:
+        """Call the network with `map_of` in place of its `forward`."""
+        called: Any = self.called
+        with attribute_set(called.module, "forward", self.map_of):
+            features: Tensor = called.module(images)
         return features
 
     @abstractmethod

@@ -71,10 +71,18 @@ def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     assert "forward" not in vars(method.backbone)
 
 
-def test_the_steps_of_a_method_can_be_compiled_whole():
-    """As `trainer.fit(torch.compile(method))` does."""
+@pytest.mark.parametrize("has_hook", [False, True])
+def test_the_steps_of_a_method_are_compiled_whole_and_its_view_exported_with_its_hooks(has_hook):
+    """As `trainer.fit(torch.compile(method))` and `torch.onnx.export` do."""
     method, images = VFSSimSiam(f"{NETWORKS}:Dino", 8, 8).eval(), torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(torch.compile(method.maps, backend="eager")(images), method.maps(images))
+    plain = method.maps(images)
+    if has_hook:
+        method.backbone.register_forward_pre_hook(lambda module, inputs: (inputs[0].flip(-1) / 5,))
+    expected = method.maps(images)
+    assert torch.equal(plain, expected) != has_hook
+    torch.testing.assert_close(torch.compile(method.maps, backend="eager")(images), expected)
+    view = method.evaluated.view()
+    torch.testing.assert_close(torch.export.export(view, (images,)).module()(images), view(images))
 
 
 CALLS = {"torchvision:resnet18": ("res5", 32), "timm:test_vit": (), "timm:test_convnext": (), f"{NETWORKS}:plain": ()}
