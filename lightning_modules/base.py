@@ -5,7 +5,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -86,6 +86,7 @@ class CorrespondenceModule(SavedModule):
         self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
 
+        self._seed: int | None = None
         self._seed_of_run = run_seed()
 
     def network_to_train(self, spec: NetworkName) -> nn.Module:
@@ -112,11 +113,18 @@ class CorrespondenceModule(SavedModule):
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
         return network
 
-    @cached_property
+    @property
     def seed(self) -> int:
-        """Seed of the method's draws: its argument `seed`, else the run's seed; a user's method may set another."""
-        given = self.hparams.get("seed")
+        """Seed of the method's draws: its argument `seed`, else the run's seed; a user's method may set another.
+
+        None stands for the run's seed.
+        """
+        given = self.hparams.get("seed") if self._seed is None else self._seed
         return self._seed_of_run if given is None else given
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self._seed = seed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record what every module records, and the present seed of a method that has an argument `seed`."""

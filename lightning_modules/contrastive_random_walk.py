@@ -72,7 +72,10 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_one_of(("patches", "cells"), nodes=nodes)
-        require_fractions(edge_dropout=edge_dropout, patch_area=max(patch_area))
+        least, most = patch_area
+        require_fractions(edge_dropout=edge_dropout, patch_area=most)
+        if not 0 < least <= most:
+            raise ValueError(f"patch_area must be in [0, 1] and rise, from above 0, got {patch_area}")
         self.nodes = nodes
         self.patch_size = patch_size
         self.patch_stride = patch_stride

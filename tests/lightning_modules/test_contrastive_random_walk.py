@@ -9,12 +9,18 @@ import torch
 from torch import nn
 
 from tests.helpers.golden_steps import rates_of
+from tests.helpers.refusal import refused
 from vidcorr.backbones import TrainedViews, crw_training_resnet18
 from vidcorr.functional import contrastive_random_walk_loss
 from vidcorr.functional.losses import draw_dropped_edges
 from vidcorr.lightning_modules import ContrastiveRandomWalk
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
+
+
+@pytest.mark.parametrize("area", [(0, 0), (-1, 0.5), (0.9, 0.7), (0.7, float("nan")), (float("nan"), 0.9)])
+def test_an_area_of_patches_is_two_rising_fractions(area):
+    refused(ValueError, "patch_area must be in .0, 1.", ContrastiveRandomWalk, **TINY, patch_area=area)
 
 
 @pytest.mark.parametrize(("case", "kind"), [("n0", "patches"), ("n1", "cells")])

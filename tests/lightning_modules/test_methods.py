@@ -135,7 +135,9 @@ def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, monkeypatch):
         checkpoint = {"state_dict": {}}
         tiny(name).on_save_checkpoint(checkpoint)
         assert tiny(name).seed == checkpoint["hyper_parameters"]["seed"] == 5
-        assert tiny(name, seed=0).seed == 0
+        own = tiny(name, seed=0)
+        own.seed = None  # as an argument of a user's that is not given
+        assert own.seed == 0
         monkeypatch.delenv("PL_GLOBAL_SEED")
         assert tiny(name).seed == 0
 

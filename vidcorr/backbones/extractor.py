@@ -197,20 +197,18 @@ class FeatureExtractor(View):
 
     def by_call(self, images: Tensor) -> Tensor:
         """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
-        if self.called is None:
+        network: Any = None if self.called is None else self.called.module
+        # dynamo cannot trace a call whose `forward` is replaced; with hooks it runs outside of the compiled code
+        is_traced = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        if network is None or (is_traced and not (network._forward_pre_hooks or network._forward_hooks)):
             return self.map_of(images)
-        if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
-            return self._own_call(images)
-        # dynamo cannot trace a call whose `forward` is replaced; a call with hooks runs outside of the compiled code
-        network = self.called.module
-        has_hooks = network._forward_pre_hooks or network._forward_hooks
-        return torch.compiler.disable(self._own_call)(images) if has_hooks else self.map_of(images)
+        call = torch.compiler.disable(self._call) if is_traced else self._call
+        return call(network, images)
 
-    def _own_call(self, images: Tensor) -> Tensor:
-        """Call the network with `map_of` in place of its `forward`."""
-        called: Any = self.called
-        with attribute_set(called.module, "forward", self.map_of):
-            features: Tensor = called.module(images)
+    def _call(self, network: Any, images: Tensor) -> Tensor:
+        """Call a network with `map_of` in place of its `forward`."""
+        with attribute_set(network, "forward", self.map_of):
+            features: Tensor = network(images)
         return features
 
     @abstractmethod

@@ -141,9 +141,8 @@ class Rules:
     def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
         frames = "all but the first and the last" if self.inner_only else "those after an object's first"
-        if self.keep_ends:
-            frames = "all"
-        return {"name": self.name, "source": self.source, "frames": self.frames_in_words or frames}
+        frames = self.frames_in_words or frames
+        return {"name": self.name, "source": self.source, "frames": "all" if self.keep_ends else frames}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids `(H, W)` by which the rules score a mask; rules may merge all objects."""

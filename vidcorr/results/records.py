@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
-from itertools import permutations
+from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -347,25 +347,24 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Results are evaluations of one training if their folders lie side by side, and benchmark, seed, recipe and the first
-    entry of their history are equal: the one of the largest step stays. Then a result is dropped whose history is the
-    beginning of another's, of the same benchmark and seed beside it: that training was resumed by a longer recipe.
+    Results are compared if their folders lie side by side, and benchmark and seed are equal. The one of the smaller
+    largest step is left out if recipe and first evaluation are equal; or if its history, of a trained step or more, is
+    the beginning of the other's: that training was resumed by a longer recipe.
     """
-    step_of: dict[Path, int] = {}  # folder of a result of a training → largest step in its history
+    # benchmark and seed in a folder → largest step, length of the history, and place of each result
+    side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}
     for place, result in results.items():
         if result.history:
-            step_of[place] = max(past.step for past in result.history)
-    last: dict[tuple[object, ...], Path] = {}
-    for place in sorted(step_of, key=step_of.__getitem__):  # a later evaluation replaces an earlier one
-        result = results[place]
-        training = result.network.seed, result.network.recipe, repr(result.history[0])
-        last[place.parent, result.benchmark, *training] = place
-    earlier = step_of.keys() - last.values()
-    for place, other in permutations(last.values(), 2):
-        result, longer = results[place], results[other]
-        key = place.parent, result.benchmark, result.network.seed
-        is_beside = key == (other.parent, longer.benchmark, longer.network.seed)
-        goes_on = len(longer.history) > len(result.history) and longer.history[: len(result.history)] == result.history
-        if is_beside and goes_on:
-            earlier.add(place)
+            key = place.parent, result.benchmark, result.network.seed
+            steps = [past.step for past in result.history]
+            side_by_side.setdefault(key, []).append((max(steps), len(steps), place))
+    earlier: set[Path] = set()
+    for places in side_by_side.values():
+        for (step, length, place), (_, longer, later) in combinations(sorted(places), 2):
+            result, other = results[place], results[later]
+            is_same = (result.network.recipe, repr(result.history[0])) == (other.network.recipe, repr(other.history[0]))
+            # before the first step all trainings from one start have one score
+            goes_on = step > 0 and length < longer and result.history == other.history[:length]
+            if is_same or goes_on:
+                earlier.add(place)
     return {place: result for place, result in results.items() if place not in earlier}

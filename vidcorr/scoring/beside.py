@@ -1,6 +1,6 @@
 """Predictions of others on the data of a benchmark, scored by its rules: a row beside our networks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from ..benchmarks.tap_vid import TapVidBenchmark
 from ..benchmarks.youtube_vos import YoutubeVosBenchmark
 from ..results.result import Result
 from ..videos.files import DataError
-from .masks import KEEP_ENDS, score
+from .masks import KEEP_ENDS, require_categories, score
 from .tracks import score_boxes, score_tracks
 
 FLAGS = {"query_mode": "tracks", "videos": "list"}
@@ -33,7 +33,8 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
     Raises:
         DataError: for a missing or wrong file; the message names it.
-        ValueError: for another benchmark.
+        ValueError: for another benchmark, an option of another kind of predictions, or unseen categories that the data
+            set lacks.
     """
     result = _scored(benchmark, predictions, options)
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
@@ -58,35 +59,29 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         DataError: for a missing or wrong file.
         ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
     """
-    sequences: Any = benchmark.sequences
+    truth: Any = benchmark.sequences
+    of_benchmark = f"is no choice for {benchmark.name}"
+    scorer: Callable[..., Result] = score_boxes
+    known: dict[str, Any] = {}  # arguments that the benchmark decides
     if isinstance(benchmark, TapVidBenchmark):
-        protocol: Any = benchmark.protocol
-        _require_parameters(score_tracks, benchmark, options)
-        return score_tracks(sequences, predictions, **{"query_mode": protocol.query_mode} | options)
-    if isinstance(benchmark, OtbBenchmark):
-        _require_parameters(score_boxes, benchmark, options)
-        return score_boxes(sequences, predictions, **options)
-    if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
-        _require_parameters(score, benchmark, options)
-        videos = list(dict.fromkeys(sequence.video for sequence in sequences))
-        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos}
+        scorer = score_tracks
+        known["query_mode"] = benchmark.protocol.query_mode  # type: ignore[union-attr]
+    elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
+        scorer = score
+        known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}
+        known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
         if isinstance(benchmark, YoutubeVosBenchmark):
-            known |= {"meta": sequences[0].sources[0], "unseen": benchmark.unseen_names}
-        else:
-            known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
-        return score(folder_of_masks(benchmark), predictions, **known | options)
-    raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
-
-
-def _require_parameters(scorer: Callable[..., Result], benchmark: Benchmark, options: Iterable[str]) -> None:
-    """Refuse options that are no parameters of the function that scores a benchmark's kind of predictions.
-
-    Raises:
-        ValueError: for such an option; the message names its flag of `vidcorr score`.
-    """
-    for name in set(options).difference(signature(scorer).parameters):
+            if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
+                known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
+            if "unseen" in options:
+                require_categories(Path((known | options)["meta"] or ""), options["unseen"])
+        truth = folder_of_masks(benchmark)
+    elif not isinstance(benchmark, OtbBenchmark):
+        raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+    for name in sorted(set(options).difference(signature(scorer).parameters)):
         flag = FLAGS.get(name, name.replace("_", "-"))
-        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
+        raise ValueError(f"score: {name} {of_benchmark}: leave out --{flag}")
+    return scorer(truth, predictions, **known | options)
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:

@@ -55,8 +55,8 @@ def score(
             rules whose official code does so (MOSEv2), videos without predictions count as 0.
 
     Raises:
-        DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
-            message names the file.
+        DataError: for a missing or damaged mask, a mask of another size, a video without an object to score, or a name
+            in `videos` that the truth lacks; the message names the file.
         ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
 
     Example:
@@ -69,7 +69,7 @@ def score(
     names = list(dict.fromkeys(videos or listed))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    for name in set(names).difference(listed):
+    for name in sorted(set(names).difference(listed)):
         raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)
     found = folders.score([name for name in names if name not in missing])

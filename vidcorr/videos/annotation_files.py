@@ -124,7 +124,7 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
         DataError: for a damaged zip.
     """
     with errors_at(path, Exception), zipfile.ZipFile(path) as archive:  # damage makes the readers fail in every way
-        names = [name for name in archive.namelist() if all(map(is_data, Path(name).parts))]
+        names = [name for name in archive.namelist() if is_data(Path(name).name) and "__MACOSX" not in Path(name).parts]
         pictures = [name for name in names if name.lower().endswith(".png")]
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]
         texts = [name for name in names if name.lower().endswith(".json")]

@@ -121,7 +121,9 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
     for place, score in (("two/a", 0.25), ("two/b", 0.75)):  # two trainings
         history = [Evaluated(epoch=1, step=step, scores={"J-Mean": score}) for step in (4, 8)[: 1 + (score > 0.5)]]
         davis_result({"J-Mean": 0.5}, history=history).save(tmp_path / place)
-    assert len(named_results(tmp_path / "two")[1]) == 2
+    save("start/a", 0)  # trainings from one start, of which one has made no step yet
+    save("start/b", 0, 4, network=Network(name="B", recipe="other"))
+    assert [len(named_results(tmp_path / place)[1]) for place in ("two", "start")] == [2, 2]
     save("a=b/other/alone", benchmark="vip")
     last = {tmp_path / "a=b" / name for name in ("step=20", "vip", "alone", "other/alone")}
     file = tmp_path / "two/a/results.json"

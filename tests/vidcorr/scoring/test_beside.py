@@ -4,6 +4,9 @@ Also tests `results/records.py`.
 """
 
 import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -84,6 +87,17 @@ def test_what_has_no_predictions_of_others_and_choices_of_another_kind_are_refus
         benchmark = kind(**arguments_of(kind, tmp_path / option))
         said = f"{option} is no choice for {benchmark.name}: leave out {flag}$"
         refused(ValueError, said, score_beside, benchmark, tmp_path, **{option: "first"})
+
+
+def test_objects_without_a_category_are_scored_together_and_unseen_categories_are_the_sets(tmp_path):
+    benchmark = YoutubeVosBenchmark(**arguments_of(YoutubeVosBenchmark, tmp_path) | {"split": "train"})
+    rows = benchmark.evaluate("raw_colour", tmp_path / "ours").rows
+    theirs = partial(score_beside, predictions=tmp_path / "ours/predictions")
+    refused(ValueError, "--unseen must name unseen categories", theirs, benchmark, unseen={"nonsense"})
+    meta = Path(benchmark.sequences[0].sources[0])
+    meta.write_text(meta.read_text().replace('"category"', '"kind"'))
+    without = theirs(replace(benchmark))
+    assert without.scores["J-Mean"] == pytest.approx(np.mean([row.values["J-Mean"] for row in rows]))
 
 
 def test_points_of_other_queries_do_not_share_a_column(tmp_path):

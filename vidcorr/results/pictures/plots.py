@@ -82,23 +82,20 @@ def waterfall(table: Table) -> Figure:
     axes.use_sticky_edges = False  # bars do not begin at the edge
     texts = [shown(cells[0].mean, declared)]
     for place in places[1:-1]:
-        cell = cells[place]
-        before = ends[place - 1]
-        end = ends[place]
-        texts.append(shown(cell.mean - cells[place - 1].mean, declared, sign="+"))
+        before, end = ends[place - 1], ends[place]
+        texts.append(shown(cells[place].mean - cells[place - 1].mean, declared, sign="+"))
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
-        error = declared.factor * _error_of(cell) or None
+        error = declared.factor * _error_of(cells[place]) or None
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
     for place in {0, len(cells) - 1}:  # one, in a table of a single row
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
-    if len(cells) > 1:
-        texts.append(shown(cells[-1].mean, declared))
+    texts.append(shown(cells[-1].mean, declared))
     axes.vlines(ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9)  # from row to row
     axes.margins(0.1, 0.02)
     axes.invert_yaxis()
     axes.set_yticks(places, labels=names, fontsize="small")
     values = axes.secondary_yaxis("right")
-    values.set_yticks(places, labels=texts)
+    values.set_yticks(places, labels=texts[: len(cells)])  # a table of a single row has one text
     for side in (axes, values):
         side.spines[:].set_visible(False)
         side.tick_params(length=0)
