@@ -78,6 +78,7 @@ def follow(
 
     Example:
         >>> import torch
+        >>> from vidcorr import MaskPrompt
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
