@@ -291,7 +291,7 @@ class WithEncoder(nn.Module):
 
 
 class Classifier(OfCells):
-    """A module whose method gives the features of its trunk."""
+    """A classifier whose method gives the maps of its cells."""
 
     def forward(self, images: Tensor) -> Tensor:
         return self.cells(images).mean((2, 3))

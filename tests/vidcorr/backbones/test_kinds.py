@@ -113,7 +113,7 @@ KINDS = {
     f"{OWN}:Dino": by_blocks,
     f"{OWN}:Dino3": by_blocks,
     f"{OWN}:VJepa": lambda network, images: on_cells(network(images[:, :, None]), images, 8),
-    f"{OWN}:Classifier": lambda network, images: network.trunk(images),
+    f"{OWN}:Classifier": lambda network, images: network.cells(images),
     f"{OWN}:vit": tokens_of(8),
     f"{OWN}:WithEncoder@res4": res4,
     **{f"{OWN}:{name}": None for name in ("extractor", "clips", "clips_of_tokens")},
