@@ -1,5 +1,6 @@
 """Masks of a command: PNGs, LabelMe's and COCO's JSON, folders and zips of these, with their frames."""
 
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -99,8 +100,7 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
     if suffix == ".zip":
         files = [_File(file, f"{path}/{file.name}", frame) for file in _unpack(path, scratch / path.name)]
     elif path.is_dir():
-        found = [file for file in list_data(path) if file.suffix.lower() in (".png", ".json")]
-        files = [_File(file, str(file), frame) for file in found]
+        files = [_File(file, str(file), frame) for file in list_data(path) if file.suffix.lower() in (".png", ".json")]
     elif suffix in (".png", ".json"):
         files = [_File(path, str(path), frame, suffix == ".png")]
     else:
@@ -118,13 +118,15 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
 def _unpack(path: Path, folder: Path) -> list[Path]:
     """Unpack the masks of a zip into a folder, and return the files in natural order.
 
-    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs.
+    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs; nothing hidden (`is_data`) below
+    the folder that holds all members.
 
     Raises:
         DataError: for a damaged zip.
     """
     with errors_at(path, Exception), zipfile.ZipFile(path) as archive:  # damage makes the readers fail in every way
-        names = [name for name in archive.namelist() if is_data(Path(name).name) and "__MACOSX" not in Path(name).parts]
+        root = os.path.commonpath([os.path.dirname(name) for name in archive.namelist()] or [""])  # it may be hidden
+        names = [name for name in archive.namelist() if all(map(is_data, Path(name).relative_to(root).parts))]
         pictures = [name for name in names if name.lower().endswith(".png")]
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]
         texts = [name for name in names if name.lower().endswith(".json")]

@@ -128,8 +128,7 @@ class FrameStream:
 
     def _images_backwards(self, last: int) -> Generator[np.ndarray]:
         """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part."""
-        height, width = self.size
-        frames_of_group = max(8, HELD // (3 * height * width))
+        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))
         with open_video(self.path, timeout=SEARCH) as video:
             for end in range(last + 1, self.start, -frames_of_group):
                 group = range(max(end - frames_of_group, self.start), end)

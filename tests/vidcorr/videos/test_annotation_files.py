@@ -71,7 +71,8 @@ def test_a_zip_is_read_as_its_folder_of_objects(folder, tmp_path):
     palette = np.array([[0, 0, 0], [250, 50, 83], [51, 221, 255]], np.uint8)
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
         archive.writestr("labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:250,50,83::\n")
-        archive.writestr(f"{folder}/._frame_000003.png".lstrip("/"), b"of a disk that macOS has written")
+        for hidden in ("._frame_000003.png", ".ipynb_checkpoints/frame_000003-checkpoint.png"):
+            archive.writestr(f"{folder}/{hidden}".lstrip("/"), b"what systems and editors leave")
         for frame, ids in ((3, IDS), (10, np.where(IDS == 2, 2, 0))):
             Image.fromarray(palette[ids]).save(tmp_path / "objects.png")
             Image.fromarray(palette[np.minimum(ids, 1)]).save(tmp_path / "classes.png")
