@@ -353,18 +353,18 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """
     # benchmark and seed in a folder → largest step, length of the history, and place of each result
     side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}
+    training_of: dict[Path, tuple[str, str]] = {}  # place of a result → recipe and first evaluation
     for place, result in results.items():
         if result.history:
+            training_of[place] = result.network.recipe, repr(result.history[0])
             key = place.parent, result.benchmark, result.network.seed
             steps = [past.step for past in result.history]
             side_by_side.setdefault(key, []).append((max(steps), len(steps), place))
     earlier: set[Path] = set()
     for places in side_by_side.values():
         for (step, length, place), (_, longer, later) in combinations(sorted(places), 2):
-            result, other = results[place], results[later]
-            is_same = (result.network.recipe, repr(result.history[0])) == (other.network.recipe, repr(other.history[0]))
             # before the first step all trainings from one start have one score
-            goes_on = step > 0 and length < longer and result.history == other.history[:length]
-            if is_same or goes_on:
+            goes_on = step > 0 and length < longer and results[place].history == results[later].history[:length]
+            if goes_on or training_of[place] == training_of[later]:
                 earlier.add(place)
     return {place: result for place, result in results.items() if place not in earlier}
