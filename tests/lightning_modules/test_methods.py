@@ -307,10 +307,16 @@ def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
         assert [len(rate) for rate in rates] >= [*[1] * BATCHES, *[2] * 2 * BATCHES]
 
 
-def test_a_test_takes_a_validation_step_of_one_argument(name):
-    class Own(getattr(lightning_modules, name)):
+@pytest.mark.parametrize("arguments", [1, 2])
+def test_a_test_takes_a_validation_step_of_one_or_two_arguments(name, arguments):
+    class One(getattr(lightning_modules, name)):
         def validation_step(self, batch):
             return super().validation_step(batch, 0)
 
-    (tested,) = quiet_trainer().test(Own(**arguments_of(name)), HeldOut(name), verbose=False)
+    class Two(getattr(lightning_modules, name)):
+        def validation_step(self, batch, batch_idx):
+            return super().validation_step(batch, batch_idx)
+
+    own = (One, Two)[arguments - 1]
+    (tested,) = quiet_trainer().test(own(**arguments_of(name)), HeldOut(name), verbose=False)
     assert tested["val/loss"] > -10

@@ -16,14 +16,15 @@ from vidcorr.lightning_modules.parts.heads import mlp
 from vidcorr.lightning_modules.parts.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled
 
 
-def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
+@pytest.mark.parametrize("groups", [2, 4])
+def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics(groups):
     images = torch.randn(8, 3, 16, 16).double()
     layers = [nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), BatchNormAct2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     one = nn.Sequential(*layers, mlp(8, 16, 4, norm=True, norm_last=True)).double().train()
     other = copy.deepcopy(one)
-    with batch_norm_groups(one, 2):
+    with batch_norm_groups(one, groups):
         outputs = one(images)
-    expected = torch.cat([other(part) for part in images.chunk(2)])
+    expected = torch.cat([other(part) for part in images.chunk(groups)])
     torch.testing.assert_close(outputs, expected)
     for output in (outputs, expected):
         output.square().mul(torch.linspace(0, 1, 32).view(8, 4)).sum().backward()
