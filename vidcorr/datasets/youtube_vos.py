@@ -114,7 +114,11 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
 
 
 def _numbers(folder: Path, frames: Sequence[Path]) -> list[int]:
-    """Return the names of frames as numbers; raise `DataError` naming their folder if one is no number."""
+    """Return the names of frames as numbers.
+
+    Raises:
+        DataError: if a name is no number; the message names the folder.
+    """
     with errors_at(f"{folder}: is not a folder of numbered frames"):
         return [int(frame.stem) for frame in frames]
 

@@ -73,7 +73,7 @@ def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
 
 @pytest.mark.parametrize("has_hook", [False, True])
 def test_the_steps_of_a_method_are_compiled_whole_and_its_view_exported_with_its_hooks(has_hook):
-    """As `trainer.fit(torch.compile(method))` and `torch.onnx.export` do."""
+    """`trainer.fit(torch.compile(method))` compiles the steps, and `torch.onnx.export` exports the view."""
     method, images = VFSSimSiam(f"{NETWORKS}:Dino", 8, 8).eval(), torch.rand(2, 3, 64, 64)
     plain = method.maps(images)
     if has_hook:
