@@ -12,7 +12,7 @@ import numpy as np
 
 from .files import DecodingError
 from .folders import PHOTO_SUFFIXES
-from .pictures import Picture, declares_delay, has_picture_headers, picture_of, shown_order
+from .pictures import Picture, has_picture_headers, picture_of, shown_order
 
 if TYPE_CHECKING:
     from typing import Self
@@ -118,14 +118,14 @@ def _header_tells_all(container: InputContainer) -> bool:
     """Return whether the header states number of frames, rate and order of decoding.
 
     Otherwise FFmpeg must decode the first frames to find them. It must also decode them to choose the film among
-    several video streams.
+    several video streams, and for a film in H.264 whose frames seem to be in order: they may be reordered all the same.
     """
     streams = container.streams.video
     if len(streams) != 1 or not has_reliable_times(container, streams[0]):
         return False
     codec = streams[0].codec_context
     has_rate = streams[0].frames > 0 and streams[0].average_rate is not None
-    return has_rate and (codec.name != "h264" or declares_delay(codec.extradata or b""))
+    return has_rate and (codec.name != "h264" or codec.has_b_frames)
 
 
 def films(container: InputContainer) -> list[VideoStream]:

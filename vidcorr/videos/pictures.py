@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -18,30 +17,6 @@ _VOP_START = b"\0\0\1\xb6"
 """Start code of a picture of MPEG-4 part 2."""
 _PICTURE_START = b"\0\0\1\0"
 """Start code of a picture of MPEG-1 and MPEG-2."""
-
-_CODED = "(?:" + "|".join(f"0{{{zeros}}}1.{{{zeros}}}" for zeros in range(17)) + ")"
-"""Bits of a number in an Exp-Golomb code."""
-_DECLARED = re.compile(
-    rf"""
-    11100001 .{{16}} .{{8}}  # one set of parameters, its length, its kind
-    (?:
-        (?:01000010|01001101) .{{16}} {_CODED}  # Baseline and Main: level, id
-        |
-        (?:01100100|01101110|01111010|11110100) .{{16}} {_CODED}  # High: 8 bits, 10 bits, 4:2:2, 4:4:4
-        (?:1|010|011|00100.) {_CODED}{{2}} .0  # kind of chroma, depths, no scaling lists
-    )
-    {_CODED} (?:1{_CODED}|011)  # frame numbers, picture orders
-    {_CODED} . {_CODED}{{2}} (?:1|0.) .  # references, size, fields, direct prediction
-    (?:0|1{_CODED}{{4}})  # cropping
-    1  # usability information follows
-    (?:0|1(?:1{{8}}.{{32}}|(?!1{{8}}).{{8}}))  # aspect ratio
-    (?:0|1.) (?:0|1.{{4}}(?:0|1.{{24}})) (?:0|1{_CODED}{{2}}) (?:0|1.{{65}})  # overscan, colours, chroma, timing
-    00 . 1  # no decoder models; bitstream_restriction_flag
-    . {_CODED}{{4}} (?!1){_CODED}{{2}} 10*  # the restrictions, of which the number is not 0, and the end
-    """,
-    re.VERBOSE,
-)
-"""Bits of an avcC record up to the end of its sequence parameters (H.264, 7.3.2.1.1 and E.1.1; ISO/IEC 14496-15)."""
 
 _LARGEST_EMPTY = 19
 """Bytes of an MPEG-4 picture that is not coded and shows nothing, at most (FFmpeg's MAX_NVOP_SIZE).
@@ -85,18 +60,6 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
             shown += held
             held = [time]
     return shown + held
-
-
-def declares_delay(header: bytes) -> bool:
-    """Return True if an avcC record states by how many frames H.264 is reordered (`bitstream_restriction_flag`).
-
-    Without the number FFmpeg guesses it from the first frames. The answer is also False for records that are rare:
-    parameters in several sets, scaling lists, a decoder model, or a cycle of picture orders. It is False for the number
-    0 too, since a film with this number may be reordered all the same.
-    """
-    end = 8 + int.from_bytes(header[6:8], "big")
-    content = header[5:end].replace(b"\0\0\3", b"\0\0")  # a 3 behind two zeros only keeps them from a start code
-    return _DECLARED.fullmatch("".join(f"{byte:08b}" for byte in content)) is not None
 
 
 def _mpeg4(packet: bytes) -> Picture | None:

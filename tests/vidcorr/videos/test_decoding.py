@@ -170,7 +170,7 @@ HEADERS = {  # what differs from a header that tells all → it does so
     "nothing": ({}, True),
     "no number of frames": ({"frames": 0}, False),
     "no rate": ({"average_rate": None}, False),
-    "no order of decoding": ({"codec_context": SimpleNamespace(name="h264", extradata=b"\1")}, False),
+    "no order of decoding": ({"codec_context": SimpleNamespace(name="h264", extradata=b"\1", has_b_frames=False)}, False),
     "no reliable times": ({"codec_context": SimpleNamespace(name="mpeg4", extradata=b"")}, False),
 }
 
