@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -231,11 +230,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 def as_tensor(array: object) -> Tensor:
     """Return a tensor, or an array of numpy or of a library with DLPack (for example JAX), as a tensor."""
-    if isinstance(array, Tensor):
-        return array
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
-        array = array.copy()
-    return torch.from_dlpack(array)
+    return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 
 def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:

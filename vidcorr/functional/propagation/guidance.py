@@ -55,16 +55,10 @@ class GuidedFilter:
 
     def _window_mean(self, maps: Tensor) -> Tensor:
         """Return the means of maps `(C, h, w)` over the window around each cell; windows are cut at the border."""
-        return self._mean_of_columns(self._mean_of_columns(maps).mT).mT
-
-    def _mean_of_columns(self, maps: Tensor) -> Tensor:
-        """Return the means of maps `(C, h, w)` over the cells above and below each cell, by cumulative sums."""
-        height = maps.shape[1]
-        sums = F.pad(maps.cumsum(1), (0, 0, 1, 0))
-        cells = torch.arange(height, device=maps.device)
-        end = (cells + self.radius_in_cells + 1).clamp_max(height)
-        start = (cells - self.radius_in_cells).clamp_min(0)
-        return (sums[:, end] - sums[:, start]) / (end - start)[:, None]
+        radius = self.radius_in_cells
+        side = 2 * radius + 1
+        of_columns = F.avg_pool2d(maps, (side, 1), 1, (radius, 0), count_include_pad=False)
+        return F.avg_pool2d(of_columns, (1, side), 1, (0, radius), count_include_pad=False)
 
     def _reduced(self, maps: Tensor) -> Tensor:
         """Return the means of maps `(C, H, W)` over the cells of the grid: `(C, h, w)` in double precision."""
