@@ -60,7 +60,12 @@ def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
 
 
 def slices(length: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1."""
+    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1.
+
+    Example:
+        >>> list(slices(5, 2))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 

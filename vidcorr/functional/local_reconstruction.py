@@ -195,6 +195,10 @@ def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
 
     Returns:
         `(B, h, w)` in [0, 1].
+
+    Example:
+        >>> positive_mass(torch.tensor([0.0, 0.0]), torch.tensor([0.0, -torch.inf]))
+        tensor([0.5000, 1.0000])
     """
     return torch.sigmoid(logsumexp - of_negatives)
 
@@ -216,7 +220,12 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
 
 
 def merged_references(maps: Tensor) -> Tensor:
-    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`."""
+    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`.
+
+    Example:
+        >>> merged_references(torch.zeros(1, 2, 3, 8, 9)).shape
+        torch.Size([1, 8, 9, 6])
+    """
     return maps.permute(0, 3, 4, 1, 2).flatten(3)
 
 

@@ -84,6 +84,11 @@ def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
     """Return the (H, W) of the canvas on which a picture of `size` lies in the network's input, by `input_fit`.
 
     It is the picture's own size if the picture is stretched; else the size of the padded square.
+
+    Example:
+        >>> dift = MatchingProtocol.named("dift")
+        >>> canvas_size((480, 640), dift), canvas_size((480, 640), MatchingProtocol.named("geoaware"))
+        ((480, 640), (840, 840))
     """
     if protocol.input_fit == "stretched":
         return size
@@ -91,7 +96,14 @@ def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
 
 
 def canvas_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
-    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its canvas (`canvas_size`), float32."""
+    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its canvas (`canvas_size`), float32.
+
+    Example:
+        >>> centred = MatchingProtocol.named("geoaware").with_changes(input_size=320)
+        >>> canvas_points(torch.tensor([[0, 0], [640, 480]]), (480, 640), centred)
+        tensor([[  0.,  40.],
+                [320., 280.]])
+    """
     scale, left, top = _placement(size, protocol)
     scaled = points.float() * scale
     if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
@@ -105,6 +117,10 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
 
     Returns:
         Pixels of the canvas per pixel of the picture; x and y of the picture's first pixel on the canvas.
+
+    Example:
+        >>> _placement((480, 640), MatchingProtocol.named("geoaware").with_changes(input_size=320))
+        (0.5, 0, 40)
     """
     if protocol.input_fit == "stretched":
         return 1.0, 0, 0  # the canvas is the picture; `_descriptors` and `_match` scale it to cells
@@ -114,7 +130,13 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
 
 
 def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width to which a picture of `size` is resized: for "centred" without the padding."""
+    """Return height and width to which a picture of `size` is resized: for "centred" without the padding.
+
+    Example:
+        >>> centred = MatchingProtocol.named("geoaware").with_changes(input_size=320)
+        >>> _content_size((480, 640), centred), _content_size((640, 480), centred)
+        ((240, 320), (320, 240))
+    """
     side = protocol.input_sides[0]
     if protocol.input_fit != "centred":
         return protocol.input_sides
@@ -219,6 +241,11 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
     By the protocol's `decoding` "argmax" it is the most similar cell. Else it is the mean of all cells, weighted by the
     softmax of similarity / `temperature`; `window` keeps only similarities near the most similar cell, `kernel`
     multiplies similarities by a Gaussian around this cell.
+
+    Example:
+        >>> similarities = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+        >>> _decode(similarities, MatchingProtocol.named("dift"))
+        tensor([[2., 0.]], dtype=torch.float64)
     """
     count, height, width = similarities.shape
     best = similarities.flatten(1).argmax(1)
@@ -255,6 +282,13 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(H, W)` float32.
+
+    Example:
+        >>> features = torch.tensor([[[3.0, 0.0]], [[4.0, 5.0]]])
+        >>> upsampled_norms(features, (1, 4))
+        tensor([[5.0000, 4.8088, 4.8088, 5.0000]])
+        >>> F.interpolate(features[None], (1, 4), mode="bilinear")[0].norm(dim=0)
+        tensor([[5.0000, 4.8088, 4.8088, 5.0000]])
     """
     _, height, width = features.shape
     # even places are cells, odd places lie halfway to the next cell; nothing follows the last cell

@@ -180,9 +180,12 @@ def drawn_cells(
         Long `(places, frames · points)`, indices into the cells of all stored frames, `frame · cells + cell`.
 
     Example:
-        >>> drawn_cells(0, slice(2, 4), points=1, places=2, cells=10)
-        tensor([[22, 38],
-                [22, 34]])
+        >>> drawn_cells(11, slice(1, 3), points=2, places=2, cells=10**6)
+        tensor([[1927603, 1270601, 2238250, 2611034],
+                [1864189, 1096582, 2422446, 2629316]])
+        >>> drawn_cells(11, slice(2, 3), points=2, places=2, cells=10**6)  # the same cells of frame 2
+        tensor([[2238250, 2611034],
+                [2422446, 2629316]])
     """
     low = (1 << 32) - 1  # mask of 32 bits
     frame = torch.arange(frames.start, frames.stop, device=device)[:, None]

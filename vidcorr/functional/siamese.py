@@ -104,6 +104,11 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Example:
+        >>> labels = torch.tensor([[1.0, 0, 0, 0]])
+        >>> balanced_loss(torch.tensor([[9.0, 0, 0, 0]]), labels)  # the positive cell weighs 1/2, each other cell 1/6
+        tensor(0.3466)
     """
     labels = labels.expand_as(logits)
     positive = labels == 1

@@ -40,6 +40,16 @@ class Neighbourhood:
     """Key cells within `radius` cells of a query cell; all cells of the map if `radius` is None.
 
     "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| <= radius and |dx| <= radius.
+
+    Example:
+        >>> Neighbourhood(2, "disc").kept.astype(int)
+        array([[0, 0, 1, 0, 0],
+               [0, 1, 1, 1, 0],
+               [1, 1, 1, 1, 1],
+               [0, 1, 1, 1, 0],
+               [0, 0, 1, 0, 0]])
+        >>> Neighbourhood(2).reach, Neighbourhood(2, "disc").reach, Neighbourhood(None).reach
+        (1, 2, None)
     """
 
     radius: float | None
@@ -167,6 +177,11 @@ class TileGrid:
         Args:
             tile: index of the tile along the axis.
             size: number of rows (or columns) of the map.
+
+        Example:
+            >>> grid = TileGrid((20, 20), Neighbourhood(3, "square"))
+            >>> grid.halo, grid.extent(0, 20), grid.extent(1, 20), grid.extent(2, 20)
+            (14, slice(3, 14, None), slice(0, 14, None), slice(0, 7, None))
         """
         first = tile * TILE - self.reach
         return slice(max(-first, 0), min(self.halo, size - first))

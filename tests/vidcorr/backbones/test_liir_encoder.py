@@ -1,4 +1,7 @@
-"""Liir's encoder: shapes, strides, position maps, and the view of it that benchmarks see."""
+"""Liir's encoder: shapes, strides, position maps, and the view of it that benchmarks see.
+
+Also tests `functional/position.py`.
+"""
 
 import pytest
 import torch

@@ -263,6 +263,10 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
 
     Returns:
         Flat indices of cells `(N, 4)`, and weights `(N, 4)` of sum 1.
+
+    Example:
+        >>> bilinear_corners(torch.tensor([[1.0, 0.5]]), 2, 3)  # halfway between the first two cells
+        (tensor([[0, 1, 3, 4]]), tensor([[0.5000, 0.5000, 0.0000, 0.0000]]))
     """
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)

@@ -112,7 +112,12 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
 
 def _as_bytes(images: Tensor) -> Tensor:
-    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded."""
+    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded.
+
+    Example:
+        >>> _as_bytes(torch.tensor([0, 0.5, 1, 1.1]))
+        tensor([  0, 128, 255, 255], dtype=torch.uint8)
+    """
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
@@ -134,6 +139,12 @@ def encode_masks(
     Raises:
         ValueError: for ids that repeat or are 0; or, if labels are "strided" and frames keep their size, for a grid
             that no stride gives.
+
+    Example:
+        >>> vfs = PropagationProtocol.named("vfs")
+        >>> encode_masks(torch.tensor([[0, 7, 7, 7], [7, 7, 9, 9]]), [7], (1, 2), vfs)[:, 0]  # 9 is background
+        tensor([[0., 1.],
+                [1., 0.]])
     """
     mask = torch.as_tensor(mask)
     if len(set(objects)) < len(objects) or 0 in objects:
@@ -234,6 +245,10 @@ def label_doubts(labels: Tensor) -> list[float]:
 
     Returns:
         A number per object, 0 for labels of 0 and 1 only, at most 1; NaN for an object whose label is 0 everywhere.
+
+    Example:
+        >>> label_doubts(torch.tensor([[[0.0, 0.5]], [[1.0, 0.0]], [[0.0, 0.5]], [[0.0, 0.0]]]))
+        [0.0, 0.5, nan]
     """
     objects = labels[1:].flatten(1)
     return ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
@@ -316,6 +331,15 @@ def upsampled_argmax(
 
     Returns:
         (H, W) uint8, indices of channels.
+
+    Example:
+        >>> labels = torch.tensor([[[0.9, 0.7]], [[0.1, 0.3]]])
+        >>> upsampled_argmax(labels, (1, 4))
+        tensor([[0, 0, 0, 0]], dtype=torch.uint8)
+        >>> upsampled_argmax(labels, (1, 4), floor=0.0)  # each channel from 0 to 1
+        tensor([[0, 0, 1, 1]], dtype=torch.uint8)
+        >>> upsampled_argmax(labels, (1, 4), floor=0.35)  # an object of at most 0.3 has left
+        tensor([[0, 0, 0, 0]], dtype=torch.uint8)
     """
     best = labels.new_full(size, -torch.inf)
     scaled = labels.new_empty(size)

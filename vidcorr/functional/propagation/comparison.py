@@ -49,7 +49,12 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
 
 
 def of_unit_length(features: Tensor) -> Tensor:
-    """Divide features (C, h, w) by their length over the channels."""
+    """Divide features (C, h, w) by their length over the channels.
+
+    Example:
+        >>> of_unit_length(torch.tensor([3.0, 4.0]).view(2, 1, 1)).flatten()
+        tensor([0.6000, 0.8000])
+    """
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 
 

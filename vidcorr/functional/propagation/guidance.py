@@ -66,7 +66,14 @@ class GuidedFilter:
 
 
 def inverse_of_symmetric(upper: Tensor) -> Tensor:
-    """Return the inverses `(3, 3, …)` of symmetric matrices, given by their upper triangles `(6, …)`, row by row."""
+    """Return the inverses `(3, 3, …)` of symmetric matrices, given by their upper triangles `(6, …)`, row by row.
+
+    Example:
+        >>> inverse_of_symmetric(torch.tensor([2.0, 0, 0, 4, 0, 8]))
+        tensor([[0.5000, 0.0000, 0.0000],
+                [0.0000, 0.2500, 0.0000],
+                [0.0000, 0.0000, 0.1250]])
+    """
     a, b, c, d, e, f = upper
     first = [d * f - e * e, c * e - b * f, b * e - c * d]
     second = [first[1], a * f - c * c, b * c - a * e]

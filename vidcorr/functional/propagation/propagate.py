@@ -384,7 +384,12 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
 
 
 def name_of_rule(propagator: Any) -> str:
-    """Return the name of a user's rule, `module.Class`, with the arguments of a `functools.partial`."""
+    """Return the name of a user's rule, `module.Class`, with the arguments of a `functools.partial`.
+
+    Example:
+        >>> name_of_rule(partial(LabelPropagator, protocol=None))
+        'vidcorr.functional.propagation.propagate.LabelPropagator(protocol=None)'
+    """
     if isinstance(propagator, partial):
         arguments = [*map(repr, propagator.args), *(f"{key}={value!r}" for key, value in propagator.keywords.items())]
         return f"{name_of_rule(propagator.func)}({', '.join(arguments)})"
@@ -440,6 +445,13 @@ def average_of_matches(
 
     Returns:
         (h, w, L).
+
+    Example:
+        >>> labels = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)  # of three cells below each other
+        >>> products = torch.tensor([0.9, 0.9, 0.1]).expand(3, 1, 3)
+        >>> cells = torch.tensor([0, 1, 2]).expand(3, 1, 3)
+        >>> average_of_matches([labels], [(products, cells)], topk=2, temperature=0.1).flatten()
+        tensor([0.5000, 0.5000, 0.5000])
     """
     average = torch.zeros_like(labels[0][:, :, 0])
     products = [values.to(average.dtype) for values, _ in matches]

@@ -16,7 +16,7 @@ from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.propagation.coding import GREY, NetworkInput, fit_input, input_sizes
-from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow, resize_ids, resize_maps
+from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow, resize_ids
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -145,11 +145,3 @@ def test_nearest_is_that_of_the_library(size):
     assert resize_ids(ids, (208, 213)) is ids
     with torch.inference_mode():
         assert not nearest_index(*size).is_inference()  # it is kept, and serves outside inference mode
-
-
-def test_bilinear_between_centres_and_between_corners():
-    ramp = torch.tensor([[[0.0, 1.0]]])
-    assert resize_maps(ramp, (1, 4)).tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
-    torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))
-    assert resize_maps(ramp, (1, 4), "nearest").tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
-    assert resize_maps(ramp, (1, 2)) is ramp
