@@ -48,6 +48,17 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
 
     Raises:
         ValueError: if an attribute of the module cannot be copied, for example a lock or an open file.
+
+    Example:
+        >>> network = nn.Linear(2, 3)
+        >>> network.kept = network(torch.ones(1, 2))  # an activation
+        >>> shared = module_copy(network, shares_tensors=True)
+        >>> shared is network, shared.weight is network.weight, shared.kept is network.kept
+        (False, True, False)
+        >>> torch.equal(shared.kept, network.kept), shared.kept.requires_grad
+        (True, False)
+        >>> module_copy(network, shares_tensors=False).weight is network.weight
+        False
     """
     tensors = chain(module.parameters(), module.buffers()) if shares_tensors else ()
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
@@ -70,6 +81,11 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def type_of_weights(network: nn.Module) -> torch.dtype:
-    """Return the type of a network's weights, in which it takes images; float32 without weights."""
+    """Return the type of a network's weights, in which it takes images; float32 without weights.
+
+    Example:
+        >>> type_of_weights(nn.Linear(2, 3).half()), type_of_weights(nn.Identity())
+        (torch.float16, torch.float32)
+    """
     types = (weights.dtype for weights in network.parameters() if weights.is_floating_point())
     return next(types, torch.float32)

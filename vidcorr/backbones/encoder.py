@@ -30,6 +30,12 @@ def inner_network(network: Any) -> Any:
 
     Raises:
         ValueError: if neither or both attributes hold a network, or `network` is no `nn.Module`.
+
+    Example:
+        >>> trainer = nn.Module()  # without a forward
+        >>> trainer.encoder = nn.Conv2d(3, 8, 8, 8)
+        >>> inner_network(trainer) is trainer.encoder
+        True
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
@@ -67,6 +73,14 @@ def input_of_record(record: Mapping[str, Any]) -> Input | None:
     Args:
         record: `mean` and `std`, as in timm's `pretrained_cfg`; and their source: `file`, in words, in a record that
             vidcorr made, `architecture` and `tag` in a record of timm.
+
+    Example:
+        >>> input_of_record({"architecture": "test_vit", "tag": "r160", "mean": (0.5,) * 3, "std": (0.5,) * 3}).source
+        "timm's record of test_vit.r160"
+        >>> input_of_record({"mean": (0.5,) * 3, "std": (0.5,) * 3, "file": "its card"}).source
+        'its card'
+        >>> input_of_record({"architecture": "test_vit"}) is None
+        True
     """
     if "mean" not in record:
         return None
@@ -242,6 +256,13 @@ def weights_digest(module: nn.Module) -> str:
 
     Returns:
         12 hexadecimal digits.
+
+    Example:
+        >>> network = nn.Linear(2, 2)
+        >>> weights_digest(nn.Sequential(network)) == weights_digest(network)
+        True
+        >>> weights_digest(nn.Linear(2, 2)) == weights_digest(network)
+        False
     """
     forms: list[str] = []
     contents: list[Tensor] = []

@@ -63,6 +63,13 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
     Raises:
         ValueError: for weights of no family if the network is unknown.
+
+    Example:
+        >>> one = torch.ones(1)
+        >>> family_of({"encoder_q.conv1.weight": one, "queue": one}, None, "moco.pth")
+        'moco'
+        >>> family_of({"conv1.weight": one}, "torchvision:resnet18", "own.pth")
+        'named'
     """
     for name, table in FAMILIES.items():
         # signs are patterns: each sign of a family has to match the name of a weight
@@ -167,6 +174,10 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
 
     Raises:
         ValueError: if no rule covers a key, or two keys get the same name.
+
+    Example:
+        >>> renamed_by(FAMILIES["moco"], {"encoder_q.conv1.weight": torch.ones(1), "queue": torch.ones(1)})
+        ({'conv1.weight': tensor([1.])}, {'queue': 'negatives'})
     """
     renamed: State = {}
     unused: dict[str, str] = {}
@@ -188,7 +199,13 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
 
 
 def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
-    """Return the target of the first rule whose pattern matches a key; None if no rule does."""
+    """Return the target of the first rule whose pattern matches a key; None if no rule does.
+
+    Example:
+        >>> rules = {r"encoder\\.(.+)": r"net.\\1", ".+": "other"}
+        >>> _by_first_rule(rules, "encoder.conv1"), _by_first_rule(rules, "fc"), _by_first_rule({"a": "b"}, "fc")
+        ('net.conv1', 'other', None)
+    """
     for pattern, target in rules.items():
         match = re.fullmatch(pattern, key)
         if match:
@@ -208,6 +225,13 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
     Raises:
         ValueError: for a transformer of a width that no family has.
+
+    Example:
+        >>> weights = {"patch_embed.proj.weight": torch.empty(384, 3, 8, 8)}
+        >>> architecture_of(weights, FAMILIES["dino"])
+        'timm:vit_small_patch8_224.dino'
+        >>> architecture_of({"conv1.weight": torch.empty(64, 3, 7, 7)}, FAMILIES["crw"])
+        'vidcorr.backbones:crw_resnet18'
     """
     architecture: str = table.get("architecture", "")
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]

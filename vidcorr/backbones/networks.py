@@ -150,7 +150,14 @@ class EncoderSpec:
         return cls(text, input=given, seed=None, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that make the network again, as plain values."""
+        """Return the fields that make the network again, as plain values.
+
+        Example:
+            >>> EncoderSpec("dino-s16@block9").to_dict()
+            {'spec': 'timm:vit_small_patch16_224.dino', 'stage': 'block9', 'pretrained': True}
+            >>> EncoderSpec("timm:resnet18").to_dict()
+            {'spec': 'timm:resnet18'}
+        """
         fields: dict[str, Any] = {"spec": self.spec}
         for name in ("stage", "stride", "pretrained"):
             value = getattr(self, name)
@@ -337,7 +344,12 @@ def _numbers_of(network: nn.Module) -> torch.Tensor:
 
 
 def _is_of_library(spec: str) -> bool:
-    """Return whether a text is timm:NAME or torchvision:NAME, without =FILE."""
+    """Return whether a text is timm:NAME or torchvision:NAME, without =FILE.
+
+    Example:
+        >>> _is_of_library("timm:resnet18"), _is_of_library("timm:resnet18=own.pth"), _is_of_library("my_module:net")
+        (True, False, False)
+    """
     return spec.startswith(LIBRARIES) and "=" not in spec
 
 
@@ -360,7 +372,12 @@ def on_hub(path: object) -> bool:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return whether a text is a file of weights, or FILE#PART: by its suffix, because it exists, or on the hub."""
+    """Return whether a text is a file of weights, or FILE#PART: by its suffix, because it exists, or on the hub.
+
+    Example:
+        >>> is_checkpoint("runs/last.ckpt"), is_checkpoint("hf://me/vfs"), is_checkpoint("timm:resnet18")
+        (True, True, False)
+    """
     if on_hub(spec):
         return True
     path, _ = file_and_part(spec)

@@ -31,6 +31,14 @@ def patch_of(network: object) -> int | None:
 
     It is the stride of the projection `patch_embed.proj`, if there is one, since patches may overlap. Else it is
     `patch_size` of the network, its `patch_embed`, `embeds` or `config`.
+
+    Example:
+        >>> patch_of(nn.Conv2d(3, 8, 16, stride=16)) is None
+        True
+        >>> embedding = nn.Module()
+        >>> embedding.patch_size = (2, 14, 14)  # frames, rows, columns
+        >>> patch_of(embedding)
+        14
     """
     parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
     step = getattr(getattr(parts[0], "proj", None), "stride", None)
@@ -45,7 +53,14 @@ def patch_of(network: object) -> int | None:
 
 
 def stated_stride(network: object) -> int | None:
-    """Return a network's attribute `stride`, pixels per cell; None if it is missing, or a tuple as a convolution's."""
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing, or a tuple as a convolution's.
+
+    Example:
+        >>> trunk = nn.Identity()
+        >>> trunk.stride = 8
+        >>> stated_stride(trunk), stated_stride(nn.Conv2d(3, 8, 16, stride=16))
+        (8, None)
+    """
     stride = getattr(network, "stride", None)
     return stride if isinstance(stride, int) else None
 
@@ -63,6 +78,17 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
 
     Raises:
         ValueError: if there are fewer tokens of no cell than `prefix`.
+
+    Example:
+        >>> tokens = torch.tensor([10, 11, 12, 13, 14, 15, -1]).view(1, 7, 1)  # of 2 x 3 patches, and a class token
+        >>> map_of_tokens(tokens, 8, (16, 24))
+        tensor([[[[11, 12, 13],
+                  [14, 15, -1]]]])
+        >>> map_of_tokens(tokens, 8, (16, 24), prefix=0)
+        tensor([[[[10, 11, 12],
+                  [13, 14, 15]]]])
+        >>> map_of_tokens(tokens, 4, (16, 24)) is tokens  # 24 patches of 4 px
+        True
     """
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
@@ -171,7 +197,12 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
 
 
 def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:
-    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`."""
+    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`.
+
+    Example:
+        >>> probe_size(1), probe_size(14)
+        ((256, 320), (266, 322))
+    """
     height, width = sides
     return height + -height % multiple, width + -width % multiple
 
@@ -224,12 +255,22 @@ def check_map(features: Tensor, name: str) -> None:
 
 
 def is_map(output: Any) -> bool:
-    """Return whether an output is a tensor `(N, C, h, w)` of real numbers."""
+    """Return whether an output is a tensor `(N, C, h, w)` of real numbers.
+
+    Example:
+        >>> is_map(torch.zeros(1, 8, 7, 10)), is_map(torch.zeros(1, 70, 8)), is_map([torch.zeros(1, 8, 7, 10)])
+        (True, False, False)
+    """
     return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
 
 
 def form_of(output: Any) -> str:
-    """Return the shape and type of an output, for messages."""
+    """Return the shape and type of an output, for messages.
+
+    Example:
+        >>> form_of(torch.zeros(1, 8)), form_of([torch.zeros(1, 8)])
+        ('(1, 8) of torch.float32', 'list')
+    """
     return f"{tuple(output.shape)} of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
 
 

@@ -218,6 +218,15 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
         inputs: number of places.
         outputs: number of places after the up-sampling.
         rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
+
+    Example:
+        >>> upsampling_weights(2, 4, "trilinear")
+        tensor([[1.0000, 0.0000],
+                [0.7500, 0.2500],
+                [0.2500, 0.7500],
+                [0.0000, 1.0000]])
+        >>> upsampling_weights(2, 4, "cubic").sum(1)
+        tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
     # up-sampling the rows of an identity matrix gives the weights; the number of columns stays
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
@@ -343,7 +352,12 @@ class VJepa2(VideoMae):
 
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
-    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1."""
+    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1.
+
+    Example:
+        >>> _places_on_grid(4, 4, torch.device("cpu")), _places_on_grid(4, 2, torch.device("cpu"))
+        (tensor([0., 1., 2., 3.]), tensor([0.5000, 2.5000]))
+    """
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)
 

@@ -270,6 +270,11 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
 
     Returns:
         `(1, prefix + size[0] · size[1], C)`.
+
+    Example:
+        >>> embedding = torch.tensor([9.0, 0.0, 1.0, 2.0, 3.0]).view(1, 5, 1)  # of a class token, and of 2 x 2 patches
+        >>> dino_positions(embedding, (2, 2), (2, 3)).flatten()
+        tensor([ 9.0000, -0.1241,  0.4297,  1.0326,  1.7955,  2.3493,  2.9522])
     """
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])

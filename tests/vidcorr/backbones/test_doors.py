@@ -123,19 +123,6 @@ def test_what_is_no_map_is_refused_alike_through_both_doors():
     refused(ValueError, message, list, clips.encode(iter(torch.rand(4, 3, 64, 64))))
 
 
-@pytest.mark.parametrize("prefix", [0, 1, 2, None])
-def test_tokens_behind_the_patches_are_left_out_where_a_module_states_the_ones_before(prefix):
-    network = networks.Tokens()
-    network.prefix_tokens = prefix
-    images = torch.rand(1, 3, 64, 80)
-    before = 2 if prefix is None else prefix
-    cells = network.cells(images)
-    extra = torch.zeros(1, 2, cells.shape[1])
-    network.forward = lambda _: torch.cat([extra[:, :before], cells.flatten(2).mT, extra[:, before:]], dim=1)
-    network.stride = 8
-    torch.testing.assert_close(build_feature_extractor(network)(images), cells)
-
-
 def test_the_attributes_of_a_module_are_those_of_the_page():
     """They are read by these names, in the room of the networks."""
     page = Path("docs/extend.md").read_text("utf-8").partition("| attribute of a module |")[2].partition("\n\n")[0]

@@ -25,7 +25,7 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, load, weights_digest
-from vidcorr.backbones.extractor import Normalise, features_by
+from vidcorr.backbones.extractor import Normalise
 from vidcorr.backbones.kinds import WRAPPERS
 from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
 
@@ -247,22 +247,3 @@ def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map(
     torch.testing.assert_close(TimmExtractor(tokens)(images), ViTExtractor(tokens)(images))
     tokens.feature_info = None
     refused(ValueError, "VisionTransformer has features; null", TimmExtractor, tokens, "stage1")
-
-
-def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_checkpoints():
-    normalise = Normalise((1, 1, 1), (1, 2, 4))
-    found = normalise(IMAGES.double())
-    torch.testing.assert_close(found, (IMAGES - 1) / torch.tensor([1, 2, 4]).view(3, 1, 1))
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert not normalise.state_dict()
-    assert normalise.mean.dtype == normalise.std.dtype == torch.float32
-
-
-def test_what_a_network_keeps_of_images_is_of_use_in_training():
-    network, kept = nn.Conv2d(3, 4, 8, 8), []
-    network.register_forward_pre_hook(lambda module, inputs: kept.extend(inputs))
-    with torch.inference_mode():
-        features_by(network, torch.zeros(1, 3, 64, 64))
-    features_by(network, IMAGES)
-    assert not kept[0].is_inference()
-    assert kept[1] is IMAGES  # not copied

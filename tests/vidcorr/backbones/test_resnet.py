@@ -9,7 +9,7 @@ from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.copies import module_copy
-from vidcorr.backbones.resnet import ResNetExtractor, remove_strides
+from vidcorr.backbones.resnet import ResNetExtractor
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -71,15 +71,6 @@ def test_folding_changes_only_the_rounding_and_leaves_a_layer_that_computes_its_
     assert is_whole == (name == "nothing")
     weights = [weight for weight in folded.parameters() if weight.ndim == 4]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
-
-
-def test_without_strides_convolutions_and_poolings_keep_every_cell():
-    blocks = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.AvgPool2d(2, padding=1), nn.MaxPool2d(3, 2, 1))
-    image = torch.rand(1, 3, 12, 10)
-    expected = nn.functional.conv2d(image, blocks[0].weight, blocks[0].bias, padding=1)
-    remove_strides(blocks)
-    assert torch.equal(blocks[:2](image), expected)
-    assert blocks(image).shape == expected.shape
 
 
 CRW = [("crw_resnet18", 3), ("crw_training_resnet18", 2), ("crw_training_resnet50", 2)]

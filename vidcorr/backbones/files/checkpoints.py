@@ -188,7 +188,12 @@ def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
 
 
 def is_foreign(content: object) -> bool:
-    """Return whether the content of a file is not a checkpoint of this project."""
+    """Return whether the content of a file is not a checkpoint of this project.
+
+    Example:
+        >>> is_foreign({"state_dict": {}}), is_foreign({"state_dict": {}, "vidcorr": {"class_path": "my.Method"}})
+        (True, False)
+    """
     return not isinstance(content, dict) or content.get(METADATA_KEY) is None
 
 
@@ -356,7 +361,12 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the weights whose names begin with a prefix, under the rest of their names."""
+    """Return the weights whose names begin with a prefix, under the rest of their names.
+
+    Example:
+        >>> without_prefix({"net.conv1": torch.ones(1), "head": torch.ones(2)}, "net.")
+        {'conv1': tensor([1.])}
+    """
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
@@ -368,6 +378,11 @@ def named_as_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Ten
     """Return weights under the names in a module's state dict, whatever `INNER_WRAPPERS` either of them has.
 
     Weights that the module lacks keep their names.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(1, 1, bias=False))
+        >>> list(named_as_in(network, {"_orig_mod.0.weight": torch.ones(1, 1), "fc": torch.ones(1)}))
+        ['0.weight', 'fc']
     """
     own = {INNER_WRAPPERS.sub("", name): name for name in module.state_dict()}
     return {own.get(INNER_WRAPPERS.sub("", name), name): tensor for name, tensor in state.items()}
