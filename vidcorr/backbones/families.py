@@ -155,6 +155,13 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
         table: table of the family.
         name: name of the network.
         state: weights under the network's names.
+
+    Example:
+        >>> made = _spec_of(FAMILIES["cosettle"], "timm:vit_base_patch8_224", {})
+        >>> made["spec"], made["arguments"]["backbone"]["spec"]
+        ('vidcorr.lightning_modules.cosettle:CoSettle', 'timm:vit_base_patch8_224')
+        >>> _spec_of(FAMILIES["lightly"], "torchvision:resnet18", {})
+        {'spec': 'torchvision:resnet18'}
     """
     encoder: dict[str, Any] = {"spec": name}
     if table.get("imagenet"):
@@ -232,6 +239,10 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
         'timm:vit_small_patch8_224.dino'
         >>> architecture_of({"conv1.weight": torch.empty(64, 3, 7, 7)}, FAMILIES["crw"])
         'vidcorr.backbones:crw_resnet18'
+        >>> architecture_of({"patch_embed.proj.weight": torch.empty(385, 3, 8, 8)}, FAMILIES["dino"])
+        Traceback (most recent call last):
+            ...
+        ValueError: no transformer of the family has width 385; name it, timm:NAME=FILE
     """
     architecture: str = table.get("architecture", "")
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]

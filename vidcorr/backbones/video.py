@@ -332,7 +332,7 @@ class VJepa2(VideoMae):
         tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
         return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)
 
-    def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, Tensor, Tensor]:
+    def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, ...]:
         """Return the positions of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
 
         Returns:
@@ -344,11 +344,7 @@ class VJepa2(VideoMae):
         rows = _places_on_grid(grid, height, x.device)
         columns = _places_on_grid(grid, width, x.device)
         time = torch.arange(tubelets, device=x.device, dtype=rows.dtype)
-        return (
-            time.repeat_interleave(height * width),
-            rows.repeat_interleave(width).repeat(tubelets),
-            columns.repeat(height * tubelets),
-        )
+        return torch.cartesian_prod(time, rows, columns).unbind(1)
 
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:

@@ -66,6 +66,16 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
                 [ 0.,  2., 25.]])
         >>> compact_windows(window, CompactnessPrior()).equal(window)  # no peak above 0.5
         True
+        >>> bump = torch.tensor([1.0, 2.0, 1.0, 2.0, 8.0, 2.0, 1.0, 2.0, 1.0]) / 32
+        >>> (100 * compact_windows(bump, CompactnessPrior(1, threshold=0, width="moments"))).round().view(3, 3)
+        tensor([[  8.,  29.,   8.],
+                [ 29., 100.,  29.],
+                [  8.,  29.,   8.]])
+        >>> peak = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+        >>> (100 * compact_windows(peak, CompactnessPrior(1, threshold=0, width="moments"))).round().view(3, 3)
+        tensor([[  0.,   6.,   0.],
+                [  6., 100.,   6.],
+                [  0.,   6.,   0.]])
     """
     side = math.isqrt(windows.shape[-1])
     highest, index = (windows if logits is None else logits).topk(prior.components)
@@ -112,6 +122,10 @@ def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
     Args:
         affinities: `(…, K, P · P)`, the affinities that belong to each peak.
         squared: `(…, K, P · P)`, squared distances from the peak.
+
+    Example:
+        >>> _variance(torch.tensor([[1.0, 2.0, 1.0]]), torch.tensor([[1.0, 0.0, 1.0]]))
+        tensor([0.2500])
     """
     moment = (affinities * squared).sum(-1)  # of both axes together, so it is divided by 2
     mass = affinities.sum(-1)

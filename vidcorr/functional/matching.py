@@ -140,10 +140,7 @@ def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
     side = protocol.input_sides[0]
     if protocol.input_fit != "centred":
         return protocol.input_sides
-    short = round(side * min(size) / max(size))
-    if size[0] <= size[1]:
-        return (short, side)
-    return (side, short)
+    return round(side * size[0] / max(size)), round(side * size[1] / max(size))
 
 
 def _pad_to_square(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:

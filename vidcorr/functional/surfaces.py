@@ -29,6 +29,14 @@ def match_surfaces(
         Cells of the source and the target, each `(N,)`, as row · W + column; and weights `(N,)` in [0, 1], the largest
         first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the second nearest cell.
         Of equal cells the first counts as the nearest.
+
+    Example:
+        >>> features = torch.eye(2).view(2, 1, 2)
+        >>> everywhere = torch.ones(1, 2, dtype=torch.bool)
+        >>> match_surfaces(features, features.flip(2), everywhere, everywhere, "bilinear-zero", 9)
+        (tensor([0, 1]), tensor([1, 0]), tensor([1., 1.]))
+        >>> match_surfaces(features, features, everywhere, ~everywhere, "bilinear-zero", 9)
+        (tensor([], dtype=torch.int64), tensor([], dtype=torch.int64), tensor([]))
     """
     device = source.device
     source_cells = to_device(source_cells, device)

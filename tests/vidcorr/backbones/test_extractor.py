@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import timm
 import torch
 from timm.layers import ConvNormAct
 from torch import nn
@@ -25,7 +24,6 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, load, weights_digest
-from vidcorr.backbones.extractor import Normalise
 from vidcorr.backbones.kinds import WRAPPERS
 from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
 
@@ -171,21 +169,15 @@ def test_one_map_in_a_container_is_the_map_and_of_several_the_stage_chooses():
         refused(ValueError, f"stage 'c': TwoMaps has {names[0]}, {names[1]}", build_feature_extractor, several, "c")
 
 
-@pytest.mark.slow
 @torch.no_grad()
-def test_extractors_of_timm_and_torchvision_have_their_own_stages():
-    of_timm = timm.create_model("resnet10t", features_only=True).eval()
-    images = IMAGES[..., :64, :96]
-    found = of_timm(Normalise()(images))  # by timm's record
-    maps = dict(zip(of_timm.feature_info.module_name(), found, strict=True))
+def test_extractors_of_torchvision_have_their_own_stages():
+    """Those of timm are in test_kinds.py."""
     network = resnet18().eval()
-    of_torchvision = create_feature_extractor(network, {"layer1": "fine", "layer4": "coarse"})
-    for extractor, expected in ((of_timm, maps), (of_torchvision, of_torchvision(images))):
-        refused(ValueError, f"choose one as stage: {next(iter(expected))} ", build_feature_extractor, extractor)
-        for name, found in expected.items():
-            view = build_feature_extractor(extractor, name)
-            torch.testing.assert_close(view(images), found)
-            assert view.stride == 64 // found.shape[2]
+    images = IMAGES[..., :64, :96]
+    extractor = create_feature_extractor(network, {"layer1": "fine", "layer4": "coarse"})
+    refused(ValueError, "choose one as stage: fine ", build_feature_extractor, extractor)
+    for name, found in extractor(images).items():
+        torch.testing.assert_close(build_feature_extractor(extractor, name)(images), found)
     last = create_feature_extractor(network, ["layer3"])
     torch.testing.assert_close(build_feature_extractor(last)(images), last(images)["layer3"])
     refused(ValueError, "the stride of layer3 is 16, not 8", build_feature_extractor, last, "layer3", 8)

@@ -68,20 +68,6 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
     assert found == FAMILIES[family].get("arguments", {}) | of_input | RECORD["files"][file]
 
 
-@pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8), (1024, "large", 16)])
-def test_transformers_are_known_by_their_shapes(width, size, patch):
-    state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
-    plain = f"timm:vit_{size}_patch{patch}_224"
-    dino, cropmae, cosettle = (made(family, state)[0] for family in ("dino", "cropmae", "cosettle"))
-    of_encoder = {"spec": plain} | IMAGENET
-    assert dino == of_encoder | {"spec": f"{plain}.dino"}
-    assert cropmae == of_encoder
-    around = {"spec": "vidcorr.lightning_modules.cosettle:CoSettle", "arguments": {"backbone": of_encoder}}
-    assert cosettle == around
-    wide = {"patch_embed.proj.weight": torch.empty(width + 1, 3, patch, patch)}
-    refused(ValueError, f"no transformer of the family has width {width + 1}; name it, timm:", made, "dino", wide)
-
-
 @pytest.mark.parametrize("family", ["dinov2_training", "tcore"])
 def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(family):
     """T-CoRe's released names and shapes are those of DINOv2's own code, which gives the class token a position."""

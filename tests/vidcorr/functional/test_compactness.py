@@ -28,19 +28,6 @@ def test_labels_equal_those_of_mast_and_liir(golden, key):
     np.testing.assert_allclose(labels, case[key][0], atol=1e-4)
 
 
-def test_moments_by_hand():
-    axis = torch.arange(-5.0, 6.0)
-    bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
-    bump /= bump.sum()
-    compact = of_stored.compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
-    variance = (bump * (axis[:, None] ** 2 + axis**2)).sum() / 2
-    torch.testing.assert_close(compact, torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * variance)))
-    lone = torch.zeros(1, 121, 1, 1)
-    lone[0, 60] = 1
-    narrow = of_stored.compact_affinity(lone, 5, components=1, width="moments")
-    torch.testing.assert_close(narrow, of_stored.compact_affinity(lone, 5, components=1))
-
-
 @pytest.mark.parametrize("name", ["liir", "liir-paper", "liir+normalise_by=weights", "liir-reference"])
 def test_liir_frame_by_frame(name, monkeypatch):
     """The whole protocol against the stored affinity of each frame; of labels that sum to anything."""

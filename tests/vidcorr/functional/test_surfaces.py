@@ -47,9 +47,3 @@ def test_the_search_is_that_of_the_sampled_features(sampling, size, monkeypatch)
     np.testing.assert_array_equal(found, cells[0].flatten().nonzero()[:, 0])
     np.testing.assert_array_equal(target_cells, cells[1].flatten().nonzero()[index[:, 0], 0])
     np.testing.assert_allclose(weight, 1 - nearest / second, atol=1e-4)
-
-
-def test_without_surface_there_is_no_match():
-    features, everywhere = torch.rand(3, 4, 4), torch.ones(8, 8, dtype=torch.bool)
-    found = match_surfaces(features, features, everywhere, ~everywhere, "bicubic", 9)
-    assert [(len(part), part.dtype) for part in found] == [(0, torch.long), (0, torch.long), (0, torch.float32)]

@@ -60,6 +60,8 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         InputSizes(seen=(480, 832), padded=(480, 832), covered=(480, 854))
         >>> input_sizes((854, 480), dino, multiple=18)
         InputSizes(seen=(832, 480), padded=(846, 486), covered=(868, 486))
+        >>> input_sizes((5, 40), NetworkInput(name="own", input_multiple=16, input_rounding="floor")).seen
+        (16, 32)
     """
     step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
@@ -93,6 +95,16 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].
+
+    Example:
+        >>> images = torch.zeros(1, 3, 1, 3)
+        >>> fit_input(images, NetworkInput(name="even", input_padding=2))[0, 0]
+        tensor([[0.0000, 0.0000, 0.0000, 0.4663],
+                [0.4663, 0.4663, 0.4663, 0.4663]])
+        >>> fit_input(images, NetworkInput(name="even", input_padding=2), multiple=3).shape
+        torch.Size([1, 3, 6, 6])
+        >>> fit_input(images, NetworkInput(name="own size")) is images
+        True
     """
     device = device or images.device
     size, padded, _ = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
@@ -172,6 +184,17 @@ def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
+
+    Example:
+        >>> rules = PropagationProtocol.named("liir")
+        >>> rules.feature_stride, rules.input_size, rules.input_multiple
+        (4, None, 1)
+        >>> _sample_by_stride(torch.arange(35).view(5, 7), (2, 2), rules)
+        tensor([[ 0,  4],
+                [28, 32]])
+        >>> _sample_by_stride(torch.arange(35).view(5, 7), (2, 3), rules.with_changes(input_size=48))
+        tensor([[ 0,  2,  4],
+                [14, 16, 18]])
     """
     keeps_size = protocol.input_size is None and protocol.input_multiple == 1
     height, width = mask.shape

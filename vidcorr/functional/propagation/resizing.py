@@ -71,8 +71,6 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
     Returns:
         `(3, H', W')` uint8; a frame of this size stays as it is.
     """
-    if tuple(frame.shape[-2:]) == tuple(size):
-        return frame
     return F.interpolate(frame[None].float(), size, mode="bilinear")[0].byte()
 
 
