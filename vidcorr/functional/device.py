@@ -42,7 +42,13 @@ def gpu_or_cpu() -> torch.device:
 
 
 def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
-    """Return the amount of work for a type of device; unknown types take the amount of a CPU."""
+    """Return the amount of work for a type of device; unknown types take the amount of a CPU.
+
+    Example:
+        >>> amounts = {"cpu": 1, "cuda": 8}
+        >>> amount_for(torch.device("cpu"), amounts), amount_for(torch.device("meta"), amounts)
+        (1, 1)
+    """
     return amounts.get(device.type, amounts["cpu"])
 
 
@@ -55,7 +61,12 @@ def workspace_of(device: torch.device) -> int:
 
 
 def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
-    """Return how many items of `bytes_of_item` bytes fit into the workspace of a device, at least 1."""
+    """Return how many items of `bytes_of_item` bytes fit into the workspace of a device, at least 1.
+
+    Example:
+        >>> items_in_workspace(torch.device("cpu"), 2**20), items_in_workspace(torch.device("cpu"), 2**40)
+        (64, 1)
+    """
     return max(1, workspace_of(device) // bytes_of_item)
 
 

@@ -65,6 +65,14 @@ def reconstruct_locally(
 
     Raises:
         ValueError: if the shapes do not fit, or the border is unknown.
+
+    Example:
+        >>> query = torch.tensor([[[[9.0, -9.0]]]])  # B x C x h x w
+        >>> references, colours = -query[:, None], torch.tensor([[[[[1.0, 2.0]]]]])
+        >>> reconstruct_locally(query, references, colours, radius=1).values  # each cell finds the other one
+        tensor([[[[2., 1.]]]])
+        >>> reconstruct_locally(query, references, colours, radius=0).values  # each sees its own place alone
+        tensor([[[[1., 2.]]]])
     """
     check_features(query, references, radius, border)
     if values.ndim != 5 or values[:, :, 0].shape != references[:, :, 0].shape:

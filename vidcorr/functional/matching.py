@@ -31,6 +31,13 @@ def match_keypoints(
 
     Returns:
         x, y `(N, 2)` in pixels of the target, in the points' type; float64 for integer points.
+
+    Example:
+        >>> features = torch.eye(4).view(4, 2, 2)
+        >>> dift = MatchingProtocol.named("dift").with_changes(input_size=32)
+        >>> turned = features.flip(1, 2)
+        >>> match_keypoints(features, turned, torch.tensor([[2.0, 3.0]]), (32, 32), (32, 32), dift)
+        tensor([[24., 24.]])
     """
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
@@ -75,6 +82,13 @@ def cell_similarities(
         points: x, y `(N, 2)` in pixels of the source.
         source_size: (H, W) of the source, pixels.
         protocol: sampling of the source.
+
+    Example:
+        >>> features = torch.eye(4).view(4, 2, 2)
+        >>> dift = MatchingProtocol.named("dift").with_changes(input_size=32)
+        >>> cell_similarities(features, features, torch.tensor([[2.0, 3.0]]), (32, 32), dift).round(decimals=1)
+        tensor([[[1., 0.],
+                 [0., 0.]]])
     """
     descriptors = _descriptors(source.float(), points, source_size, protocol)
     return (descriptors @ F.normalize(target.float(), dim=0).flatten(1)).unflatten(1, target.shape[1:])
@@ -220,6 +234,13 @@ def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtoc
         canvas: size of the canvas.
         size: size of the map of cells.
         protocol: `sampling`: the cell in which a point lies ("floor"), or the nearest cell.
+
+    Example:
+        >>> points = torch.tensor([[11.0, 0.0], [31.0, 9.0], [32.0, 0.0]])
+        >>> _cells_at(points, (20, 32), (2, 3), MatchingProtocol.named("probe3d"))
+        tensor([1, 5, 2])
+        >>> _cells_at(points, (20, 32), (2, 3), MatchingProtocol.named("geoaware"))
+        tensor([1, 2, 3])
     """
     height, width = size
     x, y = points.unbind(1)

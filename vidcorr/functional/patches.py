@@ -88,6 +88,12 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
 
     Returns:
         `(N, C, H, W)`.
+
+    Example:
+        >>> image = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 8.0]]).view(1, 1, 2, 4)
+        >>> crop_and_resize(image, torch.tensor([[1, 2, 1, 2]]))[0, 0]  # the box at row 1 and column 2, of 1 x 2 pixels
+        tensor([[4., 5., 7., 8.],
+                [4., 5., 7., 8.]])
     """
     axes = []
     on_device = to_device(boxes, images.device)

@@ -54,8 +54,6 @@ FORMS = {
     rb"version https://git-lfs": "a pointer of git-lfs in place of the file: run git lfs pull",
     rb"\s*<": "a web page in place of the file: download it again",
     rb"\s*[{\[][^\0]{3}": "JSON, no weights",
-    rb"\x89HDF": "HDF5, as Keras writes it, no weights of torch",
-    rb"GGUF": "GGUF, no weights of torch",
     rb"[\x81-\x8f\xde].{0,2}[\xa1-\xbf\xd9]": "msgpack, as Flax writes it, no weights of torch",
     rb"\x08[\x01-\x20][\x12\x3a]": "ONNX, no weights of torch",
     rb"\x93NUMPY|PK\x03\x04.{26}[^/\0]+\.npyPK|PK\x03\x04.{26}[\w./-]+\.npy": "arrays of numpy, no weights of torch",
@@ -169,8 +167,6 @@ def _is_safetensors(path: Path) -> bool:
     for pattern, what in FORMS.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise ValueError(what)
-    if path.suffix == ".pdparams":
-        raise ValueError("a pickle of PaddlePaddle, no weights of torch")
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         raise ValueError("a part of an archive: download it again")
     return False

@@ -499,11 +499,11 @@ def reason(error: BaseException) -> str:
     """Return an error's text on one line of at most `LONGEST` characters, without torch's advice; else its type.
 
     Example:
-        >>> reason(ValueError("load failed. WeightsUnpickler error: Unsupported  class. Re-running with …"))
-        'Unsupported class.'
+        >>> reason(ValueError("WeightsUnpickler error: Unsupported  operand 72\\nCheck the documentation …"))
+        'Unsupported operand 72'
         >>> reason(KeyError())
         'KeyError'
     """
-    text = str(error).rpartition("WeightsUnpickler error: ")[2]
-    text = TORCHS_ADVICE.split(text)[0]
-    return " ".join(text.split())[:LONGEST] or type(error).__name__
+    line = " ".join(str(error).split())
+    said = line.rpartition("WeightsUnpickler error: ")[2]
+    return TORCHS_ADVICE.split(said)[0].rstrip()[:LONGEST] or type(error).__name__

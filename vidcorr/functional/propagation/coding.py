@@ -240,6 +240,14 @@ def decode_masks(
     Raises:
         ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels; or if the
             protocol needs a frame and none is given.
+
+    Example:
+        >>> labels = torch.tensor([[[0.9, 0.2]], [[0.1, 0.8]]])  # the background, and an object
+        >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6))
+        tensor([[0, 0, 0, 7, 7, 7],
+                [0, 0, 0, 7, 7, 7]], dtype=torch.uint8)
+        >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6), size=(1, 5))  # without the padding
+        tensor([[0, 0, 0, 7, 7]], dtype=torch.uint8)
     """
     channels = 1 + len(objects)
     if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == channels <= 255:
@@ -304,6 +312,14 @@ def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, 
 
     Returns:
         (K, h, w) float32 in [0, 1].
+
+    Example:
+        >>> (10 * encode_keypoints(torch.tensor([[16.0, 16.0]]), (40, 40), (5, 5), JointProtocol.named("crw"))).round()
+        tensor([[[ 0.,  0.,  0.,  0.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  1., 10.,  1.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  0.,  0.,  0.,  0.]]])
     """
     points = torch.as_tensor(points, dtype=torch.float64)
     if protocol.keypoint_unit == "pixel":
@@ -323,6 +339,13 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol
 
     Returns:
         (K, 2) x, y in pixels of the frame; (−1, −1) for a heat-map that is zero everywhere.
+
+    Example:
+        >>> heatmaps = torch.zeros(2, 3, 4)
+        >>> heatmaps[0, 1, 2] = 1
+        >>> decode_keypoints(heatmaps, (24, 32), JointProtocol.named("crw"))  # the second joint is nowhere
+        tensor([[16.,  8.],
+                [-1., -1.]])
     """
     maps = resize_maps(heatmaps.float(), frame_size) if protocol.keypoint_grid == "input" else heatmaps.float()
     _, height, width = maps.shape
@@ -395,6 +418,14 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
 
     As in the public codes, a window of 3 sigma on each side of the point is kept, and the window's middle pixel, not
     the point itself, is the Gaussian's centre.
+
+    Example:
+        >>> (10 * _gaussians(torch.tensor([[2.0, 2.0]]), (5, 5), sigma=0.5)).round()
+        tensor([[[ 0.,  0.,  0.,  0.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  1., 10.,  1.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  0.,  0.,  0.,  0.]]])
     """
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):

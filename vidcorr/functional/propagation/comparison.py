@@ -29,6 +29,14 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
 
     Returns:
         A function: features (C, h, w) of unit length → their components (K, h, w).
+
+    Example:
+        >>> frame = torch.tensor([[4.0, -4.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]).view(2, 1, 4)  # of two channels
+        >>> whitening(frame, channels=1, power=0.5, floor=1e-9)(frame).abs().round().flatten(1)
+        tensor([[4., 4., 0., 0.]])
+        >>> whitening(frame, channels=None, power=0.5, floor=1e-9)(frame).abs().round().flatten(1)  # both vary alike
+        tensor([[4., 4., 0., 0.],
+                [0., 0., 4., 4.]])
     """
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)

@@ -56,6 +56,15 @@ def propagate_labels(
     Raises:
         ValueError: for shapes that do not fit, features that are not finite, or an entering frame that the video does
             not have.
+
+    Example:
+        >>> frame = torch.eye(4).view(4, 2, 2)
+        >>> features = [frame, frame.flip(2)]  # left and right change places
+        >>> first_labels = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        >>> protocol = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=None)
+        >>> list(propagate_labels(features, first_labels, protocol))[1]
+        tensor([[[0., 1.],
+                 [0., 1.]]])
     """
     starting = {frame: torch.as_tensor(labels) for frame, labels in (entering or {}).items()}
     if isinstance(features, Tensor | np.ndarray):
@@ -401,6 +410,11 @@ def looks_everywhere(protocol: LabelProtocol) -> bool:
     """Return whether a protocol searches all cells of frame 0, but only a neighbourhood in later references.
 
     Frame 0 is then always a reference, and has a memory of its own.
+
+    Example:
+        >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
+        >>> looks_everywhere(own), looks_everywhere(own.with_changes(first_frame_masked=False))
+        (False, True)
     """
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
@@ -471,6 +485,11 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
     Args:
         labels: soft labels.
         stride: pixels of the input per cell.
+
+    Example:
+        >>> _harden(torch.tensor([[[0.6, 0.2]], [[0.4, 0.8]]]), stride=8)[:, 0]
+        tensor([[1., 0.],
+                [0., 1.]])
     """
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))

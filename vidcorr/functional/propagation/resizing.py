@@ -70,6 +70,10 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(3, H', W')` uint8; a frame of this size stays as it is.
+
+    Example:
+        >>> truncated_resize(torch.tensor([[[0, 1, 5]]], dtype=torch.uint8).expand(3, 1, 3), (1, 2))[0]
+        tensor([[0, 4]], dtype=torch.uint8)
     """
     return F.interpolate(frame[None].float(), size, mode="bilinear")[0].byte()
 
@@ -83,6 +87,10 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(3, H', W')` uint8; a frame of this size stays as it is.
+
+    Example:
+        >>> reduced_frame(torch.tensor([[[0, 10, 20, 40]]], dtype=torch.uint8).expand(3, 1, 4), (1, 2))[0]
+        tensor([[ 5, 30]], dtype=torch.uint8)
     """
     import cv2
 
