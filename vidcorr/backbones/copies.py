@@ -28,6 +28,13 @@ class Changeable:
         """Return a shallow copy with other values of some attributes, by their names; it shares modules and weights.
 
         Attributes that are modules or tensors cannot change, because both objects share them.
+
+        Example:
+            >>> class Value(Changeable):
+            ...     number = 3
+            >>> value = Value()
+            >>> value.changed(number=4).number, value.number
+            (4, 3)
         """
         other = copy.copy(self)
         for name, value in values.items():
@@ -75,7 +82,12 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return the device of the parameters and buffers of a module; the CPU if it has none."""
+    """Return the device of the parameters and buffers of a module; the CPU if it has none.
+
+    Example:
+        >>> device_of(nn.Linear(2, 3).to("meta")), device_of(nn.Identity())
+        (device(type='meta'), device(type='cpu'))
+    """
     tensor = next(chain(module.parameters(), module.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
 

@@ -255,6 +255,10 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
     """Return images `(…, 3, H, W)`, RGB in [0, 1], minus the mean and divided by the deviation of a stated input.
 
     The result is float32 or finer.
+
+    Example:
+        >>> normalised(torch.ones(1, 3, 1, 1), Input(mean=(0, 0.5, 1), std=(1, 0.5, 0.25))).flatten()
+        tensor([1., 1., 0.])
     """
     constants = to_device(torch.tensor([stated.mean, stated.std], dtype=torch.float32), images.device)
     mean, std = constants.view(2, 3, 1, 1)
@@ -352,6 +356,10 @@ class RawColour(FeatureExtractor):
 
     Raises:
         ValueError: for another stage.
+
+    Example:
+        >>> RawColour(stride=16)(torch.rand(1, 3, 64, 90)).shape
+        torch.Size([1, 3, 4, 6])
     """
 
     described = Network(name="raw colour")

@@ -117,7 +117,12 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
 
 
 def input_of_family(family: str) -> Input | None:
-    """Return the mean and deviation of RGB with which a family was trained; None if the family states none."""
+    """Return the mean and deviation of RGB with which a family was trained; None if the family states none.
+
+    Example:
+        >>> input_of_family("dino").mean, input_of_family("torchvision")
+        ((0.485, 0.456, 0.406), None)
+    """
     if "imagenet" not in FAMILIES[family]:
         return None
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=f"of the family {family}")

@@ -133,7 +133,14 @@ def as_tokens(output: Tensor) -> Tensor:
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
-    """Return the blocks or stages of a model: its outermost list of modules; an empty list without one."""
+    """Return the blocks or stages of a model: its outermost list of modules; an empty list without one.
+
+    Example:
+        >>> blocks_of(nn.Sequential(nn.Conv2d(3, 8, 8), nn.ModuleList([nn.Identity(), nn.Identity()])))
+        ModuleList(
+          (0-1): 2 x Identity()
+        )
+    """
     lists = (part for part in model.modules() if isinstance(part, nn.ModuleList))
     return next(lists, nn.ModuleList())
 

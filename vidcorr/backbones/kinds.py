@@ -81,6 +81,13 @@ def kind_of(network: Any) -> type[View] | None:
 
     Raises:
         ValueError: if the network has no view of its stages, or has lazy layers.
+
+    Example:
+        >>> kind_of(nn.Conv2d(3, 8, 8, 8)).__name__
+        'MapExtractor'
+        >>> from torchvision.models import resnet18
+        >>> kind_of(resnet18()).__name__
+        'ResNetExtractor'
     """
     if any(map(nn.parameter.is_lazy, network.parameters())):
         remedy = "call it once, on an image, in the function or constructor that makes it"

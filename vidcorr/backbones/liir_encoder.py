@@ -30,6 +30,10 @@ class PositionMap(nn.Module):
             half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
         size: height and width of a learned map in cells; the map is interpolated (bicubic) to other sizes.
+
+    Example:
+        >>> PositionMap("1dape", 64, 16)((8, 8)).shape, PositionMap("none")((8, 8))
+        (torch.Size([64, 8, 8]), None)
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
@@ -71,6 +75,10 @@ class LiirEncoder(nn.Module):
 
     Attributes:
         arguments: arguments of the constructor.
+
+    Example:
+        >>> LiirEncoder(position_size=16)(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 64, 16, 16])
     """
 
     described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")

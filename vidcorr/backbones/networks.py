@@ -171,7 +171,12 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random."""
+        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random.
+
+        Example:
+            >>> EncoderSpec("timm:resnet18").name, EncoderSpec("timm:resnet18", pretrained=True).name
+            ('timm:resnet18, random weights', 'timm:resnet18')
+        """
         shown = self.label or self.text
         return f"{shown}, {RANDOM_WEIGHTS}" if self.is_random else shown
 
@@ -200,6 +205,14 @@ class EncoderSpec:
 
         Raises:
             ValueError: if a file of the hub is not to be had.
+
+        Example:
+            >>> EncoderSpec("timm:resnet18").located
+            Located(name='timm:resnet18', file=None, part='')
+            >>> EncoderSpec("timm:resnet18=runs/own.pth").located == Located("timm:resnet18", Path("runs/own.pth"))
+            True
+            >>> EncoderSpec("runs/last.ckpt").located == Located("", Path("runs/last.ckpt"))
+            True
         """
         text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
         path, part = file_and_part(text)
@@ -212,6 +225,10 @@ class EncoderSpec:
         """Return the facts by which results of two networks differ, as plain values.
 
         They are stage, stride and stated input; and the weights, by the SHA-256 of their file, or by name and seed.
+
+        Example:
+            >>> EncoderSpec("timm:resnet18@layer3/8").identity()
+            {'stage': 'layer3', 'stride': 8, 'spec': 'timm:resnet18', 'pretrained': False, 'seed': 0}
         """
         identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:

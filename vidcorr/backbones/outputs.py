@@ -121,6 +121,12 @@ class MapExtractor(FeatureExtractor):
     Raises:
         ValueError: for another stage or stride, or if the output, of a module that states no stride, is not a map of at
             least 4 × 4 cells.
+
+    Example:
+        >>> network = nn.Conv2d(3, 8, 16, stride=16)
+        >>> view = MapExtractor(network)
+        >>> view.stride, view.stage, view(torch.rand(1, 3, 64, 96)).shape
+        (16, 'its own map', torch.Size([1, 8, 4, 6]))
     """
 
     takes_copy = False
@@ -176,6 +182,13 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         network: the network, whose attributes tell the side of its patches and the names of its maps.
         output: what the network's call returned.
         size: height and width of the images, pixels.
+
+    Example:
+        >>> fine, coarse = torch.zeros(1, 8, 6, 6), torch.zeros(1, 16, 3, 3)
+        >>> list(maps_in(nn.Identity(), {"fine": fine, "coarse": coarse, "pooled": coarse.mean((2, 3))}, (24, 24)))
+        ['fine', 'coarse']
+        >>> list(maps_in(nn.Identity(), [fine, coarse], (24, 24))), list(maps_in(nn.Identity(), fine, (24, 24)))
+        (['0', '1'], ['features'])
     """
     patch = patch_of(network)
     prefix = getattr(network, "prefix_tokens", None)
@@ -217,6 +230,11 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
     Raises:
         ValueError: if the network fails on this image, for example because it takes another size only, or the output is
             not a map of at least 4 × 4 cells of its stride.
+
+    Example:
+        >>> view = MapExtractor(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.MaxPool2d(2)))
+        >>> measured_stride(view, view)
+        4
     """
     height, width = probe_size(view.multiple)
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
@@ -248,6 +266,13 @@ def check_map(features: Tensor, name: str) -> None:
 
     Raises:
         ValueError: if the map has fewer than 4 × 4 cells.
+
+    Example:
+        >>> check_map(torch.zeros(1, 8, 4, 4), "Net")
+        >>> check_map(torch.zeros(1, 8, 2, 2), "Net")
+        Traceback (most recent call last):
+            ...
+        ValueError: Net: 2 x 2 cells, too few to distinguish positions: take a finer stage
     """
     height, width = features.shape[-2:]
     if min(height, width) < MIN_CELLS:

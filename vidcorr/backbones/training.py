@@ -51,6 +51,12 @@ class TrainedViews:
 
         Returns:
             `(N, C, h, w)`, in the type of the images unless autocast chooses the types.
+
+        Example:
+            >>> network = nn.Conv2d(3, 8, 8, 8)
+            >>> maps = TrainedViews().maps(network, torch.zeros(2, 3, 64, 64))
+            >>> maps.shape, maps.requires_grad
+            (torch.Size([2, 8, 8, 8]), True)
         """
         stage = stage or self.stage
         key = (id(network), stage)

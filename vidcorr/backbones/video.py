@@ -74,6 +74,12 @@ class Clips(VideoEncoder):
 
     Raises:
         ValueError: for an unknown choice, or a tubelet that does not divide the window.
+
+    Example:
+        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4, tubelet=2)  # RGB itself, at 8 px a cell
+        >>> maps = list(encoder.encode(iter(torch.rand(5, 3, 64, 96))))
+        >>> len(maps), maps[0].shape, encoder.stride
+        (5, torch.Size([3, 8, 12]), 8)
     """
 
     normalises = True
@@ -173,6 +179,13 @@ class Recurrent(VideoEncoder):
     Attributes:
         stride: pixels per cell; None before the first frame, unless the network states it.
         inside: modules that `step` computes with, if it is no module itself.
+
+    Example:
+        >>> def count_frames(frame, count):
+        ...     count = 1 if count is None else count + 1
+        ...     return torch.full((1, 2, 2), float(count)), count
+        >>> [features.max().item() for features in Recurrent(count_frames).encode(iter(torch.zeros(3, 3, 16, 16)))]
+        [1.0, 2.0, 3.0]
     """
 
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:

@@ -109,8 +109,6 @@ def test_a_torchscript_module_and_a_network_behind_a_property_are_networks(tmp_p
 
 
 def test_what_is_no_map_is_refused_alike_through_both_doors():
-    line = r"Several: gives several maps, choose one as stage: 0 \(1, 8, .*, 1 \(1, 3"
-    refused(ValueError, line, load(networks.Several()).view)
     tokens = networks.Tokens()
     tokens.patch_size = 4  # 16 × as many cells
     refused(ValueError, "tokens become a map by an attribute patch_size", load(tokens).view)

@@ -158,9 +158,9 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    probe = f".{next(iter(own))}"  # the end of a name below each place of the network
-    ends = sorted(name.removesuffix(probe) for name in state if name.endswith(probe))
-    places = [place for place in ends if own <= without_prefix(state, f"{place}.").keys()]
+    first_name = f".{next(iter(own))}"  # a place of the network has a weight of this name below it
+    candidates = sorted(name.removesuffix(first_name) for name in state if name.endswith(first_name))
+    places = [place for place in candidates if own <= without_prefix(state, f"{place}.").keys()]
     if places and not own <= state.keys():
         prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)
