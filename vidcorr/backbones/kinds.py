@@ -67,6 +67,10 @@ def gives_extractors(module: object) -> bool:
         ...     def feature_extractor(self, stage, stride): ...
         >>> gives_extractors(Own()), gives_extractors(nn.Linear(2, 3))
         (True, False)
+        >>> class Other(nn.Module):
+        ...     def feature_extractor(self, images): ...
+        >>> gives_extractors(Other())
+        False
     """
     method = getattr(module, "feature_extractor", None)
     return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()

@@ -183,23 +183,6 @@ def test_extractors_of_torchvision_have_their_own_stages():
     refused(ValueError, "the stride of layer3 is 16, not 8", build_feature_extractor, last, "layer3", 8)
 
 
-@torch.no_grad()
-def test_a_method_of_the_name_of_ours_with_other_arguments_is_the_modules_own():
-    class Own(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.trunk = Trunk()
-
-        def feature_extractor(self, x):
-            return self.trunk(x)
-
-        def forward(self, images):
-            return self.feature_extractor(images)
-
-    network = Own().eval()
-    torch.testing.assert_close(build_feature_extractor(network)(IMAGES), network(IMAGES))
-
-
 def test_a_wrapper_is_known_by_the_network_inside(tmp_path):
     wrappers = [*WRAPPERS, lambda network: SimpleNamespace(_orig_mod=network)]  # as torch.compile, slow to import
     init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)  # one of them asks

@@ -37,6 +37,10 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
         >>> whitening(frame, channels=None, power=0.5, floor=1e-9)(frame).abs().round().flatten(1)  # both vary alike
         tensor([[4., 4., 0., 0.],
                 [0., 0., 4., 4.]])
+        >>> constant = torch.ones(2, 1, 3)
+        >>> whitening(constant, channels=None, power=0.5, floor=0.01)(constant).flatten(1)
+        tensor([[0., 0., 0.],
+                [0., 0., 0.]])
     """
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)
@@ -62,6 +66,8 @@ def of_unit_length(features: Tensor) -> Tensor:
     Example:
         >>> of_unit_length(torch.tensor([3.0, 4.0]).view(2, 1, 1)).flatten()
         tensor([0.6000, 0.8000])
+        >>> of_unit_length(torch.zeros(2, 1, 1)).flatten()
+        tensor([0., 0.])
     """
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 

@@ -117,12 +117,6 @@ def test_whitening_by_few_cells_does_not_depend_on_directions_without_variance()
     torch.testing.assert_close(by_another_order, run(features, labels, protocol(**WHITENED)), atol=1e-4, rtol=0)
 
 
-def test_a_constant_first_frame_whitens_nothing():
-    features = video()
-    features[0] = 1.0
-    assert run(features, one_hot(2), protocol(**WHITENED)).isfinite().all()
-
-
 def test_labels_and_features_that_do_not_fit_are_refused():
     features, labels = video(), one_hot(2)
     spoiled = features.clone()
