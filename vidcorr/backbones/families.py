@@ -105,6 +105,13 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     Raises:
         ValueError: if the network fits behind several prefixes, has another number of heads than the family states, or
             has no place for some weights.
+
+    Example:
+        >>> spec = "timm:vit_small_patch16_224"
+        >>> fitted_to_library({}, "moco_v3", _without_weights(spec), spec, "vit-s.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: vit-s.pth: of moco_v3, with 12 heads; timm:vit_small_patch16_224 has 6: give the file alone
     """
     heads = FAMILIES[family].get("heads")
     own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
@@ -242,6 +249,8 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
         >>> weights = {"patch_embed.proj.weight": torch.empty(384, 3, 8, 8)}
         >>> architecture_of(weights, FAMILIES["dino"])
         'timm:vit_small_patch8_224.dino'
+        >>> architecture_of(weights, FAMILIES["moco_v3"])
+        'vidcorr.backbones:moco_v3_vit_small'
         >>> architecture_of({"conv1.weight": torch.empty(64, 3, 7, 7)}, FAMILIES["crw"])
         'vidcorr.backbones:crw_resnet18'
         >>> architecture_of({"patch_embed.proj.weight": torch.empty(385, 3, 8, 8)}, FAMILIES["dino"])
