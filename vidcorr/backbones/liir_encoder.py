@@ -34,6 +34,14 @@ class PositionMap(nn.Module):
     Example:
         >>> PositionMap("1dape", 64, 16)((8, 8)).shape, PositionMap("none")((8, 8))
         (torch.Size([64, 8, 8]), None)
+        >>> for kind in ("1dape", "2dape", "2dspe", "none"):
+        ...     print(kind, [tuple(weights.shape) for weights in PositionMap(kind, 64, 8).parameters()])
+        1dape [(64, 8, 8)]
+        2dape [(32, 8), (32, 8)]
+        2dspe []
+        none []
+        >>> PositionMap("1dape", 64, 8)((8, 8)).any(), PositionMap("2dape", 64, 8)((8, 8)).any()
+        (tensor(False), tensor(False))
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:

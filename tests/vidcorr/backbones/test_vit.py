@@ -1,6 +1,5 @@
 """Transformers as maps: DINO's positions, overlapping patches, several blocks."""
 
-
 import pytest
 import torch
 from timm.layers import PatchEmbed

@@ -395,6 +395,18 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
 
     Raises:
         ValueError: one line, if names or shapes differ, or integers or flags stand for a weight of another type.
+
+    Example:
+        >>> network = nn.Linear(1, 1)
+        >>> load_weights(network, nn.Linear(1, 1).half().state_dict(), "own.pth")  # rounded weights are taken
+        >>> load_weights(network, network.state_dict() | {"bias": torch.ones(1, dtype=torch.int8)}, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: bias is of torch.int8, of Linear of torch.float32
+        >>> load_weights(network, {"weight": torch.ones(1, 1)}, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: does not fit Linear: Missing key(s) in state_dict: "bias".
     """
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():
