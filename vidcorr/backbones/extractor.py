@@ -102,6 +102,11 @@ class View(Changeable, nn.Module, ABC):
 
         Raises:
             ValueError: if it has others: a view cannot change them.
+
+        Example:
+            >>> view = RawColour()
+            >>> view.feature_extractor(stride=4).stride, view.stride
+            (4, 8)
         """
         wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
         for name, value in wanted.items():
@@ -175,6 +180,14 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: if the strides differ.
+
+        Example:
+            >>> RawColour().common_stride([8, 8])
+            8
+            >>> RawColour().common_stride([4, 8])
+            Traceback (most recent call last):
+                ...
+            vidcorr.backbones.extractor.NoSuchMap: stage 'colour': its parts have strides [4, 8]
         """
         if len(set(strides)) > 1:
             raise NoSuchMap(f"stage {self.stage!r}: its parts have strides {list(strides)}")
@@ -189,7 +202,13 @@ class FeatureExtractor(View):
         return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
 
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`."""
+        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`.
+
+        Example:
+            >>> view = RawColour().changed(stages=["fine", "coarse"])
+            >>> view.joined({"coarse": torch.zeros(1, 8, 4, 4), "fine": torch.zeros(1, 3, 4, 4)}).shape
+            torch.Size([1, 11, 4, 4])
+        """
         chosen = [maps[name] for name in self.stages]
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
@@ -199,6 +218,10 @@ class FeatureExtractor(View):
         Args:
             prefix: the names without their numbers, such as `block`.
             maps: one map per stage, in ascending order of the stages' numbers.
+
+        Example:
+            >>> RawColour().changed(stages=["block7", "block3"]).numbered("block", [torch.zeros(1), torch.ones(1)])
+            {'block3': tensor([0.]), 'block7': tensor([1.])}
         """
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))

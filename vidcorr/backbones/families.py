@@ -271,7 +271,15 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
 
 def resnet_of(state: State) -> str:
-    """Return the name of torchvision's ResNet whose weights share the most names and shapes with these weights."""
+    """Return the name of torchvision's ResNet whose weights share the most names and shapes with these weights.
+
+    Example:
+        >>> from torchvision.models import resnet50
+        >>> with torch.device("meta"):
+        ...     state = resnet50().state_dict()
+        >>> resnet_of(state)
+        'torchvision:resnet50'
+    """
     shapes = _shapes_of(state)
 
     def difference(spec: str) -> int:

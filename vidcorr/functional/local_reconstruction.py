@@ -222,6 +222,10 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Example:
+        >>> reconstruction_loss(torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 4, 4))  # 20 * 0.5 - 1 / 2
+        tensor(9.5000)
     """
     full = F.interpolate(reconstructed, target.shape[2:], mode="bilinear")
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))

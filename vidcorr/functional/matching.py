@@ -329,6 +329,11 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     Args:
         values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last cell, which count with weight 0.
         pixels: number of pixels along the n cells.
+
+    Example:
+        >>> values = torch.tensor([4.0, 1.0, 0.0, 0.0, 0.0])  # (2 - 2 t)² at t = 0, 1/2 and 1, and two rows behind
+        >>> _parabolas(values[:, None], 4).flatten()  # at t = 0, 1/4, 3/4 and 1
+        tensor([4.0000, 2.2500, 0.2500, 0.0000])
     """
     cells = len(values) // 2
     in_pixels = torch.arange(pixels, device=values.device).double() + 0.5

@@ -157,7 +157,14 @@ class TileGrid:
         return complete.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE)).transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
-        """Join tiles again: `(B, rows, columns, queries, D)` → `(B, h, w, D)`, the inverse of `queries`."""
+        """Join tiles again: `(B, rows, columns, queries, D)` → `(B, h, w, D)`, the inverse of `queries`.
+
+        Example:
+            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
+            >>> maps = torch.rand(1, 10, 20, 3)
+            >>> grid.from_queries(grid.queries(maps)).equal(maps)
+            True
+        """
         maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return maps[:, : self.map_size[0], : self.map_size[1]]
 
@@ -281,7 +288,13 @@ class TileGrid:
 
     @functools.cached_property
     def windows(self) -> NDArray[np.int64]:
-        """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood."""
+        """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood.
+
+        Example:
+            >>> grid = TileGrid((8, 8), Neighbourhood(1, "square"))  # a tile of 8 x 8 queries, a halo of 10 x 10 keys
+            >>> grid.windows[0], grid.windows[1]
+            (array([ 0,  1,  2, 10, 11, 12, 20, 21, 22]), array([ 1,  2,  3, 11, 12, 13, 21, 22, 23]))
+        """
         tile = np.arange(TILE)
         corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square
         kept = self.neighbourhood.kept

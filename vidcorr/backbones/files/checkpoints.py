@@ -295,6 +295,12 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
 
     Raises:
         ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
+
+    Example:
+        >>> about = {"class_path": "vidcorr.lightning_modules.VFSSimSiam"}
+        >>> arguments = {"backbone": "timm:resnet18", "_instantiator": "lightning"}
+        >>> recipe_of({"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments}, "own.ckpt")
+        {'class_path': 'vidcorr.lightning_modules.VFSSimSiam', 'init_args': {'backbone': 'timm:resnet18'}}
     """
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
@@ -320,7 +326,13 @@ def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
-    """Return the classes and networks that a checkpoint of ours names."""
+    """Return the classes and networks that a checkpoint of ours names.
+
+    Example:
+        >>> about = {"class_path": "my.Method", "encoder": {"spec": "timm:resnet18"}}
+        >>> sorted(named_in_checkpoint({"vidcorr": about, "hyper_parameters": {"backbone": "my:net"}}))
+        ['my.Method', 'my:net', 'timm:resnet18']
+    """
     about = content[METADATA_KEY]
     arguments = {"init_args": content.get("hyper_parameters", {})}
     return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))

@@ -99,6 +99,12 @@ def allow_named(words: Sequence[str]) -> None:
         words: words of a command line, or the text of a config. Every name in them is allowed, as in
             `--model=my_methods.Mine`, `my_networks:small` or JSON; so are the values of `--allow`, which may have
             slashes, as OWNER/REPO. `module:Class` in the words also allows `module.Class` in a file.
+
+    Example:
+        >>> allow_named(["evaluate", "--model=my_methods:Mine", "--allow", "me/repo"])
+        >>> to_allow(["my_methods.Mine", "torchhub:me/repo:small", "others.Theirs"])
+        ['others.Theirs']
+        >>> begin_command([])
     """
     is_permission = False
     for word in words:
@@ -356,6 +362,14 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
 
     Raises:
         ValueError: if the call fails or gives no module.
+
+    Example:
+        >>> constructed(nn.Linear, {"in_features": "2", "out_features": 3}, "own.ckpt")
+        Linear(in_features=2, out_features=3, bias=True)
+        >>> constructed(nn.Linear, {"width": 3}, "own.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.ckpt: Linear cannot be made: Linear.__init__() got an unexpected keyword argument 'width'
     """
     outer = _built_from.get()
     file = source if outer is None else outer.file

@@ -15,6 +15,12 @@ class GuidedFilter:
 
     Papers: He, Sun and Tang, Guided Image Filtering (ECCV 2010), Eqs. 11-16; the coarse grid is that of He and Sun,
     Fast Guided Filter (2015). Differences: windows are cut at the border, so that no pixel outside the frame counts.
+
+    Example:
+        >>> frame = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).expand(3, 2, 6)  # an edge
+        >>> blurred = torch.tensor([0.0, 0.0, 0.3, 0.7, 1.0, 1.0]).expand(2, 6)
+        >>> GuidedFilter(frame, radius=1, radius_in_cells=2, epsilon=1e-4)(blurred)[0].round(decimals=1)
+        tensor([0.1000, 0.1000, 0.2000, 0.8000, 0.9000, 0.9000])
     """
 
     def __init__(self, frame: Tensor, radius: float, radius_in_cells: int, epsilon: float) -> None:

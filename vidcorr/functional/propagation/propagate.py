@@ -385,6 +385,12 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
 
     Raises:
         ValueError: if the protocol states another rule.
+
+    Example:
+        >>> class Mine(LabelPropagator): ...
+        >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
+        >>> with_rule_of(own, Mine).name, with_rule_of(own, LabelPropagator).name
+        ('own+rule=vidcorr.functional.propagation.propagate.Mine', 'own')
     """
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
     if protocol.rule not in (None, rule):
