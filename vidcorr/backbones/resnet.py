@@ -273,6 +273,11 @@ def crw_resnet18() -> nn.Module:
     """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
 
     Source: videowalk, `model_type` scratch. Its stride is 16; views have stride 8, as in CRW's evaluation.
+
+    Example:
+        >>> network = crw_resnet18()
+        >>> network.conv1.padding_mode, strides_of(network)
+        ('reflect', {'res2': 4, 'res3': 8, 'res4': 16})
     """
     return _reflecting(_up_to_res4())
 
@@ -284,12 +289,23 @@ def crw_training_resnet18() -> nn.Module:
     zero.
 
     Source: videowalk, `model_type` scratch.
+
+    Example:
+        >>> network = crw_training_resnet18()
+        >>> network.conv1.padding_mode, strides_of(network)
+        ('reflect', {'res2': 4, 'res3': 8, 'res4': 8, 'res5': 8})
     """
     return _crw_training("resnet18")
 
 
 def crw_training_resnet50() -> nn.Module:
-    """Return a ResNet-50 made as `crw_training_resnet18`, for VFS's Tables 7 and 8; CRW's code has no ResNet-50."""
+    """Return a ResNet-50 made as `crw_training_resnet18`, for VFS's Tables 7 and 8; CRW's code has no ResNet-50.
+
+    Example:
+        >>> network = crw_training_resnet50()
+        >>> network.conv1.padding_mode, strides_of(network)
+        ('reflect', {'res2': 4, 'res3': 8, 'res4': 8, 'res5': 8})
+    """
     return _crw_training("resnet50")
 
 
@@ -305,7 +321,13 @@ def _crw_training(name: str) -> nn.Module:
 
 
 def _reflecting(network: nn.Module) -> nn.Module:
-    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing."""
+    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing.
+
+    Example:
+        >>> network = _reflecting(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)))
+        >>> [convolution.padding_mode for convolution in convolutions_of(network)]
+        ['reflect', 'zeros']
+    """
     for convolution in convolutions_of(network):
         if convolution.kernel_size != (1, 1):
             convolution.padding_mode = "reflect"
