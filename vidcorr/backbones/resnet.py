@@ -127,6 +127,14 @@ class ResNetExtractor(FeatureExtractor):
     Raises:
         ValueError: if a stage does not exist, or its stride is smaller than `stride`, or the network cannot reach
             `stride` by removing strides.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> view = ResNetExtractor(resnet18(), "res4")
+        >>> view.stride, view.map_of(torch.zeros(1, 3, 64, 96)).shape
+        (8, torch.Size([1, 256, 8, 12]))
+        >>> ResNetExtractor(resnet18(), "res4", 16).stride, ResNetExtractor(resnet18(), "res5").stride
+        (16, 8)
     """
 
     input = UNKNOWN
@@ -229,6 +237,15 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
         network: a ResNet.
         as_released: as in VFS's code, dilate only the first 3×3 convolution of each block, by half the dilation in a
             stage's first block.
+
+    Example:
+        >>> from torchvision.models import resnet18, resnet50
+        >>> for network, as_released in ((resnet18(), False), (resnet18(), True), (resnet50(), True)):
+        ...     _dilate_as_siamfc(network, as_released)
+        ...     print([each.dilation[0] for each in convolutions_of(network) if each.kernel_size == (3, 3)])
+        [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]
+        [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 2, 1, 4, 1]
+        [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4]
     """
     for name, of_stage in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
