@@ -153,11 +153,7 @@ def film_stream(container: InputContainer) -> VideoStream:
 
 def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:
     """Return True if, in this kind of file, each packet holds a frame that is shown at the packet's time."""
-    codec = stream.codec_context
-    if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
-        return False
-    has_avcc = (codec.extradata or b"")[:1] == b"\1"  # version 1; `picture_of` needs the lengths that avcC describes
-    return codec.name != "h264" or has_avcc
+    return stream.codec_context.name in _CODECS and container.format.name.startswith(_CONTAINERS)
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,7 @@ def picture_of(packet: av.Packet) -> Picture | None:
         return _READERS[codec.name](bytes(packet))
     is_key = packet.is_keyframe
     if is_key and codec.name == "h264":  # recovery points count as key frames, but may need frames before
-        length_size = (codec.extradata[4] & 3) + 1  # lengthSizeMinusOne of the avcC record
-        is_key = _is_idr(bytes(packet), length_size)
+        is_key = _is_idr(packet)
     return "I" if is_key else "P"
 
 
@@ -99,19 +98,14 @@ def _vp8(packet: bytes) -> Picture | None:
     return "I" if is_key else "P"
 
 
-def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Return True if an H.264 packet holds an IDR picture, False for a recovery point.
+def _is_idr(packet: av.Packet) -> bool:
+    """Return True if a packet of H.264 holds an IDR picture, False for a recovery point."""
+    import av
+    from av.bitstream import BitStreamFilterContext
 
-    Args:
-        packet: parts of a picture, each behind its length.
-        length_size: bytes of such a length.
-    """
-    offset = 0
-    kind = 0  # nal_unit_type: 1 to 5 are parts of a picture, 5 of an IDR picture
-    while not 1 <= kind <= 5 and offset + length_size < len(packet):
-        kind = packet[offset + length_size] & 31
-        offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
-    return kind == 5
+    only_idr = BitStreamFilterContext("filter_units=pass_types=5", packet.stream)  # nal_unit_type 5: an IDR picture
+    copied = av.Packet(bytes(packet))  # the filter empties its packet
+    return bool(only_idr.filter(copied))
 
 
 _READERS: dict[str, Callable[[bytes], Picture | None]] = {

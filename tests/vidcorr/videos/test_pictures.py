@@ -8,7 +8,7 @@ from PIL import Image
 from tests.helpers.numbered_videos import changed, numbered_frame, write_video
 from vidcorr.videos.container import open_container, scan_packets
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, has_picture_headers, shown_order
+from vidcorr.videos.pictures import _mpeg2, _mpeg4, _vp8, has_picture_headers, shown_order
 from vidcorr.videos.stream import FrameStream
 
 COUNT = 60
@@ -140,13 +140,6 @@ def test_a_packet_tells_what_it_shows():
     assert not any(map(_mpeg2, (b"", headers[1][:5], headers[1] + headers[2])))
     assert list(map(_vp8, (b"\x10", b"\x11", b"\x00", b"\x01", b""))) == ["I", "P", None, None, None]
     assert list(map(has_picture_headers, ("mpeg4", "mpeg1video", "mpeg2video", "vp8", "h264"))) == [True] * 4 + [False]
-
-
-def test_a_packet_is_an_instant_refresh_by_its_first_picture():
-    delimiter, refresh, recovery = b"\0\x02\x09\xf0", b"\0\x01\x65", b"\0\x02\x61\0"
-    packets = [refresh, delimiter + refresh, recovery, delimiter + recovery + refresh, delimiter, b"", b"\0\x01"]
-    assert [_is_idr(packet, 2) for packet in packets] == [True, True, False, False, False, False, False]
-    assert _is_idr(b"\0\0\0\x01\x25", 4)
 
 
 @pytest.mark.slow
