@@ -168,13 +168,12 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     """
     clear: list[int] = []
     if image.mode == "P":
-        transparency = image.info.get("transparency", b"")
-        # a number is the index of the one transparent colour
-        opacity = bytes([255] * transparency + [0]) if isinstance(transparency, int) else transparency
-        if set(opacity) - {0, 255}:
+        image.apply_transparency()
+        palette = np.reshape(image.getpalette("RGBA") or [], (-1, 4))
+        if not np.isin(palette[:, 3], (0, 255)).all():
             raise DataError(f"{path}: {HALF_TRANSPARENT}")
-        clear = [index for index, value in enumerate(opacity) if value == 0]
-        is_mask = 0 in clear or (image.getpalette() or [])[:3] == [0, 0, 0]
+        clear = np.flatnonzero(palette[:, 3] == 0).tolist()
+        is_mask = 0 in clear or not palette[0, :3].any()
     else:
         is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
         is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
