@@ -157,7 +157,14 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
 
 
 def split_frame(word: str) -> tuple[Path, int | None]:
-    """Split a text `PATH@FRAME` into path and frame; the frame is None without a number, or if a file has this name."""
+    """Split a text `PATH@FRAME` into path and frame; the frame is None without a number, or if a file has this name.
+
+    Example:
+        >>> split_frame("mask.png@12")
+        (PosixPath('mask.png'), 12)
+        >>> split_frame("mask@home.png")
+        (PosixPath('mask@home.png'), None)
+    """
     path, _, frame = word.rpartition("@")
     if not path or not frame.isdecimal() or Path(word).exists():
         return Path(word), None

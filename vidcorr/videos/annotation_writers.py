@@ -170,6 +170,10 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     The outline runs through the centres of the pixels at the border. Parts and holes are joined by bridges of no width,
     there and back, between the nearest corners: the tools read each polygon as an object. A part of one or two pixels
     repeats a corner, since a polygon needs three.
+
+    Example:
+        >>> outline(np.ones((2, 3), np.uint8)).tolist()
+        [[0.5, 0.5], [0.5, 1.5], [2.5, 1.5], [2.5, 0.5]]
     """
     import cv2
 

@@ -23,7 +23,12 @@ def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Invert `centred`: zero-based centre y, x and height, width (…, 4) to one-based x, y, width, height."""
+    """Invert `centred`: zero-based centre y, x and height, width (…, 4) to one-based x, y, width, height.
+
+    Example:
+        >>> one_based(np.array([1.0, 2.0, 3.0, 5.0])).tolist()
+        [1.0, 1.0, 5.0, 3.0]
+    """
     y, x, height, width = np.moveaxis(np.asarray(targets, dtype=np.float64), -1, 0)
     left = x + 1 - (width - 1) / 2
     top = y + 1 - (height - 1) / 2

@@ -163,6 +163,11 @@ class FrameTable:
     Attributes:
         times: time stamps, ascending; frame k has the k-th time stamp.
         keys: indices of key frames, ascending; frames shown from a key frame on can be decoded from it.
+
+    Example:
+        >>> table = FrameTable(times=[2, 4, 6, 9], keys=[0, 2])
+        >>> [table.key(index) for index in range(len(table))]
+        [0, 0, 2, 2]
     """
 
     times: Sequence[int]

@@ -256,6 +256,11 @@ def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, i
     Args:
         polygons: x and y of corners `(n, 2)`; (0, 0) is the upper left corner of the first pixel.
         size: (height, width) of the image.
+
+    Example:
+        >>> square = np.array([[1, 0], [3, 0], [3, 2], [1, 2]])
+        >>> mask_of_polygons([square], (3, 4)).tolist()  # with the pixels on its border
+        [[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
     """
     import cv2
 
@@ -267,7 +272,12 @@ def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, i
 
 
 def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Bitmap:
-    """Return the pixels `(height, width)` of COCO's runs: lengths of runs of zeros, ones, zeros, … down the columns."""
+    """Return the pixels `(height, width)` of COCO's runs: lengths of runs of zeros, ones, zeros, … down the columns.
+
+    Example:
+        >>> mask_of_runs([1, 2, 3], (2, 3)).tolist()
+        [[0, 1, 0], [1, 0, 0]]
+    """
     values = np.arange(len(runs)) % 2
     flat: Bitmap = np.repeat(values.astype(np.uint8), runs)
     return flat.reshape(size[1], size[0]).T
@@ -279,6 +289,12 @@ def runs_of_text(text: Any) -> Any:
     The first three runs are written as lengths, later runs as differences from the run two places before. A number is
     written in groups of 5 bits, the lowest first. The letter of a group is chr(48 + group), plus 32 if another group
     follows. The last group has the sign.
+
+    Example:
+        >>> runs_of_text("123")
+        [1, 2, 3]
+        >>> runs_of_text("12355")  # a later run is 5 more than the run two places before
+        [1, 2, 3, 7, 8]
     """
     if not isinstance(text, str):
         return text

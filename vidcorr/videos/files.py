@@ -95,6 +95,12 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
     Args:
         place: the file or folder.
         kinds: errors that a faulty file raises in this block, besides ValueError, KeyError and IndexError.
+
+    Example:
+        >>> with errors_at("meta.json"):
+        ...     {"frames": []}["objects"]
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: meta.json: has no 'objects'
     """
     of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
     try:
@@ -122,6 +128,11 @@ def require_one_of(choices: Collection[object], **arguments: object) -> None:
 
     Raises:
         ValueError: naming the first wrong argument.
+
+    Example:
+        >>> require_one_of(("test", "train"), subset="val")
+        Traceback (most recent call last):
+        ValueError: subset must be one of 'test', 'train', got 'val'
     """
     for name, value in arguments.items():
         if value not in choices:
@@ -138,6 +149,11 @@ def require_at_least(least: int, owner: str = "", /, **numbers: float) -> None:
 
     Raises:
         ValueError: naming the first smaller argument.
+
+    Example:
+        >>> require_at_least(1, "VideoDataModule", frames=2, batch_size=0)
+        Traceback (most recent call last):
+        ValueError: VideoDataModule: batch_size must be at least 1, got 0
     """
     for name, number in numbers.items():
         if number < least:
@@ -150,6 +166,11 @@ def require_fractions(**numbers: float) -> None:
 
     Raises:
         ValueError: naming the first argument outside [0, 1].
+
+    Example:
+        >>> require_fractions(holdout=5)
+        Traceback (most recent call last):
+        ValueError: holdout must be in [0, 1], got 5
     """
     for name, number in numbers.items():
         if not 0 <= number <= 1:
@@ -246,5 +267,10 @@ def remove(path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row"."""
+    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row".
+
+    Example:
+        >>> slug("VFS + res4"), slug("日本")
+        ('vfs-plus-res4', 'row')
+    """
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

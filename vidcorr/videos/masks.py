@@ -223,7 +223,12 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
 
 
 def free_number(taken: Collection[int], source: object) -> int:
-    """Return the smallest id that is not taken; raise `DataError` if all 254 are."""
+    """Return the smallest id that is not taken; raise `DataError` if all 254 are.
+
+    Example:
+        >>> free_number({1, 2, 4}, "mask.png")
+        3
+    """
     free = set(range(1, VOID)).difference(taken)
     if not free:
         raise DataError(f"{source}: more than {VOID - 1} objects, the most ids of a mask")
@@ -244,7 +249,12 @@ def ids_of_palette(path: Path) -> dict[int, int]:
 
 
 def ids_in_davis() -> dict[int, int]:
-    """Return the colours of DAVIS's palette but black, 0xRRGGBB → index."""
+    """Return the colours of DAVIS's palette but black, 0xRRGGBB → index.
+
+    Example:
+        >>> [f"#{colour:06x} = {index}" for colour, index in ids_in_davis().items()][:2]
+        ['#800000 = 1', '#008000 = 2']
+    """
     return {colour: index for index, colour in enumerate(_as_numbers(davis_palette()).tolist()) if index}
 
 
@@ -260,7 +270,12 @@ def described(colours: Mapping[int, int]) -> str:
 
 
 def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…)."""
+    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…).
+
+    Example:
+        >>> hex(_as_numbers(np.array([255, 128, 0], np.uint8)))
+        '0xff8000'
+    """
     red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
     packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
     return packed
@@ -301,7 +316,12 @@ def davis_palette() -> NDArray[np.uint8]:
 
 
 def pixel_counts(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the number of pixels of each value, (256,); a tenth of the time of `np.unique`."""
+    """Return the number of pixels of each value, (256,); a tenth of the time of `np.unique`.
+
+    Example:
+        >>> pixel_counts(np.array([[0, 2, 2]], np.uint8))[:4].tolist()
+        [1, 0, 2, 0]
+    """
     import cv2
 
     return np.asarray(cv2.calcHist([ids], [0], None, [256], [0, 256])).ravel().astype(np.int64)

@@ -26,6 +26,11 @@ class Objects:
         names: id → name; "" for an object without a name.
         colours: colour, 0xRRGGBB → id; of several colours of an object the first is the colour of its row.
         notes: sentences that the user should read.
+
+    Example:
+        >>> rows = [{"id": 2, "name": "cat", "colour": "#008000"}, {"id": 3, "name": None, "colour": "#ff0000"}]
+        >>> print(Objects(rows))
+        2 = cat, 3 = #ff0000
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:

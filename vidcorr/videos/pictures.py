@@ -40,7 +40,12 @@ def picture_of(packet: av.Packet) -> Picture | None:
 
 
 def has_picture_headers(codec: str) -> bool:
-    """Return True if `picture_of` reads the pictures' headers of this codec (FFmpeg's name)."""
+    """Return True if `picture_of` reads the pictures' headers of this codec (FFmpeg's name).
+
+    Example:
+        >>> has_picture_headers("mpeg4"), has_picture_headers("h264")
+        (True, False)
+    """
     return codec in _READERS
 
 
@@ -49,6 +54,10 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
 
     Args:
         pictures: time stamp and kind of picture of each packet, in the order of the file.
+
+    Example:
+        >>> shown_order([(1, "I"), (4, "P"), (2, "B"), (3, "B"), (7, "I"), (5, "B")])
+        [1, 2, 3, 4, 5, 7]
     """
     shown: list[int] = []
     held: list[int] = []  # the last I- or P-picture, which B-pictures may precede
@@ -65,6 +74,14 @@ def _mpeg4(packet: bytes) -> Picture | None:
     """Return the kind of an MPEG-4 part 2 packet's picture.
 
     None for a packet with further B-pictures, and for an empty picture, which stands where such a picture was.
+
+    Example:
+        >>> content = bytes(20)
+        >>> [_mpeg4(_VOP_START + bytes([kind << 6]) + content) for kind in range(4)]
+        ['I', 'P', 'B', 'P']
+        >>> empty = _VOP_START + _PICTURE_START + content  # another header follows at once
+        >>> [_mpeg4(packet) for packet in (empty, 2 * (_VOP_START + content), content)]
+        [None, None, None]
     """
     if packet.count(_VOP_START) != 1:
         return None
@@ -78,7 +95,14 @@ def _mpeg4(packet: bytes) -> Picture | None:
 
 
 def _mpeg2(packet: bytes) -> Picture | None:
-    """Return the kind of an MPEG-1 or MPEG-2 packet's picture; None for two fields in a packet."""
+    """Return the kind of an MPEG-1 or MPEG-2 packet's picture; None for two fields in a packet.
+
+    Example:
+        >>> [_mpeg2(_PICTURE_START + bytes([0, kind << 3])) for kind in range(1, 5)]
+        ['I', 'P', 'B', None]
+        >>> [_mpeg2(packet) for packet in (_PICTURE_START, 2 * (_PICTURE_START + bytes([0, 8])))]
+        [None, None]
+    """
     _, _, content = packet.partition(_PICTURE_START)
     if packet.count(_PICTURE_START) != 1 or len(content) < 2:
         return None
@@ -88,7 +112,12 @@ def _mpeg2(packet: bytes) -> Picture | None:
 
 
 def _vp8(packet: bytes) -> Picture | None:
-    """Return the kind of a VP8 packet's picture; None if it is not shown, such as an alternate reference."""
+    """Return the kind of a VP8 packet's picture; None if it is not shown, such as an alternate reference.
+
+    Example:
+        >>> [_vp8(bytes([first])) for first in (0b10000, 0b10001, 0b00000)], _vp8(b"")
+        (['I', 'P', None], None)
+    """
     if not packet:
         return None
     is_shown = packet[0] & 0b10000  # show_frame

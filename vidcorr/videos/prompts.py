@@ -54,6 +54,13 @@ class Prompt(ABC):
 
         Raises:
             DataError: for other numbers than those of `columns`.
+
+        Example:
+            >>> boxes = BoxPrompt.of(["1,2,3,4", "5,6,7,8"])
+            >>> boxes.objects, boxes.labels.tolist()
+            (('1', '2'), [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+            >>> PointPrompt.of({"nose": (580, 430)}).objects
+            ('nose',)
         """
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
@@ -103,7 +110,12 @@ class Prompt(ABC):
         """
 
     def metadata(self) -> dict[str, Any]:
-        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers."""
+        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers.
+
+        Example:
+            >>> PointPrompt.of({"nose": (580, 430)}).metadata()
+            {'kind': 'points', 'source': 'points', 'points': {'nose': [580.0, 430.0]}}
+        """
         labels = dict(zip(self.objects, self.labels.tolist(), strict=True))
         return {"kind": self.kind, "source": self.source, self.kind: labels}
 
@@ -190,7 +202,12 @@ class MaskPrompt(Prompt):
         return cls(source=source, objects=object_ids(labels), labels=labels, has_ids=has_ids, **fields)
 
     def with_left(self, left: Sequence[int]) -> Self:
-        """Return the prompt with further ids of objects that have left the frame."""
+        """Return the prompt with further ids of objects that have left the frame.
+
+        Example:
+            >>> MaskPrompt.of(np.array([[0, 1], [1, 1]])).with_left([4]).objects
+            (1, 4)
+        """
         left = (*self.left, *left)
         return replace(self, objects=tuple(sorted({*self.shown, *left})), left=left)
 
@@ -251,6 +268,10 @@ class BoxPrompt(Prompt):
 
         Raises:
             DataError: unless the boxes are in pixels and have an area in the frame.
+
+        Example:
+            >>> BoxPrompt.of("-1,10,30,30").fitted_to_frame((20, 8)).labels.tolist()
+            [[0.0, 10.0, 8.0, 10.0]]
         """
         for x, y, width, height in self.labels.tolist():
             box = f"box {x:g},{y:g},{width:g},{height:g}"

@@ -153,6 +153,11 @@ class GivenFrames:
 
     Raises:
         ValueError: if there is no frame, or the first frame has another form.
+
+    Example:
+        >>> video = GivenFrames(torch.zeros(5, 3, 48, 64, dtype=torch.uint8))
+        >>> video.size, len(list(video.backwards(2)))
+        ((48, 64), 3)
     """
 
     start = 0

@@ -146,8 +146,6 @@ def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
     assert list(map(FrameTable.from_index, streams)) == [*expected, *[None] * 5]
     for other in ({"frames": 4, "start_time": 0}, {"frames": 3, "start_time": None}):
         assert FrameTable.from_index(SimpleNamespace(index_entries=keys, **other)) is None
-    table = FrameTable([2, 4, 6, 9], [0, 2])
-    assert [table.key(index) for index in range(len(table))] == [0, 0, 2, 2]
 
 
 def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
