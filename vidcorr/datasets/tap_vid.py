@@ -162,7 +162,12 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
 
 
 def _is_array(value: object, kind: str, axes: int) -> bool:
-    """Return whether a value is an array of a kind of numbers (`dtype.kind`), with this number of axes."""
+    """Return whether a value is an array of a kind of numbers (`dtype.kind`), with this number of axes.
+
+    Example:
+        >>> _is_array(np.zeros((2, 5), bool), "b", 2), _is_array([[True]], "b", 2)
+        (True, False)
+    """
     return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
 
 

@@ -158,7 +158,13 @@ def read_meta(path: Path) -> dict[str, Objects]:
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Return the objects of a video of meta.json; objects without frames are left out."""
+    """Return the objects of a video of meta.json; objects without frames are left out.
+
+    Example:
+        >>> dog = {"category": "dog", "frames": ["00010", "00015"]}
+        >>> _objects_of({"objects": {"1": dog, "2": {"frames": []}}})
+        {1: ('dog', 10)}
+    """
     objects: dict[int, tuple[str, int]] = {}
     for number, thing in video["objects"].items():
         if thing["frames"]:

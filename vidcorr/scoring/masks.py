@@ -386,6 +386,12 @@ def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> N
     Returns:
         `(256,)`, id → pixels: infinity for an id without a pixel in the prediction, NaN for an id without an edge in
         the target; NaN for all ids if the sizes of the masks differ.
+
+    Example:
+        >>> target = np.zeros((40, 40), np.uint8)
+        >>> target[4:12, 4:12] = 2
+        >>> displacements(np.roll(target, 3, axis=0), target)[:3].tolist()  # no pixel is of object 1
+        [3.0, inf, 3.0]
     """
     if prediction.shape != target.shape:
         return np.full(256, nan)

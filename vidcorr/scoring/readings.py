@@ -81,6 +81,13 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
     Args:
         sequences: errors of each sequence.
+
+    Example:
+        >>> as_written, late = np.full((PLACES, 1), 9.0), np.array([[0.5], [2.0], [3.0], [4.0]])
+        >>> explaining_reading([{AS_WRITTEN: as_written, "a frame late": late}])
+        'a frame late'
+        >>> explaining_reading([{AS_WRITTEN: as_written, "a frame late": late + 1}]) is None
+        True
     """
     explained: dict[str, float] = {}
     as_written = np.concatenate([errors[AS_WRITTEN] for errors in sequences], axis=1)
@@ -102,7 +109,13 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an array that is True only at the first True of each column of a condition, `(places, items)`."""
+    """Return an array that is True only at the first True of each column of a condition, `(places, items)`.
+
+    Example:
+        >>> condition = np.array([[False, True], [True, True]])
+        >>> first_in_columns(condition).tolist()
+        [[False, True], [True, False]]
+    """
     return condition & (condition.cumsum(axis=0) == 1)
 
 

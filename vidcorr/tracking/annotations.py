@@ -40,6 +40,10 @@ class Pass(NamedTuple):
         step: 1: forwards, −1: backwards.
         first: index of the earliest frame with a wanted result; a backward pass ends with it.
         end: index of the frame after the latest frame with a wanted result; None: to the end of the video.
+
+    Example:
+        >>> Pass(frame=2, step=1, first=2, end=None).length(9), Pass(frame=5, step=-1, first=3, end=5).length()
+        (7, 3)
     """
 
     frame: int
@@ -83,6 +87,11 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
 
     Raises:
         DataError: for two prompts of a frame, a frame before `start`, or an object that is no prompt.
+
+    Example:
+        >>> first, later = MaskPrompt.of(np.eye(4, dtype=int)), MaskPrompt.of(np.eye(4, dtype=int))
+        >>> list(by_frame([first, replace(later, frame=9)], start=3))
+        [3, 9]
     """
     if isinstance(given, Mapping):
         given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
@@ -178,7 +187,12 @@ class Annotations:
 
     @cached_property
     def frames_of(self) -> dict[Name, list[int]]:
-        """Object → ascending frames of the prompts that name it; objects by ascending id, or names as they appear."""
+        """Object → ascending frames of the prompts that name it; objects by ascending id, or names as they appear.
+
+        Example:
+            >>> Annotations.of({0: MaskPrompt.of(np.array([[1, 2]])), 5: MaskPrompt.of(np.array([[1, 0]]))}).frames_of
+            {1: [0, 5], 2: [0]}
+        """
         frames: dict[Name, list[int]] = {}
         for frame, prompt in self.prompts.items():
             for name in prompt.objects:
@@ -197,6 +211,15 @@ class Annotations:
 
         A forward pass ends when all of its objects are prompted again. A backward pass ends with the frame after the
         earliest of its objects' previous prompts, and is left out if this leaves no frame before the prompt.
+
+        Example:
+            >>> both, first_alone = MaskPrompt.of(np.array([[1, 2]])), MaskPrompt.of(np.array([[1, 0]]))
+            >>> for each in Annotations.of({2: both, 5: first_alone}).passes:
+            ...     print(each)
+            Pass(frame=2, step=1, first=2, end=None)
+            Pass(frame=2, step=-1, first=0, end=2)
+            Pass(frame=5, step=1, first=5, end=None)
+            Pass(frame=5, step=-1, first=3, end=5)
         """
         passes: list[Pass] = []
         for frame, prompt in self.prompts.items():
@@ -224,6 +247,12 @@ class Annotations:
         """Return object → pass → the weight with which the pass counts for the object in frame `t`.
 
         The weights of an object sum to 1; an object that has left has no pass.
+
+        Example:
+            >>> mask = MaskPrompt.of(np.array([[1]]))
+            >>> weights = Annotations.of({0: mask, 4: mask}).weights(1)[1]
+            >>> [(each.frame, weight) for each, weight in weights.items()]
+            [(0, 0.75), (4, 0.25)]
         """
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:

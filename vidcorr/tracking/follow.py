@@ -181,7 +181,12 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
 
 def name_of(rules: AnyProtocol) -> str:
-    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points."""
+    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points.
+
+    Example:
+        >>> name_of(PointProtocol.named("vidcorr+scored_size=128")), name_of(PointProtocol.named("fomo"))
+        ('vidcorr-points+scored_size=128', 'fomo')
+    """
     source, plus, changes = rules.name.partition("+")
     if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
         source += POINTS
@@ -193,6 +198,10 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
 
     A name that label propagation and point protocols share, such as `vidcorr`, means label propagation, and
     `vidcorr-points` the point protocol. `fomo` is a point protocol, since label propagation has no such name.
+
+    Example:
+        >>> [type(_point_protocol(name)).__name__ for name in ("vidcorr", "vidcorr-points", "fomo")]
+        ['JointProtocol', 'PointProtocol', 'PointProtocol']
     """
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
@@ -215,6 +224,13 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
 
     Raises:
         ValueError: if the name changes the stride to another one.
+
+    Example:
+        >>> vfs = JointProtocol.named("vfs")
+        >>> vfs.feature_stride, vfs.keypoint_sigma
+        (8, 4.0)
+        >>> at_stride(vfs, 4, by_name=True).keypoint_sigma, at_stride(vfs, 4, by_name=False).keypoint_sigma
+        (2.0, 4.0)
     """
     if stride is None:
         return rules
@@ -244,6 +260,13 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
 
     Raises:
         ValueError: if `short_side` is below 1.
+
+    Example:
+        >>> vfs = PropagationProtocol.named("vfs")
+        >>> seen_size((80, 120), vfs, 40), seen_size((80, 120), vfs, 480)
+        ((40, 60), (80, 120))
+        >>> seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40)
+        (80, 120)
     """
     require_at_least(1, short_side=short_side)
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0

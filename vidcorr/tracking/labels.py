@@ -164,6 +164,11 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
     """Convert x, y `(K, 2)` from pixels of frames of `size` to pixels of frames of size `other`; (H, W) both.
 
     Position 0 is the centre of the first pixel.
+
+    Example:
+        >>> corners = torch.tensor([[-0.5, -0.5], [119.5, 79.5]])
+        >>> rescaled(corners, (80, 120), (30, 50)).tolist()
+        [[-0.5, -0.5], [49.5, 29.5]]
     """
     if size == other:
         return points
@@ -172,7 +177,13 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
 
 
 def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
-    """Pair the first frame of a video with its annotation, and every other frame with None."""
+    """Pair the first frame of a video with its annotation, and every other frame with None.
+
+    Example:
+        >>> frames = torch.zeros(3, 3, 4, 4)
+        >>> [annotation for _, annotation in first_only(frames, "the mask")]
+        ['the mask', None, None]
+    """
     return zip(frames, chain([annotation], repeat(None)), strict=False)
 
 

@@ -332,7 +332,13 @@ class _ResultFiles:
 
 
 def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
-    """Return the names of the columns of the table of results, by the kind of prompts and protocol."""
+    """Return the names of the columns of the table of results, by the kind of prompts and protocol.
+
+    Example:
+        >>> from vidcorr import PointPrompt
+        >>> _heading(PointPrompt.of("5,7"), PointProtocol.named("fomo"))
+        ['frame', 'point', 'x', 'y', 'score', 'occluded']
+    """
     if isinstance(prompt, MaskPrompt):
         return ["frame", "object", "share", "doubt"]
     heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
@@ -348,6 +354,10 @@ def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
 
     Args:
         given: colour in the given masks, as 0xRRGGBB → id.
+
+    Example:
+        >>> _overlay_palette({0xFF0000: 9, 0x00FF00: 9})[9].tolist()
+        [255, 0, 0]
     """
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()

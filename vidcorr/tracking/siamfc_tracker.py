@@ -260,6 +260,12 @@ class SiamFCTracker(FrameEncoder):
 @lru_cache(128)
 @torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def cosine_window(cells: int, device: torch.device) -> Tensor:
-    """Return a cosine (Hann) window over a square of `cells` × `cells`, flattened, with sum 1, float64."""
+    """Return a cosine (Hann) window over a square of `cells` × `cells`, flattened, with sum 1, float64.
+
+    Example:
+        >>> window = cosine_window(5, torch.device("cpu")).view(5, 5)
+        >>> [round(value, 3) for value in window[2].tolist()]  # the middle row
+        [0.0, 0.125, 0.25, 0.125, 0.0]
+    """
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
     return (window.outer(window) / window.sum() ** 2).flatten()

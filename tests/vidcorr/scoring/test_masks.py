@@ -15,7 +15,7 @@ from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.results.statistics import interval
-from vidcorr.scoring.masks import displacements, score
+from vidcorr.scoring.masks import score
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
@@ -274,12 +274,3 @@ def test_predictions_in_the_colours_of_an_indexed_or_grey_truth_have_its_ids(tmp
         image.save(path)
     in_colours(tmp_path / "mine/a", palette or [[value] * 3 for value in range(3)])
     assert score(*folders).scores["J-Mean"] == 1
-
-
-@pytest.mark.parametrize("pixels", [1, 3])
-def test_a_displacement_is_in_pixels(pixels):
-    """A square that moves is apart by as many pixels as it moves, whatever its size."""
-    for side in (8, 20):
-        target = np.zeros((40, 40), np.uint8)
-        target[4 : 4 + side, 4 : 4 + side] = 2
-        assert displacements(np.roll(target, pixels, axis=0), target)[2] == pixels

@@ -14,7 +14,6 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.functional import LabelPropagator
 from vidcorr.metrics import region_similarity
-from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol, follow_with_doubts
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, first_only, follow_labels
@@ -217,14 +216,6 @@ def test_prompts_that_do_not_fit_are_refused_in_a_line(scene_of, colour, folder)
     stream = FrameStream(folder / "frames", 3, 8)
     refused(DataError, "is of frame 2, the video is read from frame 3 on", follow, colour, stream, {2: mask})
     refused(DataError, "has no frame 8; the last frame is 7", follow, colour, stream, {8: mask})
-
-
-def test_passes_end_at_the_next_prompts_of_their_objects(scene_of):
-    mask = scene_of[1]("mask", 0)
-    of_one = MaskPrompt.of(mask.labels * (mask.labels == 1))
-    told = [(each.frame, each.step, each.first, each.end) for each in Annotations.of({2: mask, 5: of_one}).passes]
-    assert told == [(2, 1, 2, None), (2, -1, 0, 2), (5, 1, 5, None), (5, -1, 3, 5)]
-    assert [each.length(9) for each in Annotations.of({2: mask, 5: mask}).passes] == [3, 3, 4, 3]
 
 
 def test_a_rule_and_a_large_frame_are_followed_backwards_too(scene, colour):

@@ -13,7 +13,6 @@ from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
-from vidcorr.tracking.labels import rescaled
 from vidcorr.videos.files import DataError
 
 
@@ -80,18 +79,11 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 
 
-def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places():
-    """Not where the protocol has a size of its own."""
-    vfs = PropagationProtocol.named("vfs")
-    assert [seen_size((80, 120), vfs, side) for side in (40, 480)] == [(40, 60), (80, 120)]
+def test_large_frames_are_reduced_by_areas():
     frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
     frame[:, :2, :2] = 200
     assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
-    corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    reduced = rescaled(corner, (80, 120), (30, 50))
-    assert reduced.tolist() == [[-0.5, -0.5], [49.5, 29.5]]
-    torch.testing.assert_close(rescaled(reduced, (30, 50), (80, 120)), corner)
-    assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)
+    vfs = PropagationProtocol.named("vfs")
     refused(ValueError, "short_side must be at least 1, got 0", seen_size, (80, 120), vfs, 0)
 
 

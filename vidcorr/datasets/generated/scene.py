@@ -26,7 +26,13 @@ REGULARITY = 1.0, 4.0
 
 @dataclass(frozen=True)
 class Wave:
-    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase)."""
+    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase).
+
+    Example:
+        >>> wave = Wave(amplitude=2.0, period=8.0, phase=0.0)
+        >>> wave(2)
+        2.0
+    """
 
     amplitude: float
     period: float
