@@ -447,6 +447,13 @@ def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mappi
 
     Returns:
         `(N, columns)`; NaN for an object that no pass finds.
+
+    Example:
+        >>> from vidcorr import PointPrompt
+        >>> annotations = Annotations.of({0: PointPrompt.of({"nose": (0, 0)}), 4: PointPrompt.of({"nose": (8, 0)})})
+        >>> found = {each: Found(None, np.array([[2.0 * each.frame, 0.0]])) for each in annotations.passes}
+        >>> blended_numbers(annotations, columns=2, t=1, found=found).tolist()  # 3/4 · 0 + 1/4 · 8
+        [[2.0, 0.0]]
     """
     weights = annotations.weights(t)
     numbers = np.full((len(weights), columns), np.nan)

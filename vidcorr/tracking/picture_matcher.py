@@ -124,6 +124,12 @@ def _mutual_matches(
         first_features: their features `(N, C)`, of unit length.
         second_centres: centres x, y `(M, 2)` of the second picture's cells.
         second_features: their features `(M, C)`, of unit length.
+
+    Example:
+        >>> centres = torch.tensor([[1.0, 1.0], [3.0, 1.0]])
+        >>> features = torch.eye(2)
+        >>> _mutual_matches(centres, features, centres + 10, features.flip(0)).tolist()
+        [[1.0, 1.0, 13.0, 11.0, 1.0], [3.0, 1.0, 11.0, 11.0, 1.0]]
     """
     similarities = first_features @ second_features.T
     nearest = similarities.argmax(1)

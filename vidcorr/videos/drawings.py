@@ -199,6 +199,11 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     """Return the pixels of a shape of LabelMe: a polygon, a rectangle by two corners, or a bitmap from a corner on.
 
     What a bitmap has outside of the image is cut off.
+
+    Example:
+        >>> shape = _Shape(label="dog", points=[(3.5, 1.5), (1.5, 0.5)], shape_type="rectangle")
+        >>> _pixels_of_labelme("a.json", shape, (3, 5)).tolist()
+        [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
     """
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"

@@ -111,6 +111,11 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
 
     Raises:
         DataError: if a pixel is half transparent, or there are more than `MOST_COLOURS`.
+
+    Example:
+        >>> pixels = np.array([[[0, 0, 0], [255, 0, 0], [0, 0, 255]]], np.uint8)
+        >>> _mask_of_colours(Path("a.png"), pixels).labels.tolist()  # blue, 0x0000FF, sorts before red
+        [[0, 2, 1]]
     """
     opacity = pixels[..., 3:]
     if ((opacity > 0) & (opacity < 255)).any():
@@ -142,6 +147,11 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
 
     A pixel lies on an edge if along an axis it is strictly between its two neighbours. A value is a shade if most of
     its pixels lie on edges. A mask in which half of all pixels do is noise.
+
+    Example:
+        >>> edge = np.array([0, 50, 100, 150, 200, 200, 200, 200, 200, 200], np.uint8)
+        >>> has_smoothed_edges(edge[None].repeat(10, axis=0)), has_smoothed_edges(edge[None].repeat(10, axis=0) // 200)
+        (True, False)
     """
     pixels = pixel_counts(ids)[1:]
     present = np.count_nonzero(pixels)
@@ -201,6 +211,12 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
     Raises:
         DataError: if all 254 ids are taken; or if no mask has a black pixel and a colour is not of DAVIS: that colour
             may be the background.
+
+    Example:
+        >>> labels = np.array([[0, 1], [2, 2]], np.uint8)
+        >>> mask = StoredMask(Path("a.png"), labels, colours={0xFF0000: 1, 0x008000: 2}, has_ids=False)
+        >>> described(number_colours({}, [mask]))  # #008000 has index 2 in DAVIS's palette
+        '#ff0000 = 1, #008000 = 2'
     """
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # of the colours that are not of DAVIS
@@ -305,6 +321,8 @@ def davis_palette() -> NDArray[np.uint8]:
     Example:
         >>> davis_palette()[:4].tolist()
         [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+        >>> davis_palette()[[8, 64, 255]].tolist()
+        [[64, 0, 0], [32, 0, 0], [224, 224, 192]]
     """
     index = np.arange(256)[:, None]
     channel = np.arange(3)[None]

@@ -159,6 +159,12 @@ class MaskPrompt(Prompt):
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
+
+        Example:
+            >>> MaskPrompt.of(np.array([[0, 3], [7, 255]])).objects  # 255 beside ids is void
+            (3, 7)
+            >>> MaskPrompt.of(np.array([[0, 255]])).objects  # 255 alone is object 1
+            (1,)
         """
         if isinstance(given, str | Path):
             found = cls.in_file(Path(given), str(given))
