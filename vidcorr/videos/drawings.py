@@ -201,9 +201,10 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     What a bitmap has outside of the image is cut off.
 
     Example:
-        >>> shape = _Shape(label="dog", points=[(3.5, 1.5), (1.5, 0.5)], shape_type="rectangle")
-        >>> _pixels_of_labelme("a.json", shape, (3, 5)).tolist()
-        [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+        >>> shape = _Shape(label="dog", points=[(7.5, 4.5), (1.5, 0.5)], shape_type="rectangle")
+        >>> mask = _pixels_of_labelme("a.json", shape, (6, 9))
+        >>> mask.sum(axis=1).tolist(), mask[0].tolist()
+        ([7, 7, 7, 7, 7, 0], [0, 1, 1, 1, 1, 1, 1, 1, 0])
     """
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"
