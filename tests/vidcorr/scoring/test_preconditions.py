@@ -84,6 +84,7 @@ NAMES_OF_MASKS = {
 
 def score_masks(rules, masks, folder, truth=MASKS):
     """Score masks against an annotation; return the result."""
+    folder.mkdir(exist_ok=True)
     numbers = {"start": FIRST, "end": FIRST + STEP * FRAMES, "frame_nums": FRAMES}
     objects = {number: {"frame_range": numbers} for number in "12"}
     meta = folder / "meta.json"
@@ -107,7 +108,6 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
     """A frame that the rules count and that is missing is named; nothing else is refused."""
     for number, (form, (masks, excluded)) in enumerate(FORMS_OF_MASKS.items()):
         folder = tmp_path / str(number)
-        folder.mkdir()
         if rules not in excluded:
             found = score_masks(rules, masks, folder)
             assert {row.values["J-Mean"] for row in found.rows} == {1.0}, form
@@ -144,7 +144,6 @@ def test_an_object_that_is_written_as_255_is_a_doubt(rules, tmp_path):
     assert any("255 beside ids (first v), which is void" in text for text in doubts) == RULES[rules].has_void
     with_void = {number: np.where(np.arange(80) > 75, 255, mask).astype(np.uint8) for number, mask in MASKS.items()}
     if rules == "youtube-vos":  # as the annotation has it
-        (tmp_path / "again").mkdir()
         assert score_masks(rules, with_void, tmp_path / "again", with_void).doubts == ()
 
 
@@ -156,9 +155,7 @@ def test_ids_that_are_exchanged_later_or_lost_or_late_are_scored(rules, tmp_path
     enters = MASKS | {number: lost[number] for number in ANNOTATED[:2]}
     late = MASKS | {number: lost[number] for number in ANNOTATED[:3]}
     for number, (mine, truth) in enumerate([(confused, MASKS), (lost, MASKS), (late, enters)]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        assert score_masks(rules, mine, folder, truth).doubts == ()
+        assert score_masks(rules, mine, tmp_path / str(number), truth).doubts == ()
 
 
 @pytest.mark.parametrize("rules", RULES)
@@ -180,7 +177,6 @@ def test_predictions_numbered_from_another_frame_than_dense_annotations_are_name
 def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
     """The annotation is the first mask alone, as that of a test set; or it holds no object."""
     refused(DataError, ".", score_masks, rules, MASKS, tmp_path, {START: mask_at(START)})
-    (tmp_path / "black").mkdir()
     black = {number: 0 * mask for number, mask in MASKS.items()}
     if not RULES[rules].needs_meta:  # whose objects are in the metadata
         refused(DataError, "score no object|mean over no", score_masks, rules, MASKS, tmp_path / "black", black)
