@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
 from ..backbones.extractor import eval_mode
@@ -21,6 +21,7 @@ from .followers import BoxFollower, Follower, MaskFollower, MaskResult, PointFol
 from .frame_encoder import FrameEncoder
 from .labels import Propagator
 from .siamfc_tracker import at_extractor, view_options
+from .stopwatch import each_within
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 
@@ -120,7 +121,7 @@ def follow_with_doubts(
                 follower = MaskFollower(*asked, encoder, seen, propagator)
             else:
                 follower = PointFollower(*asked, encoder, seen, propagator)
-    return _computed_in_eval_mode(extractor, follower.follow())
+    return each_within(lambda: eval_mode(extractor), follower.follow())  # in between it has its own mode
 
 
 def extractor_and_protocol(
@@ -238,16 +239,6 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
     if by_name and is_in_pixels and stride != rules.feature_stride and "keypoint_sigma" not in rules.changes:
         rules = rules.with_changes(keypoint_sigma=stride / 2)
     return rules.brought_by_features(feature_stride=stride)
-
-
-def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
-    """Yield frames and results, each computed in eval mode; between two frames the extractor is in its own mode."""
-    while True:
-        with eval_mode(extractor):
-            item = next(found, None)
-        if item is None:
-            return
-        yield item
 
 
 def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
