@@ -95,8 +95,10 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
     """
     if isinstance(given, Mapping):
         given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
+    if isinstance(given, Prompt):
+        given = [given]
     found: dict[int, Prompt] = {}
-    for prompt in map(_checked, [given] if isinstance(given, Prompt) else given):
+    for prompt in map(_checked, given):
         frame = start if prompt.frame is None else prompt.frame
         if frame < start:
             raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
@@ -122,7 +124,8 @@ def give_ids(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Promp
         objects: the table of objects, which grows.
     """
     masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
-    return {**prompts, **dict(zip(masks, objects.numbered(list(masks.values())), strict=True))}
+    numbered = objects.numbered(list(masks.values()))
+    return {**prompts, **dict(zip(masks, numbered, strict=True))}
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,11 @@ class _ResultFiles:
         for writer in self._writers:
             writer.add(image_name, self._stream.start + self.frames, ids)
         shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()
-        return [[float(shares[int(name)]), results.doubts.get(name, math.nan)] for name in self._objects]
+        rows: list[list[float]] = []
+        for name in self._objects:
+            doubt = results.doubts.get(name, math.nan)  # an object that has left has none
+            rows.append([float(shares[int(name)]), doubt])
+        return rows
 
     def close(self) -> None:
         """Write the table, and complete the files of all formats and the overlay."""

@@ -165,15 +165,6 @@ def test_predictions_that_hold_nothing_are_a_doubt(rules, tmp_path):
 
 
 @pytest.mark.parametrize("rules", RULES)
-def test_predictions_numbered_from_another_frame_than_dense_annotations_are_named(rules, tmp_path):
-    """Annotations of frames 0 … 5 beside predictions 1 … 6: no rule but two requires the first."""
-    truth = {FIRST + n * (STEP if rules.startswith("lvos") else 1): mask_at(FIRST + 3 * n) for n in range(FRAMES)}
-    step = list(truth)[1] - FIRST
-    mine = {number + step: mask for number, mask in truth.items()}
-    refused(DataError, "missing|a frame late", score_masks, rules, mine, tmp_path, truth)
-
-
-@pytest.mark.parametrize("rules", RULES)
 def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
     """The annotation is the first mask alone, as that of a test set; or it holds no object."""
     refused(DataError, ".", score_masks, rules, MASKS, tmp_path, {START: mask_at(START)})
