@@ -268,6 +268,10 @@ def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
         length: pixels along this side of the picture.
         shorter: pixels along the picture's shorter side, which is resized to `side`.
         side: side of the middle square, pixels.
+
+    Example:
+        >>> _pixels_of_middle(length=8, shorter=4, side=4).tolist()
+        [2, 3, 4, 5]
     """
     resized = side if length == shorter else int(side * length / shorter)
     pixels = torch.arange(length, dtype=torch.float32)

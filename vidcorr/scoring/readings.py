@@ -52,6 +52,13 @@ def errors_of_numbers(
         starts: `(items,)`, frames of the starts.
         is_scored: `(items, T)`.
         conventions: further readings → `found` as read by them.
+
+    Example:
+        >>> target = np.array([[[10.0], [12], [14], [16], [18]]])  # a number that grows by 2 a frame
+        >>> written_late = np.array([[[10.0], [10], [12], [14], [16]]])
+        >>> errors = errors_of_numbers(written_late, target, [0], np.ones((1, 5), bool), {})
+        >>> errors["as written"][:, 0].tolist(), errors["a frame late"][:, 0].tolist()
+        ([0.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0])
     """
     items, frames, _ = found.shape
     places = np.full((PLACES, items), -1)  # frame of each place; -1: the item has no such place

@@ -278,6 +278,12 @@ class Annotations:
 
         Results have to be combined if several passes count in the frame, if the pass has no row for an object, or if it
         still follows an object that another prompt has taken over.
+
+        Example:
+            >>> mask = MaskPrompt.of(np.array([[1]]))
+            >>> annotations = Annotations.of({0: mask, 4: mask})
+            >>> annotations.only_pass(3) is None, annotations.only_pass(5)
+            (True, Pass(frame=4, step=1, first=4, end=None))
         """
         weights_of_present = list(filter(None, self.weights(t).values()))
         passes = set().union(*weights_of_present)
@@ -387,6 +393,15 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
 
     Returns:
         `(1 + objects, h, w)`.
+
+    Example:
+        >>> mask = MaskPrompt.of(np.array([[1, 0]]))
+        >>> annotations = Annotations.of({0: mask, 4: mask})
+        >>> on_the_left = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])  # background and object 1, of two cells
+        >>> labels = {1: on_the_left, -1: on_the_left.flip(2)}
+        >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
+        >>> blended_labels(annotations, 1, found).tolist()
+        [[[0.25, 0.75]], [[0.75, 0.25]]]
     """
     weights = annotations.weights(t)
     background_of: dict[Pass, Tensor] = {}
@@ -418,6 +433,15 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
         annotations: the prompts.
         t: index of the frame.
         found: results of the passes that cover the frame.
+
+    Example:
+        >>> mask = MaskPrompt.of(np.array([[1, 2]]))
+        >>> annotations = Annotations.of({0: mask, 4: mask})
+        >>> of_mask = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])  # background, objects 1 and 2, of two cells
+        >>> labels = {1: of_mask, -1: of_mask.flip(2)}
+        >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
+        >>> exchanged_pairs(annotations, 3, found)
+        [(1, 2)]
     """
     forwards: dict[Name, Tensor] = {}
     backwards: dict[Name, Tensor] = {}

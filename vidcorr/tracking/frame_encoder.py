@@ -42,6 +42,11 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
 
     Warns:
         For each change of a field that moves no number of the result.
+
+    Example:
+        >>> from vidcorr import PropagationProtocol, build_feature_extractor
+        >>> adapt_to_network(PropagationProtocol.named("vfs"), build_feature_extractor("raw_colour", stride=4)).name
+        'vfs+feature_stride=4'
     """
     stride = settled_stride(extractor)
     if stride is not None:

@@ -48,7 +48,13 @@ class Track:
 
 
 def at_extractor(protocol: TrackingProtocol, extractor: View) -> TrackingProtocol:
-    """Return the protocol with the stride and dilation of an extractor; a stride that is not known yet stays."""
+    """Return the protocol with the stride and dilation of an extractor; a stride that is not known yet stays.
+
+    Example:
+        >>> from vidcorr import build_feature_extractor
+        >>> at_extractor(TrackingProtocol(), build_feature_extractor("raw_colour", stride=4)).name
+        'vfs+dilated=false+response_size=none+stride=4'
+    """
     return protocol.at_features(extractor.stride or protocol.stride, extractor.dilated)
 
 

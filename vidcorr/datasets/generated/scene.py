@@ -227,6 +227,11 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
+
+    Example:
+        >>> frames, masks = render_video(seed=3, index=0, frames=4, size=(64, 80))
+        >>> frames.shape, masks.shape
+        ((4, 64, 80, 3), (4, 64, 80))
     """
     return Scenes(seed, index, **arguments).render(0)
 
