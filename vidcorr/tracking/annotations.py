@@ -437,7 +437,7 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
     Example:
         >>> mask = MaskPrompt.of(np.array([[1, 2]]))
         >>> annotations = Annotations.of({0: mask, 4: mask})
-        >>> of_mask = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])  # background, objects 1 and 2, of two cells
+        >>> of_mask = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])  # of background, 1, 2
         >>> labels = {1: of_mask, -1: of_mask.flip(2)}
         >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
         >>> exchanged_pairs(annotations, 3, found)
