@@ -65,6 +65,12 @@ def square_crop(
 
     Returns:
         (size, size, 3) uint8.
+
+    Example:
+        >>> frame = np.zeros((4, 4, 3), np.uint8)
+        >>> frame[:, :2] = 100
+        >>> square_crop(frame, (2.0, 0.0), side=4, size=4)[..., 0].tolist()  # half of it lies outside: the mean, 50
+        [[50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100]]
     """
     import cv2
 
@@ -92,6 +98,10 @@ def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[i
         side: side of the square in the frame.
         length: pixels of the frame along the axis.
         size: pixels of the crop along the axis.
+
+    Example:
+        >>> _visible_part(middle=2.0, side=8.0, length=20, size=4)  # from pixel -2 to 6, at half size
+        (0, 6, 1, 3)
     """
     low = round(middle - side / 2)
     high = round(middle + side / 2)

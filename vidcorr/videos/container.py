@@ -195,6 +195,12 @@ class FrameTable:
 
         Returns:
             None if the index is incomplete, has unequal steps or hidden frames, or begins without a key frame.
+
+        Example:
+            >>> from types import SimpleNamespace
+            >>> entries = [SimpleNamespace(timestamp=time, is_keyframe=time == 0, is_discard=False) for time in (0, 3, 6)]
+            >>> FrameTable.from_index(SimpleNamespace(index_entries=entries, frames=3, start_time=7))
+            FrameTable(times=range(7, 16, 3), keys=[0])
         """
         entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:
@@ -214,6 +220,12 @@ class FrameTable:
         """Make the table from the time stamp and picture of each packet, in the order of the file.
 
         None if time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
+
+        Example:
+            >>> FrameTable.from_pictures([(0, "I"), (4, "P"), (2, "B"), (6, "I")])
+            FrameTable(times=[0, 2, 4, 6], keys=[0, 3])
+            >>> FrameTable.from_pictures([(0, "P"), (2, "I")]) is None
+            True
         """
         times = sorted(time for time, _ in pictures)
         index = {time: i for i, time in enumerate(times)}

@@ -292,7 +292,14 @@ def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = No
 
 
 def _remedy(frame: Any) -> str:
-    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W)."""
+    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W).
+
+    Example:
+        >>> _remedy("00000.png")
+        'give their folder in place of their paths'
+        >>> _remedy(np.zeros((2, 3, 48, 64)))
+        'give the frames of a batch one by one'
+    """
     if isinstance(frame, str | PathLike):
         return "give their folder in place of their paths"
     if isinstance(frame, Mapping):
