@@ -136,6 +136,11 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
 
     Raises:
         DataError: if a reading explains the predictions; the message names the first file and the reading.
+
+    Example:
+        >>> unexplained = {AS_WRITTEN: np.full((PLACES, 1), 7.0), "a frame late": np.full((PLACES, 1), 5.0)}
+        >>> refuse_or_doubt({Path("dog"): unexplained}, "the given mask", "masks")[0]
+        '1 of 1 predictions do not begin with the given mask (dog: 7.0 px away): are they written as masks?'
     """
     if not sequences:
         return []

@@ -237,12 +237,24 @@ class Annotations:
         return passes
 
     def _latest_prompt(self, name: Name, t: int) -> int:
-        """Return the last frame up to `t` with a prompt that names an object; −1 if there is none."""
+        """Return the last frame up to `t` with a prompt that names an object; −1 if there is none.
+
+        Example:
+            >>> annotations = Annotations.of({2: MaskPrompt.of(np.array([[1]])), 5: MaskPrompt.of(np.array([[1]]))})
+            >>> [annotations._latest_prompt(1, t) for t in (1, 2, 4, 5)]
+            [-1, 2, 2, 5]
+        """
         place = bisect_right(self.frames_of[name], t)
         return self.frames_of[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
-        """Return the first frame after `t` with a prompt that names an object; None if there is none."""
+        """Return the first frame after `t` with a prompt that names an object; None if there is none.
+
+        Example:
+            >>> annotations = Annotations.of({2: MaskPrompt.of(np.array([[1]])), 5: MaskPrompt.of(np.array([[1]]))})
+            >>> [annotations._next_prompt(1, t) for t in (1, 2, 4, 5)]
+            [2, 5, 5, None]
+        """
         place = bisect_right(self.frames_of[name], t)
         return self.frames_of[name][place] if place < len(self.frames_of[name]) else None
 

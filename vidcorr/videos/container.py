@@ -198,7 +198,7 @@ class FrameTable:
 
         Example:
             >>> from types import SimpleNamespace
-            >>> entries = [SimpleNamespace(timestamp=time, is_keyframe=time == 0, is_discard=False) for time in (0, 3, 6)]
+            >>> entries = [SimpleNamespace(timestamp=t, is_keyframe=t == 0, is_discard=False) for t in (0, 3, 6)]
             >>> FrameTable.from_index(SimpleNamespace(index_entries=entries, frames=3, start_time=7))
             FrameTable(times=range(7, 16, 3), keys=[0])
         """
