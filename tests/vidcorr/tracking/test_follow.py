@@ -64,9 +64,7 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     refused(ValueError, line, rules_of, colour, mask, TrackingProtocol())
     sizes = [rules_of(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
     assert sizes == [None, (8, 8)]
-    found = {name: rules_of(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
-    assert {type(rules) for rules in found.values()} == {JointProtocol}
-    assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]
+    assert rules_of(colour, prompt, "vfs").keypoint_sigma == 2
     own = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
     assert rules_of(colour, prompt, "vidcorr-points") == own
     for name in PointProtocol.sources():
