@@ -232,7 +232,8 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
         (8, 4.0)
         >>> at_stride(vfs, 4, by_name=True).keypoint_sigma, at_stride(vfs, 4, by_name=False).keypoint_sigma
         (2.0, 4.0)
-        >>> [at_stride(JointProtocol.named(name), 4, True).keypoint_sigma for name in ("vfs+keypoint_sigma=3", "vidcorr")]
+        >>> names = ("vfs+keypoint_sigma=3", "vidcorr")  # a sigma that the name sets, and one for this stride
+        >>> [at_stride(JointProtocol.named(name), 4, by_name=True).keypoint_sigma for name in names]
         [3.0, 4.0]
     """
     if stride is None:
