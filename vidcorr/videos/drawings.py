@@ -73,7 +73,12 @@ class _Segment(_Read):
     @model_validator(mode="before")
     @classmethod
     def _of_a_list(cls, given: Any) -> Any:
-        """Read a list as polygons; a list of numbers is a single polygon."""
+        """Read a list as polygons; a list of numbers is a single polygon.
+
+        Example:
+            >>> _Segment.model_validate([4, 4, 14, 4, 14, 10]).polygons
+            [[4.0, 4.0, 14.0, 4.0, 14.0, 10.0]]
+        """
         if not isinstance(given, list):
             return given
         return {"polygons": [given] if given and isinstance(given[0], int | float) else given}
@@ -267,6 +272,10 @@ def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, i
         >>> square = np.array([[1, 0], [3, 0], [3, 2], [1, 2]])
         >>> mask_of_polygons([square], (3, 4)).tolist()  # with the pixels on its border
         [[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
+        >>> outer, inner = 5 * square, 2 * square + [6, 3]
+        >>> masks = [mask_of_polygons(polygons, (12, 18)) for polygons in ([outer], [outer, inner])]
+        >>> np.array_equal(*masks)  # a union: the inner one is no hole
+        True
     """
     import cv2
 

@@ -101,6 +101,14 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
         ...     {"frames": []}["objects"]
         Traceback (most recent call last):
         vidcorr.videos.files.DataError: meta.json: has no 'objects'
+        >>> with errors_at("meta.json", *WRONG_JSON):
+        ...     [] + {}
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: meta.json: TypeError: can only concatenate list (not "dict") to list
+        >>> with errors_at("meta.json"):  # a fault of our code, not of the file
+        ...     None.items()
+        Traceback (most recent call last):
+        AttributeError: 'NoneType' object has no attribute 'items'
     """
     of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
     try:

@@ -217,6 +217,9 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
         >>> mask = StoredMask(Path("a.png"), labels, colours={0xFF0000: 1, 0x008000: 2}, has_ids=False)
         >>> described(number_colours({}, [mask]))  # #008000 has index 2 in DAVIS's palette
         '#ff0000 = 1, #008000 = 2'
+        >>> full = StoredMask(Path("b.png"), labels[1:], colours={0x0000FF: 2}, has_ids=False)
+        >>> described(number_colours({}, [full, mask]))  # only the other mask shows the background
+        '#0000ff = 1, #008000 = 2, #ff0000 = 3'
     """
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # of the colours that are not of DAVIS

@@ -266,7 +266,12 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
-    """Return an entry without a label per path, sorted."""
+    """Return an entry without a label per path, sorted.
+
+    Example:
+        >>> [entry.file for entry in _in_natural_order(["b/clip10.mp4", "b/clip9.MP4", "a.webm"])]
+        ['a.webm', 'b/clip9.MP4', 'b/clip10.mp4']
+    """
     return list(map(SourceEntry, sorted(paths, key=natural_order)))
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.helpers.refusal import refused
-from tests.helpers.tool_files import SIZE, coco, labelme
+from tests.helpers.tool_files import SIZE, labelme
 from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.annotation_writers import WRITERS, runs_of
 from vidcorr.videos.drawings import mask_of_runs, runs_of_text
@@ -183,23 +183,6 @@ def test_coco_is_read_by_pycocotools(tmp_path):
     for number, annotation in enumerate(read.loadAnns(read.getAnnIds()), start=1):
         np.testing.assert_array_equal(read.annToMask(annotation), scene_of_five() == number)
         assert annotation["area"] == (scene_of_five() == number).sum()
-
-
-POLYGONS = [
-    ([[4, 4, 14, 4, 14, 10, 4, 10], [10, 6, 18, 6, 18, 11, 10, 11]], 84),
-    ([[2, 2, 16, 2, 16, 11, 2, 11], [5, 4, 9, 4, 9, 8, 5, 8]], 126),
-    ([4, 4, 14, 4, 14, 10, 4, 10], 60),
-]
-
-
-@pytest.mark.parametrize(("polygons", "area"), POLYGONS)
-def test_polygons_of_an_annotation_are_their_union(polygons, area, tmp_path):
-    """The areas are those of pycocotools 2.0.11, which counts the pixels on the border."""
-    path = coco(tmp_path / "0.json", [("a", "cat", {"segmentation": polygons})], "0.png", height=12, width=20)
-    found = read_masks([str(path)])[0].labels
-    assert abs(int(found.sum()) - area) <= 30
-    assert found[6:8, 11:13].all()
-    assert found[5, 7]
 
 
 VALUES = json.loads(Path(__file__).with_name("wrong_values.json").read_text())

@@ -19,17 +19,6 @@ def names(root, entries):
     return [entry.path.relative_to(root).as_posix() for entry in entries]
 
 
-def test_a_folder_is_searched_in_natural_order(tmp_path):
-    for name in ("b/clip10.mp4", "b/clip9.MP4", "a.webm", "c/.hidden.mp4", "b/notes.txt", "b/cover.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    write_folder(tmp_path / "frames/x", 2)
-    write_folder(tmp_path / "frames/y/z", 3, suffix=".jpg")
-    entries = list_videos(tmp_path).entries
-    assert names(tmp_path, entries) == ["a.webm", "b/clip9.MP4", "b/clip10.mp4", "frames/x", "frames/y/z"]
-    assert all(entry.label is None for entry in entries)
-
-
 def test_a_list_with_labels_and_spaces(tmp_path):
     for name in ("my dog 2.mp4", "b.mp4", "take 3", "\udcff.mp4"):
         (tmp_path / name).touch() if name.endswith("4") else write_folder(tmp_path / name, 2)
