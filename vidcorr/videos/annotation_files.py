@@ -144,6 +144,12 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
 
     Raises:
         DataError: for another text, or a frame without a mask.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = MaskPrompt.of(np.array([[1, 1]]))
+        >>> with_flags_of_left([replace(mask, frame=30)], ["2@30"], start=0)[0].objects
+        (1, 2)
     """
     named = list(prompts)
     frames = [start if prompt.frame is None else prompt.frame for prompt in prompts]

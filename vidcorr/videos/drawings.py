@@ -115,7 +115,14 @@ class _Annotation(_Read, extra="allow"):
 
     @property
     def name(self) -> str | None:
-        """Id of the object's track, else of its instance, as text; None if the file states neither."""
+        """Id of the object's track, else of its instance, as text; None if the file states neither.
+
+        Example:
+            >>> common = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]]}
+            >>> facts = ({"track_id": 7, "instance_id": 5}, {"attributes": {"instance_id": 5}}, {})
+            >>> [_Annotation.model_validate(common | each).name for each in facts]
+            ['7', '5', None]
+        """
         facts = {**(self.model_extra or {}), **(self.attributes or {})}
         found = facts.get("track_id", facts.get("instance_id"))
         return None if found is None else str(found)
@@ -180,6 +187,13 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
     """Return the objects of LabelMe's shapes: shapes of one label and group, and each shape without a group.
 
     A shape without a group is named `label`; several of one label are named `label #1`, `label #2`.
+
+    Example:
+        >>> corners = [(0, 0), (2, 0), (2, 2)]
+        >>> shapes = [{"label": label, "points": corners} for label in ("dog", "dog", "cat")]
+        >>> drawn = _read_labelme("a.json", "a.json", _LabelMe.model_validate({"shapes": shapes}), (4, 4))
+        >>> [name for name, _ in drawn.objects]
+        ['dog #1', 'dog #2', 'cat']
     """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}

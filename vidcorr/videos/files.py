@@ -27,6 +27,10 @@ class DecodingError(DataError):
         path: the file.
         reason: problem, without the path. Empty if `path` is already the full message: a DataLoader makes the error of
             a worker again from one text.
+
+    Example:
+        >>> print(DecodingError("a.mp4", "no frame could be decoded"))
+        a.mp4: no frame could be decoded
     """
 
     def __init__(self, path: object, reason: str = "") -> None:
@@ -59,7 +63,12 @@ def full_disk_at(path: Path) -> Iterator[None]:
 
 
 def is_of_full_disk(error: object) -> bool:
-    """Return whether an error says that a disk or a user's quota has no room."""
+    """Return whether an error says that a disk or a user's quota has no room.
+
+    Example:
+        >>> is_of_full_disk(OSError(errno.ENOSPC, "no room")), is_of_full_disk(FileNotFoundError())
+        (True, False)
+    """
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

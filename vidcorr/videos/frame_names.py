@@ -67,6 +67,14 @@ class FrameNames:
 
         Raises:
             DataError: if two fields state different frames.
+
+        Example:
+            >>> film = FrameNames(film="clip")
+            >>> film.frame_of("3.json", {"name": "00003.json", "imagePath": "frame_3.png"})
+            3
+            >>> film.frame_of("3.json", {"name": "3.json", "imagePath": "0.png"})  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: 3.json: is of frame 3 by its name (3.json), 0 by its imagePath (0.png): ...
         """
         indices = {what: self.index(name) for what, name in stated.items()}
         found = {what: index for what, index in indices.items() if index is not None}

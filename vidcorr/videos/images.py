@@ -172,6 +172,11 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], ind
 
     Raises:
         DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.
+
+    Example:
+        >>> require_size("clip.mp4", (48, 64, 3), others=(32, 160), index=10)
+        Traceback (most recent call last):
+        vidcorr.videos.files.DecodingError: clip.mp4: frame 10 is 64 × 48 px, other frames 160 × 32 px
     """
     if tuple(shape[:2]) != tuple(others):
         named = "" if index is None else f"frame {index} "

@@ -44,7 +44,14 @@ class StoredMask(NamedTuple):
     has_ids: bool
 
     def ids(self, ids_of_colours: Mapping[int, int]) -> NDArray[np.uint8]:
-        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id."""
+        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id.
+
+        Example:
+            >>> labels = np.array([[0, 1, 2]], np.uint8)
+            >>> mask = StoredMask(Path("a.png"), labels, {0x008000: 1, 0x800000: 2}, has_ids=False)
+            >>> mask.ids({0x800000: 1, 0x008000: 2}).tolist()
+            [[0, 2, 1]]
+        """
         ids = np.zeros(256, np.uint8)
         for colour, label in self.colours.items():
             if colour not in ids_of_colours:
@@ -99,6 +106,15 @@ def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
 
     Raises:
         DataError: for a colour with another index.
+
+    Example:
+        >>> first = StoredMask(Path("0.png"), np.eye(2, dtype=np.uint8), {0x800000: 1}, has_ids=True)
+        >>> later = first._replace(source=Path("3.png"), colours={0x800000: 2})
+        >>> index_of_colour = {}
+        >>> claim_indices(index_of_colour, first)
+        >>> claim_indices(index_of_colour, later)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: 3.png: colour #800000 has index 2, and 1 in another mask of the video: ...
     """
     for colour, index in mask.colours.items():
         if index_of_colour.setdefault(colour, index) != index:
@@ -365,6 +381,11 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     Args:
         source: the mask, for the message.
         ids: (H, W) uint8.
+
+    Example:
+        >>> refuse_large_void("a.png", np.array([[1, 255, 255]], np.uint8))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: a.png: value 255 means void (not scored), but has 2 pixels, more than the 1 ...
     """
     counts = pixel_counts(ids)
     of_objects = int(counts[1:VOID].sum())

@@ -88,6 +88,13 @@ class Objects:
         Raises:
             DataError: for a colour with two indices, masks in colours without a background, a name that is the id of
                 another name, more than 254 objects, or an object that cannot have left.
+
+        Example:
+            >>> objects = Objects([{"id": 1, "name": "cat", "colour": "#800000"}])
+            >>> labels, names = np.array([[0, 1, 2]], np.uint8), {"dog": 1, "cat": 2}
+            >>> drawn = MaskPrompt(source="3.json", objects=(1, 2), labels=labels, names=names, has_ids=False)
+            >>> objects.numbered([drawn])[0].labels.tolist(), str(objects)
+            ([[0, 2, 1]], '1 = cat, 2 = dog')
         """
         before = dict(self.names)  # the known objects
         with_ids = [prompt for prompt in prompts if prompt.has_ids]

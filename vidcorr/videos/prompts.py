@@ -239,7 +239,13 @@ class MaskPrompt(Prompt):
         return cls(source=source, objects=shown, labels=labels, names=names, has_ids=False, notes=drawn.notes)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
+        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels.
+
+        Example:
+            >>> MaskPrompt.of(np.ones((9, 8), int)).fitted_to_frame((8, 9))  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: array: the mask is 8 × 9 px, the frame 9 × 8 px; frames are read as ...
+        """
         if self.labels.shape != size:
             is_turned = self.labels.shape == size[::-1]
             cause = "; frames are read as stored, not turned by their EXIF orientation" if is_turned else ""
@@ -309,7 +315,13 @@ class PointPrompt(Prompt):
     columns = "x,y"
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
+        """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels.
+
+        Example:
+            >>> PointPrompt.of({"nose": (9, 1)}).fitted_to_frame((8, 9))
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: points: point nose at 9,1 lies outside the frame of 9 × 8 px
+        """
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):
                 raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {in_px(size)}")
@@ -326,6 +338,10 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
 
     Raises:
         DataError: if a row has another number of columns, or holds anything but finite numbers.
+
+    Example:
+        >>> _numbers(["1,2", [3, 4.5]], "x,y", "points").tolist()
+        [[1.0, 2.0], [3.0, 4.5]]
     """
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:

@@ -49,7 +49,12 @@ class Listing(NamedTuple):
     annotations: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
-        """Return a sentence with the number of folders of annotations that are left out; "" if there are none."""
+        """Return a sentence with the number of folders of annotations that are left out; "" if there are none.
+
+        Example:
+            >>> Listing((), (Path("davis/Annotations/480p/bear"),)).left_out()
+            '1 folders of annotations are left out, such as davis/Annotations/480p/bear'
+        """
         if not self.annotations:
             return ""
         return f"{len(self.annotations)} folders of annotations are left out, such as {min(self.annotations)}"
