@@ -63,7 +63,6 @@ def test_a_prompt_outside_its_frame_is_refused():
         for message, texts in messages.items():
             for text in texts:
                 refused(DataError, f"{text}:? {message}", kind.of(text).fitted_to_frame, (8, 9))
-    refused(DataError, "the mask is 4 × 3 px, the frame 9 × 8 px", MaskPrompt.of(IDS).fitted_to_frame, (8, 9))
     inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), PointPrompt.of(["0,0", "8,7"]), MaskPrompt.of(np.ones((8, 9), bool))
     for prompt in inside:
         prompt.fitted_to_frame((8, 9))
