@@ -122,6 +122,12 @@ def give_ids(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Promp
     Args:
         prompts: frame → prompt of any kind.
         objects: the table of objects, which grows.
+
+    Example:
+        >>> objects = Objects()
+        >>> given = give_ids({0: MaskPrompt.of(np.array([[0, 4]]))}, objects)
+        >>> str(objects)
+        '4'
     """
     masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
     numbered = objects.numbered(list(masks.values()))

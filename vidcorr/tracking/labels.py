@@ -124,7 +124,13 @@ class MaskCoding(LabelCoding):
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
     def _is_starting(self, t: int) -> Tensor:
-        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`."""
+        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`.
+
+        Example:
+            >>> coding = MaskCoding(None, (4, 4), (4, 4), starts={1: 0, 7: 5})
+            >>> coding._is_starting(5).flatten().tolist()  # background, objects 1 and 7
+            [False, False, True]
+        """
         starts = [self.starts[number] for number in self.objects]
         return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
 
