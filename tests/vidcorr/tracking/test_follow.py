@@ -105,11 +105,8 @@ def test_frames_of_other_readers_are_followed_or_told_their_own_remedy():
         r"got int32 \(3, 24, 32\)": frames.int(),
         r"got uint8 \(1, 24, 32\)": frames[:, :1],
         "the video has no frames": [],
-        "give the frames of a batch one by one": frames[:, None],
-        'got dict: give the pictures alone, .frame."data". for': [{"data": frame} for frame in frames],
         "got str: give their folder in place of their paths": ["0.png", "1.png"],
         "got Image: torch.from_numpy.np.array.frame.convert": [Image.fromarray(frames[0, 0].numpy())] * 2,
-        "OpenCV's BGR": list(frames.permute(0, 2, 3, 1).numpy()),
         "of one size, got 16 × 24 px after 32 × 24 px": [frames[0], frames[1, :, :, :16]],
     }
     for line, video in forms.items():

@@ -164,18 +164,18 @@ def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
         refused(DecodingError, "not decoded within 1e-09 s", video.read, [1])
 
 
-HEADERS = {  # what differs from a header that tells all → it does so
-    "nothing": ({}, True),
-    "no number of frames": ({"frames": 0}, False),
-    "no rate": ({"average_rate": None}, False),
-    "no order of decoding": ({"codec_context": SimpleNamespace(name="h264", has_b_frames=False)}, False),
-    "no reliable times": ({"codec_context": SimpleNamespace(name="mpeg4")}, False),
-}
+HEADERS = [
+    ({}, True),
+    ({"frames": 0}, False),
+    ({"average_rate": None}, False),
+    ({"codec_context": SimpleNamespace(name="h264", has_b_frames=False)}, False),
+    ({"codec_context": SimpleNamespace(name="mpeg4")}, False),  # without reliable times
+]
+"""What differs from a header that tells all, and whether it still does."""
 
 
-@pytest.mark.parametrize("form", HEADERS)
-def test_a_film_is_opened_without_its_first_frames_if_its_header_tells_all(form):
-    differences, tells_all = HEADERS[form]
+@pytest.mark.parametrize(("differences", "tells_all"), HEADERS)
+def test_a_film_is_opened_without_its_first_frames_if_its_header_tells_all(differences, tells_all):
     codec = SimpleNamespace(name="hevc")
     film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": codec} | differences)
     for films, expected in (([film], tells_all), ([film, film], False)):
