@@ -304,7 +304,7 @@ class Annotations:
             (True, Pass(frame=4, step=1, first=4, end=None))
         """
         weights_of_present = list(filter(None, self.weights(t).values()))
-        passes = set().union(*weights_of_present)
+        passes = set().union(*weights_of_present)  # all that count for some object
         if len(passes) != 1:
             return None
         (only,) = passes

@@ -203,7 +203,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         if "objects" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
         for name in COMMON_ENTRIES:
-            if earlier.get(name) != json.loads(json.dumps(content.get(name))):
+            if earlier.get(name) != json.loads(json.dumps(content.get(name))):  # as JSON, where tuples are lists
                 raise DataError(f"{folder}: holds the prediction of another {name}; name another output folder")
     return earlier
 
