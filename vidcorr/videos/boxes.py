@@ -71,6 +71,8 @@ def square_crop(
         >>> frame[:, :2] = 100
         >>> square_crop(frame, (2.0, 0.0), side=4, size=4)[..., 0].tolist()  # half of it lies outside: the mean, 50
         [[50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100]]
+        >>> square_crop(frame, (2.0, 2.0), side=4, size=8, interpolation=0)[0, :, 0].tolist()  # by the nearest pixel
+        [100, 100, 100, 100, 0, 0, 0, 0]
     """
     import cv2
 
