@@ -97,6 +97,11 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
     """Return a digest of the videos' stems, numbers of frames and frame sizes.
 
     The digest stays the same when videos are moved, reordered or encoded again.
+
+    Example:
+        >>> frames = Frames(number=25, width=640, height=480)
+        >>> content_digest({"/a/dog.mp4": frames}) == content_digest({"/b/dog.webm": frames})
+        True
     """
     lines = [f"{Path(path).stem} {video.number} {video.width} {video.height}" for path, video in videos.items()]
     text = "\n".join(sorted(lines))

@@ -74,5 +74,10 @@ def _data_uri(image: NDArray[np.uint8]) -> str:
 
 
 def _script(value: object) -> str:
-    """Return a value as JavaScript that cannot close its script element."""
+    """Return a value as JavaScript that cannot close its script element.
+
+    Example:
+        >>> print(_script("</script>"))
+        "\\u003c/script>"
+    """
     return json.dumps(value).replace("<", "\\u003c")
