@@ -137,6 +137,10 @@ def published_cell(score: float, paper: Published | None = None) -> Cell:
     Args:
         score: a fraction, with the decimals that the paper prints: 0.523 for 52.3.
         paper: the row of the publication, if known.
+
+    Example:
+        >>> published_cell(0.523).printed(intervals=True), published_cell(0.5234).printed(intervals=True)
+        ('52.3', '52.34')
     """
     return Cell((score,), score, paper=paper, digits=printed_digits(score))
 
@@ -164,6 +168,13 @@ def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
     """Return the names of the sequences whose frames or annotations differ between results.
 
     A result without a digest of a sequence differs from a result with a digest.
+
+    Example:
+        >>> network = {"name": "A"}
+        >>> first = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "2e"})
+        >>> second = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "3d"})
+        >>> sequences_on_other_data([first, second])
+        {'dogs'}
     """
     digests: dict[str, set[str]] = {}
     for result in results:

@@ -20,6 +20,10 @@ def plain(value: object) -> Any:
 
     Raises:
         ValueError: for an infinite number, which JSON lacks.
+
+    Example:
+        >>> plain({"size": (480, math.nan), "file": Path("a.png")})
+        {'size': [480, None], 'file': 'a.png'}
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

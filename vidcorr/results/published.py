@@ -51,7 +51,12 @@ class Published:
 
 
 def printed_digits(value: float) -> int:
-    """Return how many decimals a fraction has in per cent, at least one: 1 of 0.523 (52.3), 1 of 0.52, 2 of 0.5234."""
+    """Return how many decimals a fraction has in per cent, at least one, as papers print.
+
+    Example:
+        >>> printed_digits(0.523), printed_digits(0.52), printed_digits(0.5234)
+        (1, 1, 2)
+    """
     return max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
 
 
@@ -70,6 +75,10 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         benchmark: name of the benchmark. It decides the class: the class that has values for the benchmark, or else the
             class for masks and joints. A source without values for the benchmark gives those of the class's default
             benchmark.
+
+    Example:
+        >>> protocol_named("dino+input_size=960", "davis").name, protocol_named("vfs", "otb").kind
+        ('dino+input_size=960', 'boxes')
     """
     kind, *others = protocol_classes()
     for other in others:

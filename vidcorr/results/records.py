@@ -28,9 +28,6 @@ from .statistics import interval
 class Column(NamedTuple):
     """Properties that comparable scores share, and their texts.
 
-    The texts of a column are, for example: `about` "vfs, 20 sequences", `title` "davis (vfs, 20 sequences)", `label`
-    "J-Mean", or "J-Mean, paper" of published numbers, and `head` "davis J-Mean (vfs, 20 sequences), paper".
-
     Attributes:
         benchmark: name of the benchmark's data set.
         score: name of the score.
@@ -40,6 +37,14 @@ class Column(NamedTuple):
         names: digest of the names of sequences and objects; empty if the result has no rows.
         data: digest of frames and annotations; empty if the result does not know it.
         published: the numbers are printed ones, beside measured scores.
+
+    Example:
+        >>> column = Column("davis", "J-Mean", "vfs", "20 sequences")
+        >>> column.about, column.title, column.label, column.head
+        ('vfs, 20 sequences', 'davis (vfs, 20 sequences)', 'J-Mean', 'davis J-Mean (vfs, 20 sequences)')
+        >>> printed = column._replace(published=True)
+        >>> printed.label, printed.head
+        ('J-Mean, paper', 'davis J-Mean (vfs, 20 sequences), paper')
     """
 
     benchmark: str

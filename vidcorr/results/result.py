@@ -82,7 +82,12 @@ class Row(Exact):
 
     @property
     def name(self) -> str:
-        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
+        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`.
+
+        Example:
+            >>> Row(video="bike", object="1").name, Row(video="bike").name
+            ('bike_1', 'bike')
+        """
         return "_".join(filter(None, (self.video, self.object)))
 
     @property
@@ -97,7 +102,12 @@ class Row(Exact):
 
 
 def videos_of(rows: Iterable[Row]) -> list[str]:
-    """Return the names of the videos of rows, each once, in order of appearance."""
+    """Return the names of the videos of rows, each once, in order of appearance.
+
+    Example:
+        >>> videos_of([Row(video="dogs", object="1"), Row(video="bike"), Row(video="dogs", object="2")])
+        ['dogs', 'bike']
+    """
     return list(dict.fromkeys(row.video for row in rows))
 
 
@@ -113,6 +123,11 @@ def leave_one_out(rows: Sequence[Row], scores: ScoresOf) -> dict[str, dict[str, 
     Args:
         rows: rows of all sequences.
         scores: computes the scores of some rows.
+
+    Example:
+        >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
+        >>> leave_one_out(rows, lambda some: {"J": fmean(row.values["J"] for row in some)})
+        {'J': {'bike': 0.75, 'dogs': 0.25}}
     """
     found: dict[str, dict[str, float]] = {}
     for left_out in videos_of(rows):

@@ -125,6 +125,11 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
     Returns:
         Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
         is not defined.
+
+    Example:
+        >>> videos = {"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]}
+        >>> [round(end, 3) for end in interval([Sample.of_means(videos)])]
+        [0.175, 0.825]
     """
     over_sequences = _variance_over_sequences(samples)
     scores = [sample.score for sample in samples]
