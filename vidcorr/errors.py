@@ -91,7 +91,12 @@ def _names_of(error: BaseException) -> set[str]:
 
 
 def _end_of_traceback(text: str) -> str:
-    """Return the end of a traceback in one line: `CLASS: MESSAGE` of the error."""
+    r"""Return the end of a traceback in one line: `CLASS: MESSAGE` of the error.
+
+    Example:
+        >>> _end_of_traceback("Traceback:\n  File 'a', line 1\n    raise error\nValueError: no pair of\n  a.mp4")
+        'ValueError: no pair of a.mp4'
+    """
     _, _, behind = text.rpartition("\n  File ")
     # drop the line of code and its marks, which are indented
     lines = dropwhile(lambda line: line.startswith(" "), behind.splitlines()[1:])
@@ -121,6 +126,8 @@ def message_of(error: BaseException) -> str:
         'key: no int; no list'
         >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
         'key: no int'
+        >>> message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int"))
+        'key: Class B: no int'
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
     deepest = max(map(_indent, lines), default=0)
@@ -137,6 +144,10 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     Args:
         lines: the lines.
         deepest: the largest indent, in blanks.
+
+    Example:
+        >>> _lines_above(["key:", "  Class A", "  Class B:", "    - no int", "  Class C:", "    - no list"], deepest=4)
+        ['key:', 'Class B:']
     """
     above: list[str] = []
     for line in lines:

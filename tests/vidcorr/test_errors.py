@@ -59,18 +59,7 @@ def test_a_rank_but_the_first_names_itself(monkeypatch):
         assert exit_status(ValueError("a")) == said
 
 
-NESTED = """key:
-  Problem with class A:
-    - no int
-    - Expected a <class 'NoneType'>
-  Problem with class B:
-    - no list
-"""
-
-
-def test_a_message_of_several_lines_is_one_with_the_innermost_reasons():
+def test_a_message_of_several_lines_is_one():
     assert message_of(ValueError("a\nb\n")) == "a b"
     assert message_of(ValueError("")) == ""
-    assert message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int")) == "key: Class B: no int"
-    assert message_of(ValueError(NESTED)) == "key: Problem with class A: no int; no list"
     assert message_of(ValueError("key:\n  - Expected a <class 'NoneType'>")) == "key: Expected a <class 'NoneType'>"

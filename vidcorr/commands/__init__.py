@@ -274,7 +274,14 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
 def line_of_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place."""
+    r"""Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place.
+
+    Example:
+        >>> line_of_warning("no number moves", UserWarning, __file__, 3)
+        'vidcorr: no number moves\n'
+        >>> line_of_warning("old", UserWarning, "/lib/x.py", 3)
+        '/lib/x.py:3: UserWarning: old\n'
+    """
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

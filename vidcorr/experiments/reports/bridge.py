@@ -159,6 +159,14 @@ def steps_between(
 
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> vfs, crw = map(PropagationProtocol.named, ("vfs", "crw+feature_stride=16"))
+        >>> steps_between(vfs, crw)
+        [('temperature',), ('first_frame_masked',), ('repeat_first',), ('label_encoding',), ('label_rescaling',)]
+        >>> steps_between(vfs, crw, order=["repeat_first"], together=["label_rescaling,temperature"])[:2]
+        [('repeat_first',), ('label_rescaling', 'temperature')]
     """
     idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # without effect on the scores of both ends
     last_values = end.values()

@@ -25,7 +25,12 @@ CHECKPOINT = "version_0/last"
 
 
 def _split(value: object) -> object:
-    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks."""
+    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks.
+
+    Example:
+        >>> _split("--on 'davis=my data'"), _split(["--limit", "2"])
+        (['--on', 'davis=my data'], ['--limit', '2'])
+    """
     return shlex.split(value) if isinstance(value, str) else value
 
 
@@ -218,7 +223,12 @@ class Study(BaseModel, extra="forbid"):
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added."""
+    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added.
+
+    Example:
+        >>> _seeded(["--data.seed={seed}", "--model", "VFSMoCo"], 3)
+        ('--data.seed=3', '--model', 'VFSMoCo', '--seed_everything', '3')
+    """
     filled = [word.replace("{seed}", str(seed)) for word in words]
     return (*filled, "--seed_everything", str(seed))
 

@@ -47,7 +47,14 @@ def add_flags(parser: Any, flags: Flags) -> None:
 
 
 def names_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the names of all flags of a parser, each as `--flag`."""
+    """Return the names of all flags of a parser, each as `--flag`.
+
+    Example:
+        >>> parser = argparse.ArgumentParser(prog="vidcorr")
+        >>> add_flags(parser, [Flag("video", "a film"), OneOf(Flag("--mask", "masks"), Flag("--box", "boxes"))])
+        >>> names_of(parser)
+        ['--mask', '--box']
+    """
     return re.findall(r"--[\w-]+", parser.format_usage())
 
 
