@@ -457,6 +457,11 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
     Raises:
         ValueError: if two rows have one name.
+
+    Example:
+        >>> rows = [Row(video="bike", object=number) for number in ("10", "2")]
+        >>> [row.name for row in sorted_rows([*rows, Row(video="a")])]
+        ['a', 'bike_2', 'bike_10']
     """
     ordered = sorted(rows, key=attrgetter("order"))
     for row, following in pairwise(ordered):

@@ -64,6 +64,11 @@ def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | Give
     """Return the networks of a table, each under a name of its own, since names tell rows apart.
 
     A text or a path becomes a spec. A network in memory becomes a `GivenNetwork`; the second of a name is "NAME (2)".
+
+    Example:
+        >>> rows = with_unique_rows(["raw_colour", GivenNetwork(None, "A"), GivenNetwork(None, "A"), "raw_colour"])
+        >>> [row.name for row in rows]
+        ['raw_colour', 'A', 'A (2)', 'raw_colour']
     """
     taken: set[str] = set()
     unique: list[EncoderSpec | GivenNetwork] = []

@@ -191,7 +191,14 @@ def write_prediction(folder: Path, sequence: PointSequence, queries: PointQuerie
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:
-    """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells."""
+    """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells.
+
+    Example:
+        >>> nearest_centres(np.array([[5, 5], [0, -9], [8, 9]]), grid=(2, 4), side=8)
+        array([[5., 6.],
+               [1., 2.],
+               [7., 6.]])
+    """
     cells = np.array(grid[::-1])
     size = side / cells
     return (np.clip(np.floor(tracks / size), 0, cells - 1) + 0.5) * size

@@ -36,6 +36,10 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
 
     Raises:
         ValueError: if the boxes are not (N, 4).
+
+    Example:
+        >>> box_iou(np.array([[10, 10, 20, 20]]), np.array([[20, 10, 20, 20]]))
+        tensor([0.3333], dtype=torch.float64)
     """
     a, b = _boxes(prediction, target)
     corner = np.maximum(a[:, :2], b[:, :2])
@@ -50,7 +54,12 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
-    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box."""
+    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box.
+
+    Example:
+        >>> centre_error(np.array([[10, 10, 20, 20]]), np.array([[13, 14, 20, 20]]))
+        tensor([5.], dtype=torch.float64)
+    """
     a, b = _boxes(prediction, target)
     # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px
     centre_of_a = a[:, :2] + (a[:, 2:] - 1) / 2
@@ -123,6 +132,10 @@ def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     Args:
         sequences: name → counts, from `one_pass_counts`.
+
+    Example:
+        >>> doubts_on_absence({"a": {"curves": []}, "b": {"curves": [], "absent": 2}})
+        ['2 frames without an annotated box (NaN, first in b) are left out']
     """
     frames = sum(counts.get("absent", 0) for counts in sequences.values())
     if not frames:

@@ -22,6 +22,11 @@ def point_errors(predicted: NDArray[Any], targets: NDArray[Any], length: float) 
         predicted: x, y `(N, 2)` in longer sides of the target's padded picture.
         targets: x, y `(M, 2)` in the same unit.
         length: longer side of the target's box, in the same unit.
+
+    Example:
+        >>> point_errors(np.array([[0, 0], [3, 4]]), np.array([[3, 4]]), 10.0)
+        array([[0.5],
+               [0. ]])
     """
     apart = np.asarray(predicted, np.float64)[:, None] - np.asarray(targets, np.float64)
     distances: NDArray[np.float64] = np.linalg.norm(apart, axis=-1) / length
@@ -41,6 +46,13 @@ def candidate_cells(
 
     Returns:
         Index of the cell, row · w + column, `(N,)`; −1 for a source point without a target point of its concept.
+
+    Example:
+        >>> similarities = np.zeros((3, 2, 3))
+        >>> similarities[0, 0] = [9, 9, 5]  # cells 0 and 1 hold no point
+        >>> targets = np.array([[0.5, 0.5], [1.0, 0.2], [0.1, 1.0]], np.float32)
+        >>> candidate_cells(similarities, targets, np.array([[0, 0], [0, 1], [2, 2]]))
+        array([ 2, -1,  3])
     """
     _, height, width = similarities.shape
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
@@ -143,5 +155,10 @@ def _averages(
 
 
 def exact_mean(values: Sequence[float] | NDArray[Any]) -> float:
-    """Return the mean of numbers, by a sum without rounding; NaN without numbers."""
+    """Return the mean of numbers, by a sum without rounding; NaN without numbers.
+
+    Example:
+        >>> exact_mean([0.1] * 10), exact_mean([])
+        (0.1, nan)
+    """
     return math.fsum(values) / len(values) if len(values) else math.nan

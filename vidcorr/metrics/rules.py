@@ -69,6 +69,11 @@ def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> V
 
     Args:
         groups: "Seen" and "Unseen" → values of the objects.
+
+    Example:
+        >>> groups = {"Seen": [{"J-Mean": 0.5, "F-Mean": 0.75}], "Unseen": [{"J-Mean": 0.25, "F-Mean": 0.5}]}
+        >>> scores_of_categories(groups)
+        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
     """
     scores: Values = {}
     for kind, group in groups.items():

@@ -265,7 +265,12 @@ class DavisRules(Rules):
 
 
 def numbers_in(ids: Ids) -> set[int]:
-    """Return the ids of a mask `(H, W)`, without the background 0."""
+    """Return the ids of a mask `(H, W)`, without the background 0.
+
+    Example:
+        >>> numbers_in(np.array([[0, 2], [255, 2]], np.uint8)) == {2, 255}
+        True
+    """
     return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 
@@ -444,6 +449,10 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
 
     Args:
         values: (T,) J or F by frame.
+
+    Example:
+        >>> sequence_statistics([0.75] * 5 + [0.25] * 3)
+        (0.5625, 0.625, 0.5)
     """
     measure = np.asarray(values, dtype=np.float64)
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1  # 1e-10: a half is rounded up

@@ -12,7 +12,12 @@ BINNED = 1  # index of the threshold whose recall is binned by angle: the second
 
 
 def recall_names(protocol: SurfaceProtocol) -> list[str]:
-    """Return the names of the recalls, in the order of the thresholds: `recall@1cm`, `recall@5px`."""
+    """Return the names of the recalls, in the order of the thresholds: `recall@1cm`, `recall@5px`.
+
+    Example:
+        >>> recall_names(SurfaceProtocol.named("omniprobe", "navi"))
+        ['recall@1cm', 'recall@2cm', 'recall@5cm', 'recall@5px', 'recall@25px', 'recall@50px']
+    """
     in_space = [f"recall@{100 * distance:g}cm" for distance in protocol.distances]
     return in_space + [f"recall@{pixels:g}px" for pixels in protocol.pixels]
 
@@ -24,6 +29,11 @@ def correct_matches(in_space: Sequence[float], in_picture: Sequence[float], prot
         in_space: errors in metres.
         in_picture: errors in pixels.
         protocol: `distances`, `pixels`.
+
+    Example:
+        >>> protocol = SurfaceProtocol.named("omniprobe", "navi")
+        >>> correct_matches([0.01, 0.0, 0.02], [5.0, 24.0, 9.0], protocol)
+        [1, 2, 3, 0, 3, 3]
     """
     counts: list[int] = []
     for errors, thresholds in ((in_space, protocol.distances), (in_picture, protocol.pixels)):

@@ -254,6 +254,15 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown field, or a value out of range.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> vfs = PropagationProtocol.named("vfs")
+            >>> changed = vfs.with_changes(topk=5, references=[0, -1])
+            >>> changed.name, changed.with_changes(topk=10).name
+            ('vfs+references=0,-1+topk=5', 'vfs+references=0,-1')
+            >>> changed.with_changes(name="mine").name
+            'mine'
         """
         own = dict(self)
         if own | fields == own:
@@ -348,6 +357,11 @@ class EvaluationProtocol(BaseModel):
         """Return the protocol that results of two networks must have in common to be compared.
 
         Fields that the network sets (`SET_BY_NETWORK`) have the source's values: `vfs+feature_stride=16` becomes `vfs`.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+feature_stride=16+topk=5").shared().name
+            'vfs+topk=5'
         """
         fields = type(self).model_fields
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
@@ -417,7 +431,12 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
 
 
 def _as_text(value: Any) -> str:
-    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`."""
+    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`.
+
+    Example:
+        >>> _as_text(6.0), _as_text((0, -1)), _as_text(True), _as_text(None)
+        ('6', '0,-1', 'true', 'none')
+    """
     if isinstance(value, tuple):
         return ",".join(map(_as_text, value))
     if isinstance(value, float) and value.is_integer():
@@ -429,6 +448,11 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
     """Convert a text in a name, written by `_as_text` or as JSON, to a value of a field.
 
     A text that fits no type of the field, or an unknown field, is returned as it is, and refused later.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> [_value_of_text(text, PropagationProtocol, "input_size") for text in ("480", "none", "560,560", "wide")]
+        [480, None, (560, 560), 'wide']
     """
     if field not in kind.value_fields():
         return text
@@ -443,7 +467,12 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
 
 
 def _as_plain_type(value: Any) -> Any:
-    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's."""
+    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's.
+
+    Example:
+        >>> _as_plain_type([np.int64(4), [1, 2], "a"])
+        (4, (1, 2), 'a')
+    """
     if isinstance(value, list | tuple | range):
         return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):

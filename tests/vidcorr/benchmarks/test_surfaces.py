@@ -16,7 +16,7 @@ from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
 from vidcorr.backbones import Input, build_feature_extractor
 from vidcorr.benchmarks.navi import errors_of, match_views, padded
 from vidcorr.datasets.navi import View
-from vidcorr.metrics.surfaces import correct_matches, surface_scores
+from vidcorr.metrics.surfaces import surface_scores
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -79,7 +79,6 @@ def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
     assert (scores["recall@2cm"], scores["rotation@20deg"]) == (12 / 15, 1 / 5)
     assert scores["recall@2cm-0-30"] == (2 / 4 + 1) / 2
     assert np.isnan(scores["recall@2cm-30-60"])
-    assert correct_matches([0.01, 0.0, 0.02], [5.0, 24.0, 9.0], protocol) == [1, 2, 3, 0, 3, 3]
 
 
 def view_of(side, step):

@@ -33,8 +33,6 @@ def test_one_shows_all_its_benchmarks_and_where_each_value_comes_from(capsys):
     assert [head.split()[1] for head in lines[0].split("  ") if head.strip()] == ["davis", "vip", "jhmdb"]
     fields = {line.split()[0]: line for line in lines[: lines.index("")]}
     assert fields["context"].split()[1:] == ["20", "8", "4"]
-    assert fields["border"].split()[1:] == ["exclude", "*"] * 3
-    assert fields["neighbourhood"].split()[1:] == ["circle"] * 3
     assert fields["input_size"].split()[1:] == ["None", "*", "(560,", "560)", "~", "(320,", "320)", "~"]
     assert "vfs, code: xvjiarui/VFS @ " in "\n".join(lines)
     (changed,) = (line for line in shown(capsys, "vfs+topk=5") if line.startswith("topk "))

@@ -5,18 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from vidcorr.metrics.concepts import MEASURES, candidate_cells, concept_counts, concept_scores, point_errors
+from vidcorr.metrics.concepts import MEASURES, concept_counts, concept_scores
 from vidcorr.protocols import MatchingProtocol
 
 RULES = MatchingProtocol.named("omniprobe", "soco")
-
-
-def test_the_most_similar_cell_that_holds_a_point_of_the_concept_is_chosen():
-    similarities = np.zeros((3, 2, 3))
-    similarities[0, 0] = [9, 9, 5]  # cells 0 and 1 hold no point
-    targets = np.array([[0.5, 0.5], [1.0, 0.2], [0.1, 1.0]], np.float32)
-    assert candidate_cells(similarities, targets, np.array([[0, 0], [0, 1], [2, 2]])).tolist() == [2, -1, 3]
-    assert point_errors(np.array([[0, 0], [3, 4]]), np.array([[3, 4]]), 10.0).tolist() == [[0.5], [0.0]]
 
 
 def test_points_with_an_error_below_a_threshold_are_counted():
