@@ -239,7 +239,6 @@ class Result(Exact):
             OSError: if the folder cannot be written.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         rows = self.csv_rows()
         if rows:
             write_atomically(folder / "per_sequence.csv", csv_of_records(rows))

@@ -119,6 +119,5 @@ def write_figure(path: Path, figure: Figure) -> None:
         ValueError: for an unknown suffix.
         OSError: if the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), unfinished(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:] or "png", dpi=figure.dpi)
