@@ -471,5 +471,11 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
 
 def counts_of(rows: Iterable[Row], name: str) -> list[Any]:
-    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`."""
+    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`.
+
+    Example:
+        >>> rows = [Row(video="b", counts={"joints": 3}), Row(video="a", counts={"joints": 5})]
+        >>> counts_of(rows, "joints")
+        [5, 3]
+    """
     return [row.counts[name] for row in sorted_rows(rows)]

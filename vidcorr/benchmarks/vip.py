@@ -177,6 +177,11 @@ def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covere
 
     Returns:
         Object → score, for objects with a pixel.
+
+    Example:
+        >>> labels = torch.tensor([[[0.0, 0.0]], [[1.0, 0.5]]])  # background, and object 7, in two cells
+        >>> instance_scores(labels, torch.tensor([[7, 0]]), [7], (1, 2))
+        {7: 1.0}
     """
     scores = {}
     for number, label in zip(objects, labels[1:], strict=True):

@@ -90,6 +90,11 @@ def drawn_indices(
 
     Returns:
         Name of a draw → indices of its pairs: "" is the whole set, `viewpoint=1` a level.
+
+    Example:
+        >>> dift = MatchingProtocol.named("dift")
+        >>> drawn_indices(["cat", "dog", "dog"], [{"scale": 0}, {"scale": 1}, {"scale": 1}], dift)
+        {'': [0, 1, 2], 'scale=0': [0], 'scale=1': [1, 2]}
     """
     pairs_of_category: dict[str, list[int]] = {}
     for pair, category in enumerate(categories):

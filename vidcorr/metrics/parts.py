@@ -197,6 +197,11 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
 
     Args:
         frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
+
+    Example:
+        >>> frames = [([[5, 0.9, 0.62], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
+        >>> ap_of_classes(frames)
+        {5: [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]}
     """
     detections: list[Any] = []
     annotated: Counter[int] = Counter()

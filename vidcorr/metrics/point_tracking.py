@@ -203,6 +203,12 @@ def video_fractions(counts: Any) -> dict[str, float]:
     Args:
         counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum: three of the frames, then
             three for each threshold.
+
+    Example:
+        >>> counts = [2, 2, 2] + 2 * [0, 0, 2] + 3 * [2, 2, 0]  # of two visible points, 3 px away
+        >>> scores = video_fractions(counts)
+        >>> scores["pts_within_2"], scores["pts_within_4"], scores["average_jaccard"]
+        (0.0, 1.0, 0.6)
     """
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)

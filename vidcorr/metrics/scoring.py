@@ -256,7 +256,13 @@ class DavisRules(Rules):
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object."""
+        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object.
+
+        Example:
+            >>> video = AnnotatedVideo("bike", range(4), [{1, 2}, {1}, {2}, {2}].__getitem__)
+            >>> DavisRules("davis-2017").plan(video), DavisRules("davis-2016", merged=True).plan(video)
+            ({1: [1, 2], 2: [1, 2]}, {1: [1, 2]})
+        """
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})

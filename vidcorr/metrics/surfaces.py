@@ -48,6 +48,12 @@ def pairs_by_angle(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
     Args:
         pairs: as `surface_scores` takes them.
         protocol: `angle_bins`.
+
+    Example:
+        >>> protocol = SurfaceProtocol.named("omniprobe", "navi")
+        >>> pairs = [{"angle": 29.0, "matches": 4}, {"angle": 60.0, "matches": 1}, {"angle": 5.0, "matches": 0}]
+        >>> {name: len(in_bin) for name, in_bin in pairs_by_angle(pairs, protocol).items()}
+        {'0-30': 1, '30-60': 0, '60-90': 1, '90-120': 0}
     """
     matched = [pair for pair in pairs if pair["matches"]]
     bins: dict[str, list[Mapping[str, Any]]] = {}

@@ -322,7 +322,13 @@ class Result(Exact):
         return facts_of_set.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
-        """Return the names of the main scores: of the first three declared scores, or else of the first three."""
+        """Return the names of the main scores: of the first three declared scores, or else of the first three.
+
+        Example:
+            >>> scores = {"AJ": 0.5, "OA": 0.25, "d_avg": 0.5, "within_1": 0.1}
+            >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores).main_scores()
+            ['AJ', 'OA', 'd_avg']
+        """
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
 
@@ -335,12 +341,23 @@ class Result(Exact):
 
         Args:
             values: name → value; only floats are returned, so counts and categories are left out.
+
+        Example:
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={})
+            >>> result.texts({"J-Mean": 0.5123, "Frames": 9})
+            {'J-Mean': '51.2'}
         """
         floats = {name: value for name, value in values.items() if isinstance(value, float)}
         return {name: shown(value, self.declaration(name)) for name, value in floats.items()}
 
     def flat_scores(self) -> dict[str, float]:
-        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`)."""
+        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`).
+
+        Example:
+            >>> rows = [Row(video="bike", object="1", values={"J-Mean": 0.5, "Frames": 9})]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.5}, rows=rows).flat_scores()
+            {'J-Mean': 0.5, 'J/bike/1': 0.5}
+        """
         scores = dict(self.scores)
         for row in self.rows:
             for column, value in row.values.items():
@@ -355,6 +372,15 @@ class Result(Exact):
         Args:
             key: name of the score.
             of_all: True: if any row lacks the value, return an empty list; False: leave out the rows that lack it.
+
+        Example:
+            >>> bike, dogs = {"J-Mean": 0.5, "F-Mean": 0.75}, {"J-Mean": 0.25}
+            >>> rows = [Row(video="bike", values=bike), Row(video="dogs", values=dogs)]
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows)
+            >>> [(row.name, value) for row, value in result.values_of_rows("J&F-Mean", of_all=False)]
+            [('bike', 0.625)]
+            >>> result.values_of_rows("J&F-Mean")
+            []
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []

@@ -158,6 +158,13 @@ def difference(
     Returns:
         Difference first − second, its 95 % interval and p. Interval and p are None with fewer than three seeds of a
         training or fewer than four sequences. The whole result is None if the sequences of the samples differ.
+
+    Example:
+        >>> ours = Sample.of_means({"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]})
+        >>> theirs = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.25], "boat": [0.25]})
+        >>> found = difference([ours], [theirs])
+        >>> found.mean, [round(end, 3) for end in found.ends], round(found.p, 3)
+        (0.1875, [-0.011, 0.386], 0.058)
     """
     by_seed = {run.seed: run for run in second if run.seed is not None}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]

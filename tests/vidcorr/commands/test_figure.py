@@ -40,11 +40,6 @@ def davis(tmp_path_factory):
     return benchmark, f"davis={data}", root / "raw"
 
 
-def test_results_without_a_common_sequence_are_refused(davis, tmp_path):
-    write_results(tmp_path / "other", {"J-Mean": 0.5}, sequences=2)  # of other names
-    assert "have no sequence of davis=" in refusal("figure", davis[2], tmp_path / "other", "--on", davis[1])
-
-
 def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tmp_path, monkeypatch):
     benchmark, on, folder = davis
     sequence = benchmark.sequences[0]
@@ -92,11 +87,13 @@ def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     _, on, folder = davis
     (tmp_path / "bare").mkdir()
     shutil.copy(folder / "results.json", tmp_path / "bare")
+    write_results(tmp_path / "other", {"J-Mean": 0.5}, sequences=2)  # of other names
     for words, said in (
         (
             [tmp_path / "bare", "--on", on],
             "bare/predictions/synthetic-000/00000.png: no such prediction: evaluate with an output",
         ),
+        ([folder, tmp_path / "other", "--on", on], "have no sequence of davis="),
         ([folder, "--on", on, "--sequences", "synthetic-007"], "sequence must be one of 'synthetic-000'"),
         ([folder, "--on", on, "--frames", "7", "8"], "synthetic-000 has no frame 8; its last frame is 7"),
         ([folder, "--on", on, "--frames=-1"], "synthetic-000 has no frame -1; its last frame is 7"),

@@ -6,8 +6,6 @@ Also tests `reports/table.py`.
 import math
 import sys
 
-import pytest
-
 from tests.helpers.runs import davis_result, result_on_papers_davis, write_results
 from tests.helpers.words import refusal
 from vidcorr.cli import main
@@ -84,11 +82,6 @@ def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
     assert "| A | – |" in printed(capsys, tmp_path)
     for words in (["--format", "tex"], ["--format", "csv"], ["--format", "html"]):
         printed(capsys, tmp_path, *words)
-
-
-def test_an_infinite_number_is_refused_where_it_arises():
-    with pytest.raises(ValueError, match="is infinite: give a finite number, or NaN if it is undefined"):
-        davis_result({"J-Mean": math.inf})
 
 
 def test_published_rows_stand_beside_the_whole_test_set_by_their_protocol_with_their_doubts(tmp_path, capsys):

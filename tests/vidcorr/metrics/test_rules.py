@@ -93,10 +93,7 @@ def test_a_range_of_lvos_has_as_many_frames_as_it_visits():
         refused(ValueError, "object 1: frame_nums", ranged(rules, start, 11, count).plan, VIDEO)
 
 
-def test_the_variation_of_lvos_is_that_of_the_mean_of_j_and_f():
-    values = RULES["lvos"].summarise(np.array([[0.2, 0.4], [1.0, 0.8], [0.3, 0.5]]))
-    expected = {"J-Mean": 0.5, "F-Mean": 1.7 / 3, "V-Mean": math.sqrt(round(0.0688888, 4))}
-    assert values == pytest.approx(expected)
+def test_a_summary_of_few_frames_and_of_none():
     assert RULES["mose-v2"].summarise(np.array([[0.5, 0.4, 0.3, 1.0]]))["J-Mean"] == 0.5
     assert all(math.isnan(value) for value in RULES["lvos"].summarise(np.zeros((0, 2))).values())
 
