@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --d
 # A process that may not keep what it compiles takes 10 s longer to import torch and Lightning.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-slow test-exhaustive test-floor speed lint format type doctest docs wheels clean constraints gpu
+.PHONY: help setup demo test test-slow test-exhaustive test-floor speed lint format type docs wheels clean constraints gpu
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -29,8 +29,8 @@ INSTALL := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e
 demo: setup  ## train some minutes on generated videos, score before and after
 	$(BIN)/python cli.py fit --config configs/demo.yaml
 
-test: setup  ## the fast tests
-	$(PYTEST) -m "not slow" --timeout 120
+test: setup  ## the fast tests, and the examples in docstrings
+	$(PYTEST) --doctest-modules -m "not slow" --timeout 120 tests vidcorr
 
 test-slow: setup  ## the tests that train or benchmark
 	$(PYTEST) -m "slow and not exhaustive"
@@ -73,9 +73,6 @@ format: setup  ## mend what can be mended
 
 type: setup  ## types
 	$(BIN)/mypy
-
-doctest: setup  ## the examples in docstrings
-	$(BIN)/python -m pytest --doctest-modules vidcorr
 
 docs: setup  ## the documents as a site, in site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
