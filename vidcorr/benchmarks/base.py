@@ -194,6 +194,14 @@ class Benchmark(ABC):
 
         Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set
         may be called by its split.
+
+        Example:
+            >>> from vidcorr import DavisBenchmark
+            >>> davis = DavisBenchmark("/data/DAVIS", resolution="240p")
+            >>> davis.conditions_in_words({"year": 2017, "split": "val", "resolution": "240p"})
+            ['2017', 'val', '240p']
+            >>> davis.conditions_in_words({"year": 2017, "split": None, "resolution": "480p"})
+            ['2017']
         """
         texts: list[str] = []
         for name, words in self.conditions.items():
@@ -437,6 +445,13 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
 
     It is the first `name` of the class and its bases, nearest first, for which any protocol lists values; None without
     one: a named protocol then takes the values of its `default_benchmark`.
+
+    Example:
+        >>> from vidcorr import DavisBenchmark
+        >>> class Mine(DavisBenchmark):
+        ...     name = "mine"
+        >>> benchmark_in_protocols(Mine)
+        'davis'
     """
     assert kind.protocol_class is not None
     sources = kind.protocol_class.sources().values()

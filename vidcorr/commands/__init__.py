@@ -163,6 +163,10 @@ def hint_on_generated(message: str, words: Sequence[str]) -> str:
     Args:
         message: the message, which names the missing folder.
         words: words of the command, which may name the folder.
+
+    Example:
+        >>> hint_on_generated("gone/davis: there is no such folder", ["evaluate", "--on=davis=gone/davis"])
+        '; vidcorr generate gone davis makes small data'
     """
     for word in words:
         place = Path(word.rpartition("=")[2])

@@ -117,6 +117,13 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
     Returns:
         `curves`: the list of `one_pass_curves`, NaN if only the first frame, which is given, has a box; and `absent`:
         the number of frames without a box, if there are some.
+
+    Example:
+        >>> truth = np.array([[1.0, 2, 30, 40]] * 3)
+        >>> truth[2] = np.nan  # the target is absent
+        >>> counts = one_pass_counts(np.nan_to_num(truth), truth)
+        >>> one_pass_scores([counts["curves"]])["precision@20px"], counts["absent"]
+        (1.0, 1)
     """
     is_box = np.isfinite(target).all(axis=1)
     has_scored = np.isfinite(target[1:]).all(axis=1).any()

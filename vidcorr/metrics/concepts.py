@@ -84,6 +84,14 @@ def concept_counts(
 
     Returns:
         Measure → number of correct points at each threshold, followed by the number of counted points.
+
+    Example:
+        >>> protocol = MatchingProtocol.named("omniprobe", "soco", changes={"thresholds": [0.1, 0.2]})
+        >>> errors = np.array([[0.1, 0.3, 0.0], [0.0, 0.2, 0.25], [0.0, 0.0, 0.05]])
+        >>> of_candidates = np.array([[0.0, 0.19, 0.5], [0.0, 0.0, 0.0], [0.5, 0.5, 0.1]])
+        >>> same_name, same_concept = np.array([[0, 0], [1, 1], [2, 2]]), np.array([[0, 0], [0, 1], [1, 2], [2, 2]])
+        >>> concept_counts(errors, of_candidates, same_name, same_concept, protocol)
+        {'SOC': [1, 2, 3], 'CC': [1, 2, 3], 'geometric': [1, 2, 2], 'geometric-several': [1, 1, 1]}
     """
     candidates: dict[int, list[int]] = {}
     for source, target in same_concept.tolist():

@@ -230,6 +230,11 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     """Return column → the column to show, so that no two have the same title.
 
     Columns of one title get digests of what differs between them, such as "data 3f2a9c01", into their conditions.
+
+    Example:
+        >>> columns = [Column("davis", "J-Mean", "vfs", data="3f2a"), Column("davis", "J-Mean", "vfs", data="9c01")]
+        >>> [column.title for column in uniquely_titled(columns).values()]
+        ['davis (vfs, data 3f2a)', 'davis (vfs, data 9c01)']
     """
     of_title: dict[str, list[Column]] = {}
     for column in columns:

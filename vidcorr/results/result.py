@@ -393,7 +393,13 @@ class Result(Exact):
         return found
 
     def scores_by_sequence(self, key: str) -> dict[str, float]:
-        """Return sequence → mean of a score's defined values in its rows; sequences without a value are left out."""
+        """Return sequence → mean of a score's defined values in its rows; sequences without a value are left out.
+
+        Example:
+            >>> rows = [Row(video="dogs", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).scores_by_sequence("J-Mean")
+            {'dogs': 0.375}
+        """
         values: dict[str, list[float]] = {}
         for row, value in self.values_of_rows(key, of_all=False):
             # in some data sets each object is a sequence, named as its row: `VIDEO_OBJECT`
@@ -406,6 +412,11 @@ class Result(Exact):
         """Return the parts over which a score is computed, name of a part → its sequence.
 
         The parts are the rows with a finite value; of a score that is no mean over rows, the sequences.
+
+        Example:
+            >>> rows = [Row(video="dogs", object="1", values={"J": 0.5}), Row(video="bike", values={"J": nan})]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).parts("J")
+            {'dogs_1': 'dogs'}
         """
         if key in self.without:
             return {name: name for name in self.without[key]}

@@ -1,22 +1,13 @@
-"""Points of a name and of a concept, by hand; the scripts' numbers are in vidcorr/benchmarks/test_soco.py."""
+"""Means of points of a name and of a concept, by hand; the scripts' numbers are in vidcorr/benchmarks/test_soco.py."""
 
 import math
 
-import numpy as np
 import pytest
 
-from vidcorr.metrics.concepts import MEASURES, concept_counts, concept_scores
+from vidcorr.metrics.concepts import MEASURES, concept_scores
 from vidcorr.protocols import MatchingProtocol
 
 RULES = MatchingProtocol.named("omniprobe", "soco")
-
-
-def test_points_with_an_error_below_a_threshold_are_counted():
-    errors = np.array([[0.1, 0.3, 0.0], [0.0, 0.2, 0.25], [0.0, 0.0, 0.05]])
-    geometric = np.array([[0.0, 0.19, 0.5], [0.0, 0.0, 0.0], [0.5, 0.5, 0.1]])
-    same, concept = np.array([[0, 0], [1, 1], [2, 2]]), np.array([[0, 0], [0, 1], [1, 2], [2, 2]])
-    counts = concept_counts(errors, geometric, same, concept, RULES.with_changes(thresholds=[0.1, 0.2]))
-    assert counts == {"SOC": [1, 2, 3], "CC": [1, 2, 3], "geometric": [1, 2, 2], "geometric-several": [1, 1, 1]}
 
 
 @pytest.mark.parametrize("average", ["image", "class"])

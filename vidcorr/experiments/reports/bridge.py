@@ -131,7 +131,14 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
 
 
 def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> str:
-    """Return the fields of a step and their effective values at the start and the end of the walk: `topk: 10 → 5`."""
+    """Return the fields of a step and their effective values at the start and the end of the walk: `topk: 10 → 5`.
+
+    Example:
+        >>> from vidcorr import DavisBenchmark
+        >>> start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+references=[0,-1,-2]"))
+        >>> step_in_words(start, end, ["topk", "references"])
+        'topk, references: 10, None → 5, [0, …]'
+    """
     values = []
     for benchmark in (start, end):
         effective = benchmark.protocol.effective_values()

@@ -49,6 +49,10 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
+
+    Example:
+        >>> list(protocols_of_name("vfs"))
+        [('propagation', 'davis'), ('propagation', 'vip'), ('propagation', 'jhmdb'), ('boxes', 'otb')]
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusals: list[str] = []
