@@ -97,13 +97,12 @@ def protocol_of_row(name: str, benchmark: str) -> str:
         name: short name of a row, such as `dino-s8`, or name of a protocol.
         benchmark: name of the row's benchmark.
 
-    Raises:
-        ValueError: if rows of the name have several protocols on the benchmark.
+    Example:
+        >>> protocol_of_row("dino-s8", "davis"), protocol_of_row("vfs+topk=5", "davis")
+        ('dino', 'vfs+topk=5')
     """
-    found = {row.protocol for row in published_rows() if (row.short_name, row.benchmark) == (name, benchmark)}
-    if len(found) > 1:
-        raise ValueError(f"{name}: its rows on {benchmark} have the protocols {', '.join(sorted(found))}: name one")
-    return found.pop() if found else name
+    protocols = {(row.short_name, row.benchmark): row.protocol for row in published_rows()}
+    return protocols.get((name, benchmark), name)
 
 
 @cache
