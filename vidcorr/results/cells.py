@@ -51,12 +51,17 @@ class Cell:
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
 
-        With all quantities the text is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01`: the mean, ± the
-        deviation over seeds, the interval, the difference from the base row with its interval, and p.
+        The text is the mean, ± the deviation over seeds, the interval in brackets; then the difference from the base
+        row with its interval, and p.
 
         Args:
             intervals: write 95 % intervals and p.
             best: text of the column's best score, from `Table.best`; "": no score is bold.
+
+        Example:
+            >>> cell = Cell((0.55, 0.57), 0.56, deviation=0.0141, difference=Difference(0.028, 0.021, 0.034, 0.01))
+            >>> cell.printed(intervals=True, best="56.0"), cell.printed(intervals=False)
+            ('**56.0** ± 1.4; +2.8 [+2.1, +3.4], p 0.01', '56.0 ± 1.4; +2.8')
         """
         declared = self.declared
         text = shown(self.mean, declared, self.digits)
@@ -173,8 +178,9 @@ def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
         >>> network = {"name": "A"}
         >>> first = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "2e"})
         >>> second = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "3d"})
-        >>> sequences_on_other_data([first, second])
-        {'dogs'}
+        >>> part = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f"})
+        >>> sequences_on_other_data([first, second]), sequences_on_other_data([first, part])
+        ({'dogs'}, set())
     """
     digests: dict[str, set[str]] = {}
     for result in results:

@@ -94,6 +94,17 @@ class Table:
 
         Raises:
             ValueError: if the text does not name exactly one row.
+
+        Example:
+            >>> table = Table([], {"ResNet-18, random weights": {}, "vfs_r18.ckpt": {}})
+            >>> table.base_row("random")
+            'ResNet-18, random weights'
+            >>> table.base_row("r18")
+            'vfs_r18.ckpt'
+            >>> table.base_row("ViT")
+            Traceback (most recent call last):
+            ...
+            ValueError: base 'ViT' names no rows; the rows are ResNet-18, random weights; vfs_r18.ckpt
         """
         if text in self.rows:
             return text

@@ -181,18 +181,6 @@ def test_the_best_of_a_column_is_as_the_benchmark_declares(direction, best):
     assert [table.best(column) for column in table.columns] == [best or ""]
 
 
-def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differs():
-    table = tabulate([*records("A"), *records("A", by="dino"), *records("A", videos=3), *records("A", benchmark="vip")])
-    text = render(table, "tex")
-    (caption,) = re.findall(r"caption\{(.*)\}", text)
-    assert "on davis (vfs, 5 sequences), davis (dino, 5 sequences), davis (vfs, 3 sequences) and vip (vfs" in caption
-    lines = [line.split(" & ")[:3] for line in text.splitlines() if " & " in line]
-    assert lines[:2] == [["davis", "protocol", "conditions"], ["A", "vfs", "5 sequences"]]
-    assert lines[2:4] == [["A", "dino", "5 sequences"], ["A", "vfs", "3 sequences"]]
-    assert lines[4][0] == "vip"
-    assert "protocol" not in lines[4]
-
-
 def test_a_doubt_stands_under_every_table():
     table = tabulate(records("A", doubts=["1 of 3 predictions do not begin with the given mask"]))
     for form in ("text", "md", "tex"):

@@ -158,7 +158,16 @@ class Study(BaseModel, extra="forbid"):
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number, a fraction, of a row and an evaluation; it may be empty."""
+        """Return score → published number, a fraction, of a row and an evaluation; it may be empty.
+
+        Example:
+            >>> row = StudyRow(name="ours", published={"davis": 0.65, "vip": {"mIoU": 0.4}})
+            >>> content = {"davis": ("--on", "davis=DAVIS"), "vip": ("--on", "vip=VIP")}
+            >>> scores = {"davis": ("J&F-Mean",), "vip": ("mIoU",)}
+            >>> study = Study(title="A table", rows=(row,), seeds=(0,), evaluate=content, scores=scores)
+            >>> study.printed(row, "davis"), study.printed(row, "vip")
+            ({'J&F-Mean': 0.65}, {'mIoU': 0.4})
+        """
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
