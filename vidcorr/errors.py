@@ -32,7 +32,14 @@ WRONG_WORDS = (UsageError, ArgumentError)
 
 
 def exit_status(error: BaseException) -> str | int | None:
-    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug."""
+    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug.
+
+    Example:
+        >>> exit_status(UsageError("unknown flag")), exit_status(ValueError("a.mp4: is damaged"))
+        (2, 'vidcorr: a.mp4: is damaged')
+        >>> exit_status(TypeError("a bug")) is None
+        True
+    """
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)  # as a shell reports a signal

@@ -5,7 +5,7 @@ from argparse import ArgumentError
 import pytest
 
 from vidcorr import signals
-from vidcorr.errors import UsageError, exit_status, message_of
+from vidcorr.errors import exit_status, message_of
 
 LOST = (
     "DataLoader worker (pid 7) is killed by signal: Killed.",
@@ -27,7 +27,6 @@ IN_WORKER = (
 
 
 ENDINGS = [
-    (UsageError("unknown option"), 2),
     (ArgumentError(None, "expected one argument"), 2),
     (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
     (signals.Stopped(15), 143),
@@ -36,7 +35,6 @@ ENDINGS = [
     (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
     (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
     (ValueError(ONE_VALUE), f"vidcorr: {ONE_VALUE}; set a larger --data.batch_size or --data.size"),
-    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
     (ConnectionResetError(104, "Connection reset by peer"), "vidcorr: [Errno 104] Connection reset by peer"),
     (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
     (ValueError(IN_WORKER.format("ValueError") + " of\n  a.mp4\nand b.mp4"), "vidcorr: no pair of a.mp4 and b.mp4"),

@@ -33,6 +33,12 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError` with a message of argparse.
 
         If words without a flag are missing, the remedy is added: a flag of several values takes the words behind it.
+
+        Example:
+            >>> Parser(prog="vidcorr table").error("the following arguments are required: FOLDER")
+            Traceback (most recent call last):
+            ...
+            vidcorr.errors.UsageError: table: FOLDER missing; words without a flag stand before the flags
         """
         missing = message.partition("are required: ")[2]
         if missing and not missing.startswith("-"):

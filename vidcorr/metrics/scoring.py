@@ -406,6 +406,14 @@ class MaskScorer:
 
         Returns:
             "J" and "F" → places on the time axis, and values; only frames that count have a place.
+
+        Example:
+            >>> ids = np.ones((4, 4), np.uint8)
+            >>> scorer = MaskScorer(DavisRules("davis-2017"), AnnotatedVideo("bike", range(4), lambda t: [1]))
+            >>> for t in range(4):
+            ...     scorer.add(t, ids, ids if t < 2 else 0 * ids)
+            >>> scorer.curves(begin=0)
+            {'J': ([1, 2], [1.0, 0.0]), 'F': ([1, 2], [1.0, 1.0])}
         """
         curves: dict[str, tuple[list[int], list[float]]] = {}
         frames = [t for t in self.objects if t >= begin]

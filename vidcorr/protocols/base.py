@@ -338,6 +338,12 @@ class EvaluationProtocol(BaseModel):
         Returns:
             `code`, `note` (differences from the code) and `inferred` (values for the benchmark that the source does
             not state), without empty entries. The dictionary is empty if the protocol has no source.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> vfs = PropagationProtocol.named("vfs", "vip")
+            >>> list(vfs.origin()), vfs.with_changes(name="mine").origin()
+            (['code', 'inferred'], {})
         """
         source = self.sources().get(self.source)
         if source is None:

@@ -285,6 +285,11 @@ class Result(Exact):
 
         With rows of a single video, means are not checked: `without` is then empty, so a ratio of sums looks like a
         mean.
+
+        Example:
+            >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows).contradiction()
+            'J-Mean is 0.6, and the mean of its rows 0.375'
         """
         for score in self.declared:
             low, high = score.bounds
@@ -314,7 +319,14 @@ class Result(Exact):
 
     @property
     def on_test_set(self) -> bool:
-        """True if the result covers the whole test set that papers use: year, split and number of sequences agree."""
+        """True if the result covers the whole test set that papers use: year, split and number of sequences agree.
+
+        Example:
+            >>> facts = {"year": 2017, "split": "val", "resolution": "480p"}
+            >>> about = {"benchmark": "davis", "network": {"name": "A"}, "scores": {}, "data": facts}
+            >>> [Result(**about, sequences=list(map(str, range(count)))).on_test_set for count in (30, 29)]
+            [True, False]
+        """
         facts_of_set = sets_of_papers().get(self.data_set)
         if facts_of_set is None or self.limit_sequences is not None:
             return False

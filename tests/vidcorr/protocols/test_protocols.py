@@ -70,7 +70,6 @@ def test_a_protocol_tells_its_origin():
     assert PropagationProtocol.named("vfs").origin() == {"code": source.code}
     notes = [PropagationProtocol.named(name).origin()["note"] for name in ("dino", "naf")]
     assert [note[:26] for note in notes] == ["In the original code an ob", "Both sides of the native f"]
-    assert changed.with_changes(name="own").origin() == {}
 
 
 CHANGES = {"upsampling": "cells", "input_fit": "corner"}

@@ -66,6 +66,12 @@ def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
         metavar: name of a value in the help.
         about: help.
         kind: function that makes a value of its text; None: values are texts.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_flags(parser, [several("--on", "NAME=FOLDER", "benchmarks")])
+        >>> parser.parse_args(["--on", "davis=D", "vip=V", "--on", "otb=O"]).on
+        ['davis=D', 'vip=V', 'otb=O']
     """
     return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
 
