@@ -174,14 +174,16 @@ class Section(NamedTuple):
         Args:
             first: head of the names.
         """
+        texts = [[line.name] for line in self.lines]
         heads = [first]
-        facts = [[line.name for line in self.lines]]  # per head, a text per line
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
-            of_lines = [fact_of(line.column) for line in self.lines]
-            if len(set(of_lines)) > 1:
+            facts = [fact_of(line.column) for line in self.lines]
+            if len(set(facts)) > 1:
                 heads.append(head)
-                facts.append(of_lines)
-        texts = [[*of_line, *line.texts] for *of_line, line in zip(*facts, self.lines, strict=True)]
+                for of_line, fact in zip(texts, facts, strict=True):
+                    of_line.append(fact)
+        for of_line, line in zip(texts, self.lines, strict=True):
+            of_line += line.texts
         return [*heads, *self.heads], texts, len(heads)
 
     def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:

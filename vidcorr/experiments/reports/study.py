@@ -377,9 +377,10 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
     """Return the column for a row's score of an evaluation: the row's own, else another row's, else a new column."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
-    own = measured.rows.get(row.name, {})
-    columns = sorted(of_score, key=lambda column: column not in own)
-    return columns[0] if columns else Column(evaluation, score)
+    for column in of_score:
+        if column in measured.rows.get(row.name, {}):
+            return column
+    return of_score[0] if of_score else Column(evaluation, score)
 
 
 def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
@@ -400,7 +401,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
         of_paper: dict[tuple[str, str], float] = {}
         for name in row.published:
             for score, number in study.printed(row, name).items():
-                if score in (scores or [score]):
+                if not scores or score in scores:
                     of_paper[name, score] = number
         for place in dict.fromkeys([*wanted, *of_paper]):
             column = _column_of(measured, row, *place)

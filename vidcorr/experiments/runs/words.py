@@ -169,15 +169,17 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
             flag = "--config" if Path(word).suffix in (".yaml", ".yml") else "--model"
             raise UsageError(f"{word}: a word without a flag; write {flag} {word}")
         flag, equals, joined = word.partition("=")
-        values = [joined] if equals else list(takewhile(lambda word: not _is_flag(word), rest))
-        if flag not in SEVERAL:
-            values = values[:1]
+        words = [word]
+        values = [joined]
         if not equals:
+            behind = list(takewhile(lambda word: not _is_flag(word), rest))
+            values = behind if flag in SEVERAL else behind[:1]
+            words += values
             del rest[: len(values)]
         is_known = "." in flag or flag.removeprefix("--") in (*PARTS, "config", "ckpt_path") or flag == "-c"
         if is_known and not values and not flag.endswith(".help"):
             raise UsageError(f"argument {flag}: expected one argument")
-        yield _word_of(flag, values, [word, *([] if equals else values)])
+        yield _word_of(flag, values, words)
 
 
 def _is_flag(word: str) -> bool:
