@@ -194,7 +194,7 @@ def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> N
     """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells.
 
     Example:
-        >>> nearest_centres(np.array([[5, 5], [0, -9], [8, 9]]), grid=(2, 4), side=8)
+        >>> nearest_centres(np.array([[5.5, 5], [0, -9], [8, 9]]), grid=(2, 4), side=8)
         array([[5., 6.],
                [1., 2.],
                [7., 6.]])

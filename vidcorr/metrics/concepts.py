@@ -88,10 +88,10 @@ def concept_counts(
     Example:
         >>> protocol = MatchingProtocol.named("omniprobe", "soco", changes={"thresholds": [0.1, 0.2]})
         >>> errors = np.array([[0.1, 0.3, 0.0], [0.0, 0.2, 0.25], [0.0, 0.0, 0.05]])
-        >>> of_candidates = np.array([[0.0, 0.19, 0.5], [0.0, 0.0, 0.0], [0.5, 0.5, 0.1]])
+        >>> of_candidates = np.array([[0.0, 0.19, 0.5], [0.0, 0.0, 0.0], [0.5, 0.5, 0.3]])
         >>> same_name, same_concept = np.array([[0, 0], [1, 1], [2, 2]]), np.array([[0, 0], [0, 1], [1, 2], [2, 2]])
         >>> concept_counts(errors, of_candidates, same_name, same_concept, protocol)
-        {'SOC': [1, 2, 3], 'CC': [1, 2, 3], 'geometric': [1, 2, 2], 'geometric-several': [1, 1, 1]}
+        {'SOC': [1, 2, 3], 'CC': [1, 2, 3], 'geometric': [1, 1, 2], 'geometric-several': [1, 1, 1]}
     """
     candidates: dict[int, list[int]] = {}
     for source, target in same_concept.tolist():

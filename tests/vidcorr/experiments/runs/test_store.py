@@ -155,15 +155,6 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
     refused(ValueError, "the ranks hold different networks", evaluate, ["raw_colour"], [davis], tmp_path)
 
 
-def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, evaluated):
-    job = Job(RAW, Own(davis_root))
-    assert list(Store(tmp_path).run([job])) == [job]
-    evaluated[1]["davis"] = ValueError("broken")
-    store = Store(tmp_path)
-    assert store.run([job]) == {}
-    assert list(store.failures) == [job]
-
-
 @pytest.mark.parametrize(("rank", "said"), [(0, "inside\n"), (1, "")])
 def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said, monkeypatch, capsys):
     group, cuda = Mock(), Mock()
