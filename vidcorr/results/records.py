@@ -126,7 +126,9 @@ class ScoreRecord:
         For predictions of others it is their kind, such as "their masks".
         """
         network = self.result.network
-        return network.weights if self.result.is_theirs else network.recipe or network.row
+        if self.result.is_theirs:
+            return network.weights
+        return network.recipe or network.row
 
     @property
     def shared_by_seeds(self) -> str:
@@ -153,8 +155,8 @@ class ScoreRecord:
     def rules(self) -> str:
         """The rules of scoring as JSON text; predictions of others are compared with ours only if the texts are equal.
 
-        The rules are `data["rules"]` of the result. Rules without an entry `frames`, as of points, are told by
-        query mode, query stride and scored size, from the rules or else from the protocol.
+        The rules are `data["rules"]` of the result. If they have no entry `frames`, as those of points, the text holds
+        query mode, query stride and scored size instead: of the rules, or else of the protocol.
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -357,9 +359,9 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Results are compared if their folders lie side by side, and benchmark and seed are equal. The one of the smaller
-    largest step is left out if recipe and first evaluation are equal; or if its history, of a trained step or more, is
-    the beginning of the other's: that training was resumed by a longer recipe.
+    Two results are compared if their folders lie side by side, and benchmark and seed are equal. The result with fewer
+    steps is left out if both are of one training: their recipes and first evaluations are equal, or the history of the
+    result, if it has a trained step, is the beginning of the other's, whose recipe is longer.
     """
     # benchmark and seed in a folder → largest step, length of the history, and place of each result
     side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}

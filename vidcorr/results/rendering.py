@@ -79,7 +79,8 @@ class Table:
         declared = self.declared(column)
         if self.caption or len(cells) < 2 or declared.direction == "neither":
             return ""
-        cell = (min if declared.direction == "less" else max)(cells, key=attrgetter("mean"))
+        best_of = min if declared.direction == "less" else max
+        cell = best_of(cells, key=attrgetter("mean"))
         return shown(cell.mean, declared, cell.digits)
 
     def declared(self, column: Column) -> Score:
@@ -193,7 +194,8 @@ class Section(NamedTuple):
             return text
         parts = []
         for index, head in enumerate(self.heads):
-            lines = [line._replace(texts=[line.texts[index]]) for line in self.lines if line.texts[index]]
+            with_score = [line for line in self.lines if line.texts[index]]
+            lines = [line._replace(texts=[line.texts[index]]) for line in with_score]
             parts.append(Section(self.shared, [head], lines).text(format))
         return "\n".join(parts)
 
