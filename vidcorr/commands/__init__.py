@@ -287,7 +287,7 @@ def line_of_warning(
     r"""Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place.
 
     Example:
-        >>> line_of_warning("no number moves", UserWarning, __file__, 3)
+        >>> line_of_warning("no number moves", UserWarning, signals.__file__, 3)
         'vidcorr: no number moves\n'
         >>> line_of_warning("old", UserWarning, "/lib/x.py", 3)
         '/lib/x.py:3: UserWarning: old\n'

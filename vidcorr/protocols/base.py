@@ -261,8 +261,9 @@ class EvaluationProtocol(BaseModel):
             >>> changed = vfs.with_changes(topk=5, references=[0, -1])
             >>> changed.name, changed.with_changes(topk=10).name
             ('vfs+references=0,-1+topk=5', 'vfs+references=0,-1')
-            >>> changed.with_changes(name="mine").name
-            'mine'
+            >>> mine = changed.with_changes(name="mine")
+            >>> mine.name, mine.with_changes(topk=3).name
+            ('mine', 'mine+topk=3')
         """
         own = dict(self)
         if own | fields == own:
