@@ -14,19 +14,6 @@ class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
 
 
-class ToldError(ValueError):
-    """Error whose cause a command has printed already.
-
-    Args:
-        message: the whole message, for Python.
-        title: the message without the cause, which a command prints at its end.
-    """
-
-    def __init__(self, message: str, title: str) -> None:
-        super().__init__(message)
-        self.title = title
-
-
 WRONG_WORDS = (UsageError, ArgumentError)
 """Errors of a command line, which end a command with status 2."""
 
@@ -59,7 +46,7 @@ def _message_to_user(error: BaseException) -> str | None:
 
     Some messages of torch and Lightning get a remedy.
     """
-    message = error.title if isinstance(error, ToldError) else message_of(error)
+    message = message_of(error)
     if _is_of_lost_rank(error, message):
         return "another process of this run has ended, see its message; resume it by: vidcorr resume"
     if "\nOriginal Traceback" in str(error):  # a worker of the loader raised it
