@@ -122,6 +122,10 @@ def message_of(error: BaseException) -> str:
         'key: no int'
         >>> message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int"))
         'key: Class B: no int'
+        >>> message_of(ValueError("key:\n  - Expected a <class 'NoneType'>"))
+        "key: Expected a <class 'NoneType'>"
+        >>> message_of(ValueError("a\nb\n")), message_of(ValueError(""))
+        ('a b', '')
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
     deepest = max(map(_indent, lines), default=0)

@@ -5,7 +5,7 @@ from argparse import ArgumentError
 import pytest
 
 from vidcorr import signals
-from vidcorr.errors import exit_status, message_of
+from vidcorr.errors import exit_status
 
 LOST = (
     "DataLoader worker (pid 7) is killed by signal: Killed.",
@@ -55,9 +55,3 @@ def test_a_rank_but_the_first_names_itself(monkeypatch):
     for rank, said in (("0", "vidcorr: a"), ("1", "vidcorr: rank 1 of 2: a")):
         monkeypatch.setenv("RANK", rank)
         assert exit_status(ValueError("a")) == said
-
-
-def test_a_message_of_several_lines_is_one():
-    assert message_of(ValueError("a\nb\n")) == "a b"
-    assert message_of(ValueError("")) == ""
-    assert message_of(ValueError("key:\n  - Expected a <class 'NoneType'>")) == "key: Expected a <class 'NoneType'>"

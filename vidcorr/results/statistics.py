@@ -165,6 +165,11 @@ def difference(
         >>> found = difference([ours], [theirs])
         >>> found.mean, [round(end, 3) for end in found.ends], round(found.p, 3)
         (0.1875, [-0.011, 0.386], 0.058)
+        >>> shifted = Sample.of_means({"bike": [0.75], "dogs": [1.0], "cows": [0.5], "boat": [0.75]})
+        >>> difference([shifted], [ours])[:4], difference([ours], [ours])[:4]
+        ((0.25, 0.25, 0.25, None), (0.0, 0.0, 0.0, 1.0))
+        >>> difference([ours], [Sample.of_means({"bike": [1.0]})]) is None
+        True
     """
     by_seed = {run.seed: run for run in second if run.seed is not None}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]

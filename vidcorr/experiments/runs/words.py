@@ -161,6 +161,9 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
         >>> word, *_ = read_words(["--model.lr", "0.1", "--trainer.max_steps=9"])
         >>> word.kind, word.part, word.value, word.words
         ('argument', 'model', {('lr',)}, ['--model.lr', '0.1'])
+        >>> (word,) = read_words(["--mean", "0", "-1", "0"])
+        >>> word.kind, word.value, word.words
+        ('argument', {('mean',)}, ['--model.mean=[0, -1, 0]'])
     """
     rest = list(args)
     while rest:
@@ -392,6 +395,10 @@ def last_value(said: Sequence[Word], *keys: str) -> Any:
     Example:
         >>> last_value(list(read_words(["--trainer.max_steps=3", "--trainer.max_steps=9"])), "trainer", "max_steps")
         '9'
+        >>> config = '--config={"ckpt_path": "a.ckpt", "trainer": {"max_steps": 5}}'
+        >>> said = list(read_words(["--ckpt_path=b.ckpt", config]))
+        >>> last_value(said, "ckpt_path"), last_value(said, "trainer", "max_steps"), last_value(said, "seed_everything")
+        ('b.ckpt', 5, None)
     """
     of_flags = [word.value for word in said if word.kind == "flag" and word.part == f"--{'.'.join(keys)}"]
     if of_flags:
