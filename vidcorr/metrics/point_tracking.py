@@ -250,6 +250,8 @@ def mean_of_defined(values: Iterable[float]) -> float:
     Example:
         >>> mean_of_defined([0.25, float("nan"), 0.75]), mean_of_defined([])
         (0.5, nan)
+        >>> mean_of_defined([0.1] * 10)
+        0.09999999999999999
     """
     defined = [value for value in values if not np.isnan(value)]
     return reduce(add, defined) / len(defined) if defined else float("nan")

@@ -37,6 +37,8 @@ class YoutubeVosRules(Rules):
             >>> video = AnnotatedVideo("bike", range(4), [{1}, {1}, {1, 2}, {2}].__getitem__)
             >>> YoutubeVosRules("youtube-vos").plan(video)
             {1: [1, 2, 3], 2: [3]}
+            >>> YoutubeVosRules("youtube-vos").plan(replace(video, starts={2: 1, 1: 0, 7: 3}))  # as the data set says
+            {1: [1, 2, 3], 2: [2, 3]}
         """
         starts = dict(video.starts or {})
         if video.starts is None:

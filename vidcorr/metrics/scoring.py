@@ -262,6 +262,8 @@ class DavisRules(Rules):
             >>> video = AnnotatedVideo("bike", range(4), [{1, 2}, {1}, {2}, {2}].__getitem__)
             >>> DavisRules("davis-2017").plan(video), DavisRules("davis-2016", merged=True).plan(video)
             ({1: [1, 2], 2: [1, 2]}, {1: [1, 2]})
+            >>> DavisRules("davis-2016", merged=True).plan(replace(video, shown=[{255}, {1}, {1}, {1}].__getitem__))
+            {}
         """
         if not self.merged:
             return super().plan(video)

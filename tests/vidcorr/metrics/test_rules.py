@@ -75,17 +75,6 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
         assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
 
 
-def test_the_object_of_davis_2016_is_in_the_first_mask():
-    video = AnnotatedVideo("v", range(3), [{255}, {1}, {1}].__getitem__)
-    rules = replace(RULES["davis-2016"], keep_ends=True)
-    assert rules.plan(video) == {}
-    assert rules.plan(replace(video, frames=range(1, 3))) == {1: [1, 2]}
-
-
-def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():
-    assert RULES["youtube-vos"].plan(replace(VIDEO, starts={2: 3, 1: 0, 7: 4})) == {1: [*INNER, 4], 2: [4]}
-
-
 def test_a_range_of_lvos_has_as_many_frames_as_it_visits():
     assert ranged("lvos", 0, 11, 3).plan(VIDEO) == {1: [1]}
     assert ranged("lvos-2023", 5, 5, 1).plan(VIDEO) == {1: [None]}
