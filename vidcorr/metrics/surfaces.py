@@ -74,6 +74,16 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
         `recall@…`: the fraction of the matches of all pairs; `recall@2cm-0-30`: the mean of the pairs' recalls with an
         angle from 0 to below 30 degrees; `rotation@5deg`: the fraction of pairs with an angle below. NaN without a
         match or pair.
+
+    Example:
+        >>> protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"rotations": (20.0,)})
+        >>> near = {"correct": [1, 2, 3, 0, 0, 0], "matches": 4, "angle": 0.0}
+        >>> far = {"correct": [0, 1, 1, 0, 0, 0], "matches": 1, "angle": 29.0}
+        >>> without_match = {"correct": [0, 0, 0, 0, 0, 0], "matches": 0, "angle": 20.0}
+        >>> unknown = {"correct": [5, 5, 5, 5, 5, 5], "matches": 5, "angle": math.nan}
+        >>> scores = surface_scores([near, far, without_match, unknown], protocol)
+        >>> [scores[name] for name in ("recall@2cm", "recall@2cm-0-30", "recall@2cm-30-60", "rotation@20deg")]
+        [0.8, 0.75, nan, 0.25]
     """
     scores: dict[str, float] = {}
     total = sum(pair["matches"] for pair in pairs)
