@@ -7,8 +7,6 @@ from itertools import dropwhile
 
 from . import signals
 
-OUR_PACKAGES = ("vidcorr",)
-
 
 class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
@@ -76,7 +74,7 @@ def _is_of_lost_rank(error: BaseException, message: str) -> bool:
 
 def _is_ours(error: BaseException) -> bool:
     """Return True if the class of an error is defined in vidcorr."""
-    return type(error).__module__.partition(".")[0] in OUR_PACKAGES
+    return type(error).__module__.partition(".")[0] == "vidcorr"
 
 
 def _names_of(error: BaseException) -> set[str]:

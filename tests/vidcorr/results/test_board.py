@@ -69,7 +69,7 @@ def test_texts_of_data_are_never_markup(tmp_path):
 
 def test_the_best_row_comes_first(tmp_path):
     stored(tmp_path / "low", name="low")
-    stored(tmp_path / "high", name="high", scores={"J&F-Mean": 0.9, "J-Mean": 0.4})
+    stored(tmp_path / "read later", name="high", scores={"J&F-Mean": 0.9, "J-Mean": 0.4})
     (table,) = tables_of(board(tmp_path / "board.html", tmp_path, "--score", "J&F-Mean", "J-Mean"))
     names = re.findall("<tr[^>]*><td>(.*?)<small>", table)
     assert (names[0], names.count("low")) == ("high", 1)
