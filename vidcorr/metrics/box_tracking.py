@@ -184,6 +184,11 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
     Returns:
         `success`, the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px`, the
         precision curve at 20 px; `success@0.5`, the success curve at IoU 0.5. NaN without a scored frame.
+
+    Example:
+        >>> boxes = np.array([[10.0, 10.0, 20.0, 30.0]] * 4)
+        >>> one_pass_scores([one_pass_curves(boxes, boxes)])  # the last of 21 thresholds is 1, which no IoU exceeds
+        {'success': 0.9523809523809523, 'precision@20px': 1.0, 'success@0.5': 1.0}
     """
     success, precision = mean_curves(sequences)
     return {

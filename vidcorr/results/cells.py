@@ -128,6 +128,12 @@ def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell
     Args:
         records: the scores, at least one; all have one declaration.
         trained: True if the row stands for a training, sampled by its seeds.
+
+    Example:
+        >>> results = [Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": j}) for j in (0.5, 0.52)]
+        >>> cell = measured_cell([ScoreRecord(result, "J-Mean") for result in results])
+        >>> cell.scores, cell.mean, round(cell.deviation, 3)
+        ((0.5, 0.52), 0.51, 0.014)
     """
     scores = tuple(record.result.scores[record.key] for record in records)
     mean = fmean(scores)

@@ -288,6 +288,19 @@ def render(
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
         width: width of a terminal, characters; a wider table continues below.
         start: folder of the page in HTML, whose links to the reports of results are relative.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> rows = {"ours": {column: published_cell(0.523)}, "theirs": {column: published_cell(0.501)}}
+        >>> print(render(Table([column], rows), "text"), end="")
+        davis (vfs)
+        <BLANKLINE>
+                J-Mean
+        ours      52.3
+        theirs    50.1
+        <BLANKLINE>
+        Per cent.
     """
     if format == "csv":
         rows = records_of_table(table)
@@ -359,7 +372,15 @@ def print_table(table: Table, format: Format | None = None, intervals: bool | No
 
 
 def records_of_table(table: Table) -> list[dict[str, object]]:
-    """Return a record per cell, row by row: `row`, `column`, and `Cell.quantities`; for CSV or `pandas.DataFrame`."""
+    """Return a record per cell, row by row: `row`, `column`, and `Cell.quantities`; for CSV or `pandas.DataFrame`.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> (record,) = records_of_table(Table([column], {"ours": {column: published_cell(0.523)}}))
+        >>> record["row"], record["column"], record["mean"]
+        ('ours', 'davis J-Mean (vfs)', 0.523)
+    """
     records = []
     for name, row in table.rows.items():
         for column in table.columns:

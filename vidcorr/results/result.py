@@ -264,7 +264,13 @@ class Result(Exact):
         return result
 
     def csv_rows(self) -> list[Json]:
-        """Return the lines of per_sequence.csv, column → value: a line per row that has values; None if undefined."""
+        """Return the lines of per_sequence.csv, column → value: a line per row that has values; None if undefined.
+
+        Example:
+            >>> rows = [Row(video="bike", object="1", values={"J-Mean": 0.5, "F-Mean": nan}), Row(video="dogs")]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).csv_rows()
+            [{'Sequence': 'bike_1', 'J-Mean': 0.5, 'F-Mean': None}]
+        """
         return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
