@@ -124,6 +124,17 @@ def concept_scores(
     Returns:
         `SOC@0.1` and `CC@0.1` by the protocol's average, `geometric@0.1` and `geometric-several@0.1` over points; then
         both averages of SOC and CC, `SOC@0.1-image`, `-class`.
+
+    Example:
+        >>> protocol = MatchingProtocol.named("omniprobe", "soco", changes={"thresholds": [0.1]})
+        >>> nothing = dict.fromkeys(MEASURES, [0, 0])
+        >>> cats = [nothing | {"SOC": [1, 2], "CC": [2, 2]}, nothing | {"SOC": [0, 1], "CC": [3, 4]}]
+        >>> dogs = [nothing | {"SOC": [2, 2], "CC": [1, 2], "geometric": [1, 4]}, nothing]
+        >>> scores = concept_scores({"cat": cats, "dog": dogs, "cow": [nothing]}, protocol)
+        >>> scores["SOC@0.1"], round(scores["SOC@0.1-class"], 3), scores["CC@0.1"], round(scores["CC@0.1-class"], 3)
+        (0.625, 0.667, 0.6875, 0.667)
+        >>> scores["geometric@0.1"], scores["geometric-several@0.1"]
+        (0.25, nan)
     """
     scores: dict[str, float] = {}
     by_average: dict[str, float] = {}

@@ -183,6 +183,12 @@ def test_the_best_of_a_column_is_as_the_benchmark_declares_and_first_in_a_page(d
     assert section.lines[0].name == ("b" if direction == "less" else "a")
 
 
+def test_a_table_of_many_scores_spans_both_columns_of_a_paper():
+    for count, begins in ((4, r"\begin{table}"), (5, r"\begin{table*}")):
+        cells = [("A", Column("davis", f"score {number}"), published_cell(0.5)) for number in range(count)]
+        assert render(table_of_cells(cells), "tex").startswith(begins)
+
+
 def test_a_doubt_stands_under_every_table():
     table = tabulate(records("A", doubts=["1 of 3 predictions do not begin with the given mask"]))
     for form in ("text", "md", "tex"):
