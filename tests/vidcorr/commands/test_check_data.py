@@ -11,15 +11,8 @@ from tests.helpers.damage import with_hole
 from tests.helpers.numbered_videos import write_folder
 from tests.helpers.refusal import refused
 from vidcorr.commands import run_command
-from vidcorr.videos.check import Frames, _frames, content_digest
+from vidcorr.videos.check import Frames, _frames
 from vidcorr.videos.files import DataError
-
-
-def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
-    dog, cat = Frames(30, 8, 6), Frames(31, 8, 6)
-    digest = content_digest({"a/dog.avi": dog, "a/cat.avi": cat})
-    assert digest == content_digest({"b/cat.mp4": cat, "b/dog.mp4": dog})
-    assert digest != content_digest({"a/dog.avi": dog, "a/cat.avi": dog})
 
 
 def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, recorded):
