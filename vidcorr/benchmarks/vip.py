@@ -154,7 +154,12 @@ class VipBenchmark(Benchmark):
 
 
 def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
-    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name."""
+    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name.
+
+    Example:
+        >>> list(scores_of_instances([]))[:2]
+        ['AP-unofficial', 'AP-unofficial@0.1']
+    """
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 

@@ -164,6 +164,12 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown source, or a source without values for the benchmark.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> values = PropagationProtocol.values_of("vfs", "jhmdb")
+            >>> values["context"], values["radius"], values["border"]  # the source does not set the border
+            (4, 20, 'exclude')
         """
         sources = cls.sources()
         if source not in sources:
@@ -283,6 +289,11 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: if the user has changed a field to another value than the features have.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs").brought_by_features(feature_stride=16).name
+            'vfs+feature_stride=16'
         """
         changes = self.changes
         for field, value in fields.items():
@@ -306,7 +317,13 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Field → value, for the fields that count and differ from the values of `source`; sorted by field."""
+        """Field → value, for the fields that count and differ from the values of `source`; sorted by field.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+radius=6+topk=10").changes  # VFS's topk is 10
+            {'radius': 6.0}
+        """
         changed: dict[str, Any] = {}
         for field, value in sorted(self.effective_values().items()):
             if value != self._named[field]:
@@ -374,7 +391,13 @@ class EvaluationProtocol(BaseModel):
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
 
     def reset(self, fields: Iterable[str]) -> Self:
-        """Return this protocol with the source's values in the given fields."""
+        """Return this protocol with the source's values in the given fields.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+radius=6+topk=5").reset(["radius"]).name
+            'vfs+topk=5'
+        """
         return self.with_changes(**{field: self._named[field] for field in fields})
 
     def digest(self) -> str:

@@ -61,7 +61,12 @@ def printed_digits(value: float) -> int:
 
 
 def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
-    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`."""
+    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`.
+
+    Example:
+        >>> [kind.kind for kind in protocol_classes()]
+        ['propagation', 'points', 'boxes', 'matching', 'surfaces']
+    """
     from .. import protocols as p  # here, since reading the protocols would delay `table --help`
 
     return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol, p.MatchingProtocol, p.SurfaceProtocol

@@ -113,6 +113,11 @@ class ScoreRecord:
         """Name of the row: the user's name, else the network without its seed.
 
         A user's name for predictions of others gets their kind: "theirs (their masks)".
+
+        Example:
+            >>> theirs = Result(benchmark="davis", network={"name": "masks", "weights": "their masks"}, scores={})
+            >>> ScoreRecord(theirs, "J-Mean", row="XMem").name
+            'XMem (their masks)'
         """
         network = self.result.network
         if self.row and self.result.is_theirs:

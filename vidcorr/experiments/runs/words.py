@@ -40,7 +40,14 @@ class SavedModel(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The file's arguments, without those that the user gives as a whole or in part."""
+        """The file's arguments, without those that the user gives as a whole or in part.
+
+        Example:
+            >>> of_file = {"bank": {"frames": 9}, "radius": 6, "lr": 0.1}
+            >>> recipe = {"class_path": "Liir", "init_args": of_file}
+            >>> SavedModel("last.ckpt", recipe, {("bank", "frames"), ("lr",)}).arguments
+            {'radius': 6}
+        """
         names = {keys[0] for keys in self.given}
         return {name: value for name, value in self.recipe["init_args"].items() if name not in names}
 
