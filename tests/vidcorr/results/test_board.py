@@ -43,6 +43,7 @@ def test_rows_of_a_table_have_one_protocol_and_one_digest_of_data(tmp_path, davi
     for (protocol, digest, count), name in product(kinds, "AB"):
         stored(tmp_path / f"{protocol} {digest}/{count}{name}", protocol, digest, name, count)
     page = board(tmp_path / "pages/board.html", tmp_path, davis_run[2])
+    assert " " not in "".join(re.findall('href="(.*?)"', page))  # links are addresses
     papers = {(row.name, row.source): row for row in published_rows() if row.benchmark == "davis"}
     sizes = []
     for table in tables_of(page):
