@@ -166,6 +166,9 @@ def _by_similarity(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         >>> rows = np.array([[0, 0, 5, 5, 0.2], [1, 1, 6, 6, 0.9]])
         >>> _by_similarity(rows)[:, 4].tolist()
         [0.9, 0.2]
+        >>> many = np.column_stack([np.arange(100), np.zeros((100, 3)), np.arange(100) % 2])
+        >>> _by_similarity(many)[:, 0].tolist() == [*range(1, 100, 2), *range(0, 100, 2)]  # equal ones in order
+        True
     """
     return rows[np.argsort(-rows[:, 4], kind="stable")]
 

@@ -126,7 +126,6 @@ def predict_video(
             raise ValueError(f"{folder}: another run has just written into it; repeat the command")
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
-                (folder / GIVEN).mkdir(exist_ok=True)
                 write_ids(folder / GIVEN / f"{frame:05d}.png", prompt.labels, objects.palette)
         _write_record(folder, content)
         announce(content)

@@ -112,7 +112,6 @@ class LabelMeWriter(MaskWriter):
         height, width = ids.shape
         content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image}
         content |= {"imageData": None, "imageHeight": height, "imageWidth": width}
-        self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
 
 
@@ -141,7 +140,6 @@ class YoloWriter(MaskWriter):
         for number in object_ids(ids):
             places = (outline((ids == number).astype(np.uint8)) / (width, height)).ravel()
             lines.append(" ".join([str(number - 1), *(f"{place:.6f}" for place in places)]) + "\n")
-        self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.txt", "".join(lines))
 
     def close(self) -> None:

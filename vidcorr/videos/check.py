@@ -99,9 +99,12 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
     The digest stays the same when videos are moved, reordered or encoded again.
 
     Example:
-        >>> frames = Frames(number=25, width=640, height=480)
-        >>> content_digest({"/a/dog.mp4": frames}) == content_digest({"/b/dog.webm": frames})
+        >>> dog, cat = Frames(30, 8, 6), Frames(31, 8, 6)
+        >>> digest = content_digest({"a/dog.avi": dog, "a/cat.avi": cat})
+        >>> digest == content_digest({"b/cat.mp4": cat, "b/dog.mp4": dog})
         True
+        >>> digest == content_digest({"a/dog.avi": cat, "a/cat.avi": dog})
+        False
     """
     lines = [f"{Path(path).stem} {video.number} {video.width} {video.height}" for path, video in videos.items()]
     text = "\n".join(sorted(lines))

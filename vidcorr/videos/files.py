@@ -234,13 +234,13 @@ def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
 
 @contextmanager
 def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path, and move it to `path` if the context ends without error.
+    """Give a temporary path, and move it to `path` if the context ends without error; make the folder above `path`.
 
     An earlier file at `path` stays until then, and after an error. A folder at `path` is replaced only by a folder, and
     only if it is empty. A killed process leaves the hidden temporary file.
 
     Args:
-        path: file or folder to make; its parent exists.
+        path: file or folder to make.
         temporary: temporary path in the same folder; by default one of this process, since several may write.
 
     Yields:
@@ -251,6 +251,7 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         OSError: if the path cannot be written or moved.
     """
     temporary = temporary or path.with_name(f".{path.name}.partial-{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove(temporary)
     try:
         with full_disk_at(path):
@@ -261,10 +262,10 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in the same folder, and rename it when it is complete.
+    """Write a file under a temporary name in the same folder, and rename it when it is complete; make the folder.
 
     Args:
-        path: the file; its folder exists. An earlier file stays until the end.
+        path: the file. An earlier file stays until the end.
         content: bytes, or text, encoded as UTF-8 with its line ends; surrogates of file names become their bytes.
 
     Raises:

@@ -317,10 +317,10 @@ def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write ids `(H, W)` as an indexed PNG, atomically.
+    """Write ids `(H, W)` as an indexed PNG, atomically; make its folder.
 
     Args:
-        path: the file; its folder exists.
+        path: the file.
         ids: palette index per pixel.
         palette: `(256, 3)` RGB.
     """

@@ -61,7 +61,6 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     }
     template = PAGE.read_text(encoding="utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda mark: values[mark[1]], template)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page)
     return output
 
