@@ -561,5 +561,10 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
 
 
 def millions(module: nn.Module) -> str:
-    """Return the number of parameters of a module, in millions."""
+    """Return the number of parameters of a module, in millions.
+
+    Example:
+        >>> millions(nn.Linear(999, 1500))
+        '1.5'
+    """
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"

@@ -47,7 +47,12 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α."""
+    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α.
+
+    Example:
+        >>> stretched_size((14, 9), 0.5)
+        (21, 13)
+    """
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 

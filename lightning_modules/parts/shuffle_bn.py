@@ -103,9 +103,10 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
             itself.
 
     Example:
-        >>> deal = deal_videos(2, 4, torch.Generator().manual_seed(0))
-        >>> (deal < 4).sum(dim=1)
-        tensor([2, 2])
+        >>> deal_videos(4, 3, torch.Generator().manual_seed(0)).tolist()  # as in published runs
+        [[3, 8, 10], [2, 6, 11], [0, 5, 9], [1, 4, 7]]
+        >>> deal_videos(1, 1, torch.Generator())
+        tensor([[0]])
     """
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
