@@ -197,7 +197,12 @@ def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generat
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other."""
+    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other.
+
+    Example:
+        >>> collate([{"label": 3}, {"label": 4, "failures": ["a.mp4: broken"]}])
+        {'label': tensor([3, 4]), 'failures': ['a.mp4: broken']}
+    """
     failures: list[str] = []
     values: list[Sample] = []
     for sample in samples:

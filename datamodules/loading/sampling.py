@@ -49,6 +49,8 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
     Example:
         >>> distant_indices(8, 8, torch.Generator())
         tensor([0, 1, 2, 3, 4, 5, 6, 7])
+        >>> distant_indices(3, 6, torch.Generator())  # a video shorter than the clip
+        tensor([0, 0, 1, 1, 2, 2])
     """
     edges = [-(-i * num_frames // n) for i in range(n + 1)]  # first integer at or after each segment's start
     draws = torch.rand(n, dtype=torch.float64, generator=generator).tolist()
@@ -77,6 +79,8 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
     Example:
         >>> continuous_indices(9, 3, 4, torch.Generator())
         tensor([0, 4, 8])
+        >>> continuous_indices(5, 4, 3, torch.Generator())  # a video shorter than the clip
+        tensor([0, 3, 4, 4])
     """
     starts = max(num_frames - (n - 1) * interval, 1)
     start = torch.randint(starts, (), generator=generator)
@@ -122,6 +126,10 @@ class Continuous(FrameSampling):
 
     Raises:
         ValueError: for an interval below 0, or weights that do not fit the intervals.
+
+    Example:
+        >>> Continuous([2, 5])(50, 3, seeded_generator(3))
+        tensor([29, 34, 39])
     """
 
     interval: int | list[int]
@@ -154,6 +162,10 @@ class GapPairs(FrameSampling):
 
     Args:
         gap: smallest and largest gap, frames, both included.
+
+    Example:
+        >>> GapPairs((4, 47))(300, 4, seeded_generator(1))  # frames 13 and 57, then 239 and 263
+        tensor([ 13,  57, 239, 263])
     """
 
     multiple = 2
@@ -184,6 +196,12 @@ class FractionPairs(FrameSampling):
 
     Args:
         fraction: the gap as a fraction of the video's length, rounded down to frames.
+
+    Example:
+        >>> FractionPairs(0.5)(6, 4, seeded_generator(1))  # a gap of 3
+        tensor([1, 4, 2, 5])
+        >>> FractionPairs(0.5)(4, 4, seeded_generator(1))  # too short for pairs
+        tensor([0, 1, 0, 3])
     """
 
     multiple = 2
@@ -396,7 +414,7 @@ class PairCrops(Crops):
             second: (H, W, 3) uint8, used by "shared" alone.
             size: side of the views, pixels.
             boxes: the crop of the frame, and the local crop of the resized view.
-            flips: whether each returned view is flipped, in their order; "shared" takes the first for both.
+            flips: for each returned view, True to flip it; "shared" takes the first flag for both views.
         """
         outer = resized_crop(first, boxes[0], size, self.bicubic)
         if self.kind == "shared":

@@ -17,12 +17,6 @@ DRAWS = json.loads(Path(__file__).with_name("draws.json").read_text())
 """Samplings and crops, and what published runs drew by them."""
 
 
-def test_a_video_shorter_than_the_clip():
-    assert sampling.continuous_indices(5, 4, 3, torch.Generator()).tolist() == [0, 3, 4, 4]
-    assert sampling.continuous_indices(1, 3, 8, torch.Generator()).tolist() == [0, 0, 0]
-    assert sampling.distant_indices(3, 6, torch.Generator()).tolist() == [0, 0, 1, 1, 2, 2]
-
-
 def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden):
     """Integer segments leave out the last 4 of 300 frames, and wrap frame 7 of 7 to frame 0; ours do neither."""
     original = golden("sampling")
