@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import wraps
 from importlib.metadata import version
-from inspect import signature, unwrap
+from inspect import unwrap
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -192,11 +192,10 @@ class SavedModule(pl.LightningModule):
         """
         return DataLoader([{}])  # type: ignore[arg-type]
 
-    def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
-        """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
-        arguments = (batch, batch_index, dataloader_idx)
-        taken = len(signature(self.validation_step).parameters)  # a user's method may take no `dataloader_idx`
-        return self.validation_step(*arguments[:taken])
+    @property
+    def test_step(self) -> Any:
+        """The validation step: `trainer.test` logs the same values, and runs the same benchmarks."""
+        return self.validation_step
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the loader of `val_dataloader`."""
