@@ -546,6 +546,16 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
 
     Raises:
         ValueError: names what is wrong.
+
+    Example:
+        >>> images = torch.tensor([-0.25, 1.25] * 6).view(1, 3, 2, 2)  # bicubic resizing may overshoot so far
+        >>> check_images({"image": images}, {"image": "B, 3, H, W"})
+        >>> check_images({"image": images + 0.01}, {"image": "B, 3, H, W"})
+        Traceback (most recent call last):
+        ValueError: image must be float RGB (B, 3, H, W) in [0, 1], got values from -0.24 to 1.26: ...
+        >>> check_images({"image": images - 0.01}, {"image": "B, 3, H, W"})
+        Traceback (most recent call last):
+        ValueError: image must be float RGB (B, 3, H, W) in [0, 1], got values from -0.26 to 1.24: ...
     """
     for name, axes in images.items():
         tensor: Tensor = batch[name]

@@ -234,6 +234,10 @@ def random_crops(
         count: number of boxes.
         area: smallest and largest fraction of the frame's area, in (0, 1].
         generator: source of the draws; their number does not depend on the size of the frame.
+
+    Example:
+        >>> random_crops(90, 120, count=2, area=(0.2, 1.0), generator=seeded_generator(0))
+        [(7, 14, 81, 70), (9, 27, 72, 55)]
     """
     draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
     return [_random_box(height, width, area, attempts) for attempts in draws]
@@ -332,7 +336,14 @@ class RandomCrops(Crops):
 
 @dataclass(frozen=True)
 class CentreCrops(Crops):
-    """The largest square in the centre of each frame."""
+    """The largest square in the centre of each frame.
+
+    Example:
+        >>> frame = np.arange(10, dtype=np.uint8).reshape(2, 5, 1).repeat(3, axis=2)
+        >>> CentreCrops()([frame], torch.Generator(), size=2)[0, 0]
+        tensor([[1, 2],
+                [6, 7]], dtype=torch.uint8)
+    """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Crop and resize, without draws."""
@@ -344,7 +355,16 @@ class CentreCrops(Crops):
 
 @dataclass(frozen=True)
 class WholeFrames(Crops):
-    """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation."""
+    """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation.
+
+    Example:
+        >>> stripes = np.zeros((8, 16, 3), np.uint8)
+        >>> stripes[:, ::4] = 255
+        >>> WholeFrames()([stripes], torch.Generator(), size=4).unique()  # no pixel is skipped
+        tensor([64], dtype=torch.uint8)
+        >>> WholeFrames()([stripes[:, :2]], torch.Generator(), size=4)[0, 0, 0]  # bilinear
+        tensor([255, 191,  64,   0], dtype=torch.uint8)
+    """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Resize, without draws."""
@@ -431,7 +451,13 @@ class PairCrops(Crops):
 
 
 def resized_crop(frame: np.ndarray, box: Box, size: int, bicubic: bool = False) -> np.ndarray:
-    """Cut a box out of a frame (H, W, 3) uint8 and resize it to (size, size, 3) uint8, with anti-aliasing."""
+    """Cut a box out of a frame (H, W, 3) uint8 and resize it to (size, size, 3) uint8, with anti-aliasing.
+
+    Example:
+        >>> frame = np.arange(15, dtype=np.uint8).reshape(3, 5, 1).repeat(3, axis=2)
+        >>> resized_crop(frame, (1, 2, 2, 2), size=2)[..., 0].tolist()  # from row 1 and column 2 on
+        [[7, 8], [12, 13]]
+    """
     top, left, height, width = box
     crop = np.ascontiguousarray(frame[top : top + height, left : left + width])
     return resize_by_pillow(crop, (size, size), "bicubic" if bicubic else "bilinear")

@@ -31,6 +31,12 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
     Args:
         network: network that contains the BatchNorms.
         groups: number of consecutive parts of equal length; it must divide the length of a batch.
+
+    Example:
+        >>> norm = nn.BatchNorm1d(1, affine=False)
+        >>> with batch_norm_groups(norm, 2):
+        ...     norm(torch.tensor([[1.0], [3.0], [20.0], [40.0]])).flatten().round()
+        tensor([-1.,  1., -1.,  1.])
     """
     parts = network.modules() if groups > 1 else ()  # a single group is the whole batch
     norms: list[Any] = [part for part in parts if isinstance(part, _BatchNorm)]

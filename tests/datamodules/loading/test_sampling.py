@@ -90,13 +90,5 @@ def test_published_runs_drew_these_crops(name, arguments, size, corners):
     assert (found - torch.tensor(corners)).abs().max() <= 1  # Pillow rounds
 
 
-def test_no_pixel_is_skipped_where_both_sides_shrink():
-    stripes = np.zeros((8, 16, 3), np.uint8)
-    stripes[:, ::4] = 255
-    assert (sampling.WholeFrames()([stripes], torch.Generator(), 4) == 64).all()
-    assert (sampling.CentreCrops()([stripes.transpose(1, 0, 2)], torch.Generator(), 2) == 64).all()
-    assert sampling.WholeFrames()([stripes[:, :2]], torch.Generator(), 4)[0, 0, 0].tolist() == [255, 191, 64, 0]
-
-
 def test_frames_without_a_partner_are_refused():
     refused(ValueError, "shorter", sampling.PairCrops(), np.zeros((3, 8, 8, 3), np.uint8), torch.Generator(), 8)
