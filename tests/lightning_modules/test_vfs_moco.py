@@ -1,6 +1,6 @@
 """VFS with negatives: a step against a plain one, the plan, bytes.
 
-Queue and average in training: parts/test_momentum.py; over ranks: test_liir.py and parts/test_shuffle_bn.py. Also tests `functional/images.py`.
+Queue and average: parts/test_momentum.py; over ranks: test_liir.py, parts/test_shuffle_bn.py. Also tests `functional/images.py`.
 """
 
 from types import SimpleNamespace

@@ -73,6 +73,7 @@ def test_the_average_moves_after_a_step_that_raised_and_once_in_a_step_within_a_
             queue.hold(torch.ones(1, 1, *queue.keys.shape[1:]), torch.zeros(1, dtype=torch.long))
         before = module.steps_taken
         optimizer.step()
+        optimizer.step()  # another optimiser's, for the same batches
         moved.append(module.steps_taken - before)
     assert moved == [1, 1]
 
