@@ -1,6 +1,8 @@
 """VFS with negatives: a step against a plain one, the plan, bytes.
 
-Queue and average: parts/test_momentum.py; over ranks: test_liir.py, parts/test_shuffle_bn.py. Also tests `functional/images.py`.
+Queue and average: parts/test_momentum.py; over ranks: test_liir.py, parts/test_shuffle_bn.py.
+
+Also tests `functional/images.py`.
 """
 
 from types import SimpleNamespace
