@@ -425,12 +425,13 @@ class CorrespondenceModule(SavedModule):
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train.
 
-        It also gives the Trainer its accumulation back, which an earlier `fit` of Liir may have left changed.
+        It also forgets an earlier `fit`: its loaders, and the accumulation that Liir may have left changed.
         """
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
         if trainer is None:
             return
         loops.restore_accumulation(trainer)
+        self._counted = (0, 0)  # loaders of an earlier `fit` may have had the ids of this one's
         synchronises = self.synchronises_batch_norm and trainer.world_size > 1
         if synchronises and trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place

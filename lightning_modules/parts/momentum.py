@@ -72,6 +72,11 @@ class KeyQueue(nn.Module):
         >>> queue.enqueue(torch.ones(2, 2), torch.tensor([8, 9]))  # one into the free place, one over the oldest
         >>> queue.video_ids
         tensor([9, 5, 7, 8])
+        >>> first = KeyQueue(4, shape=3, seed=1).keys  # unit vectors, the same on all ranks
+        >>> first.norm(dim=1).allclose(torch.ones(4)), first.equal(KeyQueue(4, shape=3, seed=1).keys)
+        (True, True)
+        >>> first.equal(KeyQueue(4, shape=3, seed=2).keys)
+        False
     """
 
     keys: Tensor

@@ -23,7 +23,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
 from vidcorr.backbones import Network, build_feature_extractor, load
-from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.lightning_modules import VFSSimSiam, base
 from vidcorr.lightning_modules.parts import distributed
 from vidcorr.lightning_modules.parts.distributed import keyed_generator
 from vidcorr.lightning_modules.parts.negative_bank import BankSettings
@@ -166,6 +166,15 @@ def test_steps_and_samples_count_accumulated_batches():
     refused(ValueError, "set trainer.limit_train_batches", module.steps_per_epoch)
     for trainer.estimated_stepping_batches in (-1, float("inf")):  # of a loader without a length, of a time
         refused(ValueError, "needs the run's length: set trainer.max_steps", module.total_steps)
+
+
+def test_a_second_training_counts_the_samples_of_its_own_loader(monkeypatch):
+    """Though its loader lies in memory where that of the first training lay."""
+    monkeypatch.setattr(base, "id", lambda _: 1, raising=False)
+    module = tiny("VFSSimSiam")
+    for size in (2, 4):
+        quiet_trainer(max_steps=1, limit_val_batches=0).fit(module, loader(8, size, frames=2, size=32))
+        assert module.global_batch() == size
 
 
 def test_statistics_are_taken_over_several_gpus_that_train():
