@@ -27,7 +27,12 @@ Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
-    """Return the values of a list, a tuple, an array or a tensor as a tuple; any other value as a tuple of one."""
+    """Return the values of a list, a tuple, an array or a tensor as a tuple; any other value as a tuple of one.
+
+    Example:
+        >>> _as_tuple([0.5, 0.5, 0.5]), _as_tuple(0.5)
+        ((0.5, 0.5, 0.5), (0.5,))
+    """
     if hasattr(values, "flatten"):  # an array or a tensor, perhaps float32, which has 7 digits
         return tuple(float(f"{number:.7g}") for number in values.flatten().tolist())
     is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
@@ -35,7 +40,12 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def _in_words(channels: Iterable[float]) -> str:
-    """Return numbers as a text with commas, in the fewest digits: "0.485, 0.456, 0.406"."""
+    """Return numbers as a text with commas, in the fewest digits.
+
+    Example:
+        >>> _in_words([0.485, 0.5, 0.0])
+        '0.485, 0.5, 0'
+    """
     return ", ".join(f"{value:g}" for value in channels)
 
 
@@ -129,6 +139,12 @@ def stated_input(
 
     Raises:
         ValueError: for a mean without a deviation, or both beside a name.
+
+    Example:
+        >>> print(stated_input(name="half"))
+        RGB normalised by 0.5, 0.5, 0.5 / 0.5, 0.5, 0.5 (stated by the caller)
+        >>> stated_input() is None
+        True
     """
     if (mean is None) != (std is None) or (name and mean is not None):
         raise ValueError("input: give --mean and --std together, or --input alone")
@@ -186,7 +202,12 @@ class Network(BaseModel):
         return ", ".join(filter(None, (self.name, self.weights)))
 
     def __str__(self) -> str:
-        """Return the name of the row, with the seed of random weights."""
+        """Return the name of the row, with the seed of random weights.
+
+        Example:
+            >>> str(Network(name="ResNet-18", weights=RANDOM_WEIGHTS, seed=3, loaded=False))
+            'ResNet-18, random weights, seed 3'
+        """
         return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
 
 

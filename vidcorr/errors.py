@@ -7,24 +7,9 @@ from itertools import dropwhile
 
 from . import signals
 
-OUR_PACKAGES = ("vidcorr",)
-
 
 class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
-
-
-class ToldError(ValueError):
-    """Error whose cause a command has printed already.
-
-    Args:
-        message: the whole message, for Python.
-        title: the message without the cause, which a command prints at its end.
-    """
-
-    def __init__(self, message: str, title: str) -> None:
-        super().__init__(message)
-        self.title = title
 
 
 WRONG_WORDS = (UsageError, ArgumentError)
@@ -32,7 +17,14 @@ WRONG_WORDS = (UsageError, ArgumentError)
 
 
 def exit_status(error: BaseException) -> str | int | None:
-    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug."""
+    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug.
+
+    Example:
+        >>> exit_status(UsageError("unknown flag")), exit_status(ValueError("a.mp4: is damaged"))
+        (2, 'vidcorr: a.mp4: is damaged')
+        >>> exit_status(TypeError("a bug")) is None
+        True
+    """
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)  # as a shell reports a signal
@@ -52,7 +44,7 @@ def _message_to_user(error: BaseException) -> str | None:
 
     Some messages of torch and Lightning get a remedy.
     """
-    message = error.title if isinstance(error, ToldError) else message_of(error)
+    message = message_of(error)
     if _is_of_lost_rank(error, message):
         return "another process of this run has ended, see its message; resume it by: vidcorr resume"
     if "\nOriginal Traceback" in str(error):  # a worker of the loader raised it
@@ -82,7 +74,7 @@ def _is_of_lost_rank(error: BaseException, message: str) -> bool:
 
 def _is_ours(error: BaseException) -> bool:
     """Return True if the class of an error is defined in vidcorr."""
-    return type(error).__module__.partition(".")[0] in OUR_PACKAGES
+    return type(error).__module__.partition(".")[0] == "vidcorr"
 
 
 def _names_of(error: BaseException) -> set[str]:
@@ -91,7 +83,12 @@ def _names_of(error: BaseException) -> set[str]:
 
 
 def _end_of_traceback(text: str) -> str:
-    """Return the end of a traceback in one line: `CLASS: MESSAGE` of the error."""
+    r"""Return the end of a traceback in one line: `CLASS: MESSAGE` of the error.
+
+    Example:
+        >>> _end_of_traceback("Traceback:\n  File 'a', line 1\n    raise error\nValueError: no pair of\n  a.mp4")
+        'ValueError: no pair of a.mp4'
+    """
     _, _, behind = text.rpartition("\n  File ")
     # drop the line of code and its marks, which are indented
     lines = dropwhile(lambda line: line.startswith(" "), behind.splitlines()[1:])
@@ -121,6 +118,12 @@ def message_of(error: BaseException) -> str:
         'key: no int; no list'
         >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
         'key: no int'
+        >>> message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int"))
+        'key: Class B: no int'
+        >>> message_of(ValueError("key:\n  - Expected a <class 'NoneType'>"))
+        "key: Expected a <class 'NoneType'>"
+        >>> message_of(ValueError("a\nb\n")), message_of(ValueError(""))
+        ('a b', '')
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
     deepest = max(map(_indent, lines), default=0)
@@ -137,6 +140,10 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     Args:
         lines: the lines.
         deepest: the largest indent, in blanks.
+
+    Example:
+        >>> _lines_above(["key:", "  Class A", "  Class B:", "    - no int", "  Class C:", "    - no list"], deepest=4)
+        ['key:', 'Class B:']
     """
     above: list[str] = []
     for line in lines:

@@ -39,6 +39,10 @@ def near_names(written: str, known: Iterable[str]) -> list[str]:
 
     Only the ends of names are compared, such as `base_lr` of `model.base_lr`. If the unknown name is a part of a name
     without dots and slashes, the distance is 0, as for equal ends.
+
+    Example:
+        >>> near_names("learning_rate", ["model.lr", "model.momentum"]), near_names("clips", ["data/clips.yaml"])
+        (['model.lr'], ['data/clips.yaml'])
     """
     ranked: dict[str, float] = {}
     for name in known:
@@ -52,7 +56,12 @@ def near_names(written: str, known: Iterable[str]) -> list[str]:
 
 
 def _end(name: str) -> str:
-    """Return the last part of a name: `base_lr` of `--model.base-lr`, `kinetics` of `data/kinetics.yaml`."""
+    """Return the last part of a name, in small letters, with `_` for `-` and without `.yaml`.
+
+    Example:
+        >>> _end("--model.base-lr"), _end("data/kinetics.yaml")
+        ('base_lr', 'kinetics')
+    """
     if name.endswith((".yaml", ".yml")):
         name = PurePath(name).stem
     return re.split("[./]", name)[-1].strip("-").replace("-", "_").lower()
@@ -61,8 +70,12 @@ def _end(name: str) -> str:
 def _rank(written: str, name: str) -> float | None:
     """Return the distance of two names; None if they are not near.
 
-    It is 0 for equal names; 1 − similarity for similar letters (`base_rl`, `base_lr`); `PART` if one is a word of the
-    other (`lr`, `base_lr`); 2 if `written` is within the other's letters; 3 for initials (`learning_rate`, `lr`).
+    It is 0 for equal names; 1 − similarity for similar letters; `PART` if one is a word of the other; 2 if `written` is
+    within the other's letters; 3 for initials.
+
+    Example:
+        >>> _rank("lr", "base_lr"), _rank("rate", "learningrate"), _rank("learning_rate", "lr"), _rank("size", "rate")
+        (1, 2, 3, None)
     """
     if written == name:
         return 0

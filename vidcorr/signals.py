@@ -65,6 +65,10 @@ def cause_of(error: BaseException) -> int | None:
     """Return the number of the signal behind an error; None if it follows from no signal.
 
     Such errors are `Stopped`, Lightning's own for SIGTERM, and those of a worker or rank that the signal killed.
+
+    Example:
+        >>> int(cause_of(Stopped(signal.SIGTERM))), cause_of(ValueError("no pair"))
+        (15, None)
     """
     number = requests.received
     if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":  # raised before our handlers are set

@@ -5,7 +5,7 @@ from argparse import ArgumentError
 import pytest
 
 from vidcorr import signals
-from vidcorr.errors import UsageError, exit_status, message_of
+from vidcorr.errors import exit_status
 
 LOST = (
     "DataLoader worker (pid 7) is killed by signal: Killed.",
@@ -27,7 +27,6 @@ IN_WORKER = (
 
 
 ENDINGS = [
-    (UsageError("unknown option"), 2),
     (ArgumentError(None, "expected one argument"), 2),
     (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
     (signals.Stopped(15), 143),
@@ -36,7 +35,6 @@ ENDINGS = [
     (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
     (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
     (ValueError(ONE_VALUE), f"vidcorr: {ONE_VALUE}; set a larger --data.batch_size or --data.size"),
-    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
     (ConnectionResetError(104, "Connection reset by peer"), "vidcorr: [Errno 104] Connection reset by peer"),
     (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
     (ValueError(IN_WORKER.format("ValueError") + " of\n  a.mp4\nand b.mp4"), "vidcorr: no pair of a.mp4 and b.mp4"),
@@ -57,20 +55,3 @@ def test_a_rank_but_the_first_names_itself(monkeypatch):
     for rank, said in (("0", "vidcorr: a"), ("1", "vidcorr: rank 1 of 2: a")):
         monkeypatch.setenv("RANK", rank)
         assert exit_status(ValueError("a")) == said
-
-
-NESTED = """key:
-  Problem with class A:
-    - no int
-    - Expected a <class 'NoneType'>
-  Problem with class B:
-    - no list
-"""
-
-
-def test_a_message_of_several_lines_is_one_with_the_innermost_reasons():
-    assert message_of(ValueError("a\nb\n")) == "a b"
-    assert message_of(ValueError("")) == ""
-    assert message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int")) == "key: Class B: no int"
-    assert message_of(ValueError(NESTED)) == "key: Problem with class A: no int; no list"
-    assert message_of(ValueError("key:\n  - Expected a <class 'NoneType'>")) == "key: Expected a <class 'NoneType'>"

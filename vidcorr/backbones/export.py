@@ -41,7 +41,6 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     loading = _loading_code(encoder, output)
     about = {"class_path": import_path(Encoder), "version": version("vidcorr"), "encoder": spec.to_dict()}
-    output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors: dict[str, torch.Tensor] = {}
         for name, tensor in encoder.network.state_dict().items():
@@ -74,7 +73,6 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     if isinstance(view, VideoEncoder):
         raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
     images = torch.rand(1, 3, *size)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary, torch.no_grad():
         options: dict[str, Any] = {"input_names": ["images"], "output_names": ["map"]}
         torch.onnx.export(view, (images,), temporary, dynamo=True, external_data=False, verbose=False, **options)

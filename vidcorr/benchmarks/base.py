@@ -194,6 +194,14 @@ class Benchmark(ABC):
 
         Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set
         may be called by its split.
+
+        Example:
+            >>> from vidcorr import DavisBenchmark
+            >>> davis = DavisBenchmark("/data/DAVIS", resolution="240p")
+            >>> davis.conditions_in_words({"year": 2017, "split": "val", "resolution": "240p"})
+            ['2017', 'val', '240p']
+            >>> davis.conditions_in_words({"year": 2017, "split": None, "resolution": "480p"})
+            ['2017']
         """
         texts: list[str] = []
         for name, words in self.conditions.items():
@@ -437,6 +445,13 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
 
     It is the first `name` of the class and its bases, nearest first, for which any protocol lists values; None without
     one: a named protocol then takes the values of its `default_benchmark`.
+
+    Example:
+        >>> from vidcorr import DavisBenchmark
+        >>> class Mine(DavisBenchmark):
+        ...     name = "mine"
+        >>> benchmark_in_protocols(Mine)
+        'davis'
     """
     assert kind.protocol_class is not None
     sources = kind.protocol_class.sources().values()
@@ -457,6 +472,11 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
     Raises:
         ValueError: if two rows have one name.
+
+    Example:
+        >>> rows = [Row(video="bike", object=number) for number in ("10", "2")]
+        >>> [row.name for row in sorted_rows([*rows, Row(video="a")])]
+        ['a', 'bike_2', 'bike_10']
     """
     ordered = sorted(rows, key=attrgetter("order"))
     for row, following in pairwise(ordered):
@@ -466,5 +486,11 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
 
 def counts_of(rows: Iterable[Row], name: str) -> list[Any]:
-    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`."""
+    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`.
+
+    Example:
+        >>> rows = [Row(video="b", counts={"joints": 3}), Row(video="a", counts={"joints": 5})]
+        >>> counts_of(rows, "joints")
+        [5, 3]
+    """
     return [row.counts[name] for row in sorted_rows(rows)]

@@ -106,6 +106,10 @@ def pck_curves(distances: Tensor) -> dict[str, Curve]:
 
     Args:
         distances: `(T, K)`, in the unit of PCK's thresholds; NaN for a joint that does not count.
+
+    Example:
+        >>> pck_curves(torch.tensor([[0.05, 0.15], [0.3, torch.nan]]))
+        {'PCK@0.1': (range(0, 2), [0.5, 0.0]), 'PCK@0.2': (range(0, 2), [1.0, 0.0])}
     """
     curves: dict[str, Curve] = {}
     for threshold in CURVE_THRESHOLDS:

@@ -64,6 +64,11 @@ def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | Give
     """Return the networks of a table, each under a name of its own, since names tell rows apart.
 
     A text or a path becomes a spec. A network in memory becomes a `GivenNetwork`; the second of a name is "NAME (2)".
+
+    Example:
+        >>> given = [GivenNetwork(None, name) for name in ("A", "A (2)", "A", "A")]
+        >>> [row.name for row in with_unique_rows(["raw_colour", *given, "raw_colour"])]
+        ['raw_colour', 'A', 'A (2)', 'A (3)', 'A (4)', 'raw_colour']
     """
     taken: set[str] = set()
     unique: list[EncoderSpec | GivenNetwork] = []

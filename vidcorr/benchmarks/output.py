@@ -51,16 +51,12 @@ class Output:
                 the folder of the run itself.
         """
         if self.folder is not None:
-            path = self.folder / kind / "predictions" / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_ids(path, ids.numpy(), DAVIS_COLOURS)
+            write_ids(self.folder / kind / "predictions" / file, ids.numpy(), DAVIS_COLOURS)
 
     def text(self, path: str, text: str) -> None:
         """Write a text file of the run."""
         if self.folder is not None:
-            file = self.folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, text)
+            write_atomically(self.folder / path, text)
 
     def archive(self, packed: Mapping[Path, Path]) -> None:
         """Pack predictions into predictions.zip; without a folder or files, do nothing.

@@ -25,18 +25,21 @@ class PairsOfCategory(NamedTuple):
 
     Attributes:
         name: the category.
-        num_frames: number of different pictures.
         pairs: the pairs, as `read_pairs` returns them.
     """
 
     name: str
-    num_frames: int
     pairs: list[Any]
 
     @property
     def frames(self) -> tuple[Path, ...]:
         """The files of the pictures of the pairs, each once."""
         return tuple(dict.fromkeys(chain.from_iterable(pair.files for pair in self.pairs)))
+
+    @property
+    def num_frames(self) -> int:
+        """Number of different pictures."""
+        return len(self.frames)
 
 
 class Matched(NamedTuple):
@@ -101,11 +104,7 @@ class PairBenchmark(Benchmark):
         found: dict[str, list[Any]] = {}
         for pair in self.read_pairs():
             found.setdefault(pair.category, []).append(pair)
-        categories: list[PairsOfCategory] = []
-        for name, pairs in sorted(found.items()):
-            pictures = set(chain.from_iterable(pair.files for pair in pairs))
-            categories.append(PairsOfCategory(name, len(pictures), pairs))
-        return categories
+        return [PairsOfCategory(name, pairs) for name, pairs in sorted(found.items())]
 
     def pairs_to_score(self, category: PairsOfCategory) -> Sequence[Any]:
         """Return the pairs of a category that are scored: by default all."""

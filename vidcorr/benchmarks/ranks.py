@@ -155,8 +155,8 @@ def distribute(work: Sequence[int], size: int) -> list[list[int]]:
         Indices of the sequences, a list per rank.
 
     Example:
-        >>> distribute([10, 90, 50, 45], 2)
-        [[1, 0], [2, 3]]
+        >>> distribute([10, 90, 50, 45], 2), distribute([3, 3, 3], 2), distribute([], 2)
+        ([[1, 0], [2, 3]], [[0, 2], [1]], [[], []])
     """
     parts: list[list[int]] = [[] for _ in range(size)]
     loads = [0] * size

@@ -17,7 +17,7 @@ from ..metrics.declared import fractions
 from ..metrics.point_tracking import METRICS, WITHIN, PointQueries, sample_queries, tapvid_counts, track_scores
 from ..protocols import PointProtocol
 from ..results.pictures.animations import Curve
-from ..results.pictures.overlays import distinct_colours, overlay_tracks
+from ..results.pictures.overlays import distinct_colours, evenly_spaced, overlay_tracks
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from ..tracking.points import follow_points
@@ -142,7 +142,7 @@ def draw(
     output: Output, sequence: PointSequence, queries: PointQueries, found: PointTracks, protocol: PointProtocol
 ) -> None:
     """Write pictures of up to 40 tracks with their ground truth, and below them `curves_within` over the frames."""
-    chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
+    chosen = evenly_spaced(len(queries), DRAWN)
     pixel = np.array(sequence.size[::-1]) / protocol.scored_size  # pixels of the frame per pixel of the raster
     drawn = found.points.numpy()[chosen] * pixel
     occluded = found.occluded.numpy()[chosen]
@@ -191,7 +191,14 @@ def write_prediction(folder: Path, sequence: PointSequence, queries: PointQuerie
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:
-    """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells."""
+    """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells.
+
+    Example:
+        >>> nearest_centres(np.array([[5.5, 5], [0, -9], [8, 9]]), grid=(2, 4), side=8)
+        array([[5., 6.],
+               [1., 2.],
+               [7., 6.]])
+    """
     cells = np.array(grid[::-1])
     size = side / cells
     return (np.clip(np.floor(tracks / size), 0, cells - 1) + 0.5) * size

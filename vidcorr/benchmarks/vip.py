@@ -154,7 +154,12 @@ class VipBenchmark(Benchmark):
 
 
 def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
-    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name."""
+    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name.
+
+    Example:
+        >>> list(scores_of_instances([]))[:2]
+        ['AP-unofficial', 'AP-unofficial@0.1']
+    """
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 
@@ -177,6 +182,11 @@ def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covere
 
     Returns:
         Object → score, for objects with a pixel.
+
+    Example:
+        >>> labels = torch.tensor([[[0.0, 0.0]], [[1.0, 0.5]]])  # background, and object 7, in two cells
+        >>> instance_scores(labels, torch.tensor([[7, 0]]), [7], (1, 2))
+        {7: 1.0}
     """
     scores = {}
     for number, label in zip(objects, labels[1:], strict=True):

@@ -33,6 +33,12 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError` with a message of argparse.
 
         If words without a flag are missing, the remedy is added: a flag of several values takes the words behind it.
+
+        Example:
+            >>> Parser(prog="vidcorr table").error("the following arguments are required: FOLDER")
+            Traceback (most recent call last):
+            ...
+            vidcorr.errors.UsageError: table: FOLDER missing; words without a flag stand before the flags
         """
         missing = message.partition("are required: ")[2]
         if missing and not missing.startswith("-"):
@@ -163,6 +169,10 @@ def hint_on_generated(message: str, words: Sequence[str]) -> str:
     Args:
         message: the message, which names the missing folder.
         words: words of the command, which may name the folder.
+
+    Example:
+        >>> hint_on_generated("gone/davis: there is no such folder", ["evaluate", "--on=davis=gone/davis"])
+        '; vidcorr generate gone davis makes small data'
     """
     for word in words:
         place = Path(word.rpartition("=")[2])
@@ -274,7 +284,14 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
 def line_of_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place."""
+    r"""Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place.
+
+    Example:
+        >>> line_of_warning("no number moves", UserWarning, signals.__file__, 3)
+        'vidcorr: no number moves\n'
+        >>> line_of_warning("old", UserWarning, "/lib/x.py", 3)
+        '/lib/x.py:3: UserWarning: old\n'
+    """
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

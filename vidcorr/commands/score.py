@@ -91,7 +91,6 @@ def run(flags: Namespace) -> None:
         result = score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
     result.print()
     if flags.json is not None:
-        flags.json.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(flags.json, json.dumps(plain(result.flat_scores()), indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)

@@ -56,7 +56,6 @@ def run(flags: Namespace) -> None:
         for note in shown.notes:
             print(note, file=sys.stderr)
     if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(output, render(shown, format, flags.intervals, start=output.parent))
         print(output)
     else:

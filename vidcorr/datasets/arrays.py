@@ -58,11 +58,6 @@ def _scalar(of_pickle: _Type, content: bytes | str = b"") -> Any:
     return np.frombuffer(as_bytes, of_pickle.of_numpy, count=1)[0]
 
 
-def _as_bytes(text: str, encoding: str = "latin1") -> bytes:
-    """Return the bytes that protocol 2 holds as text, in place of `_codecs.encode`, whatever the encoding."""
-    return text.encode("latin1")
-
-
 def _sealed(function: Callable[..., Any]) -> Any:
     """Return an object that calls a function, and on which a pickle can set no attribute."""
 
@@ -76,7 +71,7 @@ def _sealed(function: Callable[..., Any]) -> Any:
 
 
 NAMES: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _sealed(_as_bytes),
+    ("_codecs", "encode"): str.encode,  # protocol 2 holds bytes as text
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): "numpy.ndarray",  # an argument of `_reconstruct`, which ours ignores
 }

@@ -155,7 +155,12 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
 
 
 def rotations_of(quaternions: Tensor) -> Tensor:
-    """Return the rotations `(…, 3, 3)` of quaternions w, x, y, z `(…, 4)` of any length."""
+    """Return the rotations `(…, 3, 3)` of quaternions w, x, y, z `(…, 4)` of any length.
+
+    Example:
+        >>> rotations_of(torch.tensor([1.0, 0.0, 0.0, 1.0])).tolist()  # a quarter turn about z
+        [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     w, x, y, z = quaternions.unbind(-1)
     s = 2 / quaternions.square().sum(-1)
     first = [1 - s * (y**2 + z**2), s * (x * y - z * w), s * (x * z + y * w)]
@@ -263,6 +268,10 @@ def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
         length: pixels along this side of the picture.
         shorter: pixels along the picture's shorter side, which is resized to `side`.
         side: side of the middle square, pixels.
+
+    Example:
+        >>> _pixels_of_middle(length=8, shorter=4, side=4).tolist()
+        [2, 3, 4, 5]
     """
     resized = side if length == shorter else int(side * length / shorter)
     pixels = torch.arange(length, dtype=torch.float32)
@@ -276,6 +285,18 @@ def square_around(shown: Tensor) -> tuple[int, int, int]:
 
     The square is as long as the longer direction, whose last row or column of true pixels is left out. In the shorter
     direction it is widened equally on both sides, or only before the first pixel if it would leave the picture.
+
+    Example:
+        >>> shown = torch.zeros(10, 10, dtype=torch.bool)
+        >>> square_around(shown)
+        (0, 0, 0)
+        >>> shown[:7, 5:8] = True
+        >>> square_around(shown)  # widened by 2 columns on both sides
+        (0, 3, 6)
+        >>> square_around(shown.roll((1, 1), (0, 1)))  # it ends with the picture
+        (1, 4, 6)
+        >>> square_around(shown.roll((1, 2), (0, 1)))  # it would leave the picture: widened by 4 columns before
+        (1, 3, 6)
     """
     if not shown.any():
         return 0, 0, 0

@@ -190,6 +190,11 @@ def require_files(paths: Iterable[Path], about: str) -> None:
 
     Raises:
         DataError: naming the file.
+
+    Example:
+        >>> require_files([Path("a.jpg")], "named in list.txt")
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: a.jpg: no such file, named in list.txt
     """
     for path in paths:
         if not path.is_file():

@@ -113,6 +113,12 @@ def _rows_of_names(names: Iterable[tuple[str, str]], source: _Picture, target: _
     """Return the rows of source and target `(N, 2)` of pairs of names (source, target), each pair once.
 
     A pair with a name that a picture lacks is skipped.
+
+    Example:
+        >>> source = _Picture(Path("a.jpg"), np.zeros((2, 2)), {"tail": 0, "nose": 1})
+        >>> target = _Picture(Path("b.jpg"), np.zeros((1, 2)), {"nose": 0})
+        >>> _rows_of_names([("nose", "nose"), ("tail", "tail")], source, target).tolist()
+        [[1, 0]]
     """
     found: dict[tuple[int, int], None] = {}
     for name, other in names:

@@ -165,7 +165,13 @@ def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return the ids (H, W) of instances: person · 20 + class; 0 where person or class is background or void."""
+    """Return the ids (H, W) of instances: person · 20 + class; 0 where person or class is background or void.
+
+    Example:
+        >>> parts, humans = np.array([0, 3, 19, 20, 5], np.uint8), np.array([4, 0, 1, 1, 255], np.uint8)
+        >>> part_instances(parts, humans).tolist()
+        [0, 0, 39, 0, 0]
+    """
     has_part = (parts > 0) & (parts < NUM_PARTS)
     has_person = (humans > 0) & (humans < VOID)
     instances = humans.astype(np.int32) * NUM_PARTS + parts

@@ -36,6 +36,10 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
 
     Raises:
         ValueError: if the boxes are not (N, 4).
+
+    Example:
+        >>> box_iou(np.array([[10, 10, 20, 20]]), np.array([[20, 10, 20, 20]]))
+        tensor([0.3333], dtype=torch.float64)
     """
     a, b = _boxes(prediction, target)
     corner = np.maximum(a[:, :2], b[:, :2])
@@ -50,7 +54,12 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
-    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box."""
+    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box.
+
+    Example:
+        >>> centre_error(np.array([[10, 10, 20, 20]]), np.array([[13, 14, 20, 20]]))
+        tensor([5.], dtype=torch.float64)
+    """
     a, b = _boxes(prediction, target)
     # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px
     centre_of_a = a[:, :2] + (a[:, 2:] - 1) / 2
@@ -60,12 +69,22 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def success_curve(iou: Numbers) -> Tensor:
-    """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
+    """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure.
+
+    Example:
+        >>> success_curve(np.array([1.0, 0.52, 0.0]))[[0, 10, 11, 20]]
+        tensor([0.6667, 0.6667, 0.3333, 0.0000], dtype=torch.float64)
+    """
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
 
 
 def precision_curve(error: Numbers) -> Tensor:
-    """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
+    """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure.
+
+    Example:
+        >>> precision_curve(np.array([0.0, 5.0, 20.5]))[[0, 5, 20]]
+        tensor([0.3333, 0.6667, 0.6667], dtype=torch.float64)
+    """
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
 
@@ -108,6 +127,13 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
     Returns:
         `curves`: the list of `one_pass_curves`, NaN if only the first frame, which is given, has a box; and `absent`:
         the number of frames without a box, if there are some.
+
+    Example:
+        >>> truth = np.array([[1.0, 2, 30, 40]] * 3)
+        >>> truth[2] = np.nan  # the target is absent
+        >>> counts = one_pass_counts(np.nan_to_num(truth), truth)
+        >>> one_pass_scores([counts["curves"]])["precision@20px"], counts["absent"]
+        (1.0, 1)
     """
     is_box = np.isfinite(target).all(axis=1)
     has_scored = np.isfinite(target[1:]).all(axis=1).any()
@@ -123,6 +149,10 @@ def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     Args:
         sequences: name → counts, from `one_pass_counts`.
+
+    Example:
+        >>> doubts_on_absence({"a": {"curves": []}, "b": {"curves": [], "absent": 2}})
+        ['2 frames without an annotated box (NaN, first in b) are left out']
     """
     frames = sum(counts.get("absent", 0) for counts in sequences.values())
     if not frames:
@@ -138,6 +168,12 @@ def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[
 
     Args:
         sequences: the curves of each sequence, from `one_pass_curves`.
+
+    Example:
+        >>> boxes = np.array([[10.0, 10.0, 20.0, 30.0]] * 4)
+        >>> success, precision = mean_curves([one_pass_curves(boxes, boxes), [np.nan] * CURVES])
+        >>> success[[0, 20]], precision[:2]
+        (array([1., 0.]), array([1., 1.]))
     """
     curves = np.array([*sequences], np.float64).reshape(-1, CURVES)
     defined = curves[~np.isnan(curves[:, 0])]
@@ -154,6 +190,11 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
     Returns:
         `success`, the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px`, the
         precision curve at 20 px; `success@0.5`, the success curve at IoU 0.5. NaN without a scored frame.
+
+    Example:
+        >>> boxes = np.array([[10.0, 10.0, 20.0, 30.0]] * 4)
+        >>> one_pass_scores([one_pass_curves(boxes, boxes)])  # the last of 21 thresholds is 1, which no IoU exceeds
+        {'success': 0.9523809523809523, 'precision@20px': 1.0, 'success@0.5': 1.0}
     """
     success, precision = mean_curves(sequences)
     return {

@@ -91,6 +91,14 @@ class InstanceAP(RowMetric):
     Raises:
         ValueError: by `update`, if the masks are no integers (H, W) of one size, an instance has no score, or a class
             is no part.
+
+    Example:
+        >>> import torch
+        >>> metric = InstanceAP()
+        >>> ids = torch.tensor([[1, 1, 1, 2]])
+        >>> metric.update(ids, ids, name="walk", classes={1: 5, 2: 9}, scores={1: 0.9, 2: 0.5})
+        >>> metric.compute()["AP"]
+        1.0
     """
 
     row_of_frame = True

@@ -22,6 +22,11 @@ def point_errors(predicted: NDArray[Any], targets: NDArray[Any], length: float) 
         predicted: x, y `(N, 2)` in longer sides of the target's padded picture.
         targets: x, y `(M, 2)` in the same unit.
         length: longer side of the target's box, in the same unit.
+
+    Example:
+        >>> point_errors(np.array([[0, 0], [3, 4]]), np.array([[3, 4]]), 10.0)
+        array([[0.5],
+               [0. ]])
     """
     apart = np.asarray(predicted, np.float64)[:, None] - np.asarray(targets, np.float64)
     distances: NDArray[np.float64] = np.linalg.norm(apart, axis=-1) / length
@@ -41,6 +46,13 @@ def candidate_cells(
 
     Returns:
         Index of the cell, row · w + column, `(N,)`; −1 for a source point without a target point of its concept.
+
+    Example:
+        >>> similarities = np.zeros((3, 2, 3))
+        >>> similarities[0, 0] = [9, 9, 5]  # cells 0 and 1 hold no point
+        >>> targets = np.array([[0.5, 0.5], [1.0, 0.2], [0.1, 1.0]], np.float32)
+        >>> candidate_cells(similarities, targets, np.array([[0, 0], [0, 1], [2, 2]]))
+        array([ 2, -1,  3])
     """
     _, height, width = similarities.shape
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
@@ -72,6 +84,14 @@ def concept_counts(
 
     Returns:
         Measure → number of correct points at each threshold, followed by the number of counted points.
+
+    Example:
+        >>> protocol = MatchingProtocol.named("omniprobe", "soco", changes={"thresholds": [0.1, 0.2]})
+        >>> errors = np.array([[0.1, 0.3, 0.0], [0.0, 0.2, 0.25], [0.0, 0.0, 0.05]])
+        >>> of_candidates = np.array([[0.0, 0.19, 0.5], [0.0, 0.0, 0.0], [0.5, 0.5, 0.3]])
+        >>> same_name, same_concept = np.array([[0, 0], [1, 1], [2, 2]]), np.array([[0, 0], [0, 1], [1, 2], [2, 2]])
+        >>> concept_counts(errors, of_candidates, same_name, same_concept, protocol)
+        {'SOC': [1, 2, 3], 'CC': [1, 2, 3], 'geometric': [1, 1, 2], 'geometric-several': [1, 1, 1]}
     """
     candidates: dict[int, list[int]] = {}
     for source, target in same_concept.tolist():
@@ -104,6 +124,17 @@ def concept_scores(
     Returns:
         `SOC@0.1` and `CC@0.1` by the protocol's average, `geometric@0.1` and `geometric-several@0.1` over points; then
         both averages of SOC and CC, `SOC@0.1-image`, `-class`.
+
+    Example:
+        >>> protocol = MatchingProtocol.named("omniprobe", "soco", changes={"thresholds": [0.1]})
+        >>> nothing = dict.fromkeys(MEASURES, [0, 0])
+        >>> cats = [nothing | {"SOC": [1, 2], "CC": [2, 2]}, nothing | {"SOC": [0, 1], "CC": [3, 4]}]
+        >>> dogs = [nothing | {"SOC": [2, 2], "CC": [1, 2], "geometric": [1, 4]}, nothing]
+        >>> scores = concept_scores({"cat": cats, "dog": dogs, "cow": [nothing]}, protocol)
+        >>> scores["SOC@0.1"], round(scores["SOC@0.1-class"], 3), scores["CC@0.1"], round(scores["CC@0.1-class"], 3)
+        (0.625, 0.667, 0.6875, 0.667)
+        >>> scores["geometric@0.1"], scores["geometric-several@0.1"]
+        (0.25, nan)
     """
     scores: dict[str, float] = {}
     by_average: dict[str, float] = {}
@@ -143,5 +174,10 @@ def _averages(
 
 
 def exact_mean(values: Sequence[float] | NDArray[Any]) -> float:
-    """Return the mean of numbers, by a sum without rounding; NaN without numbers."""
+    """Return the mean of numbers, by a sum without rounding; NaN without numbers.
+
+    Example:
+        >>> exact_mean([0.1] * 10), exact_mean([])
+        (0.1, nan)
+    """
     return math.fsum(values) / len(values) if len(values) else math.nan

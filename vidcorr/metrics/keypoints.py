@@ -40,6 +40,11 @@ def keypoint_distances(
 
     Raises:
         ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
+
+    Example:
+        >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # 0.6 times the diagonal of 30 x 40 is 30
+        >>> keypoint_distances(truth + [[6.0, 0.0], [0.0, 0.0]], truth)
+        tensor([[0.2000, 0.0000]], dtype=torch.float64)
     """
     points = as_array(prediction).astype(np.float64)
     truth = as_array(target).astype(np.float64)
@@ -116,6 +121,10 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
 
     Returns:
         Key, such as `PCK@0.1` → fraction; NaN if no joint counted.
+
+    Example:
+        >>> pck_scores([[[2, 0, 4], [1, 0, 4]]], thresholds=[0.1])
+        {'PCK@0.1': 0.75}
     """
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
     counts = torch.zeros(1 + len(keys), 1, dtype=torch.float64)

@@ -23,6 +23,10 @@ def reference_length(box: Sequence[float] | None, size: tuple[int, int], protoco
 
     Raises:
         ValueError: if the protocol needs a box and there is none.
+
+    Example:
+        >>> reference_length((10, 20, 60, 40), (480, 640), MatchingProtocol.named("dift"))
+        50.0
     """
     if protocol.reference == "image":
         return float(max(size))
@@ -86,6 +90,11 @@ def drawn_indices(
 
     Returns:
         Name of a draw → indices of its pairs: "" is the whole set, `viewpoint=1` a level.
+
+    Example:
+        >>> dift = MatchingProtocol.named("dift")
+        >>> drawn_indices(["cat", "dog", "dog"], [{"scale": 0}, {"scale": 1}, {"scale": 1}], dift)
+        {'': [0, 1, 2], 'scale=0': [0], 'scale=1': [1, 2]}
     """
     pairs_of_category: dict[str, list[int]] = {}
     for pair, category in enumerate(categories):
@@ -104,7 +113,12 @@ def drawn_indices(
 
 
 def _those_in(level: Set[int], pairs: Iterable[int]) -> list[int]:
-    """Return the pairs that are also in `level`, in their order."""
+    """Return the pairs that are also in `level`, in their order.
+
+    Example:
+        >>> _those_in({1, 2, 5}, [5, 3, 1])
+        [5, 1]
+    """
     return [pair for pair in pairs if pair in level]
 
 
@@ -135,6 +149,11 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
         right: correct points per pair and threshold, `(P, A)`.
         counts: points per pair, `(P,)`.
         categories: category per pair.
+
+    Example:
+        >>> right, counts = np.array([[1], [4], [0]]), np.array([2, 4, 2])
+        >>> {name: pck.round(3).tolist() for name, pck in averages(right, counts, ["cat", "cat", "dog"]).items()}
+        {'image': [0.5], 'point': [0.625], 'class': [0.417], 'weighted': [0.556]}
     """
     has_points = counts > 0
     if not has_points.any():
@@ -197,6 +216,10 @@ def score_key(threshold: float, of: str = "") -> str:
         threshold: the threshold of PCK.
         of: kind of average (`class`), or name of a subset of the pairs (`viewpoint=2`); empty for the protocol's own
             average over all pairs.
+
+    Example:
+        >>> score_key(0.1), score_key(0.1, "class"), score_key(0.1, "viewpoint=2")
+        ('PCK@0.1', 'PCK@0.1-class', 'PCK@0.1-viewpoint-2')
     """
     suffix = f"-{of.replace('=', '-')}" if of else ""
     return f"PCK@{threshold:g}{suffix}"

@@ -76,6 +76,13 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         id_map: ids, on the CPU.
         objects: ids of the objects.
         bound: tolerance of F: pixels if ≥ 1, else a fraction of the diagonal, rounded up to pixels.
+
+    Example:
+        >>> ids = np.zeros((100, 200), np.uint8)
+        >>> ids[10:14, 20:26] = 7
+        >>> outline = object_outlines(ids, [7])[7]
+        >>> outline.top, outline.left, outline.mask.shape, outline.area, outline.radius
+        (9, 19, (6, 8), 24, 2)
     """
     import cv2
 

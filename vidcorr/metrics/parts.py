@@ -30,6 +30,13 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
 
     Raises:
         ValueError: if the shapes differ, or a value is not a class.
+
+    Example:
+        >>> class_areas(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 255]), classes=2)
+        tensor([[1, 1],
+                [2, 2],
+                [2, 1],
+                [1, 2]])
     """
     predicted, wanted = as_pair(prediction, target)
     counted = wanted != IGNORED
@@ -58,6 +65,11 @@ def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
 
     Returns:
         `mIoU`, `mAcc` and `aAcc`; NaN without any video.
+
+    Example:
+        >>> areas = class_areas(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 0, 0, 255]), classes=4)
+        >>> {name: round(score, 3) for name, score in iou_scores([areas]).items()}
+        {'mIoU': 0.333, 'mAcc': 0.667, 'aAcc': 0.667}
     """
     areas = torch.zeros(4, 1, dtype=torch.float64)
     for of_video in videos:
@@ -94,6 +106,13 @@ def match_instances(
     Raises:
         ValueError: if the masks are no integers (H, W) of one size, an id is negative, a class is no part, or a
             predicted instance has no score.
+
+    Example:
+        >>> mine = np.array([[1, 1, 1, 2]])
+        >>> truth = np.array([[4, 4, 0, 0]])
+        >>> detections, kinds = match_instances(mine, truth, {1: 5, 2: 5}, {1: 0.9, 2: 0.5}, {4: 5})
+        >>> detections.round(decimals=3).tolist(), kinds.tolist()
+        ([[5.0, 0.9, 0.667], [5.0, 0.5, 0.0]], [5])
     """
     predicted, wanted = as_pair(prediction, target)
     if target_classes is None:
@@ -131,6 +150,12 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
 
     Returns:
         0 to 1; more than 1 if double detections count as correct.
+
+    Example:
+        >>> average_precision(np.array([True, False, True]), np.array([0.9, 0.5, 0.5]), annotated=2)
+        0.8333333333333333
+        >>> average_precision(np.zeros(0, bool), np.zeros(0), annotated=1)
+        0.0
     """
     if not len(scores) or not annotated:
         return 0.0
@@ -172,6 +197,11 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
 
     Args:
         frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
+
+    Example:
+        >>> frames = [([[5, 0.9, 0.62], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
+        >>> ap_of_classes(frames)
+        {5: [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]}
     """
     detections: list[Any] = []
     annotated: Counter[int] = Counter()

@@ -58,7 +58,13 @@ class PointQueries:
         return np.round(self.points[:, :1])
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
-        """Return which frames count, (N, T): for "first" those after the query's frame, for "strided" all others."""
+        """Return which frames count, (N, T): for "first" those after the query's frame, for "strided" all others.
+
+        Example:
+            >>> queries = sample_queries(np.array([[True, False, False]]), np.zeros((1, 3, 2)))
+            >>> queries.scored("first"), queries.scored("strided")
+            (array([[False, False,  True]]), array([[ True, False,  True]]))
+        """
         require_mode(query_mode)
         index = np.arange(self.occluded.shape[1])
         return index > self.frames if query_mode == "first" else index != self.frames
@@ -197,6 +203,12 @@ def video_fractions(counts: Any) -> dict[str, float]:
     Args:
         counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum: three of the frames, then
             three for each threshold.
+
+    Example:
+        >>> counts = [2, 2, 2] + 2 * [0, 0, 2] + 3 * [2, 2, 0]  # of two visible points, 3 px away
+        >>> scores = video_fractions(counts)
+        >>> scores["pts_within_2"], scores["pts_within_4"], scores["average_jaccard"]
+        (0.0, 1.0, 0.6)
     """
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
@@ -234,6 +246,12 @@ def mean_of_defined(values: Iterable[float]) -> float:
 
     The values are added in order, as in the official code: from Python 3.12 on `sum` compensates rounding, and the last
     digit would depend on the interpreter.
+
+    Example:
+        >>> mean_of_defined([0.25, float("nan"), 0.75]), mean_of_defined([])
+        (0.5, nan)
+        >>> mean_of_defined([0.1] * 10)
+        0.09999999999999999
     """
     defined = [value for value in values if not np.isnan(value)]
     return reduce(add, defined) / len(defined) if defined else float("nan")

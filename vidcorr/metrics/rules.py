@@ -31,7 +31,15 @@ class YoutubeVosRules(Rules):
     inner_only = False
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → annotated frames after the frame in which the object starts."""
+        """Return object → annotated frames after the frame in which the object starts.
+
+        Example:
+            >>> video = AnnotatedVideo("bike", range(4), [{1}, {1}, {1, 2}, {2}].__getitem__)
+            >>> YoutubeVosRules("youtube-vos").plan(video)
+            {1: [1, 2, 3], 2: [3]}
+            >>> YoutubeVosRules("youtube-vos").plan(replace(video, starts={2: 1, 1: 0, 7: 3}))  # as the data set says
+            {1: [1, 2, 3], 2: [2, 3]}
+        """
         starts = dict(video.starts or {})
         if video.starts is None:
             for t in video.frames:
@@ -69,6 +77,11 @@ def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> V
 
     Args:
         groups: "Seen" and "Unseen" → values of the objects.
+
+    Example:
+        >>> groups = {"Seen": [{"J-Mean": 0.5, "F-Mean": 0.75}], "Unseen": [{"J-Mean": 0.25, "F-Mean": 0.5}]}
+        >>> scores_of_categories(groups)
+        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
     """
     scores: Values = {}
     for kind, group in groups.items():
@@ -148,7 +161,13 @@ class LvosRules(Rules):
         return plan
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means of J and F, and V: the standard deviation of their mean over the frames."""
+        """Return the means of J and F, and V: the standard deviation of their mean over the frames.
+
+        Example:
+            >>> values = LvosRules("lvos").summarise(np.array([[0.2, 0.4], [1.0, 0.8], [0.3, 0.5]]))
+            >>> {name: round(value, 6) for name, value in values.items()}
+            {'J-Mean': 0.5, 'F-Mean': 0.566667, 'V-Mean': 0.262488}
+        """
         j_and_f = frames.mean(axis=1)
         variance = mean((j_and_f - mean(j_and_f)) ** 2)
         variation = math.sqrt(round(variance, 4))  # rounded as by the official code
@@ -312,7 +331,13 @@ class VosBenchmarkRules(Rules):
     measures = ("J", "F", "present")
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the ids of the scored frames, in all scored frames."""
+        """Return the ids of the scored frames, in all scored frames.
+
+        Example:
+            >>> video = AnnotatedVideo("bike", range(4), [{1}, {1, 255}, {2}, {3}].__getitem__)
+            >>> VosBenchmarkRules("vos-benchmark").plan(video)
+            {1: [1, 2], 2: [1, 2], 255: [1, 2]}
+        """
         frames = self.counted(video)
         numbers = set().union(*map(video.shown, frames))
         return dict.fromkeys(sorted(numbers), frames)

@@ -256,7 +256,15 @@ class DavisRules(Rules):
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object."""
+        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object.
+
+        Example:
+            >>> video = AnnotatedVideo("bike", range(4), [{1, 2}, {1}, {2}, {2}].__getitem__)
+            >>> DavisRules("davis-2017").plan(video), DavisRules("davis-2016", merged=True).plan(video)
+            ({1: [1, 2], 2: [1, 2]}, {1: [1, 2]})
+            >>> DavisRules("davis-2016", merged=True).plan(replace(video, shown=[{255}, {1}, {1}, {1}].__getitem__))
+            {}
+        """
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
@@ -265,7 +273,12 @@ class DavisRules(Rules):
 
 
 def numbers_in(ids: Ids) -> set[int]:
-    """Return the ids of a mask `(H, W)`, without the background 0."""
+    """Return the ids of a mask `(H, W)`, without the background 0.
+
+    Example:
+        >>> numbers_in(np.array([[0, 2], [255, 2]], np.uint8)) == {2, 255}
+        True
+    """
     return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 
@@ -395,6 +408,14 @@ class MaskScorer:
 
         Returns:
             "J" and "F" → places on the time axis, and values; only frames that count have a place.
+
+        Example:
+            >>> ids = np.ones((4, 4), np.uint8)
+            >>> scorer = MaskScorer(DavisRules("davis-2017"), AnnotatedVideo("bike", range(4), lambda t: [1]))
+            >>> for t in range(4):
+            ...     scorer.add(t, ids, ids if t < 2 else 0 * ids)
+            >>> scorer.curves(begin=0)
+            {'J': ([1, 2], [1.0, 0.0]), 'F': ([1, 2], [1.0, 1.0])}
         """
         curves: dict[str, tuple[list[int], list[float]]] = {}
         frames = [t for t in self.objects if t >= begin]
@@ -444,6 +465,10 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
 
     Args:
         values: (T,) J or F by frame.
+
+    Example:
+        >>> sequence_statistics([0.75] * 5 + [0.25] * 3)
+        (0.5625, 0.625, 0.5)
     """
     measure = np.asarray(values, dtype=np.float64)
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1  # 1e-10: a half is rounded up

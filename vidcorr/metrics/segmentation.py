@@ -55,6 +55,14 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
 
     Raises:
         ValueError: if the shapes differ, or the masks hold anything but bool or the integers 0 and 1.
+
+    Example:
+        >>> mask = torch.zeros(1, 20, 20, dtype=torch.bool)
+        >>> mask[:, 5:15, 5:15] = True
+        >>> boundary_accuracy(mask, mask.roll(1, dims=2))
+        tensor([1.], dtype=torch.float64)
+        >>> boundary_accuracy(mask, mask.roll(5, dims=2)).round(decimals=3)
+        tensor([0.4510], dtype=torch.float64)
     """
     pairs = _outlines(prediction, target, void, bound)
     return torch.tensor([boundary_score(*pair) for pair in pairs], dtype=torch.float64)

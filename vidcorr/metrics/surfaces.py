@@ -12,7 +12,12 @@ BINNED = 1  # index of the threshold whose recall is binned by angle: the second
 
 
 def recall_names(protocol: SurfaceProtocol) -> list[str]:
-    """Return the names of the recalls, in the order of the thresholds: `recall@1cm`, `recall@5px`."""
+    """Return the names of the recalls, in the order of the thresholds: `recall@1cm`, `recall@5px`.
+
+    Example:
+        >>> recall_names(SurfaceProtocol.named("omniprobe", "navi"))
+        ['recall@1cm', 'recall@2cm', 'recall@5cm', 'recall@5px', 'recall@25px', 'recall@50px']
+    """
     in_space = [f"recall@{100 * distance:g}cm" for distance in protocol.distances]
     return in_space + [f"recall@{pixels:g}px" for pixels in protocol.pixels]
 
@@ -24,6 +29,11 @@ def correct_matches(in_space: Sequence[float], in_picture: Sequence[float], prot
         in_space: errors in metres.
         in_picture: errors in pixels.
         protocol: `distances`, `pixels`.
+
+    Example:
+        >>> protocol = SurfaceProtocol.named("omniprobe", "navi")
+        >>> correct_matches([0.01, 0.0, 0.02], [5.0, 24.0, 9.0], protocol)
+        [1, 2, 3, 0, 3, 3]
     """
     counts: list[int] = []
     for errors, thresholds in ((in_space, protocol.distances), (in_picture, protocol.pixels)):
@@ -38,6 +48,12 @@ def pairs_by_angle(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
     Args:
         pairs: as `surface_scores` takes them.
         protocol: `angle_bins`.
+
+    Example:
+        >>> protocol = SurfaceProtocol.named("omniprobe", "navi")
+        >>> pairs = [{"angle": 29.0, "matches": 4}, {"angle": 60.0, "matches": 1}, {"angle": 5.0, "matches": 0}]
+        >>> {name: len(in_bin) for name, in_bin in pairs_by_angle(pairs, protocol).items()}
+        {'0-30': 1, '30-60': 0, '60-90': 1, '90-120': 0}
     """
     matched = [pair for pair in pairs if pair["matches"]]
     bins: dict[str, list[Mapping[str, Any]]] = {}
@@ -58,6 +74,16 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
         `recall@…`: the fraction of the matches of all pairs; `recall@2cm-0-30`: the mean of the pairs' recalls with an
         angle from 0 to below 30 degrees; `rotation@5deg`: the fraction of pairs with an angle below. NaN without a
         match or pair.
+
+    Example:
+        >>> protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"rotations": (20.0,)})
+        >>> near = {"correct": [1, 2, 3, 0, 0, 0], "matches": 4, "angle": 0.0}
+        >>> far = {"correct": [0, 1, 1, 0, 0, 0], "matches": 1, "angle": 29.0}
+        >>> without_match = {"correct": [0, 0, 0, 0, 0, 0], "matches": 0, "angle": 20.0}
+        >>> unknown = {"correct": [5, 5, 5, 5, 5, 5], "matches": 5, "angle": math.nan}
+        >>> scores = surface_scores([near, far, without_match, unknown], protocol)
+        >>> [scores[name] for name in ("recall@2cm", "recall@2cm-0-30", "recall@2cm-30-60", "rotation@20deg")]
+        [0.8, 0.75, nan, 0.25]
     """
     scores: dict[str, float] = {}
     total = sum(pair["matches"] for pair in pairs)

@@ -164,6 +164,12 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown source, or a source without values for the benchmark.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> values = PropagationProtocol.values_of("vfs", "jhmdb")
+            >>> values["context"], values["radius"], values["border"]  # the source does not set the border
+            (4, 20, 'exclude')
         """
         sources = cls.sources()
         if source not in sources:
@@ -254,6 +260,16 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown field, or a value out of range.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> vfs = PropagationProtocol.named("vfs")
+            >>> changed = vfs.with_changes(topk=5, references=[0, -1])
+            >>> changed.name, changed.with_changes(topk=10).name
+            ('vfs+references=0,-1+topk=5', 'vfs+references=0,-1')
+            >>> mine = changed.with_changes(name="mine")
+            >>> mine.name, mine.with_changes(topk=3).name
+            ('mine', 'mine+topk=3')
         """
         own = dict(self)
         if own | fields == own:
@@ -273,6 +289,11 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: if the user has changed a field to another value than the features have.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs").brought_by_features(feature_stride=16).name
+            'vfs+feature_stride=16'
         """
         changes = self.changes
         for field, value in fields.items():
@@ -296,7 +317,13 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Field → value, for the fields that count and differ from the values of `source`; sorted by field."""
+        """Field → value, for the fields that count and differ from the values of `source`; sorted by field.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+radius=6+topk=10").changes  # VFS's topk is 10
+            {'radius': 6.0}
+        """
         changed: dict[str, Any] = {}
         for field, value in sorted(self.effective_values().items()):
             if value != self._named[field]:
@@ -329,6 +356,12 @@ class EvaluationProtocol(BaseModel):
         Returns:
             `code`, `note` (differences from the code) and `inferred` (values for the benchmark that the source does
             not state), without empty entries. The dictionary is empty if the protocol has no source.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> vfs = PropagationProtocol.named("vfs", "vip")
+            >>> list(vfs.origin()), vfs.with_changes(name="mine").origin()
+            (['code', 'inferred'], {})
         """
         source = self.sources().get(self.source)
         if source is None:
@@ -348,12 +381,23 @@ class EvaluationProtocol(BaseModel):
         """Return the protocol that results of two networks must have in common to be compared.
 
         Fields that the network sets (`SET_BY_NETWORK`) have the source's values: `vfs+feature_stride=16` becomes `vfs`.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+feature_stride=16+topk=5").shared().name
+            'vfs+topk=5'
         """
         fields = type(self).model_fields
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
 
     def reset(self, fields: Iterable[str]) -> Self:
-        """Return this protocol with the source's values in the given fields."""
+        """Return this protocol with the source's values in the given fields.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+radius=6+topk=5").reset(["radius"]).name
+            'vfs+topk=5'
+        """
         return self.with_changes(**{field: self._named[field] for field in fields})
 
     def digest(self) -> str:
@@ -417,7 +461,12 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
 
 
 def _as_text(value: Any) -> str:
-    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`."""
+    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`.
+
+    Example:
+        >>> _as_text(6.0), _as_text((0, -1)), _as_text(True), _as_text(None)
+        ('6', '0,-1', 'true', 'none')
+    """
     if isinstance(value, tuple):
         return ",".join(map(_as_text, value))
     if isinstance(value, float) and value.is_integer():
@@ -429,6 +478,11 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
     """Convert a text in a name, written by `_as_text` or as JSON, to a value of a field.
 
     A text that fits no type of the field, or an unknown field, is returned as it is, and refused later.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> [_value_of_text(text, PropagationProtocol, "input_size") for text in ("480", "none", "560,560", "wide")]
+        [480, None, (560, 560), 'wide']
     """
     if field not in kind.value_fields():
         return text
@@ -443,7 +497,12 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
 
 
 def _as_plain_type(value: Any) -> Any:
-    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's."""
+    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's.
+
+    Example:
+        >>> _as_plain_type([np.int64(4), [1, 2], "a"])
+        (4, (1, 2), 'a')
+    """
     if isinstance(value, list | tuple | range):
         return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):

@@ -74,7 +74,12 @@ class TrackingProtocol(EvaluationProtocol):
 
     @property
     def factors(self) -> NDArray[np.float64]:
-        """Factors of the target's size that are searched, `(scales,)`, ascending; 1 is in the middle."""
+        """Factors of the target's size that are searched, `(scales,)`, ascending; 1 is in the middle.
+
+        Example:
+            >>> TrackingProtocol().factors.round(4)
+            array([0.9639, 1.    , 1.0375])
+        """
         return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
     def at_features(self, stride: int, dilated: bool | Literal["released"]) -> "TrackingProtocol":
@@ -85,6 +90,12 @@ class TrackingProtocol(EvaluationProtocol):
 
         Raises:
             ValueError: if the name changes stride or dilation to another one.
+
+        Example:
+            >>> TrackingProtocol().at_features(4, dilated=False).name
+            'vfs+dilated=false+response_size=none+stride=4'
+            >>> TrackingProtocol(response_size=20).at_features(4, dilated=True).name
+            'vfs+response_size=20+stride=4'
         """
         protocol = self.brought_by_features(stride=stride, dilated=dilated)
         if stride != self.stride and "response_size" not in self.changes:

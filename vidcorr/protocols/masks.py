@@ -107,6 +107,13 @@ class LabelProtocol(VideoFeatures):
 
         Args:
             grid: height and width of the feature map.
+
+        Example:
+            >>> vfs = PropagationProtocol.named("vfs", changes={"radius": 48, "radius_unit": "pixel"})
+            >>> vfs.radius_in_cells((60, 107))
+            6.0
+            >>> vfs.with_changes(radius=0.2, radius_unit="side").radius_in_cells((60, 107))
+            12.0
         """
         if self.radius is None or self.radius_unit == "cell":
             return self.radius
@@ -123,6 +130,11 @@ class LabelProtocol(VideoFeatures):
             frame: index of the frame.
             start: first frame of the references, in place of frame 0; not 0 only for an object with `own_context` that
                 starts later.
+
+        Example:
+            >>> vfs, liir = (PropagationProtocol.named(name) for name in ("vfs", "liir"))
+            >>> vfs.with_changes(context=3).reference_frames(9), vfs.reference_frames(2), liir.reference_frames(9)
+            ([0, 6, 7, 8], [0, 0, 1], [0, 4, 5, 6, 8])
         """
         if self.references is not None:
             chosen: set[int] = set()
@@ -144,6 +156,10 @@ class LabelProtocol(VideoFeatures):
         """Return what memory has to hold: frames that are kept to the end, and how many latest frames beside them.
 
         Together they include every frame that `reference_frames` returns.
+
+        Example:
+            >>> PropagationProtocol.named("vfs").kept_frames(), PropagationProtocol.named("liir").kept_frames()
+            (((0,), 20), ((0, 5), 5))
         """
         if self.references is None:
             return (0,), self.context

@@ -86,7 +86,13 @@ class MatchingProtocol(NetworkView):
 
     @property
     def input_sides(self) -> tuple[int, int]:
-        """Height and width of the network's input."""
+        """Height and width of the network's input.
+
+        Example:
+            >>> dift = MatchingProtocol.named("dift")
+            >>> dift.input_sides, dift.with_changes(input_size=[480, 640]).input_sides
+            ((768, 768), (480, 640))
+        """
         if isinstance(self.input_size, tuple):
             return self.input_size
         return (self.input_size, self.input_size)

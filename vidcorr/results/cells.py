@@ -51,12 +51,17 @@ class Cell:
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
 
-        With all quantities the text is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01`: the mean, ± the
-        deviation over seeds, the interval, the difference from the base row with its interval, and p.
+        The text is the mean, ± the deviation over seeds, the interval in brackets; then the difference from the base
+        row with its interval, and p.
 
         Args:
             intervals: write 95 % intervals and p.
             best: text of the column's best score, from `Table.best`; "": no score is bold.
+
+        Example:
+            >>> cell = Cell((0.55, 0.57), 0.56, deviation=0.0141, difference=Difference(0.028, 0.021, 0.034, 0.01))
+            >>> cell.printed(intervals=True, best="56.0"), cell.printed(intervals=False)
+            ('**56.0** ± 1.4; +2.8 [+2.1, +3.4], p 0.01', '56.0 ± 1.4; +2.8')
         """
         declared = self.declared
         text = shown(self.mean, declared, self.digits)
@@ -123,6 +128,12 @@ def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell
     Args:
         records: the scores, at least one; all have one declaration.
         trained: True if the row stands for a training, sampled by its seeds.
+
+    Example:
+        >>> results = [Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": j}) for j in (0.5, 0.52)]
+        >>> cell = measured_cell([ScoreRecord(result, "J-Mean") for result in results])
+        >>> cell.scores, cell.mean, round(cell.deviation, 3)
+        ((0.5, 0.52), 0.51, 0.014)
     """
     scores = tuple(record.result.scores[record.key] for record in records)
     mean = fmean(scores)
@@ -137,6 +148,10 @@ def published_cell(score: float, paper: Published | None = None) -> Cell:
     Args:
         score: a fraction, with the decimals that the paper prints: 0.523 for 52.3.
         paper: the row of the publication, if known.
+
+    Example:
+        >>> published_cell(0.523).printed(intervals=True), published_cell(0.5234).printed(intervals=True)
+        ('52.3', '52.34')
     """
     return Cell((score,), score, paper=paper, digits=printed_digits(score))
 
@@ -164,6 +179,14 @@ def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
     """Return the names of the sequences whose frames or annotations differ between results.
 
     A result without a digest of a sequence differs from a result with a digest.
+
+    Example:
+        >>> network = {"name": "A"}
+        >>> first = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "2e"})
+        >>> second = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "3d"})
+        >>> part = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f"})
+        >>> sequences_on_other_data([first, second]), sequences_on_other_data([first, part])
+        ({'dogs'}, set())
     """
     digests: dict[str, set[str]] = {}
     for result in results:

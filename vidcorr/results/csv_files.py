@@ -8,14 +8,26 @@ from typing import Any
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_atomically`; None becomes an empty cell."""
+    r"""Return rows as the text of a CSV file, for `write_atomically`; None becomes an empty cell.
+
+    Example:
+        >>> print(csv_text([["x", "y"], [1.5, None], ["a,b", "c"]], "\n"), end="")
+        x,y
+        1.5,
+        "a,b",c
+    """
     text = StringIO()
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:
-    """Return numbers as texts with `digits` decimals; NaN becomes an empty text."""
+    """Return numbers as texts with `digits` decimals; NaN becomes an empty text.
+
+    Example:
+        >>> fixed([1.23456, float("nan")], 3)
+        ['1.235', '']
+    """
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 
@@ -24,6 +36,10 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         records: column → value; a record without a column gets an empty cell.
+
+    Example:
+        >>> csv_of_records([{"Sequence": "bike", "J": 0.5}, {"Sequence": "dog", "F": 0.25}]).splitlines()
+        ['Sequence,J,F', 'bike,0.5,', 'dog,,0.25']
     """
     columns = dict.fromkeys(chain.from_iterable(records))
     lines = [[record.get(column) for column in columns] for record in records]
@@ -34,6 +50,10 @@ def not_a_formula(value: object) -> object:
     """Return a value that no spreadsheet runs: a text that begins like a formula gets an apostrophe in front.
 
     A negative number, or several numbers with blanks between them, stays as it is.
+
+    Example:
+        >>> not_a_formula("=1+1"), not_a_formula("-0.5 0.25"), not_a_formula("a-b"), not_a_formula(-0.5)
+        ("'=1+1", '-0.5 0.25', 'a-b', -0.5)
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value

@@ -40,6 +40,12 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
         score: declaration of the score.
         digits: decimals.
         sign: "+" to print a plus before a positive value.
+
+    Example:
+        >>> shown(0.5527), shown(-0.0214, digits=2), shown(float("nan"))
+        ('55.3', '−2.14', '–')
+        >>> shown(3.2, Score("EPE", high=None, unit="px"), sign="+")
+        '+3.2'
     """
     if isnan(value):
         return "–"
@@ -47,12 +53,22 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
 
 
 def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: Literal["", "+"] = "") -> str:
-    """Return an interval of a score, as `[50.1, 62.3]`; "" for None."""
+    """Return an interval of a score, as `[50.1, 62.3]`; "" for None.
+
+    Example:
+        >>> bracketed((0.501, 0.623)), bracketed((-0.01, 0.02), sign="+")
+        ('[50.1, 62.3]', '[−1.0, +2.0]')
+    """
     return f"[{shown(ends[0], score, sign=sign)}, {shown(ends[1], score, sign=sign)}]" if ends else ""
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line: blanks and line ends become single blanks, letters that cannot be printed codes."""
+    r"""Return a text as one line: blanks and line ends become single blanks, letters that cannot be printed codes.
+
+    Example:
+        >>> one_line("été τ\n日本\x1b[2J")
+        'été τ 日本\\x1b[2J'
+    """
     return printable(" ".join(text.split()))
 
 
@@ -67,20 +83,35 @@ def agreeing(text: str) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Return texts as words of a sentence: a, b and c."""
+    """Return texts as words of a sentence: a, b and c.
+
+    Example:
+        >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
+        ('a, b and c', 'a', '')
+    """
     if len(texts) < 2:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
-    """Return a plain table of cells.
+    r"""Return a plain table of cells.
 
     Args:
         format: "text" for a terminal, or "md" for Markdown.
         heads: heads of the columns.
         rows: cells of the rows, the row's name first, unescaped; `**` around a number makes it bold in Markdown.
         right: index of the first right-aligned column; those before it are left-aligned.
+
+    Example:
+        >>> print(grid("text", ["davis", "J-Mean"], [["ours", "55.3"], ["a longer name", "7.0"]]), end="")
+        davis          J-Mean
+        ours             55.3
+        a longer name     7.0
+        >>> print(grid("md", ["davis", "J-Mean"], [["a | b", "**55.3**"]]), end="")
+        | davis | J-Mean |
+        | --- | ---: |
+        | a \| b | **55.3** |
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
     text = ""
@@ -113,12 +144,22 @@ def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) 
 
 
 def latex_text(text: str) -> str:
-    """Return text on a line with LaTeX's letters escaped."""
+    r"""Return text on a line with LaTeX's letters escaped.
+
+    Example:
+        >>> print(latex_text("A_1: τ ≥ 50 %"))
+        A\_1: $\tau$ $\ge$ 50 \%
+    """
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
 def breakable(text: str) -> str:
-    """Return text for LaTeX, which may break long words, such as a protocol's name, after a sign such as +."""
+    r"""Return text for LaTeX, which may break long words, such as a protocol's name, after a sign such as +.
+
+    Example:
+        >>> print(breakable("by vfs+input_size=240"))
+        by vfs+\allowbreak{}input\_\allowbreak{}size=\allowbreak{}240
+    """
     words = []
     for word in one_line(text).split(" "):
         parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > LONGEST_WORD else [word]

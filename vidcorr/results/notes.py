@@ -84,7 +84,12 @@ def _on_views(table: Table) -> list[str]:
 
 
 def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Group names by their texts: from pairs of text and name, return text → its different names, as "a, b and c"."""
+    """Group names by their texts: from pairs of text and name, return text → its different names, as "a, b and c".
+
+    Example:
+        >>> _by_text([("stride 8", "A"), ("stride 16", "B"), ("stride 8", "C")])
+        {'stride 8': 'A and C', 'stride 16': 'B'}
+    """
     names: dict[str, dict[str, None]] = {}
     for text, name in pairs:
         names.setdefault(text, {})[name] = None
@@ -124,7 +129,12 @@ def _on_pairs(table: Table) -> list[str]:
 
 
 def _few(names: Iterable[str]) -> str:
-    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 2 more"."""
+    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 2 more".
+
+    Example:
+        >>> _few(["d", "c", "b", "a"]), _few(["a", "b"])
+        ('a, b, c and 1 more', 'a, b')
+    """
     first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 

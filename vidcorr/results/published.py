@@ -51,12 +51,22 @@ class Published:
 
 
 def printed_digits(value: float) -> int:
-    """Return how many decimals a fraction has in per cent, at least one: 1 of 0.523 (52.3), 1 of 0.52, 2 of 0.5234."""
+    """Return how many decimals a fraction has in per cent, at least one, as papers print.
+
+    Example:
+        >>> printed_digits(0.523), printed_digits(0.52), printed_digits(0.5234)
+        (1, 1, 2)
+    """
     return max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
 
 
 def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
-    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`."""
+    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`.
+
+    Example:
+        >>> [kind.kind for kind in protocol_classes()]
+        ['propagation', 'points', 'boxes', 'matching', 'surfaces']
+    """
     from .. import protocols as p  # here, since reading the protocols would delay `table --help`
 
     return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol, p.MatchingProtocol, p.SurfaceProtocol
@@ -70,6 +80,10 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         benchmark: name of the benchmark. It decides the class: the class that has values for the benchmark, or else the
             class for masks and joints. A source without values for the benchmark gives those of the class's default
             benchmark.
+
+    Example:
+        >>> protocol_named("dino+input_size=960", "davis").name, protocol_named("vfs", "otb").kind
+        ('dino+input_size=960', 'boxes')
     """
     kind, *others = protocol_classes()
     for other in others:
@@ -88,13 +102,12 @@ def protocol_of_row(name: str, benchmark: str) -> str:
         name: short name of a row, such as `dino-s8`, or name of a protocol.
         benchmark: name of the row's benchmark.
 
-    Raises:
-        ValueError: if rows of the name have several protocols on the benchmark.
+    Example:
+        >>> protocol_of_row("dino-s8", "davis"), protocol_of_row("vfs+topk=5", "davis")
+        ('dino', 'vfs+topk=5')
     """
-    found = {row.protocol for row in published_rows() if (row.short_name, row.benchmark) == (name, benchmark)}
-    if len(found) > 1:
-        raise ValueError(f"{name}: its rows on {benchmark} have the protocols {', '.join(sorted(found))}: name one")
-    return found.pop() if found else name
+    protocols = {(row.short_name, row.benchmark): row.protocol for row in published_rows()}
+    return protocols.get((name, benchmark), name)
 
 
 @cache

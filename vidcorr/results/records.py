@@ -28,9 +28,6 @@ from .statistics import interval
 class Column(NamedTuple):
     """Properties that comparable scores share, and their texts.
 
-    The texts of a column are, for example: `about` "vfs, 20 sequences", `title` "davis (vfs, 20 sequences)", `label`
-    "J-Mean", or "J-Mean, paper" of published numbers, and `head` "davis J-Mean (vfs, 20 sequences), paper".
-
     Attributes:
         benchmark: name of the benchmark's data set.
         score: name of the score.
@@ -40,6 +37,14 @@ class Column(NamedTuple):
         names: digest of the names of sequences and objects; empty if the result has no rows.
         data: digest of frames and annotations; empty if the result does not know it.
         published: the numbers are printed ones, beside measured scores.
+
+    Example:
+        >>> column = Column("davis", "J-Mean", "vfs", "20 sequences")
+        >>> column.about, column.title, column.label, column.head
+        ('vfs, 20 sequences', 'davis (vfs, 20 sequences)', 'J-Mean', 'davis J-Mean (vfs, 20 sequences)')
+        >>> printed = column._replace(published=True)
+        >>> printed.label, printed.head
+        ('J-Mean, paper', 'davis J-Mean (vfs, 20 sequences), paper')
     """
 
     benchmark: str
@@ -108,6 +113,11 @@ class ScoreRecord:
         """Name of the row: the user's name, else the network without its seed.
 
         A user's name for predictions of others gets their kind: "theirs (their masks)".
+
+        Example:
+            >>> theirs = Result(benchmark="davis", network={"name": "masks", "weights": "their masks"}, scores={})
+            >>> ScoreRecord(theirs, "J-Mean", row="XMem").name
+            'XMem (their masks)'
         """
         network = self.result.network
         if self.row and self.result.is_theirs:
@@ -121,7 +131,9 @@ class ScoreRecord:
         For predictions of others it is their kind, such as "their masks".
         """
         network = self.result.network
-        return network.weights if self.result.is_theirs else network.recipe or network.row
+        if self.result.is_theirs:
+            return network.weights
+        return network.recipe or network.row
 
     @property
     def shared_by_seeds(self) -> str:
@@ -148,8 +160,8 @@ class ScoreRecord:
     def rules(self) -> str:
         """The rules of scoring as JSON text; predictions of others are compared with ours only if the texts are equal.
 
-        The rules are `data["rules"]` of the result. Rules without an entry `frames`, as of points, are told by
-        query mode, query stride and scored size, from the rules or else from the protocol.
+        The rules are `data["rules"]` of the result. If they have no entry `frames`, as those of points, the text holds
+        query mode, query stride and scored size instead: of the rules, or else of the protocol.
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -225,6 +237,11 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     """Return column → the column to show, so that no two have the same title.
 
     Columns of one title get digests of what differs between them, such as "data 3f2a9c01", into their conditions.
+
+    Example:
+        >>> columns = [Column("davis", "J-Mean", "vfs", data="3f2a"), Column("davis", "J-Mean", "vfs", data="9c01")]
+        >>> [column.title for column in uniquely_titled(columns).values()]
+        ['davis (vfs, data 3f2a)', 'davis (vfs, data 9c01)']
     """
     of_title: dict[str, list[Column]] = {}
     for column in columns:
@@ -347,9 +364,9 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Results are compared if their folders lie side by side, and benchmark and seed are equal. The one of the smaller
-    largest step is left out if recipe and first evaluation are equal; or if its history, of a trained step or more, is
-    the beginning of the other's: that training was resumed by a longer recipe.
+    Two results are compared if their folders lie side by side, and benchmark and seed are equal. The result with fewer
+    steps is left out if both are of one training: their recipes and first evaluations are equal, or the history of the
+    result, if it has a trained step, is the beginning of the other's, whose recipe is longer.
     """
     # benchmark and seed in a folder → largest step, length of the history, and place of each result
     side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}

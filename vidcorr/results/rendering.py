@@ -79,7 +79,8 @@ class Table:
         declared = self.declared(column)
         if self.caption or len(cells) < 2 or declared.direction == "neither":
             return ""
-        cell = (min if declared.direction == "less" else max)(cells, key=attrgetter("mean"))
+        best_of = min if declared.direction == "less" else max
+        cell = best_of(cells, key=attrgetter("mean"))
         return shown(cell.mean, declared, cell.digits)
 
     def declared(self, column: Column) -> Score:
@@ -94,6 +95,17 @@ class Table:
 
         Raises:
             ValueError: if the text does not name exactly one row.
+
+        Example:
+            >>> table = Table([], {"ResNet-18, random weights": {}, "vfs_r18.ckpt": {}})
+            >>> table.base_row("random")
+            'ResNet-18, random weights'
+            >>> table.base_row("r18")
+            'vfs_r18.ckpt'
+            >>> table.base_row("ViT")
+            Traceback (most recent call last):
+            ...
+            ValueError: base 'ViT' names no rows; the rows are ResNet-18, random weights; vfs_r18.ckpt
         """
         if text in self.rows:
             return text
@@ -163,14 +175,16 @@ class Section(NamedTuple):
         Args:
             first: head of the names.
         """
+        texts = [[line.name] for line in self.lines]
         heads = [first]
-        facts = [[line.name for line in self.lines]]  # per head, a text per line
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
-            of_lines = [fact_of(line.column) for line in self.lines]
-            if len(set(of_lines)) > 1:
+            facts = [fact_of(line.column) for line in self.lines]
+            if len(set(facts)) > 1:
                 heads.append(head)
-                facts.append(of_lines)
-        texts = [[*of_line, *line.texts] for *of_line, line in zip(*facts, self.lines, strict=True)]
+                for of_line, fact in zip(texts, facts, strict=True):
+                    of_line.append(fact)
+        for of_line, line in zip(texts, self.lines, strict=True):
+            of_line += line.texts
         return [*heads, *self.heads], texts, len(heads)
 
     def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:
@@ -180,7 +194,8 @@ class Section(NamedTuple):
             return text
         parts = []
         for index, head in enumerate(self.heads):
-            lines = [line._replace(texts=[line.texts[index]]) for line in self.lines if line.texts[index]]
+            with_score = [line for line in self.lines if line.texts[index]]
+            lines = [line._replace(texts=[line.texts[index]]) for line in with_score]
             parts.append(Section(self.shared, [head], lines).text(format))
         return "\n".join(parts)
 
@@ -273,6 +288,19 @@ def render(
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
         width: width of a terminal, characters; a wider table continues below.
         start: folder of the page in HTML, whose links to the reports of results are relative.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> rows = {"ours": {column: published_cell(0.523)}, "theirs": {column: published_cell(0.501)}}
+        >>> print(render(Table([column], rows), "text"), end="")
+        davis (vfs)
+        <BLANKLINE>
+                J-Mean
+        ours      52.3
+        theirs    50.1
+        <BLANKLINE>
+        Per cent.
     """
     if format == "csv":
         rows = records_of_table(table)
@@ -344,7 +372,15 @@ def print_table(table: Table, format: Format | None = None, intervals: bool | No
 
 
 def records_of_table(table: Table) -> list[dict[str, object]]:
-    """Return a record per cell, row by row: `row`, `column`, and `Cell.quantities`; for CSV or `pandas.DataFrame`."""
+    """Return a record per cell, row by row: `row`, `column`, and `Cell.quantities`; for CSV or `pandas.DataFrame`.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> (record,) = records_of_table(Table([column], {"ours": {column: published_cell(0.523)}}))
+        >>> record["row"], record["column"], record["mean"]
+        ('ours', 'davis J-Mean (vfs)', 0.523)
+    """
     records = []
     for name, row in table.rows.items():
         for column in table.columns:

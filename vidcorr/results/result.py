@@ -82,7 +82,12 @@ class Row(Exact):
 
     @property
     def name(self) -> str:
-        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
+        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`.
+
+        Example:
+            >>> Row(video="bike", object="1").name, Row(video="bike").name
+            ('bike_1', 'bike')
+        """
         return "_".join(filter(None, (self.video, self.object)))
 
     @property
@@ -97,7 +102,12 @@ class Row(Exact):
 
 
 def videos_of(rows: Iterable[Row]) -> list[str]:
-    """Return the names of the videos of rows, each once, in order of appearance."""
+    """Return the names of the videos of rows, each once, in order of appearance.
+
+    Example:
+        >>> videos_of([Row(video="dogs", object="1"), Row(video="bike"), Row(video="dogs", object="2")])
+        ['dogs', 'bike']
+    """
     return list(dict.fromkeys(row.video for row in rows))
 
 
@@ -113,6 +123,11 @@ def leave_one_out(rows: Sequence[Row], scores: ScoresOf) -> dict[str, dict[str, 
     Args:
         rows: rows of all sequences.
         scores: computes the scores of some rows.
+
+    Example:
+        >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
+        >>> leave_one_out(rows, lambda some: {"J": fmean(row.values["J"] for row in some)})
+        {'J': {'bike': 0.75, 'dogs': 0.25}}
     """
     found: dict[str, dict[str, float]] = {}
     for left_out in videos_of(rows):
@@ -224,7 +239,6 @@ class Result(Exact):
             OSError: if the folder cannot be written.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         rows = self.csv_rows()
         if rows:
             write_atomically(folder / "per_sequence.csv", csv_of_records(rows))
@@ -250,7 +264,13 @@ class Result(Exact):
         return result
 
     def csv_rows(self) -> list[Json]:
-        """Return the lines of per_sequence.csv, column → value: a line per row that has values; None if undefined."""
+        """Return the lines of per_sequence.csv, column → value: a line per row that has values; None if undefined.
+
+        Example:
+            >>> rows = [Row(video="bike", object="1", values={"J-Mean": 0.5, "F-Mean": nan}), Row(video="dogs")]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).csv_rows()
+            [{'Sequence': 'bike_1', 'J-Mean': 0.5, 'F-Mean': None}]
+        """
         return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
@@ -271,6 +291,11 @@ class Result(Exact):
 
         With rows of a single video, means are not checked: `without` is then empty, so a ratio of sums looks like a
         mean.
+
+        Example:
+            >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows).contradiction()
+            'J-Mean is 0.6, and the mean of its rows 0.375'
         """
         for score in self.declared:
             low, high = score.bounds
@@ -300,7 +325,14 @@ class Result(Exact):
 
     @property
     def on_test_set(self) -> bool:
-        """True if the result covers the whole test set that papers use: year, split and number of sequences agree."""
+        """True if the result covers the whole test set that papers use: year, split and number of sequences agree.
+
+        Example:
+            >>> facts = {"year": 2017, "split": "val", "resolution": "480p"}
+            >>> about = {"benchmark": "davis", "network": {"name": "A"}, "scores": {}, "data": facts}
+            >>> [Result(**about, sequences=list(map(str, range(count)))).on_test_set for count in (30, 29)]
+            [True, False]
+        """
         facts_of_set = sets_of_papers().get(self.data_set)
         if facts_of_set is None or self.limit_sequences is not None:
             return False
@@ -308,7 +340,13 @@ class Result(Exact):
         return facts_of_set.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
-        """Return the names of the main scores: of the first three declared scores, or else of the first three."""
+        """Return the names of the main scores: of the first three declared scores, or else of the first three.
+
+        Example:
+            >>> scores = {"AJ": 0.5, "OA": 0.25, "d_avg": 0.5, "within_1": 0.1}
+            >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores).main_scores()
+            ['AJ', 'OA', 'd_avg']
+        """
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
 
@@ -321,12 +359,23 @@ class Result(Exact):
 
         Args:
             values: name → value; only floats are returned, so counts and categories are left out.
+
+        Example:
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={})
+            >>> result.texts({"J-Mean": 0.5123, "Frames": 9})
+            {'J-Mean': '51.2'}
         """
         floats = {name: value for name, value in values.items() if isinstance(value, float)}
         return {name: shown(value, self.declaration(name)) for name, value in floats.items()}
 
     def flat_scores(self) -> dict[str, float]:
-        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`)."""
+        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`).
+
+        Example:
+            >>> rows = [Row(video="bike", object="1", values={"J-Mean": 0.5, "Frames": 9})]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.5}, rows=rows).flat_scores()
+            {'J-Mean': 0.5, 'J/bike/1': 0.5}
+        """
         scores = dict(self.scores)
         for row in self.rows:
             for column, value in row.values.items():
@@ -341,6 +390,15 @@ class Result(Exact):
         Args:
             key: name of the score.
             of_all: True: if any row lacks the value, return an empty list; False: leave out the rows that lack it.
+
+        Example:
+            >>> bike, dogs = {"J-Mean": 0.5, "F-Mean": 0.75}, {"J-Mean": 0.25}
+            >>> rows = [Row(video="bike", values=bike), Row(video="dogs", values=dogs)]
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows)
+            >>> [(row.name, value) for row, value in result.values_of_rows("J&F-Mean", of_all=False)]
+            [('bike', 0.625)]
+            >>> result.values_of_rows("J&F-Mean")
+            []
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []
@@ -353,7 +411,13 @@ class Result(Exact):
         return found
 
     def scores_by_sequence(self, key: str) -> dict[str, float]:
-        """Return sequence → mean of a score's defined values in its rows; sequences without a value are left out."""
+        """Return sequence → mean of a score's defined values in its rows; sequences without a value are left out.
+
+        Example:
+            >>> rows = [Row(video="dogs", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).scores_by_sequence("J-Mean")
+            {'dogs': 0.375}
+        """
         values: dict[str, list[float]] = {}
         for row, value in self.values_of_rows(key, of_all=False):
             # in some data sets each object is a sequence, named as its row: `VIDEO_OBJECT`
@@ -366,6 +430,11 @@ class Result(Exact):
         """Return the parts over which a score is computed, name of a part → its sequence.
 
         The parts are the rows with a finite value; of a score that is no mean over rows, the sequences.
+
+        Example:
+            >>> rows = [Row(video="dogs", object="1", values={"J": 0.5}), Row(video="bike", values={"J": nan})]
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).parts("J")
+            {'dogs_1': 'dogs'}
         """
         if key in self.without:
             return {name: name for name in self.without[key]}

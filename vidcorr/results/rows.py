@@ -29,6 +29,16 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
 
     Raises:
         ValueError: if a user's name stands for two networks, or for two results of a seed; the message names both.
+
+    Example:
+        >>> from vidcorr.results.result import Result
+        >>> records = []
+        >>> for seed, j in ((0, 0.5), (1, 0.52), (0, 0.5)):  # the last is a copy of the first
+        ...     network = {"name": "A", "recipe": "r", "seed": seed, "digest": f"w{seed}"}
+        ...     records.append(ScoreRecord(Result(benchmark="davis", network=network, scores={"J-Mean": j}), "J-Mean"))
+        >>> rows, copies = rows_of(records)
+        >>> {name: [record.seed for record in members] for name, members in rows.items()}, len(copies)
+        ({'A': [0, 1]}, 1)
     """
     views: dict[tuple[str, Column], set[str]] = {}
     for record in records:

@@ -125,6 +125,11 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
     Returns:
         Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
         is not defined.
+
+    Example:
+        >>> videos = {"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]}
+        >>> [round(end, 3) for end in interval([Sample.of_means(videos)])]
+        [0.175, 0.825]
     """
     over_sequences = _variance_over_sequences(samples)
     scores = [sample.score for sample in samples]
@@ -153,6 +158,18 @@ def difference(
     Returns:
         Difference first − second, its 95 % interval and p. Interval and p are None with fewer than three seeds of a
         training or fewer than four sequences. The whole result is None if the sequences of the samples differ.
+
+    Example:
+        >>> ours = Sample.of_means({"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]})
+        >>> theirs = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.25], "boat": [0.25]})
+        >>> found = difference([ours], [theirs])
+        >>> found.mean, [round(end, 3) for end in found.ends], round(found.p, 3)
+        (0.1875, [-0.011, 0.386], 0.058)
+        >>> shifted = Sample.of_means({"bike": [0.75], "dogs": [1.0], "cows": [0.5], "boat": [0.75]})
+        >>> difference([shifted], [ours])[:4], difference([ours], [ours])[:4]
+        ((0.25, 0.25, 0.25, None), (0.0, 0.0, 0.0, 1.0))
+        >>> difference([ours], [Sample.of_means({"bike": [1.0]})]) is None
+        True
     """
     by_seed = {run.seed: run for run in second if run.seed is not None}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]

@@ -40,6 +40,15 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
 
     Raises:
         ValueError: if the user's name of a row stands for two networks, or for two results of a seed.
+
+    Example:
+        >>> from vidcorr.results.result import Result
+        >>> records = []
+        >>> for seed, j in ((0, 0.50), (1, 0.52)):
+        ...     network = {"name": "A", "recipe": "r", "seed": seed}
+        ...     records.append(ScoreRecord(Result(benchmark="davis", network=network, scores={"J-Mean": j}), "J-Mean"))
+        >>> print(tabulate(records)._repr_markdown_().splitlines()[4])
+        | A | 51.0 ± 1.4 |
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)

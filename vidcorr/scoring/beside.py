@@ -42,13 +42,13 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
     scored = set(result.sequences)
     names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
-    ours = [declared for declared in benchmark.declared if declared.name in result.scores]
-    extra = [condition for condition in result.conditions if condition == KEEP_ENDS]
-    conditions = *benchmark.conditions_in_words(of_data), *extra, f"{len(names)} {benchmark.unit}"
+    of_benchmark = [declared for declared in benchmark.declared if declared.name in result.scores]
+    kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
+    conditions = *benchmark.conditions_in_words(of_data), *kept_ends, f"{len(names)} {benchmark.unit}"
     fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
     fields["limit_sequences"] = benchmark.limit_sequences
     fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
-    fields["declared"] = tuple(dict.fromkeys((*ours, *result.declared)))  # in the order of our results
+    fields["declared"] = tuple(dict.fromkeys((*of_benchmark, *result.declared)))  # in the order of our results
     return result.model_copy(update=fields)
 
 

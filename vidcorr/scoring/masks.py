@@ -289,10 +289,10 @@ class MaskFolders:
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
-            alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
+            first_alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
             has_ends = bool(MaskScorer(replace(rules, keep_ends=True), video).plan)
-            ends = "; they leave out the first and the last mask: --keep-ends counts them" if has_ends else ""
-            cause = alone if len(annotations) == 1 else ends
+            left_out = "; they leave out the first and the last mask: --keep-ends counts them" if has_ends else ""
+            cause = first_alone if len(annotations) == 1 else left_out
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
         return scorer
 
@@ -386,6 +386,12 @@ def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> N
     Returns:
         `(256,)`, id → pixels: infinity for an id without a pixel in the prediction, NaN for an id without an edge in
         the target; NaN for all ids if the sizes of the masks differ.
+
+    Example:
+        >>> target = np.zeros((40, 40), np.uint8)
+        >>> target[4:12, 4:12] = 2
+        >>> displacements(np.roll(target, 3, axis=0), target)[:3].tolist()  # no pixel is of object 1
+        [3.0, inf, 3.0]
     """
     if prediction.shape != target.shape:
         return np.full(256, nan)

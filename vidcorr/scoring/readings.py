@@ -52,6 +52,13 @@ def errors_of_numbers(
         starts: `(items,)`, frames of the starts.
         is_scored: `(items, T)`.
         conventions: further readings → `found` as read by them.
+
+    Example:
+        >>> target = np.array([[[10.0], [12], [14], [16], [18]]])  # a number that grows by 2 a frame
+        >>> written_late = np.array([[[10.0], [10], [12], [14], [16]]])
+        >>> errors = errors_of_numbers(written_late, target, [0], np.ones((1, 5), bool), {})
+        >>> errors["as written"][:, 0].tolist(), errors["a frame late"][:, 0].tolist()
+        ([0.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0])
     """
     items, frames, _ = found.shape
     places = np.full((PLACES, items), -1)  # frame of each place; -1: the item has no such place
@@ -81,6 +88,13 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
     Args:
         sequences: errors of each sequence.
+
+    Example:
+        >>> as_written, late = np.full((PLACES, 1), 9.0), np.array([[0.5], [2.0], [3.0], [4.0]])
+        >>> explaining_reading([{AS_WRITTEN: as_written, "a frame late": late}])
+        'a frame late'
+        >>> explaining_reading([{AS_WRITTEN: as_written, "a frame late": late + 1}]) is None
+        True
     """
     explained: dict[str, float] = {}
     as_written = np.concatenate([errors[AS_WRITTEN] for errors in sequences], axis=1)
@@ -102,7 +116,13 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an array that is True only at the first True of each column of a condition, `(places, items)`."""
+    """Return an array that is True only at the first True of each column of a condition, `(places, items)`.
+
+    Example:
+        >>> condition = np.array([[False, True], [True, True]])
+        >>> first_in_columns(condition).tolist()
+        [[False, True], [True, False]]
+    """
     return condition & (condition.cumsum(axis=0) == 1)
 
 
@@ -116,6 +136,11 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
 
     Raises:
         DataError: if a reading explains the predictions; the message names the first file and the reading.
+
+    Example:
+        >>> unexplained = {AS_WRITTEN: np.full((PLACES, 1), 7.0), "a frame late": np.full((PLACES, 1), 5.0)}
+        >>> refuse_or_doubt({Path("dog"): unexplained}, "the given mask", "masks")[0]
+        '1 of 1 predictions do not begin with the given mask (dog: 7.0 px away): are they written as masks?'
     """
     if not sequences:
         return []

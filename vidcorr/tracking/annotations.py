@@ -40,6 +40,10 @@ class Pass(NamedTuple):
         step: 1: forwards, −1: backwards.
         first: index of the earliest frame with a wanted result; a backward pass ends with it.
         end: index of the frame after the latest frame with a wanted result; None: to the end of the video.
+
+    Example:
+        >>> Pass(frame=2, step=1, first=2, end=None).length(9), Pass(frame=5, step=-1, first=3, end=5).length()
+        (7, 3)
     """
 
     frame: int
@@ -83,11 +87,18 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
 
     Raises:
         DataError: for two prompts of a frame, a frame before `start`, or an object that is no prompt.
+
+    Example:
+        >>> first, later = MaskPrompt.of(np.eye(4, dtype=int)), MaskPrompt.of(np.eye(4, dtype=int))
+        >>> list(by_frame([first, replace(later, frame=9)], start=3))
+        [3, 9]
     """
     if isinstance(given, Mapping):
         given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
+    if isinstance(given, Prompt):
+        given = [given]
     found: dict[int, Prompt] = {}
-    for prompt in map(_checked, [given] if isinstance(given, Prompt) else given):
+    for prompt in map(_checked, given):
         frame = start if prompt.frame is None else prompt.frame
         if frame < start:
             raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
@@ -111,9 +122,16 @@ def give_ids(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Promp
     Args:
         prompts: frame → prompt of any kind.
         objects: the table of objects, which grows.
+
+    Example:
+        >>> objects = Objects()
+        >>> given = give_ids({0: MaskPrompt.of(np.array([[0, 4]]))}, objects)
+        >>> str(objects)
+        '4'
     """
     masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
-    return {**prompts, **dict(zip(masks, objects.numbered(list(masks.values())), strict=True))}
+    numbered = objects.numbered(list(masks.values()))
+    return {**prompts, **dict(zip(masks, numbered, strict=True))}
 
 
 @dataclass(frozen=True)
@@ -178,7 +196,12 @@ class Annotations:
 
     @cached_property
     def frames_of(self) -> dict[Name, list[int]]:
-        """Object → ascending frames of the prompts that name it; objects by ascending id, or names as they appear."""
+        """Object → ascending frames of the prompts that name it; objects by ascending id, or names as they appear.
+
+        Example:
+            >>> Annotations.of({0: MaskPrompt.of(np.array([[1, 2]])), 5: MaskPrompt.of(np.array([[1, 0]]))}).frames_of
+            {1: [0, 5], 2: [0]}
+        """
         frames: dict[Name, list[int]] = {}
         for frame, prompt in self.prompts.items():
             for name in prompt.objects:
@@ -197,6 +220,15 @@ class Annotations:
 
         A forward pass ends when all of its objects are prompted again. A backward pass ends with the frame after the
         earliest of its objects' previous prompts, and is left out if this leaves no frame before the prompt.
+
+        Example:
+            >>> both, first_alone = MaskPrompt.of(np.array([[1, 2]])), MaskPrompt.of(np.array([[1, 0]]))
+            >>> for each in Annotations.of({2: both, 5: first_alone}).passes:
+            ...     print(each)
+            Pass(frame=2, step=1, first=2, end=None)
+            Pass(frame=2, step=-1, first=0, end=2)
+            Pass(frame=5, step=1, first=5, end=None)
+            Pass(frame=5, step=-1, first=3, end=5)
         """
         passes: list[Pass] = []
         for frame, prompt in self.prompts.items():
@@ -211,12 +243,24 @@ class Annotations:
         return passes
 
     def _latest_prompt(self, name: Name, t: int) -> int:
-        """Return the last frame up to `t` with a prompt that names an object; −1 if there is none."""
+        """Return the last frame up to `t` with a prompt that names an object; −1 if there is none.
+
+        Example:
+            >>> annotations = Annotations.of({2: MaskPrompt.of(np.array([[1]])), 5: MaskPrompt.of(np.array([[1]]))})
+            >>> [annotations._latest_prompt(1, t) for t in (1, 2, 4, 5)]
+            [-1, 2, 2, 5]
+        """
         place = bisect_right(self.frames_of[name], t)
         return self.frames_of[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
-        """Return the first frame after `t` with a prompt that names an object; None if there is none."""
+        """Return the first frame after `t` with a prompt that names an object; None if there is none.
+
+        Example:
+            >>> annotations = Annotations.of({2: MaskPrompt.of(np.array([[1]])), 5: MaskPrompt.of(np.array([[1]]))})
+            >>> [annotations._next_prompt(1, t) for t in (1, 2, 4, 5)]
+            [2, 5, 5, None]
+        """
         place = bisect_right(self.frames_of[name], t)
         return self.frames_of[name][place] if place < len(self.frames_of[name]) else None
 
@@ -224,6 +268,12 @@ class Annotations:
         """Return object → pass → the weight with which the pass counts for the object in frame `t`.
 
         The weights of an object sum to 1; an object that has left has no pass.
+
+        Example:
+            >>> mask = MaskPrompt.of(np.array([[1]]))
+            >>> weights = Annotations.of({0: mask, 4: mask}).weights(1)[1]
+            >>> [(each.frame, weight) for each, weight in weights.items()]
+            [(0, 0.75), (4, 0.25)]
         """
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
@@ -246,9 +296,15 @@ class Annotations:
 
         Results have to be combined if several passes count in the frame, if the pass has no row for an object, or if it
         still follows an object that another prompt has taken over.
+
+        Example:
+            >>> mask = MaskPrompt.of(np.array([[1]]))
+            >>> annotations = Annotations.of({0: mask, 4: mask})
+            >>> annotations.only_pass(3) is None, annotations.only_pass(5)
+            (True, Pass(frame=4, step=1, first=4, end=None))
         """
         weights_of_present = list(filter(None, self.weights(t).values()))
-        passes = set().union(*weights_of_present)
+        passes = set().union(*weights_of_present)  # all that count for some object
         if len(passes) != 1:
             return None
         (only,) = passes
@@ -355,6 +411,15 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
 
     Returns:
         `(1 + objects, h, w)`.
+
+    Example:
+        >>> mask = MaskPrompt.of(np.array([[1, 0]]))
+        >>> annotations = Annotations.of({0: mask, 4: mask})
+        >>> on_the_left = torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]])  # background and object 1, of two cells
+        >>> labels = {1: on_the_left, -1: on_the_left.flip(2)}
+        >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
+        >>> blended_labels(annotations, 1, found).tolist()
+        [[[0.25, 0.75]], [[0.75, 0.25]]]
     """
     weights = annotations.weights(t)
     background_of: dict[Pass, Tensor] = {}
@@ -386,6 +451,15 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
         annotations: the prompts.
         t: index of the frame.
         found: results of the passes that cover the frame.
+
+    Example:
+        >>> mask = MaskPrompt.of(np.array([[1, 2]]))
+        >>> annotations = Annotations.of({0: mask, 4: mask})
+        >>> of_mask = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])  # of background, 1, 2
+        >>> labels = {1: of_mask, -1: of_mask.flip(2)}
+        >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
+        >>> exchanged_pairs(annotations, 3, found)
+        [(1, 2)]
     """
     forwards: dict[Name, Tensor] = {}
     backwards: dict[Name, Tensor] = {}
@@ -418,6 +492,13 @@ def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mappi
 
     Returns:
         `(N, columns)`; NaN for an object that no pass finds.
+
+    Example:
+        >>> from vidcorr import PointPrompt
+        >>> annotations = Annotations.of({0: PointPrompt.of({"nose": (0, 0)}), 4: PointPrompt.of({"nose": (8, 0)})})
+        >>> found = {each: Found(None, np.array([[2.0 * each.frame, 0.0]])) for each in annotations.passes}
+        >>> blended_numbers(annotations, columns=2, t=1, found=found).tolist()  # 3/4 · 0 + 1/4 · 8
+        [[2.0, 0.0]]
     """
     weights = annotations.weights(t)
     numbers = np.full((len(weights), columns), np.nan)

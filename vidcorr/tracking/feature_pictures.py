@@ -159,7 +159,12 @@ def write_maps(
 
 
 def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
-    """Return features as float16; as float32 if a value exceeds float16's range and would become infinite."""
+    """Return features as float16; as float32 if a value exceeds float16's range and would become infinite.
+
+    Example:
+        >>> [_half_if_it_fits(torch.tensor([value])).dtype for value in (65504.0, 65505.0)]
+        [dtype('float16'), dtype('float32')]
+    """
     fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
     return (features.half() if fits else features.float()).cpu().numpy()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
 from ..backbones.extractor import eval_mode
@@ -21,6 +21,7 @@ from .followers import BoxFollower, Follower, MaskFollower, MaskResult, PointFol
 from .frame_encoder import FrameEncoder
 from .labels import Propagator
 from .siamfc_tracker import at_extractor, view_options
+from .stopwatch import each_within
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 
@@ -120,7 +121,7 @@ def follow_with_doubts(
                 follower = MaskFollower(*asked, encoder, seen, propagator)
             else:
                 follower = PointFollower(*asked, encoder, seen, propagator)
-    return _computed_in_eval_mode(extractor, follower.follow())
+    return each_within(lambda: eval_mode(extractor), follower.follow())  # in between it has its own mode
 
 
 def extractor_and_protocol(
@@ -181,7 +182,12 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
 
 def name_of(rules: AnyProtocol) -> str:
-    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points."""
+    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points.
+
+    Example:
+        >>> name_of(PointProtocol.named("vidcorr+scored_size=128")), name_of(PointProtocol.named("fomo"))
+        ('vidcorr-points+scored_size=128', 'fomo')
+    """
     source, plus, changes = rules.name.partition("+")
     if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
         source += POINTS
@@ -193,6 +199,10 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
 
     A name that label propagation and point protocols share, such as `vidcorr`, means label propagation, and
     `vidcorr-points` the point protocol. `fomo` is a point protocol, since label propagation has no such name.
+
+    Example:
+        >>> [type(_point_protocol(name)).__name__ for name in ("vidcorr", "vidcorr-points", "fomo")]
+        ['JointProtocol', 'PointProtocol', 'PointProtocol']
     """
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
@@ -215,6 +225,16 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
 
     Raises:
         ValueError: if the name changes the stride to another one.
+
+    Example:
+        >>> vfs = JointProtocol.named("vfs")
+        >>> vfs.feature_stride, vfs.keypoint_sigma
+        (8, 4.0)
+        >>> at_stride(vfs, 4, by_name=True).keypoint_sigma, at_stride(vfs, 4, by_name=False).keypoint_sigma
+        (2.0, 4.0)
+        >>> names = ("vfs+keypoint_sigma=3", "vidcorr")  # a sigma that the name sets, and one for this stride
+        >>> [at_stride(JointProtocol.named(name), 4, by_name=True).keypoint_sigma for name in names]
+        [3.0, 4.0]
     """
     if stride is None:
         return rules
@@ -222,16 +242,6 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
     if by_name and is_in_pixels and stride != rules.feature_stride and "keypoint_sigma" not in rules.changes:
         rules = rules.with_changes(keypoint_sigma=stride / 2)
     return rules.brought_by_features(feature_stride=stride)
-
-
-def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
-    """Yield frames and results, each computed in eval mode; between two frames the extractor is in its own mode."""
-    while True:
-        with eval_mode(extractor):
-            item = next(found, None)
-        if item is None:
-            return
-        yield item
 
 
 def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
@@ -244,6 +254,13 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
 
     Raises:
         ValueError: if `short_side` is below 1.
+
+    Example:
+        >>> vfs = PropagationProtocol.named("vfs")
+        >>> seen_size((80, 120), vfs, 40), seen_size((80, 120), vfs, 480)
+        ((40, 60), (80, 120))
+        >>> seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40)
+        (80, 120)
     """
     require_at_least(1, short_side=short_side)
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0

@@ -42,6 +42,14 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
 
     Warns:
         For each change of a field that moves no number of the result.
+
+    Example:
+        >>> from vidcorr import PropagationProtocol, build_feature_extractor
+        >>> adapt_to_network(PropagationProtocol.named("vfs"), build_feature_extractor("raw_colour", stride=4)).name
+        'vfs+feature_stride=4'
+        >>> plain = build_feature_extractor(torch.nn.AvgPool2d(16))  # a module that states no input
+        >>> adapt_to_network(PropagationProtocol.named("dino"), plain).name
+        'dino+feature_stride=16+rgb_mean=none+rgb_std=none'
     """
     stride = settled_stride(extractor)
     if stride is not None:
@@ -67,7 +75,17 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
 
 
 def input_is_stated(extractor: View) -> bool:
-    """Return whether the RGB that an extractor gets is known; True for a video encoder, which normalises by itself."""
+    """Return whether the RGB that an extractor gets is known; True for a video encoder, which normalises by itself.
+
+    Example:
+        >>> from torch import nn
+        >>> from vidcorr.backbones import Recurrent, build_feature_extractor
+        >>> plain = build_feature_extractor(nn.AvgPool2d(16))  # a module that states no input
+        >>> input_is_stated(plain), input_is_stated(plain.changed(input=Input(source="stated by the caller")))
+        (False, True)
+        >>> input_is_stated(Recurrent(lambda frame, state: (frame, state)))
+        True
+    """
     return extractor.in_order or (extractor.normalises and bool(extractor.input.source))
 
 
@@ -240,7 +258,12 @@ class FrameEncoder:
 
 
 def is_constant(features: Tensor) -> bool:
-    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell."""
+    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell.
+
+    Example:
+        >>> is_constant(torch.ones(3, 4, 4)), is_constant(torch.ones(3, 1, 1))
+        (True, False)
+    """
     cells = features.flatten(1)
     if cells.shape[1] < 2:
         return False

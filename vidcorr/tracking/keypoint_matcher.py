@@ -35,6 +35,13 @@ class KeypointMatcher(FrameEncoder):
 
     Raises:
         ValueError: if the protocol's name changes `input_size` to a size that is not a multiple.
+
+    Example:
+        >>> from vidcorr import build_feature_extractor
+        >>> rules = MatchingProtocol.named("sd-dino")
+        >>> matcher = KeypointMatcher(build_feature_extractor("raw_colour", stride=16), rules)
+        >>> rules.input_size, matcher.protocol.input_size  # 832 and 848 are equally near
+        (840, 832)
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:

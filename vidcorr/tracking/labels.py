@@ -124,7 +124,13 @@ class MaskCoding(LabelCoding):
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
     def _is_starting(self, t: int) -> Tensor:
-        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`."""
+        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`.
+
+        Example:
+            >>> coding = MaskCoding(None, (4, 4), (4, 4), starts={1: 0, 7: 5})
+            >>> coding._is_starting(5).flatten().tolist()  # background, objects 1 and 7
+            [False, False, True]
+        """
         starts = [self.starts[number] for number in self.objects]
         return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
 
@@ -164,6 +170,11 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
     """Convert x, y `(K, 2)` from pixels of frames of `size` to pixels of frames of size `other`; (H, W) both.
 
     Position 0 is the centre of the first pixel.
+
+    Example:
+        >>> corners = torch.tensor([[-0.5, -0.5], [119.5, 79.5]])
+        >>> rescaled(corners, (80, 120), (30, 50)).tolist()
+        [[-0.5, -0.5], [49.5, 29.5]]
     """
     if size == other:
         return points
@@ -172,7 +183,13 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
 
 
 def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
-    """Pair the first frame of a video with its annotation, and every other frame with None."""
+    """Pair the first frame of a video with its annotation, and every other frame with None.
+
+    Example:
+        >>> frames = torch.zeros(3, 3, 4, 4)
+        >>> [annotation for _, annotation in first_only(frames, "the mask")]
+        ['the mask', None, None]
+    """
     return zip(frames, chain([annotation], repeat(None)), strict=False)
 
 

@@ -104,7 +104,13 @@ class PictureMatcher(KeypointMatcher):
 
 
 def _features_at(points: NDArray[np.float64], centres: Tensor, features: Tensor) -> Tensor:
-    """Return the features `(K, C)` of the cells whose centres are nearest to K points, among N cells."""
+    """Return the features `(K, C)` of the cells whose centres are nearest to K points, among N cells.
+
+    Example:
+        >>> centres, features = torch.tensor([[2.0, 2.0], [6.0, 2.0]]).double(), torch.tensor([[1.0], [2.0]])
+        >>> _features_at(np.array([[5.0, 3.0]]), centres, features).tolist()
+        [[2.0]]
+    """
     return features[torch.cdist(torch.tensor(points), centres).argmin(1)]
 
 
@@ -118,6 +124,12 @@ def _mutual_matches(
         first_features: their features `(N, C)`, of unit length.
         second_centres: centres x, y `(M, 2)` of the second picture's cells.
         second_features: their features `(M, C)`, of unit length.
+
+    Example:
+        >>> centres = torch.tensor([[1.0, 1.0], [3.0, 1.0]])
+        >>> features = torch.eye(2)
+        >>> _mutual_matches(centres, features, centres + 10, features.flip(0)).tolist()
+        [[1.0, 1.0, 13.0, 11.0, 1.0], [3.0, 1.0, 11.0, 11.0, 1.0]]
     """
     similarities = first_features @ second_features.T
     nearest = similarities.argmax(1)
@@ -133,6 +145,11 @@ def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -
         places: x, y `(N, 2)`, the best first.
         least_distance: least distance between two kept places.
         most: largest number of kept places.
+
+    Example:
+        >>> places = np.array([[0.0, 0], [1, 0], [5, 0], [9, 0]])
+        >>> _spread_out(places, least_distance=3, most=2)
+        [0, 2]
     """
     kept: list[int] = []
     for index, place in enumerate(places):
@@ -143,7 +160,16 @@ def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -
 
 
 def _by_similarity(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return matches, rows of `PictureMatcher.matches`, with the most similar first."""
+    """Return matches, rows of `PictureMatcher.matches`, with the most similar first.
+
+    Example:
+        >>> rows = np.array([[0, 0, 5, 5, 0.2], [1, 1, 6, 6, 0.9]])
+        >>> _by_similarity(rows)[:, 4].tolist()
+        [0.9, 0.2]
+        >>> many = np.column_stack([np.arange(100), np.zeros((100, 3)), np.arange(100) % 2])
+        >>> _by_similarity(many)[:, 0].tolist() == [*range(1, 100, 2), *range(0, 100, 2)]  # equal ones in order
+        True
+    """
     return rows[np.argsort(-rows[:, 4], kind="stable")]
 
 

@@ -126,7 +126,6 @@ def predict_video(
             raise ValueError(f"{folder}: another run has just written into it; repeat the command")
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
-                (folder / GIVEN).mkdir(exist_ok=True)
                 write_ids(folder / GIVEN / f"{frame:05d}.png", prompt.labels, objects.palette)
         _write_record(folder, content)
         announce(content)
@@ -203,7 +202,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         if "objects" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
         for name in COMMON_ENTRIES:
-            if earlier.get(name) != json.loads(json.dumps(content.get(name))):
+            if earlier.get(name) != json.loads(json.dumps(content.get(name))):  # as JSON, where tuples are lists
                 raise DataError(f"{folder}: holds the prediction of another {name}; name another output folder")
     return earlier
 
@@ -320,7 +319,11 @@ class _ResultFiles:
         for writer in self._writers:
             writer.add(image_name, self._stream.start + self.frames, ids)
         shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()
-        return [[float(shares[int(name)]), results.doubts.get(name, math.nan)] for name in self._objects]
+        rows: list[list[float]] = []
+        for name in self._objects:
+            doubt = results.doubts.get(name, math.nan)  # an object that has left has none
+            rows.append([float(shares[int(name)]), doubt])
+        return rows
 
     def close(self) -> None:
         """Write the table, and complete the files of all formats and the overlay."""
@@ -332,7 +335,13 @@ class _ResultFiles:
 
 
 def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
-    """Return the names of the columns of the table of results, by the kind of prompts and protocol."""
+    """Return the names of the columns of the table of results, by the kind of prompts and protocol.
+
+    Example:
+        >>> from vidcorr import PointPrompt
+        >>> _heading(PointPrompt.of("5,7"), PointProtocol.named("fomo"))
+        ['frame', 'point', 'x', 'y', 'score', 'occluded']
+    """
     if isinstance(prompt, MaskPrompt):
         return ["frame", "object", "share", "doubt"]
     heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
@@ -348,6 +357,10 @@ def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
 
     Args:
         given: colour in the given masks, as 0xRRGGBB → id.
+
+    Example:
+        >>> _overlay_palette({0xFF0000: 9, 0x00FF00: 9})[9].tolist()
+        [255, 0, 0]
     """
     palette = overlays.OBJECT_COLOURS.copy()
     davis = ids_in_davis()

@@ -48,7 +48,13 @@ class Track:
 
 
 def at_extractor(protocol: TrackingProtocol, extractor: View) -> TrackingProtocol:
-    """Return the protocol with the stride and dilation of an extractor; a stride that is not known yet stays."""
+    """Return the protocol with the stride and dilation of an extractor; a stride that is not known yet stays.
+
+    Example:
+        >>> from vidcorr import build_feature_extractor
+        >>> at_extractor(TrackingProtocol(), build_feature_extractor("raw_colour", stride=4)).name
+        'vfs+dilated=false+response_size=none+stride=4'
+    """
     return protocol.at_features(extractor.stride or protocol.stride, extractor.dilated)
 
 
@@ -260,6 +266,12 @@ class SiamFCTracker(FrameEncoder):
 @lru_cache(128)
 @torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
 def cosine_window(cells: int, device: torch.device) -> Tensor:
-    """Return a cosine (Hann) window over a square of `cells` × `cells`, flattened, with sum 1, float64."""
+    """Return a cosine (Hann) window over a square of `cells` × `cells`, flattened, with sum 1, float64.
+
+    Example:
+        >>> window = cosine_window(5, torch.device("cpu")).view(5, 5)
+        >>> [round(value, 3) for value in window[2].tolist()]  # the middle row
+        [0.0, 0.125, 0.25, 0.125, 0.0]
+    """
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
     return (window.outer(window) / window.sum() ** 2).flatten()

@@ -2,8 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -64,14 +64,36 @@ class Stopwatch:
             self._add_up()
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, and count for a kind of work the time to get them."""
-        iterator = iter(items)
-        while True:
-            with self(work):
-                item = next(iterator, None)
-            if item is None:
-                return
-            yield item
+        """Return an iterator over the items, which counts for a kind of work the time to get them."""
+        return each_within(lambda: self(work), items)
+
+
+def each_within(context: Callable[[], AbstractContextManager[object]], items: Iterable[T]) -> Iterator[T]:
+    """Yield items, none of which is None; each is computed within a context of its own, which ends before the yield.
+
+    Args:
+        context: makes the context of an item.
+        items: the items; an iterator computes them.
+
+    Example:
+        >>> from contextlib import redirect_stdout
+        >>> from io import StringIO
+        >>> hidden = StringIO()
+        >>> computed = (print("computing") or number for number in range(2))
+        >>> for number in each_within(lambda: redirect_stdout(hidden), computed):
+        ...     print(number)
+        0
+        1
+        >>> hidden.getvalue().split()
+        ['computing', 'computing']
+    """
+    iterator = iter(items)
+    while True:
+        with context():
+            item = next(iterator, None)
+        if item is None:
+            return
+        yield item
 
 
 def _moment(device: torch.device | None) -> Any:

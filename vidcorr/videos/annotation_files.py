@@ -144,6 +144,12 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
 
     Raises:
         DataError: for another text, or a frame without a mask.
+
+    Example:
+        >>> import numpy as np
+        >>> mask = MaskPrompt.of(np.array([[1, 1]]))
+        >>> with_flags_of_left([replace(mask, frame=30)], ["2@30"], start=0)[0].objects
+        (1, 2)
     """
     named = list(prompts)
     frames = [start if prompt.frame is None else prompt.frame for prompt in prompts]
@@ -157,7 +163,14 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
 
 
 def split_frame(word: str) -> tuple[Path, int | None]:
-    """Split a text `PATH@FRAME` into path and frame; the frame is None without a number, or if a file has this name."""
+    """Split a text `PATH@FRAME` into path and frame; the frame is None without a number, or if a file has this name.
+
+    Example:
+        >>> split_frame("mask.png@12")
+        (PosixPath('mask.png'), 12)
+        >>> split_frame("mask@home.png")
+        (PosixPath('mask@home.png'), None)
+    """
     path, _, frame = word.rpartition("@")
     if not path or not frame.isdecimal() or Path(word).exists():
         return Path(word), None

@@ -112,7 +112,6 @@ class LabelMeWriter(MaskWriter):
         height, width = ids.shape
         content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image}
         content |= {"imageData": None, "imageHeight": height, "imageWidth": width}
-        self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
 
 
@@ -141,7 +140,6 @@ class YoloWriter(MaskWriter):
         for number in object_ids(ids):
             places = (outline((ids == number).astype(np.uint8)) / (width, height)).ravel()
             lines.append(" ".join([str(number - 1), *(f"{place:.6f}" for place in places)]) + "\n")
-        self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.txt", "".join(lines))
 
     def close(self) -> None:
@@ -158,6 +156,11 @@ def _bridge(whole: NDArray[Any], part: NDArray[Any]) -> tuple[float, int, int]:
 
     Returns:
         The length, and the indices of the bridge's corner in the outline and in the part.
+
+    Example:
+        >>> outline_of_one, other = np.array([[0, 0], [4, 0], [4, 4]]), np.array([[9, 5], [7, 4]])
+        >>> _bridge(outline_of_one, other)  # from (4, 4) to (7, 4)
+        (3.0, 2, 1)
     """
     distances = np.linalg.norm(whole[:, None] - part[None], axis=-1)
     at, begin = np.unravel_index(distances.argmin(), distances.shape)
@@ -170,6 +173,10 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     The outline runs through the centres of the pixels at the border. Parts and holes are joined by bridges of no width,
     there and back, between the nearest corners: the tools read each polygon as an object. A part of one or two pixels
     repeats a corner, since a polygon needs three.
+
+    Example:
+        >>> outline(np.ones((2, 3), np.uint8)).tolist()
+        [[0.5, 0.5], [0.5, 1.5], [2.5, 1.5], [2.5, 0.5]]
     """
     import cv2
 

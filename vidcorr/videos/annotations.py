@@ -106,7 +106,12 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
 
 def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
-    """Return the place of a part of a path, and the other parts: equal for paths that differ in this part alone."""
+    """Return the place of a part of a path, and the other parts: equal for paths that differ in this part alone.
+
+    Example:
+        >>> _without(Path("RGB/480p/dog"), 0) == _without(Path("SEGM/480p/dog"), 0)
+        True
+    """
     return place, folder.parts[:place] + folder.parts[place + 1 :]
 
 

@@ -23,7 +23,12 @@ def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Invert `centred`: zero-based centre y, x and height, width (…, 4) to one-based x, y, width, height."""
+    """Invert `centred`: zero-based centre y, x and height, width (…, 4) to one-based x, y, width, height.
+
+    Example:
+        >>> one_based(np.array([1.0, 2.0, 3.0, 5.0])).tolist()
+        [1.0, 1.0, 5.0, 3.0]
+    """
     y, x, height, width = np.moveaxis(np.asarray(targets, dtype=np.float64), -1, 0)
     left = x + 1 - (width - 1) / 2
     top = y + 1 - (height - 1) / 2
@@ -60,6 +65,14 @@ def square_crop(
 
     Returns:
         (size, size, 3) uint8.
+
+    Example:
+        >>> frame = np.zeros((4, 4, 3), np.uint8)
+        >>> frame[:, :2] = 100
+        >>> square_crop(frame, (2.0, 0.0), side=4, size=4)[..., 0].tolist()  # half of it lies outside: the mean, 50
+        [[50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100]]
+        >>> square_crop(frame, (2.0, 2.0), side=4, size=8, interpolation=0)[0, :, 0].tolist()  # by the nearest pixel
+        [100, 100, 100, 100, 0, 0, 0, 0]
     """
     import cv2
 
@@ -87,6 +100,10 @@ def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[i
         side: side of the square in the frame.
         length: pixels of the frame along the axis.
         size: pixels of the crop along the axis.
+
+    Example:
+        >>> _visible_part(middle=2.0, side=8.0, length=20, size=4)  # from pixel -2 to 6, at half size
+        (0, 6, 1, 3)
     """
     low = round(middle - side / 2)
     high = round(middle + side / 2)

@@ -97,6 +97,14 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
     """Return a digest of the videos' stems, numbers of frames and frame sizes.
 
     The digest stays the same when videos are moved, reordered or encoded again.
+
+    Example:
+        >>> dog, cat = Frames(30, 8, 6), Frames(31, 8, 6)
+        >>> digest = content_digest({"a/dog.avi": dog, "a/cat.avi": cat})
+        >>> digest == content_digest({"b/cat.mp4": cat, "b/dog.mp4": dog})
+        True
+        >>> digest == content_digest({"a/dog.avi": cat, "a/cat.avi": dog})
+        False
     """
     lines = [f"{Path(path).stem} {video.number} {video.width} {video.height}" for path, video in videos.items()]
     text = "\n".join(sorted(lines))

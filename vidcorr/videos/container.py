@@ -153,11 +153,7 @@ def film_stream(container: InputContainer) -> VideoStream:
 
 def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:
     """Return True if, in this kind of file, each packet holds a frame that is shown at the packet's time."""
-    codec = stream.codec_context
-    if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
-        return False
-    has_avcc = (codec.extradata or b"")[:1] == b"\1"  # version 1; `picture_of` needs the lengths that avcC describes
-    return codec.name != "h264" or has_avcc
+    return stream.codec_context.name in _CODECS and container.format.name.startswith(_CONTAINERS)
 
 
 @dataclass(frozen=True)
@@ -167,6 +163,11 @@ class FrameTable:
     Attributes:
         times: time stamps, ascending; frame k has the k-th time stamp.
         keys: indices of key frames, ascending; frames shown from a key frame on can be decoded from it.
+
+    Example:
+        >>> table = FrameTable(times=[2, 4, 6, 9], keys=[0, 2])
+        >>> [table.key(index) for index in range(len(table))]
+        [0, 0, 2, 2]
     """
 
     times: Sequence[int]
@@ -194,6 +195,12 @@ class FrameTable:
 
         Returns:
             None if the index is incomplete, has unequal steps or hidden frames, or begins without a key frame.
+
+        Example:
+            >>> from types import SimpleNamespace
+            >>> entries = [SimpleNamespace(timestamp=t, is_keyframe=t == 0, is_discard=False) for t in (0, 3, 6)]
+            >>> FrameTable.from_index(SimpleNamespace(index_entries=entries, frames=3, start_time=7))
+            FrameTable(times=range(7, 16, 3), keys=[0])
         """
         entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:
@@ -213,6 +220,12 @@ class FrameTable:
         """Make the table from the time stamp and picture of each packet, in the order of the file.
 
         None if time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
+
+        Example:
+            >>> FrameTable.from_pictures([(0, "I"), (4, "P"), (2, "B"), (6, "I")])
+            FrameTable(times=[0, 2, 4, 6], keys=[0, 3])
+            >>> FrameTable.from_pictures([(0, "P"), (2, "I")]) is None
+            True
         """
         times = sorted(time for time, _ in pictures)
         index = {time: i for i, time in enumerate(times)}

@@ -73,7 +73,12 @@ class _Segment(_Read):
     @model_validator(mode="before")
     @classmethod
     def _of_a_list(cls, given: Any) -> Any:
-        """Read a list as polygons; a list of numbers is a single polygon."""
+        """Read a list as polygons; a list of numbers is a single polygon.
+
+        Example:
+            >>> _Segment.model_validate([4, 4, 14, 4, 14, 10]).polygons
+            [[4.0, 4.0, 14.0, 4.0, 14.0, 10.0]]
+        """
         if not isinstance(given, list):
             return given
         return {"polygons": [given] if given and isinstance(given[0], int | float) else given}
@@ -110,7 +115,14 @@ class _Annotation(_Read, extra="allow"):
 
     @property
     def name(self) -> str | None:
-        """Id of the object's track, else of its instance, as text; None if the file states neither."""
+        """Id of the object's track, else of its instance, as text; None if the file states neither.
+
+        Example:
+            >>> common = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]]}
+            >>> facts = ({"track_id": 7, "instance_id": 5}, {"attributes": {"instance_id": 5}}, {})
+            >>> [_Annotation.model_validate(common | each).name for each in facts]
+            ['7', '5', None]
+        """
         facts = {**(self.model_extra or {}), **(self.attributes or {})}
         found = facts.get("track_id", facts.get("instance_id"))
         return None if found is None else str(found)
@@ -175,6 +187,13 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
     """Return the objects of LabelMe's shapes: shapes of one label and group, and each shape without a group.
 
     A shape without a group is named `label`; several of one label are named `label #1`, `label #2`.
+
+    Example:
+        >>> corners = [(0, 0), (2, 0), (2, 2)]
+        >>> shapes = [{"label": label, "points": corners} for label in ("dog", "dog", "cat")]
+        >>> drawn = _read_labelme("a.json", "a.json", _LabelMe.model_validate({"shapes": shapes}), (4, 4))
+        >>> [name for name, _ in drawn.objects]
+        ['dog #1', 'dog #2', 'cat']
     """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
@@ -199,6 +218,12 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     """Return the pixels of a shape of LabelMe: a polygon, a rectangle by two corners, or a bitmap from a corner on.
 
     What a bitmap has outside of the image is cut off.
+
+    Example:
+        >>> shape = _Shape(label="dog", points=[(7.5, 4.5), (1.5, 0.5)], shape_type="rectangle")
+        >>> mask = _pixels_of_labelme("a.json", shape, (6, 9))
+        >>> mask.sum(axis=1).tolist(), mask[0].tolist()
+        ([7, 7, 7, 7, 7, 0], [0, 1, 1, 1, 1, 1, 1, 1, 0])
     """
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"
@@ -256,6 +281,15 @@ def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, i
     Args:
         polygons: x and y of corners `(n, 2)`; (0, 0) is the upper left corner of the first pixel.
         size: (height, width) of the image.
+
+    Example:
+        >>> square = np.array([[1, 0], [3, 0], [3, 2], [1, 2]])
+        >>> mask_of_polygons([square], (3, 4)).tolist()  # with the pixels on its border
+        [[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
+        >>> outer, inner = 5 * square, 2 * square + [6, 3]
+        >>> masks = [mask_of_polygons(polygons, (12, 18)) for polygons in ([outer], [outer, inner])]
+        >>> np.array_equal(*masks)  # a union: the inner one is no hole
+        True
     """
     import cv2
 
@@ -267,7 +301,12 @@ def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, i
 
 
 def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Bitmap:
-    """Return the pixels `(height, width)` of COCO's runs: lengths of runs of zeros, ones, zeros, … down the columns."""
+    """Return the pixels `(height, width)` of COCO's runs: lengths of runs of zeros, ones, zeros, … down the columns.
+
+    Example:
+        >>> mask_of_runs([1, 2, 3], (2, 3)).tolist()
+        [[0, 1, 0], [1, 0, 0]]
+    """
     values = np.arange(len(runs)) % 2
     flat: Bitmap = np.repeat(values.astype(np.uint8), runs)
     return flat.reshape(size[1], size[0]).T
@@ -279,6 +318,12 @@ def runs_of_text(text: Any) -> Any:
     The first three runs are written as lengths, later runs as differences from the run two places before. A number is
     written in groups of 5 bits, the lowest first. The letter of a group is chr(48 + group), plus 32 if another group
     follows. The last group has the sign.
+
+    Example:
+        >>> runs_of_text("123")
+        [1, 2, 3]
+        >>> runs_of_text("12355")  # a later run is 5 more than the run two places before
+        [1, 2, 3, 7, 8]
     """
     if not isinstance(text, str):
         return text

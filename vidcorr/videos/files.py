@@ -27,6 +27,10 @@ class DecodingError(DataError):
         path: the file.
         reason: problem, without the path. Empty if `path` is already the full message: a DataLoader makes the error of
             a worker again from one text.
+
+    Example:
+        >>> print(DecodingError("a.mp4", "no frame could be decoded"))
+        a.mp4: no frame could be decoded
     """
 
     def __init__(self, path: object, reason: str = "") -> None:
@@ -59,7 +63,12 @@ def full_disk_at(path: Path) -> Iterator[None]:
 
 
 def is_of_full_disk(error: object) -> bool:
-    """Return whether an error says that a disk or a user's quota has no room."""
+    """Return whether an error says that a disk or a user's quota has no room.
+
+    Example:
+        >>> is_of_full_disk(OSError(errno.ENOSPC, "no room")), is_of_full_disk(FileNotFoundError())
+        (True, False)
+    """
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -95,6 +104,20 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
     Args:
         place: the file or folder.
         kinds: errors that a faulty file raises in this block, besides ValueError, KeyError and IndexError.
+
+    Example:
+        >>> with errors_at("meta.json"):
+        ...     {"frames": []}["objects"]
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: meta.json: has no 'objects'
+        >>> with errors_at("meta.json", *WRONG_JSON):
+        ...     [] + {}
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: meta.json: TypeError: can only concatenate list (not "dict") to list
+        >>> with errors_at("meta.json"):  # a fault of our code, not of the file
+        ...     None.items()
+        Traceback (most recent call last):
+        AttributeError: 'NoneType' object has no attribute 'items'
     """
     of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
     try:
@@ -122,6 +145,11 @@ def require_one_of(choices: Collection[object], **arguments: object) -> None:
 
     Raises:
         ValueError: naming the first wrong argument.
+
+    Example:
+        >>> require_one_of(("test", "train"), subset="val")
+        Traceback (most recent call last):
+        ValueError: subset must be one of 'test', 'train', got 'val'
     """
     for name, value in arguments.items():
         if value not in choices:
@@ -138,6 +166,11 @@ def require_at_least(least: int, owner: str = "", /, **numbers: float) -> None:
 
     Raises:
         ValueError: naming the first smaller argument.
+
+    Example:
+        >>> require_at_least(1, "VideoDataModule", frames=2, batch_size=0)
+        Traceback (most recent call last):
+        ValueError: VideoDataModule: batch_size must be at least 1, got 0
     """
     for name, number in numbers.items():
         if number < least:
@@ -150,6 +183,11 @@ def require_fractions(**numbers: float) -> None:
 
     Raises:
         ValueError: naming the first argument outside [0, 1].
+
+    Example:
+        >>> require_fractions(holdout=5)
+        Traceback (most recent call last):
+        ValueError: holdout must be in [0, 1], got 5
     """
     for name, number in numbers.items():
         if not 0 <= number <= 1:
@@ -196,13 +234,13 @@ def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
 
 @contextmanager
 def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path, and move it to `path` if the context ends without error.
+    """Give a temporary path, and move it to `path` if the context ends without error; make the folder above `path`.
 
     An earlier file at `path` stays until then, and after an error. A folder at `path` is replaced only by a folder, and
     only if it is empty. A killed process leaves the hidden temporary file.
 
     Args:
-        path: file or folder to make; its parent exists.
+        path: file or folder to make.
         temporary: temporary path in the same folder; by default one of this process, since several may write.
 
     Yields:
@@ -213,6 +251,7 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         OSError: if the path cannot be written or moved.
     """
     temporary = temporary or path.with_name(f".{path.name}.partial-{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove(temporary)
     try:
         with full_disk_at(path):
@@ -223,10 +262,10 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name in the same folder, and rename it when it is complete.
+    """Write a file under a temporary name in the same folder, and rename it when it is complete; make the folder.
 
     Args:
-        path: the file; its folder exists. An earlier file stays until the end.
+        path: the file. An earlier file stays until the end.
         content: bytes, or text, encoded as UTF-8 with its line ends; surrogates of file names become their bytes.
 
     Raises:
@@ -246,5 +285,10 @@ def remove(path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row"."""
+    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row".
+
+    Example:
+        >>> slug("VFS + res4"), slug("日本")
+        ('vfs-plus-res4', 'row')
+    """
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

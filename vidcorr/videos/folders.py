@@ -31,7 +31,12 @@ def is_data(name: str) -> bool:
 
 
 def is_photo(name: str) -> bool:
-    """Return True for the file name of a single image, which may be of more kinds than a frame."""
+    """Return True for the file name of a single image, which may be of more kinds than a frame.
+
+    Example:
+        >>> is_photo("dog.WEBP"), is_photo(".dog.jpg")
+        (True, False)
+    """
     return is_data(name) and name.lower().endswith(PHOTO_SUFFIXES)
 
 
@@ -183,7 +188,12 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 
 def _numeric_order(stem: str) -> list[Any]:
-    """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`."""
+    """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`.
+
+    Example:
+        >>> sorted(["10", "-2", "-1.5"], key=_numeric_order)
+        ['-2', '-1.5', '10']
+    """
     if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):
         return ["", float(stem)]  # the form of `natural_order`: text, number, text, …
     return natural_order(stem)

@@ -21,6 +21,16 @@ class FrameNames:
         stems: names of the images of a folder, without suffixes; None: a film.
         film: name of the film, without suffix.
         given: names of all files that are given, without suffixes.
+
+    Example:
+        >>> film = FrameNames(film="clip")
+        >>> [film.index(name) for name in ("00012.png", "clip_00012.png", "https://site/frame-12.jpg", "mask.png", 12)]
+        [12, 12, 12, None, 12]
+        >>> FrameNames(film="12").index("12.png") is None  # the film's own name
+        True
+        >>> folder = FrameNames(stems=["00000", "00005"])
+        >>> [folder.index(name) for name in ("00005.json", "5.png", "frame_00005.png", 1)]
+        [1, None, None, None]
     """
 
     def __init__(self, stems: Sequence[str] | None = None, film: str = "", given: Iterable[str] = ()) -> None:
@@ -57,6 +67,14 @@ class FrameNames:
 
         Raises:
             DataError: if two fields state different frames.
+
+        Example:
+            >>> film = FrameNames(film="clip")
+            >>> film.frame_of("3.json", {"name": "00003.json", "imagePath": "frame_3.png"})
+            3
+            >>> film.frame_of("3.json", {"name": "3.json", "imagePath": "0.png"})  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: 3.json: is of frame 3 by its name (3.json), 0 by its imagePath (0.png): ...
         """
         indices = {what: self.index(name) for what, name in stated.items()}
         found = {what: index for what, index in indices.items() if index is not None}

@@ -172,6 +172,11 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], ind
 
     Raises:
         DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.
+
+    Example:
+        >>> require_size("clip.mp4", (48, 64, 3), others=(32, 160), index=10)
+        Traceback (most recent call last):
+        vidcorr.videos.files.DecodingError: clip.mp4: frame 10 is 64 × 48 px, other frames 160 × 32 px
     """
     if tuple(shape[:2]) != tuple(others):
         named = "" if index is None else f"frame {index} "
@@ -209,6 +214,14 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
 
     Raises:
         Exception: the first error of `add`, in a later call or at the end of the block.
+
+    Example:
+        >>> done = []
+        >>> with write_behind(done.append) as later:
+        ...     for number in range(3):
+        ...         later(number)
+        >>> done
+        [0, 1, 2]
     """
     pending: deque[Future[object]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -230,6 +243,14 @@ def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
     An error in the thread is raised in place of its item. Closing never waits for the thread: the garbage collector
     may close the generator inside a thread that is just starting, and a wait there would stop the process for good. A
     file that the items come from is therefore opened and closed by `items` itself, a generator.
+
+    Example:
+        >>> quotients = read_ahead((6 // number for number in (3, 2, 1, 0)), ahead=2)
+        >>> next(quotients), next(quotients), next(quotients)
+        (2, 3, 6)
+        >>> next(quotients)
+        Traceback (most recent call last):
+        ZeroDivisionError: integer division or modulo by zero
     """
     source = iter(items)
     end = object()

@@ -44,7 +44,14 @@ class StoredMask(NamedTuple):
     has_ids: bool
 
     def ids(self, ids_of_colours: Mapping[int, int]) -> NDArray[np.uint8]:
-        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id."""
+        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id.
+
+        Example:
+            >>> labels = np.array([[0, 1, 2]], np.uint8)
+            >>> mask = StoredMask(Path("a.png"), labels, {0x008000: 1, 0x800000: 2}, has_ids=False)
+            >>> mask.ids({0x800000: 1, 0x008000: 2}).tolist()
+            [[0, 2, 1]]
+        """
         ids = np.zeros(256, np.uint8)
         for colour, label in self.colours.items():
             if colour not in ids_of_colours:
@@ -99,6 +106,15 @@ def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
 
     Raises:
         DataError: for a colour with another index.
+
+    Example:
+        >>> first = StoredMask(Path("0.png"), np.eye(2, dtype=np.uint8), {0x800000: 1}, has_ids=True)
+        >>> later = first._replace(source=Path("3.png"), colours={0x800000: 2})
+        >>> index_of_colour = {}
+        >>> claim_indices(index_of_colour, first)
+        >>> claim_indices(index_of_colour, later)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: 3.png: colour #800000 has index 2, and 1 in another mask of the video: ...
     """
     for colour, index in mask.colours.items():
         if index_of_colour.setdefault(colour, index) != index:
@@ -111,6 +127,11 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
 
     Raises:
         DataError: if a pixel is half transparent, or there are more than `MOST_COLOURS`.
+
+    Example:
+        >>> pixels = np.array([[[0, 0, 0], [255, 0, 0], [0, 0, 255]]], np.uint8)
+        >>> _mask_of_colours(Path("a.png"), pixels).labels.tolist()  # blue, 0x0000FF, sorts before red
+        [[0, 2, 1]]
     """
     opacity = pixels[..., 3:]
     if ((opacity > 0) & (opacity < 255)).any():
@@ -142,6 +163,11 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
 
     A pixel lies on an edge if along an axis it is strictly between its two neighbours. A value is a shade if most of
     its pixels lie on edges. A mask in which half of all pixels do is noise.
+
+    Example:
+        >>> edge = np.array([0, 50, 100, 150, 200, 200, 200, 200, 200, 200], np.uint8)
+        >>> has_smoothed_edges(edge[None].repeat(10, axis=0)), has_smoothed_edges(edge[None].repeat(10, axis=0) // 200)
+        (True, False)
     """
     pixels = pixel_counts(ids)[1:]
     present = np.count_nonzero(pixels)
@@ -168,13 +194,12 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     """
     clear: list[int] = []
     if image.mode == "P":
-        transparency = image.info.get("transparency", b"")
-        # a number is the index of the one transparent colour
-        opacity = bytes([255] * transparency + [0]) if isinstance(transparency, int) else transparency
-        if set(opacity) - {0, 255}:
+        image.apply_transparency()
+        palette = np.reshape(image.getpalette("RGBA") or [], (-1, 4))
+        if not np.isin(palette[:, 3], (0, 255)).all():
             raise DataError(f"{path}: {HALF_TRANSPARENT}")
-        clear = [index for index, value in enumerate(opacity) if value == 0]
-        is_mask = 0 in clear or (image.getpalette() or [])[:3] == [0, 0, 0]
+        clear = np.flatnonzero(palette[:, 3] == 0).tolist()
+        is_mask = 0 in clear or not palette[0, :3].any()
     else:
         is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
         is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
@@ -202,6 +227,15 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
     Raises:
         DataError: if all 254 ids are taken; or if no mask has a black pixel and a colour is not of DAVIS: that colour
             may be the background.
+
+    Example:
+        >>> labels = np.array([[0, 1], [2, 2]], np.uint8)
+        >>> mask = StoredMask(Path("a.png"), labels, colours={0xFF0000: 1, 0x008000: 2}, has_ids=False)
+        >>> described(number_colours({}, [mask]))  # #008000 has index 2 in DAVIS's palette
+        '#ff0000 = 1, #008000 = 2'
+        >>> full = StoredMask(Path("b.png"), labels[1:], colours={0x0000FF: 2}, has_ids=False)
+        >>> described(number_colours({}, [full, mask]))  # only the other mask shows the background
+        '#0000ff = 1, #008000 = 2, #ff0000 = 3'
     """
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # of the colours that are not of DAVIS
@@ -224,7 +258,12 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
 
 
 def free_number(taken: Collection[int], source: object) -> int:
-    """Return the smallest id that is not taken; raise `DataError` if all 254 are."""
+    """Return the smallest id that is not taken; raise `DataError` if all 254 are.
+
+    Example:
+        >>> free_number({1, 2, 4}, "mask.png")
+        3
+    """
     free = set(range(1, VOID)).difference(taken)
     if not free:
         raise DataError(f"{source}: more than {VOID - 1} objects, the most ids of a mask")
@@ -245,7 +284,12 @@ def ids_of_palette(path: Path) -> dict[int, int]:
 
 
 def ids_in_davis() -> dict[int, int]:
-    """Return the colours of DAVIS's palette but black, 0xRRGGBB → index."""
+    """Return the colours of DAVIS's palette but black, 0xRRGGBB → index.
+
+    Example:
+        >>> [f"#{colour:06x} = {index}" for colour, index in ids_in_davis().items()][:2]
+        ['#800000 = 1', '#008000 = 2']
+    """
     return {colour: index for index, colour in enumerate(_as_numbers(davis_palette()).tolist()) if index}
 
 
@@ -261,17 +305,22 @@ def described(colours: Mapping[int, int]) -> str:
 
 
 def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…)."""
+    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…).
+
+    Example:
+        >>> hex(_as_numbers(np.array([255, 128, 0], np.uint8)))
+        '0xff8000'
+    """
     red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
     packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
     return packed
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write ids `(H, W)` as an indexed PNG, atomically.
+    """Write ids `(H, W)` as an indexed PNG, atomically; make its folder.
 
     Args:
-        path: the file; its folder exists.
+        path: the file.
         ids: palette index per pixel.
         palette: `(256, 3)` RGB.
     """
@@ -291,6 +340,8 @@ def davis_palette() -> NDArray[np.uint8]:
     Example:
         >>> davis_palette()[:4].tolist()
         [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+        >>> davis_palette()[[8, 64, 255]].tolist()
+        [[64, 0, 0], [32, 0, 0], [224, 224, 192]]
     """
     index = np.arange(256)[:, None]
     channel = np.arange(3)[None]
@@ -302,7 +353,12 @@ def davis_palette() -> NDArray[np.uint8]:
 
 
 def pixel_counts(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the number of pixels of each value, (256,); a tenth of the time of `np.unique`."""
+    """Return the number of pixels of each value, (256,); a tenth of the time of `np.unique`.
+
+    Example:
+        >>> pixel_counts(np.array([[0, 2, 2]], np.uint8))[:4].tolist()
+        [1, 0, 2, 0]
+    """
     import cv2
 
     return np.asarray(cv2.calcHist([ids], [0], None, [256], [0, 256])).ravel().astype(np.int64)
@@ -325,6 +381,11 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     Args:
         source: the mask, for the message.
         ids: (H, W) uint8.
+
+    Example:
+        >>> refuse_large_void("a.png", np.array([[1, 255, 255]], np.uint8))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: a.png: value 255 means void (not scored), but has 2 pixels, more than the 1 ...
     """
     counts = pixel_counts(ids)
     of_objects = int(counts[1:VOID].sum())

@@ -26,6 +26,11 @@ class Objects:
         names: id → name; "" for an object without a name.
         colours: colour, 0xRRGGBB → id; of several colours of an object the first is the colour of its row.
         notes: sentences that the user should read.
+
+    Example:
+        >>> rows = [{"id": 2, "name": "cat", "colour": "#008000"}, {"id": 3, "name": None, "colour": "#ff0000"}]
+        >>> print(Objects(rows))
+        2 = cat, 3 = #ff0000
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -83,6 +88,13 @@ class Objects:
         Raises:
             DataError: for a colour with two indices, masks in colours without a background, a name that is the id of
                 another name, more than 254 objects, or an object that cannot have left.
+
+        Example:
+            >>> objects = Objects([{"id": 1, "name": "cat", "colour": "#800000"}])
+            >>> labels, names = np.array([[0, 1, 2]], np.uint8), {"dog": 1, "cat": 2}
+            >>> drawn = MaskPrompt(source="3.json", objects=(1, 2), labels=labels, names=names, has_ids=False)
+            >>> objects.numbered([drawn])[0].labels.tolist(), str(objects)
+            ([[0, 2, 1]], '1 = cat, 2 = dog')
         """
         before = dict(self.names)  # the known objects
         with_ids = [prompt for prompt in prompts if prompt.has_ids]

@@ -35,13 +35,17 @@ def picture_of(packet: av.Packet) -> Picture | None:
         return _READERS[codec.name](bytes(packet))
     is_key = packet.is_keyframe
     if is_key and codec.name == "h264":  # recovery points count as key frames, but may need frames before
-        length_size = (codec.extradata[4] & 3) + 1  # lengthSizeMinusOne of the avcC record
-        is_key = _is_idr(bytes(packet), length_size)
+        is_key = _is_idr(packet)
     return "I" if is_key else "P"
 
 
 def has_picture_headers(codec: str) -> bool:
-    """Return True if `picture_of` reads the pictures' headers of this codec (FFmpeg's name)."""
+    """Return True if `picture_of` reads the pictures' headers of this codec (FFmpeg's name).
+
+    Example:
+        >>> has_picture_headers("mpeg4"), has_picture_headers("h264")
+        (True, False)
+    """
     return codec in _READERS
 
 
@@ -50,6 +54,10 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
 
     Args:
         pictures: time stamp and kind of picture of each packet, in the order of the file.
+
+    Example:
+        >>> shown_order([(1, "I"), (4, "P"), (2, "B"), (3, "B"), (7, "I"), (5, "B")])
+        [1, 2, 3, 4, 5, 7]
     """
     shown: list[int] = []
     held: list[int] = []  # the last I- or P-picture, which B-pictures may precede
@@ -66,6 +74,14 @@ def _mpeg4(packet: bytes) -> Picture | None:
     """Return the kind of an MPEG-4 part 2 packet's picture.
 
     None for a packet with further B-pictures, and for an empty picture, which stands where such a picture was.
+
+    Example:
+        >>> content = bytes(20)
+        >>> [_mpeg4(_VOP_START + bytes([kind << 6]) + content) for kind in range(4)]
+        ['I', 'P', 'B', 'P']
+        >>> empty = _VOP_START + _PICTURE_START + content  # another header follows at once
+        >>> [_mpeg4(packet) for packet in (empty, 2 * (_VOP_START + content), content)]
+        [None, None, None]
     """
     if packet.count(_VOP_START) != 1:
         return None
@@ -79,7 +95,14 @@ def _mpeg4(packet: bytes) -> Picture | None:
 
 
 def _mpeg2(packet: bytes) -> Picture | None:
-    """Return the kind of an MPEG-1 or MPEG-2 packet's picture; None for two fields in a packet."""
+    """Return the kind of an MPEG-1 or MPEG-2 packet's picture; None for two fields in a packet.
+
+    Example:
+        >>> [_mpeg2(_PICTURE_START + bytes([0, kind << 3])) for kind in range(1, 5)]
+        ['I', 'P', 'B', None]
+        >>> [_mpeg2(packet) for packet in (_PICTURE_START, 2 * (_PICTURE_START + bytes([0, 8])))]
+        [None, None]
+    """
     _, _, content = packet.partition(_PICTURE_START)
     if packet.count(_PICTURE_START) != 1 or len(content) < 2:
         return None
@@ -89,7 +112,12 @@ def _mpeg2(packet: bytes) -> Picture | None:
 
 
 def _vp8(packet: bytes) -> Picture | None:
-    """Return the kind of a VP8 packet's picture; None if it is not shown, such as an alternate reference."""
+    """Return the kind of a VP8 packet's picture; None if it is not shown, such as an alternate reference.
+
+    Example:
+        >>> [_vp8(bytes([first])) for first in (0b10000, 0b10001, 0b00000)], _vp8(b"")
+        (['I', 'P', None], None)
+    """
     if not packet:
         return None
     is_shown = packet[0] & 0b10000  # show_frame
@@ -99,19 +127,14 @@ def _vp8(packet: bytes) -> Picture | None:
     return "I" if is_key else "P"
 
 
-def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Return True if an H.264 packet holds an IDR picture, False for a recovery point.
+def _is_idr(packet: av.Packet) -> bool:
+    """Return True if a packet of H.264 holds an IDR picture, False for a recovery point."""
+    import av
+    from av.bitstream import BitStreamFilterContext
 
-    Args:
-        packet: parts of a picture, each behind its length.
-        length_size: bytes of such a length.
-    """
-    offset = 0
-    kind = 0  # nal_unit_type: 1 to 5 are parts of a picture, 5 of an IDR picture
-    while not 1 <= kind <= 5 and offset + length_size < len(packet):
-        kind = packet[offset + length_size] & 31
-        offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
-    return kind == 5
+    only_idr = BitStreamFilterContext("filter_units=pass_types=5", packet.stream)  # nal_unit_type 5: an IDR picture
+    copied = av.Packet(bytes(packet))  # the filter empties its packet
+    return bool(only_idr.filter(copied))
 
 
 _READERS: dict[str, Callable[[bytes], Picture | None]] = {

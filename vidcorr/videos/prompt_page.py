@@ -61,7 +61,6 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     }
     template = PAGE.read_text(encoding="utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda mark: values[mark[1]], template)
-    output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page)
     return output
 
@@ -74,5 +73,10 @@ def _data_uri(image: NDArray[np.uint8]) -> str:
 
 
 def _script(value: object) -> str:
-    """Return a value as JavaScript that cannot close its script element."""
+    """Return a value as JavaScript that cannot close its script element.
+
+    Example:
+        >>> print(_script("</script>"))
+        "\\u003c/script>"
+    """
     return json.dumps(value).replace("<", "\\u003c")

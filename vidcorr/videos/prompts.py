@@ -54,6 +54,13 @@ class Prompt(ABC):
 
         Raises:
             DataError: for other numbers than those of `columns`.
+
+        Example:
+            >>> boxes = BoxPrompt.of(["1,2,3,4", "5,6,7,8"])
+            >>> boxes.objects, boxes.labels.tolist()
+            (('1', '2'), [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+            >>> PointPrompt.of({"nose": (580, 430)}).objects
+            ('nose',)
         """
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
@@ -103,7 +110,12 @@ class Prompt(ABC):
         """
 
     def metadata(self) -> dict[str, Any]:
-        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers."""
+        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers.
+
+        Example:
+            >>> PointPrompt.of({"nose": (580, 430)}).metadata()
+            {'kind': 'points', 'source': 'points', 'points': {'nose': [580.0, 430.0]}}
+        """
         labels = dict(zip(self.objects, self.labels.tolist(), strict=True))
         return {"kind": self.kind, "source": self.source, self.kind: labels}
 
@@ -147,6 +159,12 @@ class MaskPrompt(Prompt):
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
+
+        Example:
+            >>> MaskPrompt.of(np.array([[0, 3], [7, 255]])).objects  # 255 beside ids is void
+            (3, 7)
+            >>> MaskPrompt.of(np.array([[0, 255]])).objects  # 255 alone is object 1
+            (1,)
         """
         if isinstance(given, str | Path):
             found = cls.in_file(Path(given), str(given))
@@ -190,7 +208,12 @@ class MaskPrompt(Prompt):
         return cls(source=source, objects=object_ids(labels), labels=labels, has_ids=has_ids, **fields)
 
     def with_left(self, left: Sequence[int]) -> Self:
-        """Return the prompt with further ids of objects that have left the frame."""
+        """Return the prompt with further ids of objects that have left the frame.
+
+        Example:
+            >>> MaskPrompt.of(np.array([[0, 1], [1, 1]])).with_left([4]).objects
+            (1, 4)
+        """
         left = (*self.left, *left)
         return replace(self, objects=tuple(sorted({*self.shown, *left})), left=left)
 
@@ -216,7 +239,13 @@ class MaskPrompt(Prompt):
         return cls(source=source, objects=shown, labels=labels, names=names, has_ids=False, notes=drawn.notes)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
+        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels.
+
+        Example:
+            >>> MaskPrompt.of(np.ones((9, 8), int)).fitted_to_frame((8, 9))  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: array: the mask is 8 × 9 px, the frame 9 × 8 px; frames are read as ...
+        """
         if self.labels.shape != size:
             is_turned = self.labels.shape == size[::-1]
             cause = "; frames are read as stored, not turned by their EXIF orientation" if is_turned else ""
@@ -251,6 +280,10 @@ class BoxPrompt(Prompt):
 
         Raises:
             DataError: unless the boxes are in pixels and have an area in the frame.
+
+        Example:
+            >>> BoxPrompt.of("-1,10,30,30").fitted_to_frame((20, 8)).labels.tolist()
+            [[0.0, 10.0, 8.0, 10.0]]
         """
         for x, y, width, height in self.labels.tolist():
             box = f"box {x:g},{y:g},{width:g},{height:g}"
@@ -282,7 +315,13 @@ class PointPrompt(Prompt):
     columns = "x,y"
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
+        """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels.
+
+        Example:
+            >>> PointPrompt.of({"nose": (9, 1)}).fitted_to_frame((8, 9))
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: points: point nose at 9,1 lies outside the frame of 9 × 8 px
+        """
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):
                 raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {in_px(size)}")
@@ -299,6 +338,10 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
 
     Raises:
         DataError: if a row has another number of columns, or holds anything but finite numbers.
+
+    Example:
+        >>> _numbers(["1,2", [3, 4.5]], "x,y", "points").tolist()
+        [[1.0, 2.0], [3.0, 4.5]]
     """
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:

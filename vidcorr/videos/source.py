@@ -49,7 +49,12 @@ class Listing(NamedTuple):
     annotations: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
-        """Return a sentence with the number of folders of annotations that are left out; "" if there are none."""
+        """Return a sentence with the number of folders of annotations that are left out; "" if there are none.
+
+        Example:
+            >>> Listing((), (Path("davis/Annotations/480p/bear"),)).left_out()
+            '1 folders of annotations are left out, such as davis/Annotations/480p/bear'
+        """
         if not self.annotations:
             return ""
         return f"{len(self.annotations)} folders of annotations are left out, such as {min(self.annotations)}"
@@ -201,7 +206,15 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
-    """Return a key to sort names by, which depends on the seed and the name only."""
+    """Return a key to sort names by, which depends on the seed and the name only.
+
+    Example:
+        >>> hashed_rank(3, "a/b.mp4").hex()[:16]  # it decides which videos are held out: it stays for ever
+        '6aa946b960d35f60'
+        >>> name = os.fsdecode(bytes([255]))  # no text in UTF-8
+        >>> hashed_rank(0, name) == hashed_rank(1, name)
+        False
+    """
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
@@ -258,7 +271,12 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
-    """Return an entry without a label per path, sorted."""
+    """Return an entry without a label per path, sorted.
+
+    Example:
+        >>> [entry.file for entry in _in_natural_order(["b/clip10.mp4", "b/clip9.MP4", "a.webm"])]
+        ['a.webm', 'b/clip9.MP4', 'b/clip10.mp4']
+    """
     return list(map(SourceEntry, sorted(paths, key=natural_order)))
 
 
@@ -306,6 +324,12 @@ def _entry(line: str, folder: str) -> SourceEntry:
     Args:
         line: the line.
         folder: the list's folder with a separator at its end; "" for the working directory.
+
+    Example:
+        >>> _entry("my dog.mp4 3", folder="clips/")
+        SourceEntry(file='clips/my dog.mp4', label=3)
+        >>> _entry("/data/dog", folder="clips/")
+        SourceEntry(file='/data/dog', label=None)
     """
     match = LABELLED.fullmatch(line)
     if match is not None:
@@ -316,11 +340,21 @@ def _entry(line: str, folder: str) -> SourceEntry:
 
 
 def _joined(folder: str, path: str) -> str:
-    """Return a path below a folder as `Path` writes it, in a tenth of the time; an absolute path stays."""
+    """Return a path below a folder as `Path` writes it, in a tenth of the time; an absolute path stays.
+
+    Example:
+        >>> _joined("clips/", "./dog//a.mp4"), _joined("clips/", "/data/a.mp4")
+        ('clips/dog/a.mp4', '/data/a.mp4')
+    """
     is_plain = not path.startswith(".") and not path.endswith("/") and "//" not in path and "/." not in path
     return os.path.join(folder, path) if is_plain and os.sep == "/" else str(Path(folder, path))
 
 
 def is_video(name: str) -> bool:
-    """Return whether a name or a path has a suffix of video files and is data (`is_data`)."""
+    """Return whether a name or a path has a suffix of video files and is data (`is_data`).
+
+    Example:
+        >>> is_video("clips/A.MP4"), is_video("clips/._a.mp4"), is_video("clips/a.jpg")
+        (True, False, False)
+    """
     return name.lower().endswith(VIDEO_SUFFIXES) and is_data(name.rpartition(os.sep)[2])

@@ -153,6 +153,11 @@ class GivenFrames:
 
     Raises:
         ValueError: if there is no frame, or the first frame has another form.
+
+    Example:
+        >>> video = GivenFrames(torch.zeros(5, 3, 48, 64, dtype=torch.uint8))
+        >>> video.size, len(list(video.backwards(2)))
+        ((48, 64), 3)
     """
 
     start = 0
@@ -287,7 +292,19 @@ def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = No
 
 
 def _remedy(frame: Any) -> str:
-    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W)."""
+    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W).
+
+    Example:
+        >>> arrays = [np.zeros(shape) for shape in ((2, 3, 48, 64), (48, 64, 3), (3, 48, 64), (48, 64))]
+        >>> for frame in ("00000.png", {"data": arrays[2]}, *arrays):
+        ...     print(_remedy(frame))
+        give their folder in place of their paths
+        give the pictures alone, (frame["data"] for frame in video)
+        give the frames of a batch one by one
+        OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)
+        floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255
+        of grey frames (H, W), frame.expand(3, -1, -1) makes it
+    """
     if isinstance(frame, str | PathLike):
         return "give their folder in place of their paths"
     if isinstance(frame, Mapping):

@@ -91,8 +91,6 @@ def test_a_result_within_a_training_ends_its_history(davis_root):
 
 
 CONDITIONS = [
-    (DavisBenchmark("x", split=None, resolution="240p"), None, ["2017", "240p"]),
-    (DavisBenchmark("x"), None, ["2017", "val"]),
     (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), None, ["train", "all frames"]),
     (vidcorr.YoutubeVosBenchmark("x", split="holdout"), None, ["holdout", "0.05 of train", "5 unseen"]),
     (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), None, ["a.txt", "sa-v", "one object"]),

@@ -1,24 +1,20 @@
 """Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
 
-import shutil
 from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock
 
-import numpy as np
 import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, VosBenchmark
+from vidcorr import DavisBenchmark
 from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import frames_with_starts
 from vidcorr.datasets import Davis
 from vidcorr.metrics.scoring import MaskScorer
-from vidcorr.results.result import Result
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import write_behind
-from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
@@ -27,20 +23,6 @@ def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
     assert entering == [True] + [False] * (sequence.num_frames - 1)
     message = r"00000\.png: lacks object 9, which starts here by the data set"
     refused(DataError, message, list, frames_with_starts(replace(sequence, starts={9: 0}), sequence.read()))
-
-
-def test_objects_2_and_10_stand_in_the_order_of_numbers(davis_root, tmp_path):
-    root = shutil.copytree(davis_root, tmp_path / "davis")
-    for mask in (root / "Annotations/480p/synthetic-000").iterdir():
-        ids = np.zeros_like(read_mask(mask))
-        ids[:20, :20] = 10
-        ids[30:50, 30:50] = 2
-        write_ids(mask, ids, davis_palette())
-    where = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
-    benchmark = VosBenchmark(root, **where, rules="youtube-vos", changes=SMALL, limit_sequences=1)
-    result = benchmark.evaluate("raw_colour", tmp_path / "out")
-    for rows in (result.rows, Result.load(tmp_path / "out").rows):
-        assert [row.object for row in rows] == ["2", "10"]
 
 
 def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_followed(davis_root, monkeypatch):

@@ -1,10 +1,10 @@
-"""The features of an evaluation: network, benchmark and protocol choose them in this order; names of its networks."""
+"""The features of an evaluation: network, benchmark and protocol choose them in this order."""
 
 import pytest
 
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import EncoderSpec, load
-from vidcorr.benchmarks.network import GivenNetwork, view_for, with_unique_rows
+from vidcorr.benchmarks.network import view_for
 
 RECIPE = DavisBenchmark("", protocol="vidcorr")
 
@@ -27,9 +27,3 @@ def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, ben
     network = EncoderSpec(text)
     extractor = view_for(benchmark, network, load(network))
     assert (extractor.stage, extractor.stride) == view
-
-
-def test_networks_of_one_name_are_numbered_also_beside_a_name_with_a_number():
-    given = [GivenNetwork(None, name) for name in ("A", "A (2)", "A", "A", "B")]
-    found = with_unique_rows(["raw_colour", *given])
-    assert [network.name for network in found] == ["raw_colour", "A", "A (2)", "A (3)", "A (4)", "B"]

@@ -12,13 +12,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import BenchmarkError, DavisBenchmark, PropagationProtocol, Result, build_feature_extractor, signals
 from vidcorr.benchmarks import base, ranks
-from vidcorr.benchmarks.ranks import LostRank, Ranks, distribute
+from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.tracking.frame_encoder import FrameEncoder
-
-
-def test_the_longest_sequences_go_first_to_the_least_loaded_rank():
-    shares = [distribute(lengths, 2) for lengths in ([10, 90, 50, 45], [3, 3, 3], [])]
-    assert shares == [[[1, 0], [2, 3]], [[0, 2], [1]], [[], []]]
 
 
 @pytest.mark.parametrize(("input_size", "expected"), [(None, (10, 40)), (24, (10, 10))])

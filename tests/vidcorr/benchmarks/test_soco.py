@@ -1,6 +1,6 @@
 """SOCO by the numbers of OmniProbe's scripts, golden/soco.
 
-Also tests `datasets/soco.py`.
+Also tests `datasets/soco.py`, `metrics/concepts.py`.
 """
 
 import shutil

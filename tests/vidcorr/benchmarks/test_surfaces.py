@@ -16,7 +16,6 @@ from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
 from vidcorr.backbones import Input, build_feature_extractor
 from vidcorr.benchmarks.navi import errors_of, match_views, padded
 from vidcorr.datasets.navi import View
-from vidcorr.metrics.surfaces import correct_matches, surface_scores
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -62,24 +61,6 @@ def test_rotations_of_the_1500_pairs_need_no_network():
     assert [round(100 * scores[f"rotation@{degrees}deg"], 2) for degrees in (5, 15, 45)] == [2.13, 31.87, 82.0]
     assert list(benchmark.facts(rows, None)["pairs_by_angle"].values()) == [478, 514, 360, 148]
     assert scores["recall@5px"] == scores["recall@10px-60-180"] == 0.5
-
-
-def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
-    protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"rotations": (20.0,)})
-    pairs = [
-        {"correct": [1, 2, 3, 0, 0, 0], "matches": 4, "angle": 0.0},
-        {"correct": [0, 1, 1, 0, 0, 0], "matches": 1, "angle": 29.0},
-        {"correct": [0, 0, 1, 0, 0, 0], "matches": 1, "angle": 60.0},
-        {"correct": [0, 0, 0, 0, 0, 0], "matches": 0, "angle": 20.0},
-        {"correct": [9, 9, 9, 9, 9, 9], "matches": 9, "angle": float("nan")},
-    ]
-    scores = surface_scores(pairs, protocol)
-    rows = [Row(video="all", object="o", counts=pair) for pair in pairs[:4]]
-    assert list(NaviBenchmark("nowhere").facts(rows, None)["pairs_by_angle"].values()) == [2, 0, 1, 0]
-    assert (scores["recall@2cm"], scores["rotation@20deg"]) == (12 / 15, 1 / 5)
-    assert scores["recall@2cm-0-30"] == (2 / 4 + 1) / 2
-    assert np.isnan(scores["recall@2cm-30-60"])
-    assert correct_matches([0.01, 0.0, 0.02], [5.0, 24.0, 9.0], protocol) == [1, 2, 3, 0, 3, 3]
 
 
 def view_of(side, step):

@@ -8,7 +8,6 @@ import pytest
 
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import TapVidBenchmark
-from vidcorr.benchmarks.tap_vid import nearest_centres
 from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
 
@@ -21,8 +20,6 @@ def root(tmp_path_factory):
 
 
 def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
-    places = np.array([[5, 5], [0, -9], [8, 9]])
-    assert nearest_centres(places, (2, 4), 8).tolist() == [[5, 6], [1, 2], [7, 6]]  # cells of 2 x 4 px
     expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
     for mode in ("first", "strided"):
         benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)

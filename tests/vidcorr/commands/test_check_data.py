@@ -5,35 +5,14 @@ Also tests `videos/check.py`.
 
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from tests.helpers.damage import with_hole
-from tests.helpers.numbered_videos import write_folder, write_video
+from tests.helpers.numbered_videos import write_folder
 from tests.helpers.refusal import refused
 from vidcorr.commands import run_command
-from vidcorr.videos.check import Frames, _frames, content_digest
+from vidcorr.videos.check import Frames, _frames
 from vidcorr.videos.files import DataError
-from vidcorr.videos.source import list_videos
-
-
-@pytest.mark.slow
-def test_unusable_videos_are_named_and_the_others_are_listed(tmp_path, capsys):
-    write_video(tmp_path / "good 1.mp4", 30)
-    write_folder(tmp_path / "one", 1)
-    (tmp_path / "broken.mp4").write_bytes(b"no video")
-    (tmp_path / "list.txt").write_text("good 1.mp4\nbroken.mp4\none\ngone.mp4\n")
-    words = ["check-data", str(tmp_path / "list.txt"), "--output", str(tmp_path / "out"), "--workers", "2"]
-    refused(SystemExit, "3 of 4 videos cannot be used", run_command, words)
-    assert "1 videos, 30 frames, most of 160 × 32 px\n" in capsys.readouterr().out
-    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt").entries] == ["good 1.mp4"]
-
-
-def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
-    dog, cat = Frames(30, 8, 6), Frames(31, 8, 6)
-    digest = content_digest({"a/dog.avi": dog, "a/cat.avi": cat})
-    assert digest == content_digest({"b/cat.mp4": cat, "b/dog.mp4": dog})
-    assert digest != content_digest({"a/dog.avi": dog, "a/cat.avi": dog})
 
 
 def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, recorded):

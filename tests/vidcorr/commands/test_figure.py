@@ -40,11 +40,6 @@ def davis(tmp_path_factory):
     return benchmark, f"davis={data}", root / "raw"
 
 
-def test_results_without_a_common_sequence_are_refused(davis, tmp_path):
-    write_results(tmp_path / "other", {"J-Mean": 0.5}, sequences=2)  # of other names
-    assert "have no sequence of davis=" in refusal("figure", davis[2], tmp_path / "other", "--on", davis[1])
-
-
 def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tmp_path, monkeypatch):
     benchmark, on, folder = davis
     sequence = benchmark.sequences[0]
@@ -63,40 +58,32 @@ def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tm
     assert [axes.get_title() for axes in drawn.axes[:3]] == [f"{sequence.name}\nframe 0", "frame 3", "frame 5"]
 
 
-@pytest.mark.slow
-def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, capsys):
+def test_the_command_writes_a_picture_and_a_file_whose_text_is_text(davis, tmp_path, capsys):
     """Results of other benchmarks are left out."""
     _, on, folder = davis
-    other = write_results(tmp_path / "study/otb", {"success": 0.5}, benchmark="otb")
-    shutil.copytree(folder, tmp_path / "study/davis")
-    one = ["--sequences", "synthetic-000", "--frames", "0"]
-    names = (
-        ("new/out/rows.png", b"\x89PNG", ["--frames", "0", "3"]),
-        ("rows.pdf", b"%PDF", one),
-        ("r.svg", b"<?xml", one),
-    )
-    for name, head, more in names:
-        file = tmp_path / name
-        main(["figure", f"A={folder}", str(other.parent), "--on", on, "--output", str(file), *more])
-        assert file.read_bytes().startswith(head)
-        assert capsys.readouterr().out == f"{file}\n"
+    other = write_results(tmp_path / "otb", {"success": 0.5}, benchmark="otb")
+    for name, frames in (("new/out/rows.png", ["0", "3"]), ("r.svg", ["0"])):
+        words = ["--sequences", "synthetic-000", "--frames", *frames, "--output", str(tmp_path / name)]
+        main(["figure", f"A={folder}", str(other), "--on", on, *words])
+        assert capsys.readouterr().out == f"{tmp_path / name}\n"
     picture = Image.open(tmp_path / "new/out/rows.png")
-    assert picture.height > 2 * 3 * 240
+    assert picture.height > 2 * 240
     assert 2 * 320 < picture.width < 3 * 320
-    assert b"/FontFile2" in (tmp_path / "rows.pdf").read_bytes()  # the letters are in the file, as letters
     texts = re.findall(r"<text[^>]*>(.*?)</text>", (tmp_path / "r.svg").read_text("utf-8"))
-    assert sorted(texts) == ["A", "A", "frame 0", "synthetic-000", "truth"]
+    assert sorted(texts) == ["A", "frame 0", "synthetic-000", "truth"]
 
 
 def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     _, on, folder = davis
     (tmp_path / "bare").mkdir()
     shutil.copy(folder / "results.json", tmp_path / "bare")
+    write_results(tmp_path / "other", {"J-Mean": 0.5}, sequences=2)  # of other names
     for words, said in (
         (
             [tmp_path / "bare", "--on", on],
             "bare/predictions/synthetic-000/00000.png: no such prediction: evaluate with an output",
         ),
+        ([folder, tmp_path / "other", "--on", on], "have no sequence of davis="),
         ([folder, "--on", on, "--sequences", "synthetic-007"], "sequence must be one of 'synthetic-000'"),
         ([folder, "--on", on, "--frames", "7", "8"], "synthetic-000 has no frame 8; its last frame is 7"),
         ([folder, "--on", on, "--frames=-1"], "synthetic-000 has no frame -1; its last frame is 7"),

@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr import commands
-from vidcorr.commands import COMMANDS, RUNS, line_of_warning, main, start_collector
+from vidcorr.commands import COMMANDS, RUNS, main, start_collector
 
 
 def test_the_overview_names_every_word_below_its_group(capsys):
@@ -104,11 +104,6 @@ def test_a_reader_that_leaves_ends_the_command_with_141(monkeypatch):
         os.close(reader)
         refused(SystemExit, "^141$", main, ["table"])
         print("what is left", flush=True)  # goes nowhere
-
-
-def test_a_warning_of_ours_is_a_line():
-    assert line_of_warning("no number moves", UserWarning, commands.__file__, 3) == "vidcorr: no number moves\n"
-    assert line_of_warning("old", UserWarning, "/lib/x.py", 3) == "/lib/x.py:3: UserWarning: old\n"
 
 
 def test_the_collector_waits_while_the_modules_of_a_process_load(monkeypatch):

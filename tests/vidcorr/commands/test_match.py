@@ -18,7 +18,7 @@ from vidcorr.cli import main
 from vidcorr.datasets.spair import MatchPair
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.results.pictures.pairs import draw_matches
-from vidcorr.tracking.picture_matcher import PictureMatcher, _by_similarity
+from vidcorr.tracking.picture_matcher import PictureMatcher
 
 RAW = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -146,9 +146,3 @@ def test_cells_are_those_of_the_picture_without_its_padding(tmp_path, colour, pr
     np.testing.assert_allclose(centres, grid, rtol=1e-6)
     features = pictures.features_of(pair, 0)[:, rows].flatten(1)
     torch.testing.assert_close(vectors, features.div(features.norm(dim=0)).T)
-
-
-def test_of_equally_similar_matches_the_first_stays_the_first():
-    rows = np.zeros((100, 5))
-    rows[:, 0], rows[::2, 4] = np.arange(100), 1
-    assert _by_similarity(rows)[:, 0].tolist() == [*range(0, 100, 2), *range(1, 100, 2)]

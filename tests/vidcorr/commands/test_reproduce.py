@@ -5,11 +5,8 @@ Also tests `reports/reproduce.py`.
 
 from dataclasses import replace
 
-import pytest
-
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
-from vidcorr import DavisBenchmark
 from vidcorr.cli import main
 from vidcorr.experiments.reports.reproduce import list_of_rows, printed_and_measured
 from vidcorr.experiments.runs.store import Store
@@ -59,36 +56,10 @@ def test_the_rows_of_a_benchmark_are_run_with_their_networks_and_protocols(tmp_p
         return {job: davis_result({"J&F-Mean": 0.7, "J-Mean": 0.7, "F-Mean": 0.7}) for job in jobs}
 
     monkeypatch.setattr(Store, "run", run)
+    main(["reproduce", f"--on=davis={tmp_path}"])  # without names of rows and `--all` it lists
+    assert (ran, capsys.readouterr().out.count(" rows: ")) == ([], 1)
     assert "1 failed" in refusal("reproduce", "dino-s8", "crw-r18", f"--on=davis={tmp_path}", f"--output={tmp_path}")
     assert ran == [("timm:vit_small_patch8_224.dino", True, "dino")]
     said = capsys.readouterr().out
     assert said.startswith("left out for want of weights:\ncrw-r18: davis J&F-Mean 67.606 by crw; weights/")
     assert "| dino-s8 | 70.0; +0.1 | 69.9 |" in said
-
-
-@pytest.mark.slow
-def test_a_stopped_run_goes_on_with_the_rows_that_it_lacks(davis_root, tmp_path, monkeypatch, capsys):
-    """Only `--all` or the names of rows run any."""
-    row = next(row for row in published_rows() if row.short_name and row.benchmark == "davis")
-    protocols = ["vfs+radius=2", "vfs+radius=3"]
-    rows = [replace(row, short_name="raw", model="raw_colour", protocol=name, doubt="") for name in protocols]
-    monkeypatch.setattr("vidcorr.experiments.reports.reproduce.published_rows", lambda: rows)
-    evaluate = DavisBenchmark.evaluate
-    ran = []
-
-    def stopped_in_the_second(self, *words, **more):
-        ran.append(self.protocol.name)
-        if len(ran) == 2:
-            raise KeyboardInterrupt
-        return evaluate(self, *words, **more)
-
-    monkeypatch.setattr(DavisBenchmark, "evaluate", stopped_in_the_second)
-    monkeypatch.chdir(tmp_path)
-    words = ["reproduce", f"--on=davis={davis_root}", "--output=out"]  # short, since lines wrap
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        main([*words, "--all"])
-    capsys.readouterr()
-    main(words)
-    assert capsys.readouterr().out.endswith("2 rows: 0 lack weights\n")
-    main([*words, "--all"])
-    assert ran == [protocols[0], protocols[1], protocols[1]]

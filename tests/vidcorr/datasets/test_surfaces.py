@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
-from vidcorr.datasets.navi import drawn_partners, navi_view, read_depth, read_navi, rotations_of, square_around
+from vidcorr.datasets.navi import drawn_partners, navi_view, read_depth, read_navi, rotations_of
 from vidcorr.datasets.scannet import read_scannet, scannet_view
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.videos.files import DataError
@@ -94,15 +94,3 @@ def test_faulty_data_are_refused_by_name(tmp_path):
     refused(DataError, "shows no surface in its middle square", navi_view, pair, 0, OF_NAVI)
     (tmp_path / "navi/bear_toy/wild_set/images/downsampled_000.jpg").unlink()
     refused(DataError, "downsampled_000.jpg: no such file", read_navi, tmp_path / "navi", OF_NAVI)
-
-
-def test_a_square_around_pixels_touches_the_border_or_lies_before_the_first_pixel():
-    def square(rows, columns):
-        shown = torch.zeros(10, 10, dtype=torch.bool)
-        shown[rows, columns] = True
-        return square_around(shown)
-
-    assert square(slice(0, 7), slice(5, 8)) == (0, 3, 6)  # widened by 2 before and 2 behind
-    assert square(slice(1, 8), slice(6, 9)) == (1, 4, 6)  # it ends with the picture
-    assert square(slice(1, 8), slice(7, 10)) == (1, 3, 6)  # it would leave the picture
-    assert square_around(torch.zeros(10, 10, dtype=torch.bool)) == (0, 0, 0)

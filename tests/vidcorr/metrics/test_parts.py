@@ -39,14 +39,10 @@ def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_classes_that_do_not_occur():
-    metric = SemanticIoU(classes=4)
-    metric.update(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 0, 0, 255]), name="a")
-    # class 0: 2 / 3; class 1 only predicted: 0; classes 2 and 3 nowhere (one pixel is ignored)
-    assert metric.compute()["mIoU"] == pytest.approx(1 / 3)
+def test_what_does_not_occur_has_no_score():
     assert math.isnan(SemanticIoU().compute()["mIoU"])
     assert math.isnan(RegionBoundary().compute()["J&F-Mean"])
-    assert average_precision(np.array([False]), np.ones(1), 0) == average_precision(np.zeros(0), np.zeros(0), 1) == 0
+    assert average_precision(np.array([False]), np.ones(1), 0) == 0
 
 
 def strip(*lengths, width=40):

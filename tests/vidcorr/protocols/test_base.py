@@ -55,9 +55,7 @@ def test_a_name_says_what_was_changed_and_cannot_outlive_its_values():
     paper = Rules.named("paper", "second")
     assert (paper.side, paper.window, paper.name) == (5, (3.0, 4.0), "paper")
     changed = paper.with_changes(smooth=True, window=[1, 2])
-    assert changed.name == "paper+smooth=true+window=1,2"
     assert changed.with_changes(smooth=False, window=(3, 4)) == paper
-    assert changed.with_changes(name="mine").name == "mine"
     refused(ValueError, "Rules has no field 'sides'", paper.with_changes, sides=4)
     assert paper.model_copy(update={"side": 6}).name == "paper+side=6"
     with pytest.raises(ValueError, match="frozen"):
@@ -75,8 +73,7 @@ def test_a_protocol_is_made_again_from_its_dump():
 
 
 def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
-    vfs, dino = (PropagationProtocol.named(name) for name in ("vfs", "dino"))
-    assert vfs.with_changes(feature_stride=16, radius=6).shared() == vfs.with_changes(radius=6)
+    dino = PropagationProtocol.named("dino")
     assert dino.with_changes(feature_stride=16, rgb_mean=None, rgb_std=None).shared().digest() == dino.digest()
     boxes = TrackingProtocol.named("vfs")
     assert boxes.at_features(16, dilated=False).shared() == boxes.at_features(8, dilated="released").shared() == boxes

@@ -43,6 +43,7 @@ def test_rows_of_a_table_have_one_protocol_and_one_digest_of_data(tmp_path, davi
     for (protocol, digest, count), name in product(kinds, "AB"):
         stored(tmp_path / f"{protocol} {digest}/{count}{name}", protocol, digest, name, count)
     page = board(tmp_path / "pages/board.html", tmp_path, davis_run[2])
+    assert " " not in "".join(re.findall('href="(.*?)"', page))  # links are addresses
     papers = {(row.name, row.source): row for row in published_rows() if row.benchmark == "davis"}
     sizes = []
     for table in tables_of(page):
@@ -69,7 +70,7 @@ def test_texts_of_data_are_never_markup(tmp_path):
 
 def test_the_best_row_comes_first(tmp_path):
     stored(tmp_path / "low", name="low")
-    stored(tmp_path / "high", name="high", scores={"J&F-Mean": 0.9, "J-Mean": 0.4})
+    stored(tmp_path / "read later", name="high", scores={"J&F-Mean": 0.9, "J-Mean": 0.4})
     (table,) = tables_of(board(tmp_path / "board.html", tmp_path, "--score", "J&F-Mean", "J-Mean"))
     names = re.findall("<tr[^>]*><td>(.*?)<small>", table)
     assert (names[0], names.count("low")) == ("high", 1)

@@ -56,3 +56,5 @@ def test_rows_with_public_weights_name_a_network_and_its_download():
     assert all(model and download for _, model, download in networks)
     assert len(networks) == len({name for name, *_ in networks}) > 40
     assert all(bool(row.short_name) == bool(row.model) for row in PUBLISHED)
+    rows = [(row.short_name, row.benchmark) for row in PUBLISHED if row.short_name]
+    assert len(set(rows)) == len(rows)  # so a short name has one protocol on a benchmark

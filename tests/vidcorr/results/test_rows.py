@@ -206,18 +206,6 @@ def test_a_difference_is_the_mean_over_what_both_define_as_their_files_give_it(c
     assert f"Differences are over {number} sequence{'s' * (number != 1)}." in text
 
 
-def test_other_data_are_named_only_where_a_common_sequence_differs(tmp_path):
-    values = {"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}
-    save(tmp_path / "base", values, name="base")
-    save(tmp_path / "part", {"a": 0.5}, name="part")
-    save(tmp_path / "other", values, name="other", data="e")
-    alike = table([tmp_path / "base", tmp_path / "part"]).with_differences("base")
-    assert "other frames" not in render(alike)
-    said = render(table([tmp_path]).with_differences("base"))
-    assert "have other frames or annotations and are not compared: base (data" in said
-    assert "they differ in a, b, c and 1 more." in said
-
-
 ENDINGS = {".md": "## davis", ".csv": "row,", ".tex": r"\begin{table}", ".HTML": "<!doctype", ".txt": "davis"}
 
 

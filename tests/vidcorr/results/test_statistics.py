@@ -52,13 +52,6 @@ def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():
     assert difference([by_name([0.5])], [by_name([0.4])]).ends is None
 
 
-def test_a_constant_difference_is_certain_and_none_is_none():
-    first = by_name([0.5, 0.6, 0.9, 0.3])
-    assert difference([by_name([0.6, 0.7, 1.0, 0.4])], [first])[:3] == pytest.approx((0.1, 0.1, 0.1))
-    assert difference([first], [first])[:4] == (0, 0, 0, 1)
-    assert difference([first], [of({"a": [1.0]})]) is None
-
-
 @pytest.mark.slow
 def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons():
     """The table docs/results/false_positives.csv in short; the bounds are three standard errors above 5 %."""

@@ -15,7 +15,7 @@ from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.results.statistics import interval
-from vidcorr.scoring.masks import displacements, score
+from vidcorr.scoring.masks import score
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
@@ -215,24 +215,21 @@ def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
         refused(DataError, "meta.json: video a: ", score, *words, meta=meta)
 
 
-@pytest.mark.parametrize("in_colours", ["truth", "mine", "both"])
-def test_masks_in_colours_score_as_masks_of_ids(tmp_path, in_colours):
-    """The colours of DAVIS's palette are its indices; others are named by the truth."""
-    folders = write_video(tmp_path, "1122 1120 1122 1122", "1122 1020 1120 1122")
-    expected = score(*folders).scores
-    palette = davis_palette() if in_colours != "both" else 9 * np.arange(3, dtype=np.uint8)[:, None].repeat(3, 1)
-    for side in {"both": ("truth", "mine")}.get(in_colours, (in_colours,)):
-        for path in (tmp_path / side / "a").glob("*.png"):
-            Image.fromarray(palette[read_mask(path)]).save(path)
-    result = score(*folders)
-    assert result.scores == expected
-    assert result.doubts == ()
-
-
 def in_colours(folder, palette):
     """Write the masks of a folder of ids anew, as RGB in these colours."""
     for path in folder.glob("*.png"):
         Image.fromarray(np.array(palette, np.uint8)[read_mask(path)]).save(path)
+
+
+@pytest.mark.parametrize("sides", [["truth"], ["mine"], ["truth", "mine"]])
+def test_masks_in_colours_score_as_masks_of_ids(tmp_path, sides):
+    """The colours of DAVIS's palette are its indices; others are named by the truth."""
+    folders = write_video(tmp_path, "1122 1120 1122 1122", "1122 1020 1120 1122")
+    expected = score(*folders).scores
+    for side in sides:
+        in_colours(tmp_path / side / "a", davis_palette() if len(sides) == 1 else [[0] * 3, [9] * 3, [18] * 3])
+    result = score(*folders)
+    assert (result.scores, result.doubts) == (expected, ())
 
 
 COLOURS = [
@@ -274,12 +271,3 @@ def test_predictions_in_the_colours_of_an_indexed_or_grey_truth_have_its_ids(tmp
         image.save(path)
     in_colours(tmp_path / "mine/a", palette or [[value] * 3 for value in range(3)])
     assert score(*folders).scores["J-Mean"] == 1
-
-
-@pytest.mark.parametrize("pixels", [1, 3])
-def test_a_displacement_is_in_pixels(pixels):
-    """A square that moves is apart by as many pixels as it moves, whatever its size."""
-    for side in (8, 20):
-        target = np.zeros((40, 40), np.uint8)
-        target[4 : 4 + side, 4 : 4 + side] = 2
-        assert displacements(np.roll(target, pixels, axis=0), target)[2] == pixels

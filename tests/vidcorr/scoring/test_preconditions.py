@@ -84,6 +84,7 @@ NAMES_OF_MASKS = {
 
 def score_masks(rules, masks, folder, truth=MASKS):
     """Score masks against an annotation; return the result."""
+    folder.mkdir(exist_ok=True)
     numbers = {"start": FIRST, "end": FIRST + STEP * FRAMES, "frame_nums": FRAMES}
     objects = {number: {"frame_range": numbers} for number in "12"}
     meta = folder / "meta.json"
@@ -107,7 +108,6 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
     """A frame that the rules count and that is missing is named; nothing else is refused."""
     for number, (form, (masks, excluded)) in enumerate(FORMS_OF_MASKS.items()):
         folder = tmp_path / str(number)
-        folder.mkdir()
         if rules not in excluded:
             found = score_masks(rules, masks, folder)
             assert {row.values["J-Mean"] for row in found.rows} == {1.0}, form
@@ -144,7 +144,6 @@ def test_an_object_that_is_written_as_255_is_a_doubt(rules, tmp_path):
     assert any("255 beside ids (first v), which is void" in text for text in doubts) == RULES[rules].has_void
     with_void = {number: np.where(np.arange(80) > 75, 255, mask).astype(np.uint8) for number, mask in MASKS.items()}
     if rules == "youtube-vos":  # as the annotation has it
-        (tmp_path / "again").mkdir()
         assert score_masks(rules, with_void, tmp_path / "again", with_void).doubts == ()
 
 
@@ -156,9 +155,7 @@ def test_ids_that_are_exchanged_later_or_lost_or_late_are_scored(rules, tmp_path
     enters = MASKS | {number: lost[number] for number in ANNOTATED[:2]}
     late = MASKS | {number: lost[number] for number in ANNOTATED[:3]}
     for number, (mine, truth) in enumerate([(confused, MASKS), (lost, MASKS), (late, enters)]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        assert score_masks(rules, mine, folder, truth).doubts == ()
+        assert score_masks(rules, mine, tmp_path / str(number), truth).doubts == ()
 
 
 @pytest.mark.parametrize("rules", RULES)
@@ -168,19 +165,9 @@ def test_predictions_that_hold_nothing_are_a_doubt(rules, tmp_path):
 
 
 @pytest.mark.parametrize("rules", RULES)
-def test_predictions_numbered_from_another_frame_than_dense_annotations_are_named(rules, tmp_path):
-    """Annotations of frames 0 … 5 beside predictions 1 … 6: no rule but two requires the first."""
-    truth = {FIRST + n * (STEP if rules.startswith("lvos") else 1): mask_at(FIRST + 3 * n) for n in range(FRAMES)}
-    step = list(truth)[1] - FIRST
-    mine = {number + step: mask for number, mask in truth.items()}
-    refused(DataError, "missing|a frame late", score_masks, rules, mine, tmp_path, truth)
-
-
-@pytest.mark.parametrize("rules", RULES)
 def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
     """The annotation is the first mask alone, as that of a test set; or it holds no object."""
     refused(DataError, ".", score_masks, rules, MASKS, tmp_path, {START: mask_at(START)})
-    (tmp_path / "black").mkdir()
     black = {number: 0 * mask for number, mask in MASKS.items()}
     if not RULES[rules].needs_meta:  # whose objects are in the metadata
         refused(DataError, "score no object|mean over no", score_masks, rules, MASKS, tmp_path / "black", black)
@@ -299,8 +286,8 @@ def moving_tracks(speed):
     return points, hidden
 
 
-def score_of_tracks(mode, change, folder, speed=3):
-    """Return the result of exact tracks that are changed, knowing their queries."""
+def score_of_tracks(mode, change, folder, speed=3, is_turned=False):
+    """Return the result of exact tracks that are changed, knowing their queries; turned: visible points are hidden."""
     folder.mkdir(exist_ok=True)
     points, hidden = moving_tracks(speed)
     video = np.zeros((TIMES, *SIZE, 3), np.uint8)
@@ -308,7 +295,8 @@ def score_of_tracks(mode, change, folder, speed=3):
     for sequence in TapVid(truth):
         queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
         tracks = change(queries.tracks.astype(np.float64), queries)
-        np.savez(folder / f"{sequence.name}.npz", tracks=tracks, occluded=queries.occluded[:, : tracks.shape[1]])
+        occluded = queries.occluded[:, : tracks.shape[1]] ^ is_turned
+        np.savez(folder / f"{sequence.name}.npz", tracks=tracks, occluded=occluded)
     return score_tracks(TapVid(truth), folder, mode)
 
 
@@ -383,23 +371,16 @@ def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing()
         right = {AS_WRITTEN: np.zeros((PLACES, 1)), "a frame late": np.full((PLACES, 1), 9.0)}
         return explaining_reading([sequence] + [right] * others)
 
-    for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3]), ([9] * 4, [2] * 4)):
+    for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3])):
         assert explained(written_as, late) is None
     assert explained([np.nan] * PLACES, [0] * PLACES) is None
-    assert explained([9] * 4, [0.5, 2, 3, 4]) == "a frame late"
     assert explained([9, 0.9, 0.9, 0.9], [0.5, 2, 3, 4]) == "a frame late"
     assert explained([np.nan, 9, 9, 9], [0.5, 0.5, 3, 4]) == "a frame late"
     assert explained([9] * 4, [0.5, 2, 3, 4], others=2) is None
 
 
 @pytest.mark.parametrize("mode", get_args(QueryMode))
-def test_tracks_that_hold_what_is_visible_are_a_doubt(mode, tmp_path):
+def test_tracks_that_hide_what_is_visible_are_a_doubt(mode, tmp_path):
     """A query is visible by definition."""
-    points, hidden = moving_tracks(3)
-    video = np.zeros((TIMES, 48, 64, 3), np.uint8)
-    truth = written(tmp_path, {"v": {"video": video, "points": points, "occluded": hidden}})
-    queries = sample_queries(hidden, points * 256.0, mode)
-    for occluded in (queries.occluded, ~queries.occluded):
-        np.savez(tmp_path / "v.npz", tracks=queries.tracks, occluded=occluded)
-        said = [text for text in score_tracks(TapVid(truth), tmp_path, mode).doubts if "hide all their queries" in text]
-        assert bool(said) == (occluded is not queries.occluded)
+    doubts = score_of_tracks(mode, FORMS_OF_TRACKS["as annotated"], tmp_path, is_turned=True).doubts
+    assert "hide all their queries" in doubts[-1]

@@ -10,11 +10,9 @@ import torch
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow
-from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.functional import LabelPropagator
 from vidcorr.metrics import region_similarity
-from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol, follow_with_doubts
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, first_only, follow_labels
@@ -128,19 +126,6 @@ def test_between_two_prompts_soft_labels_are_blended_by_distance(scene_of, colou
 
 
 @pytest.mark.parametrize("kind", ["boxes", "points"])
-def test_between_two_prompts_numbers_are_blended_by_distance(kind, scene_of, colour):
-    video, prompt_of = scene_of
-    prompts = {t: prompt_of(kind, t) for t in (0, K)}
-    found = results(colour, video, prompts)
-    one = results(colour, video, prompts[0])
-    other = results(colour, video, {K: prompts[K]})
-    share = torch.arange(1, K)[:, None, None] / K
-    torch.testing.assert_close(found[1:K], (1 - share) * one[1:K] + share * other[1:K])
-    assert same(found[0], one[0])
-    assert same(found[K:], other[K:])
-
-
-@pytest.mark.parametrize("kind", ["boxes", "points"])
 def test_an_object_is_corrected_alone(kind, scene_of, colour):
     video, prompt_of = scene_of
     first, later = prompt_of(kind, 0), prompt_of(kind, K)
@@ -217,23 +202,6 @@ def test_prompts_that_do_not_fit_are_refused_in_a_line(scene_of, colour, folder)
     stream = FrameStream(folder / "frames", 3, 8)
     refused(DataError, "is of frame 2, the video is read from frame 3 on", follow, colour, stream, {2: mask})
     refused(DataError, "has no frame 8; the last frame is 7", follow, colour, stream, {8: mask})
-
-
-def test_passes_end_at_the_next_prompts_of_their_objects(scene_of):
-    mask = scene_of[1]("mask", 0)
-    of_one = MaskPrompt.of(mask.labels * (mask.labels == 1))
-    told = [(each.frame, each.step, each.first, each.end) for each in Annotations.of({2: mask, 5: of_one}).passes]
-    assert told == [(2, 1, 2, None), (2, -1, 0, 2), (5, 1, 5, None), (5, -1, 3, 5)]
-    assert [each.length(9) for each in Annotations.of({2: mask, 5: mask}).passes] == [3, 3, 4, 3]
-
-
-def test_a_rule_and_a_large_frame_are_followed_backwards_too(scene, colour):
-    video = tensors(scene[0].repeat(2, axis=1).repeat(2, axis=2))
-    prompt = MaskPrompt.of(scene[1][K].repeat(2, axis=0).repeat(2, axis=1))
-    seen = build_feature_extractor("raw_colour", stride=4)
-    back = [found for _, found in follow(seen, video, {K: prompt}, short_side=96)]
-    ahead = [found for _, found in follow(seen, video[: K + 1].flip(0), prompt, short_side=96)]
-    assert same(torch.stack(back[: K + 1]).flip(0), torch.stack(ahead))
 
 
 @pytest.mark.parametrize("exchanges", [False, True])

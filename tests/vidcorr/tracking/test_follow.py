@@ -13,7 +13,6 @@ from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
-from vidcorr.tracking.labels import rescaled
 from vidcorr.videos.files import DataError
 
 
@@ -65,9 +64,7 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     refused(ValueError, line, rules_of, colour, mask, TrackingProtocol())
     sizes = [rules_of(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
     assert sizes == [None, (8, 8)]
-    found = {name: rules_of(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
-    assert {type(rules) for rules in found.values()} == {JointProtocol}
-    assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]
+    assert rules_of(colour, prompt, "vfs").keypoint_sigma == 2
     own = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
     assert rules_of(colour, prompt, "vidcorr-points") == own
     for name in PointProtocol.sources():
@@ -80,18 +77,11 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 
 
-def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places():
-    """Not where the protocol has a size of its own."""
-    vfs = PropagationProtocol.named("vfs")
-    assert [seen_size((80, 120), vfs, side) for side in (40, 480)] == [(40, 60), (80, 120)]
+def test_large_frames_are_reduced_by_areas():
     frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
     frame[:, :2, :2] = 200
     assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
-    corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    reduced = rescaled(corner, (80, 120), (30, 50))
-    assert reduced.tolist() == [[-0.5, -0.5], [49.5, 29.5]]
-    torch.testing.assert_close(rescaled(reduced, (30, 50), (80, 120)), corner)
-    assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)
+    vfs = PropagationProtocol.named("vfs")
     refused(ValueError, "short_side must be at least 1, got 0", seen_size, (80, 120), vfs, 0)
 
 
@@ -115,11 +105,8 @@ def test_frames_of_other_readers_are_followed_or_told_their_own_remedy():
         r"got int32 \(3, 24, 32\)": frames.int(),
         r"got uint8 \(1, 24, 32\)": frames[:, :1],
         "the video has no frames": [],
-        "give the frames of a batch one by one": frames[:, None],
-        'got dict: give the pictures alone, .frame."data". for': [{"data": frame} for frame in frames],
         "got str: give their folder in place of their paths": ["0.png", "1.png"],
         "got Image: torch.from_numpy.np.array.frame.convert": [Image.fromarray(frames[0, 0].numpy())] * 2,
-        "OpenCV's BGR": list(frames.permute(0, 2, 3, 1).numpy()),
         "of one size, got 16 × 24 px after 32 × 24 px": [frames[0], frames[1, :, :, :16]],
     }
     for line, video in forms.items():

@@ -13,17 +13,14 @@ from torch import nn
 
 from tests.helpers.encoders import clips_over
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Input, VideoEncoder, build_feature_extractor, load
+from vidcorr.backbones import VideoEncoder, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking import frame_encoder, stopwatch
+from vidcorr.tracking import stopwatch
 from vidcorr.tracking.frame_encoder import FrameEncoder, adapt_to_network, adapted
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
-
-
-HALF = Input(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), source="stated by the caller")
 
 
 def test_an_extractor_sees_white_as_1():
@@ -54,13 +51,11 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert torch.equal(extractor(image), before)
 
 
-def test_precision_auto_becomes_what_the_device_has_and_a_single_cell_is_not_constant():
+def test_precision_auto_becomes_what_the_device_has():
     rules = PropagationProtocol.named("vfs+backbone_precision=auto")
     found = adapt_to_network(rules, build_feature_extractor("raw_colour")).backbone_precision
     assert found == fastest_precision("cpu")[0]
     assert fastest_precision("mps")[0] == "float32"
-    encoder = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8)))
-    assert (next(encoder.maps([torch.zeros(3, 8, 8).byte()])).shape, encoder.constant) == ((3, 1, 1), False)
 
 
 def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
@@ -104,14 +99,6 @@ def test_an_encoder_that_gives_another_number_of_maps_than_frames_is_refused(rea
     encoder = FrameEncoder(Yielding(read, maps))
     message = f"Yielding: encode must yield a map for each frame, and gave {amount}"
     refused(ValueError, message, list, encoder.maps(torch.rand(3, 3, 64, 64).byte(), may_be_constant=True))
-
-
-def test_a_protocol_says_that_nobody_states_the_input():
-    plain = build_feature_extractor(nn.AvgPool2d(16))
-    kinds = plain.changed(input=HALF), clips_over(nn.Identity()), plain
-    assert [*map(frame_encoder.input_is_stated, kinds)] == [True, True, False]
-    rules = adapt_to_network(PropagationProtocol.named("dino"), plain)
-    assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
 
 
 def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):

@@ -16,9 +16,8 @@ from vidcorr.backbones import load
 from vidcorr.functional import LabelPropagator, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
 from vidcorr.functional.propagation.propagate import References, with_rule_of
-from vidcorr.protocols import JointProtocol, PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import heat_map_sheet
-from vidcorr.results.result import Result
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
 RULE = "tests.vidcorr.tracking.test_rule.Learnt"
@@ -82,35 +81,20 @@ def test_a_rule_gets_the_references_by_which_the_protocol_averages(name):
         torch.testing.assert_close(rule.step(frame, entering if t == 3 else None), wanted, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.slow
-def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_path):
-    class OwnDavis(DavisBenchmark):
-        propagator = First
-
-    paper = DavisBenchmark(davis_root).evaluate("raw_colour")
-    OwnDavis(davis_root).evaluate("raw_colour", tmp_path)
-    own = Result.load(tmp_path)
-    rule = RULE.replace("Learnt", "First")
-    assert own.scores != paper.scores
-    assert own.stage.protocol.name == f"{paper.stage.protocol.name}+rule={rule}"
-    assert own.stage.protocol.digest != paper.stage.protocol.digest
-    assert own.stage.protocol.shared_name == f"vfs+rule={rule}"
-    line = "a rule is code: set `propagator`, here None"
-    refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": rule})
-    rules = (LabelPropagator, partial(First, context=2))
-    names = [with_rule_of(JointProtocol.named("vfs"), made).rule for made in rules]
-    assert names == [None, f"{rule}(context=2)"]
-
-
-def test_nor_is_one_by_a_users_class_of_protocols():
+def test_a_rule_or_a_users_class_of_protocols_does_not_go_by_the_papers_name(davis_root):
     class Newest(PropagationProtocol):
         def reference_frames(self, frame, start=0):
             return [frame - 1]
 
     protocol, vfs = Newest.named("vfs"), PropagationProtocol.named("vfs")
     assert protocol.name.startswith("vfs+class=tests.vidcorr.tracking.test_rule.")
-    assert protocol.digest() != vfs.digest()
+    made = (LabelPropagator, partial(Learnt, context=2))
+    names = [with_rule_of(vfs, rule).rule for rule in made]
+    assert names == [None, f"{RULE}(context=2)"]
+    assert len({rules.digest() for rules in (protocol, vfs, with_rule_of(vfs, Learnt))}) == 3
     assert Newest(name="own", context=1, topk=1, temperature=1, radius=1).name == "own"
+    line = "a rule is code: set `propagator`, here None"
+    refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": RULE})
 
 
 @pytest.mark.parametrize("module", [Own, Lightning])
@@ -122,7 +106,10 @@ def test_a_learnt_number_of_the_users_module_is_reached(module, davis_root, scen
 
     assert FrameEncoder(load(network).view()).network is network
     expected = DavisBenchmark(davis_root, changes={"temperature": 0.01}).evaluate(network)
-    assert OwnDavis(davis_root).evaluate(network).scores == pytest.approx(expected.scores, abs=1e-6)
+    own = OwnDavis(davis_root).evaluate(network)
+    assert own.scores == pytest.approx(expected.scores, abs=1e-6)
+    assert own.stage.protocol.name.endswith(f"+rule={RULE}")
+    assert own.stage.protocol.shared_name == f"vfs+rule={RULE}"
     wanted = [mask for _, mask in follow(network, frames, prompt, "vidcorr+temperature=0.01")]
     found = [mask for _, mask in follow(network, frames, prompt, propagator=Learnt)]
     assert (torch.stack(found) == torch.stack(wanted)).float().mean() > 0.999

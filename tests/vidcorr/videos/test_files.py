@@ -19,13 +19,6 @@ from vidcorr.videos.images import image_size, open_image, read_image
 from vidcorr.videos.masks import read_mask
 
 
-def test_a_fault_of_our_code_reads_as_none_of_the_data():
-    with pytest.raises(AttributeError), files.errors_at("a.png"):
-        raise AttributeError("no such method")
-    with pytest.raises(DataError, match=r"^a\.json: TypeError: a list$"), files.errors_at("a.json", *files.WRONG_JSON):
-        raise TypeError("a list")
-
-
 def test_bytes_of_an_archive_are_jpeg_or_png_and_a_file_may_be_of_any_kind(tmp_path):
     Image.new("L", (5, 4)).save(tmp_path / "a.gif")
     with open_image(tmp_path / "a.gif") as image:

@@ -23,14 +23,6 @@ def test_what_a_name_states_of_a_film() -> None:
     assert {name: FrameNames(None, "clip").index(name) for name in NAMES["film"]} == NAMES["film"]
 
 
-def test_a_name_of_a_folder_is_that_of_its_image() -> None:
-    frames = FrameNames(STEMS, "clip")
-    stated = {"00005.png": 1, "00045.json": 9, "00001.png": None, "5.png": None, "frame_00005.png": None, 1: None}
-    assert {name: frames.index(name) for name in stated} == stated
-    assert FrameNames(None, "12").index("12.png") is None  # the film's own name
-    assert FrameNames(None, "12").index("00012.png") == 12
-
-
 @pytest.mark.parametrize(("given", "frame"), NAMES["series"])
 def test_a_beginning_that_all_files_share_is_of_a_series(given: list[str], frame: int | None) -> None:
     assert FrameNames(None, "clip", given).index(given[-1]) == frame
@@ -45,8 +37,6 @@ def test_all_that_states_a_frame_agrees_or_both_are_named(tmp_path: Path) -> Non
     for name, image, expected in (("00003", "00003.png", 3), ("a", "frame_000003.png", 3), ("00003", "cat.png", 3)):
         assert frames(labelme(tmp_path / f"{name}.json", shapes, imagePath=image)) == [expected]
     path = labelme(tmp_path / "00003.json", shapes, imagePath="00000.png")
-    line = r"is of frame 3 by its name \(00003.json\), 0 by its imagePath \(00000.png\)"
-    refused(DataError, line, frames, path)
     assert frames(f"{path}@8") == [8]  # the word wins
     objects = [("a", "cat", {})]
     assert frames(coco(tmp_path / "c.json", objects, "x.jpg", frame_index=4)) == [4]

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from tests.helpers.damage import with_changes, with_hole
-from tests.helpers.references import real_data
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 from vidcorr.datamodules import VideoDataModule
@@ -136,13 +135,6 @@ def test_damaged_data_are_refused_by_each_command_and_replaced_in_a_training(tmp
     failures = [line for sample in samples for line in sample["failures"]]
     assert failures
     assert {line.partition(": ")[0] for line in failures} == {str(file)}
-
-
-@pytest.mark.slow
-def test_real_pictures_are_silent(capfd: Any) -> None:
-    for path in sorted(real_data("davis").rglob("*.jpg"))[::10]:
-        read_image(path)
-    assert capfd.readouterr().err == ""
 
 
 def test_a_photo_of_16_bits_keeps_its_upper_bits(tmp_path: Path) -> None:

@@ -155,13 +155,3 @@ def test_a_colour_with_two_indices_is_refused(tmp_path: Path) -> None:
     refused(DataError, line, command, Objects(objects.rows), later)
     unused = indexed(tmp_path / "5.png", {"c": 3}, turned)  # colours that no pixel has
     np.testing.assert_array_equal(command(objects, unused)[0], ids_of(c=3))
-
-
-def test_masks_in_colours_need_a_background_in_one_of_them(tmp_path: Path) -> None:
-    full = np.full((4, 6, 3), (255, 0, 0), np.uint8)
-    Image.fromarray(full).save(tmp_path / "3.png")
-    refused(DataError, "no pixel is black", command, Objects(), tmp_path / "3.png")
-    full[0] = 0
-    Image.fromarray(full).save(tmp_path / "4.png")
-    found = command(Objects(), tmp_path / "3.png", tmp_path / "4.png")
-    assert [np.unique(labels).tolist() for labels in found] == [[1], [0, 1]]

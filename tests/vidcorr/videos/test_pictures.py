@@ -8,7 +8,6 @@ from PIL import Image
 from tests.helpers.numbered_videos import changed, numbered_frame, write_video
 from vidcorr.videos.container import open_container, scan_packets
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, has_picture_headers, shown_order
 from vidcorr.videos.stream import FrameStream
 
 COUNT = 60
@@ -129,26 +128,6 @@ def test_b_pictures_packed_with_their_reference_are_decoded_from_the_start(tmp_p
     assert ways(packed)[1:] == (0, True)
 
 
-def test_a_packet_tells_what_it_shows():
-    long = b"x" * 16
-    kinds = {bytes([i << 6]): kind for i, kind in enumerate("IPBP")}
-    assert [_mpeg4(b"head" + VOP + start + long) for start in kinds] == list(kinds.values())
-    empty = VOP + b"\x52\xcf"
-    assert not any(map(_mpeg4, (b"", long, empty, empty + b"\0\0\1\xb2" + long, 2 * (VOP + long))))
-    headers = [b"\0\0\1\0\0" + bytes([kind << 3]) for kind in range(5)]
-    assert list(map(_mpeg2, headers)) == [None, "I", "P", "B", None]
-    assert not any(map(_mpeg2, (b"", headers[1][:5], headers[1] + headers[2])))
-    assert list(map(_vp8, (b"\x10", b"\x11", b"\x00", b"\x01", b""))) == ["I", "P", None, None, None]
-    assert list(map(has_picture_headers, ("mpeg4", "mpeg1video", "mpeg2video", "vp8", "h264"))) == [True] * 4 + [False]
-
-
-def test_a_packet_is_an_instant_refresh_by_its_first_picture():
-    delimiter, refresh, recovery = b"\0\x02\x09\xf0", b"\0\x01\x65", b"\0\x02\x61\0"
-    packets = [refresh, delimiter + refresh, recovery, delimiter + recovery + refresh, delimiter, b"", b"\0\x01"]
-    assert [_is_idr(packet, 2) for packet in packets] == [True, True, False, False, False, False, False]
-    assert _is_idr(b"\0\0\0\x01\x25", 4)
-
-
 @pytest.mark.slow
 def test_frames_are_in_order_by_times_or_header_alone(tmp_path):
     path = write(tmp_path / "v.mp4", "libx264", {"g": "30", "bf": "3"})
@@ -166,12 +145,6 @@ def test_frames_are_in_order_by_times_or_header_alone(tmp_path):
             opened.streams.video[0].thread_count = 1
             expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
             np.testing.assert_array_equal(list(video.frames()), expected)
-
-
-def test_b_pictures_are_shown_before_the_reference_that_precedes_them():
-    assert shown_order([(1, "I"), (4, "P"), (2, "B"), (3, "B"), (7, "I"), (5, "B")]) == [1, 2, 3, 4, 5, 7]
-    assert shown_order([(1, "I"), (2, "P"), (3, "B")]) == [1, 3, 2]  # these times are not of this order
-    assert shown_order([]) == []
 
 
 UNEVEN = [*range(10), *range(10, 40, 6)]

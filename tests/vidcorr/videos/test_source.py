@@ -12,28 +12,11 @@ from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.folders import names_in
 from vidcorr.videos.images import read_image
-from vidcorr.videos.source import FrameFolder, hashed_rank, list_videos, open_video
+from vidcorr.videos.source import FrameFolder, list_videos, open_video
 
 
 def names(root, entries):
     return [entry.path.relative_to(root).as_posix() for entry in entries]
-
-
-def test_a_folder_is_searched_in_natural_order(tmp_path):
-    for name in ("b/clip10.mp4", "b/clip9.MP4", "a.webm", "c/.hidden.mp4", "b/notes.txt", "b/cover.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    write_folder(tmp_path / "frames/x", 2)
-    write_folder(tmp_path / "frames/y/z", 3, suffix=".jpg")
-    entries = list_videos(tmp_path).entries
-    assert names(tmp_path, entries) == ["a.webm", "b/clip9.MP4", "b/clip10.mp4", "frames/x", "frames/y/z"]
-    assert all(entry.label is None for entry in entries)
-
-
-def test_the_order_by_hashes_is_for_ever():
-    """It decides which videos are held out."""
-    assert hashed_rank(3, "a/b.mp4").hex().startswith("6aa946b960d35f60")
-    assert len({hashed_rank(seed, name) for seed in (0, 1) for name in ("a", "b", "\udcff.mp4")}) == 6
 
 
 def test_a_list_with_labels_and_spaces(tmp_path):

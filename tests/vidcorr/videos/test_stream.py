@@ -78,16 +78,6 @@ def test_an_address_without_its_next_frame_is_named(tmp_path, monkeypatch):
         live[0].close()
 
 
-def test_items_come_in_order_and_an_error_in_place_of_its_item():
-    def items():
-        yield from range(20)
-        raise ValueError("the last item is damaged")
-
-    found = read_ahead(items(), ahead=3)
-    assert [next(found) for _ in range(20)] == list(range(20))
-    refused(ValueError, "last item", next, found)
-
-
 def test_calls_run_in_order_behind_the_caller_who_waits_for_more_than_32():
     done = []
     with write_behind(lambda number: done.append((number, time.sleep(0.01 / (1 + number))))) as later:

@@ -191,6 +191,11 @@ def _places_of_spair(positions: NDArray[Any], visible: NDArray[Any]) -> dict[str
     Args:
         positions: (N, 2) x, y of points, whole pixels.
         visible: (N,) bool.
+
+    Example:
+        >>> places = _places_of_spair(np.array([[5, 7], [2, 3]]), np.array([True, False]))
+        >>> places["0"], places["1"]
+        ([5, 7], None)
     """
     places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
     for number in np.flatnonzero(visible).tolist():

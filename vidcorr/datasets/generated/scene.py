@@ -26,7 +26,13 @@ REGULARITY = 1.0, 4.0
 
 @dataclass(frozen=True)
 class Wave:
-    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase)."""
+    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase).
+
+    Example:
+        >>> wave = Wave(amplitude=2.0, period=8.0, phase=0.0)
+        >>> wave(2)
+        2.0
+    """
 
     amplitude: float
     period: float
@@ -221,6 +227,11 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
+
+    Example:
+        >>> frames, masks = render_video(seed=3, index=0, frames=4, size=(64, 80))
+        >>> frames.shape, masks.shape
+        ((4, 64, 80, 3), (4, 64, 80))
     """
     return Scenes(seed, index, **arguments).render(0)
 

@@ -131,7 +131,14 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
 
 
 def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> str:
-    """Return the fields of a step and their effective values at the start and the end of the walk: `topk: 10 → 5`."""
+    """Return the fields of a step and their effective values at the start and the end of the walk: `topk: 10 → 5`.
+
+    Example:
+        >>> from vidcorr import DavisBenchmark
+        >>> start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+references=[0,-1,-2]"))
+        >>> step_in_words(start, end, ["topk", "references"])
+        'topk, references: 10, None → 5, [0, …]'
+    """
     values = []
     for benchmark in (start, end):
         effective = benchmark.protocol.effective_values()
@@ -159,6 +166,14 @@ def steps_between(
 
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> vfs, crw = map(PropagationProtocol.named, ("vfs", "crw+feature_stride=16"))
+        >>> steps_between(vfs, crw)
+        [('temperature',), ('first_frame_masked',), ('repeat_first',), ('label_encoding',), ('label_rescaling',)]
+        >>> steps_between(vfs, crw, order=["repeat_first"], together=["label_rescaling,temperature"])[:2]
+        [('repeat_first',), ('label_rescaling', 'temperature')]
     """
     idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # without effect on the scores of both ends
     last_values = end.values()

@@ -49,6 +49,10 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
+
+    Example:
+        >>> list(protocols_of_name("vfs"))
+        [('propagation', 'davis'), ('propagation', 'vip'), ('propagation', 'jhmdb'), ('boxes', 'otb')]
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusals: list[str] = []
@@ -102,6 +106,12 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
     """Return a field's value as text, with * for our default and ~ for an inferred value; "" if the class lacks it.
 
     A value is inferred if the source's note on inferred values names the field.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> vfs = PropagationProtocol.named("vfs", "vip")
+        >>> _cell(vfs, "context"), _cell(vfs, "border"), _cell(vfs, "input_size"), _cell(vfs, "scales")
+        ('8', 'exclude *', '(560, 560) ~', '')
     """
     if field not in protocol.value_fields():
         return ""

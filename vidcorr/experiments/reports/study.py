@@ -25,7 +25,12 @@ CHECKPOINT = "version_0/last"
 
 
 def _split(value: object) -> object:
-    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks."""
+    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks.
+
+    Example:
+        >>> _split("--on 'davis=my data'"), _split(["--limit", "2"])
+        (['--on', 'davis=my data'], ['--limit', '2'])
+    """
     return shlex.split(value) if isinstance(value, str) else value
 
 
@@ -153,7 +158,16 @@ class Study(BaseModel, extra="forbid"):
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number, a fraction, of a row and an evaluation; it may be empty."""
+        """Return score → published number, a fraction, of a row and an evaluation; it may be empty.
+
+        Example:
+            >>> row = StudyRow(name="ours", published={"davis": 0.65, "vip": {"mIoU": 0.4}})
+            >>> content = {"davis": ("--on", "davis=DAVIS"), "vip": ("--on", "vip=VIP")}
+            >>> scores = {"davis": ("J&F-Mean",), "vip": ("mIoU",)}
+            >>> study = Study(title="A table", rows=(row,), seeds=(0,), evaluate=content, scores=scores)
+            >>> study.printed(row, "davis"), study.printed(row, "vip")
+            ({'J&F-Mean': 0.65}, {'mIoU': 0.4})
+        """
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
@@ -218,7 +232,12 @@ class Study(BaseModel, extra="forbid"):
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added."""
+    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added.
+
+    Example:
+        >>> _seeded(["--data.seed={seed}", "--model", "VFSMoCo"], 3)
+        ('--data.seed=3', '--model', 'VFSMoCo', '--seed_everything', '3')
+    """
     filled = [word.replace("{seed}", str(seed)) for word in words]
     return (*filled, "--seed_everything", str(seed))
 
@@ -358,9 +377,10 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
     """Return the column for a row's score of an evaluation: the row's own, else another row's, else a new column."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
-    own = measured.rows.get(row.name, {})
-    columns = sorted(of_score, key=lambda column: column not in own)
-    return columns[0] if columns else Column(evaluation, score)
+    for column in of_score:
+        if column in measured.rows.get(row.name, {}):
+            return column
+    return of_score[0] if of_score else Column(evaluation, score)
 
 
 def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
@@ -381,7 +401,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
         of_paper: dict[tuple[str, str], float] = {}
         for name in row.published:
             for score, number in study.printed(row, name).items():
-                if score in (scores or [score]):
+                if not scores or score in scores:
                     of_paper[name, score] = number
         for place in dict.fromkeys([*wanted, *of_paper]):
             column = _column_of(measured, row, *place)

@@ -49,6 +49,13 @@ class BenchmarkChoice:
         Args:
             **new: name → value; None keeps the config's. A new `protocol` also drops the config's `changes`; new
                 `changes` are added to the config's; a new `root` replaces `{root}` in the other arguments too.
+
+        Example:
+            >>> choice = BenchmarkChoice("davis", "own.Davis", {"protocol": "vfs", "changes": {"topk": 1}}, {})
+            >>> choice.with_arguments(changes={"radius": 2}, stage=None).arguments
+            {'protocol': 'vfs', 'changes': {'topk': 1, 'radius': 2}}
+            >>> choice.with_arguments(protocol="crw").arguments
+            {'protocol': 'crw'}
         """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
@@ -147,6 +154,11 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
     Raises:
         UsageError: for an unknown name, a config that cannot be read or names no benchmark, or a NAME with two folders,
             whose results would have one name.
+
+    Example:
+        >>> (choice,) = read_on(["my_videos:Mine=/data"])
+        >>> choice.config, choice.class_path, choice.arguments
+        ('my_videos:Mine', 'my_videos.Mine', {'root': '/data'})
     """
     found: list[BenchmarkChoice] = []
     text_of: dict[str, str] = {}
@@ -237,6 +249,10 @@ def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
 
     Raises:
         UsageError: for any other text, or a field that is named twice.
+
+    Example:
+        >>> read_changes(["radius=3,6", "topk=null"])
+        {'radius': [3, 6], 'topk': [None]}
     """
     changes: dict[str, list[Any]] = {}
     for text in texts:

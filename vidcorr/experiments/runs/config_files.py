@@ -68,6 +68,10 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: if a value has another form; the message shows the form to write.
+
+    Example:
+        >>> with_lists({"on": {"davis": "/data"}, "stage": "res4", "model": "VFSMoCo"}, Path("a.yaml"))
+        {'on': ['davis=/data'], 'stage': ['res4'], 'model': 'VFSMoCo'}
     """
     found = dict(content)
     for name in set(LISTS) & set(content):
@@ -81,12 +85,22 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, and any other value in a list."""
+    """Return a list as it is, and any other value in a list.
+
+    Example:
+        >>> as_list("davis"), as_list(["davis", "vip"]), as_list(None)
+        (['davis'], ['davis', 'vip'], [None])
+    """
     return value if isinstance(value, list) else [value]
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:
-    """Return a mapping as texts NAME=VALUE; a list as value becomes `NAME=VALUE,VALUE`, and None `null`."""
+    """Return a mapping as texts NAME=VALUE; a list as value becomes `NAME=VALUE,VALUE`, and None `null`.
+
+    Example:
+        >>> _pairs({"davis": "/data/DAVIS", "radius": [3, 6], "topk": None})
+        ['davis=/data/DAVIS', 'radius=3,6', 'topk=null']
+    """
     found = []
     for name, value in values.items():
         parts = ["null" if part is None else str(part) for part in as_list(value)]
@@ -103,6 +117,10 @@ def yaml_value(text: str, place: str) -> Any:
 
     Raises:
         UsageError: if the text is not YAML, or a mapping holds a key twice: jsonargparse would take the last.
+
+    Example:
+        >>> yaml_value("{lr: 1e-3, on: [davis]}", "--config")
+        {'lr': 0.001, 'on': ['davis']}
     """
     from jsonargparse import get_loader
 

@@ -47,7 +47,14 @@ def add_flags(parser: Any, flags: Flags) -> None:
 
 
 def names_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the names of all flags of a parser, each as `--flag`."""
+    """Return the names of all flags of a parser, each as `--flag`.
+
+    Example:
+        >>> parser = argparse.ArgumentParser(prog="vidcorr")
+        >>> add_flags(parser, [Flag("video", "a film"), OneOf(Flag("--mask", "masks"), Flag("--box", "boxes"))])
+        >>> names_of(parser)
+        ['--mask', '--box']
+    """
     return re.findall(r"--[\w-]+", parser.format_usage())
 
 
@@ -59,6 +66,12 @@ def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
         metavar: name of a value in the help.
         about: help.
         kind: function that makes a value of its text; None: values are texts.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_flags(parser, [several("--on", "NAME=FOLDER", "benchmarks")])
+        >>> parser.parse_args(["--on", "davis=D", "vip=V", "--on", "otb=O"]).on
+        ['davis=D', 'vip=V', 'otb=O']
     """
     return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
 

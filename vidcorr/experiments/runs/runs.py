@@ -482,7 +482,12 @@ class Run:
 
 
 def _place_in(folder: Path, path: Path) -> str:
-    """Return a path within a folder relative to the folder, which may then be moved; another path as it is."""
+    """Return a path within a folder relative to the folder, which may then be moved; another path as it is.
+
+    Example:
+        >>> _place_in(Path("/runs/a"), Path("/runs/a/checkpoints")), _place_in(Path("/runs/a"), Path("/runs/b"))
+        ('checkpoints', '/runs/b')
+    """
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
@@ -547,6 +552,12 @@ def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
     Returns:
         The product with the number of devices; `batch` alone for automatic devices; batch and devices in a list if the
         number of devices is not known here, as for "0,1".
+
+    Example:
+        >>> _global_batch(32, {"devices": [0, 1]})
+        64
+        >>> _global_batch(32, {"devices": "auto"}), _global_batch(32, {"devices": "0,1"})
+        (32, [32, '0,1'])
     """
     devices = trainer.get("devices", "auto")
     number = len(devices) if isinstance(devices, list) else devices
@@ -562,6 +573,10 @@ def _callbacks_that_act(configured: Any) -> list[Any]:
 
     Args:
         configured: `trainer.callbacks` of a configuration: a callback, a list, or None.
+
+    Example:
+        >>> _callbacks_that_act([{"class_path": "pytorch_lightning.callbacks.Timer"}, {"class_path": "mine.Freeze"}])
+        [{'class_path': 'mine.Freeze'}]
     """
     found = []
     for callback in as_list(configured):

@@ -21,7 +21,7 @@ from ...benchmarks.base import Benchmark
 from ...benchmarks.identity import identity_of
 from ...benchmarks.network import GivenNetwork
 from ...benchmarks.ranks import LostRank, Ranks
-from ...errors import ToldError, message_of, printable
+from ...errors import message_of, printable
 from ...functional.device import fastest_precision, gpu_or_cpu
 from ...results.folder_lock import FolderInUse, folder_lock
 from ...results.records import print_fault
@@ -99,7 +99,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
 
     Raises:
         DataError: for wrong data; before any work.
-        ValueError: if jobs failed, with their titles; after the block.
+        ValueError: if jobs failed, with their number and the first one's error; after the block.
         OSError: if the folder cannot be written.
     """
     store = Store(Path(output))
@@ -109,9 +109,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         yield results
     if store.failures:
         job, error = next(iter(store.failures.items()))
-        titles = "; ".join(failure.title for failure in store.failures)
-        count = f"{len(store.failures)} failed"
-        raise ToldError(f"{count}; the first: {job.title}: {error}", f"{count}: {titles}")
+        raise ValueError(f"{len(store.failures)} failed; the first: {job.title}: {error}")
 
 
 @dataclass(eq=False)

@@ -40,7 +40,14 @@ class SavedModel(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The file's arguments, without those that the user gives as a whole or in part."""
+        """The file's arguments, without those that the user gives as a whole or in part.
+
+        Example:
+            >>> of_file = {"bank": {"frames": 9}, "radius": 6, "lr": 0.1}
+            >>> recipe = {"class_path": "Liir", "init_args": of_file}
+            >>> SavedModel("last.ckpt", recipe, {("bank", "frames"), ("lr",)}).arguments
+            {'radius': 6}
+        """
         names = {keys[0] for keys in self.given}
         return {name: value for name, value in self.recipe["init_args"].items() if name not in names}
 
@@ -51,6 +58,16 @@ class SavedModel(NamedTuple):
 
         Args:
             parsed: arguments of the class, parsed from the user's words.
+
+        Example:
+            >>> from argparse import Namespace
+            >>> of_file = {"bank": {"frames": 9, "points": 4}, "radius": 6}
+            >>> saved = SavedModel("last.ckpt", {"class_path": "Liir", "init_args": of_file}, {("bank", "points")})
+            >>> parsed = {"bank": Namespace(frames=0, points=7), "radius": 2}
+            >>> saved.with_given(parsed), of_file["bank"]
+            ({'bank': {'frames': 9, 'points': 7}}, {'frames': 9, 'points': 4})
+            >>> saved._replace(given={("bank",), ("bank", "points"), ("radius",)}).with_given(parsed)
+            {'bank': Namespace(frames=0, points=7), 'radius': 2}
         """
         given_whole = {keys[0] for keys in self.given if len(keys) == 1}
         merged: dict[str, Any] = {}
@@ -146,6 +163,14 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
+
+    Example:
+        >>> word, *_ = read_words(["--model.lr", "0.1", "--trainer.max_steps=9"])
+        >>> word.kind, word.part, word.value, word.words
+        ('argument', 'model', {('lr',)}, ['--model.lr', '0.1'])
+        >>> (word,) = read_words(["--mean", "0", "-1", "0"])
+        >>> word.kind, word.value, word.words
+        ('argument', {('mean',)}, ['--model.mean=[0, -1, 0]'])
     """
     rest = list(args)
     while rest:
@@ -154,19 +179,26 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
             flag = "--config" if Path(word).suffix in (".yaml", ".yml") else "--model"
             raise UsageError(f"{word}: a word without a flag; write {flag} {word}")
         flag, equals, joined = word.partition("=")
-        values = [joined] if equals else list(takewhile(lambda word: not _is_flag(word), rest))
-        if flag not in SEVERAL:
-            values = values[:1]
+        words = [word]
+        values = [joined]
         if not equals:
+            behind = list(takewhile(lambda word: not _is_flag(word), rest))
+            values = behind if flag in SEVERAL else behind[:1]
+            words += values
             del rest[: len(values)]
         is_known = "." in flag or flag.removeprefix("--") in (*PARTS, "config", "ckpt_path") or flag == "-c"
         if is_known and not values and not flag.endswith(".help"):
             raise UsageError(f"argument {flag}: expected one argument")
-        yield _word_of(flag, values, [word, *([] if equals else values)])
+        yield _word_of(flag, values, words)
 
 
 def _is_flag(word: str) -> bool:
-    """Return True for a flag, False for a value, also a negative number such as -1."""
+    """Return True for a flag, False for a value, also a negative number such as -1.
+
+    Example:
+        >>> _is_flag("--model"), _is_flag("-1"), _is_flag("VFSMoCo")
+        (True, False, False)
+    """
     return word.startswith("-") and not is_number(word)
 
 
@@ -227,6 +259,10 @@ def _arguments_of_input(flag: str, values: Sequence[str]) -> dict[str, str]:
 
     Raises:
         UsageError: if `--input` names no input.
+
+    Example:
+        >>> _arguments_of_input("--mean", ["0", "-1", "0"]), _arguments_of_input("--input", ["unit"])
+        ({'mean': '[0, -1, 0]'}, {'mean': '[0.0, 0.0, 0.0]', 'std': '[1.0, 1.0, 1.0]'})
     """
     if values[0] in INPUTS:
         mean, std = INPUTS[values[0]]
@@ -253,6 +289,12 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
         value: a class; a class with its arguments as YAML, or the name of a YAML file of this form; or a network as
             `vidcorr evaluate` takes it, which becomes the argument of `FrozenEncoder`.
         is_class: True: the value is a class alone, of `--model.class_path`.
+
+    Example:
+        >>> _content_of_class("model", "mine:Method", is_class=True)
+        {'class_path': 'mine.Method'}
+        >>> _content_of_class("data", "{class_path: mine.Data, init_args: {size: 64}}", is_class=False)
+        {'class_path': 'mine.Data', 'init_args': {'size': 64}}
     """
     is_file = Path(value).suffix in (".yaml", ".yml")
     if not is_class and (is_file or value.startswith("{")):
@@ -287,6 +329,10 @@ def _ordered(said: Sequence[Word]) -> list[str]:
     """Return the words for the parser, with each class moved forward to directly behind the last config before it.
 
     The parser reads from left to right, so the flags between that config and the class then count for the class.
+
+    Example:
+        >>> _ordered(list(read_words(["--data.size=64", "--data=mine.Data"])))
+        ['--config={"data": {"class_path": "mine.Data"}}', '--data.size=64']
     """
     ordered: list[str] = []
     place_of_class = 0
@@ -315,7 +361,13 @@ def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
 
 
 def last_class(said: Sequence[Word], part: str) -> str | None:
-    """Return the class path that configs and words name last for a part, "model" or "data"; None if they name none."""
+    """Return the class path that configs and words name last for a part, "model" or "data"; None if they name none.
+
+    Example:
+        >>> said = list(read_words(["--model=VFSMoCo", "--data", "mine:Data", "--model.class_path", "mine.Method"]))
+        >>> last_class(said, "model"), last_class(said, "data")
+        ('mine.Method', 'mine.Data')
+    """
     found: str | None = None
     for content in _contents(said, part):
         name = content.get("class_path") if isinstance(content, Mapping) else content
@@ -324,7 +376,12 @@ def last_class(said: Sequence[Word], part: str) -> str | None:
 
 
 def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
-    """Return the keys of the model's arguments that configs and words give, as in `SavedModel.given`."""
+    """Return the keys of the model's arguments that configs and words give, as in `SavedModel.given`.
+
+    Example:
+        >>> sorted(given_arguments(list(read_words(["--model.lr=0.1", "--model.bank.frames", "9", "--data.size=64"]))))
+        [('bank', 'frames'), ('lr',)]
+    """
     given: set[tuple[str, ...]] = set()
     for word in said:
         if word.kind == "argument" and word.part == "model":
@@ -341,6 +398,14 @@ def last_value(said: Sequence[Word], *keys: str) -> Any:
     Args:
         said: the words.
         *keys: keys of the option: "trainer", "default_root_dir" for the flag `--trainer.default_root_dir`.
+
+    Example:
+        >>> last_value(list(read_words(["--trainer.max_steps=3", "--trainer.max_steps=9"])), "trainer", "max_steps")
+        '9'
+        >>> config = '--config={"ckpt_path": "a.ckpt", "trainer": {"max_steps": 5}}'
+        >>> said = list(read_words(["--ckpt_path=b.ckpt", config]))
+        >>> last_value(said, "ckpt_path"), last_value(said, "trainer", "max_steps"), last_value(said, "seed_everything")
+        ('b.ckpt', 5, None)
     """
     of_flags = [word.value for word in said if word.kind == "flag" and word.part == f"--{'.'.join(keys)}"]
     if of_flags:

@@ -45,6 +45,10 @@ def distinct_colours(count: int, step: float | None = None, saturation: float = 
         count: number of colours.
         step: distance between the hues of neighbours in the list, as a share of the circle of hues; None: 1 / count.
         saturation: in [0, 1]; less is paler.
+
+    Example:
+        >>> distinct_colours(3)
+        [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
     """
     colours: list[Colour] = []
     for index in range(count):
@@ -59,7 +63,12 @@ OBJECT_COLOURS = np.array([(0, 0, 0), *distinct_colours(255, 0.618034, 0.7)], np
 
 
 def as_picture(frame: Tensor) -> Picture:
-    """Copy a frame `(3, H, W)`, uint8 or float in [0, 1], into an image `(H, W, 3)` uint8, which may be drawn into."""
+    """Copy a frame `(3, H, W)`, uint8 or float in [0, 1], into an image `(H, W, 3)` uint8, which may be drawn into.
+
+    Example:
+        >>> as_picture(torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)).tolist()
+        [[[0, 128, 255]]]
+    """
     if frame.is_floating_point():
         frame = frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
@@ -229,7 +238,12 @@ def _draw_tails(
 
 
 def thickness_of(picture: Picture) -> int:
-    """Return the unit of line widths for the size of an image, in pixels: 2 at 240p, 4 at 480p, 9 at 1080p."""
+    """Return the unit of line widths for the size of an image, in pixels.
+
+    Example:
+        >>> [thickness_of(np.zeros((height, 2000, 3), np.uint8)) for height in (99, 480, 1080)]
+        [2, 4, 9]
+    """
     return max(2, round(min(picture.shape[:2]) / 120))
 
 
@@ -317,7 +331,12 @@ def write_picture(path: str | Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """Return at most `count` different frame indices from the first to the last of `length` frames."""
+    """Return at most `count` different frame indices from the first to the last of `length` frames.
+
+    Example:
+        >>> evenly_spaced(10, 4), evenly_spaced(3, 8), evenly_spaced(5, 1)
+        ([0, 3, 6, 9], [0, 1, 2], [0])
+    """
     step = max(count - 1, 1)
     return sorted({round(index * (length - 1) / step) for index in range(count)})
 

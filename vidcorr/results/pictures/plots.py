@@ -40,7 +40,10 @@ class Block(NamedTuple):
 
 def draw_rows(blocks: Sequence[Block]) -> Figure:
     """Draw blocks of rows, one below the other; saved as PNG, a pixel of a picture is about a pixel of the file."""
-    rows = [(block, number, *row) for block in blocks for number, row in enumerate(block.rows)]
+    rows = []  # block, number of the row in it, lines of its name, pictures
+    for block in blocks:
+        for number, (names, pictures) in enumerate(block.rows):
+            rows.append((block, number, names, pictures))
     heights = [pictures[0].shape[0] for *_, pictures in rows]
     columns = max(len(block.columns) for block in blocks)
     size = ((columns + 0.7) * WIDTH / DPI, sum(heights) / DPI + 0.7 * len(blocks))
@@ -119,6 +122,5 @@ def write_figure(path: Path, figure: Figure) -> None:
         ValueError: for an unknown suffix.
         OSError: if the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), unfinished(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:] or "png", dpi=figure.dpi)

@@ -10,7 +10,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.cli import main
 from vidcorr.errors import UsageError
-from vidcorr.experiments.reports.study import read_study, study_table
+from vidcorr.experiments.reports.study import CHECKPOINT, read_study, study_table
 from vidcorr.results.rendering import render
 from vidcorr.results.result import ProtocolFacts, Setup
 
@@ -62,6 +62,10 @@ def test_a_line_trains_once_and_evaluates_every_row_of_its_checkpoint(study_of, 
         lines = study_of(kind).lines(Path("out"))
         found[kind] = [[[" ".join(step.words)] for step in line] for line in lines]
     assert found == recorded["lines"]
+    rows = [{"name": "base", "then": "--config=b.yaml"}, {"name": "again", "of": "base"}]
+    (line, *_) = study_of("trial", rows=rows).lines(Path("out"))
+    evaluated = {step.words[1] for step in line if step.evaluation}
+    assert evaluated == {str(line[1].output / CHECKPOINT)}  # of the second training, also by `again`
 
 
 def test_a_mistake_is_one_line_that_names_the_file(tmp_path, study_of, recorded):

@@ -3,8 +3,6 @@
 Also tests `runs/flags.py`.
 """
 
-from dataclasses import replace
-
 from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
@@ -27,9 +25,6 @@ def test_a_config_of_the_users_or_a_class(tmp_path):
     youtube_vos, time_order = first.build(), second.build()
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert (youtube_vos.root, youtube_vos.stage, youtube_vos.limit_sequences) == (str(tmp_path), "res4", 3)
-    changed = replace(first, arguments={"changes": {"topk": 1}})
-    assert changed.with_arguments(protocol="a").arguments == {"protocol": "a"}
-    assert changed.with_arguments(changes={"radius": 2}).arguments == {"changes": {"topk": 1, "radius": 2}}
     assert (first.schedule, second.schedule) == ({"every_n_epochs": 2}, {})
     assert isinstance(time_order, TimeOrder)
     assert (time_order.root, time_order.name) == (str(tmp_path), "time_order")

@@ -425,15 +425,6 @@ def test_other_threads_than_before_are_said(tmp_path):
     assert [each for each in said if "OMP" in each] == [line]
 
 
-def test_a_linked_run_is_found_once(tmp_path):
-    folder = written(tmp_path / "elsewhere/version_0", "fit")
-    (tmp_path / "runs").mkdir()
-    for name in ("a", "b"):
-        (tmp_path / "runs" / name).symlink_to(folder.parent)
-    (folder / "up").symlink_to(tmp_path / "runs")
-    assert [found.path.name for found in RunFolder.below(tmp_path / "runs")] == ["version_0"]
-
-
 def test_further_words_of_resume_are_read_here(here):
     (here / "mine").mkdir()
     (here / "2").mkdir()

@@ -15,7 +15,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones import EncoderSpec
-from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
+from vidcorr.benchmarks.network import GivenNetwork
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.runs.store import Job, Store, process_group
@@ -27,11 +27,6 @@ from vidcorr.results.result import Network, Result
 VFS = PropagationProtocol.named("vfs")
 RAW = EncoderSpec("raw_colour")
 LIBRARY = "torchvision:resnet18"
-
-
-def test_modules_of_one_name_have_rows_of_their_own():
-    rows = with_unique_rows([nn.Conv2d(3, 2, 8), RAW, nn.Conv2d(3, 2, 8), "raw_colour"])
-    assert [row.name for row in rows] == ["Conv2d", "raw_colour", "Conv2d (2)", "raw_colour"]
 
 
 @dataclass(frozen=True)
@@ -158,15 +153,6 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
     monkeypatch.undo()
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
     refused(ValueError, "the ranks hold different networks", evaluate, ["raw_colour"], [davis], tmp_path)
-
-
-def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, evaluated):
-    job = Job(RAW, Own(davis_root))
-    assert list(Store(tmp_path).run([job])) == [job]
-    evaluated[1]["davis"] = ValueError("broken")
-    store = Store(tmp_path)
-    assert store.run([job]) == {}
-    assert list(store.failures) == [job]
 
 
 @pytest.mark.parametrize(("rank", "said"), [(0, "inside\n"), (1, "")])

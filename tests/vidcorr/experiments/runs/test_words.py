@@ -6,7 +6,6 @@ Also tests arguments of a checkpoint's class beside those that the user gives.
 import json
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -14,27 +13,7 @@ import yaml
 from tests.helpers.refusal import refused
 from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS, words_of_parser
 from vidcorr.errors import UsageError
-from vidcorr.experiments.runs.benchmark_choice import read_on
-from vidcorr.experiments.runs.words import SavedModel, given_arguments, last_class, last_value, read_words
-
-OF_FILE = {"bank": {"frames": 9, "points": 4}, "radius": 6}
-PARSED = {"bank": SimpleNamespace(frames=0, points=7), "radius": 2}
-
-
-GIVEN = [
-    ({("radius",)}, {"radius": 2}),
-    ({("bank", "frames")}, {"bank": {"frames": 0, "points": 4}}),
-    ({("bank",)}, {"bank": PARSED["bank"]}),
-    ({("bank",), ("bank", "frames")}, {"bank": PARSED["bank"]}),
-]
-
-
-@pytest.mark.parametrize(("given", "merged"), GIVEN)
-def test_what_is_given_by_a_key_leaves_the_other_keys_of_the_file(given, merged):
-    saved = SavedModel("last.ckpt", {"class_path": "vidcorr.Liir", "init_args": OF_FILE}, given)
-    assert saved.with_given(PARSED) == merged
-    assert OF_FILE["bank"]["frames"] == 9
-
+from vidcorr.experiments.runs.words import given_arguments, last_class, read_words
 
 SPELLINGS = [
     ("model", "docs.examples.byol:Byol", "docs.examples.byol.Byol"),
@@ -50,8 +29,6 @@ def test_ones_own_class_has_one_spelling(flag, name, kind):
     """A class below LightningModule is the model itself; another name is a network."""
     for words in ([f"--{flag}={name}"], [f"--{flag}", name]):
         assert last_class(list(read_words(words)), flag.partition(".")[0]) == kind
-    (choice,) = read_on(["my_videos:Mine=/data"])
-    assert (choice.config, choice.class_path) == ("my_videos:Mine", "my_videos.Mine")
 
 
 @pytest.mark.parametrize("form", FORMS_OF_CLASS)
@@ -83,29 +60,9 @@ def test_an_argument_is_read_alike_in_all_its_forms(form, part, here):
     assert (("seed",) in given_arguments(said)) == (part == "model")
 
 
-def test_a_value_of_a_flag_counts_before_that_of_a_config(tmp_path):
-    file = tmp_path / "a.yaml"
-    file.write_text("{ckpt_path: a.ckpt, trainer: {default_root_dir: there}}")
-    for words, path, root in (
-        ([f"--config={file}"], "a.ckpt", "there"),
-        (["--ckpt_path", "b.ckpt", "-c", str(file)], "b.ckpt", "there"),
-        (["--ckpt_path=null", "--trainer.default_root_dir", "here", f"--config={file}"], "null", "here"),
-        ([], None, None),
-    ):
-        said = list(read_words(words))
-        assert (last_value(said, "ckpt_path"), last_value(said, "trainer", "default_root_dir")) == (path, root)
-
-
-def test_the_input_of_a_network_is_of_its_arguments():
-    for words, names in ((["--input", "half"], {"mean", "std"}), (["--mean", "0", "-1", "0"], {"mean"})):
-        (word,) = read_words(words)
-        assert (word.kind, word.value) == ("argument", {(name,) for name in names})
-    assert word.words == ["--model.mean=[0, -1, 0]"]
+def test_a_word_without_its_flag_and_a_flag_without_its_value_are_refused():
     line = "--input imagenett: expected imagenet, half, unit.*imagenet"
     refused(UsageError, line, list, read_words(["--input", "imagenett"]))
-
-
-def test_a_word_without_its_flag_and_a_flag_without_its_value_are_refused():
     for word, flag in (("a.yaml", "--config"), ("VFSSimSiam", "--model")):
         refused(UsageError, f"^{word}: a word without a flag; write {flag} {word}", list, read_words([word]))
     for words in (["--data.size"], ["--data.size", "--trainer.max_steps=3"], ["--config"]):

@@ -141,7 +141,6 @@ def test_what_is_drawn_stays_where_it_is(texts, recorded, known):
     assert texts == recorded["labels"]
     refused(ValueError, "1 maps do not fit 8 frames", feature_sheet, FRAMES, FEATURES[:1])
     refused(ValueError, "got 8 maps and 2 frames", heat_map_sheet, UNIT, (2, 3), FRAMES[:2], SHARP)
-    assert [overlays.thickness_of(grey(height, width=2000)) for height in (99, 300, 420, 480, 1080)] == [2, 2, 4, 4, 9]
 
 
 def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_person(monkeypatch, recorded):
@@ -156,13 +155,6 @@ def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_pers
     assert [f"{JOINTS[one]} - {JOINTS[other]}" for one, other in limbs] == recorded["limbs"]
     assert how.pop("visibility").tolist() == [[k != 6 for k in range(15)]]
     assert (colour, how) == (overlays.FOUND, {"radius": 4, "width": 2})
-
-
-def test_floats_are_colours_in_0_to_1_and_frames_are_chosen_evenly():
-    assert overlays.as_picture(torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)).tolist() == [[[0, 128, 255]]]
-    cases = ((10, 4), (9, 2), (5, 1), (3, 8), (100, 3), (1, 5))
-    chosen = [overlays.evenly_spaced(*case) for case in cases]
-    assert chosen == [[0, 3, 6, 9], [0, 8], [0], [0, 1, 2], [0, 50, 99], [0]]
 
 
 def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monkeypatch, recorded):
