@@ -130,14 +130,15 @@ def make_trainer(
     """Return Lightning's Trainer.
 
     Args:
-        accelerator: "cpu", "gpu", "auto", or another accelerator of Lightning.
-        precision: a precision of Lightning, or "auto": bfloat16 if the device has it, else float32 on a CPU and
-            float16 on a GPU.
+        accelerator: "cpu", "gpu", "auto", or another accelerator of Lightning, by its name or as an object.
+        precision: a precision of Lightning, or "auto": bfloat16 if the CPU or the CUDA GPU has it; else float16 on a
+            CUDA GPU, and float32 on a CPU or any other device, such as Apple's GPU ("mps").
         **kwargs: other arguments of Lightning's Trainer.
     """
     if precision == "auto":
-        asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
-        device = gpu_or_cpu().type if asks_for_gpu else str(accelerator)
+        kind = accelerator.name() if isinstance(accelerator, Accelerator) else accelerator
+        asks_for_gpu = kind in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
+        device = gpu_or_cpu().type if asks_for_gpu else kind
         chosen, reason = fastest_precision(device)
         precision = MIXED[chosen]
         rank_zero_info(f"precision auto: {precision} ({reason})")

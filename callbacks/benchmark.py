@@ -280,9 +280,11 @@ class BenchmarkCallback(Callback):
     def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.
 
-        The folder above it, `benchmarks/NAME` in the run's folder, is chosen at the first results of a fit or
-        validation. Without a command, an earlier run may have filled it: a second `fit` of a Trainer, a requeued job of
-        SLURM and a logger of a fixed version have one folder. Then it is `benchmarks/NAME-1`, and so on.
+        The folder above it, in the run's folder, is chosen at the first results of a fit or validation:
+        `benchmarks/NAME`; in a fit from a checkpoint, the folder that the checkpoint names, if any. Without a command, an
+        earlier run may have filled `benchmarks/NAME`: a second `fit` of a Trainer, a requeued job of SLURM, or a logger
+        of a fixed version. A fit then takes the first of `NAME-1`, `NAME-2`, … without any results, a validation the
+        first without results of this step.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
@@ -293,12 +295,13 @@ class BenchmarkCallback(Callback):
             if fits and self._loaded_step is not None:
                 home = home.with_name(self._resumed_name or self.name)
             elif run_of(trainer) is None:
-                home = _folder_without(f"{'*' if fits else name}/results.json", home)
+                step_folders = "*" if fits else name
+                home = _folder_without(f"{step_folders}/results.json", home)
             self._home = Path(trainer.strategy.broadcast(str(home)))
         return self._home / name
 
     def _benchmark_of_run(self, trainer: Trainer) -> Benchmark:
-        """Return the benchmark, in Lightning's `fast_dev_run` with at most as many sequences as that has batches."""
+        """Return the benchmark; in Lightning's `fast_dev_run`, with at most as many sequences as the run has batches."""
         batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         if not batches:
             return self.benchmark

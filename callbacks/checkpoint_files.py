@@ -85,7 +85,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return a checkpoint with Python's numbers in place of numpy's, such as rates of a schedule over an array.
 
-    Arguments of the module and its data also become plain, as `saving.plain` says. Weights stay as they are.
+    Among the arguments of the module and its data, paths also become texts, and dataclasses dicts (`saving.plain`).
+    Weights stay as they are.
     """
     content = dict(checkpoint)
     for name in content.keys() - {"state_dict"}:
@@ -102,7 +103,7 @@ def _write(content: dict[str, Any], path: Path) -> None:
         with hidden.open("wb") as file:
             torch.save(content, file)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # the content is on disk before the file takes the name of an earlier one
         unread = get_unsafe_globals_in_checkpoint(hidden)
         if unread:
             raise ValueError(f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts")
@@ -131,7 +132,9 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
-        is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
+        is_of_torch = any(
+            f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:]
+        )  # its code or a call below
         is_ours = isinstance(error, ValueError) and not is_of_torch
         if re.search("CUDA|NCCL|HIP", str(error)):  # a GPU tells errors late: the fault may be of any earlier call
             raise

@@ -68,7 +68,11 @@ class TrainingPictures(Callback):
         self._drawn_step = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Draw the first batch of the run, before its step."""
+        """Draw the first batch of the run, before its step, and keep its first clip; only the first rank does.
+
+        Raises:
+            ValueError: if the batch has no clips.
+        """
         if self._clip is not None or not trainer.is_global_zero:
             return
         joined = join_loaders(batch, "clip")
@@ -78,14 +82,14 @@ class TrainingPictures(Callback):
         index = joined.get("frame_index")
         with random_state_kept():
             self._show(trainer, "clips", clip_sheet(clip, index))
-        self._clip = clip[0].detach().float().cpu()
+        self._clip = clip[0].detach().float().cpu()  # kept for the whole run, so not in the GPU's memory
         numbers = range(len(self._clip)) if index is None else index[0].tolist()
         self._names = [f"frame {number}" for number in numbers]
         self._draw(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the features every `every_n_epochs` epochs."""
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:  # Lightning counts this epoch only after the hooks
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -93,7 +97,7 @@ class TrainingPictures(Callback):
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the features of the clip and their matches, once per step, on the first rank."""
+        """Draw the features of the clip and their matches, once per step; only the first rank has a clip."""
         clip = self._clip
         if clip is None or self._drawn_step == trainer.global_step:
             return
@@ -109,6 +113,6 @@ class TrainingPictures(Callback):
                 self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: Trainer, name: str, picture: Picture) -> None:
-        """Give a picture to the loggers, and write it to the folder of the run."""
+        """Give a picture to the loggers, and write it to `pictures/NAME-step=….png` in the folder of the run."""
         log_picture(trainer, f"pictures/{name}", picture)
         write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

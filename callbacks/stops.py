@@ -55,7 +55,7 @@ class Stops(Callback):
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a fit without losses to check and without a stop, and connect the ranks, which agree on stops."""
+        """Connect the ranks, which agree on stops, and forget the losses and the stop of an earlier fit."""
         self._ranks = Ranks()
         self._losses.clear()
         self._outcome = 0
@@ -65,7 +65,7 @@ class Stops(Callback):
         self._install_handlers()
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Start the copy of the loss to the CPU."""
+        """Start the copy of the loss to the CPU; `on_train_batch_end` checks it a step later, so no step waits for a GPU."""
         epoch, batch = place_of_batch(trainer)
         when = f"step {trainer.global_step} (epoch {epoch}, batch {batch})"
         self._losses.append((when, PendingCopy(loss.detach())))
@@ -115,6 +115,7 @@ class Stops(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Agree over all ranks whether to continue: a signal may have come after the last batch, in a validation."""
+        # `max`: a stop that was agreed on earlier still counts
         self._outcome = max(self._outcome, self._ranks.largest(signals.requests.received or 0))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -89,11 +89,11 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return nodes of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
+        """Return the nodes, a patch or a cell of a frame each, of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
         batch, frames = clip.shape[:2]
         images = clip.flatten(0, 1)
         if self.nodes == "patches":
-            images = self.patches(images)
+            images = self.patches(images)  # B · T · N of them
         return self.nodes_of(self.maps(images), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         patches = grid_patches(images, size, self.patch_stride).flatten(0, 1)
         if not self.training:
             return patches
-        generator = self.generator(world_size_and_rank()[1])
+        generator = self.generator(world_size_and_rank()[1])  # each rank draws its own crops
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.patch_area, generator))
 
     def nodes_of(self, maps: Tensor, batch: int, frames: int) -> Tensor:
@@ -122,11 +122,11 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         """
         cells = maps.flatten(2).mT  # maps x h·w x C
         nodes = cells if self.nodes == "cells" else cells.mean(1, keepdim=True)
-        nodes = normalize(self.head(nodes).float(), dim=-1)
+        nodes = normalize(self.head(nodes).float(), dim=-1)  # float32 under autocast too
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`.
+        """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`, without gradient.
 
         Raises:
             ValueError: for clips of fewer than 3 frames or with a single node per frame: their loss is always 0.

@@ -55,8 +55,8 @@ class SiamFC(CorrespondenceModule):
             `build_feature_extractor`).
         stage: stage of the correlated features; None is the network's default.
         stride: pixels per feature cell, if `dilated` is False.
-        dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead, see
-            `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
+        dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead; "released": as in
+            VFS's released code. False for networks other than ResNets, Liir's among them.
         pretrained: load the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
         start: "random" (VFS), or "identity": the convolutions start as the identity, so the first response comes from
@@ -121,8 +121,8 @@ class SiamFC(CorrespondenceModule):
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.response_scale
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`."""
-        response = self(batch["exemplar"], batch["search"]).float()
+        """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`, without gradient."""
+        response = self(batch["exemplar"], batch["search"]).float()  # the loss is float32 under autocast too
         radius = self.positive_radius / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)
         loss = LOSSES[self.loss](response, labels)
@@ -160,4 +160,5 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)
+        # a copy, so that `eval` leaves the mode of this module's convolutions as it is
         return module_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv), shares_tensors=True).eval()

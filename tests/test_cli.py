@@ -21,6 +21,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -511,14 +512,14 @@ def test_precision_auto_is_that_of_the_device(monkeypatch, info_log):
     monkeypatch.setattr("vidcorr.cli.pl.Trainer", made)
     monkeypatch.setattr("vidcorr.cli.fastest_precision", asked)
     monkeypatch.setattr("vidcorr.cli.gpu_or_cpu", lambda: torch.device("cuda"))
-    names = ("auto", "gpu", "cuda", "cpu", "tpu")
+    names = ("auto", "gpu", "cuda", CUDAAccelerator(), "cpu", CPUAccelerator(), "mps", "tpu")
     assert make_trainer(max_steps=3) is made.return_value
     for name in names:
         make_trainer(accelerator=name, precision="auto")
     expected = [call(accelerator=name, precision="bf16-mixed") for name in names]
     assert made.mock_calls == [call(accelerator="auto", precision=None, max_steps=3), *expected]
-    assert asked.mock_calls == [call("cuda")] * 3 + [call("cpu"), call("tpu")]
-    assert info_log.messages == ["precision auto: bf16-mixed (as it has it)"] * 5
+    assert asked.mock_calls == [call("cuda")] * 4 + [call("cpu")] * 2 + [call("mps"), call("tpu")]
+    assert info_log.messages == ["precision auto: bf16-mixed (as it has it)"] * 8
 
 
 class Witness(pl.Callback):

@@ -138,11 +138,13 @@ class SavedModule(pl.LightningModule):
         return trainer if getattr(trainer, "training", False) is True else None  # Fabric's stand-in has no such state
 
     def frozen_network(self, spec: NetworkName, pretrained: bool, argument: str = "backbone") -> Encoder:
-        """Build an encoder that is not trained; checkpoints hold what makes it again without its file.
+        """Build an encoder that is not trained, and set `described` and `rebuilt_by`.
+
+        Checkpoints of the module hold the fields that build the network again, so they do not need its file.
 
         Args:
-            spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name; or what a
-                checkpoint holds in its place.
+            spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name; or, in a
+                module built from its checkpoint, the fields of `EncoderSpec.to_dict`.
             pretrained: load the library's weights, for names of timm and torchvision.
             argument: argument that holds `spec`.
 
@@ -151,6 +153,7 @@ class SavedModule(pl.LightningModule):
         """
         encoder = load(EncoderSpec.of(spec, argument, pretrained))
         self.described = encoder.described
+        # not pretrained: the checkpoint holds the weights
         self.rebuilt_by |= {argument: checkpoint_fields(encoder), "pretrained": False}
         return encoder
 
@@ -167,7 +170,8 @@ class SavedModule(pl.LightningModule):
         Args:
             stage: a stage of the network; None is its default.
             stride: pixels per cell; None is the network's default, 8 for a ResNet.
-            dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
+            dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "released": as in
+                VFS's released code.
 
         Returns:
             A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.

@@ -266,7 +266,7 @@ class FeatureExtractor(View):
         return images.to(type_of_weights(self))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the map.
+        """Return the map of float RGB `(N, 3, H, W)` in [0, 1]: `(N, C, h, w)`.
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
@@ -375,7 +375,7 @@ class RawColour(FeatureExtractor):
 
     Args:
         stage: `colour`, the only stage.
-        stride: pixels per cell.
+        stride: pixels per cell; None is 8.
 
     Raises:
         ValueError: for another stage.
@@ -389,11 +389,15 @@ class RawColour(FeatureExtractor):
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
-        super().__init__(stage, ["colour"], self.described.name)
+        super().__init__(stage, known=["colour"], network_name=self.described.name)
         self.stride = stride or 8
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
-        """Return raw colour at a stride."""
+        """Return raw colour at a stride; None keeps the stride.
+
+        Raises:
+            ValueError: for another stage, or dilations.
+        """
         return super().feature_extractor(stage, dilated=dilated).changed(stride=stride or self.stride)
 
     def map_of(self, images: Tensor) -> Tensor:

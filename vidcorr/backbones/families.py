@@ -161,7 +161,9 @@ def spec_and_weights(family: str, state: State, spec: str | None, source: str | 
 
 
 def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any]:
-    """Return fields of `EncoderSpec.to_dict` that make a family's network, or the module that its table names.
+    """Return the fields of `EncoderSpec.to_dict` that make a family's network `name`.
+
+    If the table names a module, these are the fields of the module, with the network as its backbone.
 
     Args:
         table: table of the family.
@@ -183,7 +185,7 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
     arguments = dict(table.get("arguments", {}))
     if name != LIIR:  # a module around an encoder
         arguments["backbone"] = encoder
-    elif PLACES in state:
+    elif PLACES in state:  # Liir's learned position map, whose size the weights tell
         arguments["position_size"] = state[PLACES].shape[-1]
     return {"spec": table["module"], "arguments": arguments}
 
@@ -235,8 +237,9 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """Return the name of the network of weights: the table's `architecture`, with size, patch and kind filled in.
 
-    Weights without a projection of patches are no transformer's. They belong to the table's architecture, if it has
-    nothing to fill in; else to torchvision's ResNet with the nearest shapes, since DINO's authors published both.
+    Weights without a projection of patches, and those of a table without `architecture`, belong to a ResNet: the
+    table's architecture if it has nothing to fill in, else torchvision's ResNet with the nearest shapes. DINO's authors
+    published transformers and ResNets.
 
     Args:
         state: weights under the names of the table.
@@ -260,8 +263,10 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """
     architecture: str = table.get("architecture", "")
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]
-    if not patches or not architecture:
-        return architecture if architecture and "{" not in architecture else resnet_of(state)
+    if not architecture:
+        return resnet_of(state)
+    if not patches:
+        return resnet_of(state) if "{" in architecture else architecture
     width, _, patch, _ = patches[0].shape
     if width not in SIZES:
         raise ValueError(f"no transformer of the family has width {width}; name it, timm:NAME=FILE")
@@ -314,7 +319,7 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
         spec: name of the network; None: find it by `architecture_of`.
 
     Raises:
-        ValueError: as `architecture_of`.
+        ValueError: for a transformer of a width that no family has.
     """
     if PLACES in state:
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch

@@ -106,9 +106,9 @@ class LiirEncoder(nn.Module):
         self.layer4 = _stage(256, 256, 1) if stages == 4 else nn.Sequential()
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
         for convolution in convolutions_of(self):
-            if convolution is not self.affinity:
+            if convolution is not self.affinity:  # keeps torch's start: it is no layer of the ResNet
                 nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # as its input in `stem`
 
     def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
         """Return the maps `(N, 64, H/2, W/2)` of the first layer, with the position map added.
@@ -166,7 +166,7 @@ class LiirExtractor(FeatureExtractor):
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the stages, from one pass."""
+        """Return the maps of the stages, joined along the channels to `(N, C, h, w)`, from one pass."""
         x = self.encoder.stem(normalised_lab(images))
         maps = maps_of([*self.stages, self.last], named_blocks(self.encoder).items(), x)
         if AFFINITY in self.stages:

@@ -47,7 +47,7 @@ def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     data: reading them may never end. A folder that does not exist holds nothing.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: if the folder exists and cannot be listed.
     """
     folders: list[str] = []
     files: list[str] = []
@@ -66,20 +66,24 @@ def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
 
 
 def list_data(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the files and folders of a folder that are data, in natural order.
+    """Return the files and folders in a folder, in natural order, without hidden ones and `__MACOSX`.
+
+    The list is empty if the folder does not exist.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: if the folder exists and cannot be listed.
     """
     folders, files = names_in(folder)
     return [Path(folder, name) for name in sorted(folders + files, key=natural_order)]
 
 
 def list_folders(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the folders in a folder that are data, in natural order.
+    """Return the names of the folders in a folder, in natural order, without hidden ones and `__MACOSX`.
+
+    The list is empty if the folder does not exist.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: if the folder exists and cannot be listed.
     """
     folders, _ = names_in(folder)
     return sorted(folders, key=natural_order)
@@ -99,7 +103,11 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the files that `list_images` returns; errors are the same."""
+    """Return the names of a folder's frames or masks, sorted; `list_images` returns the same files as paths.
+
+    Raises:
+        DataError: for the same faults as `list_images`.
+    """
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
     if not names and not folders:

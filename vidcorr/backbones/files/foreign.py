@@ -24,7 +24,9 @@ CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 
 
 def weights_in(content: object, path: str | Path, part: str = "") -> State:
-    """Return the weights in the content of a file, without names of wrappers; of several networks, the `preferred` one.
+    """Return the weights in the content of a file, under names without those of wrappers (`module.`).
+
+    Of several networks it takes the one that `preferred` chooses, which prints the choice.
 
     Args:
         content: content of the file.
@@ -33,7 +35,8 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
             empty for the whole file.
 
     Raises:
-        ValueError: one line, if the file or the part holds no weights, or as `preferred`.
+        ValueError: one line, if the file or the part holds no weights, or if `preferred` finds several networks equally
+            good.
     """
     require_small(content, path, (Mapping,))
     states = states_in(content)
