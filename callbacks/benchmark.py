@@ -281,10 +281,10 @@ class BenchmarkCallback(Callback):
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.
 
         The folder above it, in the run's folder, is chosen at the first results of a fit or validation:
-        `benchmarks/NAME`; in a fit from a checkpoint, the folder that the checkpoint names, if any. Without a command, an
-        earlier run may have filled `benchmarks/NAME`: a second `fit` of a Trainer, a requeued job of SLURM, or a logger
-        of a fixed version. A fit then takes the first of `NAME-1`, `NAME-2`, … without any results, a validation the
-        first without results of this step.
+        `benchmarks/NAME`; in a fit from a checkpoint, the folder that the checkpoint names, if it names one. Without a
+        command, an earlier run may have filled `benchmarks/NAME`: a second `fit` of a Trainer, a requeued job of SLURM,
+        or a logger of a fixed version. A fit then takes the first of `NAME-1`, `NAME-2`, … without any results, a
+        validation the first without results of this step.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
@@ -301,7 +301,7 @@ class BenchmarkCallback(Callback):
         return self._home / name
 
     def _benchmark_of_run(self, trainer: Trainer) -> Benchmark:
-        """Return the benchmark; in Lightning's `fast_dev_run`, with at most as many sequences as the run has batches."""
+        """Return the benchmark; in Lightning's `fast_dev_run` with at most as many sequences as batches."""
         batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         if not batches:
             return self.benchmark

@@ -132,9 +132,8 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
-        is_of_torch = any(
-            f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:]
-        )  # its code or a call below
+        # the optimiser's own code, or a function that it calls
+        is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_ours = isinstance(error, ValueError) and not is_of_torch
         if re.search("CUDA|NCCL|HIP", str(error)):  # a GPU tells errors late: the fault may be of any earlier call
             raise

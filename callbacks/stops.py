@@ -65,7 +65,10 @@ class Stops(Callback):
         self._install_handlers()
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Start the copy of the loss to the CPU; `on_train_batch_end` checks it a step later, so no step waits for a GPU."""
+        """Start the copy of the loss to the CPU.
+
+        `on_train_batch_end` checks it a step later, so that no step waits for a GPU.
+        """
         epoch, batch = place_of_batch(trainer)
         when = f"step {trainer.global_step} (epoch {epoch}, batch {batch})"
         self._losses.append((when, PendingCopy(loss.detach())))

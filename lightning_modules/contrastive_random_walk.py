@@ -89,7 +89,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the nodes, a patch or a cell of a frame each, of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
+        """Return nodes, patches or cells of a frame, of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
         batch, frames = clip.shape[:2]
         images = clip.flatten(0, 1)
         if self.nodes == "patches":

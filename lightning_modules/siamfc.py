@@ -121,7 +121,7 @@ class SiamFC(CorrespondenceModule):
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.response_scale
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`, without gradient."""
+        """Compute the loss of pairs of `Got10kDataModule`; also return `response` `(N, 1, n, n)`, without gradient."""
         response = self(batch["exemplar"], batch["search"]).float()  # the loss is float32 under autocast too
         radius = self.positive_radius / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)

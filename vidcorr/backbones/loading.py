@@ -129,14 +129,15 @@ def build_feature_extractor(
         pretrained: load the library's weights, for names of timm and torchvision.
         mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
         std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
-        dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
+        dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "released": as in VFS's
+            released code.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
         encoder itself.
 
     Raises:
-        ValueError: as `load`; or if the network does not have the stage or the stride.
+        ValueError: one line, if `load` refuses the network, or the network does not have the stage or the stride.
 
     Example:
         >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
@@ -300,7 +301,7 @@ def trainable_network(spec: Any) -> Encoder:
             map that is trained.
 
     Returns:
-        An encoder of the network, which is in training mode.
+        An encoder of the network, which is in training mode, and whose weights all take gradients.
 
     Raises:
         ValueError: for an unknown form of spec, a stride, or a checkpoint with a part of a network.
@@ -310,10 +311,12 @@ def trainable_network(spec: Any) -> Encoder:
         raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
     encoder = load(named)
     if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
-        raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train")
+        raise ValueError(f"{named.text}: {type(encoder.network).__name__} is not trained as a whole: name a network")
     encoder.network.requires_grad_(True).train()
     stated = encoder.stated
-    if stated is None:  # RGB in [0, 1], from which a network that does not normalise makes its input itself
+    if stated is None:
+        # `encoder.input` is ImageNet's for a library's network, RGB in [0, 1] for a user's; a network whose own code
+        # normalises, or makes Lab, gets RGB in [0, 1]
         normalises = encoder.view_class is not None and encoder.view_class.normalises
         stated = encoder.input.model_copy(update={"source": TRAINED}) if normalises else Input()
     return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)

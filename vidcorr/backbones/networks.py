@@ -73,8 +73,8 @@ class EncoderSpec:
     It is a value: making it asks neither disk nor hub. A checkpoint holds it as `to_dict` returns it.
 
     Args:
-        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights and
-            a stage.
+        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights,
+            except `untrained`, and of a ViT a stage.
         stage: name of the features; None is the text's, and without one the benchmark's choice.
         stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
@@ -106,12 +106,13 @@ class EncoderSpec:
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
-        name, view = split_view(self.text)
+        name, view = split_view(self.text)  # NAME and STAGE/STRIDE
         stage, slash, pixels = view.partition("/")
         stride = self.stride if self.stride is not None or not slash else pixels
         if stride is not None and not (str(stride).isdecimal() and int(stride) > 0):
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
+        # the short names without `timm:` need none: `untrained` is random, and `vidcorr-r18` brings its weights
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         settled = {
             "spec": spec,

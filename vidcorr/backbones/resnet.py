@@ -182,7 +182,7 @@ class ResNetExtractor(FeatureExtractor):
         return cls(network, stage, is_whole=True)
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the stages, from one pass."""
+        """Return the maps of the stages, joined along the channels to `(N, C, h, w)`, from one pass up to the last."""
         blocks = zip(self.names, self.blocks.values(), strict=True)
         return self.joined(maps_of(self.stages, blocks, self.stem(images)))
 

@@ -251,7 +251,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 
 def as_tensor(array: object) -> Tensor:
-    """Return a tensor, or an array of numpy or of a library with DLPack (for example JAX), as a tensor."""
+    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor."""
     return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 
@@ -305,10 +305,11 @@ class VideoMae(nn.Module):
         self.stride = int(model.config.patch_size)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the maps of the tubelets."""
+        """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
         size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         embeddings = self.model.embeddings
         rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)
+        # tubelets x C x rows x columns
         places = embeddings.position_embeddings[0].unflatten(0, (-1, rows, columns)).movedim(-1, 1)
         resized = torch.stack([resized_position(of_tubelet, size) for of_tubelet in places])
         positions = resized.movedim(1, -1).flatten(0, 2)[None]
@@ -340,7 +341,8 @@ class VJepa2(VideoMae):
             layer.attention.get_position_ids = self.position_ids
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the maps of the tubelets."""
+        """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
+        # `position_ids` reads the size within the call below
         self.map_size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
         return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)

@@ -122,7 +122,11 @@ def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, T
     """Match the surfaces of two pictures, among the cells with depth.
 
     Returns:
-        Cells of the first and of the second picture's grid, `(N,)` long each, on the CPU, the clearest match first.
+        Cells of the first and of the second picture's grid, `(N,)` long each, counted row by row, on the CPU; the
+        clearest match first.
+
+    Raises:
+        ValueError: if features are not finite.
     """
     encoded: list[tuple[Tensor, Tensor]] = []  # features (C, h, w), and the grid's cells with depth
     for view in views:
@@ -164,8 +168,8 @@ def errors_of(
 
     Args:
         views: both pictures with their surfaces.
-        source: matched cells of the first picture, `(N,)`.
-        target: matched cells of the second picture, `(N,)`.
+        source: matched cells of the first picture, `(N,)`, counted row by row in its grid.
+        target: matched cells of the second picture, `(N,)`, counted likewise.
         pair: the pair, with the pose between the cameras.
         protocol: its `pixel` says whether pixels are those of the picture or cells of the grid.
     """
@@ -173,8 +177,8 @@ def errors_of(
     second = views[1].points.flatten(1)[:, target].T
     intrinsics = views[1].intrinsics
     if protocol.pixel == "grid":
-        to_grid = torch.tensor([1 / protocol.grid_step, 1 / protocol.grid_step, 1.0], dtype=torch.float32)
-        intrinsics = torch.diag(to_grid.double()) @ intrinsics
+        to_grid = torch.tensor([1 / protocol.grid_step, 1 / protocol.grid_step, 1.0], dtype=torch.float64)
+        intrinsics = torch.diag(to_grid) @ intrinsics
     in_space, in_picture = surface_errors(first, second, torch.from_numpy(pair.pose), intrinsics)
     return in_space.tolist(), in_picture.tolist()
 

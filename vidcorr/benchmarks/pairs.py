@@ -111,7 +111,11 @@ class PairBenchmark(Benchmark):
         return category.pairs
 
     def score(self, sequence: PairsOfCategory, matcher: Any, output: Output) -> list[Row]:
-        """Match and score the pairs of a category: a row per pair."""
+        """Match and score the pairs of a category: a row per pair.
+
+        It writes the matches to `predictions/<category>.json`, and `animations/<category>.webp`, in which at most
+        `FRAMES` of the pairs are drawn.
+        """
         pairs = self.pairs_to_score(sequence)
         chosen = evenly_spaced(len(pairs), FRAMES) if output.folder is not None else []
         drawn: dict[int, Frame] = {}
@@ -123,9 +127,10 @@ class PairBenchmark(Benchmark):
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
             if number in chosen:
-                drawn[number] = resized(matched.draw(), WIDTH), None
+                drawn[number] = resized(matched.draw(), WIDTH), None  # no picture of the truth beside it
         if output.folder is not None and drawn:
             path = output.folder / "animations" / f"{sequence.name}.webp"
+            # `kind=""`: a category has pairs of one kind
             write_animation(path, drawn, sequence=sequence.name, kind="", caption=self.caption)
         output.text(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
         return rows

@@ -47,10 +47,11 @@ def require(flags: Namespace) -> None:
     """Check that the flags belong together.
 
     Raises:
-        ValueError: for flags of masks beside boxes or tracks, `--boxes` beside `--on`, or another number of folders.
+        ValueError: for flags of masks beside boxes or tracks, `--boxes` beside `--on`, or folders that are not two, or
+            with `--on` not one.
     """
     of_masks = any((flags.meta, flags.unseen, flags.list, flags.keep_ends, flags.allow_missing))
-    if of_masks and (flags.boxes or flags.tracks):  # they would be ignored, and other videos scored than they say
+    if of_masks and (flags.boxes or flags.tracks):  # they would be ignored: videos that they exclude would be scored
         raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
     if flags.on and flags.boxes:
         raise ValueError("score: --boxes is told by the benchmark of --on; leave it out")

@@ -46,7 +46,9 @@ class CompactnessPrior:
 
 @torch.no_grad()
 def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | None = None) -> Tensor:
-    """Return windows in which those with a large peak are replaced by mixtures; the result has no gradient.
+    """Return windows; one whose largest affinity is above the threshold becomes a mixture of Gaussians (Liir, Eq. 7).
+
+    The Gaussians lie around the largest affinities of the window. The result has no gradient.
 
     Args:
         windows: affinities `(…, P · P)` in square windows of P cells a side.
@@ -84,7 +86,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     rows_and_columns = torch.stack([index // side, index % side])
     squared_distances = (axis - rows_and_columns[..., None]).to(windows.dtype) ** 2  # (2, …, K, P)
     variance = torch.full_like(peaks, _FIXED_VARIANCE)
-    weights = peaks.softmax(-1)
+    weights = peaks.softmax(-1)  # unless by mass, below
     if prior.width == "moments" or prior.weights == "mass":
         squared_dy, squared_dx = squared_distances
         squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
@@ -97,8 +99,9 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
             mass = (nearest * windows[..., None, :]).sum(-1)
             weights = mass / mass.sum(-1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
     falloff = (-0.5 / variance)[..., None]
+    # `exp` of numbers below the limit is slow on a CPU
     rows, columns = (squared_distances * falloff).clamp_min(LOWEST_EXPONENT).exp()
-    with torch.autocast(windows.device.type, enabled=False):
+    with torch.autocast(windows.device.type, enabled=False):  # the mixture in the type of the windows
         mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)
 

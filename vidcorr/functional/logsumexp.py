@@ -96,6 +96,8 @@ class LogSumExp(Function):
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
     """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded, chunk by chunk.
 
+    The query takes a gradient, the keys take none.
+
     Args:
         query: `(B, n, D)`.
         keys: `(K, D)`, in the precision of the query or lower.
@@ -140,5 +142,5 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
-    """Add `weights @ keys` to `mean` in place."""
+    """Add `weights @ keys` to `mean` in place: weights `(n, K)` of keys `(K, D)` to `(n, D)`."""
     return mean.addmm_(weights, keys)

@@ -46,6 +46,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
             raise ValueError(f"{label} must hold classes 0 to {classes - 1}")
         pairs.append(values.astype(np.int64))
+    # row: annotated class; column: predicted class
     table = np.bincount(pairs[1] * classes + pairs[0], minlength=classes * classes).reshape(classes, classes)
     shared = table.diagonal()
     in_prediction = table.sum(axis=0)
@@ -91,6 +92,8 @@ def match_instances(
 ) -> tuple[Tensor, Tensor]:
     """Match the predicted part instances of a frame with annotated instances of their class.
 
+    Several predicted instances may be matched with the same annotated one.
+
     Args:
         prediction: (H, W) integer instance ids.
         target: (H, W) integer instance ids; they may differ from the prediction's.
@@ -99,9 +102,9 @@ def match_instances(
         target_classes: annotated id → class; by default `classes`.
 
     Returns:
-        Detections (N, 3) float64, a row per predicted instance with a pixel: class; score; IoU with the annotated
-        instance of its class that it overlaps most. Then the classes (M,) int64 of the annotated instances with a
-        pixel.
+        Detections (N, 3) float64, a row per predicted instance with a pixel, by falling score: class; score; IoU with
+        the annotated instance of its class that it overlaps most, or 0 without one. Then the classes (M,) int64 of the
+        annotated instances with a pixel.
 
     Raises:
         ValueError: if the masks are no integers (H, W) of one size, an id is negative, a class is no part, or a
@@ -118,16 +121,18 @@ def match_instances(
     if target_classes is None:
         target_classes = classes
     _require_instances((predicted, wanted), {*classes.values(), *target_classes.values()})
+    # index: (H, W), place of a pixel's id in ids, from 1; 0 is background
     ids, kinds, index = _instances(predicted, classes)
     _, target_kinds, target_index = _instances(wanted, target_classes)
     n = len(kinds) + 1  # row and column 0 are the background
     m = len(target_kinds) + 1
-    pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
+    pairs = index.astype(np.int64).ravel() * m + target_index.ravel()  # a number per pair of ids; int32 could overflow
     shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
     areas = shared.sum(axis=1)[1:]
     target_areas = shared.sum(axis=0)[1:]
     intersection = shared[1:, 1:]
     union = areas[:, None] + target_areas - intersection
+    # an id without a pixel may have no union
     overlap = np.where(kinds[:, None] == target_kinds, intersection / np.maximum(union, 1), 0.0)
     present = np.flatnonzero(areas)
     for i in present:
@@ -164,6 +169,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     ends = np.append(drops, len(scores) - 1)  # the last detection of each score
     right = np.cumsum(correct[order])[ends]
     precision = right / (ends + 1)
+    # the largest precision at this recall or more
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(right, prepend=0) * envelope).sum() / annotated)
 

@@ -404,8 +404,8 @@ class EvaluationProtocol(BaseModel):
         """Return the first 12 hexadecimal digits of a SHA-256 of the name and the effective values.
 
         Equal protocols have equal digests (1 equals 1.0). Fields at their default are left out, so that a new field
-        keeps the digests of protocols that do not use it. Values that the source states for fields of another class are
-        included, because published results have such digests.
+        keeps the digests of protocols that do not use it. Values that the source states for fields that this class
+        lacks are included too, because the digests of published results include them.
         """
         if self._digest:
             return self._digest
@@ -417,7 +417,7 @@ class EvaluationProtocol(BaseModel):
         for field, value in self.effective_values().items():
             if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
-        numbers_alike = json.loads(json.dumps(content), parse_int=float)
+        numbers_alike = json.loads(json.dumps(content), parse_int=float)  # so 1 equals 1.0
         self._digest = hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
         return self._digest
 

@@ -275,8 +275,8 @@ def render(
 ) -> str:
     """Return a table of scores as text.
 
-    A terminal's text, Markdown and LaTeX (packages booktabs and adjustbox) have a grid per benchmark, in which
-    protocols and conditions that differ have a column.
+    A terminal's text, Markdown and LaTeX (packages booktabs and adjustbox) have a grid per benchmark. If its lines
+    differ in protocol or conditions, a column states these.
     HTML is a page, whose tables hold the rows of one benchmark, protocol and data, the best first. A cell is, in per
     cent, mean ± standard deviation over the seeds, interval, and difference with interval and p. CSV has a line per
     cell, with all quantities as fractions, and each seed's score.
@@ -285,7 +285,7 @@ def render(
         table: the scores.
         format: form of the text.
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
-        width: width of a terminal, characters; a wider table continues below.
+        width: width of a terminal, characters; a wider grid becomes a grid per score.
         start: folder of the page in HTML, whose links to the reports of results are relative.
 
     Example:
@@ -306,7 +306,7 @@ def render(
         return csv_of_records([{column: not_a_formula(value) for column, value in row.items()} for row in rows])
     intervals = format != "tex" if intervals is None else intervals
     said = sentences.notes(table, format, intervals)
-    sections = sections_of(table, intervals, format != "text", of_comparable_scores=format == "html")
+    sections = sections_of(table, intervals, bold=format != "text", of_comparable_scores=format == "html")
     if format == "html":
         script = (files(__package__) / "sort-tables.js").read_text("utf-8")
         return str(_template().render(sections=sections, start=start, notes=" ".join(said), script=script))

@@ -87,26 +87,27 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
 
 def published_table() -> Table:
     """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark."""
-    papers: dict[Published, list[Column]] = {}
-    for paper in sorted(published_rows(), key=attrgetter("benchmark")):
-        protocol = paper.evaluation_protocol().shared()
-        of_protocol = Column(paper.benchmark, "", protocol.name, protocol=protocol.digest())
-        papers[paper] = [of_protocol._replace(score=score) for score in paper.scores]
-    return table_of_cells(_cells_of(papers))
+    columns_of_row: dict[Published, list[Column]] = {}
+    for row in sorted(published_rows(), key=attrgetter("benchmark")):
+        # without what the network sets, so that rows of several networks share a column
+        protocol = row.evaluation_protocol().shared()
+        of_protocol = Column(row.benchmark, "", protocol.name, protocol=protocol.digest())
+        columns_of_row[row] = [of_protocol._replace(score=score) for score in row.scores]
+    return table_of_cells(_cells_of(columns_of_row))
 
 
-def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
+def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
     """Return row's name, column and cell of published rows, given their columns.
 
     A row is named `NAME (published)`; if another row of this name has a score in one of the columns, `NAME (SOURCE)`.
     """
     cells: dict[tuple[str, Column], Cell] = {}
-    for paper, columns in papers.items():
-        name = f"{paper.name} (published)"
+    for row, columns in columns_of_row.items():
+        name = f"{row.name} (published)"
         if any((name, column) in cells for column in columns):
-            name = f"{paper.name} ({paper.source})"
+            name = f"{row.name} ({row.source})"
         for column in columns:
-            cells[name, column] = published_cell(paper.scores[column.score], paper)
+            cells[name, column] = published_cell(row.scores[column.score], row)
     return [(*place, cell) for place, cell in cells.items()]
 
 

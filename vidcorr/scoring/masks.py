@@ -258,12 +258,12 @@ class MaskFolders:
         """
         rules = self.rules
         predicted = self.predictions / video / object_folder
-        meaning: dict[str, Any] = {"of_object": bool(object_folder), "has_void": rules.has_void}
-        annotations = MaskFolder(self.truth / video / object_folder, **meaning)
-        predictions = MaskFolder(predicted, truth=annotations, **meaning)
+        how_ids_are_written: dict[str, Any] = {"of_object": bool(object_folder), "has_void": rules.has_void}
+        annotations = MaskFolder(self.truth / video / object_folder, **how_ids_are_written)
+        predictions = MaskFolder(predicted, truth=annotations, **how_ids_are_written)
         scorer = self._scorer_of(video, annotations)
         _refuse_missing_masks(annotations, predictions, scorer)
-        for t in scorer.objects:
+        for t in scorer.objects:  # frame → the objects that count in it
             predicted_t = predictions.frame_of[annotations[t].stem]
             with errors_at(predictions[predicted_t]):
                 scorer.add(t, annotations.read(t), predictions.read(predicted_t))
@@ -272,6 +272,7 @@ class MaskFolders:
         rows: list[Row] = []
         for number, values in objects.items():
             rows.append(Row(video=video, object=object_folder or str(number), values=values))
+        # displacements by each reading, for the doubts about all folders
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
@@ -323,7 +324,7 @@ def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
     """Return sentences on what is doubtful about predicted masks.
 
     Raises:
-        DataError: if another reading explains the predictions.
+        DataError: if the predictions fit the annotations in another reading only, such as a frame late.
     """
     form = "the masks of their frames, named and numbered as the annotations"
     doubts = refuse_or_doubt({folder.predictions: folder.errors for folder in folders}, "the given mask", form)
@@ -344,7 +345,8 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         objects: ids of the scored objects.
 
     Returns:
-        Reading → `(PLACES, objects)`, as `displacements`.
+        Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks, NaN for a place that no
+        frame has, or masks of two sizes.
     """
     ids = max([255, *objects]) + 1
     errors = np.full((len(SHIFTS), PLACES, ids), nan)

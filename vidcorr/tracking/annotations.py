@@ -146,7 +146,9 @@ class Annotations:
 
     @staticmethod
     def of(given: Prompts, start: int = 0) -> "Annotations":
-        """Return the prompts of a video.
+        """Return the prompts of a video: frames counted from the first that is read.
+
+        An id is the same object in all masks. A mask without objects says that all have left.
 
         Args:
             given: a prompt; or frame of the whole video → prompt; or prompts that state their frames. A prompt that
@@ -160,7 +162,7 @@ class Annotations:
         kinds = sorted({prompt.kind for prompt in prompts_of_video.values()})
         if len(kinds) != 1:
             raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
-        prompts_of_video = give_ids(prompts_of_video, Objects())
+        prompts_of_video = give_ids(prompts_of_video, Objects())  # an empty table: ids agree within this video
         objects: set[Name] = set()
         for prompt in prompts_of_video.values():
             objects.update(prompt.objects)

@@ -76,7 +76,7 @@ class MaskResult(NamedTuple):
 
     Attributes:
         ids: `(H, W)` uint8.
-        doubts: object → its doubt, as `label_doubts` says; 0 in a frame with the object's given mask.
+        doubts: object → its doubt by `label_doubts`; 0 in a frame with the object's given mask.
     """
 
     ids: Tensor
@@ -98,7 +98,7 @@ class MaskFollower(Follower):
     propagator: Propagator
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield masks and soft labels."""
+        """Yield masks and soft labels; warn, once per prompt, of objects that are too small for a cell."""
         prompt = self.annotations.prompts[a_pass.frame]
         coding = self._coding(prompt.shown)
         annotated = first_only(self.frames(a_pass), torch.from_numpy(prompt.labels))
@@ -119,7 +119,7 @@ class MaskFollower(Follower):
             warnings.warn(text, stacklevel=3)
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
-        """Decode the blended labels.
+        """Decode the blended labels; warn, a frame before a prompt, of objects that seem exchanged in it.
 
         Objects that a prompt names in this frame have the prompt's mask, unless the protocol decodes given masks too.
         """
@@ -175,12 +175,12 @@ class PointFollower(Follower):
             if first_peaks is None:
                 first_peaks = peaks.clamp_min(1e-12)  # a point outside the picture has no peak to divide by
             else:
-                points[peaks <= 0] = torch.nan
+                points[peaks <= 0] = torch.nan  # no label has reached this frame
             scores = (peaks / first_peaks).double()
             yield Found(tracked.frame, torch.cat([points, scores[:, None]], dim=1))
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend positions and scores."""
+        """Blend positions and scores: x, y, score `(K, 3)`."""
         return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
 
 
@@ -262,7 +262,11 @@ class BoxFollower(Follower):
         SiamFCTracker(self.extractor, self.protocol)  # to refuse a video encoder now; each pass makes its own tracker
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield the boxes of a new tracker."""
+        """Track the boxes of the pass's prompt with a new tracker.
+
+        Yields:
+            Of each frame left, top, width, height and response `(N, 5)`, a row per box.
+        """
         tracker = SiamFCTracker(self.extractor, self.protocol)
         first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
         for frame, boxes in tracker.track(self.frames(a_pass), self.rows(a_pass) + first_pixel):
@@ -270,5 +274,5 @@ class BoxFollower(Follower):
             yield Found(frame, np.column_stack([boxes - first_pixel, responses]))
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
-        """Blend the boxes and their responses."""
+        """Blend the boxes and their responses `(N, 5)`."""
         return blended_numbers(self.annotations, 5, t, found)

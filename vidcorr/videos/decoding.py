@@ -187,7 +187,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def _scan(self) -> None:
         """Learn the frames' times, or at least their number, from all packets."""
-        status = self.path.stat()
+        status = self.path.stat()  # size and time of change: a changed file is scanned again
         self._table, count = _scan_file(self.path, self._timeout, status.st_size, status.st_mtime_ns)
         if not self._is_end_known:
             self.num_frames = count or self.num_frames
@@ -295,8 +295,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Iterate over (index, frame) from the start; refuse a damaged frame. At the end `num_frames` becomes exact.
 
         The file is opened again: a seek to the start would skip packets without a time, such as Matroska's before time
-        0. In a stream that is cut within a group of pictures, the pictures before the first key frame, in the file or
-        as shown, lack their references. They give no frame or a made-up one, and are not refused.
+        0. A cut stream may begin with pictures whose references are missing: those before the first key frame, and
+        those that stand after it but are shown before it. Decoding them gives an error, no frame or a made-up one; none
+        of this is refused.
         """
         import av
 
@@ -310,7 +311,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                     frames = packet.decode()
                 except av.InvalidDataError as error:
                     if key is None or (packet.pts or 0) < (key.pts or 0):
-                        continue
+                        continue  # such a picture
                     raise DecodingError(self.path, f"frame {index + 1} is damaged ({error.strerror})") from error
                 for frame in frames:
                     index += 1

@@ -80,6 +80,7 @@ class Objects:
     def numbered(self, prompts: Sequence[MaskPrompt]) -> list[MaskPrompt]:
         """Add the objects of masks to the table, and return the masks with the table's ids.
 
+        Objects are added in the order of the class's docstring: ids, colours, then names.
         `notes` gains sentences on new objects beside known ones, and on masks that hold object 1 alone.
 
         Args:
@@ -110,7 +111,8 @@ class Objects:
         number_colours(self.colours, in_colours, self.names)
         for number in self.colours.values():
             self.names.setdefault(number, "")
-        before = before or dict(self.names)  # in a new table, names are new beside the ids of these masks
+        # of an empty table: ids and colours of these masks are no news, only names that join them are
+        before = before or dict(self.names)
         self._claim_names(without_ids)
         self._colour_all()
         for prompt in prompts:

@@ -63,6 +63,7 @@ def _parts(
         return
     grid = TileGrid((height, width), neighbourhood)
     queries = grid.queries(query[None])[0]
+    # + 1 − 1: a grid fills with 0 beyond the map, where places and cells are −1
     places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
     cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
     is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)
@@ -118,6 +119,7 @@ def best_matches(
     indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
     used_keys = used_of(keys, to_device(used, keys.device))
     on_map = keys.device.type == "cpu"  # a GPU takes halos that are equal, in few kernels
+    # held at once: products, their maximum and its copies; and per match the addresses, candidates and results
     for part in _parts(query, used_keys, neighbourhood, len(used) + 3, 12 * topk * len(references), on_map):
         count, cells_of_tile, number, queries = part.products.shape
         is_no_match = part.is_far | (part.cells < 0)[..., None]
@@ -163,6 +165,7 @@ def average_of_all(
     count_of_reference = Counter(references)
     used = to_device(sorted(count_of_reference), keys.device)
     counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
+    # added to logits: a reference that counts twice has twice the weight
     log_counts = counts.to(values.dtype).log()[:, None]
     with_ones = F.pad(used_of(values, used), (0, 1), value=1)  # the average of 1 is the sum of the weights on the map
     table = F.pad(with_ones.flatten(0, 1), (0, 0, 0, 0, 0, 1))  # with a last row of 0, for cells beyond the map
@@ -187,7 +190,7 @@ def average_of_all(
         averages[part.places] = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
     average, mass = averages[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
     if protocol.normalise_labels and protocol.normalise_by == "weights":
-        return average / mass.clamp_min(1e-12)
+        return average / mass.clamp_min(1e-12)  # not 0 / 0, if no weight is on the map
     return average
 
 
@@ -204,11 +207,11 @@ def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) 
     """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place.
 
     Args:
-        weights: softmax weights of the keys in whole halos.
-        windows: indices of the keys in each query's square, row by row, (queries, 1, cells).
+        weights: softmax weights of the keys, which are all cells of a tile's halo.
+        windows: (queries, 1, cells), which of these keys lie in a query's square, row by row.
         prior: shape of the mixtures.
     """
-    by_query = weights.permute(0, 3, 2, 1)
+    by_query = weights.permute(0, 3, 2, 1)  # a view: `scatter_` writes into `weights`
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)
     by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), prior))
 

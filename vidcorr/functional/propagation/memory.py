@@ -166,7 +166,7 @@ class FrameMemory:
             topk: number of products per query.
 
         Returns:
-            As `attention.best_matches`.
+            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s.
         """
         slots = list(map(self.slot, frames))
         return best_matches(query, self.keys, slots, topk, self.neighbourhood)
@@ -205,7 +205,11 @@ class SketchedMemory(FrameMemory):
         self._sketch_all(features, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
-        """Store features (h, w, C), their sketches, and labels (h, w, L) of a frame, as `FrameMemory.write` does."""
+        """Store features (h, w, C), their sketches, and labels (h, w, L) of a frame.
+
+        Returns:
+            The slot, an index of the third axis of `keys` and `labels`; None if the frame can never be a reference.
+        """
         slot = super().write(frame, features, labels)
         if slot is not None:
             sketches = self._latest
@@ -213,6 +217,7 @@ class SketchedMemory(FrameMemory):
                 sketches = self._sketch(features)
             self._largest = max(self._largest, sketches.largest)
             self._units[slot] = sketches.unit
+            # the last cell of a row is a spare one, which the kernel reads: see `_sketch_all`
             self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
         return slot
 
@@ -228,7 +233,7 @@ class SketchedMemory(FrameMemory):
         sketches = self._sketch(query)
         self._latest = sketches
         query = query.contiguous()
-        listed = Counter(map(self.slot, frames))
+        listed = Counter(map(self.slot, frames))  # slot → how often it counts
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         units = self._units[used_slots] * sketches.unit
         values = query.new_empty(height, width, topk)
@@ -337,5 +342,6 @@ class SketchedMemory(FrameMemory):
         if self._kernel.sketches is torch.int16:
             unit = (largest + TINY) / LARGEST_INTEGER
             sketches = (sketches / unit).round_()
+        # two integers of 16 bits, or a float, are a word
         words = sketches.to(self._kernel.sketches).flatten().view(torch.float32)
         return Sketches(features, words.unflatten(0, (*features.shape[:2], -1)), largest, unit)

@@ -130,7 +130,7 @@ class References:
         """
         places = list(range(len(frames)))
         parts = {Neighbourhood.of(protocol, keys.shape): places}
-        if looks_everywhere(protocol):
+        if searches_all_of_first_frame(protocol):
             parts = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
         sources: list[Source] = []
         for neighbourhood, members in parts.items():
@@ -252,13 +252,13 @@ class LabelPropagator:
         """Store the features (h, w, C) and labels (h, w, L) of the present frame, as a reference for later frames.
 
         With "own-context", a later frame in which objects start gets a memory of its own, which is searched everywhere.
-        So does frame 0, if the protocol `looks_everywhere` in it. All other frames share the memory `NEARBY`.
+        So does frame 0, if `searches_all_of_first_frame` is true. All other frames share the memory `NEARBY`.
         """
         protocol = self.protocol
         added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
         has_own_memory = self.frame in self._channels_of_start
         if self.frame == 0:  # gets a memory of its own by the protocol, not by its objects
-            has_own_memory = looks_everywhere(protocol)
+            has_own_memory = searches_all_of_first_frame(protocol)
             lasting, recent = protocol.kept_frames()
             if has_own_memory:
                 lasting = ()
@@ -412,14 +412,15 @@ def name_of_rule(propagator: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def looks_everywhere(protocol: LabelProtocol) -> bool:
+def searches_all_of_first_frame(protocol: LabelProtocol) -> bool:
     """Return whether a protocol searches all cells of frame 0, but only a neighbourhood in later references.
 
-    Frame 0 is then always a reference, and has a memory of its own.
+    Frame 0 is then always a reference, and has a memory of its own. A protocol with a list of `references` has no such
+    rule: its `first_frame_masked` has no effect.
 
     Example:
         >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
-        >>> looks_everywhere(own), looks_everywhere(own.with_changes(first_frame_masked=False))
+        >>> searches_all_of_first_frame(own), searches_all_of_first_frame(own.with_changes(first_frame_masked=False))
         (False, True)
     """
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None

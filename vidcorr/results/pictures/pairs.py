@@ -24,7 +24,9 @@ def draw_matches(
     side: int = 320,
     is_tight: bool = False,
 ) -> Picture:
-    """Draw the first picture above the second, with a line from each point to its match; of at most 40 matches.
+    """Draw the first picture above the second, with lines between the points of at most 40 matches.
+
+    The drawn matches are evenly spaced in the order of the matches. A coordinate that is NaN is drawn at 0.
 
     Args:
         first: uint8 RGB `(3, H, W)`.
@@ -40,7 +42,7 @@ def draw_matches(
     """
     sheet = np.full((2 * side, side, 3), 255, np.uint8)
     ends: list[Any] = []
-    unit = max(1, side // 320)
+    unit = max(1, side // 320)  # width of a line
     top = 0
     for frame, places in ((first, points), (second, others)):
         picture = as_picture(frame)

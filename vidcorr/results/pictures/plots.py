@@ -70,8 +70,9 @@ def waterfall(table: Table) -> Figure:
     rounds to 0.0 is grey. The table's caption stands above.
 
     Args:
-        table: scores in the first column. The rows are the start, the steps with their differences from the row before,
-            and the end. A step's name is `FIELDS: VALUES`, written in two lines.
+        table: scores in the first column. The rows are the start; each step, with the score after it and its difference
+            from the row before; and the end, which repeats the last step's score. A step's name is `FIELDS: VALUES`,
+            written in two lines.
     """
     column = table.columns[0]
     cells = table.cells_in(column)
@@ -84,7 +85,7 @@ def waterfall(table: Table) -> Figure:
     axes = figure.add_subplot(xlabel=f"{column.score}, {declared.printed_unit}")
     axes.use_sticky_edges = False  # bars do not begin at the edge
     texts = [shown(cells[0].mean, declared)]
-    for place in places[1:-1]:
+    for place in places[1:-1]:  # the steps
         before, end = ends[place - 1], ends[place]
         texts.append(shown(cells[place].mean - cells[place - 1].mean, declared, sign="+"))
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL

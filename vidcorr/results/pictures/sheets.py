@@ -124,6 +124,7 @@ def feature_sheet(
     grey = values.mean(1, keepdim=True)
     names = names or [f"frame {index}" for index in range(len(frames))]
     panels: list[Picture] = []
+    # a little of the grey frame shows where things are
     for frame, tinted, name in zip(frames, 0.85 * colours + 0.15 * grey, names, strict=True):
         above = resized(as_picture(frame), width)
         below = resized(as_picture(tinted), width)
@@ -175,8 +176,9 @@ def heat_map_sheet(
         covered_size: height and width that a feature map covers, in pixels of the frame; None: the frame's.
         names: names of the frames; None: "frame 0", "frame 1", …
         width: width of a frame, pixels.
-        propagator: makes the propagation whose weights are drawn, from the labels of a frame and the protocol.
-        network: set as the attribute `network` of the propagation.
+        propagator: `LabelPropagator`, or a user's rule of its signature, whose weights are drawn.
+        network: the network that a user's rule with learnt numbers reads as its attribute `network`; else it has no
+            effect.
 
     Returns:
         uint8 `(H', W', 3)`.
@@ -190,7 +192,7 @@ def heat_map_sheet(
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     affinity = partial(affinity_of_cells, features, points, propagator=propagator, network=network)
     propagated = affinity(protocol)  # with the prior, if the protocol has one
-    weights_of_rows = {"": propagated.weights[0]}
+    weights_of_rows = {"": propagated.weights[0]}  # (references, h, w) of the one query cell
     if protocol.mixture_components is not None:
         without_prior = affinity(protocol.with_changes(mixture_components=None))
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
