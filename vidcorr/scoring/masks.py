@@ -190,7 +190,7 @@ class MaskFolders:
         return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """Return video → digest of its annotated masks, for the given names of videos."""
+        """Return video → digest of its annotated masks, 8 hexadecimal digits, for the given names of videos."""
         found: dict[str, str] = {}
         for name in names:
             folder = self.truth / name
@@ -227,6 +227,7 @@ class MaskFolders:
         """Yield rows of zeros for the objects of videos without predictions, if the rules count these as 0."""
         if self.rules.missing_video != "counted as 0":
             return
+        # the values of an object that is measured in no frame
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
         for name in names:
             with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):

@@ -391,8 +391,8 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
             is_alone = annotations.only_pass(t) == backward
             kept = Found(None, found.result, None if is_alone else found.labels)
             with full_disk_at(folder):
-                lengths.append(file.write(zlib.compress(pickle.dumps(kept), 1)))
-        for length in reversed(lengths[1:]):
+                lengths.append(file.write(zlib.compress(pickle.dumps(kept), 1)))  # the fastest level
+        for length in reversed(lengths[1:]):  # without the prompt's own frame, the first that was written
             file.seek(-length, 1)
             packed = file.read(length)
             file.seek(-length, 1)

@@ -217,6 +217,7 @@ class QueryFollower(Follower):
         """Track the points of a prompt through the pass's frames, then read the frames again and yield both."""
         count = a_pass.length(self._count)
         assert count is not None
+        # x, y: pixels of the frame per pixel of the raster in which the protocol counts
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
         in_raster = (torch.from_numpy(self.rows(a_pass)) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
         x, y = in_raster.T

@@ -135,7 +135,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             notes.append(f"its pixels are not square ({aspect}): boxes, points and masks are in pixels as stored")
         times: Sequence[int] = () if self._table is None else self._table.times
         steps = np.diff(times)[:-1]  # the last frame may stand longer
-        if len(steps) and steps.max() > 1.5 * steps.min():
+        if len(steps) and steps.max() > 1.5 * steps.min():  # rounding of times makes less
             notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")
         with self._within_time_limit():
             looked_at = islice(self._frames_from_start(), LOOKED_AT)

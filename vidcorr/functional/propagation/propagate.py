@@ -139,7 +139,7 @@ class References:
             listed = [frames[place] for place in members]
             memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)
             for frame, place in zip(listed, members, strict=True):
-                memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])
+                memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])  # only labels keep gradients
             sources.append(Source(memory, listed))
         return References(list(frames), sources)
 
@@ -327,9 +327,9 @@ class LabelPropagator:
             average = self._average_since(query, 0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
-            labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
+            labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)  # not 0 / 0
         if protocol.foreground_gain != 1:
-            labels[1:] *= protocol.foreground_gain
+            labels[1:] *= protocol.foreground_gain  # all but the background
         return labels
 
     def _average_since(self, query: Tensor, start: int) -> Tensor:
@@ -443,6 +443,7 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         found = [search(topk=count) for search in searches]
         products = torch.cat([values for values, _ in found], dim=2)
         top = products.topk(min(topk, products.shape[2])).values
+        # finite, so that the padding of −inf is below it
         last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
         have_no_more: list[Tensor] = []
         for values, _ in found:

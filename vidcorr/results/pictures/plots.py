@@ -46,6 +46,7 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
             rows.append((block, number, names, pictures))
     heights = [pictures[0].shape[0] for *_, pictures in rows]
     columns = max(len(block.columns) for block in blocks)
+    # 0.7: room for the rows' names, and for the heads of each block
     size = ((columns + 0.7) * WIDTH / DPI, sum(heights) / DPI + 0.7 * len(blocks))
     figure = Figure(size, dpi=DPI, layout="compressed")
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
@@ -81,6 +82,7 @@ def waterfall(table: Table) -> Figure:
     places = range(len(cells))
     names = ["\n".join(fill(part, LETTERS_OF_STEP) for part in name.split(": ", 1)) for name in table.rows]
     lines = sum(name.count("\n") + 1 for name in names)
+    # inches: 0.2 for a line of text, and as much between two rows
     figure = Figure((8, 1 + 0.2 * (lines + len(cells))), dpi=200, layout="constrained")
     axes = figure.add_subplot(xlabel=f"{column.score}, {declared.printed_unit}")
     axes.use_sticky_edges = False  # bars do not begin at the edge
@@ -94,7 +96,9 @@ def waterfall(table: Table) -> Figure:
     for place in {0, len(cells) - 1}:  # one, in a table of a single row
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
     texts.append(shown(cells[-1].mean, declared))
-    axes.vlines(ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9)  # from row to row
+    axes.vlines(
+        ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9
+    )  # from row to row, below the bars
     axes.margins(0.1, 0.02)
     axes.invert_yaxis()
     axes.set_yticks(places, labels=names, fontsize="small")

@@ -241,7 +241,7 @@ def heated(picture: Picture, heat: Tensor) -> Picture:
     levels = cv2.resize(levels, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     opacity = levels[..., None] / 255
-    dark = 0.6 * picture.mean(2, keepdims=True)
+    dark = 0.6 * picture.mean(2, keepdims=True)  # so that the heat stands out
     return (opacity * colours + (1 - opacity) * dark).round().astype(np.uint8)
 
 
