@@ -359,9 +359,11 @@ class EvaluationProtocol(BaseModel):
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
-            >>> vfs = PropagationProtocol.named("vfs", "vip")
-            >>> list(vfs.origin()), vfs.with_changes(name="mine").origin()
+            >>> vfs, naf = PropagationProtocol.named("vfs", "vip"), PropagationProtocol.named("naf")
+            >>> list(vfs.with_changes(topk=5).origin()), vfs.with_changes(name="mine").origin()
             (['code', 'inferred'], {})
+            >>> list(naf.origin()), naf.origin()["note"][:30]
+            (['code', 'note'], 'Both sides of the native frame')
         """
         source = self.sources().get(self.source)
         if source is None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
-from vidcorr.backbones import Input, build_feature_extractor
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks.navi import errors_of, match_views, padded
 from vidcorr.datasets.navi import View
 from vidcorr.protocols import SurfaceProtocol
@@ -91,16 +91,3 @@ def test_sides_that_are_no_multiple_of_a_patch_are_padded():
         match_views(encoder, [view, view])
     torch.testing.assert_close(seen[-1], padded(view.image, encoder))
     assert seen[-1].shape[1:] == (28, 28)
-
-
-def test_padding_is_half_on_each_side_in_the_colour_of_zero():
-    mean = (0.1, 0.2, 0.3)
-    encoder = SimpleNamespace(multiple=14, input=Input(mean=mean, std=(1.0, 1.0, 1.0)))
-    image = torch.full((3, 25, 39), 255, dtype=torch.uint8)
-    found = padded(image, encoder)
-    colour = torch.tensor(mean)[:, None, None]
-    expected = colour.expand(3, 28, 42).clone()
-    expected[:, 1:26, 1:40] = 1
-    torch.testing.assert_close(found, expected)
-    whole = image[:, :14, :28]
-    assert padded(whole, encoder) is whole

@@ -137,6 +137,7 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
     second.begin(tmp_path / "elsewhere", 1, "32-true")
     second.begin(None, 1, "32-true")
+    assert said[2:] == ["torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"]
     second.end()
     record = Record.read(folder)
     assert (record.words, record.checkpoints, record.earlier) == (("fit", "--b"), f"{tmp_path}/elsewhere", (before,))
@@ -220,12 +221,13 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     run_command(["resume", str(folder), "--model=my.Model"])  # given again
     assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder), "--model=my.Model"]
     assert str(home) in sys.path
-    run_command(["resume", str(folder), "--b"])
+    run_command(["resume", str(folder), "--data.source=home"])  # a path from here, not from the run's folder
     written(folder, *begun, folder="nowhere")
     monkeypatch.chdir(home)
     touched(folder / "checkpoints/last.ckpt")
     run_command(["resume", "--b"])  # the newest
-    assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
+    more = [[], [f"--data.source={home}"], ["--b"]]
+    assert called == [(begun, folder, each, str(home)) for each in more]
     run_command(["validate", "a", "--b"])
     of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/checkpoints/last.ckpt"]
     assert called[3:] == [(["validate", *of_run, "--b"], str(home))]
@@ -412,41 +414,17 @@ def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
         assert checkpoint_named(other) == other
 
 
-def test_other_threads_than_before_are_said(tmp_path):
-    said = []
-    first = Run(["fit"])
-    folder = first.make_folder(tmp_path)
-    first.begin(None, 2, "32-true")
-    for threads in (2, 1):
-        again = Run(["fit", "--b"], folder, say=said.append)
-        again.make_folder(tmp_path)
-        again.begin(None, threads, "32-true")
-    line = "torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"
-    assert [each for each in said if "OMP" in each] == [line]
-
-
 def test_further_words_of_resume_are_read_here(here):
-    (here / "mine").mkdir()
-    (here / "2").mkdir()
+    """The run's folder may have the same relative path, with other data."""
+    for folder in ("mine", "2"):
+        (here / folder).mkdir()
     mine = str(here / "mine")
     words = {"mine": mine, "davis=./mine": f"davis={mine}", "--data.source=mine": f"--data.source={mine}"}
-    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
-    assert words_from_here(roots) == [roots[0], f"{here}/new", f"{roots[0]}={here}/new"]
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
-
-
-def test_a_root_in_a_benchmark_that_resume_adds_is_read_here(tmp_path, monkeypatch):
-    """The run's folder may have the same relative path, with other data."""
-    called = []
-    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda words, folder, more: called.append(more))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
-    folder = written(tmp_path / "home/runs/a", "fit", folder=str(tmp_path / "home"))
-    (tmp_path / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
-    (tmp_path / "here/davis").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "here")
-    run_command(["resume", str(folder), "--on", "../mine.yaml", "davis", "--on=../mine.yaml=davis", "--every", "1"])
-    mine = f"{tmp_path}/mine.yaml"
-    on = [f"{mine}={tmp_path}/data", f"davis={tmp_path}/here/data/DAVIS", f"--on={mine}={tmp_path}/here/davis"]
-    assert called == [["--on", *on, "--every", "1"]]
+    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
+    assert words_from_here(roots) == [roots[0], f"{here}/new", f"{roots[0]}={here}/new"]
+    (here / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
+    on = [f"{here}/mine.yaml={here.parent}/data", f"davis={here}/data/DAVIS", f"--on={here}/mine.yaml={mine}"]
+    given = ["--on", "mine.yaml", "davis", "--on=mine.yaml=mine", "--every", "1"]
+    assert words_from_here(given) == ["--on", *on, "--every", "1"]
