@@ -108,14 +108,15 @@ def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(he
     assert [run.goes_on_in for run in runs] == [None, folder]
 
 
-def test_last_of_a_run_that_goes_on_is_its_own(tmp_path):
-    folder = written(tmp_path / "run", "fit")
-    own = folder / "checkpoints/last.ckpt"
-    own.parent.mkdir()
-    found = [Run(["fit"], folder, say=[].append).choose_checkpoint(config("last"))]
-    own.touch()
-    found.append(Run(["fit"], folder, say=[].append).choose_checkpoint(config("last")))
-    assert found == [None, str(own)]
+def test_last_of_a_run_that_goes_on_is_its_own_else_where_it_resumed(tmp_path):
+    first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
+    folder = written(tmp_path / "run", "fit", resumed=str(first))
+    found = []
+    for saved in ((), (first,), (first, own)):
+        for path in saved:
+            touched(path)
+        found.append(Run(["fit"], folder, say=[].append).choose_checkpoint(config("last")))
+    assert found == [None, str(first), str(own)]
 
 
 def test_a_run_begins_goes_on_and_ends(tmp_path):
@@ -197,17 +198,6 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeyp
     assert f"{moved} has ended" in info_log.text
 
 
-def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
-    first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
-    folder = written(tmp_path / "run", "fit", resumed=str(first))
-    own.parent.mkdir()
-    found = [RunFolder.read(folder).last]
-    for path in (first, own):
-        path.touch()
-        found.append(RunFolder.read(folder).last)
-    assert found == [None, first, own]
-
-
 def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
     called = []
     monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda *given: called.append((*given, os.getcwd())))
@@ -278,8 +268,7 @@ def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
         read(folder)
         content = json.loads((folder / file).read_text())
         del content["format"]
-        for format, age in ((None, "an older"), (0, "an older"), (99, "a newer")):
-            more = {} if format is None else {"format": format}
+        for more, age in (({}, "an older"), ({"format": 0}, "an older"), ({"format": 99}, "a newer")):
             (folder / file).write_text(json.dumps(content | more))
             refused(ValueError, f"{file}: written by {age} version of vidcorr: its format is", read, folder)
     checkpoint = tmp_path / "last.ckpt"

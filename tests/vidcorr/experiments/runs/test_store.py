@@ -62,7 +62,7 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
     twin = tmp_path / "twin"
     twin.symlink_to(davis_root)
     first = job()
-    assert job(root=twin, protocol="vfs+topk=10").key == first.key
+    assert job(root=str(twin), protocol="vfs+topk=10").key == first.key
     write_davis(tmp_path / "other", 3, frames=8, size=(64, 64))
     others = [
         job(protocol=VFS.with_changes(topk=7)),
