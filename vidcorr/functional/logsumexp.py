@@ -27,7 +27,12 @@ Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 or finer."""
+    """Return a tensor in float32 or finer.
+
+    Example:
+        >>> widened(torch.ones(1).bfloat16()).dtype, widened(torch.ones(1).double()).dtype
+        (torch.float32, torch.float64)
+    """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -99,6 +104,13 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
     Returns:
         `(B, n)`; −∞ for a sample without keys.
+
+    Example:
+        >>> query, keys = torch.eye(2).view(1, 2, 2), torch.eye(2)
+        >>> dot_logsumexp(query, keys), torch.logsumexp(query @ keys.T, 2)
+        (tensor([[1.3133, 1.3133]]), tensor([[1.3133, 1.3133]]))
+        >>> dot_logsumexp(query, keys, excluded=torch.tensor([[False, True]]))  # the second key does not count
+        tensor([[1., 0.]])
     """
     rows = widened(query.flatten(0, 1))
     chunks = _dot_chunks(rows.detach(), keys, excluded, query.shape[1])
