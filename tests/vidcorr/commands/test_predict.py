@@ -63,7 +63,9 @@ def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, sce
         return torch.stack([ids for _, ids in follow("raw_colour@colour/4", folder / "frames", prompts)])
 
     assert torch.equal(predict("--mask", f"{tmp_path / 'm0.png'}", f"{tmp_path / 'm9.png'}@9"), expected(0, 9))
-    assert "masks of frames 0 (m0.png), 9 (m9.png); objects 1\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "masks of frames 0 (m0.png), 9 (m9.png); objects 1\n" in said
+    assert "10 frames, " in said
     corrected = expected(0, 4, 9)
     assert torch.equal(predict("--mask", f"{tmp_path / 'm4.png'}@4"), corrected)  # a correction is added
     assert torch.equal(predict("--mask", f"{tmp_path / 'out' / 'masks' / '004.png'}"), corrected)  # by its name

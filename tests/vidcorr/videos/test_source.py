@@ -50,7 +50,9 @@ def test_a_list_in_another_form_is_refused(tmp_path):
         refused(DataError, message, list_videos, tmp_path / "list.txt")
 
 
-def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, monkeypatch):
+def test_a_folder_is_listed_once_and_when_it_changes_and_of_a_list_the_first_alone(
+    tmp_path, monkeypatch
+):
     """The listing of 3,000 frames takes longer than the reading of two."""
     listed = Mock(side_effect=names_in)
     monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
@@ -67,14 +69,10 @@ def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, m
         assert [*lengths, video.num_frames] == [3, 3, 3, 4]
         assert [Path(name).stem for name in video.names] == ["00", "01", "02", "03"]
         assert [read_number(frame) for frame in video.read([3, 1, 1, 40])] == [3, 1, 1, 3]
-
-
-def test_no_folder_but_the_first_is_listed_before_a_training(tmp_path, monkeypatch):
     for name in "abc":
         write_folder(tmp_path / name, 2)
     (tmp_path / "list.txt").write_text("a\nb\nc\n")
-    listed = Mock(side_effect=names_in)
-    monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
+    listed.reset_mock()
     assert len(list_videos(tmp_path / "list.txt").entries) == 3
     assert [Path(call.args[0]).name for call in listed.call_args_list] == ["a"]
 
