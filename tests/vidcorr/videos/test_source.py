@@ -50,9 +50,7 @@ def test_a_list_in_another_form_is_refused(tmp_path):
         refused(DataError, message, list_videos, tmp_path / "list.txt")
 
 
-def test_a_folder_is_listed_once_and_when_it_changes_and_of_a_list_the_first_alone(
-    tmp_path, monkeypatch
-):
+def test_a_folder_is_listed_once_and_when_it_changes_and_of_a_list_the_first_alone(tmp_path, monkeypatch):
     """The listing of 3,000 frames takes longer than the reading of two."""
     listed = Mock(side_effect=names_in)
     monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
