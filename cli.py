@@ -103,6 +103,12 @@ def is_other_class(before: Any, now: Any) -> bool:
     Args:
         before: the part so far, with `class_path` and `init_args`, or None.
         now: the part in the config: name of a class, `class_path` and `init_args`, or None.
+
+    Example:
+        >>> from jsonargparse import Namespace
+        >>> before = Namespace(class_path="vidcorr.VFSMoCo")
+        >>> is_other_class(before, "VFSSimSiam"), is_other_class(before, {"class_path": "vidcorr.VFSMoCo"})
+        (True, False)
     """
     name = now.get("class_path") if isinstance(now, dict) else now
     if before is None or not isinstance(name, str):
@@ -463,6 +469,10 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
     Args:
         message: the parser's message, which names what is unknown or missing.
         words: words for the parser; the classes that they name have flags of their own.
+
+    Example:
+        >>> remedy_for("unrecognized arguments: --model.projector_dims=3", ["--model=VFSSimSiam"])
+        '; did you mean --model.projector_dim?'
     """
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
@@ -496,6 +506,11 @@ def known_flags(words: Sequence[str]) -> dict[str, str]:
 
     Args:
         words: words for the parser; the arguments of the classes that they name are flags too.
+
+    Example:
+        >>> forms = known_flags(["--model=VFSSimSiam"])
+        >>> forms["model.projector_dim"], forms["trainer.max_epochs"], forms["table"], forms["data/clips.yaml"]
+        ('--model.projector_dim', '--trainer.max_epochs', 'vidcorr table', '--config data/clips.yaml')
     """
     forms = {name: f"--{name}" for name in OF_LIGHTNING}
     forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}

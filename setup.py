@@ -49,15 +49,6 @@ class BuildWithConfigs(build_py):
 class BuildLibraries(build_ext):
     """Compile shared libraries that `ctypes` loads: no Python modules, so without a Python version in their names."""
 
-    def run(self) -> None:
-        """Remove the libraries that were compiled from other sources, then compile."""
-        kept = Path(self.get_ext_filename(f"{PACKAGE}.avx2")).name.split(".")[2]  # the digest of the present sources
-        for folder in (ROOT, Path(self.build_lib or ROOT)):
-            for library in folder.joinpath(*PACKAGE.split(".")).glob("kernels.*.so"):
-                if library.name.split(".")[2] != kept:
-                    library.unlink()
-        super().run()
-
     def get_ext_filename(self, fullname: str) -> str:
         """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.DIGEST.so`; DIGEST is that of the C++ files."""
         *folders, variant = fullname.split(".")

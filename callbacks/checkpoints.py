@@ -16,6 +16,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from vidcorr import loops
 from vidcorr.benchmarks.ranks import Ranks
@@ -157,9 +158,11 @@ class LastCheckpoint(ModelCheckpoint):
         A run that resumes between two epochs begins with the first batch of the next one.
         """
         self._saved_step = trainer.global_step
-        size = getattr(trainer.train_dataloader, "batch_size", None)
-        samples = size and size * trainer.world_size
-        self._note["batches"] = f"{samples} samples × {trainer.accumulate_grad_batches}"
+        samples: list[str] = []
+        for loader in tree_leaves(trainer.train_dataloader):
+            size = getattr(loader, "batch_size", None)
+            samples.append(str(size and size * trainer.world_size))
+        self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
         if self._resumed is None:
             return
         self._require_same_settings(trainer, self._resumed)

@@ -13,7 +13,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import BatchSampler
+from torch.utils.data import DataLoader
 
 from vidcorr.backbones.copies import device_of
 from vidcorr.datamodules.loading.loader import ClipSampler, ResumableLoader
@@ -82,9 +82,8 @@ def _first_images(loader: Any) -> Iterator[Tensor]:
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return
     size = min(loader.batch_size or 1, SAMPLES)
-    batches = BatchSampler(loader.sampler, size, drop_last=True)  # type: ignore[arg-type]
-    for keys in islice(batches, BATCHES):
-        batch = loader.collate_fn([loader.dataset[key] for key in keys])
+    batches = DataLoader(loader.dataset, size, sampler=loader.sampler, collate_fn=loader.collate_fn, drop_last=True)
+    for batch in islice(batches, BATCHES):
         images = _images_in(batch)
         if images is None:
             return

@@ -39,9 +39,12 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
         ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
 
     Example:
-        >>> import torch
-        >>> embedding_spread(torch.eye(2).repeat(8, 1)).round(decimals=2)
-        tensor(0.7300)
+        >>> embedding_spread(torch.ones(50, 64))
+        tensor(0.)
+        >>> embedding_spread(torch.tensor([[3.0, 0.0], [-5.0, 0.0]]))
+        tensor(1.0000)
+        >>> embedding_spread(torch.randn(5000, 64)).round(decimals=1)
+        tensor(1.)
     """
     if embeddings.ndim != 2 or len(embeddings) < 2:
         raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")

@@ -202,6 +202,11 @@ def may_resume_inexactly(callback: Callback) -> bool:
     """Return whether a callback is, or inherits from, one of Lightning's that changes rates, batches or weights.
 
     False for a user's callback that inherits from `Callback` alone: most only observe.
+
+    Example:
+        >>> from pytorch_lightning.callbacks import EMAWeightAveraging, Timer
+        >>> may_resume_inexactly(EMAWeightAveraging()), may_resume_inexactly(Timer()), may_resume_inexactly(Stops())
+        (True, False, False)
     """
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

@@ -425,12 +425,13 @@ class CorrespondenceModule(SavedModule):
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train.
 
-        It also gives the Trainer its accumulation back, which an earlier `fit` of Liir may have left changed.
+        It also forgets an earlier `fit`: its loaders, and the accumulation that Liir may have left changed.
         """
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
         if trainer is None:
             return
         loops.restore_accumulation(trainer)
+        self._counted = (0, 0)  # loaders of an earlier `fit` may have had the ids of this one's
         synchronises = self.synchronises_batch_norm and trainer.world_size > 1
         if synchronises and trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
@@ -546,6 +547,16 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
 
     Raises:
         ValueError: names what is wrong.
+
+    Example:
+        >>> images = torch.tensor([-0.25, 1.25] * 6).view(1, 3, 2, 2)  # bicubic resizing may overshoot so far
+        >>> check_images({"image": images}, {"image": "B, 3, H, W"})
+        >>> check_images({"image": images + 0.01}, {"image": "B, 3, H, W"})
+        Traceback (most recent call last):
+        ValueError: image must be float RGB (B, 3, H, W) in [0, 1], got values from -0.24 to 1.26: ...
+        >>> check_images({"image": images - 0.01}, {"image": "B, 3, H, W"})
+        Traceback (most recent call last):
+        ValueError: image must be float RGB (B, 3, H, W) in [0, 1], got values from -0.26 to 1.24: ...
     """
     for name, axes in images.items():
         tensor: Tensor = batch[name]
@@ -561,5 +572,10 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
 
 
 def millions(module: nn.Module) -> str:
-    """Return the number of parameters of a module, in millions."""
+    """Return the number of parameters of a module, in millions.
+
+    Example:
+        >>> millions(nn.Linear(999, 1500))
+        '1.5'
+    """
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"

@@ -36,6 +36,11 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
     Returns:
         `(1, h, w, d)`.
+
+    Example:
+        >>> positions = torch.tensor([0.0, 4.0]).view(1, 1, 2, 1)
+        >>> augmented_positions(positions, stretch=1.0, corner=(0, 1)).flatten()  # of four cells in a row, two
+        tensor([0.9062, 3.0938])
     """
     height, width = positions.shape[1:3]
     size = stretched_size((height, width), stretch)
@@ -47,7 +52,12 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α."""
+    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α.
+
+    Example:
+        >>> stretched_size((14, 9), 0.5)
+        (21, 13)
+    """
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 
@@ -63,6 +73,13 @@ def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
 
     Returns:
         Scalar in float32 or finer.
+
+    Example:
+        >>> frozen = torch.tensor([[[[1.0, 0.0]]]])
+        >>> separability_loss(frozen, frozen)
+        tensor(0.)
+        >>> separability_loss(torch.tensor([[[[0.0, 1.0]]]]), frozen)
+        tensor(0.4621)
     """
     exact = torch.promote_types(projected.dtype, torch.float32)
     of_projected = projected.to(exact).log_softmax(-1)

@@ -1,13 +1,13 @@
 """A linear classifier on frozen features."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import NetworkName, width_of
@@ -15,10 +15,8 @@ from vidcorr.functional.images import as_floats
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.schedules import milestone_factor, scheduled
+from .parts.schedules import cosine_factor, milestone_factor, scheduled
 
-LARC_TRUST = 0.001
-"""Norm of a scaled gradient as a fraction of its parameter's norm, LARS's trust coefficient."""
 RATES = {"moco": 30.0, "simsiam": 0.1}
 """Default learning rate for a global batch of 256, by protocol."""
 
@@ -109,19 +107,17 @@ class LinearProbe(CorrespondenceModule):
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """For SimSiam's protocol scale gradients by `_scale_gradient`: SGD is then LARS (SimSiam, appendix A)."""
-        if self.protocol == "simsiam":
-            for parameter in self.classifier.parameters():
-                _scale_gradient(parameter, self.weight_decay)
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD with the protocol's schedule; for SimSiam without weight decay: `_scale_gradient` adds it already."""
-        if self.protocol == "simsiam":
-            return self.sgd_with_cosine(self.base_lr, 0.0, self.momentum)
+        """Return SGD, or LARS for SimSiam's protocol (SimSiam, appendix A), with the protocol's schedule."""
+        from timm.optim import Lars
+
         lr = self.rate_of_batch(self.base_lr)
         steps = self.total_steps()
-        optimizer = SGD(self.classifier.parameters(), lr, self.momentum, weight_decay=self.weight_decay)
+        weights = self.classifier.parameters()
+        if self.protocol == "simsiam":
+            lars = Lars(weights, lr, self.momentum, weight_decay=self.weight_decay, always_adapt=True)
+            return scheduled(lars, lambda step: cosine_factor(step, steps))
+        optimizer = SGD(weights, lr, self.momentum, weight_decay=self.weight_decay)
         milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
@@ -132,17 +128,3 @@ class LinearProbe(CorrespondenceModule):
             ValueError: always.
         """
         raise ValueError("LinearProbe: benchmarks evaluate the encoder itself; give them its checkpoint")
-
-
-@torch.no_grad()
-def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
-    """Add the weight decay to a parameter's gradient g, and scale it, in place, to a fraction of the parameter's norm.
-
-    It becomes `(g + β w) · LARC_TRUST · ‖w‖ / (‖g‖ + β ‖w‖)`, w being the parameter and β the weight decay.
-    """
-    gradient = cast(Tensor, parameter.grad)
-    length = parameter.norm()
-    tiny = torch.finfo(length.dtype).tiny
-    ratio = LARC_TRUST * length / (gradient.norm() + weight_decay * length).clamp_min(tiny)
-    # a parameter of norm 0 gives no scale: its gradient stays unscaled
-    gradient.add_(parameter, alpha=weight_decay).mul_(torch.where(length > 0, ratio, 1.0))

@@ -38,6 +38,12 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
 
     Returns:
         `(1, 1 + rows · columns, width)`, float32, the class token first.
+
+    Example:
+        >>> sine_cosine_positions(1, 2, 4)
+        tensor([[[0.0000, 0.0000, 0.0000, 0.0000],
+                 [0.0000, 1.0000, 0.0000, 1.0000],
+                 [0.8415, 0.5403, 0.0000, 1.0000]]])
     """
     quarter = width // 4
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
@@ -59,13 +65,23 @@ def kept_patches(noise: Tensor, ratio: float) -> Tensor:
 
     Returns:
         `(B, int(N · (1 − ratio)))` long.
+
+    Example:
+        >>> kept_patches(torch.tensor([[0.3, 0.1, 0.9, 0.2]]), ratio=0.5)
+        tensor([[1, 3]])
     """
     count = int(noise.shape[1] * (1 - ratio))
     return noise.argsort(dim=1)[:, :count]
 
 
 def normalised_patches(patches: Tensor) -> Tensor:
-    """Subtract the mean of a patch `(…, n)`, and divide by the root of its unbiased variance plus 1e-6."""
+    """Subtract the mean of a patch `(…, n)`, and divide by the root of its unbiased variance plus 1e-6.
+
+    Example:
+        >>> normalised_patches(torch.tensor([[1.0, 3.0, 5.0], [7.0, 7.0, 7.0]]))
+        tensor([[-1.0000,  0.0000,  1.0000],
+                [ 0.0000,  0.0000,  0.0000]])
+    """
     variance = patches.var(dim=-1, keepdim=True)
     return (patches - patches.mean(dim=-1, keepdim=True)) / (variance + 1e-6).sqrt()
 
@@ -80,6 +96,11 @@ def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
 
     Returns:
         Scalar in float32 or finer.
+
+    Example:
+        >>> target = torch.tensor([[[9.0, 9.0], [1.0, 3.0], [0.0, 0.0]]])
+        >>> masked_error(torch.zeros(1, 3, 2), target, keep=torch.tensor([[0]]))
+        tensor(2.5000)
     """
     exact = torch.promote_types(predicted.dtype, torch.float32)
     error = (predicted.to(exact) - target.to(exact)).square().mean(dim=-1)

@@ -4,12 +4,14 @@ Calls are counted, so no clock is needed. Their number is a + b · n for a loop 
 inside: from n to 2n it rises by b · n, and from 2n to 4n by twice as much; by a square it rises four times as much.
 """
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.helpers.calls import calls_of
 from tests.helpers.propagation import protocol
 from tests.helpers.runs import write_results
 from vidcorr import DavisBenchmark, build_feature_extractor
@@ -24,6 +26,24 @@ from vidcorr.videos.source import list_videos, open_video
 
 LARGEST_RISE = 2.4
 """Of calls from 2n to 4n, in rises from n to 2n; rarer calls, as of a workspace that is full, are in it."""
+
+
+def calls_of(function):
+    """Return the number of calls of Python's and C's functions while a function runs, in threads that it starts too."""
+    count = 0
+
+    def counted(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    threading.setprofile(counted)
+    sys.setprofile(counted)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return count
 
 
 def propagated(frames=4, objects=2):

@@ -67,7 +67,18 @@ class ReplacingDataset(Dataset[Sample]):
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """`items`: their number; `digest`: a digest of their weights, and of their paths below the shared folder."""
+        """`items`: their number; `digest`: a digest of their weights, and of their paths below the shared folder.
+
+        A checkpoint holds it, by which a run knows its data again: it must not change.
+
+        Example:
+            >>> ReplacingDataset(["/data/sets/a/1.mp4", "/data/sets/ab/2.mp4"], length=2, seed=0).fingerprint
+            {'items': 2, 'digest': 'f3b95842ca0b'}
+            >>> ReplacingDataset(["/mnt/a/1.mp4", "/mnt/ab/2.mp4"], length=2, seed=0).fingerprint  # moved
+            {'items': 2, 'digest': 'f3b95842ca0b'}
+            >>> ReplacingDataset(["/mnt/a/1.mp4", "/mnt/ab/2.mp4"], length=2, seed=0, weights=[1, 2]).fingerprint
+            {'items': 2, 'digest': 'dd6850229c76'}
+        """
         paths = list(map(os.fsdecode, self._paths.tolist()))
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
         names = [path[shared:] for path in paths]
@@ -197,7 +208,12 @@ def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generat
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other."""
+    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other.
+
+    Example:
+        >>> collate([{"label": 3}, {"label": 4, "failures": ["a.mp4: broken"]}])
+        {'label': tensor([3, 4]), 'failures': ['a.mp4: broken']}
+    """
     failures: list[str] = []
     values: list[Sample] = []
     for sample in samples:

@@ -43,6 +43,12 @@ class ClipSampler(DistributedSampler[Key]):
         batch_size: batch size of a rank.
         seed: seed of the permutation.
 
+    Example:
+        >>> sampler = ClipSampler(range(5), batch_size=2)
+        >>> sampler.set_epoch(3)
+        >>> list(sampler)  # (epoch, index); the fifth sample fills no batch
+        [(3, 4), (3, 3), (3, 0), (3, 2)]
+
     Attributes:
         first_batch: number of batches that the next pass leaves out at its start.
         is_chosen: True if `set_epoch` has chosen the epoch of the next pass.
@@ -82,6 +88,10 @@ class FixedSampler(DistributedSampler[Key]):
 
     Args:
         dataset: anything with a length.
+
+    Example:
+        >>> list(FixedSampler(range(3)))
+        [(0, 0), (0, 1), (0, 2)]
     """
 
     def __init__(self, dataset: Sized) -> None:

@@ -49,6 +49,8 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
     Example:
         >>> distant_indices(8, 8, torch.Generator())
         tensor([0, 1, 2, 3, 4, 5, 6, 7])
+        >>> distant_indices(3, 6, torch.Generator())  # a video shorter than the clip
+        tensor([0, 0, 1, 1, 2, 2])
     """
     edges = [-(-i * num_frames // n) for i in range(n + 1)]  # first integer at or after each segment's start
     draws = torch.rand(n, dtype=torch.float64, generator=generator).tolist()
@@ -77,6 +79,8 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
     Example:
         >>> continuous_indices(9, 3, 4, torch.Generator())
         tensor([0, 4, 8])
+        >>> continuous_indices(5, 4, 3, torch.Generator())  # a video shorter than the clip
+        tensor([0, 3, 4, 4])
     """
     starts = max(num_frames - (n - 1) * interval, 1)
     start = torch.randint(starts, (), generator=generator)
@@ -122,6 +126,10 @@ class Continuous(FrameSampling):
 
     Raises:
         ValueError: for an interval below 0, or weights that do not fit the intervals.
+
+    Example:
+        >>> Continuous([2, 5])(50, 3, seeded_generator(3))
+        tensor([29, 34, 39])
     """
 
     interval: int | list[int]
@@ -154,6 +162,10 @@ class GapPairs(FrameSampling):
 
     Args:
         gap: smallest and largest gap, frames, both included.
+
+    Example:
+        >>> GapPairs((4, 47))(300, 4, seeded_generator(1))  # frames 13 and 57, then 239 and 263
+        tensor([ 13,  57, 239, 263])
     """
 
     multiple = 2
@@ -184,6 +196,12 @@ class FractionPairs(FrameSampling):
 
     Args:
         fraction: the gap as a fraction of the video's length, rounded down to frames.
+
+    Example:
+        >>> FractionPairs(0.5)(6, 4, seeded_generator(1))  # a gap of 3
+        tensor([1, 4, 2, 5])
+        >>> FractionPairs(0.5)(4, 4, seeded_generator(1))  # too short for pairs
+        tensor([0, 1, 0, 3])
     """
 
     multiple = 2
@@ -216,6 +234,10 @@ def random_crops(
         count: number of boxes.
         area: smallest and largest fraction of the frame's area, in (0, 1].
         generator: source of the draws; their number does not depend on the size of the frame.
+
+    Example:
+        >>> random_crops(90, 120, count=2, area=(0.2, 1.0), generator=seeded_generator(0))
+        [(7, 14, 81, 70), (9, 27, 72, 55)]
     """
     draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
     return [_random_box(height, width, area, attempts) for attempts in draws]
@@ -314,7 +336,14 @@ class RandomCrops(Crops):
 
 @dataclass(frozen=True)
 class CentreCrops(Crops):
-    """The largest square in the centre of each frame."""
+    """The largest square in the centre of each frame.
+
+    Example:
+        >>> frame = np.arange(10, dtype=np.uint8).reshape(2, 5, 1).repeat(3, axis=2)
+        >>> CentreCrops()([frame], torch.Generator(), size=2)[0, 0]
+        tensor([[1, 2],
+                [6, 7]], dtype=torch.uint8)
+    """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Crop and resize, without draws."""
@@ -326,7 +355,16 @@ class CentreCrops(Crops):
 
 @dataclass(frozen=True)
 class WholeFrames(Crops):
-    """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation."""
+    """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation.
+
+    Example:
+        >>> stripes = np.zeros((8, 16, 3), np.uint8)
+        >>> stripes[:, ::4] = 255
+        >>> WholeFrames()([stripes], torch.Generator(), size=4).unique()  # no pixel is skipped
+        tensor([64], dtype=torch.uint8)
+        >>> WholeFrames()([stripes[:, :2]], torch.Generator(), size=4)[0, 0, 0]  # bilinear
+        tensor([255, 191,  64,   0], dtype=torch.uint8)
+    """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Resize, without draws."""
@@ -396,7 +434,7 @@ class PairCrops(Crops):
             second: (H, W, 3) uint8, used by "shared" alone.
             size: side of the views, pixels.
             boxes: the crop of the frame, and the local crop of the resized view.
-            flips: whether each returned view is flipped, in their order; "shared" takes the first for both.
+            flips: for each returned view, True to flip it; "shared" takes the first flag for both views.
         """
         outer = resized_crop(first, boxes[0], size, self.bicubic)
         if self.kind == "shared":
@@ -413,7 +451,13 @@ class PairCrops(Crops):
 
 
 def resized_crop(frame: np.ndarray, box: Box, size: int, bicubic: bool = False) -> np.ndarray:
-    """Cut a box out of a frame (H, W, 3) uint8 and resize it to (size, size, 3) uint8, with anti-aliasing."""
+    """Cut a box out of a frame (H, W, 3) uint8 and resize it to (size, size, 3) uint8, with anti-aliasing.
+
+    Example:
+        >>> frame = np.arange(15, dtype=np.uint8).reshape(3, 5, 1).repeat(3, axis=2)
+        >>> resized_crop(frame, (1, 2, 2, 2), size=2)[..., 0].tolist()  # from row 1 and column 2 on
+        [[7, 8], [12, 13]]
+    """
     top, left, height, width = box
     crop = np.ascontiguousarray(frame[top : top + height, left : left + width])
     return resize_by_pillow(crop, (size, size), "bicubic" if bicubic else "bilinear")

@@ -64,6 +64,13 @@ def usable_boxes(
 
     Returns:
         (T,) bool.
+
+    Example:
+        >>> boxes = np.array([[1.0, 1, 30, 50], [1, 1, 30, 15], [1, 1, 201, 50]])  # too low, too large for the frame
+        >>> usable_boxes(boxes, size=(300, 400))
+        array([ True, False, False])
+        >>> usable_boxes(boxes[[0, 0]], size=(300, 400), visible=np.array([8.0, 2]))
+        array([ True, False])
     """
     corners = boxes[:, :2]
     sides = boxes[:, 2:]
@@ -89,6 +96,11 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
 
     Returns:
         The pair, or None if no frames are close enough.
+
+    Example:
+        >>> draw_pair(np.array([0, 99, 300]), max_gap=100, generator=torch.Generator())
+        (0, 99)
+        >>> draw_pair(np.array([0, 100, 300]), max_gap=100, generator=torch.Generator())
     """
     # of each frame, the number of later frames with which it makes a pair
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1

@@ -20,6 +20,10 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: if n is odd.
+
+    Example:
+        >>> split_views(torch.tensor([[0, 1, 2, 3]]))
+        (tensor([[0, 1]]), tensor([[2, 3]]))
     """
     if clip.shape[1] % 2:
         raise ValueError(f"a clip of {clip.shape[1]} frames has no two halves: set data.frames to an even number")
@@ -40,6 +44,12 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
 
     Returns:
         The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
+
+    Example:
+        >>> [str(layer).partition(",")[0] for layer in mlp(4, 8, 6, norm=True)]
+        ['Linear(in_features=4', 'BatchNorm1d(8', 'ReLU(inplace=True)', 'Linear(in_features=8']
+        >>> [str(layer).partition(",")[0] for layer in mlp(4, 8, 6, norm_last=True)]
+        ['Linear(in_features=4', 'ReLU(inplace=True)', 'Linear(in_features=8', 'BatchNorm1d(6']
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2

@@ -30,6 +30,12 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
 
     Raises:
         ValueError: for parameters in half precision, in which most updates would round to nothing.
+
+    Example:
+        >>> average, encoder = nn.PReLU(init=0.0), nn.PReLU(init=1.0)
+        >>> move_average(average, encoder, momentum=0.75)
+        >>> average.weight.item()
+        0.25
     """
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in average.parameters()):
         raise ValueError("the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true")
@@ -57,6 +63,20 @@ class KeyQueue(nn.Module):
         video_ids: `(K,)` long.
         pointer: long scalar, the slot of the oldest key, which the next key replaces.
         held: keys `(N, *shape)` and video ids `(N,)` of each batch of the present optimiser step.
+
+    Example:
+        >>> queue = KeyQueue(4, shape=2, seed=None)
+        >>> queue.enqueue(torch.ones(3, 2), torch.tensor([5, 5, 7]))
+        >>> queue.video_ids, queue.filled
+        (tensor([ 5,  5,  7, -1]), tensor([ True,  True,  True, False]))
+        >>> queue.enqueue(torch.ones(2, 2), torch.tensor([8, 9]))  # one into the free place, one over the oldest
+        >>> queue.video_ids
+        tensor([9, 5, 7, 8])
+        >>> first = KeyQueue(4, shape=3, seed=1).keys  # unit vectors, the same on all ranks
+        >>> first.norm(dim=1).allclose(torch.ones(4)), first.equal(KeyQueue(4, shape=3, seed=1).keys)
+        (True, True)
+        >>> first.equal(KeyQueue(4, shape=3, seed=2).keys)
+        False
     """
 
     keys: Tensor
@@ -275,6 +295,12 @@ register_optimizer_step_post_hook(_end_steps)
 
 
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:
-    """Return the output of a module, called with copies of its buffers: its BatchNorm statistics stay as they are."""
+    """Return the output of a module, called with copies of its buffers: its BatchNorm statistics stay as they are.
+
+    Example:
+        >>> norm = nn.BatchNorm1d(1)
+        >>> without_statistics(norm, torch.tensor([[4.0], [6.0]])).tolist(), norm.running_mean
+        ([[-0.99...], [0.99...]], tensor([0.]))
+    """
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, copies, args, options)

@@ -49,6 +49,14 @@ class LiirSchedule:
             step: optimiser steps before this one.
             samples_of_batch: over all ranks.
             batches_of_epoch: number of them.
+
+        Example:
+            >>> schedule = LiirSchedule(warmup_epochs=1)  # two batches a step in the first epoch, then one
+            >>> [schedule.samples_before(step, samples_of_batch=2, batches_of_epoch=4) for step in range(5)]
+            [0, 4, 8, 10, 12]
+            >>> schedule = LiirSchedule(warmup_epochs=2)  # here the last step of an epoch has one batch
+            >>> [schedule.samples_before(step, samples_of_batch=2, batches_of_epoch=3) for step in range(6)]
+            [0, 4, 6, 10, 12, 14]
         """
         steps_of_epoch = math.ceil(batches_of_epoch / self.warmup_accumulation)  # in the first phase
         warmup_steps = self.warmup_epochs * steps_of_epoch
@@ -58,7 +66,13 @@ class LiirSchedule:
         return samples_of_batch * (epoch * batches_of_epoch + step_of_epoch * self.warmup_accumulation)
 
     def factor(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> float:
-        """Return the factor on `warmup_lr` at an optimiser step; the arguments are those of `samples_before`."""
+        """Return the factor on `warmup_lr` at an optimiser step; the arguments are those of `samples_before`.
+
+        Example:
+            >>> schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
+            >>> [round(schedule.factor(step, samples_of_batch=2, batches_of_epoch=4), 3) for step in range(7)]
+            [1.0, 1.0, 0.1, 0.09, 0.075, 0.025, 0.025]
+        """
         samples = self.samples_before(step, samples_of_batch, batches_of_epoch)
         warmup_samples = samples_of_batch * self.warmup_epochs * batches_of_epoch
         if samples < warmup_samples:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import wraps
 from importlib.metadata import version
-from inspect import signature, unwrap
+from inspect import unwrap
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -36,7 +36,14 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 
 
 def version_mistake(checkpoint: Mapping[str, Any]) -> str:
-    """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it."""
+    """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it.
+
+    Example:
+        >>> version_mistake({METADATA_KEY: {"format": FORMAT}})
+        ''
+        >>> version_mistake({METADATA_KEY: {"format": 1}})
+        'of another version of vidcorr, format 1 for 2'
+    """
     about = checkpoint[METADATA_KEY]
     # metadata of another form are no matter of versions: `check_metadata` refuses them
     written = about.get("format", 0) if isinstance(about, dict) else FORMAT
@@ -185,11 +192,10 @@ class SavedModule(pl.LightningModule):
         """
         return DataLoader([{}])  # type: ignore[arg-type]
 
-    def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
-        """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
-        arguments = (batch, batch_index, dataloader_idx)
-        taken = len(signature(self.validation_step).parameters)  # a user's method may take no `dataloader_idx`
-        return self.validation_step(*arguments[:taken])
+    @property
+    def test_step(self) -> Any:
+        """The validation step: `trainer.test` logs the same values, and runs the same benchmarks."""
+        return self.validation_step
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the loader of `val_dataloader`."""
@@ -280,5 +286,10 @@ class SavedModule(pl.LightningModule):
 
 
 def _name_in(stated: Any) -> str:
-    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields."""
+    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields.
+
+    Example:
+        >>> _name_in("timm:vit_tiny_patch16_224"), _name_in({"spec": "torchvision:resnet18", "stage": "res4"})
+        ('timm:vit_tiny_patch16_224', 'torchvision:resnet18')
+    """
     return str(stated["spec"] if isinstance(stated, Mapping) else stated)

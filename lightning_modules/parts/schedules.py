@@ -1,6 +1,7 @@
 """Learning rates as functions of the optimiser step: a resumed run follows the schedule of its own length."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -19,6 +20,10 @@ def cosine_factor(step: int, total_steps: int, warmup_steps: float = 0) -> float
         step: optimiser steps before this one.
         total_steps: length of the run, steps; the factor stays 0 beyond it.
         warmup_steps: length of the rise, steps.
+
+    Example:
+        >>> [round(cosine_factor(step, 6, warmup_steps=2), 2) for step in (0, 1, 2, 4, 6, 9)]
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
     """
     if step < warmup_steps:
         return step / warmup_steps
@@ -31,15 +36,14 @@ def milestone_factor(time: float, milestones: Sequence[float], factor: float) ->
 
     Args:
         time: number of steps or of epochs so far.
-        milestones: in the same unit.
+        milestones: in the same unit, ascending.
         factor: factor at each milestone.
 
     Example:
         >>> milestone_factor(8, (6, 8), 0.5)
         0.25
     """
-    reached = sum(time >= milestone for milestone in milestones)
-    return factor**reached
+    return factor ** bisect_right(milestones, time)
 
 
 def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
@@ -53,8 +57,8 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
         >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
         0.5
     """
-    factors = [1.0, *(factor for bound, factor in steps.items() if fraction > bound)]
-    return factors[-1]
+    factors = [1.0, *steps.values()]
+    return factors[bisect_left(list(steps), fraction)]
 
 
 class FactorLR(LambdaLR):

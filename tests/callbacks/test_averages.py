@@ -1,7 +1,5 @@
 """A score is of the weights that a checkpoint holds: averages of weights × ways in which a run ends × order."""
 
-from itertools import permutations
-
 import pytest
 import torch
 from pytorch_lightning import callbacks as of_lightning
@@ -11,7 +9,6 @@ from tests.helpers.faults import differences
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, quiet_trainer, trainer_in
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from vidcorr.callbacks.averages import averages_first
 from vidcorr.lightning_modules import VFSSimSiam
 
 
@@ -100,9 +97,3 @@ def test_a_run_that_is_made_longer_goes_on_from_the_weights_that_learn(kind, fir
     trained(tmp_path / "parts", **first)
     parts = trained(tmp_path / "parts", tmp_path / "parts/last.ckpt", max_epochs=4)
     assert not differences(whole, parts)
-
-
-def test_averages_come_first_and_all_else_keeps_its_order():
-    average = of_lightning.EMAWeightAveraging()
-    for order in permutations([BenchmarkCallback(Counted([])), average, of_lightning.EarlyStopping("loss")]):
-        assert averages_first(order) == [average, *(each for each in order if each is not average)]

@@ -199,6 +199,17 @@ def test_another_batch_size_or_optimiser_is_refused(tmp_path, monkeypatch):
     refused(ValueError, line, train, 0.1, 1, tmp_path / LAST)
 
 
+def test_another_batch_size_of_one_of_several_loaders_is_refused(tmp_path):
+    def train(*sizes, path=None):
+        loaders = [loader(8, size, frames=2, size=32) for size in sizes]
+        trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path), max_steps=2 if path else 1)
+        trainer.fit(tiny_simsiam(), loaders, EMPTY, ckpt_path=path)
+
+    train(4, 2)
+    line = r"its batches are 4 \+ 2 samples × 1, this run's 4 \+ 4 samples × 1: a resumed training keeps both"
+    refused(ValueError, line, train, 4, 4, path=tmp_path / LAST)
+
+
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
     for steps in (2, 3):
         go("VFSSimSiam", tmp_path, scored=False, max_steps=steps)

@@ -95,6 +95,12 @@ class Samples(Dataset[dict[str, Any]]):
         return {name: values[key[1]] for name, values in self.batch.items()}
 
 
+def batches_of(name: str, count: int = 4) -> DataLoader[Any]:
+    """Return a loader of samples of noise for a method, two a batch."""
+    samples = Samples(name, count)
+    return DataLoader([samples[0, number] for number in range(count)], 2)  # type: ignore[arg-type]
+
+
 class InMemory(SampledDataModule):
     """Epochs of batches of two samples of noise, for a method."""
 

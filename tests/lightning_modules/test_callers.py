@@ -11,17 +11,10 @@ from torch.utils.data import DataLoader
 
 from docs.examples.byol import Byol
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import BACKBONE, METHODS, Samples, tiny
+from tests.helpers.method_steps import BACKBONE, METHODS, batches_of, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr import VFSMoCo
-
-STEPS = 4
-
-
-def batches_of(name):
-    samples = Samples(name, 2 * STEPS)
-    return list(DataLoader([samples[0, number] for number in range(2 * STEPS)], 2))
 
 
 def optimiser_of(module):
@@ -112,7 +105,7 @@ CALLERS = [
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.sampled(5, 3)
 def test_a_method_trains_the_same_whoever_calls_its_step(name):
-    batches = batches_of(name)
+    batches = list(batches_of(name, 8))
     expected = tiny(name)
     start = deepcopy(expected.state_dict())
     by_the_trainer(expected, batches)
@@ -130,7 +123,7 @@ def test_a_method_whose_constructor_raised_does_not_stop_others():
     """A traceback holds it, for example in a notebook."""
     with pytest.raises(ValueError, match="nothing_of_this_name") as kept:
         VFSMoCo(backbone="nothing_of_this_name")
-    by_a_loop(tiny("VFSMoCo"), batches_of("VFSMoCo"))
+    by_a_loop(tiny("VFSMoCo"), list(batches_of("VFSMoCo", 8)))
     assert kept.tb is not None
 
 
@@ -138,7 +131,7 @@ def test_a_schedule_of_the_average_that_needs_a_trainer_raises_before_the_step()
     method = Byol(BACKBONE)
     optimizer = optimiser_of(method)
     before = deepcopy(method.state_dict())
-    method.step(batches_of("VFSSimSiam")[0])["loss"].backward()
+    method.step(next(iter(batches_of("VFSSimSiam"))))["loss"].backward()
     method.load_state_dict(before)  # BatchNorm's statistics
     refused(RuntimeError, "not attached to a `Trainer`", optimizer.step)
     assert differences(before, method.state_dict()) == []

@@ -24,8 +24,7 @@ from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.local_reconstruction import reconstruction_loss
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 from vidcorr.lightning_modules import Liir, VFSSimSiam
-from vidcorr.lightning_modules.parts.phases import LIIR_STEPS, LiirSchedule
-from vidcorr.lightning_modules.parts.schedules import step_factor
+from vidcorr.lightning_modules.parts.phases import LiirSchedule
 
 OFF = {"position": "none", "bank": {"frames": 0}, "prior": None}
 AVERAGE = OFF | {"reference_encoder": "average"}
@@ -319,19 +318,6 @@ def test_the_first_phase_accumulates_and_has_no_prior_and_no_negatives():
     module.on_train_batch_start(batch, 0)
     module.on_fit_end()
     assert module.trainer.accumulate_grad_batches == 1
-
-
-def test_the_schedule_counts_samples_of_both_phases():
-    """8 clips an epoch by 2: two batches a step in the first epoch, then one."""
-    schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
-    samples = [schedule.samples_before(step, samples_of_batch=2, batches_of_epoch=4) for step in range(7)]
-    assert samples == [0, 4, 8, 10, 12, 14, 16]
-    second = [step_factor(samples / 10, LIIR_STEPS) / 10 for samples in (0, 2, 4, 6, 8)]
-    rates = [schedule.factor(step, samples_of_batch=2, batches_of_epoch=4) for step in range(7)]
-    assert rates == pytest.approx([1, 1, *second])
-    odd = LiirSchedule(warmup_epochs=2, warmup_accumulation=2)  # an epoch's last step has one batch
-    samples = [odd.samples_before(step, samples_of_batch=2, batches_of_epoch=3) for step in range(6)]
-    assert samples == [0, 4, 6, 10, 12, 14]
 
 
 def test_the_plan_names_both_phases():

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection, SumMetric
 
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import METHODS, InMemory, Samples, arguments_of, tiny, tiny_batch
+from tests.helpers.method_steps import METHODS, InMemory, Samples, arguments_of, batches_of, tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import quiet_trainer, trainer_in
@@ -148,11 +148,6 @@ class HeldOut(InMemory):
     def __init__(self, name):
         super().__init__(name)
         self.held_out = Samples(name, 2)
-
-
-def batches_of(name):
-    samples = Samples(name, 4)
-    return DataLoader([samples[0, number] for number in range(4)], 2)
 
 
 def test_trainings_and_validations_follow_each_other_and_leave_the_metrics_of_a_user_alone(name):

@@ -1,19 +1,33 @@
 """A user's subclass of every method that stores its own hyper-parameters trains, resumes and is loaded again."""
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 
-from tests.helpers import subclasses
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, arguments_of, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY, trainer_in
+from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+
+
+class Alpha(pl.LightningModule):
+    """An argument of a user's, which each subclass adds to a method."""
+
+    def __init__(self, alpha: float = 0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.save_hyperparameters()
+
+
+for name in METHODS:
+    bases = (Alpha, getattr(lightning_modules, name))
+    globals()[f"Own{name}"] = type(f"Own{name}", bases, {"__module__": __name__})
 
 
 def arguments(name, start):
@@ -41,7 +55,7 @@ def stop_before_the_last_batch(trainer, *_):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.sampled(5)
 def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_path, monkeypatch):
-    kind = getattr(subclasses, f"Own{name}")
+    kind = globals()[f"Own{name}"]
     start, last = tmp_path / "start.ckpt", tmp_path / "last.ckpt"
     given = arguments(name, start)
     monkeypatch.setenv("PL_GLOBAL_SEED", "5")

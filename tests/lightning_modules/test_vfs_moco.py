@@ -1,6 +1,8 @@
-"""VFS with negatives: a step against a plain one, queue and average in training.
+"""VFS with negatives: a step against a plain one, the plan, bytes.
 
-Over ranks: test_liir.py and parts/test_shuffle_bn.py. Also tests `functional/images.py`.
+Queue and average: parts/test_momentum.py; over ranks: test_liir.py, parts/test_shuffle_bn.py.
+
+Also tests `functional/images.py`.
 """
 
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from torch.utils.data import DataLoader
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
-from tests.helpers.training import loader, quiet_trainer, tiny_moco
+from tests.helpers.training import quiet_trainer, tiny_moco
 from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.functional.images import as_floats
 
@@ -36,27 +38,6 @@ def test_loss_is_that_of_the_equation():
     published = module.step(batch)
     torch.testing.assert_close(published["loss"].detach(), plain_info_nce(q, k, module.queue.keys, 0.2, own))
     torch.testing.assert_close(published["embeddings"], q.flatten(0, 1))
-
-
-def test_training_moves_the_queue_once_per_optimiser_step():
-    """The average too: tests/lightning_modules/parts/test_momentum.py."""
-    module = tiny_moco(32, base_lr=5.0)
-    first_queue = module.queue.keys.clone()
-    pending, queues = [], []
-    module.on_after_backward = lambda: pending.append(module.queue.held[-1])
-    module.on_train_batch_end = lambda *_: queues.append(module.queue.keys.clone())
-    trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2)
-    trainer.fit(module, loader(videos=24, batch_size=4))
-    keys, ids = (torch.cat(part) for part in zip(*pending[-4:], strict=True))
-    assert torch.equal(queues[0], first_queue)  # after one of two accumulated batches
-    assert not torch.equal(queues[1], first_queue)
-    # 6 batches of 4 videos × 2 frames into 32 places: the last four are there, oldest at the pointer
-    assert module.queue.pointer == 6 * 8 % 32
-    oldest_first = torch.arange(32).add(module.queue.pointer).remainder(32)
-    assert torch.equal(module.queue.keys[oldest_first], keys)
-    assert torch.equal(module.queue.video_ids[oldest_first], ids)
-    assert ids.tolist() == [video for video in range(8, 24) for _ in range(2)]
-    assert trainer.callback_metrics["train/queue_age"] == 2  # steps of 16 keys
 
 
 def test_the_plan_names_queue_average_and_groups():

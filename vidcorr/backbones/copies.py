@@ -28,6 +28,13 @@ class Changeable:
         """Return a shallow copy with other values of some attributes, by their names; it shares modules and weights.
 
         Attributes that are modules or tensors cannot change, because both objects share them.
+
+        Example:
+            >>> class Value(Changeable):
+            ...     number = 3
+            >>> value = Value()
+            >>> value.changed(number=4).number, value.number
+            (4, 3)
         """
         other = copy.copy(self)
         for name, value in values.items():
@@ -48,6 +55,17 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
 
     Raises:
         ValueError: if an attribute of the module cannot be copied, for example a lock or an open file.
+
+    Example:
+        >>> network = nn.Linear(2, 3)
+        >>> network.kept = network(torch.ones(1, 2))  # an activation
+        >>> shared = module_copy(network, shares_tensors=True)
+        >>> shared is network, shared.weight is network.weight, shared.kept is network.kept
+        (False, True, False)
+        >>> torch.equal(shared.kept, network.kept), shared.kept.requires_grad
+        (True, False)
+        >>> module_copy(network, shares_tensors=False).weight is network.weight
+        False
     """
     tensors = chain(module.parameters(), module.buffers()) if shares_tensors else ()
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
@@ -64,12 +82,22 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return the device of the parameters and buffers of a module; the CPU if it has none."""
+    """Return the device of the parameters and buffers of a module; the CPU if it has none.
+
+    Example:
+        >>> device_of(nn.Linear(2, 3).to("meta")), device_of(nn.Identity())
+        (device(type='meta'), device(type='cpu'))
+    """
     tensor = next(chain(module.parameters(), module.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
 
 
 def type_of_weights(network: nn.Module) -> torch.dtype:
-    """Return the type of a network's weights, in which it takes images; float32 without weights."""
+    """Return the type of a network's weights, in which it takes images; float32 without weights.
+
+    Example:
+        >>> type_of_weights(nn.Linear(2, 3).half()), type_of_weights(nn.Identity())
+        (torch.float16, torch.float32)
+    """
     types = (weights.dtype for weights in network.parameters() if weights.is_floating_point())
     return next(types, torch.float32)

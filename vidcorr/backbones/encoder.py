@@ -30,13 +30,19 @@ def inner_network(network: Any) -> Any:
 
     Raises:
         ValueError: if neither or both attributes hold a network, or `network` is no `nn.Module`.
+
+    Example:
+        >>> trainer = nn.Module()  # without a forward
+        >>> trainer.encoder = nn.Conv2d(3, 8, 8, 8)
+        >>> inner_network(trainer) is trainer.encoder
+        True
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
     forward = inspect.getattr_static(type(network), "forward")  # a TorchScript module's is no function: no name
     # by name: both packages, `lightning` and `pytorch_lightning`, define the class, and neither is imported here
-    name = getattr(forward, "__qualname__", "")
-    has_own_forward = forward is not nn.Module.forward and name != "LightningModule.forward"
+    full_name = getattr(forward, "__qualname__", "")
+    has_own_forward = forward is not nn.Module.forward and full_name != "LightningModule.forward"
     if has_own_forward or gives_extractors(network) or gives_blocks(network):
         return network
     found: list[nn.Module] = []
@@ -55,6 +61,14 @@ def stated_by(module: object) -> Input | None:
 
     Raises:
         ValueError: for a mean that is not three numbers in [0, 1], or without a deviation.
+
+    Example:
+        >>> network = nn.Identity()
+        >>> stated_by(network) is None
+        True
+        >>> network.input_mean = network.input_std = (0.5, 0.5, 0.5)
+        >>> stated_by(network).source
+        'stated by Identity'
     """
     mean: Any = getattr(module, "input_mean", None)
     std: Any = getattr(module, "input_std", None)
@@ -67,6 +81,14 @@ def input_of_record(record: Mapping[str, Any]) -> Input | None:
     Args:
         record: `mean` and `std`, as in timm's `pretrained_cfg`; and their source: `file`, in words, in a record that
             vidcorr made, `architecture` and `tag` in a record of timm.
+
+    Example:
+        >>> input_of_record({"architecture": "test_vit", "tag": "r160", "mean": (0.5,) * 3, "std": (0.5,) * 3}).source
+        "timm's record of test_vit.r160"
+        >>> input_of_record({"mean": (0.5,) * 3, "std": (0.5,) * 3, "file": "its card"}).source
+        'its card'
+        >>> input_of_record({"architecture": "test_vit"}) is None
+        True
     """
     if "mean" not in record:
         return None
@@ -172,6 +194,11 @@ class Encoder(Changeable, nn.Module):
         Raises:
             ValueError: if the stage is no text, if the network has no such stage, stride or dilation, or normalises RGB
                 by code of its own while the caller states its input.
+
+        Example:
+            >>> view = Encoder(nn.Conv2d(3, 8, 8, 8)).view()
+            >>> view.stride, view(torch.zeros(1, 3, 64, 96)).shape
+            (8, torch.Size([1, 8, 8, 12]))
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
@@ -242,6 +269,13 @@ def weights_digest(module: nn.Module) -> str:
 
     Returns:
         12 hexadecimal digits.
+
+    Example:
+        >>> network = nn.Linear(2, 2)
+        >>> weights_digest(nn.Sequential(network)) == weights_digest(network)
+        True
+        >>> weights_digest(nn.Linear(2, 2)) == weights_digest(network)
+        False
     """
     forms: list[str] = []
     contents: list[Tensor] = []

@@ -86,6 +86,15 @@ def _loading_code(encoder: Encoder, output: Path) -> str:
     Args:
         encoder: the encoder that is exported.
         output: the file.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     encoder = load("torchvision:resnet18")
+        >>> print(_loading_code(encoder, Path("a.safetensors")))
+        import safetensors.torch, torch, torchvision
+        network = torchvision.models.resnet18()
+        network.fc = torch.nn.Identity()
+        network.load_state_dict(safetensors.torch.load_file('a.safetensors'))
     """
     library, _, name = encoder.described.spec.partition(":")
     if library == "timm":

@@ -32,6 +32,14 @@ class Normalise(nn.Module):
     Args:
         mean: mean of the channels of RGB in [0, 1].
         std: standard deviation of the channels of RGB in [0, 1].
+
+    Example:
+        >>> normalise = Normalise(mean=(0, 0, 1), std=(1, 2, 4))
+        >>> normalise(torch.ones(1, 3, 1, 1)).flatten(), normalise.state_dict()
+        (tensor([1.0000, 0.5000, 0.0000]), OrderedDict())
+        >>> found = normalise(torch.ones(1, 3, 4, 4).double())
+        >>> found.dtype, normalise.std.dtype, found.is_contiguous(memory_format=torch.channels_last)
+        (torch.float32, torch.float32, True)
     """
 
     mean: Tensor
@@ -94,6 +102,11 @@ class View(Changeable, nn.Module, ABC):
 
         Raises:
             ValueError: if it has others: a view cannot change them.
+
+        Example:
+            >>> view = RawColour()
+            >>> view.feature_extractor(stride=4).stride, view.stride
+            (4, 8)
         """
         wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
         for name, value in wanted.items():
@@ -167,6 +180,14 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: if the strides differ.
+
+        Example:
+            >>> RawColour().common_stride([8, 8])
+            8
+            >>> RawColour().common_stride([4, 8])
+            Traceback (most recent call last):
+                ...
+            vidcorr.backbones.extractor.NoSuchMap: stage 'colour': its parts have strides [4, 8]
         """
         if len(set(strides)) > 1:
             raise NoSuchMap(f"stage {self.stage!r}: its parts have strides {list(strides)}")
@@ -181,7 +202,13 @@ class FeatureExtractor(View):
         return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
 
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`."""
+        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`.
+
+        Example:
+            >>> view = RawColour().changed(stages=["fine", "coarse"])
+            >>> view.joined({"coarse": torch.zeros(1, 8, 4, 4), "fine": torch.zeros(1, 3, 4, 4)}).shape
+            torch.Size([1, 11, 4, 4])
+        """
         chosen = [maps[name] for name in self.stages]
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
@@ -191,6 +218,10 @@ class FeatureExtractor(View):
         Args:
             prefix: the names without their numbers, such as `block`.
             maps: one map per stage, in ascending order of the stages' numbers.
+
+        Example:
+            >>> RawColour().changed(stages=["block7", "block3"]).numbered("block", [torch.zeros(1), torch.ones(1)])
+            {'block3': tensor([0.]), 'block7': tensor([1.])}
         """
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
@@ -247,6 +278,10 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
     """Return images `(…, 3, H, W)`, RGB in [0, 1], minus the mean and divided by the deviation of a stated input.
 
     The result is float32 or finer.
+
+    Example:
+        >>> normalised(torch.ones(1, 3, 1, 1), Input(mean=(0, 0.5, 1), std=(1, 0.5, 0.25))).flatten()
+        tensor([1., 1., 0.])
     """
     constants = to_device(torch.tensor([stated.mean, stated.std], dtype=torch.float32), images.device)
     mean, std = constants.view(2, 3, 1, 1)
@@ -254,12 +289,22 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
 
 
 def is_of_library(network: object, library: str) -> bool:
-    """Return whether a library defines a network's class or one of its base classes."""
+    """Return whether a library defines a network's class or one of its base classes.
+
+    Example:
+        >>> is_of_library(nn.Linear(2, 3), "torch"), is_of_library(nn.Linear(2, 3), "timm")
+        (True, False)
+    """
     return any(base.__module__.startswith(f"{library}.") for base in type(network).__mro__)
 
 
 def has_parts(network: object, *names: str) -> bool:
-    """Return whether a network has an attribute of each name that is not None, as a part that was removed."""
+    """Return whether a network has an attribute of each name that is not None, as a part that was removed.
+
+    Example:
+        >>> has_parts(nn.Linear(2, 3), "weight", "bias"), has_parts(nn.Linear(2, 3, bias=False), "weight", "bias")
+        (True, False)
+    """
     return all(getattr(network, name, None) is not None for name in names)
 
 
@@ -267,6 +312,11 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
     """Return the modules that a function computes with: a method's object, and modules in a closure's variables.
 
     A module itself gives an empty list.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> modules_inside(layer.forward)[0] is layer, len(modules_inside(layer))
+        (True, 0)
     """
     outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     held = [getattr(function, "__self__", None), *outer]
@@ -298,7 +348,16 @@ def unwatched(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an attribute of an object, such as a network's `forward`, during a block, and restore it."""
+    """Set an attribute of an object, such as a network's `forward`, during a block, and restore it.
+
+    Example:
+        >>> network = nn.Identity()
+        >>> with attribute_set(network, "training", False):
+        ...     print(network.training)
+        False
+        >>> network.training
+        True
+    """
     own = dict(vars(holder))
     setattr(holder, name, value)
     try:
@@ -320,6 +379,10 @@ class RawColour(FeatureExtractor):
 
     Raises:
         ValueError: for another stage.
+
+    Example:
+        >>> RawColour(stride=16)(torch.rand(1, 3, 64, 90)).shape
+        torch.Size([1, 3, 4, 6])
     """
 
     described = Network(name="raw colour")
@@ -339,7 +402,12 @@ class RawColour(FeatureExtractor):
 
 
 def stage_names(prefix: str, count: int) -> list[str]:
-    """Return `count` names of stages, a prefix with numbers from 1: block1, block2, …"""
+    """Return `count` names of stages, a prefix with numbers from 1: block1, block2, …
+
+    Example:
+        >>> stage_names("block", 3)
+        ['block1', 'block2', 'block3']
+    """
     return [f"{prefix}{number}" for number in range(1, count + 1)]
 
 
@@ -347,6 +415,10 @@ def stage_indices(stages: Iterable[str], prefix: str) -> list[int]:
     """Return the indices of stages in `stage_names` of the prefix, from 0, ascending, without repeats.
 
     Stages with another prefix are left out.
+
+    Example:
+        >>> stage_indices(["block7", "block3", "block7", "features"], "block")
+        [2, 6]
     """
     return sorted({int(name.removeprefix(prefix)) - 1 for name in stages if name.startswith(prefix)})
 
@@ -360,6 +432,15 @@ def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
     Args:
         function: an extractor, or a method of a network.
         images: float RGB `(N, 3, H, W)` in [0, 1].
+
+    Example:
+        >>> images = torch.zeros(1, 3, 8, 8)
+        >>> features_by(nn.Identity(), images) is images
+        True
+        >>> with torch.inference_mode():
+        ...     images = torch.zeros(1, 3, 8, 8)
+        >>> features_by(nn.Identity(), images).is_inference()
+        False
     """
     with torch.inference_mode(False), torch.no_grad():
         return function(images.clone() if images.is_inference() else images)

@@ -63,6 +63,13 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
     Raises:
         ValueError: for weights of no family if the network is unknown.
+
+    Example:
+        >>> one = torch.ones(1)
+        >>> family_of({"encoder_q.conv1.weight": one, "queue": one}, None, "moco.pth")
+        'moco'
+        >>> family_of({"conv1.weight": one}, "torchvision:resnet18", "own.pth")
+        'named'
     """
     for name, table in FAMILIES.items():
         # signs are patterns: each sign of a family has to match the name of a weight
@@ -98,6 +105,13 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     Raises:
         ValueError: if the network fits behind several prefixes, has another number of heads than the family states, or
             has no place for some weights.
+
+    Example:
+        >>> spec = "timm:vit_small_patch16_224"
+        >>> fitted_to_library({}, "moco_v3", _without_weights(spec), spec, "vit-s.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: vit-s.pth: of moco_v3, with 12 heads; timm:vit_small_patch16_224 has 6: give the file alone
     """
     heads = FAMILIES[family].get("heads")
     own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
@@ -110,7 +124,12 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
 
 
 def input_of_family(family: str) -> Input | None:
-    """Return the mean and deviation of RGB with which a family was trained; None if the family states none."""
+    """Return the mean and deviation of RGB with which a family was trained; None if the family states none.
+
+    Example:
+        >>> input_of_family("dino").mean, input_of_family("torchvision")
+        ((0.485, 0.456, 0.406), None)
+    """
     if "imagenet" not in FAMILIES[family]:
         return None
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=f"of the family {family}")
@@ -148,6 +167,13 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
         table: table of the family.
         name: name of the network.
         state: weights under the network's names.
+
+    Example:
+        >>> made = _spec_of(FAMILIES["cosettle"], "timm:vit_base_patch8_224", {})
+        >>> made["spec"], made["arguments"]["backbone"]["spec"]
+        ('vidcorr.lightning_modules.cosettle:CoSettle', 'timm:vit_base_patch8_224')
+        >>> _spec_of(FAMILIES["lightly"], "torchvision:resnet18", {})
+        {'spec': 'torchvision:resnet18'}
     """
     encoder: dict[str, Any] = {"spec": name}
     if table.get("imagenet"):
@@ -167,6 +193,10 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
 
     Raises:
         ValueError: if no rule covers a key, or two keys get the same name.
+
+    Example:
+        >>> renamed_by(FAMILIES["moco"], {"encoder_q.conv1.weight": torch.ones(1), "queue": torch.ones(1)})
+        ({'conv1.weight': tensor([1.])}, {'queue': 'negatives'})
     """
     renamed: State = {}
     unused: dict[str, str] = {}
@@ -188,7 +218,13 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
 
 
 def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
-    """Return the target of the first rule whose pattern matches a key; None if no rule does."""
+    """Return the target of the first rule whose pattern matches a key; None if no rule does.
+
+    Example:
+        >>> rules = {r"encoder\\.(.+)": r"net.\\1", ".+": "other"}
+        >>> _by_first_rule(rules, "encoder.conv1"), _by_first_rule(rules, "fc"), _by_first_rule({"a": "b"}, "fc")
+        ('net.conv1', 'other', None)
+    """
     for pattern, target in rules.items():
         match = re.fullmatch(pattern, key)
         if match:
@@ -208,6 +244,19 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
     Raises:
         ValueError: for a transformer of a width that no family has.
+
+    Example:
+        >>> weights = {"patch_embed.proj.weight": torch.empty(384, 3, 8, 8)}
+        >>> architecture_of(weights, FAMILIES["dino"])
+        'timm:vit_small_patch8_224.dino'
+        >>> architecture_of(weights, FAMILIES["moco_v3"])
+        'vidcorr.backbones:moco_v3_vit_small'
+        >>> architecture_of({"conv1.weight": torch.empty(64, 3, 7, 7)}, FAMILIES["crw"])
+        'vidcorr.backbones:crw_resnet18'
+        >>> architecture_of({"patch_embed.proj.weight": torch.empty(385, 3, 8, 8)}, FAMILIES["dino"])
+        Traceback (most recent call last):
+            ...
+        ValueError: no transformer of the family has width 385; name it, timm:NAME=FILE
     """
     architecture: str = table.get("architecture", "")
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]
@@ -222,7 +271,15 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
 
 def resnet_of(state: State) -> str:
-    """Return the name of torchvision's ResNet whose weights share the most names and shapes with these weights."""
+    """Return the name of torchvision's ResNet whose weights share the most names and shapes with these weights.
+
+    Example:
+        >>> from torchvision.models import resnet50
+        >>> with torch.device("meta"):
+        ...     state = resnet50().state_dict()
+        >>> resnet_of(state)
+        'torchvision:resnet50'
+    """
     shapes = _shapes_of(state)
 
     def difference(spec: str) -> int:

@@ -123,12 +123,24 @@ class HubExtractor(FeatureExtractor):
 
 
 def as_tokens(output: Tensor) -> Tensor:
-    """Return a map `(N, C, h, w)` as tokens `(N, cells, C)`; tokens as they are."""
+    """Return a map `(N, C, h, w)` as tokens `(N, cells, C)`; tokens as they are.
+
+    Example:
+        >>> as_tokens(torch.zeros(1, 8, 2, 3)).shape, as_tokens(torch.zeros(1, 6, 8)).shape
+        (torch.Size([1, 6, 8]), torch.Size([1, 6, 8]))
+    """
     return output.flatten(2).mT if output.ndim == 4 else output
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
-    """Return the blocks or stages of a model: its outermost list of modules; an empty list without one."""
+    """Return the blocks or stages of a model: its outermost list of modules; an empty list without one.
+
+    Example:
+        >>> blocks_of(nn.Sequential(nn.Conv2d(3, 8, 8), nn.ModuleList([nn.Identity(), nn.Identity()])))
+        ModuleList(
+          (0-1): 2 x Identity()
+        )
+    """
     lists = (part for part in model.modules() if isinstance(part, nn.ModuleList))
     return next(lists, nn.ModuleList())
 
@@ -247,7 +259,12 @@ SOURCES = re.compile(
 
 
 def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration, and the configurations nested in it, without the fields of `SOURCES`."""
+    """Return a configuration, and the configurations nested in it, without the fields of `SOURCES`.
+
+    Example:
+        >>> without_sources({"hidden_size": 384, "dtype": "float32", "text": {"_name_or_path": "/x", "depth": 2}})
+        {'hidden_size': 384, 'text': {'depth': 2}}
+    """
     kept: dict[str, Any] = {}
     for name, value in fields.items():
         if SOURCES.fullmatch(name) is None:

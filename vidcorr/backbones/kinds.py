@@ -46,7 +46,13 @@ as every view has, makes its own. A kind of yours: `EXTRACTORS.insert(0, (is_min
 
 
 def unwrapped(network: Any) -> Any:
-    """Return the network inside wrappers of torch.compile and of `WRAPPERS`; a network without a wrapper as it is."""
+    """Return the network inside wrappers of torch.compile and of `WRAPPERS`; a network without a wrapper as it is.
+
+    Example:
+        >>> network = nn.Conv2d(3, 8, 8, 8)
+        >>> unwrapped(AveragedModel(network)), unwrapped(network) is network
+        (Conv2d(3, 8, kernel_size=(8, 8), stride=(8, 8)), True)
+    """
     inner = getattr(network, "_orig_mod", network)
     return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
 
@@ -55,6 +61,16 @@ def gives_extractors(module: object) -> bool:
     """Return whether a module has a method `feature_extractor(stage, stride)`.
 
     An attribute of this name that is a network, or takes other arguments, does not count.
+
+    Example:
+        >>> class Own(nn.Module):
+        ...     def feature_extractor(self, stage, stride): ...
+        >>> gives_extractors(Own()), gives_extractors(nn.Linear(2, 3))
+        (True, False)
+        >>> class Other(nn.Module):
+        ...     def feature_extractor(self, images): ...
+        >>> gives_extractors(Other())
+        False
     """
     method = getattr(module, "feature_extractor", None)
     return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()
@@ -69,6 +85,13 @@ def kind_of(network: Any) -> type[View] | None:
 
     Raises:
         ValueError: if the network has no view of its stages, or has lazy layers.
+
+    Example:
+        >>> kind_of(nn.Conv2d(3, 8, 8, 8)).__name__
+        'MapExtractor'
+        >>> from torchvision.models import resnet18
+        >>> kind_of(resnet18()).__name__
+        'ResNetExtractor'
     """
     if any(map(nn.parameter.is_lazy, network.parameters())):
         remedy = "call it once, on an image, in the function or constructor that makes it"

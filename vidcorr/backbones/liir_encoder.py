@@ -30,6 +30,18 @@ class PositionMap(nn.Module):
             half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
         size: height and width of a learned map in cells; the map is interpolated (bicubic) to other sizes.
+
+    Example:
+        >>> PositionMap("1dape", 64, 16)((8, 8)).shape, PositionMap("none")((8, 8))
+        (torch.Size([64, 8, 8]), None)
+        >>> for kind in ("1dape", "2dape", "2dspe", "none"):
+        ...     print(kind, [tuple(weights.shape) for weights in PositionMap(kind, 64, 8).parameters()])
+        1dape [(64, 8, 8)]
+        2dape [(32, 8), (32, 8)]
+        2dspe []
+        none []
+        >>> PositionMap("1dape", 64, 8)((8, 8)).any(), PositionMap("2dape", 64, 8)((8, 8)).any()
+        (tensor(False), tensor(False))
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
@@ -71,6 +83,10 @@ class LiirEncoder(nn.Module):
 
     Attributes:
         arguments: arguments of the constructor.
+
+    Example:
+        >>> LiirEncoder(position_size=16)(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 64, 16, 16])
     """
 
     described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")

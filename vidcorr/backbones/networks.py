@@ -150,7 +150,14 @@ class EncoderSpec:
         return cls(text, input=given, seed=None, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that make the network again, as plain values."""
+        """Return the fields that make the network again, as plain values.
+
+        Example:
+            >>> EncoderSpec("dino-s16@block9").to_dict()
+            {'spec': 'timm:vit_small_patch16_224.dino', 'stage': 'block9', 'pretrained': True}
+            >>> EncoderSpec("timm:resnet18").to_dict()
+            {'spec': 'timm:resnet18'}
+        """
         fields: dict[str, Any] = {"spec": self.spec}
         for name in ("stage", "stride", "pretrained"):
             value = getattr(self, name)
@@ -164,7 +171,12 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random."""
+        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random.
+
+        Example:
+            >>> EncoderSpec("timm:resnet18").name, EncoderSpec("timm:resnet18", pretrained=True).name
+            ('timm:resnet18, random weights', 'timm:resnet18')
+        """
         shown = self.label or self.text
         return f"{shown}, {RANDOM_WEIGHTS}" if self.is_random else shown
 
@@ -193,6 +205,14 @@ class EncoderSpec:
 
         Raises:
             ValueError: if a file of the hub is not to be had.
+
+        Example:
+            >>> EncoderSpec("timm:resnet18").located
+            Located(name='timm:resnet18', file=None, part='')
+            >>> EncoderSpec("timm:resnet18=runs/own.pth").located == Located("timm:resnet18", Path("runs/own.pth"))
+            True
+            >>> EncoderSpec("runs/last.ckpt").located == Located("", Path("runs/last.ckpt"))
+            True
         """
         text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
         path, part = file_and_part(text)
@@ -205,6 +225,10 @@ class EncoderSpec:
         """Return the facts by which results of two networks differ, as plain values.
 
         They are stage, stride and stated input; and the weights, by the SHA-256 of their file, or by name and seed.
+
+        Example:
+            >>> EncoderSpec("timm:resnet18@layer3/8").identity()
+            {'stage': 'layer3', 'stride': 8, 'spec': 'timm:resnet18', 'pretrained': False, 'seed': 0}
         """
         identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:
@@ -337,7 +361,12 @@ def _numbers_of(network: nn.Module) -> torch.Tensor:
 
 
 def _is_of_library(spec: str) -> bool:
-    """Return whether a text is timm:NAME or torchvision:NAME, without =FILE."""
+    """Return whether a text is timm:NAME or torchvision:NAME, without =FILE.
+
+    Example:
+        >>> _is_of_library("timm:resnet18"), _is_of_library("timm:resnet18=own.pth"), _is_of_library("my_module:net")
+        (True, False, False)
+    """
     return spec.startswith(LIBRARIES) and "=" not in spec
 
 
@@ -360,7 +389,12 @@ def on_hub(path: object) -> bool:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return whether a text is a file of weights, or FILE#PART: by its suffix, because it exists, or on the hub."""
+    """Return whether a text is a file of weights, or FILE#PART: by its suffix, because it exists, or on the hub.
+
+    Example:
+        >>> is_checkpoint("runs/last.ckpt"), is_checkpoint("hf://me/vfs"), is_checkpoint("timm:resnet18")
+        (True, True, False)
+    """
     if on_hub(spec):
         return True
     path, _ = file_and_part(spec)

@@ -31,6 +31,14 @@ def patch_of(network: object) -> int | None:
 
     It is the stride of the projection `patch_embed.proj`, if there is one, since patches may overlap. Else it is
     `patch_size` of the network, its `patch_embed`, `embeds` or `config`.
+
+    Example:
+        >>> patch_of(nn.Conv2d(3, 8, 16, stride=16)) is None
+        True
+        >>> embedding = nn.Module()
+        >>> embedding.patch_size = (2, 14, 14)  # frames, rows, columns
+        >>> patch_of(embedding)
+        14
     """
     parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
     step = getattr(getattr(parts[0], "proj", None), "stride", None)
@@ -45,7 +53,14 @@ def patch_of(network: object) -> int | None:
 
 
 def stated_stride(network: object) -> int | None:
-    """Return a network's attribute `stride`, pixels per cell; None if it is missing, or a tuple as a convolution's."""
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing, or a tuple as a convolution's.
+
+    Example:
+        >>> trunk = nn.Identity()
+        >>> trunk.stride = 8
+        >>> stated_stride(trunk), stated_stride(nn.Conv2d(3, 8, 16, stride=16))
+        (8, None)
+    """
     stride = getattr(network, "stride", None)
     return stride if isinstance(stride, int) else None
 
@@ -63,6 +78,17 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
 
     Raises:
         ValueError: if there are fewer tokens of no cell than `prefix`.
+
+    Example:
+        >>> tokens = torch.tensor([10, 11, 12, 13, 14, 15, -1]).view(1, 7, 1)  # of 2 x 3 patches, and a class token
+        >>> map_of_tokens(tokens, 8, (16, 24))
+        tensor([[[[11, 12, 13],
+                  [14, 15, -1]]]])
+        >>> map_of_tokens(tokens, 8, (16, 24), prefix=0)
+        tensor([[[[10, 11, 12],
+                  [13, 14, 15]]]])
+        >>> map_of_tokens(tokens, 4, (16, 24)) is tokens  # 24 patches of 4 px
+        True
     """
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
@@ -95,6 +121,12 @@ class MapExtractor(FeatureExtractor):
     Raises:
         ValueError: for another stage or stride, or if the output, of a module that states no stride, is not a map of at
             least 4 × 4 cells.
+
+    Example:
+        >>> network = nn.Conv2d(3, 8, 16, stride=16)
+        >>> view = MapExtractor(network)
+        >>> view.stride, view.stage, view(torch.rand(1, 3, 64, 96)).shape
+        (16, 'its own map', torch.Size([1, 8, 4, 6]))
     """
 
     takes_copy = False
@@ -150,6 +182,13 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         network: the network, whose attributes tell the side of its patches and the names of its maps.
         output: what the network's call returned.
         size: height and width of the images, pixels.
+
+    Example:
+        >>> fine, coarse = torch.zeros(1, 8, 6, 6), torch.zeros(1, 16, 3, 3)
+        >>> list(maps_in(nn.Identity(), {"fine": fine, "coarse": coarse, "pooled": coarse.mean((2, 3))}, (24, 24)))
+        ['fine', 'coarse']
+        >>> list(maps_in(nn.Identity(), [fine, coarse], (24, 24))), list(maps_in(nn.Identity(), fine, (24, 24)))
+        (['0', '1'], ['features'])
     """
     patch = patch_of(network)
     prefix = getattr(network, "prefix_tokens", None)
@@ -171,7 +210,12 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
 
 
 def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:
-    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`."""
+    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`.
+
+    Example:
+        >>> probe_size(1), probe_size(14)
+        ((256, 320), (266, 322))
+    """
     height, width = sides
     return height + -height % multiple, width + -width % multiple
 
@@ -186,6 +230,11 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
     Raises:
         ValueError: if the network fails on this image, for example because it takes another size only, or the output is
             not a map of at least 4 × 4 cells of its stride.
+
+    Example:
+        >>> view = MapExtractor(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.MaxPool2d(2)))
+        >>> measured_stride(view, view)
+        4
     """
     height, width = probe_size(view.multiple)
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
@@ -217,6 +266,13 @@ def check_map(features: Tensor, name: str) -> None:
 
     Raises:
         ValueError: if the map has fewer than 4 × 4 cells.
+
+    Example:
+        >>> check_map(torch.zeros(1, 8, 4, 4), "Net")
+        >>> check_map(torch.zeros(1, 8, 2, 2), "Net")
+        Traceback (most recent call last):
+            ...
+        ValueError: Net: 2 x 2 cells, too few to distinguish positions: take a finer stage
     """
     height, width = features.shape[-2:]
     if min(height, width) < MIN_CELLS:
@@ -224,12 +280,22 @@ def check_map(features: Tensor, name: str) -> None:
 
 
 def is_map(output: Any) -> bool:
-    """Return whether an output is a tensor `(N, C, h, w)` of real numbers."""
+    """Return whether an output is a tensor `(N, C, h, w)` of real numbers.
+
+    Example:
+        >>> is_map(torch.zeros(1, 8, 7, 10)), is_map(torch.zeros(1, 70, 8)), is_map([torch.zeros(1, 8, 7, 10)])
+        (True, False, False)
+    """
     return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
 
 
 def form_of(output: Any) -> str:
-    """Return the shape and type of an output, for messages."""
+    """Return the shape and type of an output, for messages.
+
+    Example:
+        >>> form_of(torch.zeros(1, 8)), form_of([torch.zeros(1, 8)])
+        ('(1, 8) of torch.float32', 'list')
+    """
     return f"{tuple(output.shape)} of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
 
 

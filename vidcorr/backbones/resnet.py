@@ -33,7 +33,13 @@ def is_resnet(network: object) -> bool:
 
 
 def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the blocks of a ResNet in order, `res2.b1` and so on → module."""
+    """Return the blocks of a ResNet in order, `res2.b1` and so on → module.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> list(named_blocks(resnet18()))
+        ['res2.b1', 'res2.b2', 'res3.b1', 'res3.b2', 'res4.b1', 'res4.b2', 'res5.b1', 'res5.b2']
+    """
     blocks: dict[str, nn.Module] = {}
     for stage, layer in LAYER_OF_STAGE.items():
         for number, block in enumerate(network.get_submodule(layer).children(), start=1):
@@ -42,7 +48,12 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def stage_of(block: str) -> str:
-    """Return the stage in the name of a block or stage: `res4` for `res4.b1` and for `res4`."""
+    """Return the stage in the name of a block or stage: `res4` for `res4.b1` and for `res4`.
+
+    Example:
+        >>> stage_of("res4.b1"), stage_of("res4")
+        ('res4', 'res4')
+    """
     return block.partition(".")[0]
 
 
@@ -53,6 +64,13 @@ def maps_of(wanted: Collection[str], blocks: Iterable[tuple[str, nn.Module]], x:
         wanted: names of stages (`res4`) and blocks (`res4.b1`); names that occur in no block are left out.
         blocks: name and block, in order.
         x: map `(N, C, h, w)` before the first block.
+
+    Example:
+        >>> of_res2 = [("res2.b1", nn.Conv2d(3, 4, 1)), ("res2.b2", nn.Conv2d(4, 4, 2, stride=2))]
+        >>> blocks = [*of_res2, ("res3.b1", nn.Conv2d(4, 8, 2, stride=2))]
+        >>> maps = maps_of(["res2", "res3.b1"], blocks, torch.zeros(1, 3, 16, 16))
+        >>> maps["res2"].shape, maps["res3.b1"].shape
+        (torch.Size([1, 4, 8, 8]), torch.Size([1, 8, 4, 4]))
     """
     maps: dict[str, Tensor] = {}
     for block_name, block in blocks:
@@ -109,6 +127,14 @@ class ResNetExtractor(FeatureExtractor):
     Raises:
         ValueError: if a stage does not exist, or its stride is smaller than `stride`, or the network cannot reach
             `stride` by removing strides.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> view = ResNetExtractor(resnet18(), "res4")
+        >>> view.stride, view.map_of(torch.zeros(1, 3, 64, 96)).shape
+        (8, torch.Size([1, 256, 8, 12]))
+        >>> ResNetExtractor(resnet18(), "res4", 16).stride, ResNetExtractor(resnet18(), "res5").stride
+        (16, 8)
     """
 
     input = UNKNOWN
@@ -164,7 +190,13 @@ class ResNetExtractor(FeatureExtractor):
 
 
 def strides_of(network: nn.Module) -> dict[str, int]:
-    """Return stage → stride in pixels of a ResNet, measured on a blank image; stages without blocks are left out."""
+    """Return stage → stride in pixels of a ResNet, measured on a blank image; stages without blocks are left out.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> strides_of(resnet18())
+        {'res2': 4, 'res3': 8, 'res4': 16, 'res5': 32}
+    """
     blocks = named_blocks(network).items()
     blank = torch.zeros(1, 3, SIDE, SIDE, device=device_of(network), dtype=type_of_weights(network))
     with eval_mode(network), unwatched(network):
@@ -179,7 +211,17 @@ def _stem(network: nn.Module) -> nn.Sequential:
 
 
 def remove_strides(blocks: nn.Module) -> None:
-    """Set the strides of a stage's convolutions and poolings, including timm's blurred poolings, to 1 in place."""
+    """Set the strides of a stage's convolutions and poolings, including timm's blurred poolings, to 1 in place.
+
+    Example:
+        >>> convolution = nn.Conv2d(3, 2, 3, stride=2, padding=1)
+        >>> blocks = nn.Sequential(convolution, nn.AvgPool2d(2, padding=1), nn.MaxPool2d(3, 2, padding=1))
+        >>> blocks(torch.zeros(1, 3, 32, 64)).shape
+        torch.Size([1, 2, 5, 9])
+        >>> remove_strides(blocks)
+        >>> blocks(torch.zeros(1, 3, 32, 64)).shape, blocks[1](torch.tensor([[[1.0, 2.0]]]))
+        (torch.Size([1, 2, 32, 64]), tensor([[[1., 2.]]]))
+    """
     for module in blocks.modules():
         if "stride" in vars(module):
             module.stride = (1, 1) if isinstance(module, nn.Conv2d) else 1  # type: ignore[assignment]
@@ -195,6 +237,15 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
         network: a ResNet.
         as_released: as in VFS's code, dilate only the first 3×3 convolution of each block, by half the dilation in a
             stage's first block.
+
+    Example:
+        >>> from torchvision.models import resnet18, resnet50
+        >>> for network, as_released in ((resnet18(), False), (resnet18(), True), (resnet50(), True)):
+        ...     _dilate_as_siamfc(network, as_released)
+        ...     print([each.dilation[0] for each in convolutions_of(network) if each.kernel_size == (3, 3)])
+        [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]
+        [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 2, 1, 4, 1]
+        [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4]
     """
     for name, of_stage in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
@@ -239,6 +290,11 @@ def crw_resnet18() -> nn.Module:
     """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
 
     Source: videowalk, `model_type` scratch. Its stride is 16; views have stride 8, as in CRW's evaluation.
+
+    Example:
+        >>> network = crw_resnet18()
+        >>> network.conv1.padding_mode, strides_of(network)
+        ('reflect', {'res2': 4, 'res3': 8, 'res4': 16})
     """
     return _reflecting(_up_to_res4())
 
@@ -250,12 +306,23 @@ def crw_training_resnet18() -> nn.Module:
     zero.
 
     Source: videowalk, `model_type` scratch.
+
+    Example:
+        >>> network = crw_training_resnet18()
+        >>> network.conv1.padding_mode, strides_of(network)
+        ('reflect', {'res2': 4, 'res3': 8, 'res4': 8, 'res5': 8})
     """
     return _crw_training("resnet18")
 
 
 def crw_training_resnet50() -> nn.Module:
-    """Return a ResNet-50 made as `crw_training_resnet18`, for VFS's Tables 7 and 8; CRW's code has no ResNet-50."""
+    """Return a ResNet-50 made as `crw_training_resnet18`, for VFS's Tables 7 and 8; CRW's code has no ResNet-50.
+
+    Example:
+        >>> network = crw_training_resnet50()
+        >>> network.conv1.padding_mode, strides_of(network)
+        ('reflect', {'res2': 4, 'res3': 8, 'res4': 8, 'res5': 8})
+    """
     return _crw_training("resnet50")
 
 
@@ -271,7 +338,13 @@ def _crw_training(name: str) -> nn.Module:
 
 
 def _reflecting(network: nn.Module) -> nn.Module:
-    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing."""
+    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing.
+
+    Example:
+        >>> network = _reflecting(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)))
+        >>> [convolution.padding_mode for convolution in convolutions_of(network)]
+        ['reflect', 'zeros']
+    """
     for convolution in convolutions_of(network):
         if convolution.kernel_size != (1, 1):
             convolution.padding_mode = "reflect"

@@ -51,6 +51,12 @@ class TrainedViews:
 
         Returns:
             `(N, C, h, w)`, in the type of the images unless autocast chooses the types.
+
+        Example:
+            >>> network = nn.Conv2d(3, 8, 8, 8)
+            >>> maps = TrainedViews().maps(network, torch.zeros(2, 3, 64, 64))
+            >>> maps.shape, maps.requires_grad
+            (torch.Size([2, 8, 8, 8]), True)
         """
         stage = stage or self.stage
         key = (id(network), stage)
@@ -95,6 +101,11 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
 
     Returns:
         The names of the parts that hold the frozen weights.
+
+    Example:
+        >>> network = nn.ModuleDict({"trunk": nn.Conv2d(3, 8, 8, 8), "head": nn.Linear(8, 2)})
+        >>> freeze_unused(network["trunk"], network)
+        ['head']
     """
     named = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
     if not named:
@@ -116,6 +127,10 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = N
     Args:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
         network: the network that computes it; None: the function itself is a module.
+
+    Example:
+        >>> width_of(nn.Conv2d(3, 8, 8, 8))
+        8
     """
     behind: Any = function if network is None else network
     with torch.no_grad():

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -75,6 +74,12 @@ class Clips(VideoEncoder):
 
     Raises:
         ValueError: for an unknown choice, or a tubelet that does not divide the window.
+
+    Example:
+        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4, tubelet=2)  # RGB itself, at 8 px a cell
+        >>> maps = list(encoder.encode(iter(torch.rand(5, 3, 64, 96))))
+        >>> len(maps), maps[0].shape, encoder.stride
+        (5, torch.Size([3, 8, 12]), 8)
     """
 
     normalises = True
@@ -174,6 +179,13 @@ class Recurrent(VideoEncoder):
     Attributes:
         stride: pixels per cell; None before the first frame, unless the network states it.
         inside: modules that `step` computes with, if it is no module itself.
+
+    Example:
+        >>> def count_frames(frame, count):
+        ...     count = 1 if count is None else count + 1
+        ...     return torch.full((1, 2, 2), float(count)), count
+        >>> [features.max().item() for features in Recurrent(count_frames).encode(iter(torch.zeros(3, 3, 16, 16)))]
+        [1.0, 2.0, 3.0]
     """
 
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
@@ -219,6 +231,15 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
         inputs: number of places.
         outputs: number of places after the up-sampling.
         rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
+
+    Example:
+        >>> upsampling_weights(2, 4, "trilinear")
+        tensor([[1.0000, 0.0000],
+                [0.7500, 0.2500],
+                [0.2500, 0.7500],
+                [0.0000, 1.0000]])
+        >>> upsampling_weights(2, 4, "cubic").sum(1)
+        tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
     # up-sampling the rows of an identity matrix gives the weights; the number of columns stays
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
@@ -231,11 +252,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 def as_tensor(array: object) -> Tensor:
     """Return a tensor, or an array of numpy or of a library with DLPack (for example JAX), as a tensor."""
-    if isinstance(array, Tensor):
-        return array
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
-        array = array.copy()
-    return torch.from_dlpack(array)
+    return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 
 def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:
@@ -328,7 +345,7 @@ class VJepa2(VideoMae):
         tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
         return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)
 
-    def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, Tensor, Tensor]:
+    def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, ...]:
         """Return the positions of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
 
         Returns:
@@ -340,15 +357,16 @@ class VJepa2(VideoMae):
         rows = _places_on_grid(grid, height, x.device)
         columns = _places_on_grid(grid, width, x.device)
         time = torch.arange(tubelets, device=x.device, dtype=rows.dtype)
-        return (
-            time.repeat_interleave(height * width),
-            rows.repeat_interleave(width).repeat(tubelets),
-            columns.repeat(height * tubelets),
-        )
+        return torch.cartesian_prod(time, rows, columns).unbind(1)
 
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
-    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1."""
+    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1.
+
+    Example:
+        >>> _places_on_grid(4, 4, torch.device("cpu")), _places_on_grid(4, 2, torch.device("cpu"))
+        (tensor([0., 1., 2., 3.]), tensor([0.5000, 2.5000]))
+    """
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)
 

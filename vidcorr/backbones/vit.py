@@ -229,17 +229,38 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
 
 
 def vit_small_patch16_reg4() -> nn.Module:
-    """Return T-CoRe's network with random weights: DINOv2's ViT-S with four registers, patches of 16 px, for 224 px."""
+    """Return T-CoRe's network with random weights: DINOv2's ViT-S with four registers, patches of 16 px, for 224 px.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     network = vit_small_patch16_reg4()
+        >>> network.patch_embed.patch_size, network.patch_embed.grid_size, network.num_reg_tokens, network.embed_dim
+        ((16, 16), (14, 14), 4, 384)
+    """
     return _of_any_size("vit_small_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def vit_base_patch16_reg4() -> nn.Module:
-    """Return the ViT-B in place of the ViT-S of `vit_small_patch16_reg4`."""
+    """Return the ViT-B in place of the ViT-S of `vit_small_patch16_reg4`.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     network = vit_base_patch16_reg4()
+        >>> network.patch_embed.patch_size, network.patch_embed.grid_size, network.num_reg_tokens, network.embed_dim
+        ((16, 16), (14, 14), 4, 768)
+    """
     return _of_any_size("vit_base_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def moco_v3_vit_small() -> nn.Module:
-    """Return MoCo v3's ViT-S, which has 12 heads (Chen et al., ICCV 2021, section 5; its code, `vits.py`)."""
+    """Return MoCo v3's ViT-S, which has 12 heads (Chen et al., ICCV 2021, section 5; its code, `vits.py`).
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     network = moco_v3_vit_small()
+        >>> network.blocks[0].attn.num_heads, network.embed_dim
+        (12, 384)
+    """
     return _of_any_size("vit_small_patch16_224", num_heads=12)
 
 
@@ -249,7 +270,14 @@ def moco_v3_vit_base() -> nn.Module:
 
 
 def _of_any_size(name: str, **options: Any) -> nn.Module:
-    """Return a transformer of timm with random weights, without classifier, that takes images of any size."""
+    """Return a transformer of timm with random weights, without classifier, that takes images of any size.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     network = _of_any_size("test_vit")
+        >>> network.num_classes, network.dynamic_img_size, network.patch_embed.dynamic_img_pad
+        (0, True, True)
+    """
     import timm
 
     return timm.create_model(name, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True, **options)
@@ -270,6 +298,11 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
 
     Returns:
         `(1, prefix + size[0] · size[1], C)`.
+
+    Example:
+        >>> embedding = torch.tensor([9.0, 0.0, 1.0, 2.0, 3.0]).view(1, 5, 1)  # of a class token, and of 2 x 2 patches
+        >>> dino_positions(embedding, (2, 2), (2, 3)).flatten()
+        tensor([ 9.0000, -0.1241,  0.4297,  1.0326,  1.7955,  2.3493,  2.9522])
     """
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])

@@ -42,7 +42,13 @@ def gpu_or_cpu() -> torch.device:
 
 
 def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
-    """Return the amount of work for a type of device; unknown types take the amount of a CPU."""
+    """Return the amount of work for a type of device; unknown types take the amount of a CPU.
+
+    Example:
+        >>> amounts = {"cpu": 1, "cuda": 8}
+        >>> amount_for(torch.device("cpu"), amounts), amount_for(torch.device("meta"), amounts)
+        (1, 1)
+    """
     return amounts.get(device.type, amounts["cpu"])
 
 
@@ -55,12 +61,22 @@ def workspace_of(device: torch.device) -> int:
 
 
 def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
-    """Return how many items of `bytes_of_item` bytes fit into the workspace of a device, at least 1."""
+    """Return how many items of `bytes_of_item` bytes fit into the workspace of a device, at least 1.
+
+    Example:
+        >>> items_in_workspace(torch.device("cpu"), 2**20), items_in_workspace(torch.device("cpu"), 2**40)
+        (64, 1)
+    """
     return max(1, workspace_of(device) // bytes_of_item)
 
 
 def slices(length: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1."""
+    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1.
+
+    Example:
+        >>> list(slices(5, 2))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 

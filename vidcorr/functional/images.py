@@ -24,7 +24,15 @@ def as_floats(images: Tensor) -> Tensor:
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Return the bytes from which `as_floats` made these images; images changed since then come back as they are."""
+    """Return the bytes from which `as_floats` made these images; images changed since then come back as they are.
+
+    Example:
+        >>> floats = as_floats(torch.tensor([0, 255], dtype=torch.uint8))
+        >>> as_bytes(floats)
+        tensor([  0, 255], dtype=torch.uint8)
+        >>> as_bytes(floats.mul_(0.5))
+        tensor([0.0000, 0.5000])
+    """
     if not hasattr(images, "made_of"):
         return images
     made_of, version = images.made_of

@@ -65,6 +65,14 @@ def reconstruct_locally(
 
     Raises:
         ValueError: if the shapes do not fit, or the border is unknown.
+
+    Example:
+        >>> query = torch.tensor([[[[9.0, -9.0]]]])  # B x C x h x w
+        >>> references, colours = -query[:, None], torch.tensor([[[[[1.0, 2.0]]]]])
+        >>> reconstruct_locally(query, references, colours, radius=1).values  # each cell finds the other one
+        tensor([[[[2., 1.]]]])
+        >>> reconstruct_locally(query, references, colours, radius=0).values  # each sees its own place alone
+        tensor([[[[1., 2.]]]])
     """
     check_features(query, references, radius, border)
     if values.ndim != 5 or values[:, :, 0].shape != references[:, :, 0].shape:
@@ -195,6 +203,10 @@ def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
 
     Returns:
         `(B, h, w)` in [0, 1].
+
+    Example:
+        >>> positive_mass(torch.tensor([0.0, 0.0]), torch.tensor([0.0, -torch.inf]))
+        tensor([0.5000, 1.0000])
     """
     return torch.sigmoid(logsumexp - of_negatives)
 
@@ -210,13 +222,22 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Example:
+        >>> reconstruction_loss(torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 4, 4))  # 20 * 0.5 - 1 / 2
+        tensor(9.5000)
     """
     full = F.interpolate(reconstructed, target.shape[2:], mode="bilinear")
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
 
 
 def merged_references(maps: Tensor) -> Tensor:
-    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`."""
+    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`.
+
+    Example:
+        >>> merged_references(torch.zeros(1, 2, 3, 8, 9)).shape
+        torch.Size([1, 8, 9, 6])
+    """
     return maps.permute(0, 3, 4, 1, 2).flatten(3)
 
 

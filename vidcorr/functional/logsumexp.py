@@ -10,7 +10,6 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .device import amount_for, slices
-from .dot_products import dot_products, onednn_pays, weighted_sums
 
 PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Number of products held at a time: 8 MB in float32 on a CPU, 256 MB on a GPU."""
@@ -27,7 +26,12 @@ Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 or finer."""
+    """Return a tensor in float32 or finer.
+
+    Example:
+        >>> widened(torch.ones(1).bfloat16()).dtype, widened(torch.ones(1).double()).dtype
+        (torch.float32, torch.float64)
+    """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -99,6 +103,13 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
     Returns:
         `(B, n)`; −∞ for a sample without keys.
+
+    Example:
+        >>> query, keys = torch.eye(2).view(1, 2, 2), torch.eye(2)
+        >>> dot_logsumexp(query, keys), torch.logsumexp(query @ keys.T, 2)
+        (tensor([[1.3133, 1.3133]]), tensor([[1.3133, 1.3133]]))
+        >>> dot_logsumexp(query, keys, excluded=torch.tensor([[False, True]]))  # the second key does not count
+        tensor([[1., 0.]])
     """
     rows = widened(query.flatten(0, 1))
     chunks = _dot_chunks(rows.detach(), keys, excluded, query.shape[1])
@@ -114,27 +125,20 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
         excluded: `(B, K)` bool, or None.
         rows_per_sample: N / B.
     """
-    by_onednn = onednn_pays(rows, keys)
     for block in slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]
         sample = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
         keys_at_once = amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries)
-        if by_onednn:
-            keys_at_once //= 2  # oneDNN holds a second copy
-        buffer = rows.new_empty(0 if by_onednn else len(queries) * min(keys_at_once, len(keys)))
+        buffer = rows.new_empty(len(queries) * min(keys_at_once, len(keys)))
         for part in slices(len(keys), keys_at_once):
-            chunk = keys[part].to(rows.dtype).contiguous()
-            if by_onednn:
-                logits = dot_products(queries, chunk)
-            else:
-                products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
-                logits = torch.mm(queries, chunk.mT, out=products)
+            chunk = keys[part].to(rows.dtype)
+            products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
+            logits = torch.mm(queries, chunk.mT, out=products)
             if excluded is not None:
                 logits.masked_fill_(excluded[:, part][sample], -torch.inf)
-            yield block, logits, partial(_add_weighted, keys=chunk, by_onednn=by_onednn)
+            yield block, logits, partial(_add_weighted, keys=chunk)
 
 
-def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, by_onednn: bool) -> Tensor:
-    """Add `weights @ keys` to `mean` in place, with the product by oneDNN or by `mm`."""
-    sums = weighted_sums(weights, keys) if by_onednn else torch.mm(weights, keys)
-    return mean.add_(sums)
+def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
+    """Add `weights @ keys` to `mean` in place."""
+    return mean.addmm_(weights, keys)

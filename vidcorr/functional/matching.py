@@ -31,6 +31,13 @@ def match_keypoints(
 
     Returns:
         x, y `(N, 2)` in pixels of the target, in the points' type; float64 for integer points.
+
+    Example:
+        >>> features = torch.eye(4).view(4, 2, 2)
+        >>> dift = MatchingProtocol.named("dift").with_changes(input_size=32)
+        >>> turned = features.flip(1, 2)
+        >>> match_keypoints(features, turned, torch.tensor([[2.0, 3.0]]), (32, 32), (32, 32), dift)
+        tensor([[24., 24.]])
     """
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
@@ -75,6 +82,13 @@ def cell_similarities(
         points: x, y `(N, 2)` in pixels of the source.
         source_size: (H, W) of the source, pixels.
         protocol: sampling of the source.
+
+    Example:
+        >>> features = torch.eye(4).view(4, 2, 2)
+        >>> dift = MatchingProtocol.named("dift").with_changes(input_size=32)
+        >>> cell_similarities(features, features, torch.tensor([[2.0, 3.0]]), (32, 32), dift).round(decimals=1)
+        tensor([[[1., 0.],
+                 [0., 0.]]])
     """
     descriptors = _descriptors(source.float(), points, source_size, protocol)
     return (descriptors @ F.normalize(target.float(), dim=0).flatten(1)).unflatten(1, target.shape[1:])
@@ -84,6 +98,11 @@ def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
     """Return the (H, W) of the canvas on which a picture of `size` lies in the network's input, by `input_fit`.
 
     It is the picture's own size if the picture is stretched; else the size of the padded square.
+
+    Example:
+        >>> dift = MatchingProtocol.named("dift")
+        >>> canvas_size((480, 640), dift), canvas_size((480, 640), MatchingProtocol.named("geoaware"))
+        ((480, 640), (840, 840))
     """
     if protocol.input_fit == "stretched":
         return size
@@ -91,7 +110,14 @@ def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
 
 
 def canvas_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
-    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its canvas (`canvas_size`), float32."""
+    """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its canvas (`canvas_size`), float32.
+
+    Example:
+        >>> centred = MatchingProtocol.named("geoaware").with_changes(input_size=320)
+        >>> canvas_points(torch.tensor([[0, 0], [640, 480]]), (480, 640), centred)
+        tensor([[  0.,  40.],
+                [320., 280.]])
+    """
     scale, left, top = _placement(size, protocol)
     scaled = points.float() * scale
     if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
@@ -105,6 +131,10 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
 
     Returns:
         Pixels of the canvas per pixel of the picture; x and y of the picture's first pixel on the canvas.
+
+    Example:
+        >>> _placement((480, 640), MatchingProtocol.named("geoaware").with_changes(input_size=320))
+        (0.5, 0, 40)
     """
     if protocol.input_fit == "stretched":
         return 1.0, 0, 0  # the canvas is the picture; `_descriptors` and `_match` scale it to cells
@@ -114,14 +144,17 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
 
 
 def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width to which a picture of `size` is resized: for "centred" without the padding."""
+    """Return height and width to which a picture of `size` is resized: for "centred" without the padding.
+
+    Example:
+        >>> centred = MatchingProtocol.named("geoaware").with_changes(input_size=320)
+        >>> _content_size((480, 640), centred), _content_size((640, 480), centred)
+        ((240, 320), (320, 240))
+    """
     side = protocol.input_sides[0]
     if protocol.input_fit != "centred":
         return protocol.input_sides
-    short = round(side * min(size) / max(size))
-    if size[0] <= size[1]:
-        return (short, side)
-    return (side, short)
+    return round(side * size[0] / max(size)), round(side * size[1] / max(size))
 
 
 def _pad_to_square(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:
@@ -201,6 +234,13 @@ def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtoc
         canvas: size of the canvas.
         size: size of the map of cells.
         protocol: `sampling`: the cell in which a point lies ("floor"), or the nearest cell.
+
+    Example:
+        >>> points = torch.tensor([[11.0, 0.0], [31.0, 9.0], [32.0, 0.0]])
+        >>> _cells_at(points, (20, 32), (2, 3), MatchingProtocol.named("probe3d"))
+        tensor([1, 5, 2])
+        >>> _cells_at(points, (20, 32), (2, 3), MatchingProtocol.named("geoaware"))
+        tensor([1, 2, 3])
     """
     height, width = size
     x, y = points.unbind(1)
@@ -219,6 +259,11 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
     By the protocol's `decoding` "argmax" it is the most similar cell. Else it is the mean of all cells, weighted by the
     softmax of similarity / `temperature`; `window` keeps only similarities near the most similar cell, `kernel`
     multiplies similarities by a Gaussian around this cell.
+
+    Example:
+        >>> similarities = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]])
+        >>> _decode(similarities, MatchingProtocol.named("dift"))
+        tensor([[2., 0.]], dtype=torch.float64)
     """
     count, height, width = similarities.shape
     best = similarities.flatten(1).argmax(1)
@@ -255,6 +300,13 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(H, W)` float32.
+
+    Example:
+        >>> features = torch.tensor([[[3.0, 0.0]], [[4.0, 5.0]]])
+        >>> upsampled_norms(features, (1, 4))
+        tensor([[5.0000, 4.8088, 4.8088, 5.0000]])
+        >>> F.interpolate(features[None], (1, 4), mode="bilinear")[0].norm(dim=0)
+        tensor([[5.0000, 4.8088, 4.8088, 5.0000]])
     """
     _, height, width = features.shape
     # even places are cells, odd places lie halfway to the next cell; nothing follows the last cell
@@ -277,6 +329,11 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     Args:
         values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last cell, which count with weight 0.
         pixels: number of pixels along the n cells.
+
+    Example:
+        >>> values = torch.tensor([4.0, 1.0, 0.0, 0.0, 0.0])  # (2 - 2 t)² at t = 0, 1/2 and 1, and two rows behind
+        >>> _parabolas(values[:, None], 4).flatten()  # at t = 0, 1/4, 3/4 and 1
+        tensor([4.0000, 2.2500, 0.2500, 0.0000])
     """
     cells = len(values) // 2
     in_pixels = torch.arange(pixels, device=values.device).double() + 0.5

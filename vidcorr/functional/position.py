@@ -28,6 +28,16 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
     Raises:
         ValueError: if the number of channels is not divisible by 4.
+
+    Example:
+        >>> sinusoidal_position(8, 3, 5)[:4, 2, 4]  # sin 4, cos 4, sin 0.04, cos 0.04: of column 4
+        tensor([-0.7568, -0.6536,  0.0400,  0.9992])
+        >>> sinusoidal_position(8, 3, 5)[4:, 2, 4]  # the same of row 2
+        tensor([ 0.9093, -0.4161,  0.0200,  0.9998])
+        >>> sinusoidal_position(6, 3, 5)
+        Traceback (most recent call last):
+            ...
+        ValueError: a sinusoidal position map needs channels divisible by 4, got 6
     """
     if channels % 4:
         raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
@@ -57,6 +67,12 @@ def displaced_position(position: Tensor, orders: Tensor) -> Tensor:
 
     Returns:
         `(N, C, h, w)`; cell i of frame n is cell `orders[n, i]` of the map.
+
+    Example:
+        >>> position = torch.tensor([[[0, 1], [2, 3]]])
+        >>> displaced_position(position, torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])).flatten(1)
+        tensor([[0, 1, 2, 3],
+                [3, 2, 1, 0]])
     """
     frames = position.flatten(1)[:, to_device(orders, position.device)].transpose(0, 1)
     return frames.unflatten(2, position.shape[1:])
@@ -75,6 +91,14 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
 
     Returns:
         Long `(frames, h · w)`, a permutation per frame; None for "none".
+
+    Example:
+        >>> drawn_orders("shift", 2, (3, 3), torch.Generator().manual_seed(0))
+        tensor([[4, 5, 3, 7, 8, 6, 1, 2, 0],
+                [0, 1, 2, 3, 4, 5, 6, 7, 8]])
+        >>> drawn_orders("shuffle", 2, (3, 3), torch.Generator().manual_seed(0))
+        tensor([[2, 3, 4, 8, 6, 0, 5, 1, 7],
+                [3, 4, 5, 1, 2, 6, 0, 7, 8]])
     """
     if kind == "none":
         return None

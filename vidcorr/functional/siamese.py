@@ -104,6 +104,11 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Example:
+        >>> labels = torch.tensor([[1.0, 0, 0, 0]])
+        >>> balanced_loss(torch.tensor([[9.0, 0, 0, 0]]), labels)  # the positive cell weighs 1/2, each other cell 1/6
+        tensor(0.3466)
     """
     labels = labels.expand_as(logits)
     positive = labels == 1
@@ -126,6 +131,11 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         Scalar.
+
+    Example:
+        >>> sure, unsure = torch.tensor([[9.0]]), torch.tensor([[0.0]])
+        >>> focal_loss(unsure, torch.ones(1, 1)), focal_loss(sure, torch.ones(1, 1)).round(decimals=3)
+        (tensor(0.6931), tensor(0.))
     """
     probability = logits.sigmoid()
     positive = labels * (1 - probability) ** 2.0

@@ -29,6 +29,14 @@ def match_surfaces(
         Cells of the source and the target, each `(N,)`, as row · W + column; and weights `(N,)` in [0, 1], the largest
         first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the second nearest cell.
         Of equal cells the first counts as the nearest.
+
+    Example:
+        >>> features = torch.eye(2).view(2, 1, 2)
+        >>> everywhere = torch.ones(1, 2, dtype=torch.bool)
+        >>> match_surfaces(features, features.flip(2), everywhere, everywhere, "bilinear-zero", 9)
+        (tensor([0, 1]), tensor([1, 0]), tensor([1., 1.]))
+        >>> match_surfaces(features, features, everywhere, ~everywhere, "bilinear-zero", 9)
+        (tensor([], dtype=torch.int64), tensor([], dtype=torch.int64), tensor([]))
     """
     device = source.device
     source_cells = to_device(source_cells, device)
@@ -90,6 +98,10 @@ def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
     Returns:
         Largest value, second largest value, row and column, each `(N,)`.
+
+    Example:
+        >>> two_best(torch.tensor([[[0.0, 0, 3], [5, 5, 0], [5, 0, 0]]]))
+        (tensor([5.]), tensor([5.]), tensor([1]), tensor([0]))
     """
     of_rows = values.amax(2)
     best, row = of_rows.max(1)
@@ -127,6 +139,13 @@ def surface_errors(first: Tensor, second: Tensor, pose: Tensor, intrinsics: Tens
 
     Returns:
         Distances in metres and in pixels, each `(N,)` float64. A point behind the camera is many pixels away.
+
+    Example:
+        >>> first = torch.tensor([[0.0, 0.0, 2.0], [0.1, 0.0, -1.0]])  # the second point is behind the camera
+        >>> second = torch.tensor([[0.0, 0.5, 2.0], [0.1, 0.0, 1.0]])
+        >>> intrinsics = torch.tensor([[100.0, 0.0, 0.0], [0.0, 100.0, 0.0], [0.0, 0.0, 1.0]]).double()
+        >>> surface_errors(first, second, torch.eye(4).double(), intrinsics)
+        (tensor([0.5000, 2.0000], dtype=torch.float64), tensor([2.5000e+01, 1.0000e+10], dtype=torch.float64))
     """
     moved = first.double() @ pose[:3, :3].T + pose[:3, 3]
     there = second.double()

@@ -40,6 +40,16 @@ class Neighbourhood:
     """Key cells within `radius` cells of a query cell; all cells of the map if `radius` is None.
 
     "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| <= radius and |dx| <= radius.
+
+    Example:
+        >>> Neighbourhood(2, "disc").kept.astype(int)
+        array([[0, 0, 1, 0, 0],
+               [0, 1, 1, 1, 0],
+               [1, 1, 1, 1, 1],
+               [0, 1, 1, 1, 0],
+               [0, 0, 1, 0, 0]])
+        >>> Neighbourhood(2).reach, Neighbourhood(2, "disc").reach, Neighbourhood(None).reach
+        (1, 2, None)
     """
 
     radius: float | None
@@ -115,6 +125,17 @@ class TileGrid:
             samples: size of the batch.
             references: number of reference maps.
             numbers: most products of a part.
+
+        Example:
+            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))  # 2 x 3 tiles, each of 64 queries and 100 keys
+            >>> for part in grid.parts(samples=2, references=1, numbers=64 * 100 * 3 * 2):
+            ...     print(part)
+            Part(samples=slice(0, 1, None), rows=slice(0, 2, None))
+            Part(samples=slice(1, 2, None), rows=slice(0, 2, None))
+            >>> for part in grid.parts(samples=1, references=1, numbers=1):
+            ...     print(part)
+            Part(samples=slice(0, 1, None), rows=slice(0, 1, None))
+            Part(samples=slice(0, 1, None), rows=slice(1, 2, None))
         """
         down, across = self.shape
         products_of_row = across * (TILE * self.halo) ** 2 * references
@@ -125,12 +146,25 @@ class TileGrid:
                 yield Part(of_samples, of_rows)
 
     def queries(self, maps: Tensor) -> Tensor:
-        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
+        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map.
+
+        Example:
+            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
+            >>> grid.queries(torch.ones(1, 10, 20, 3)).shape, grid.shape
+            (torch.Size([1, 2, 3, 64, 3]), (2, 3))
+        """
         complete = F.pad(maps, (0, 0, 0, -maps.shape[2] % TILE, 0, -maps.shape[1] % TILE))
         return complete.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE)).transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
-        """Join tiles again: `(B, rows, columns, queries, D)` → `(B, h, w, D)`, the inverse of `queries`."""
+        """Join tiles again: `(B, rows, columns, queries, D)` → `(B, h, w, D)`, the inverse of `queries`.
+
+        Example:
+            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
+            >>> maps = torch.rand(1, 10, 20, 3)
+            >>> grid.from_queries(grid.queries(maps)).equal(maps)
+            True
+        """
         maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return maps[:, : self.map_size[0], : self.map_size[1]]
 
@@ -141,7 +175,13 @@ class TileGrid:
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
 
     def halos(self, padded: Tensor, tiles: slice = slice(None)) -> Tensor:
-        """Return the halos of rows of tiles of a padded map as a view, `(B, rows, columns, *halo, D)`."""
+        """Return the halos of rows of tiles of a padded map as a view, `(B, rows, columns, *halo, D)`.
+
+        Example:
+            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
+            >>> grid.halos(grid.pad(torch.ones(1, 10, 20, 3))).shape
+            torch.Size([1, 2, 3, 10, 10, 3])
+        """
         first, end, _ = tiles.indices(self.shape[0])
         rows = padded[:, first * TILE : (end - 1) * TILE + self.halo]
         return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
@@ -167,6 +207,11 @@ class TileGrid:
         Args:
             tile: index of the tile along the axis.
             size: number of rows (or columns) of the map.
+
+        Example:
+            >>> grid = TileGrid((20, 20), Neighbourhood(3, "square"))
+            >>> grid.halo, grid.extent(0, 20), grid.extent(1, 20), grid.extent(2, 20)
+            (14, slice(3, 14, None), slice(0, 14, None), slice(0, 7, None))
         """
         first = tile * TILE - self.reach
         return slice(max(-first, 0), min(self.halo, size - first))
@@ -180,6 +225,15 @@ class TileGrid:
 
         Yields:
             A run of tiles, and the rows of each of its halos that are kept.
+
+        Example:
+            >>> grid = TileGrid((36, 8), Neighbourhood(3, "square"))  # five tiles below each other
+            >>> for tiles, rows in grid.equal_tiles(at_once=2, on_map=True):
+            ...     print(tiles, rows)
+            slice(0, 1, None) slice(3, 14, None)
+            slice(1, 3, None) slice(0, 14, None)
+            slice(3, 4, None) slice(0, 14, None)
+            slice(4, 5, None) slice(0, 7, None)
         """
         height, _ = self.map_size
         whole = slice(0, self.halo)
@@ -221,14 +275,26 @@ class TileGrid:
         return of_columns.unfold(0, self.halo, TILE).unfold(1, halo_width, TILE).movedim(2, -1)
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
-        """Return a mask (tiles, cells): which rows (axis 0) or columns (axis 1) of each tile's halo lie on the map."""
+        """Return a mask (tiles, cells): which rows (axis 0) or columns (axis 1) of each tile's halo lie on the map.
+
+        Example:
+            >>> TileGrid((10, 20), Neighbourhood(1, "square")).on_map(0).astype(int)
+            array([[0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+                   [1, 1, 1, 0, 0, 0, 0, 0, 0, 0]])
+        """
         first = np.arange(self.shape[axis])[:, None] * TILE - self.reach
         cells = first + np.arange(self.halo)
         return (cells >= 0) & (cells < self.map_size[axis])
 
     @functools.cached_property
     def windows(self) -> NDArray[np.int64]:
-        """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood."""
+        """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood.
+
+        Example:
+            >>> grid = TileGrid((8, 8), Neighbourhood(1, "square"))  # a tile of 8 x 8 queries, a halo of 10 x 10 keys
+            >>> grid.windows[0], grid.windows[1]
+            (array([ 0,  1,  2, 10, 11, 12, 20, 21, 22]), array([ 1,  2,  3, 11, 12, 13, 21, 22, 23]))
+        """
         tile = np.arange(TILE)
         corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square
         kept = self.neighbourhood.kept
@@ -284,6 +350,11 @@ def used_of(maps: Tensor, used: Tensor) -> Tensor:
     Args:
         maps: maps of S references.
         used: different indices of references, ascending.
+
+    Example:
+        >>> used_of(torch.arange(6).view(1, 1, 3, 2), torch.tensor([0, 2]))
+        tensor([[[[0, 1],
+                  [4, 5]]]])
     """
     if len(used) == maps.shape[2]:
         return maps

@@ -45,10 +45,8 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    ranked_by = ""
-    for key in (*result.scores, "J&F-Mean"):  # J&F comes last, since some rules have it only by sequence
-        if not ranked_by and result.scores_by_sequence(key):
-            ranked_by = key
+    by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))  # some rules have J&F only there
+    ranked_by = next(by_sequence, "")
     text_columns: set[str] = set()  # truth values and counts are no fractions either
     for row in result.rows:
         text_columns.update(name for name, value in row.values.items() if not isinstance(value, float))

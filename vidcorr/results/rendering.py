@@ -175,16 +175,15 @@ class Section(NamedTuple):
         Args:
             first: head of the names.
         """
-        texts = [[line.name] for line in self.lines]
         heads = [first]
+        facts = [[line.name for line in self.lines]]
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
-            facts = [fact_of(line.column) for line in self.lines]
-            if len(set(facts)) > 1:
+            of_lines = [fact_of(line.column) for line in self.lines]
+            if len(set(of_lines)) > 1:
                 heads.append(head)
-                for of_line, fact in zip(texts, facts, strict=True):
-                    of_line.append(fact)
-        for of_line, line in zip(texts, self.lines, strict=True):
-            of_line += line.texts
+                facts.append(of_lines)
+        columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
+        texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
 
     def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:

@@ -60,7 +60,6 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
     """
     truth: Any = benchmark.sequences
-    of_benchmark = f"is no choice for {benchmark.name}"
     scorer: Callable[..., Result] = score_boxes
     known: dict[str, Any] = {}  # arguments that the benchmark decides
     if isinstance(benchmark, TapVidBenchmark):
@@ -80,7 +79,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
     for name in sorted(set(options).difference(signature(scorer).parameters)):
         flag = FLAGS.get(name, name.replace("_", "-"))
-        raise ValueError(f"score: {name} {of_benchmark}: leave out --{flag}")
+        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
     return scorer(truth, predictions, **known | options)
 
 

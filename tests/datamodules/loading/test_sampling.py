@@ -17,12 +17,6 @@ DRAWS = json.loads(Path(__file__).with_name("draws.json").read_text())
 """Samplings and crops, and what published runs drew by them."""
 
 
-def test_a_video_shorter_than_the_clip():
-    assert sampling.continuous_indices(5, 4, 3, torch.Generator()).tolist() == [0, 3, 4, 4]
-    assert sampling.continuous_indices(1, 3, 8, torch.Generator()).tolist() == [0, 0, 0]
-    assert sampling.distant_indices(3, 6, torch.Generator()).tolist() == [0, 0, 1, 1, 2, 2]
-
-
 def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden):
     """Integer segments leave out the last 4 of 300 frames, and wrap frame 7 of 7 to frame 0; ours do neither."""
     original = golden("sampling")
@@ -94,14 +88,6 @@ def test_published_runs_drew_these_crops(name, arguments, size, corners):
     assert (clip.shape, clip.dtype, clip.is_contiguous()) == ((4, 3, size, size), torch.uint8, True)
     found = torch.cat([clip[:, :2, 0, 0], clip[:, :2, -1, -1]], dim=1).int()
     assert (found - torch.tensor(corners)).abs().max() <= 1  # Pillow rounds
-
-
-def test_no_pixel_is_skipped_where_both_sides_shrink():
-    stripes = np.zeros((8, 16, 3), np.uint8)
-    stripes[:, ::4] = 255
-    assert (sampling.WholeFrames()([stripes], torch.Generator(), 4) == 64).all()
-    assert (sampling.CentreCrops()([stripes.transpose(1, 0, 2)], torch.Generator(), 2) == 64).all()
-    assert sampling.WholeFrames()([stripes[:, :2]], torch.Generator(), 4)[0, 0, 0].tolist() == [255, 191, 64, 0]
 
 
 def test_frames_without_a_partner_are_refused():

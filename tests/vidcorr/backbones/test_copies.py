@@ -19,15 +19,6 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence():
     refused(ValueError, line, module_copy, network, shares_tensors=True)
 
 
-def test_an_activation_that_a_network_keeps_is_copied_without_its_graph():
-    network = nn.Linear(3, 4)
-    network.kept = network(torch.ones(1, 3))
-    copied = module_copy(network, shares_tensors=True)
-    assert torch.equal(copied.kept, network.kept)
-    assert (copied.kept is network.kept, copied.kept.requires_grad) == (False, False)
-    assert copied.weight is network.weight
-
-
 @pytest.mark.parametrize("bound", [False, True])
 def test_networks_of_video_encoders_are_their_modules(bound):
     network = Smoothed()

@@ -109,8 +109,6 @@ def test_a_torchscript_module_and_a_network_behind_a_property_are_networks(tmp_p
 
 
 def test_what_is_no_map_is_refused_alike_through_both_doors():
-    line = r"Several: gives several maps, choose one as stage: 0 \(1, 8, .*, 1 \(1, 3"
-    refused(ValueError, line, load(networks.Several()).view)
     tokens = networks.Tokens()
     tokens.patch_size = 4  # 16 × as many cells
     refused(ValueError, "tokens become a map by an attribute patch_size", load(tokens).view)
@@ -121,19 +119,6 @@ def test_what_is_no_map_is_refused_alike_through_both_doors():
     clips.net.patch_size = None
     message = r"VJepa: expected maps \(1, C, 2, h, w\) of a clip of 4 frames, got \(1, 128, 8\) of .*: tokens become"
     refused(ValueError, message, list, clips.encode(iter(torch.rand(4, 3, 64, 64))))
-
-
-@pytest.mark.parametrize("prefix", [0, 1, 2, None])
-def test_tokens_behind_the_patches_are_left_out_where_a_module_states_the_ones_before(prefix):
-    network = networks.Tokens()
-    network.prefix_tokens = prefix
-    images = torch.rand(1, 3, 64, 80)
-    before = 2 if prefix is None else prefix
-    cells = network.cells(images)
-    extra = torch.zeros(1, 2, cells.shape[1])
-    network.forward = lambda _: torch.cat([extra[:, :before], cells.flatten(2).mT, extra[:, before:]], dim=1)
-    network.stride = 8
-    torch.testing.assert_close(build_feature_extractor(network)(images), cells)
 
 
 def test_the_attributes_of_a_module_are_those_of_the_page():

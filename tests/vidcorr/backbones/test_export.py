@@ -1,7 +1,5 @@
 """Weights out: what torchvision, timm and this project load has the features of the module that it came from."""
 
-from pathlib import Path
-
 import onnxruntime
 import pytest
 import torch
@@ -12,7 +10,7 @@ from tests.helpers.method_steps import VIT, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import Network, build_feature_extractor, load, trainable_network, weights_digest
-from vidcorr.backbones.export import _loading_code, export
+from vidcorr.backbones.export import export
 from vidcorr.backbones.files.checkpoints import read_content
 from vidcorr.cli import main
 from vidcorr.commands import run_command
@@ -20,17 +18,6 @@ from vidcorr.errors import UsageError
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
-
-
-def test_torchvision_is_told_to_leave_its_classifier_out():
-    with torch.device("meta"):
-        encoder = load("torchvision:resnet18")
-    assert _loading_code(encoder, Path("a.safetensors")).splitlines() == [
-        "import safetensors.torch, torch, torchvision",
-        "network = torchvision.models.resnet18()",
-        "network.fc = torch.nn.Identity()",
-        "network.load_state_dict(safetensors.torch.load_file('a.safetensors'))",
-    ]
 
 
 def test_the_library_loads_it(tmp_path):

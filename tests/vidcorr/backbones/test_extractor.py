@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import timm
 import torch
 from timm.layers import ConvNormAct
 from torch import nn
@@ -25,7 +24,6 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, load, weights_digest
-from vidcorr.backbones.extractor import Normalise, features_by
 from vidcorr.backbones.kinds import WRAPPERS
 from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
 
@@ -171,41 +169,18 @@ def test_one_map_in_a_container_is_the_map_and_of_several_the_stage_chooses():
         refused(ValueError, f"stage 'c': TwoMaps has {names[0]}, {names[1]}", build_feature_extractor, several, "c")
 
 
-@pytest.mark.slow
 @torch.no_grad()
-def test_extractors_of_timm_and_torchvision_have_their_own_stages():
-    of_timm = timm.create_model("resnet10t", features_only=True).eval()
-    images = IMAGES[..., :64, :96]
-    found = of_timm(Normalise()(images))  # by timm's record
-    maps = dict(zip(of_timm.feature_info.module_name(), found, strict=True))
+def test_extractors_of_torchvision_have_their_own_stages():
+    """Those of timm are in test_kinds.py."""
     network = resnet18().eval()
-    of_torchvision = create_feature_extractor(network, {"layer1": "fine", "layer4": "coarse"})
-    for extractor, expected in ((of_timm, maps), (of_torchvision, of_torchvision(images))):
-        refused(ValueError, f"choose one as stage: {next(iter(expected))} ", build_feature_extractor, extractor)
-        for name, found in expected.items():
-            view = build_feature_extractor(extractor, name)
-            torch.testing.assert_close(view(images), found)
-            assert view.stride == 64 // found.shape[2]
+    images = IMAGES[..., :64, :96]
+    extractor = create_feature_extractor(network, {"layer1": "fine", "layer4": "coarse"})
+    refused(ValueError, "choose one as stage: fine ", build_feature_extractor, extractor)
+    for name, found in extractor(images).items():
+        torch.testing.assert_close(build_feature_extractor(extractor, name)(images), found)
     last = create_feature_extractor(network, ["layer3"])
     torch.testing.assert_close(build_feature_extractor(last)(images), last(images)["layer3"])
     refused(ValueError, "the stride of layer3 is 16, not 8", build_feature_extractor, last, "layer3", 8)
-
-
-@torch.no_grad()
-def test_a_method_of_the_name_of_ours_with_other_arguments_is_the_modules_own():
-    class Own(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.trunk = Trunk()
-
-        def feature_extractor(self, x):
-            return self.trunk(x)
-
-        def forward(self, images):
-            return self.feature_extractor(images)
-
-    network = Own().eval()
-    torch.testing.assert_close(build_feature_extractor(network)(IMAGES), network(IMAGES))
 
 
 def test_a_wrapper_is_known_by_the_network_inside(tmp_path):
@@ -247,22 +222,3 @@ def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map(
     torch.testing.assert_close(TimmExtractor(tokens)(images), ViTExtractor(tokens)(images))
     tokens.feature_info = None
     refused(ValueError, "VisionTransformer has features; null", TimmExtractor, tokens, "stage1")
-
-
-def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_checkpoints():
-    normalise = Normalise((1, 1, 1), (1, 2, 4))
-    found = normalise(IMAGES.double())
-    torch.testing.assert_close(found, (IMAGES - 1) / torch.tensor([1, 2, 4]).view(3, 1, 1))
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert not normalise.state_dict()
-    assert normalise.mean.dtype == normalise.std.dtype == torch.float32
-
-
-def test_what_a_network_keeps_of_images_is_of_use_in_training():
-    network, kept = nn.Conv2d(3, 4, 8, 8), []
-    network.register_forward_pre_hook(lambda module, inputs: kept.extend(inputs))
-    with torch.inference_mode():
-        features_by(network, torch.zeros(1, 3, 64, 64))
-    features_by(network, IMAGES)
-    assert not kept[0].is_inference()
-    assert kept[1] is IMAGES  # not copied

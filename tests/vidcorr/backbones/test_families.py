@@ -68,20 +68,6 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
     assert found == FAMILIES[family].get("arguments", {}) | of_input | RECORD["files"][file]
 
 
-@pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8), (1024, "large", 16)])
-def test_transformers_are_known_by_their_shapes(width, size, patch):
-    state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
-    plain = f"timm:vit_{size}_patch{patch}_224"
-    dino, cropmae, cosettle = (made(family, state)[0] for family in ("dino", "cropmae", "cosettle"))
-    of_encoder = {"spec": plain} | IMAGENET
-    assert dino == of_encoder | {"spec": f"{plain}.dino"}
-    assert cropmae == of_encoder
-    around = {"spec": "vidcorr.lightning_modules.cosettle:CoSettle", "arguments": {"backbone": of_encoder}}
-    assert cosettle == around
-    wide = {"patch_embed.proj.weight": torch.empty(width + 1, 3, patch, patch)}
-    refused(ValueError, f"no transformer of the family has width {width + 1}; name it, timm:", made, "dino", wide)
-
-
 @pytest.mark.parametrize("family", ["dinov2_training", "tcore"])
 def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(family):
     """T-CoRe's released names and shapes are those of DINOv2's own code, which gives the class token a position."""
@@ -178,22 +164,6 @@ def test_a_file_of_another_project_is_a_network_by_each_door(here, capsys):
     torch.testing.assert_close(other.conv1.weight, network.conv1.weight + 1)
     torch.testing.assert_close(load("moco.pth.tar#encoder_k").network.conv1.weight, network.conv1.weight + 1)
     refused(ValueError, "has no weights under decoder; it has encoder_q", load, "moco.pth.tar#decoder")
-
-
-@pytest.mark.slow
-def test_moco_v3s_transformer_has_12_heads_which_no_shape_tells(tmp_path):
-    torch.manual_seed(0)
-    network = timm.create_model("vit_small_patch16_224", num_heads=12, num_classes=0, dynamic_img_size=True).eval()
-    theirs = {f"module.base_encoder.{name}": tensor for name, tensor in network.state_dict().items()}
-    average = {name.replace("base_", "momentum_"): tensor + 1 for name, tensor in theirs.items()}
-    file = tmp_path / "vit-s.pth.tar"
-    torch.save({"state_dict": theirs | average, "arch": "vit_small"}, file)
-    encoder = load(file)
-    images = torch.rand(1, 3, 64, 96)
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
-    expected = network.forward_features((images - mean) / std)[:, 1:].mT.unflatten(2, (4, 6))
-    torch.testing.assert_close(encoder.view()(images), expected, atol=1e-5, rtol=1e-4)
-    refused(ValueError, "with 12 heads; .* has 6: give the file alone", load, f"timm:vit_small_patch16_224={file}")
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])

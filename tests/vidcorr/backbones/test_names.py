@@ -24,7 +24,7 @@ from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, Network, build_feature_extractor, load
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.description import source_of
-from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
+from vidcorr.lightning_modules import FrozenEncoder, SiamFC
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 OWN = __name__
@@ -157,8 +157,6 @@ def test_what_does_not_train_is_refused():
     """The checkpoint of a module without a name could not be read."""
     message = "backbone: expected the name of a network, such as my_module:my_network, .*; got Conv2d"
     refused(ValueError, message, SiamFC, torch.nn.Conv2d(3, 4, 8, 8))
-    line = "a network is trained at its own strides: leave /8 out"
-    refused(ValueError, line, VFSSimSiam, "torchvision:resnet18@res4/8")
 
 
 FORMS = {"resnetblur18": (256, 8), "naflexvit_base_patch16_siglip": (768, 16), "samvit_base_patch16": (256, 16)}

@@ -9,7 +9,7 @@ from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.copies import module_copy
-from vidcorr.backbones.resnet import ResNetExtractor, remove_strides
+from vidcorr.backbones.resnet import ResNetExtractor
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -25,27 +25,16 @@ def test_stages_are_concatenated_from_one_pass():
     refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
 
 
-DILATIONS = [
-    ("torchvision:resnet18", True, [2] * 4 + [4] * 4),
-    ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
-    ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
-]
-
-
-@pytest.mark.parametrize(("name", "dilated", "expected"), DILATIONS)
-def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
+@pytest.mark.parametrize(("dilated", "of_first_block"), [(True, 4), ("released", 2)])
+def test_siamfcs_dilations_take_the_place_of_strides(dilated, of_first_block):
     with torch.device("meta"):
-        extractor = build_feature_extractor(load(name, seed=None).network, "res5", dilated=dilated)
-    found = {}
-    for key, block in extractor.blocks.items():
-        kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-        assert all(m.dilation == m.padding and m.stride == (1, 1) for m in kernels if not key.startswith("res3"))
-        found.setdefault(key[:4], []).extend(m.dilation[0] for m in kernels)
-    assert found["res4"] + found["res5"] == expected
-    assert set(found["res2"] + found["res3"]) == {1}
-    assert extractor.dilated == dilated
-    line = "res5 of this ResNet has stride 8, not 16: leave the stride out"
-    refused(ValueError, line, load(name, seed=None).view, "res5", 16, dilated)
+        network = load("timm:resnet50", seed=None).network
+        extractor = build_feature_extractor(network, "res5", dilated=dilated)
+        assert extractor(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
+        line = "res5 of this ResNet has stride 8, not 16: leave the stride out"
+        refused(ValueError, line, load(network).view, "res5", 16, dilated)
+    dilations = [each.dilation[0] for each in extractor.blocks["res5_b1"].modules() if isinstance(each, nn.Conv2d)]
+    assert (max(dilations), extractor.dilated) == (of_first_block, dilated)
 
 
 COMPUTED = {
@@ -73,28 +62,11 @@ def test_folding_changes_only_the_rounding_and_leaves_a_layer_that_computes_its_
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
 
 
-def test_without_strides_convolutions_and_poolings_keep_every_cell():
-    blocks = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.AvgPool2d(2, padding=1), nn.MaxPool2d(3, 2, 1))
-    image = torch.rand(1, 3, 12, 10)
-    expected = nn.functional.conv2d(image, blocks[0].weight, blocks[0].bias, padding=1)
-    remove_strides(blocks)
-    assert torch.equal(blocks[:2](image), expected)
-    assert blocks(image).shape == expected.shape
-
-
-CRW = [("crw_resnet18", 3), ("crw_training_resnet18", 2), ("crw_training_resnet50", 2)]
-
-
-@pytest.mark.parametrize(("name", "finest"), CRW)
-def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(name, finest):
+def test_dilations_go_with_padding_by_reflection():
     with torch.device("meta"):
-        network = load(f"vidcorr.backbones:{name}", seed=None).network
-    convolutions = {key: each for key, each in network.named_modules() if isinstance(each, nn.Conv2d)}
-    assert all((each.padding_mode == "reflect") == (each.kernel_size != (1, 1)) for each in convolutions.values())
-    strided = {key[:6] for key, each in convolutions.items() if key.startswith("layer") and each.stride != (1, 1)}
-    assert strided == {f"layer{number}" for number in range(2, finest + 1)}
-    with torch.device("meta"):
-        assert build_feature_extractor(network, "res4", dilated=True)(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
+        network = load("vidcorr.backbones:crw_resnet18", seed=None).network
+        view = build_feature_extractor(network, "res4", dilated=True)
+        assert view(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
 
 
 @pytest.mark.slow

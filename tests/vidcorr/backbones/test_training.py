@@ -1,4 +1,4 @@
-"""A training of any network: statistics, parts, hooks and ranks; the maps of each kind are in test_kinds.py."""
+"""A training of any network: statistics, parts and hooks; the maps of each kind are in test_kinds.py."""
 
 import copy
 import pickle
@@ -9,9 +9,7 @@ from torch import nn
 
 from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
-from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
-from tests.helpers.training import InMemory, quiet_trainer
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
 from vidcorr.lightning_modules import VFSSimSiam
 
@@ -105,22 +103,3 @@ def test_a_hook_written_for_another_output_than_the_map_is_said(caplog):
     network.register_forward_hook(lambda module, inputs, output: output.softmax(1))
     load(network)
     assert "its own forward hooks get the map of the stage, not the output" in caplog.text
-
-
-def _trained_beside_another_rank(rank, kind):
-    torch.manual_seed(0)
-    method = VFSSimSiam(kind, 8, 8)
-    before = {name: weights.clone() for name, weights in method.backbone.named_parameters()}
-    quiet_trainer(strategy="ddp", devices=2, max_steps=2).fit(method, datamodule=InMemory(8, 2, size=64))
-    found = {}
-    for name, weights in method.backbone.named_parameters():
-        found[name] = (torch.equal(before[name], weights), float(weights.double().sum()))
-    return found
-
-
-@pytest.mark.slow
-def test_a_classifier_that_takes_no_gradient_lets_two_ranks_train(tmp_path):
-    first, second = on_ranks(2, tmp_path, _trained_beside_another_rank, "tests.helpers.networks:Gem")
-    assert first == second
-    stayed = {name for name, (is_equal, _) in first.items() if is_equal}
-    assert stayed == {"fc.weight", "fc.bias"}

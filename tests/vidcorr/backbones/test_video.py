@@ -2,22 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Input, Recurrent, VideoEncoder, build_feature_extractor, load
-from vidcorr.backbones.video import as_tensor, upsampling_weights
+from vidcorr.backbones.video import as_tensor
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -67,77 +63,14 @@ def test_a_window_is_held_and_no_more(clips):
     assert seen == [16] * 16 + [32] * 16 + [40] * 8
 
 
-def rvm_step(params: Mapping[str, Any], grid: int) -> Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]:
-    """Return the step of a network, for `Recurrent`.
-
-    Args:
-        params: name → array, as in the released files.
-        grid: rows and columns of the position code before it is resized.
-    """
-    p = {name.removeprefix("params/"): torch.as_tensor(array) for name, array in params.items()}
-
-    def norm(x: Tensor, name: str, eps: float = 1e-6) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], p[f"{name}/scale"], p.get(f"{name}/bias"), eps)
-
-    def attention(queries: Tensor, keys: Tensor, name: str) -> Tensor:
-        def heads(x: Tensor, part: str) -> Tensor:
-            return torch.einsum("nc,chd->hnd", x, p[f"{name}/{part}/kernel"]) + p[f"{name}/{part}/bias"][:, None]
-
-        mixed = F.scaled_dot_product_attention(heads(queries, "query"), heads(keys, "key"), heads(keys, "value"))
-        return torch.einsum("hnd,hdc->nc", mixed, p[f"{name}/out/kernel"]) + p[f"{name}/out/bias"]
-
-    def mlp(x: Tensor, name: str) -> Tensor:
-        hidden = F.gelu(x @ p[f"{name}/dense_in/kernel"] + p[f"{name}/dense_in/bias"], approximate="tanh")
-        return hidden @ p[f"{name}/dense_out/kernel"] + p[f"{name}/dense_out/bias"]
-
-    def positions(size: torch.Size, width: int) -> Tensor:
-        rate = 10_000 ** (-2 * (torch.arange(width, dtype=torch.float64) // 2) / width)
-        angle = torch.arange(grid * grid)[:, None] * rate
-        even = torch.arange(width) % 2 == 0
-        table = torch.where(even, angle.sin(), angle.cos()).float().view(grid, grid, width)
-        rows, columns = (upsampling_weights(grid, side, "cubic") for side in size)
-        return torch.einsum("hr,wc,rcd->hwd", rows, columns, table)
-
-    def step(frame: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        kernel = p["tokenizer/patch_embedding/Conv_0/kernel"][0].permute(3, 2, 0, 1)
-        patches = F.conv2d(frame[None], kernel, p["tokenizer/patch_embedding/Conv_0/bias"], stride=kernel.shape[-1])[0]
-        size, patches = patches.shape[1:], patches.permute(1, 2, 0)
-        x = torch.cat([p["cls_token"], (patches + positions(size, patches.shape[-1])).flatten(0, 1)])
-        for layer in sorted({name.split("/")[1] for name in p if name.startswith("encoder/layers_")}):
-            normed = norm(x, f"encoder/{layer}/attention_norm")
-            x = x + attention(normed, normed, f"encoder/{layer}/attention")
-            x = x + mlp(norm(x, f"encoder/{layer}/mlp_norm"), f"encoder/{layer}/mlp")
-        x = norm(x, "encoder/LayerNorm_0")
-        state = torch.zeros_like(x) if state is None else state
-        update, reset = (
-            torch.sigmoid(x @ p[f"rnn_core/input_{gate}/kernel"] + state @ p[f"rnn_core/state_{gate}/kernel"])
-            for gate in ("update", "reset")
-        )
-        memory = reset * norm(state, "rnn_core/state_layer_norm", 1e-4)
-        for layer in sorted({name.split("/")[2] for name in p if "/xa_blocks_" in name}):
-            block = f"rnn_core/transformer/{layer}"
-            x = x + attention(norm(x, f"{block}/ca_attention_norm"), memory, f"{block}/ca_attention")
-            x = x + mlp(norm(x, f"{block}/mlp_norm"), f"{block}/mlp")
-            normed = norm(x, f"{block}/attention_norm")
-            x = x + attention(normed, normed, f"{block}/attention")
-        state = (1 - update) * state + update * norm(x, "rnn_core/transformer/output_norm")
-        return state[1:].T.unflatten(1, size), state
-
-    return step
-
-
-def test_recurrent_networks_equal_the_notebook_and_begin_anew_with_each_video(frames, golden):
-    """RVM's own network at width 16, and a toy."""
-    tiny, toy = golden("video_encoders/rvm_tiny"), golden("video_encoders/recurrent")
-    rvm = Recurrent(rvm_step({name: array for name, array in tiny.items() if name != "features"}, grid=4))
-    small = Recurrent(recurrent_step({name: torch.from_numpy(value) for name, value in toy.items()}))
-    cases = [(rvm, frames[:6], tiny["features"])] * 2
+def test_recurrent_networks_equal_the_notebook_and_begin_anew_with_each_video(golden):
+    toy = golden("video_encoders/recurrent")
+    encoder = Recurrent(recurrent_step({name: torch.from_numpy(value) for name, value in toy.items()}))
     for name, video in golden("video_encoders/frames").items():
-        cases.append((small, torch.from_numpy(video[:, :, :40]).float() / 255, toy[name]))
-    for made, video, expected in cases:
-        found = torch.stack(list(made.encode(iter(video)))).permute(0, 2, 3, 1)
-        torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-5)
-        assert made.stride == 8
+        frames = torch.from_numpy(video[:, :, :40]).float() / 255
+        found = torch.stack(list(encoder.encode(iter(frames)))).permute(0, 2, 3, 1)
+        torch.testing.assert_close(found, torch.from_numpy(toy[name]), rtol=0, atol=1e-5)
+        assert encoder.stride == 8
 
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

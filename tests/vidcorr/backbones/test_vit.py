@@ -1,7 +1,5 @@
 """Transformers as maps: DINO's positions, overlapping patches, several blocks."""
 
-from unittest.mock import call, patch
-
 import pytest
 import torch
 from timm.layers import PatchEmbed
@@ -10,7 +8,7 @@ from torch import nn
 
 from tests.helpers.encoders import tiny_vit
 from tests.helpers.refusal import refused
-from vidcorr.backbones import build_feature_extractor, load
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.vit import dino_positions, positions_set
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import adapted
@@ -55,16 +53,6 @@ def test_dinos_positions_are_of_the_padded_image_and_the_network_keeps_its_own()
     plain = extractor(trained)
     extractor.positions = "dino"
     assert torch.equal(extractor(trained), plain)
-
-
-def test_t_cores_transformers_are_dinov2s_for_patches_of_16():
-    with patch("timm.create_model", return_value=nn.Identity()) as made:
-        for size in ("small", "base"):
-            load(f"vidcorr.backbones:vit_{size}_patch16_reg4", seed=None)
-    options = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True, "num_classes": 0}
-    expected = [call(f"vit_{size}_patch14_reg4_dinov2", **options) for size in ("small", "base")]
-    assert all(each in expected for each in made.mock_calls)  # made again to see whether its weights are drawn
-    assert all(each in made.mock_calls for each in expected)
 
 
 def test_overlapping_patches_are_those_of_a_shifted_image():

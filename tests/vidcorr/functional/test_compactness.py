@@ -1,7 +1,5 @@
 """The compactness prior of MAST and Liir: stored frames of the public codes, moments by hand, its loss and gradient."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -28,29 +26,6 @@ def test_labels_equal_those_of_mast_and_liir(golden, key):
     labels = average.permute(2, 0, 1)
     labels[1:] *= gain
     np.testing.assert_allclose(labels, case[key][0], atol=1e-4)
-
-
-def test_moments_by_hand():
-    axis = torch.arange(-5.0, 6.0)
-    bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
-    bump /= bump.sum()
-    compact = of_stored.compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
-    variance = (bump * (axis[:, None] ** 2 + axis**2)).sum() / 2
-    torch.testing.assert_close(compact, torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * variance)))
-    lone = torch.zeros(1, 121, 1, 1)
-    lone[0, 60] = 1
-    narrow = of_stored.compact_affinity(lone, 5, components=1, width="moments")
-    torch.testing.assert_close(narrow, of_stored.compact_affinity(lone, 5, components=1))
-
-
-@pytest.mark.parametrize(("weights", "share"), [("softmax", 1 / (1 + math.exp(-0.3))), ("mass", 0.7)])
-def test_shares_of_two_peaks_by_hand(weights, share):
-    """At the fixed width an affinity falls to a sixteenth one cell from its peak."""
-    affinity = torch.tensor([[0.6, 0.1, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.3]])
-    falls = 16 ** -(torch.arange(3.0) ** 2)
-    expected = share * falls[:, None] * falls + (1 - share) * falls.flip(0)[:, None] * falls.flip(0)
-    compact = of_stored.compact_affinity(affinity.view(1, 9, 1, 1), 1, weights=weights)
-    torch.testing.assert_close(compact.view(3, 3), expected)
 
 
 @pytest.mark.parametrize("name", ["liir", "liir-paper", "liir+normalise_by=weights", "liir-reference"])

@@ -1,7 +1,4 @@
-"""Devices that this machine need not have, ranks, and precisions that are set and restored.
-
-Also tests `functional/dot_products.py`.
-"""
+"""Devices that this machine need not have, ranks, and precisions that are set and restored."""
 
 from types import SimpleNamespace
 from unittest.mock import Mock, call
@@ -11,7 +8,6 @@ import torch
 
 from vidcorr.functional import device
 from vidcorr.functional.device import computing_in, fastest_precision, workspace_of
-from vidcorr.functional.dot_products import onednn_pays
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PLACES = ("cuda", "mkldnn", "cudnn")
@@ -66,14 +62,6 @@ def test_copies_to_and_from_a_gpu_wait_for_nothing_but_the_copy_itself(monkeypat
     assert on_gpu.mock_calls == [call.to(GPU, non_blocking=True), call.to("cpu", non_blocking=True)]
     assert device.PendingCopy(on_cpu).wait() is on_cpu.to.return_value
     assert len(event.mock_calls) == 2
-
-
-def test_onednn_serves_float32_on_a_cpu_and_pays_for_many_keys(monkeypatch):
-    many, few = torch.empty(20481, 1), torch.empty(20480, 1)
-    cases = [(many, many), (many, few), (many.double(), many), (many.to("meta"), many)]
-    assert [onednn_pays(*case) for case in cases] == [True, False, False, False]
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not onednn_pays(many, many)
 
 
 def state():

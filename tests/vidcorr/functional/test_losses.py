@@ -11,7 +11,6 @@ from torch.nn.functional import normalize
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_info_nce import plain_info_nce
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
-from vidcorr.functional.losses import draw_dropped_edges, pair_similarities
 
 
 def unit(*shape, dtype=torch.float32):
@@ -68,21 +67,6 @@ def test_memory_does_not_grow_with_the_queue(monkeypatch):
     query, queue = torch.randn(3, 11, 8), torch.randn(2000, 8)
     peaks = [peak_of(lambda keys=keys: logsumexp.dot_logsumexp(query, keys)) for keys in (queue, queue[:1000])]
     assert peaks[0] == peaks[1]
-
-
-def test_monitored_similarities_are_means_over_all_pairs():
-    predicted, target, queue = unit(3, 2, 4), unit(3, 2, 4), unit(5, 4)
-    positive = torch.einsum("bid,bjd->bij", predicted, target).mean()
-    negative = torch.einsum("bid,kd->bik", predicted, queue).mean()
-    expected = {"positive_similarity": positive, "negative_similarity": negative}
-    torch.testing.assert_close(pair_similarities(predicted, target, queue), expected)
-
-
-def test_edges_are_dropped_at_random_in_each_direction():
-    # trainings drew by these
-    out, back = draw_dropped_edges(torch.zeros(1, 2, 3, 3), 0.4, torch.Generator().manual_seed(0))
-    assert out.int().tolist() == [[[[0, 0, 1], [1, 1, 0], [0, 0, 0]], [[0, 1, 0], [1, 1, 1], [0, 0, 0]]]]
-    assert back.int().tolist() == [[[[1, 1, 0], [0, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 0, 1], [1, 1, 1]]]]
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c1d"])

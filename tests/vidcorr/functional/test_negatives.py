@@ -127,10 +127,3 @@ def test_features_that_are_not_finite_are_seen(value):
     assert sums.isfinite().sum() == 17
     maps[7] = value
     assert not per_query_logsumexp(query, maps, 2, 0).isfinite().any()
-
-
-def test_draws_are_those_of_the_trainings_and_do_not_depend_on_the_chunk():
-    known = [[1927603, 1270601, 2238250, 2611034], [1864189, 1096582, 2422446, 2629316]]
-    assert drawn_cells(11, slice(1, 3), 2, 2, 10**6).tolist() == known
-    whole = drawn_cells(3, slice(0, 50), 4, 100, 60)
-    torch.testing.assert_close(whole[:, 80:120], drawn_cells(3, slice(20, 30), 4, 100, 60), rtol=0, atol=0)

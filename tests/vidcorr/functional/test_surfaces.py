@@ -6,7 +6,7 @@ import torch
 
 from tests.helpers.references import golden
 from vidcorr.functional import device
-from vidcorr.functional.surfaces import match_surfaces, surface_errors, two_best
+from vidcorr.functional.surfaces import match_surfaces
 
 
 def by_source(matches):
@@ -47,23 +47,3 @@ def test_the_search_is_that_of_the_sampled_features(sampling, size, monkeypatch)
     np.testing.assert_array_equal(found, cells[0].flatten().nonzero()[:, 0])
     np.testing.assert_array_equal(target_cells, cells[1].flatten().nonzero()[index[:, 0], 0])
     np.testing.assert_allclose(weight, 1 - nearest / second, atol=1e-4)
-
-
-def test_the_first_of_equal_cells_is_the_nearest():
-    values = torch.zeros(1, 3, 4)
-    values[0, 1, 2] = values[0, 1, 3] = values[0, 2, 0] = 5
-    assert [int(number) for number in two_best(values)] == [5, 5, 1, 2]
-
-
-def test_without_surface_there_is_no_match():
-    features, everywhere = torch.rand(3, 4, 4), torch.ones(8, 8, dtype=torch.bool)
-    found = match_surfaces(features, features, everywhere, ~everywhere, "bicubic", 9)
-    assert [(len(part), part.dtype) for part in found] == [(0, torch.long), (0, torch.long), (0, torch.float32)]
-
-
-def test_errors_are_in_metres_and_in_pixels_and_a_point_behind_the_camera_misses():
-    points, identity = torch.tensor([[0.1, 0.0, 1.0], [0.0, 0.0, -1.0], [0.1, 0.0, -1.0]]), torch.eye(4).double()
-    in_space, in_picture = surface_errors(points, points.abs(), identity, 100 * identity[:3, :3])
-    assert in_space.tolist() == [0, 2, 2]
-    assert in_picture[:2].tolist() == [0, 0]
-    assert in_picture[2] > 1e6

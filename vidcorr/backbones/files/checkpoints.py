@@ -54,8 +54,6 @@ FORMS = {
     rb"version https://git-lfs": "a pointer of git-lfs in place of the file: run git lfs pull",
     rb"\s*<": "a web page in place of the file: download it again",
     rb"\s*[{\[][^\0]{3}": "JSON, no weights",
-    rb"\x89HDF": "HDF5, as Keras writes it, no weights of torch",
-    rb"GGUF": "GGUF, no weights of torch",
     rb"[\x81-\x8f\xde].{0,2}[\xa1-\xbf\xd9]": "msgpack, as Flax writes it, no weights of torch",
     rb"\x08[\x01-\x20][\x12\x3a]": "ONNX, no weights of torch",
     rb"\x93NUMPY|PK\x03\x04.{26}[^/\0]+\.npyPK|PK\x03\x04.{26}[\w./-]+\.npy": "arrays of numpy, no weights of torch",
@@ -169,8 +167,6 @@ def _is_safetensors(path: Path) -> bool:
     for pattern, what in FORMS.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise ValueError(what)
-    if path.suffix == ".pdparams":
-        raise ValueError("a pickle of PaddlePaddle, no weights of torch")
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         raise ValueError("a part of an archive: download it again")
     return False
@@ -188,7 +184,12 @@ def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
 
 
 def is_foreign(content: object) -> bool:
-    """Return whether the content of a file is not a checkpoint of this project."""
+    """Return whether the content of a file is not a checkpoint of this project.
+
+    Example:
+        >>> is_foreign({"state_dict": {}}), is_foreign({"state_dict": {}, "vidcorr": {"class_path": "my.Method"}})
+        (True, False)
+    """
     return not isinstance(content, dict) or content.get(METADATA_KEY) is None
 
 
@@ -294,6 +295,12 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
 
     Raises:
         ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
+
+    Example:
+        >>> about = {"class_path": "vidcorr.lightning_modules.VFSSimSiam"}
+        >>> arguments = {"backbone": "timm:resnet18", "_instantiator": "lightning"}
+        >>> recipe_of({"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments}, "own.ckpt")
+        {'class_path': 'vidcorr.lightning_modules.VFSSimSiam', 'init_args': {'backbone': 'timm:resnet18'}}
     """
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
@@ -319,7 +326,13 @@ def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
-    """Return the classes and networks that a checkpoint of ours names."""
+    """Return the classes and networks that a checkpoint of ours names.
+
+    Example:
+        >>> about = {"class_path": "my.Method", "encoder": {"spec": "timm:resnet18"}}
+        >>> sorted(named_in_checkpoint({"vidcorr": about, "hyper_parameters": {"backbone": "my:net"}}))
+        ['my.Method', 'my:net', 'timm:resnet18']
+    """
     about = content[METADATA_KEY]
     arguments = {"init_args": content.get("hyper_parameters", {})}
     return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))
@@ -356,7 +369,12 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the weights whose names begin with a prefix, under the rest of their names."""
+    """Return the weights whose names begin with a prefix, under the rest of their names.
+
+    Example:
+        >>> without_prefix({"net.conv1": torch.ones(1), "head": torch.ones(2)}, "net.")
+        {'conv1': tensor([1.])}
+    """
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
@@ -368,6 +386,11 @@ def named_as_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Ten
     """Return weights under the names in a module's state dict, whatever `INNER_WRAPPERS` either of them has.
 
     Weights that the module lacks keep their names.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(1, 1, bias=False))
+        >>> list(named_as_in(network, {"_orig_mod.0.weight": torch.ones(1, 1), "fc": torch.ones(1)}))
+        ['0.weight', 'fc']
     """
     own = {INNER_WRAPPERS.sub("", name): name for name in module.state_dict()}
     return {own.get(INNER_WRAPPERS.sub("", name), name): tensor for name, tensor in state.items()}
@@ -384,6 +407,18 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
 
     Raises:
         ValueError: one line, if names or shapes differ, or integers or flags stand for a weight of another type.
+
+    Example:
+        >>> network = nn.Linear(1, 1)
+        >>> load_weights(network, nn.Linear(1, 1).half().state_dict(), "own.pth")  # rounded weights are taken
+        >>> load_weights(network, network.state_dict() | {"bias": torch.ones(1, dtype=torch.int8)}, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: bias is of torch.int8, of Linear of torch.float32
+        >>> load_weights(network, {"weight": torch.ones(1, 1)}, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: does not fit Linear: Missing key(s) in state_dict: "bias".
     """
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():

@@ -62,6 +62,15 @@ def preferred(places: Collection[str], path: str | Path) -> str:
 
     Raises:
         ValueError: if several places are equally good.
+
+    Example:
+        >>> preferred(["student", "teacher"], "dino.pth")
+        dino.pth: takes teacher of student, teacher; dino.pth#NAME takes another
+        'teacher'
+        >>> preferred(["trunk", "decoder"], "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: holds several networks, below trunk, decoder; name one, own.pth#trunk
     """
     best = list(places)
     for name in reversed(PREFERRED):  # the best name is tried last, so that it wins
@@ -80,6 +89,14 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
     Args:
         content: the content, or an entry of it.
         place: dotted name of the entry; empty for the whole content.
+
+    Example:
+        >>> import torch
+        >>> weights = {"conv1.weight": torch.ones(1)}
+        >>> list(states_in({"epoch": 3, "nets": {"student": weights, "teacher": weights}}))
+        ['nets.student', 'nets.teacher']
+        >>> list(states_in(weights)), list(states_in({"optimizer": {0: weights}}))
+        ([''], [])
     """
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         return {}  # as an optimiser's state, whose keys are numbers
@@ -95,7 +112,17 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
 
 
 def without_wrappers(state: State) -> State:
-    """Return weights under names without `INNER_WRAPPERS`, and without the `module.` of DataParallel or an average."""
+    """Return weights under names without `INNER_WRAPPERS`, and without the `module.` of DataParallel or an average.
+
+    Example:
+        >>> import torch
+        >>> list(without_wrappers({"module.conv1.weight": torch.ones(1), "n_averaged": torch.tensor(3)}))
+        ['conv1.weight']
+        >>> list(without_wrappers({"module.layer1._orig_mod.0.weight": torch.ones(1)}))
+        ['layer1.0.weight']
+        >>> list(without_wrappers({"module.conv1.weight": torch.ones(1), "queue": torch.ones(1)}))  # no wrapper
+        ['module.conv1.weight', 'queue']
+    """
     named = {INNER_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
     wrapped = without_prefix(named, "module.")
     other_names = [name for name in named if not name.startswith("module.")]
@@ -120,13 +147,20 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
 
     Raises:
         ValueError: if the network fits behind several prefixes, and none is preferred.
+
+    Example:
+        >>> import torch
+        >>> state = dict.fromkeys(["encoder.weight", "encoder.bias", "encoder.fc.weight", "head.bias"], torch.ones(1))
+        >>> list(under_own_names(state, nn.Linear(1, 1), "own.pth"))
+        own.pth: takes the weights below encoder
+        ['weight', 'bias']
     """
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    probe = f".{next(iter(own))}"  # the end of a name below each place of the network
-    ends = sorted(name.removesuffix(probe) for name in state if name.endswith(probe))
-    places = [place for place in ends if own <= without_prefix(state, f"{place}.").keys()]
+    first_name = f".{next(iter(own))}"  # a place of the network has a weight of this name below it
+    candidates = sorted(name.removesuffix(first_name) for name in state if name.endswith(first_name))
+    places = [place for place in candidates if own <= without_prefix(state, f"{place}.").keys()]
     if places and not own <= state.keys():
         prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)

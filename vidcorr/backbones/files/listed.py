@@ -31,7 +31,12 @@ WORD = re.compile(r"[\w+-]+(?:\.[\w+-]+)*")
 
 @cache
 def names_in(package: str) -> frozenset[str]:
-    """Return the names of a package of vidcorr, `lightning_modules` or `backbones`, that a file may use."""
+    """Return the names of a package of vidcorr, `lightning_modules` or `backbones`, that a file may use.
+
+    Example:
+        >>> sorted(names_in("vidcorr.backbones"))[:4]
+        ['Encoder', 'LiirEncoder', 'crw_resnet18', 'crw_training_resnet18']
+    """
     module = import_module(package)
     if package == f"{OURS}.lightning_modules":
         return frozenset(module.__all__)
@@ -47,6 +52,14 @@ def is_listed(name: str) -> bool:
 
     Args:
         name: `package.module.Class`, `package.module:callable`, or `LIBRARY:NAME`.
+
+    Example:
+        >>> [is_listed(name) for name in ("vidcorr.lightning_modules.VFSSimSiam", "vidcorr.backbones:crw_resnet18")]
+        [True, True]
+        >>> [is_listed(name) for name in ("timm:resnet18", "transformers:dinov2", "torchhub:me/repo:net", "os:abort")]
+        [True, True, False, False]
+        >>> is_listed("vidcorr.backbones.loading:load")
+        False
     """
     library, _, network = name.partition(":")
     if library in LIBRARIES:
@@ -57,7 +70,12 @@ def is_listed(name: str) -> bool:
 
 
 def leaves_in(content: Any) -> Iterator[Any]:
-    """Yield the keys and values in nested containers. Call `require_small` first: a list may hold itself."""
+    """Yield the keys and values in nested containers. Call `require_small` first: a list may hold itself.
+
+    Example:
+        >>> list(leaves_in({"size": [3, 4], "name": "vit"}))
+        ['size', 'name', 3, 4, 'vit']
+    """
     if isinstance(content, Mapping):
         content = [*content, *content.values()]
     if isinstance(content, list | tuple):
@@ -68,7 +86,14 @@ def leaves_in(content: Any) -> Iterator[Any]:
 
 
 def is_word(value: Any) -> bool:
-    """Return whether a value of a configuration is a number, a flag or a word."""
+    """Return whether a value of a configuration is a number, a flag or a word.
+
+    Example:
+        >>> [is_word(value) for value in ("gelu", "4.57.1", 0.1, None)]
+        [True, True, True, True]
+        >>> [is_word(value) for value in ("runs/own", "https://host", b"x")]
+        [False, False, False]
+    """
     if isinstance(value, str):
         return value == "" or WORD.fullmatch(value) is not None
     return value is None or isinstance(value, bool | int | float)

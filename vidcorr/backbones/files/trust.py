@@ -99,6 +99,12 @@ def allow_named(words: Sequence[str]) -> None:
         words: words of a command line, or the text of a config. Every name in them is allowed, as in
             `--model=my_methods.Mine`, `my_networks:small` or JSON; so are the values of `--allow`, which may have
             slashes, as OWNER/REPO. `module:Class` in the words also allows `module.Class` in a file.
+
+    Example:
+        >>> allow_named(["evaluate", "--model=my_methods:Mine", "--allow", "me/repo"])
+        >>> to_allow(["my_methods.Mine", "torchhub:me/repo:small", "others.Theirs"])
+        ['others.Theirs']
+        >>> begin_command([])
     """
     is_permission = False
     for word in words:
@@ -140,6 +146,10 @@ def to_allow(names: Iterable[str]) -> list[str]:
 
     Names that need no permission are left out: names in the list, names that the user has said, and classes that the
     user's script holds.
+
+    Example:
+        >>> to_allow(["timm:resnet18", "my_methods.Mine", "torchhub:me/repo:small"])
+        ['me/repo', 'my_methods.Mine']
     """
     needed: set[str] = set()
     for name in names:
@@ -151,7 +161,12 @@ def to_allow(names: Iterable[str]) -> list[str]:
 
 
 def package_of(name: str) -> str:
-    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`."""
+    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`.
+
+    Example:
+        >>> package_of("timm:resnet18"), package_of("my_methods.own.Mine")
+        ('timm', 'my_methods')
+    """
     return re.split("[.:]", name)[0]
 
 
@@ -174,6 +189,14 @@ def named_code(content: object) -> Iterator[str]:
 
     Args:
         content: `class_path` and `init_args` of a module; `spec` and `arguments` of an encoder; or a network's name.
+
+    Example:
+        >>> list(named_code({"class_path": "my.Method", "init_args": {"backbone": {"spec": "my:net"}, "lr": 0.1}}))
+        ['my.Method', 'my:net']
+        >>> list(named_code({"spec": "my:Module", "arguments": {"backbone": "timm:resnet18"}}))
+        ['my:Module', 'timm:resnet18']
+        >>> list(named_code("raw_colour"))
+        []
     """
     if isinstance(content, str) and re.fullmatch(r"[\w.]+:[\w.]+", content):
         yield content
@@ -197,6 +220,15 @@ def require_small(content: object, source: str | Path, kinds: tuple[type, ...] =
 
     Raises:
         ValueError: for more than 100 levels, or more than 100,000 values.
+
+    Example:
+        >>> require_small({"layers": [3, [4, 5]]}, "own.ckpt")
+        >>> endless = []
+        >>> endless.append(endless)
+        >>> require_small(endless, "own.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.ckpt: holds more than 100 levels or 100000 values
     """
     rest: list[tuple[int, Any]] = [(0, content)]
     count = 0
@@ -288,7 +320,12 @@ def named_by_user() -> AbstractContextManager[None]:
 
 
 def own_arguments(arguments: object) -> dict[str, Any]:
-    """Return the arguments of a constructor in a file, without arguments that Lightning adds; none if it is no dict."""
+    """Return the arguments of a constructor in a file, without arguments that Lightning adds; none if it is no dict.
+
+    Example:
+        >>> own_arguments({"lr": 0.1, "_instantiator": "lightning"}), own_arguments("lr=0.1")
+        ({'lr': 0.1}, {})
+    """
     items = arguments.items() if isinstance(arguments, Mapping) else ()
     return {str(name): value for name, value in items if not str(name).startswith("_")}
 
@@ -325,6 +362,14 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
 
     Raises:
         ValueError: if the call fails or gives no module.
+
+    Example:
+        >>> constructed(nn.Linear, {"in_features": "2", "out_features": 3}, "own.ckpt")
+        Linear(in_features=2, out_features=3, bias=True)
+        >>> constructed(nn.Linear, {"width": 3}, "own.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.ckpt: Linear cannot be made: Linear.__init__() got an unexpected keyword argument 'width'
     """
     outer = _built_from.get()
     file = source if outer is None else outer.file
@@ -384,6 +429,13 @@ def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         kind: the class or function.
         arguments: its arguments, by name.
+
+    Example:
+        >>> def network(size: tuple[int, int], width: int, other=None): ...
+        >>> as_annotated(network, {"size": [3, 4], "width": "8", "other": "3"})
+        {'size': (3, 4), 'width': 8, 'other': '3'}
+        >>> as_annotated(network, {"width": "wide"})  # the call will refuse it
+        {'width': 'wide'}
     """
     converted = dict(arguments)
     hints: dict[str, Any] = {}
@@ -403,6 +455,12 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     Args:
         kind: the class.
         arguments: arguments of the class and its bases, by name.
+
+    Example:
+        >>> class Own(nn.Conv2d):
+        ...     def __init__(self, width: int) -> None: ...
+        >>> without_arguments_of_bases(Own, {"width": 8, "stride": 2, "stried": 2})
+        {'width': 8, 'stried': 2}
     """
     own = inspect.signature(kind).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # **kwargs, for its bases
@@ -414,7 +472,12 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
 
 
 def import_path(kind: Any) -> str:
-    """Return `package.module.Class`, of a class or a function."""
+    """Return `package.module.Class`, of a class or a function.
+
+    Example:
+        >>> import_path(nn.Linear)
+        'torch.nn.modules.linear.Linear'
+    """
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -447,7 +510,14 @@ def import_named(module: str, name: str, what: str) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's text on one line of at most `LONGEST` characters, without torch's advice; else its type."""
-    text = str(error).rpartition("WeightsUnpickler error: ")[2]
-    text = TORCHS_ADVICE.split(text)[0]
-    return " ".join(text.split())[:LONGEST] or type(error).__name__
+    """Return an error's text on one line of at most `LONGEST` characters, without torch's advice; else its type.
+
+    Example:
+        >>> reason(ValueError("WeightsUnpickler error: Unsupported  operand 72\\nCheck the documentation …"))
+        'Unsupported operand 72'
+        >>> reason(KeyError())
+        'KeyError'
+    """
+    line = " ".join(str(error).split())
+    said = line.rpartition("WeightsUnpickler error: ")[2]
+    return TORCHS_ADVICE.split(said)[0].rstrip()[:LONGEST] or type(error).__name__

@@ -59,6 +59,12 @@ def track_points(
     Raises:
         ValueError: for queries of another shape, queries or features that are not finite, or queries outside the
             frames.
+
+    Example:
+        >>> still = torch.eye(16).view(16, 4, 4)  # features of each frame: cells of 64 px
+        >>> tracks = track_points(lambda t: still, 3, torch.tensor([[1.0, 96.0, 160.0]]), PointProtocol.named("fomo"))
+        >>> tracks.points.shape, tracks.points[0, 1], tracks.occluded
+        (torch.Size([1, 3, 2]), tensor([160.,  96.], dtype=torch.float64), tensor([[False, False, False]]))
     """
     if queries.ndim != 2 or queries.shape[1] != 3 or not queries.isfinite().all():
         raise ValueError(f"queries must be finite t, y, x (N, 3), got {tuple(queries.shape)}")
@@ -263,6 +269,10 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
 
     Returns:
         Flat indices of cells `(N, 4)`, and weights `(N, 4)` of sum 1.
+
+    Example:
+        >>> bilinear_corners(torch.tensor([[1.0, 0.5]]), 2, 3)  # halfway between the first two cells
+        (tensor([[0, 1, 3, 4]]), tensor([[0.5000, 0.5000, 0.0000, 0.0000]]))
     """
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)

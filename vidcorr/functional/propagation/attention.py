@@ -14,7 +14,6 @@ from torch import Tensor
 from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior, compact_windows
 from ..device import items_in_workspace, slices, to_device
-from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import Neighbourhood, TileGrid, used_of
 
 FoundMatches = tuple[Tensor, Tensor]
@@ -69,8 +68,6 @@ def _parts(
     is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)
     numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query
     tiles_at_once = items_in_workspace(device, keys.element_size() * numbers)
-    if onednn_pays(query, keys):
-        tiles_at_once = 1  # oneDNN takes tiles one by one, and the products of a single tile need no copy
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
     band = keys.new_zeros(grid.size_of_band(columns_at_once, references * channels))
@@ -80,16 +77,9 @@ def _parts(
         for tiles, halo_rows in grid.equal_tiles(max(1, tiles_at_once // columns_at_once), on_map):
             places = places_of_tiles[tiles, columns].flatten(0, 1)
             keys_of_tiles = halos[tiles, :, halo_rows].reshape(len(places), -1, channels)
-            products = _products(keys_of_tiles, queries[tiles, columns].flatten(0, 1)).unflatten(1, (-1, references))
+            products = torch.bmm(keys_of_tiles, queries[tiles, columns].flatten(0, 1).mT).unflatten(1, (-1, references))
             cells = cells_of_halos[tiles, columns, halo_rows, halo_columns].flatten(0, 1).flatten(1)
             yield _Part(places, cells, products, is_far[halo_rows, halo_columns].flatten(0, 1))
-
-
-def _products(keys: Tensor, queries: Tensor) -> Tensor:
-    """Return the dot products (tiles, K, Q) of keys (tiles, K, C) and queries (tiles, Q, C), tile by tile."""
-    if len(keys) == 1 and onednn_pays(queries, keys):
-        return dot_products(queries[0], keys[0]).T[None]
-    return torch.bmm(keys, queries.mT)
 
 
 def best_matches(
@@ -110,6 +100,14 @@ def best_matches(
     Returns:
         Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s. If a
         neighbourhood has fewer keys, both are padded with −inf at index 0.
+
+    Example:
+        >>> query, keys = torch.eye(3).view(1, 3, 3), torch.eye(3).view(1, 3, 1, 3)  # three cells beside each other
+        >>> products, cells = best_matches(query, keys, [0], 1, Neighbourhood(None))
+        >>> products.flatten(), cells.flatten()
+        (tensor([1., 1., 1.]), tensor([0, 1, 2]))
+        >>> best_matches(query, keys.flip(1), [0], 1, Neighbourhood(2.0))[0].flatten()  # 2 cells are too far
+        tensor([0., 1., 0.])
     """
     height, width, slots, _ = keys.shape
     used = sorted(set(references))
@@ -154,6 +152,13 @@ def average_of_all(
 
     Returns:
         (h, w, L).
+
+    Example:
+        >>> features = torch.eye(3).view(1, 3, 1, 3)
+        >>> labels = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        >>> rules = LabelProtocol(name="own", context=1, topk=None, temperature=0.5, radius=2, first_frame_masked=True)
+        >>> average_of_all(features[:, :, 0], features, labels, [0], rules).flatten()
+        tensor([0.8808, 0.1065, 0.0000])
     """
     count_of_reference = Counter(references)
     used = to_device(sorted(count_of_reference), keys.device)

@@ -60,6 +60,8 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         InputSizes(seen=(480, 832), padded=(480, 832), covered=(480, 854))
         >>> input_sizes((854, 480), dino, multiple=18)
         InputSizes(seen=(832, 480), padded=(846, 486), covered=(868, 486))
+        >>> input_sizes((5, 40), NetworkInput(name="own", input_multiple=16, input_rounding="floor")).seen
+        (16, 32)
     """
     step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
@@ -93,6 +95,16 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].
+
+    Example:
+        >>> images = torch.zeros(1, 3, 1, 3)
+        >>> fit_input(images, NetworkInput(name="even", input_padding=2))[0, 0]
+        tensor([[0.0000, 0.0000, 0.0000, 0.4663],
+                [0.4663, 0.4663, 0.4663, 0.4663]])
+        >>> fit_input(images, NetworkInput(name="even", input_padding=2), multiple=3).shape
+        torch.Size([1, 3, 6, 6])
+        >>> fit_input(images, NetworkInput(name="own size")) is images
+        True
     """
     device = device or images.device
     size, padded, _ = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
@@ -112,7 +124,12 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
 
 def _as_bytes(images: Tensor) -> Tensor:
-    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded."""
+    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded.
+
+    Example:
+        >>> _as_bytes(torch.tensor([0, 0.5, 1, 1.1]))
+        tensor([  0, 128, 255, 255], dtype=torch.uint8)
+    """
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
@@ -134,6 +151,12 @@ def encode_masks(
     Raises:
         ValueError: for ids that repeat or are 0; or, if labels are "strided" and frames keep their size, for a grid
             that no stride gives.
+
+    Example:
+        >>> vfs = PropagationProtocol.named("vfs")
+        >>> encode_masks(torch.tensor([[0, 7, 7, 7], [7, 7, 9, 9]]), [7], (1, 2), vfs)[:, 0]  # 9 is background
+        tensor([[0., 1.],
+                [1., 0.]])
     """
     mask = torch.as_tensor(mask)
     if len(set(objects)) < len(objects) or 0 in objects:
@@ -161,6 +184,17 @@ def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
+
+    Example:
+        >>> rules = PropagationProtocol.named("liir")
+        >>> rules.feature_stride, rules.input_size, rules.input_multiple
+        (4, None, 1)
+        >>> _sample_by_stride(torch.arange(35).view(5, 7), (2, 2), rules)
+        tensor([[ 0,  4],
+                [28, 32]])
+        >>> _sample_by_stride(torch.arange(35).view(5, 7), (2, 3), rules.with_changes(input_size=48))
+        tensor([[ 0,  2,  4],
+                [14, 16, 18]])
     """
     keeps_size = protocol.input_size is None and protocol.input_multiple == 1
     height, width = mask.shape
@@ -206,6 +240,14 @@ def decode_masks(
     Raises:
         ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels; or if the
             protocol needs a frame and none is given.
+
+    Example:
+        >>> labels = torch.tensor([[[0.9, 0.2]], [[0.1, 0.8]]])  # the background, and an object
+        >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6))
+        tensor([[0, 0, 0, 7, 7, 7],
+                [0, 0, 0, 7, 7, 7]], dtype=torch.uint8)
+        >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6), size=(1, 5))  # without the padding
+        tensor([[0, 0, 0, 7, 7]], dtype=torch.uint8)
     """
     channels = 1 + len(objects)
     if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == channels <= 255:
@@ -234,6 +276,10 @@ def label_doubts(labels: Tensor) -> list[float]:
 
     Returns:
         A number per object, 0 for labels of 0 and 1 only, at most 1; NaN for an object whose label is 0 everywhere.
+
+    Example:
+        >>> label_doubts(torch.tensor([[[0.0, 0.5]], [[1.0, 0.0]], [[0.0, 0.5]], [[0.0, 0.0]]]))
+        [0.0, 0.5, nan]
     """
     objects = labels[1:].flatten(1)
     return ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
@@ -266,6 +312,14 @@ def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, 
 
     Returns:
         (K, h, w) float32 in [0, 1].
+
+    Example:
+        >>> (10 * encode_keypoints(torch.tensor([[16.0, 16.0]]), (40, 40), (5, 5), JointProtocol.named("crw"))).round()
+        tensor([[[ 0.,  0.,  0.,  0.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  1., 10.,  1.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  0.,  0.,  0.,  0.]]])
     """
     points = torch.as_tensor(points, dtype=torch.float64)
     if protocol.keypoint_unit == "pixel":
@@ -285,6 +339,13 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol
 
     Returns:
         (K, 2) x, y in pixels of the frame; (−1, −1) for a heat-map that is zero everywhere.
+
+    Example:
+        >>> heatmaps = torch.zeros(2, 3, 4)
+        >>> heatmaps[0, 1, 2] = 1
+        >>> decode_keypoints(heatmaps, (24, 32), JointProtocol.named("crw"))  # the second joint is nowhere
+        tensor([[16.,  8.],
+                [-1., -1.]])
     """
     maps = resize_maps(heatmaps.float(), frame_size) if protocol.keypoint_grid == "input" else heatmaps.float()
     _, height, width = maps.shape
@@ -316,6 +377,15 @@ def upsampled_argmax(
 
     Returns:
         (H, W) uint8, indices of channels.
+
+    Example:
+        >>> labels = torch.tensor([[[0.9, 0.7]], [[0.1, 0.3]]])
+        >>> upsampled_argmax(labels, (1, 4))
+        tensor([[0, 0, 0, 0]], dtype=torch.uint8)
+        >>> upsampled_argmax(labels, (1, 4), floor=0.0)  # each channel from 0 to 1
+        tensor([[0, 0, 1, 1]], dtype=torch.uint8)
+        >>> upsampled_argmax(labels, (1, 4), floor=0.35)  # an object of at most 0.3 has left
+        tensor([[0, 0, 0, 0]], dtype=torch.uint8)
     """
     best = labels.new_full(size, -torch.inf)
     scaled = labels.new_empty(size)
@@ -348,6 +418,14 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
 
     As in the public codes, a window of 3 sigma on each side of the point is kept, and the window's middle pixel, not
     the point itself, is the Gaussian's centre.
+
+    Example:
+        >>> (10 * _gaussians(torch.tensor([[2.0, 2.0]]), (5, 5), sigma=0.5)).round()
+        tensor([[[ 0.,  0.,  0.,  0.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  1., 10.,  1.,  0.],
+                 [ 0.,  0.,  1.,  0.,  0.],
+                 [ 0.,  0.,  0.,  0.,  0.]]])
     """
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):

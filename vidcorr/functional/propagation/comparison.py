@@ -29,6 +29,18 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
 
     Returns:
         A function: features (C, h, w) of unit length → their components (K, h, w).
+
+    Example:
+        >>> frame = torch.tensor([[4.0, -4.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]).view(2, 1, 4)  # of two channels
+        >>> whitening(frame, channels=1, power=0.5, floor=1e-9)(frame).abs().round().flatten(1)
+        tensor([[4., 4., 0., 0.]])
+        >>> whitening(frame, channels=None, power=0.5, floor=1e-9)(frame).abs().round().flatten(1)  # both vary alike
+        tensor([[4., 4., 0., 0.],
+                [0., 0., 4., 4.]])
+        >>> constant = torch.ones(2, 1, 3)
+        >>> whitening(constant, channels=None, power=0.5, floor=0.01)(constant).flatten(1)
+        tensor([[0., 0., 0.],
+                [0., 0., 0.]])
     """
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)
@@ -49,7 +61,14 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
 
 
 def of_unit_length(features: Tensor) -> Tensor:
-    """Divide features (C, h, w) by their length over the channels."""
+    """Divide features (C, h, w) by their length over the channels.
+
+    Example:
+        >>> of_unit_length(torch.tensor([3.0, 4.0]).view(2, 1, 1)).flatten()
+        tensor([0.6000, 0.8000])
+        >>> of_unit_length(torch.zeros(2, 1, 1)).flatten()
+        tensor([0., 0.])
+    """
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 
 

@@ -15,6 +15,12 @@ class GuidedFilter:
 
     Papers: He, Sun and Tang, Guided Image Filtering (ECCV 2010), Eqs. 11-16; the coarse grid is that of He and Sun,
     Fast Guided Filter (2015). Differences: windows are cut at the border, so that no pixel outside the frame counts.
+
+    Example:
+        >>> frame = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).expand(3, 2, 6)  # an edge
+        >>> blurred = torch.tensor([0.0, 0.0, 0.3, 0.7, 1.0, 1.0]).expand(2, 6)
+        >>> GuidedFilter(frame, radius=1, radius_in_cells=2, epsilon=1e-4)(blurred)[0].round(decimals=1)
+        tensor([0.1000, 0.1000, 0.2000, 0.8000, 0.9000, 0.9000])
     """
 
     def __init__(self, frame: Tensor, radius: float, radius_in_cells: int, epsilon: float) -> None:
@@ -55,16 +61,10 @@ class GuidedFilter:
 
     def _window_mean(self, maps: Tensor) -> Tensor:
         """Return the means of maps `(C, h, w)` over the window around each cell; windows are cut at the border."""
-        return self._mean_of_columns(self._mean_of_columns(maps).mT).mT
-
-    def _mean_of_columns(self, maps: Tensor) -> Tensor:
-        """Return the means of maps `(C, h, w)` over the cells above and below each cell, by cumulative sums."""
-        height = maps.shape[1]
-        sums = F.pad(maps.cumsum(1), (0, 0, 1, 0))
-        cells = torch.arange(height, device=maps.device)
-        end = (cells + self.radius_in_cells + 1).clamp_max(height)
-        start = (cells - self.radius_in_cells).clamp_min(0)
-        return (sums[:, end] - sums[:, start]) / (end - start)[:, None]
+        radius = self.radius_in_cells
+        side = 2 * radius + 1
+        of_columns = F.avg_pool2d(maps, (side, 1), 1, (radius, 0), count_include_pad=False)
+        return F.avg_pool2d(of_columns, (1, side), 1, (0, radius), count_include_pad=False)
 
     def _reduced(self, maps: Tensor) -> Tensor:
         """Return the means of maps `(C, H, W)` over the cells of the grid: `(C, h, w)` in double precision."""
@@ -72,7 +72,14 @@ class GuidedFilter:
 
 
 def inverse_of_symmetric(upper: Tensor) -> Tensor:
-    """Return the inverses `(3, 3, …)` of symmetric matrices, given by their upper triangles `(6, …)`, row by row."""
+    """Return the inverses `(3, 3, …)` of symmetric matrices, given by their upper triangles `(6, …)`, row by row.
+
+    Example:
+        >>> inverse_of_symmetric(torch.tensor([2.0, 0, 0, 4, 0, 8]))
+        tensor([[0.5000, 0.0000, 0.0000],
+                [0.0000, 0.2500, 0.0000],
+                [0.0000, 0.0000, 0.1250]])
+    """
     a, b, c, d, e, f = upper
     first = [d * f - e * e, c * e - b * f, b * e - c * d]
     second = [first[1], a * f - c * c, b * c - a * e]

@@ -101,6 +101,18 @@ class FrameMemory:
     Attributes:
         keys: (h, w, S, C), features of the frames; S = lasting + recent.
         labels: (h, w, S, L), labels of the frames.
+
+    Example:
+        >>> cell = torch.zeros(1, 1, 1)
+        >>> memory = FrameMemory([0, 5], 2, cell, cell, Neighbourhood(None))
+        >>> [memory.write(frame, cell + frame, cell) for frame in range(7)]
+        [0, 3, 2, 3, 2, 1, 2]
+        >>> memory.keys.flatten(), memory.slot(6)
+        (tensor([0., 5., 6., 3.]), 2)
+        >>> memory.slot(4)
+        Traceback (most recent call last):
+            ...
+        ValueError: frame 4 is not in the memory, which holds the frames [0, 3, 5, 6]
     """
 
     def __init__(

@@ -56,6 +56,15 @@ def propagate_labels(
     Raises:
         ValueError: for shapes that do not fit, features that are not finite, or an entering frame that the video does
             not have.
+
+    Example:
+        >>> frame = torch.eye(4).view(4, 2, 2)
+        >>> features = [frame, frame.flip(2)]  # left and right change places
+        >>> first_labels = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        >>> protocol = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=None)
+        >>> list(propagate_labels(features, first_labels, protocol))[1]
+        tensor([[[0., 1.],
+                 [0., 1.]]])
     """
     starting = {frame: torch.as_tensor(labels) for frame, labels in (entering or {}).items()}
     if isinstance(features, Tensor | np.ndarray):
@@ -376,6 +385,12 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
 
     Raises:
         ValueError: if the protocol states another rule.
+
+    Example:
+        >>> class Mine(LabelPropagator): ...
+        >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
+        >>> with_rule_of(own, Mine).name, with_rule_of(own, LabelPropagator).name
+        ('own+rule=vidcorr.functional.propagation.propagate.Mine', 'own')
     """
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
     if protocol.rule not in (None, rule):
@@ -384,7 +399,12 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
 
 
 def name_of_rule(propagator: Any) -> str:
-    """Return the name of a user's rule, `module.Class`, with the arguments of a `functools.partial`."""
+    """Return the name of a user's rule, `module.Class`, with the arguments of a `functools.partial`.
+
+    Example:
+        >>> name_of_rule(partial(LabelPropagator, protocol=None))
+        'vidcorr.functional.propagation.propagate.LabelPropagator(protocol=None)'
+    """
     if isinstance(propagator, partial):
         arguments = [*map(repr, propagator.args), *(f"{key}={value!r}" for key, value in propagator.keywords.items())]
         return f"{name_of_rule(propagator.func)}({', '.join(arguments)})"
@@ -396,6 +416,11 @@ def looks_everywhere(protocol: LabelProtocol) -> bool:
     """Return whether a protocol searches all cells of frame 0, but only a neighbourhood in later references.
 
     Frame 0 is then always a reference, and has a memory of its own.
+
+    Example:
+        >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
+        >>> looks_everywhere(own), looks_everywhere(own.with_changes(first_frame_masked=False))
+        (False, True)
     """
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
@@ -440,6 +465,13 @@ def average_of_matches(
 
     Returns:
         (h, w, L).
+
+    Example:
+        >>> labels = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)  # of three cells below each other
+        >>> products = torch.tensor([0.9, 0.9, 0.1]).expand(3, 1, 3)
+        >>> cells = torch.tensor([0, 1, 2]).expand(3, 1, 3)
+        >>> average_of_matches([labels], [(products, cells)], topk=2, temperature=0.1).flatten()
+        tensor([0.5000, 0.5000, 0.5000])
     """
     average = torch.zeros_like(labels[0][:, :, 0])
     products = [values.to(average.dtype) for values, _ in matches]
@@ -459,6 +491,11 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
     Args:
         labels: soft labels.
         stride: pixels of the input per cell.
+
+    Example:
+        >>> _harden(torch.tensor([[[0.6, 0.2]], [[0.4, 0.8]]]), stride=8)[:, 0]
+        tensor([[1., 0.],
+                [0., 1.]])
     """
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))

@@ -70,9 +70,11 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(3, H', W')` uint8; a frame of this size stays as it is.
+
+    Example:
+        >>> truncated_resize(torch.tensor([[[0, 1, 5]]], dtype=torch.uint8).expand(3, 1, 3), (1, 2))[0]
+        tensor([[0, 4]], dtype=torch.uint8)
     """
-    if tuple(frame.shape[-2:]) == tuple(size):
-        return frame
     return F.interpolate(frame[None].float(), size, mode="bilinear")[0].byte()
 
 
@@ -85,6 +87,10 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(3, H', W')` uint8; a frame of this size stays as it is.
+
+    Example:
+        >>> reduced_frame(torch.tensor([[[0, 10, 20, 40]]], dtype=torch.uint8).expand(3, 1, 4), (1, 2))[0]
+        tensor([[ 5, 30]], dtype=torch.uint8)
     """
     import cv2
 
@@ -106,6 +112,10 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
 
     Returns:
         Long (target,), on the CPU.
+
+    Example:
+        >>> nearest_index(5, 3).tolist(), nearest_index(5, 3, "opencv").tolist()
+        ([0, 2, 4], [0, 1, 3])
     """
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
@@ -122,7 +132,12 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
 
 
 def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> Tensor:
-    """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule."""
+    """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule.
+
+    Example:
+        >>> resize_ids(torch.tensor([[1, 2], [3, 4]]), (1, 4))
+        tensor([[3, 3, 4, 4]])
+    """
     if tuple(ids.shape) == tuple(size):
         return ids
     rows = to_device(nearest_index(ids.shape[0], size[0], rule), ids.device)
@@ -138,6 +153,15 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
         size: (H, W).
         method: "bilinear": pixel centres are aligned (torch's align_corners=False, OpenCV's INTER_LINEAR);
             "bilinear-aligned": the corner pixels are aligned (align_corners=True); "nearest": as torch's.
+
+    Example:
+        >>> ramp = torch.tensor([[[0.0, 1.0]]])
+        >>> resize_maps(ramp, (1, 4))
+        tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
+        >>> resize_maps(ramp, (1, 4), "bilinear-aligned")
+        tensor([[[0.0000, 0.3333, 0.6667, 1.0000]]])
+        >>> resize_maps(ramp, (1, 4), "nearest")
+        tensor([[[0., 0., 1., 1.]]])
     """
     if maps.shape[-2:] == tuple(size):
         return maps
@@ -156,6 +180,13 @@ def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.dev
         positions: number of positions; position i is the centre of the i-th of as many equal parts of the axis.
         sampling: "bicubic"; or "bilinear-zero", bilinear with zeros outside the map.
         device: device of the result.
+
+    Example:
+        >>> sampling_matrix(2, 4, "bilinear-zero", torch.device("cpu"))
+        tensor([[0.7500, 0.0000],
+                [0.7500, 0.2500],
+                [0.2500, 0.7500],
+                [0.0000, 0.7500]])
     """
     if sampling == "bicubic":  # resizing is linear, so the weights are the resized unit vectors
         basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]

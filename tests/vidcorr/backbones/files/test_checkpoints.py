@@ -5,7 +5,6 @@ import copy
 import enum
 import json
 import os
-import pickle
 import shlex
 import subprocess
 import zipfile
@@ -27,7 +26,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.files.checkpoints import check_metadata, load_weights, read_content, require_state, saved_model
+from vidcorr.backbones.files.checkpoints import check_metadata, read_content, require_state, saved_model
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
@@ -136,8 +135,6 @@ FOREIGN = {
     b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n": "pointer of git-lfs",
     b"\n<!DOCTYPE html><html>404</html>": "a web page",
     b'{"error": "gated"}': "JSON",
-    b"\x89HDF\r\n\x1a\n": "HDF5, as Keras writes it",
-    b"GGUF\x03\0\0\0": "GGUF",
     b"\x81\xa6params\x82": "msgpack, as Flax writes it",
     b"\x08\x08\x12\x07pytorch": "ONNX",
     b"\x93NUMPY\x01\0v\0": "arrays of numpy",
@@ -154,9 +151,7 @@ def test_what_lies_in_place_of_weights_is_named(content, tmp_path):
         refused(ValueError, rf"{name}: .*{FOREIGN[content]}", load, tmp_path / name)
 
 
-def test_files_of_paddle_and_transformers_of_clips_are_named(tmp_path):
-    (tmp_path / "a.pdparams").write_bytes(pickle.dumps({"conv1.weight": [0.0]}, protocol=4))
-    refused(ValueError, "a.pdparams: .* a pickle of PaddlePaddle", load, tmp_path / "a.pdparams")
+def test_transformers_of_clips_are_named(tmp_path):
     weights = {"module.backbone.patch_embed.proj.weight": torch.ones(8, 3, 2, 16, 16)}  # as V-JEPA 2's authors save
     torch.save({"encoder": weights, "target_encoder": weights, "epoch": 1}, tmp_path / "vitl.pt")
     for name in ("vitl.pt", "vitl.pt#target_encoder"):
@@ -231,14 +226,6 @@ def test_a_file_that_another_program_zipped_again_is_read_alike_in_whole_and_in_
             again.writestr(name, given.read(name))
     for whole in (True, False):
         assert torch.equal(read_content(tmp_path / "y.pth", whole)["state_dict"]["a"], torch.arange(9.0))
-
-
-@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.complex64, torch.int64])
-def test_weights_that_are_no_numbers_with_a_point_are_refused(kind, tmp_path):
-    network = torch.nn.Conv2d(3, 4, 8)
-    state = network.state_dict() | {"bias": torch.ones(4).to(kind)}
-    refused(ValueError, "x.pth: bias is of torch", load_weights, network, state, "x.pth")
-    load_weights(network, network.half().state_dict(), "x.pth")
 
 
 def test_a_program_of_torchscript_has_a_line_of_its_own(tmp_path):

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.colour import normalised_lab
-from vidcorr.functional.propagation.coding import GREY, NetworkInput, fit_input, input_sizes
-from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow, resize_ids, resize_maps
+from vidcorr.functional.propagation.coding import NetworkInput, fit_input, input_sizes
+from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow, resize_ids
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -26,15 +26,6 @@ def rules(**fields):
 
 FAMILIES = json.loads(Path(__file__).with_name("inputs.json").read_text())
 """Name in the golden file, protocol, benchmark."""
-
-
-def test_padding_is_grey_and_lies_to_the_right_and_below():
-    image = torch.rand(1, 3, 9, 10)
-    padded = rules(input_padding=4)
-    assert torch.equal(fit_input(image, padded), F.pad(image, (0, 2, 0, 3), value=GREY))
-    assert fit_input(image, rules()) is image
-    assert fit_input(image, padded, multiple=6).shape[-2:] == (12, 12)
-    assert input_sizes((5, 40), rules(input_multiple=16, input_rounding="floor"))[0] == (16, 32)
 
 
 def test_images_are_resized_as_the_library_of_the_filter_does_it():
@@ -145,11 +136,3 @@ def test_nearest_is_that_of_the_library(size):
     assert resize_ids(ids, (208, 213)) is ids
     with torch.inference_mode():
         assert not nearest_index(*size).is_inference()  # it is kept, and serves outside inference mode
-
-
-def test_bilinear_between_centres_and_between_corners():
-    ramp = torch.tensor([[[0.0, 1.0]]])
-    assert resize_maps(ramp, (1, 4)).tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
-    torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))
-    assert resize_maps(ramp, (1, 4), "nearest").tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
-    assert resize_maps(ramp, (1, 2)) is ramp
