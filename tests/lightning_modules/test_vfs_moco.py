@@ -12,12 +12,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.functional import normalize
-from torch.utils.data import DataLoader
 
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
-from tests.helpers.training import quiet_trainer, tiny_moco
+from tests.helpers.training import tiny_moco
 from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.functional.images import as_floats
 
@@ -80,24 +79,6 @@ def _dealt(rank):
         sent.append(0)
         losses.append(float(tiny_moco(seed=0).step({"clip": images, "video_index": torch.arange(4)})["loss"]))
     return losses, sent
-
-
-class Bytes(SampledDataModule):
-    """Validation on a batch of bytes, which a Trainer makes floats in inference mode."""
-
-    def __init__(self, clip):
-        super().__init__("memory", len(clip), 0, 0)
-        self.clip = clip
-
-    def val_dataloader(self):
-        return DataLoader([{"clip": self.clip, "video_index": torch.arange(len(self.clip))}], batch_size=None)
-
-
-def test_a_validation_on_bytes_is_that_on_floats():
-    clip = torch.randint(256, (4, 4, 3, 8, 8), dtype=torch.uint8)
-    module = tiny_moco()
-    losses = [quiet_trainer().validate(module, datamodule=Bytes(each), verbose=False) for each in (clip, clip / 255)]
-    assert losses[0] == losses[1]
 
 
 @pytest.mark.slow

@@ -150,6 +150,18 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
 
     Returns:
         Float RGB in [0, 1], `(3, H', W')`; an image of whole patches is returned unchanged.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> encoder = SimpleNamespace(multiple=4, input=SimpleNamespace(mean=(0.25, 0.5, 0.75)))
+        >>> white = torch.full((3, 1, 3), 255, dtype=torch.uint8)
+        >>> padded(white, encoder)[0]
+        tensor([[0.2500, 0.2500, 0.2500, 0.2500],
+                [1.0000, 1.0000, 1.0000, 0.2500],
+                [0.2500, 0.2500, 0.2500, 0.2500],
+                [0.2500, 0.2500, 0.2500, 0.2500]])
+        >>> padded(white, encoder)[:, 0, 0], padded(white[..., :1].expand(3, 4, 4), encoder).dtype
+        (tensor([0.2500, 0.5000, 0.7500]), torch.uint8)
     """
     multiple = encoder.multiple
     down = -image.shape[1] % multiple

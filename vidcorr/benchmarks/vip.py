@@ -184,9 +184,11 @@ def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covere
         Object → score, for objects with a pixel.
 
     Example:
-        >>> labels = torch.tensor([[[0.0, 0.0]], [[1.0, 0.5]]])  # background, and object 7, in two cells
-        >>> instance_scores(labels, torch.tensor([[7, 0]]), [7], (1, 2))
-        {7: 1.0}
+        >>> background, above, right = [[0, 0], [0, 0]], [[1, 1], [0, 0]], [[0, 1], [0, 1]]
+        >>> labels = torch.tensor([background, above, right, [[1, 1], [1, 1]]])  # cells of 2 px
+        >>> mask = torch.tensor([[5, 5, 7], [5, 0, 7], [0, 0, 7], [5, 0, 0]])  # of the 4 x 4 px that they cover
+        >>> instance_scores(labels, mask, [5, 7, 9], (4, 4))  # 5: (1 + 1 + 0.75 + 0) / 4; 9 is not found
+        {5: 0.6875, 7: 0.75}
     """
     scores = {}
     for number, label in zip(objects, labels[1:], strict=True):

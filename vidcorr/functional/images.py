@@ -14,6 +14,9 @@ def as_floats(images: Tensor) -> Tensor:
     Example:
         >>> as_floats(torch.tensor([0, 255], dtype=torch.uint8))
         tensor([0., 1.])
+        >>> with torch.inference_mode():  # as a Trainer validates: the floats keep no bytes
+        ...     as_bytes(as_floats(torch.tensor([0, 255], dtype=torch.uint8)))
+        tensor([0., 1.])
     """
     if images.dtype != torch.uint8:
         return images

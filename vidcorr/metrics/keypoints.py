@@ -45,6 +45,12 @@ def keypoint_distances(
         >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # 0.6 times the diagonal of 30 x 40 is 30
         >>> keypoint_distances(truth + [[6.0, 0.0], [0.0, 0.0]], truth)
         tensor([[0.2000, 0.0000]], dtype=torch.float64)
+        >>> both = truth.repeat(2, axis=0)  # by "crw" x >= 0 counts, whatever y, after frame 0
+        >>> keypoint_distances(both - [0.0, 60.0], both, "crw")
+        tensor([[nan, nan],
+                [2., 2.]], dtype=torch.float64)
+        >>> keypoint_distances(truth[:, 1:], truth[:, 1:])  # a box without extent is a miss
+        tensor([[inf]], dtype=torch.float64)
     """
     points = as_array(prediction).astype(np.float64)
     truth = as_array(target).astype(np.float64)

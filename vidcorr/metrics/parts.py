@@ -161,6 +161,8 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
         0.8333333333333333
         >>> average_precision(np.zeros(0, bool), np.zeros(0), annotated=1)
         0.0
+        >>> average_precision(np.zeros(1, bool), np.ones(1), annotated=0)
+        0.0
     """
     if not len(scores) or not annotated:
         return 0.0

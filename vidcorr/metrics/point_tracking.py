@@ -233,6 +233,12 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
 
     Returns:
         Key → fraction; NaN if the metric is 0/0 in all videos.
+
+    Example:
+        >>> seen = [2, 1, 1] + 5 * [1, 1, 1]  # of two frames one is seen rightly, and found within each threshold
+        >>> scores = track_scores([seen, [2, 2, 0] + 15 * [0]])  # and in another video both are hidden, rightly
+        >>> scores["average_jaccard"], scores["average_pts_within_thresh"], scores["occlusion_accuracy"]
+        (0.5, 1.0, 0.75)
     """
     of_videos = list(map(video_fractions, videos))
     means: dict[str, float] = {}

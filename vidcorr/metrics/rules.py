@@ -167,6 +167,8 @@ class LvosRules(Rules):
             >>> values = LvosRules("lvos").summarise(np.array([[0.2, 0.4], [1.0, 0.8], [0.3, 0.5]]))
             >>> {name: round(value, 6) for name, value in values.items()}
             {'J-Mean': 0.5, 'F-Mean': 0.566667, 'V-Mean': 0.262488}
+            >>> LvosRules("lvos").summarise(np.zeros((0, 2)))  # of no frame
+            {'J-Mean': nan, 'F-Mean': nan, 'V-Mean': nan}
         """
         j_and_f = frames.mean(axis=1)
         variance = mean((j_and_f - mean(j_and_f)) ** 2)
@@ -251,6 +253,11 @@ class MoseV2Rules(Rules):
 
         `disappear_…` is the mean of the means of the runs without the object, `reappear_…` of the runs with the object
         after such a run.
+
+        Example:
+            >>> values = MoseV2Rules("mose-v2").summarise(np.array([[0.5, 0.4, 0.3, 1.0]]))  # of a frame
+            >>> values["J-Mean"], values["F_new-Mean"], values["F-Mean"], values["disappear_J-Mean"]
+            (0.5, 0.4, 0.3, nan)
         """
         present = frames[:, 3] > 0
         starts = np.flatnonzero(np.diff(present)) + 1

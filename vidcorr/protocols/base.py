@@ -320,9 +320,16 @@ class EvaluationProtocol(BaseModel):
         """Field → value, for the fields that count and differ from the values of `source`; sorted by field.
 
         Example:
-            >>> from vidcorr.protocols import PropagationProtocol
+            >>> from vidcorr.protocols import JointProtocol, PropagationProtocol
             >>> PropagationProtocol.named("vfs+radius=6+topk=10").changes  # VFS's topk is 10
             {'radius': 6.0}
+            >>> late = PropagationProtocol.named("vfs+decoding_nearest=opencv")  # which counts at the input's size
+            >>> late.changes, late.with_changes(decoding_size="input").changes
+            ({}, {'decoding_nearest': 'opencv', 'decoding_size': 'input'})
+            >>> PropagationProtocol.named("vfs+input_multiple=16+input_rounding=floor").changes
+            {'input_multiple': 16, 'input_rounding': 'floor'}
+            >>> JointProtocol.named("vfs+normalise_labels=true+topk=none+normalise_by=weights").changes
+            {'normalise_by': 'weights', 'normalise_labels': True, 'topk': None}
         """
         changed: dict[str, Any] = {}
         for field, value in sorted(self.effective_values().items()):
@@ -359,9 +366,11 @@ class EvaluationProtocol(BaseModel):
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
-            >>> vfs = PropagationProtocol.named("vfs", "vip")
-            >>> list(vfs.origin()), vfs.with_changes(name="mine").origin()
+            >>> vfs, naf = PropagationProtocol.named("vfs", "vip"), PropagationProtocol.named("naf")
+            >>> list(vfs.with_changes(topk=5).origin()), vfs.with_changes(name="mine").origin()
             (['code', 'inferred'], {})
+            >>> list(naf.origin()), naf.origin()["note"][:30]
+            (['code', 'note'], 'Both sides of the native frame')
         """
         source = self.sources().get(self.source)
         if source is None:
@@ -386,6 +395,9 @@ class EvaluationProtocol(BaseModel):
             >>> from vidcorr.protocols import PropagationProtocol
             >>> PropagationProtocol.named("vfs+feature_stride=16+topk=5").shared().name
             'vfs+topk=5'
+            >>> dino = PropagationProtocol.named("dino")
+            >>> dino.with_changes(feature_stride=16, rgb_mean=None, rgb_std=None).shared() == dino
+            True
         """
         fields = type(self).model_fields
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)

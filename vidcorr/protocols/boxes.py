@@ -96,6 +96,8 @@ class TrackingProtocol(EvaluationProtocol):
             'vfs+dilated=false+response_size=none+stride=4'
             >>> TrackingProtocol(response_size=20).at_features(4, dilated=True).name
             'vfs+response_size=20+stride=4'
+            >>> TrackingProtocol().at_features(16, dilated="released").shared().name
+            'vfs'
         """
         protocol = self.brought_by_features(stride=stride, dilated=dilated)
         if stride != self.stride and "response_size" not in self.changes:

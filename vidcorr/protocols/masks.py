@@ -112,8 +112,11 @@ class LabelProtocol(VideoFeatures):
             >>> vfs = PropagationProtocol.named("vfs", changes={"radius": 48, "radius_unit": "pixel"})
             >>> vfs.radius_in_cells((60, 107))
             6.0
-            >>> vfs.with_changes(radius=0.2, radius_unit="side").radius_in_cells((60, 107))
-            12.0
+            >>> share = vfs.with_changes(radius=0.2, radius_unit="side")
+            >>> [share.radius_in_cells(grid) for grid in ((60, 107), (107, 60), (120, 214), (35, 40))]
+            [12.0, 12.0, 24.0, 7.0]
+            >>> share.with_changes(radius=0.7).radius_in_cells((90, 160)), 0.7 * 90
+            (63.0, 62.99999999999999)
         """
         if self.radius is None or self.radius_unit == "cell":
             return self.radius

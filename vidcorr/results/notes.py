@@ -1,6 +1,6 @@
 """Sentences under tables: units, features and inputs, seeds and intervals, scored frames, differences, data, doubts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -139,13 +139,11 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
-def _on_data(records: Iterable[ScoreRecord]) -> list[str]:
+def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
     """Return a sentence per benchmark whose rows have different frames or annotations of one sequence."""
     said = []
-    by_benchmark: dict[str, list[ScoreRecord]] = {}
-    for record in records:
-        by_benchmark.setdefault(record.result.data_set, []).append(record)
-    for benchmark, of_benchmark in by_benchmark.items():
+    for benchmark in dict.fromkeys(record.result.data_set for record in records):
+        of_benchmark = [record for record in records if record.result.data_set == benchmark]
         other = sequences_on_other_data(record.result for record in of_benchmark)
         if other:
             rows_of = _by_text((record.column.data or "not recorded", record.name) for record in of_benchmark)

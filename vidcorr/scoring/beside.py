@@ -46,10 +46,9 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
     conditions = *benchmark.conditions_in_words(of_data), *kept_ends, f"{len(names)} {benchmark.unit}"
     fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
-    fields["limit_sequences"] = benchmark.limit_sequences
     fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
     fields["declared"] = tuple(dict.fromkeys((*of_benchmark, *result.declared)))  # in the order of our results
-    return result.model_copy(update=fields)
+    return result.model_copy(update=fields | {"limit_sequences": benchmark.limit_sequences})
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
@@ -60,6 +59,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
     """
     truth: Any = benchmark.sequences
+    of_benchmark = f"is no choice for {benchmark.name}"
     scorer: Callable[..., Result] = score_boxes
     known: dict[str, Any] = {}  # arguments that the benchmark decides
     if isinstance(benchmark, TapVidBenchmark):
@@ -79,7 +79,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
     for name in sorted(set(options).difference(signature(scorer).parameters)):
         flag = FLAGS.get(name, name.replace("_", "-"))
-        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
+        raise ValueError(f"score: {name} {of_benchmark}: leave out --{flag}")
     return scorer(truth, predictions, **known | options)
 
 

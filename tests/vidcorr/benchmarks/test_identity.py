@@ -9,9 +9,7 @@ import pytest
 
 import vidcorr
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes, data_for
-from vidcorr import DavisBenchmark
 from vidcorr.benchmarks.identity import identity_of
-from vidcorr.datasets import generated
 from vidcorr.results.cells import measured_cell
 from vidcorr.results.records import records_of
 from vidcorr.results.rendering import render
@@ -64,16 +62,6 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
             assert (key(kind, arguments) == before) == (kind(**arguments).digests == of_data), path
         path.write_bytes(content)
         assert key(kind, arguments) == before, path
-
-
-def test_the_same_data_at_another_path_are_the_same_and_others_of_the_same_names_are_not(tmp_path):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        generated.write_davis(tmp_path / name, 2, frames=3, size=(48, 48), seed=seed)
-    of_a, of_b, of_c = (key(DavisBenchmark, {"root": tmp_path / name}) for name in "abc")
-    assert of_a == of_b != of_c
-    frame = tmp_path / "b/JPEGImages/480p/synthetic-000/00000.jpg"
-    frame.write_bytes(frame.read_bytes()[:-1] + b"\0")  # as long as before
-    assert key(DavisBenchmark, {"root": tmp_path / "b"}) != of_a
 
 
 @pytest.mark.sampled(5)

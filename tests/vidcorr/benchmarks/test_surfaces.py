@@ -3,9 +3,6 @@
 Also tests `benchmarks/navi.py`, `metrics/surfaces.py`.
 """
 
-import math
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -13,8 +10,8 @@ from torch import nn
 
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
-from vidcorr.backbones import Input, build_feature_extractor
-from vidcorr.benchmarks.navi import errors_of, match_views, padded
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks.navi import match_views, padded
 from vidcorr.datasets.navi import View
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -63,44 +60,15 @@ def test_rotations_of_the_1500_pairs_need_no_network():
     assert scores["recall@5px"] == scores["recall@10px-60-180"] == 0.5
 
 
-def view_of(side, step):
-    """Return a white picture with a wall at one metre, seen along the camera's axis."""
-    image = torch.full((3, side, side), 255, dtype=torch.uint8)
-    y, x = torch.meshgrid(2 * [torch.arange(side // step, dtype=torch.float32)], indexing="ij")
-    return View(image, torch.stack([x, y, torch.ones_like(x)]), torch.eye(3, dtype=torch.float64))
-
-
-@pytest.mark.parametrize(("pixel", "expected"), [("input", 4.0), ("grid", 1.0)])
-def test_errors_are_in_metres_and_in_pixels_of_the_input_or_of_the_grid(pixel, expected):
-    """Points one metre apart along both axes, and four pixels by a focal length of 4."""
-    protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"pixel": pixel})
-    view = view_of(8, 4)
-    view = view._replace(intrinsics=torch.diag(torch.tensor([4.0, 4.0, 1.0], dtype=torch.float64)))
-    errors = errors_of([view, view], torch.tensor([0]), torch.tensor([3]), SimpleNamespace(pose=np.eye(4)), protocol)
-    assert errors == (pytest.approx([math.sqrt(2)]), pytest.approx([expected * math.sqrt(2)]))
-
-
 def test_sides_that_are_no_multiple_of_a_patch_are_padded():
     seen, patches = [], nn.AvgPool2d(14)
     patches.multiple = patches.stride = 14
     patches.register_forward_pre_hook(lambda module, images: seen.append(images[0][0]))
     rules = SurfaceProtocol.named("omniprobe", "navi", changes={"input_size": (20, 20)})
     encoder = FrameEncoder(build_feature_extractor(patches), rules)
-    view = view_of(20, 4)
+    depth = torch.ones(3, 5, 5)
+    view = View(torch.full((3, 20, 20), 255, dtype=torch.uint8), depth, torch.eye(3, dtype=torch.float64))
     with pytest.warns(UserWarning, match="scores are chance"):
         match_views(encoder, [view, view])
     torch.testing.assert_close(seen[-1], padded(view.image, encoder))
     assert seen[-1].shape[1:] == (28, 28)
-
-
-def test_padding_is_half_on_each_side_in_the_colour_of_zero():
-    mean = (0.1, 0.2, 0.3)
-    encoder = SimpleNamespace(multiple=14, input=Input(mean=mean, std=(1.0, 1.0, 1.0)))
-    image = torch.full((3, 25, 39), 255, dtype=torch.uint8)
-    found = padded(image, encoder)
-    colour = torch.tensor(mean)[:, None, None]
-    expected = colour.expand(3, 28, 42).clone()
-    expected[:, 1:26, 1:40] = 1
-    torch.testing.assert_close(found, expected)
-    whole = image[:, :14, :28]
-    assert padded(whole, encoder) is whole

@@ -78,6 +78,7 @@ def test_videos_without_a_mask_after_the_first_are_predicted_and_packed(davis_ro
     benchmark = VosBenchmark(root, None, "JPEGImages/480p", "Annotations/480p", limit_sequences=1, changes=SMALL)
     result = benchmark.evaluate("raw_colour", tmp_path / "out")
     assert (result.rows, result.scores) == ((), {})
+    assert len([*tmp_path.glob("out/animations/*.webp")]) == 1
     with zipfile.ZipFile(tmp_path / "out/predictions.zip") as archive:
         assert archive.namelist() == [f"synthetic-000/{t:05d}.png" for t in range(6)]
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -50,7 +49,7 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}
 
 
-def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, scene, tmp_path):
+def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, scene, tmp_path, capsys):
     for t in (0, 4, 9):
         write_ids(tmp_path / f"m{t}.png", scene[1][t], davis_palette())
 
@@ -64,6 +63,9 @@ def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, sce
         return torch.stack([ids for _, ids in follow("raw_colour@colour/4", folder / "frames", prompts)])
 
     assert torch.equal(predict("--mask", f"{tmp_path / 'm0.png'}", f"{tmp_path / 'm9.png'}@9"), expected(0, 9))
+    said = capsys.readouterr().out
+    assert "masks of frames 0 (m0.png), 9 (m9.png); objects 1\n" in said
+    assert "10 frames, " in said
     corrected = expected(0, 4, 9)
     assert torch.equal(predict("--mask", f"{tmp_path / 'm4.png'}@4"), corrected)  # a correction is added
     assert torch.equal(predict("--mask", f"{tmp_path / 'out' / 'masks' / '004.png'}"), corrected)  # by its name
@@ -94,28 +96,6 @@ def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, sce
     }
     for word, line in lines.items():
         assert line in refusal(*asked, model, "--mask", f"{tmp_path / 'm4.png'}@4", "--left", word)
-
-
-def test_a_correction_of_a_film_keeps_names_and_other_masks(run, scene, tmp_path, capsys):
-    def labelled(t, **rectangles):
-        shapes = [{"label": name, "points": at, "shape_type": "rectangle"} for name, at in rectangles.items()]
-        content = {"shapes": shapes, "imageHeight": 96, "imageWidth": 130}
-        (tmp_path / f"{t:05d}.json").write_text(json.dumps(content))
-        return f"--mask={tmp_path / f'{t:05d}.json'}"
-
-    run(labelled(0, cat=[[40, 30], [70, 60]], dog=[[5, 5], [25, 25]]))
-    assert "masks of frames 0 (00000.json); objects 1 = cat, 2 = dog" in capsys.readouterr().out
-    given = (tmp_path / "out" / "prompts" / "00000.png").read_bytes()
-    run("--mask", str(tmp_path / "out" / "masks" / "00004.png"))
-    out = run(labelled(6, dog=[[9, 5], [29, 25]]))
-    content = json.loads((out / "prediction.json").read_text())
-    assert {told["frame"]: told["objects"] for told in content["prompts"]} == {0: [1, 2], 4: [1, 2], 6: [2]}
-    assert [(row["id"], row["name"]) for row in content["objects"]] == [(1, "cat"), (2, "dog")]
-    assert (out / "prompts" / "00000.png").read_bytes() == given
-    write_ids(tmp_path / "fixed.png", scene[1][5], davis_palette())
-    line = "names no frame, and frame 0 has a prompt, .*00000.json: give fixed.png@FRAME"
-    words = [content["video"], "--model=raw_colour@colour/4", f"--output={out}", f"--mask={tmp_path / 'fixed.png'}"]
-    assert re.search(line, refusal("predict", *words))
 
 
 def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def training(source, **arguments):
     return {entry.path.name for entry in module.videos}
 
 
-def test_training_leaves_the_hold_out_split_out(many):
+def test_training_leaves_the_hold_out_split_out_and_a_list_that_names_it_is_refused(many, tmp_path):
     pictures = "train_all_frames/JPEGImages"
     scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
     everything = {path.name for path in (many / pictures).iterdir()}
@@ -64,15 +64,10 @@ def test_training_leaves_the_hold_out_split_out(many):
     videos = YoutubeVos(many, "train")
     _, unseen = hold_out(read_meta(many / "train/meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
-
-
-def test_a_list_that_names_a_scored_video_is_refused(many, tmp_path):
     folders = sorted((many / "train/JPEGImages").iterdir())
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"{folder}\n" for folder in folders))
     assert refused(DataError, "belong to YouTube-VOS's hold-out split.*set data.include_holdout", training, listing)
     assert len(training(listing, include_holdout=True)) == len(folders)
-    scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
-    kept = [folder for folder in folders if folder.name not in scored]
-    listing.write_text("".join(f"{folder}\n" for folder in kept))
-    assert training(listing) == {folder.name for folder in kept}
+    listing.write_text("".join(f"{folder}\n" for folder in folders if folder.name not in scored))
+    assert training(listing) == {folder.name for folder in folders} - scored

@@ -1,17 +1,11 @@
-"""Semantic IoU equal to the public codes; AP of instances by hand, and the score that ranks an instance.
-
-Also tests `benchmarks/vip.py`.
-"""
-
-import math
+"""Semantic IoU equal to the public codes; AP of instances by hand."""
 
 import numpy as np
 import pytest
 import torch
 
-from vidcorr.benchmarks.vip import instance_scores
 from vidcorr.functional.propagation.resizing import resize_ids
-from vidcorr.metrics import RegionBoundary, SemanticIoU, average_precision, class_areas
+from vidcorr.metrics import SemanticIoU, class_areas
 from vidcorr.metrics.parts import ap_of_classes, ap_scores, match_instances
 
 
@@ -38,13 +32,6 @@ def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden
         assert metric.compute()["mIoU"] == pytest.approx(float(content[f"vip_{code}_miou"]), abs=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_what_does_not_occur_has_no_score():
-    assert math.isnan(SemanticIoU().compute()["mIoU"])
-    assert math.isnan(RegionBoundary().compute()["J&F-Mean"])
-    assert average_precision(np.array([False]), np.ones(1), 0) == 0
-
-
 def strip(*lengths, width=40):
     """(1, width) id map: runs of (id, pixels) from the left."""
     ids = [k for k, n in lengths for _ in range(n)]
@@ -64,11 +51,3 @@ def test_instances_by_hand():
     table = ap_of_classes(frames)
     assert table == {5: pytest.approx([1, 1, 1, 1 / 3, 1 / 3, 0, 0, 0, 0]), 7: [0.0] * 9, 9: [0.0] * 9}
     assert ap_scores(frames)["AP"] == pytest.approx(np.mean(list(table.values())), rel=1e-12)
-
-
-def test_the_score_of_an_instance_is_the_mean_of_its_label_inside_it():
-    """Labels of two cells a side are up-sampled over 4 px, of which the frame shows 3; object 9 is not found."""
-    labels = torch.tensor([[[0.0, 0], [0, 0]], [[1, 1], [0, 0]], [[0, 1], [0, 1]], [[1, 1], [1, 1]]])
-    mask = torch.tensor([[5, 5, 7], [5, 0, 7], [0, 0, 7], [5, 0, 0]])
-    found = instance_scores(labels, mask, [5, 7, 9], (4, 4))
-    assert found == pytest.approx({5: (1 + 1 + 0.75 + 0) / 4, 7: 0.75})

@@ -72,13 +72,6 @@ def test_a_protocol_is_made_again_from_its_dump():
         assert (again, again.name) == (protocol, protocol.name)
 
 
-def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
-    dino = PropagationProtocol.named("dino")
-    assert dino.with_changes(feature_stride=16, rgb_mean=None, rgb_std=None).shared().digest() == dino.digest()
-    boxes = TrackingProtocol.named("vfs")
-    assert boxes.at_features(16, dilated=False).shared() == boxes.at_features(8, dilated="released").shared() == boxes
-
-
 def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     message = r"'paper' defines no values for 'my_videos' \(only for first, second\)"
     refused(ValueError, message, Rules.named, "paper", "my_videos")

@@ -18,7 +18,6 @@ from vidcorr.functional.matching import prepare_picture
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.metrics.matching import drawn_indices
 from vidcorr.protocols import (
-    JointProtocol,
     MatchingProtocol,
     PointProtocol,
     PropagationProtocol,
@@ -96,17 +95,6 @@ def test_another_value_moves_no_number_and_no_name(kind, field):
         numbers.append(NUMBERS[kind](each))
     for found, expected in zip(*numbers, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0, equal_nan=True)
-
-
-def test_where_the_condition_holds_the_field_names_the_result():
-    vfs = PropagationProtocol.named("vfs", "davis")
-    both = vfs.with_changes(decoding_size="input").with_changes(decoding_nearest="opencv")
-    late = vfs.with_changes(decoding_nearest="opencv").with_changes(decoding_size="input")
-    assert both.name == late.name == "vfs+decoding_nearest=opencv+decoding_size=input"
-    rounded = vfs.with_changes(input_multiple=16, input_rounding="floor")
-    assert rounded.name == "vfs+input_multiple=16+input_rounding=floor"
-    joints = JointProtocol.named("vfs+normalise_labels=true+topk=none+normalise_by=weights")
-    assert joints.changes == {"normalise_by": "weights", "normalise_labels": True, "topk": None}
 
 
 WITHOUT_EFFECT = {

@@ -40,36 +40,18 @@ def test_another_stride_is_in_the_name():
     assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
 
 
-def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride():
-    in_pixels = protocol(radius=48, radius_unit="pixel")
-    of_strides = [in_pixels.brought_by_features(feature_stride=stride) for stride in (4, 8)]
-    assert [changed.radius_in_cells((60, 107)) for changed in of_strides] == [12, 6]
+def test_a_window_in_pixels_or_as_a_share_of_the_side_is_one_choice_for_features_of_any_stride():
+    for radius, unit, of_strides in ((48, "pixel", [12, 6]), (0.2, "side", [12, 12]), (None, "pixel", [None, None])):
+        window = protocol(radius=radius, radius_unit=unit)
+        changed = [window.brought_by_features(feature_stride=stride) for stride in (4, 8)]
+        assert [each.radius_in_cells((60, 107)) for each in changed] == of_strides
+        assert {each.shared() for each in changed} == {window}
     line = "features have feature_stride 8: leave the change out"
-    refused(ValueError, line, of_strides[0].brought_by_features, feature_stride=8)
-    assert {changed.shared() for changed in of_strides} == {in_pixels}
-    assert protocol(radius=None, radius_unit="pixel").radius_in_cells((60, 107)) is None
-
-
-def test_a_window_as_a_share_of_the_side_grows_with_the_frame():
-    share = protocol(radius=0.2, radius_unit="side")
-    assert [share.radius_in_cells(grid) for grid in ((60, 107), (107, 60), (120, 214), (35, 40))] == [12, 12, 24, 7]
-    of_strides = [share.brought_by_features(feature_stride=stride) for stride in (4, 8)]
-    assert [changed.radius_in_cells((60, 107)) for changed in of_strides] == [12, 12]
+    refused(ValueError, line, changed[0].brought_by_features, feature_stride=8)
     line = r"radius must be above 0 and at most 1 side \(in another unit: radius_unit=pixel or cell\), got 144"
     refused(ValueError, line, PropagationProtocol.named, "vidcorr+radius=144")
-    assert PropagationProtocol.named("vidcorr+radius=144+radius_unit=pixel").radius_in_cells((60, 107)) == 36
-    assert PropagationProtocol.named("vidcorr+radius=0.3").radius_in_cells((60, 107)) == 18
     liir = PropagationProtocol.named("liir")
     refused(ValueError, "radius_unit must be 'cell' or 'pixel'", liir.with_changes, radius=0.2, radius_unit="side")
-
-
-def test_a_protocol_tells_its_origin():
-    source = PropagationProtocol.sources()["vfs"]
-    changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
-    assert changed.origin() == {"code": source.code, "inferred": source.inferred["vip"]}
-    assert PropagationProtocol.named("vfs").origin() == {"code": source.code}
-    notes = [PropagationProtocol.named(name).origin()["note"] for name in ("dino", "naf")]
-    assert [note[:26] for note in notes] == ["In the original code an ob", "Both sides of the native f"]
 
 
 CHANGES = {"upsampling": "cells", "input_fit": "corner"}

@@ -9,7 +9,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, MaskPrompt
 from vidcorr.backbones import load
-from vidcorr.errors import UsageError
 from vidcorr.experiments.reports.protocols import tables_of_protocol
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.protocols.base import Source
@@ -102,10 +101,3 @@ def test_a_config_names_a_class_and_its_fields(tmp_path):
     (choice,) = chosen("--on", f"{tmp_path / 'own.yaml'}={tmp_path}", "--change", "radius=3")
     found = choice.build().protocol
     assert (type(found), found.name, found.n, found.radius) == (EveryNth, "mine", 2, 3)
-
-
-def test_of_several_benchmarks_those_that_have_a_field_take_its_change(tmp_path):
-    on = ["--on", f"davis={tmp_path}", f"otb={tmp_path}"]
-    of_masks, of_boxes = (each.build() for each in chosen(*on, "--change", "topk=4", "scales=1"))
-    assert (of_masks.protocol.changes, of_boxes.protocol.changes) == ({"topk": 4}, {"scales": 1})
-    refused(UsageError, "no field 'tpk'", lambda: [each.build() for each in chosen(*on, "--change", "tpk=4")])

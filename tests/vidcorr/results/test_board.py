@@ -68,15 +68,6 @@ def test_texts_of_data_are_never_markup(tmp_path):
     assert not re.search(r"(?:src)=\"|@import|url\(", page)  # the page needs nothing else
 
 
-def test_the_best_row_comes_first(tmp_path):
-    stored(tmp_path / "low", name="low")
-    stored(tmp_path / "read later", name="high", scores={"J&F-Mean": 0.9, "J-Mean": 0.4})
-    (table,) = tables_of(board(tmp_path / "board.html", tmp_path, "--score", "J&F-Mean", "J-Mean"))
-    names = re.findall("<tr[^>]*><td>(.*?)<small>", table)
-    assert (names[0], names.count("low")) == ("high", 1)
-    assert re.search("<td>high<small>.*?</td><td><b>90.0</b>", table)
-
-
 def test_every_published_row_has_a_line_with_its_own_scores_source_and_doubt():
     """Two sources print other scores of one network by one protocol: neither replaces the other."""
     tables = html_tables(published_table())

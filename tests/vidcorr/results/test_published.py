@@ -33,7 +33,8 @@ def test_rows_have_the_protocol_and_the_size_that_their_sources_state(recorded):
             assert protocol.radius == int(number), about
 
 
-def test_rows_have_scores_that_their_benchmarks_give():
+def test_rows_are_different_have_scores_that_their_benchmarks_give_and_doubts_where_protocols_are_inferred():
+    assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
     for row in PUBLISHED:
         kind = KINDS[row.benchmark]
         of_protocol = {"protocol": row.protocol} if issubclass(kind, MatchBenchmark) else {}
@@ -42,11 +43,6 @@ def test_rows_have_scores_that_their_benchmarks_give():
             names.add("J&F-Mean")
         assert set(row.scores) <= names, row.name
         assert all(0 < value < 1 for value in row.scores.values()), row.name
-
-
-def test_rows_are_different_and_inferred_protocols_are_doubts():
-    assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
-    for row in PUBLISHED:
         assert row.weights, row.name
         assert row.doubt or not row.evaluation_protocol().origin().get("inferred"), row.name
 

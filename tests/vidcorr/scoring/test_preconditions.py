@@ -127,13 +127,15 @@ EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MAS
 
 
 @pytest.mark.parametrize("rules", RULES)
-def test_masks_under_exchanged_ids_are_a_doubt(rules, tmp_path):
+def test_exchanged_ids_and_predictions_that_hold_nothing_are_a_doubt(rules, tmp_path):
     """Ids that are merged cannot be exchanged."""
     found = score_masks(rules, EXCHANGED, tmp_path)
     if rules == "davis-2016":
         assert found.scores["J-Mean"] == 1
     else:
         assert "predictions do not begin with the given mask" in found.doubts[0]
+    nothing = score_masks(rules, {number: 0 * mask for number, mask in MASKS.items()}, tmp_path / "nothing")
+    assert any("hold nothing" in text for text in nothing.doubts)
 
 
 @pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "lvos", "vost", "mose-v2", "vos-benchmark"])
@@ -156,12 +158,6 @@ def test_ids_that_are_exchanged_later_or_lost_or_late_are_scored(rules, tmp_path
     late = MASKS | {number: lost[number] for number in ANNOTATED[:3]}
     for number, (mine, truth) in enumerate([(confused, MASKS), (lost, MASKS), (late, enters)]):
         assert score_masks(rules, mine, tmp_path / str(number), truth).doubts == ()
-
-
-@pytest.mark.parametrize("rules", RULES)
-def test_predictions_that_hold_nothing_are_a_doubt(rules, tmp_path):
-    nothing = {number: 0 * mask for number, mask in MASKS.items()}
-    assert any("hold nothing" in text for text in score_masks(rules, nothing, tmp_path).doubts)
 
 
 @pytest.mark.parametrize("rules", RULES)

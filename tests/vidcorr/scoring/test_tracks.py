@@ -44,7 +44,7 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
         of_videos = {row.name: row.values[key] for row in found.rows}
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
-    assert found.data == {"rules": rules_of(mode)}
+    assert (found.data, found.doubts) == ({"rules": rules_of(mode)}, ())
     assert (found.network.name, found.conditions) == (str(tmp_path), (f"{mode} queries", "4 sequences"))
 
 

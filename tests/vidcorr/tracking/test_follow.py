@@ -9,7 +9,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.sprite import tensors
 from vidcorr import MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import LiirEncoder, build_feature_extractor
-from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
@@ -28,6 +27,8 @@ def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, col
     small = [mask for _, mask in follow(colour, tensors(video), MaskPrompt.of(masks[0]))]
     agreement = region_similarity(torch.stack(found[1:])[:, ::2, ::2] == 1, torch.stack(small[1:]) == 1)
     assert agreement.min() > 0.9
+    vfs = PropagationProtocol.named("vfs")
+    refused(ValueError, "short_side must be at least 1, got 0", seen_size, (80, 120), vfs, 0)
 
 
 def test_an_object_smaller_than_a_cell_is_named(scene):
@@ -75,14 +76,6 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
         assert rules_of(colour, prompt, name_of(own)) == own  # a log names what ran
     frames = iter(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
-
-
-def test_large_frames_are_reduced_by_areas():
-    frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
-    frame[:, :2, :2] = 200
-    assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
-    vfs = PropagationProtocol.named("vfs")
-    refused(ValueError, "short_side must be at least 1, got 0", seen_size, (80, 120), vfs, 0)
 
 
 def test_frames_of_other_readers_are_followed_or_told_their_own_remedy():

@@ -91,7 +91,7 @@ def test_a_training_reads_the_frames_of_each_layout_and_no_annotations(layout, t
     assert read == frames.keys()
 
 
-def test_check_data_lists_no_annotations(tmp_path, capsys, monkeypatch):
+def test_check_data_lists_no_annotations_and_a_source_of_them_alone_is_refused(tmp_path, capsys, monkeypatch):
     def in_this_process(work, paths, *_):
         return ((path, work(path)) for path in paths)
 
@@ -102,13 +102,10 @@ def test_check_data_lists_no_annotations(tmp_path, capsys, monkeypatch):
     assert "DAVIS: 2 folders of annotations are left out, such as" in capsys.readouterr().out
     listed = (tmp_path / "clean.txt").read_text().split()
     assert {*listed} == {str(tmp_path / "DAVIS" / name) for name in frames}
-
-
-def test_a_source_of_annotations_alone_is_refused(tmp_path):
-    annotations, _ = LAYOUTS["DAVIS"]
-    write(tmp_path, annotations)
-    for source in (tmp_path, tmp_path / "Annotations", tmp_path / "Annotations/480p"):
-        refused(DataError, f"{source}: holds annotations alone, such as", VideoDataModule(source).setup, "fit")
+    shutil.rmtree(tmp_path / "DAVIS/JPEGImages")
+    for source in ("DAVIS", "DAVIS/Annotations", "DAVIS/Annotations/480p"):
+        line = f"{source}: holds annotations alone, such as"
+        refused(DataError, line, VideoDataModule(tmp_path / source).setup, "fit")
 
 
 def trained(source, kind=VideoDataModule, **arguments):

@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.folders import names_in
 from vidcorr.videos.images import read_image
-from vidcorr.videos.source import FrameFolder, list_videos, open_video
+from vidcorr.videos.source import list_videos, open_video
 
 
 def names(root, entries):
@@ -50,17 +50,7 @@ def test_a_list_in_another_form_is_refused(tmp_path):
         refused(DataError, message, list_videos, tmp_path / "list.txt")
 
 
-def test_frames_of_a_folder_by_number(tmp_path):
-    folder = write_folder(tmp_path / "v", 12, suffix=".jpg")
-    with open_video(folder) as video:
-        assert isinstance(video, FrameFolder)
-        assert video.num_frames == 12
-        frames = video.read([11, 2, 2, 40])
-    assert [read_number(frame) for frame in frames] == [11, 2, 2, 11]
-    assert frames[0].shape == (32, 160, 3)
-
-
-def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, monkeypatch):
+def test_a_folder_is_listed_once_and_when_it_changes_and_of_a_list_the_first_alone(tmp_path, monkeypatch):
     """The listing of 3,000 frames takes longer than the reading of two."""
     listed = Mock(side_effect=names_in)
     monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
@@ -76,14 +66,11 @@ def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, m
     with open_video(entries[0].path) as video:
         assert [*lengths, video.num_frames] == [3, 3, 3, 4]
         assert [Path(name).stem for name in video.names] == ["00", "01", "02", "03"]
-
-
-def test_no_folder_but_the_first_is_listed_before_a_training(tmp_path, monkeypatch):
+        assert [read_number(frame) for frame in video.read([3, 1, 1, 40])] == [3, 1, 1, 3]
     for name in "abc":
         write_folder(tmp_path / name, 2)
     (tmp_path / "list.txt").write_text("a\nb\nc\n")
-    listed = Mock(side_effect=names_in)
-    monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
+    listed.reset_mock()
     assert len(list_videos(tmp_path / "list.txt").entries) == 3
     assert [Path(call.args[0]).name for call in listed.call_args_list] == ["a"]
 

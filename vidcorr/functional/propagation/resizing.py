@@ -89,8 +89,8 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
         `(3, H', W')` uint8; a frame of this size stays as it is.
 
     Example:
-        >>> reduced_frame(torch.tensor([[[0, 10, 20, 40]]], dtype=torch.uint8).expand(3, 1, 4), (1, 2))[0]
-        tensor([[ 5, 30]], dtype=torch.uint8)
+        >>> reduced_frame(torch.tensor([[[0, 10, 50, 20, 30, 100]]], dtype=torch.uint8).expand(3, 1, 6), (1, 2))[0]
+        tensor([[20, 50]], dtype=torch.uint8)
     """
     import cv2
 

@@ -108,14 +108,15 @@ def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(he
     assert [run.goes_on_in for run in runs] == [None, folder]
 
 
-def test_last_of_a_run_that_goes_on_is_its_own(tmp_path):
-    folder = written(tmp_path / "run", "fit")
-    own = folder / "checkpoints/last.ckpt"
-    own.parent.mkdir()
-    found = [Run(["fit"], folder, say=[].append).choose_checkpoint(config("last"))]
-    own.touch()
-    found.append(Run(["fit"], folder, say=[].append).choose_checkpoint(config("last")))
-    assert found == [None, str(own)]
+def test_last_of_a_run_that_goes_on_is_its_own_else_where_it_resumed(tmp_path):
+    first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
+    folder = written(tmp_path / "run", "fit", resumed=str(first))
+    found = []
+    for saved in ((), (first,), (first, own)):
+        for path in saved:
+            touched(path)
+        found.append(Run(["fit"], folder, say=[].append).choose_checkpoint(config("last")))
+    assert found == [None, str(first), str(own)]
 
 
 def test_a_run_begins_goes_on_and_ends(tmp_path):
@@ -137,6 +138,7 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
     second.begin(tmp_path / "elsewhere", 1, "32-true")
     second.begin(None, 1, "32-true")
+    assert said[2:] == ["torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"]
     second.end()
     record = Record.read(folder)
     assert (record.words, record.checkpoints, record.earlier) == (("fit", "--b"), f"{tmp_path}/elsewhere", (before,))
@@ -196,17 +198,6 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeyp
     assert f"{moved} has ended" in info_log.text
 
 
-def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
-    first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
-    folder = written(tmp_path / "run", "fit", resumed=str(first))
-    own.parent.mkdir()
-    found = [RunFolder.read(folder).last]
-    for path in (first, own):
-        path.touch()
-        found.append(RunFolder.read(folder).last)
-    assert found == [None, first, own]
-
-
 def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
     called = []
     monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda *given: called.append((*given, os.getcwd())))
@@ -220,12 +211,13 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     run_command(["resume", str(folder), "--model=my.Model"])  # given again
     assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder), "--model=my.Model"]
     assert str(home) in sys.path
-    run_command(["resume", str(folder), "--b"])
+    run_command(["resume", str(folder), "--data.source=home"])  # a path from here, not from the run's folder
     written(folder, *begun, folder="nowhere")
     monkeypatch.chdir(home)
     touched(folder / "checkpoints/last.ckpt")
     run_command(["resume", "--b"])  # the newest
-    assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
+    more = [[], [f"--data.source={home}"], ["--b"]]
+    assert called == [(begun, folder, each, str(home)) for each in more]
     run_command(["validate", "a", "--b"])
     of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/checkpoints/last.ckpt"]
     assert called[3:] == [(["validate", *of_run, "--b"], str(home))]
@@ -276,8 +268,7 @@ def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
         read(folder)
         content = json.loads((folder / file).read_text())
         del content["format"]
-        for format, age in ((None, "an older"), (0, "an older"), (99, "a newer")):
-            more = {} if format is None else {"format": format}
+        for more, age in (({}, "an older"), ({"format": 0}, "an older"), ({"format": 99}, "a newer")):
             (folder / file).write_text(json.dumps(content | more))
             refused(ValueError, f"{file}: written by {age} version of vidcorr: its format is", read, folder)
     checkpoint = tmp_path / "last.ckpt"
@@ -412,41 +403,17 @@ def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
         assert checkpoint_named(other) == other
 
 
-def test_other_threads_than_before_are_said(tmp_path):
-    said = []
-    first = Run(["fit"])
-    folder = first.make_folder(tmp_path)
-    first.begin(None, 2, "32-true")
-    for threads in (2, 1):
-        again = Run(["fit", "--b"], folder, say=said.append)
-        again.make_folder(tmp_path)
-        again.begin(None, threads, "32-true")
-    line = "torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"
-    assert [each for each in said if "OMP" in each] == [line]
-
-
 def test_further_words_of_resume_are_read_here(here):
-    (here / "mine").mkdir()
-    (here / "2").mkdir()
+    """The run's folder may have the same relative path, with other data."""
+    for folder in ("mine", "2"):
+        (here / folder).mkdir()
     mine = str(here / "mine")
     words = {"mine": mine, "davis=./mine": f"davis={mine}", "--data.source=mine": f"--data.source={mine}"}
-    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
-    assert words_from_here(roots) == [roots[0], f"{here}/new", f"{roots[0]}={here}/new"]
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
-
-
-def test_a_root_in_a_benchmark_that_resume_adds_is_read_here(tmp_path, monkeypatch):
-    """The run's folder may have the same relative path, with other data."""
-    called = []
-    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda words, folder, more: called.append(more))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
-    folder = written(tmp_path / "home/runs/a", "fit", folder=str(tmp_path / "home"))
-    (tmp_path / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
-    (tmp_path / "here/davis").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "here")
-    run_command(["resume", str(folder), "--on", "../mine.yaml", "davis", "--on=../mine.yaml=davis", "--every", "1"])
-    mine = f"{tmp_path}/mine.yaml"
-    on = [f"{mine}={tmp_path}/data", f"davis={tmp_path}/here/data/DAVIS", f"--on={mine}={tmp_path}/here/davis"]
-    assert called == [["--on", *on, "--every", "1"]]
+    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
+    assert words_from_here(roots) == [roots[0], f"{here}/new", f"{roots[0]}={here}/new"]
+    (here / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
+    on = [f"{here}/mine.yaml={here.parent}/data", f"davis={here}/data/DAVIS", f"--on={here}/mine.yaml={mine}"]
+    given = ["--on", "mine.yaml", "davis", "--on=mine.yaml=mine", "--every", "1"]
+    assert words_from_here(given) == ["--on", *on, "--every", "1"]

@@ -62,7 +62,7 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
     twin = tmp_path / "twin"
     twin.symlink_to(davis_root)
     first = job()
-    assert job(root=twin, protocol="vfs+topk=10").key == first.key
+    assert job(root=str(twin), protocol="vfs+topk=10").key == first.key
     write_davis(tmp_path / "other", 3, frames=8, size=(64, 64))
     others = [
         job(protocol=VFS.with_changes(topk=7)),
@@ -76,16 +76,8 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
         Job(RAW, Own(davis_root, threshold=0.7)),
     ]
     assert len({each.key for each in (first, *others)}) == 10
-
-
-def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_root, monkeypatch):
-    job = Job(GivenNetwork(nn.Identity(), "x" + "y" * 60), DavisBenchmark(davis_root))
-    assert job.folder == f"{'y' * 60}-davis-{job.key}"
-    keys = set()
-    for content in ({"b": 1, "a": 2}, {"a": 2, "b": 1}):  # whatever the order of its parts
-        monkeypatch.setattr("vidcorr.experiments.runs.store.identity_of", Mock(return_value=content))
-        keys.add(Job(RAW, DavisBenchmark(davis_root)).key)
-    assert len(keys) == 1
+    given = Job(GivenNetwork(nn.Identity(), "x" + "y" * 60), DavisBenchmark(davis_root))
+    assert given.folder == f"{'y' * 60}-davis-{given.key}"  # the end of a long name
 
 
 @pytest.fixture
