@@ -345,7 +345,7 @@ def training_digest(trainer: Trainer) -> str:
     """Return a digest of a training's configuration without seeds; "" for a Trainer without a command's configuration.
 
     The Trainer's callbacks, folder, logger and console output do not count; paths in `data` and `model` do. Runs that
-    differ in their seed alone have the same digest, which results hold as `recipe`.
+    differ in their seed alone have the same digest. Results keep it as `network.recipe`.
     """
     configs = [each.config for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
     if not configs:

@@ -440,7 +440,7 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
         objects.append(sum((weight * channels[each, name] for each, weight in sides.items()), nothing))
         if sides:
             backgrounds.append(sum((weight * background_of[each] for each, weight in sides.items()), nothing))
-    background = torch.stack(backgrounds).amin(0) if backgrounds else nothing + 1
+    background = torch.stack(backgrounds).amin(0) if backgrounds else nothing + 1  # 1 everywhere: all have left
     return torch.stack([background, *objects])
 
 

@@ -167,10 +167,11 @@ def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None
 
 
 def list_frames(folder: Path) -> tuple[Path, ...]:
-    """Return the frames of a sequence, as `list_images`.
+    """Return the frames of a sequence, sorted by their names: JPEG or PNG files of one extension.
 
     Raises:
-        DataError: if the folder does not exist, there are fewer than two, or their order is unclear.
+        DataError: if the folder does not exist, there are fewer than two, or their order is unclear; and for the same
+            faults as `list_images`.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
@@ -179,14 +180,14 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
 
 @lru_cache(4096)
 def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
-    """Return the names of a video's frames. The folder is listed again only if it has changed since the last call.
+    """Return the names of a video's frames, sorted. A folder is listed again only if it has changed since the last call.
 
     Args:
         folder: the folder.
         modified_ns: time of its last change, which makes a new entry in the cache.
 
     Raises:
-        DataError: as `list_frames`.
+        DataError: if there are fewer than two, or their order is unclear; and for the same faults as `list_images`.
     """
     names = sorted_image_names(folder)
     if len(names) < 2:
