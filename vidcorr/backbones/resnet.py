@@ -156,6 +156,7 @@ class ResNetExtractor(FeatureExtractor):
             raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted(set(own.values()))} or None")
         if dilated:
             _dilate_as_siamfc(network, as_released=dilated == "released")
+        # dilations stand in place of all strides above 8
         coarsest = stride if stride is not None and not dilated else STRIDE
         for name, layer in LAYER_OF_STAGE.items():
             if own.get(name, 0) > coarsest and not is_whole:

@@ -91,7 +91,7 @@ class ScanNetBenchmark(NaviBenchmark):
     Logs, as fractions, `scannet/recall@5px`, `@10px`, `@20px` over the matches of all pairs, in pixels of 160 x 120;
     `scannet/recall@10px-0-15`, … by degrees of rotation between the cameras, over pairs; and `scannet/rotation@5deg`,
     `@15deg`, `@45deg`: the fraction of pairs whose true rotation is below, which depends on the data alone. Files:
-    those of `NaviBenchmark`.
+    results.json, per_sequence.csv (a row per pair), `predictions/<scene>.json`, pictures of pairs.
 
     Paper: Dai et al., ScanNet (CVPR 2017), with the pairs of SuperGlue (CVPR 2020); as El Banani et al. (CVPR 2024)
     measure them.

@@ -180,7 +180,7 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
 
 @lru_cache(4096)
 def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
-    """Return the names of a video's frames, sorted. A folder is listed again only if it has changed since the last call.
+    """Return the names of a video's frames, sorted; a folder is listed again only if it has changed since.
 
     Args:
         folder: the folder.
