@@ -197,8 +197,7 @@ class VideoDataModule(SampledDataModule):
         trained: set[str] = set()
         for index in self.training.indices:
             path = self.videos[index].path
-            trained.add(path.stem)
-            trained.add(os.path.realpath(path))
+            trained.update((path.stem, os.path.realpath(path)))
         return trained
 
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:

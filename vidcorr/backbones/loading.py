@@ -311,7 +311,7 @@ def trainable_network(spec: Any) -> Encoder:
         raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
     encoder = load(named)
     if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
-        raise ValueError(f"{named.text}: {type(encoder.network).__name__} is not trained as a whole: name a network")
+        raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train: name a network")
     encoder.network.requires_grad_(True).train()
     stated = encoder.stated
     if stated is None:

@@ -39,7 +39,7 @@ def test_a_resnets_vector_is_its_own_pooled_feature_to_the_bit():
 def test_what_gives_no_map_is_refused_at_the_start():
     for spec in ("tests.helpers.networks:Several", f"{NETWORKS}:Maps"):
         refused(ValueError, "gives several maps, choose one as stage", VFSSimSiam, spec)
-    refused(ValueError, "Clips is not trained as a whole", VFSSimSiam, "tests.helpers.networks:clips_of_tokens")
+    refused(ValueError, "Clips has no full network to train", VFSSimSiam, "tests.helpers.networks:clips_of_tokens")
     classifier = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
     refused(ValueError, "Sequential: expected a map", TrainedViews().maps, classifier, torch.rand(1, 3, 64, 64))
     assert VFSSimSiam("tests.helpers.networks:plain", 8, 8).backbone_width == networks.WIDTH

@@ -96,9 +96,8 @@ def waterfall(table: Table) -> Figure:
     for place in {0, len(cells) - 1}:  # one, in a table of a single row
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
     texts.append(shown(cells[-1].mean, declared))
-    axes.vlines(
-        ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9
-    )  # from row to row, below the bars
+    # from row to row, below the bars
+    axes.vlines(ends[:-1], places[:-1], places[1:], color=END, linewidth=0.8, zorder=0.9)
     axes.margins(0.1, 0.02)
     axes.invert_yaxis()
     axes.set_yticks(places, labels=names, fontsize="small")
