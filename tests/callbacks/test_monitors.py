@@ -1,4 +1,4 @@
-"""What monitors log, their warnings, and speeds by a clock."""
+"""Monitors log, warn, and measure speeds by a clock."""
 
 import re
 import warnings

@@ -191,6 +191,14 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
 
     Raises:
         DataError: for an image that is no PNG of ids or of colours; or if an index is half transparent.
+
+    Example:
+        >>> from PIL import Image
+        >>> without_colours = Image.new("P", (2, 2))  # so index 0 is not black
+        >>> clear_indices(Path("mask.png"), without_colours)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        vidcorr.videos.files.DataError: mask.png: not a mask: ...
     """
     clear: list[int] = []
     if image.mode == "P":
@@ -199,7 +207,7 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
         if not np.isin(palette[:, 3], (0, 255)).all():
             raise DataError(f"{path}: {HALF_TRANSPARENT}")
         clear = np.flatnonzero(palette[:, 3] == 0).tolist()
-        is_mask = 0 in clear or not palette[0, :3].any()
+        is_mask = 0 in clear or palette[:1, :3].tolist() == [[0, 0, 0]]
     else:
         is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
         is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
