@@ -341,7 +341,3 @@ def vit() -> nn.Module:
 
 def clips_of_tokens() -> nn.Module:
     return Clips(VJepa(), window=4)
-
-
-def tiny_of_timm() -> nn.Module:
-    return timm.create_model("test_vit", num_classes=0)

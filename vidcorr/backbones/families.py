@@ -70,6 +70,14 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         'moco'
         >>> family_of({"conv1.weight": one}, "torchvision:resnet18", "own.pth")
         'named'
+        >>> family_of({"patch_embed.proj.weight": torch.ones(8, 3, 2, 16, 16)}, None, "vitl.pt")
+        Traceback (most recent call last):
+            ...
+        ValueError: vitl.pt: of a transformer of clips, as V-JEPA 2's: name the model with these weights, such as ...
+        >>> family_of({"embeddings.cls_token": one}, None, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: of a model of transformers: name its folder, with its config.json
     """
     for name, table in FAMILIES.items():
         # signs are patterns: each sign of a family has to match the name of a weight

@@ -150,6 +150,18 @@ class Clips(VideoEncoder):
 
         Raises:
             ValueError: for another output.
+
+        Example:
+            >>> clips = Clips(nn.Identity(), window=4, tubelet=2)  # two maps of a clip
+            >>> clips._maps_of(torch.zeros(1, 8, 2, 3, 4), (24, 32)).shape
+            torch.Size([1, 8, 2, 3, 4])
+            >>> clips._maps_of(torch.zeros(1, 24, 8), (24, 32))  # of patches of an unknown side
+            Traceback (most recent call last):
+                ...
+            vidcorr.backbones.extractor.NoSuchMap: Identity: expected maps (1, C, 2, h, w) of a clip of 4 frames, ...
+            >>> clips.net.patch_size = 8
+            >>> clips._maps_of(torch.zeros(1, 25, 8), (24, 32)).shape  # and a class token
+            torch.Size([1, 8, 2, 3, 4])
         """
         count = self.window // self.tubelet
         patch = patch_of(self.net)

@@ -16,7 +16,6 @@ from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
-from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from tests.helpers.encoders import Smoothed, TinyResNet, clips, tiny_vit
@@ -172,8 +171,7 @@ def test_one_map_in_a_container_is_the_map_and_of_several_the_stage_chooses():
 @torch.no_grad()
 def test_extractors_of_torchvision_have_their_own_stages():
     """Those of timm are in test_kinds.py."""
-    network = resnet18().eval()
-    images = IMAGES[..., :64, :96]
+    network, images = TinyResNet().eval(), IMAGES
     extractor = create_feature_extractor(network, {"layer1": "fine", "layer4": "coarse"})
     refused(ValueError, "choose one as stage: fine ", build_feature_extractor, extractor)
     for name, found in extractor(images).items():

@@ -93,15 +93,15 @@ def test_results_of_a_name_with_a_file_are_those_of_its_bytes(tmp_path):
     path = tmp_path / "own.pth"
     keys = []
     for seed in (0, 1):
-        torch.save(load("torchvision:resnet18", seed=seed).network.state_dict(), path)
-        spec = EncoderSpec(f"torchvision:resnet18={path}")
+        torch.save(load("timm:test_resnet", seed=seed).network.state_dict(), path)
+        spec = EncoderSpec(f"timm:test_resnet={path}")
         assert spec.is_reusable
         keys.append(spec.identity())
     assert keys[0]["sha256"] != keys[1]["sha256"]
     moved = path.rename(tmp_path / "moved.pth")
-    assert EncoderSpec(f"torchvision:resnet18={moved}").identity() == keys[1]
+    assert EncoderSpec(f"timm:test_resnet={moved}").identity() == keys[1]
     assert not EncoderSpec(f"my_module:net={moved}").is_reusable
-    for name, is_reusable in (("torchvision:resnet18", True), ("tests.helpers.training:Tiny", False)):
+    for name, is_reusable in (("timm:test_resnet", True), ("tests.helpers.training:Tiny", False)):
         path = write_checkpoint(FrozenEncoder(name), tmp_path / "frozen.ckpt")
         assert EncoderSpec(str(path)).is_reusable == is_reusable
 

@@ -157,6 +157,11 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
         >>> list(under_own_names(state, nn.Linear(1, 1), "own.pth"))
         own.pth: takes the weights below encoder
         ['weight', 'bias']
+        >>> state = dict.fromkeys(["a.weight", "a.bias", "b.weight", "b.bias"], torch.ones(1))
+        >>> under_own_names(state, nn.Linear(1, 1), "two.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: two.pth: holds several networks, below a, b; name one, two.pth#a
     """
     own = network.state_dict().keys()
     if not own or state.keys() == own:
