@@ -36,6 +36,15 @@ def inner_network(network: Any) -> Any:
         >>> trainer.encoder = nn.Conv2d(3, 8, 8, 8)
         >>> inner_network(trainer) is trainer.encoder
         True
+        >>> trainer.backbone = nn.Conv2d(3, 8, 8, 8)
+        >>> inner_network(trainer)
+        Traceback (most recent call last):
+            ...
+        ValueError: Module: has no forward, and 2 of encoder and backbone: give it a method feature_extractor(...) ...
+        >>> inner_network(nn.Module())
+        Traceback (most recent call last):
+            ...
+        ValueError: Module: has no forward, and 0 of encoder and backbone: ...
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
@@ -199,6 +208,11 @@ class Encoder(Changeable, nn.Module):
             >>> view = Encoder(nn.Conv2d(3, 8, 8, 8)).view()
             >>> view.stride, view(torch.zeros(1, 3, 64, 96)).shape
             (8, torch.Size([1, 8, 8, 12]))
+            >>> from torchvision.models import resnet18
+            >>> encoder = Encoder(resnet18())
+            >>> views = [encoder.view(*named, of_protocol="res3/4") for named in ((), ("res4",), (None, 8))]
+            >>> [(view.stage, view.stride) for view in views]
+            [('res3', 4), ('res4', 8), ('res4', 8)]
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")

@@ -293,6 +293,8 @@ def is_map(output: Any) -> bool:
     Example:
         >>> is_map(torch.zeros(1, 8, 7, 10)), is_map(torch.zeros(1, 70, 8)), is_map([torch.zeros(1, 8, 7, 10)])
         (True, False, False)
+        >>> is_map(torch.zeros(1, 8, 7, 10, dtype=torch.complex64))
+        False
     """
     return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
 

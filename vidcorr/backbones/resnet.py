@@ -133,8 +133,15 @@ class ResNetExtractor(FeatureExtractor):
         >>> view = ResNetExtractor(resnet18(), "res4")
         >>> view.stride, view.map_of(torch.zeros(1, 3, 64, 96)).shape
         (8, torch.Size([1, 256, 8, 12]))
-        >>> ResNetExtractor(resnet18(), "res4", 16).stride, ResNetExtractor(resnet18(), "res5").stride
-        (16, 8)
+        >>> ResNetExtractor(resnet18(), "res4", 16).stride
+        16
+        >>> with torch.device("meta"):
+        ...     [ResNetExtractor(resnet18(), stage).stride for stage in ("res2", "res3", "res5", "res4.b1")]
+        [4, 8, 8, 8]
+        >>> ResNetExtractor(resnet18(), "res3", 16)
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.extractor.NoSuchMap: res3 of this ResNet has stride 8, not 16: name @res3/8, @res4/16, ...
     """
 
     input = UNKNOWN

@@ -263,7 +263,19 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 
 def as_tensor(array: object) -> Tensor:
-    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor."""
+    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor.
+
+    Example:
+        >>> array = torch.zeros(2).numpy()
+        >>> array.flags.writeable = False
+        >>> as_tensor(array)
+        tensor([0., 0.])
+        >>> class OfDlpack:
+        ...     def __init__(self, tensor):
+        ...         self.__dlpack__, self.__dlpack_device__ = tensor.__dlpack__, tensor.__dlpack_device__
+        >>> as_tensor(OfDlpack(torch.ones(2)))
+        tensor([1., 1.])
+    """
     return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 

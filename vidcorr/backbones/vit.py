@@ -94,6 +94,18 @@ class ViTExtractor(FeatureExtractor):
     Raises:
         ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
             single size only.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     view = ViTExtractor(_of_any_size("test_vit"), "block2+block1")
+        ...     features = view(torch.zeros(1, 3, 64, 90))  # of patches of 16 px, 64 channels a block
+        >>> view.stride, view.multiple, features.shape
+        (16, 16, torch.Size([1, 128, 4, 6]))
+        >>> from timm.models import VisionTransformer
+        >>> ViTExtractor(VisionTransformer(64, 8, embed_dim=48, depth=1, num_heads=3))
+        Traceback (most recent call last):
+            ...
+        ValueError: VisionTransformer: takes images of one size: make it with dynamic_img_size=True where timm ...
     """
 
     input = UNKNOWN

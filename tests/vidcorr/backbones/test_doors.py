@@ -58,9 +58,6 @@ def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
         found = build_feature_extractor(network, **grey)
         torch.testing.assert_close(found(frames), plain((frames - 0.5) / 0.25), atol=1e-4, rtol=1e-4)
         assert found.input == Input(**grey, source="stated by the caller")
-    video = torch.rand(4, 3, 64, 64)
-    recurrent = load(networks.clips_of_tokens(), **grey).view()
-    assert len(list(recurrent.encode(iter(video)))) == 4
     stated = nn.Conv2d(3, 4, 8, 8)
     stated.input_mean, stated.input_std = torch.full((1, 3, 1, 1), 0.5), np.full(3, 0.25)
     assert load(stated).input == Input(**grey, source="stated by Conv2d")

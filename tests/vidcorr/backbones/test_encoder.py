@@ -1,4 +1,7 @@
-"""Encoders: their descriptions, digests of their weights, defaults of a frozen one."""
+"""Encoders: their descriptions, digests of their weights, defaults of a frozen one.
+
+Also tests `backbones/copies.py`.
+"""
 
 import pickle
 
@@ -109,11 +112,3 @@ def test_an_encoder_and_its_view_are_pickled_as_for_processes_that_are_spawned()
     images = torch.rand(1, 3, 32, 32)
     for each in (module.encoder.view(), pickle.loads(pickle.dumps(module)).encoder.view()):
         assert torch.equal(pickle.loads(pickle.dumps(each))(images), module.encoder.view()(images))
-
-
-@pytest.mark.parametrize("names", [(), ("encoder", "backbone")])
-def test_a_module_without_a_forward_holds_one_network(names):
-    module = torch.nn.Module()
-    for name in names:
-        setattr(module, name, torch.nn.Conv2d(3, 4, 8, 8))
-    refused(ValueError, f"has no forward, and {len(names)} of encoder and backbone: give it a method", load, module)

@@ -120,17 +120,14 @@ def test_train_mode_changes_nothing_in_results_nor_in_the_network(make):
     assert state(encoder) == before
 
 
-MAP = r"expected a map \(N, C, h, w\), got "
+MAP = r"expected a map \(N, C, h, w\), got \(1, 8\) of .*: leave pooling .*"
 REMEDY = r"feature_extractor\(stage, stride\) that returns .*build_feature_extractor\(self\.trunk, stage, stride\)"
 
 
 WITHOUT_A_MAP = [
-    (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\) of .*: leave pooling .*{REMEDY}"),
-    (lambda features: features.flatten(2).mT, rf"Classifier: {MAP}\(1, 1280, 8\) of .*: .*A network of tokens"),
+    (lambda features: features.mean((2, 3)), f"Classifier: {MAP}{REMEDY}.*A network of tokens"),
     (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
     (lambda features: features[..., :4, :40], r"\(1, 8, 4, 40\) .* has not the cells of stride 64"),
-    (torch.fft.fft2, rf"{MAP}\(1, 8, 32, 40\) of torch.complex64: leave pooling"),
-    (lambda features: [features.flatten(2)], f"{MAP}list: leave pooling"),
     (lambda features: features.movedim(1, 3), r"\(1, 32, 40, 8\) .*permute.* channels last"),
 ]
 

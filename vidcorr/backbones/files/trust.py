@@ -491,6 +491,20 @@ def import_named(module: str, name: str, what: str) -> Any:
 
     Raises:
         ValueError: if the module does not exist, does not have the name, or exits when it is imported.
+
+    Example:
+        >>> import_named("torch", "Absent", "own.ckpt: its class")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.ckpt: its class: cannot import it (module 'torch' has no attribute 'Absent'); run from its ...
+        >>> import_named("nowhere", "Net", "network")
+        Traceback (most recent call last):
+            ...
+        ValueError: network: cannot import it (No module named 'nowhere'); run from its folder, or set PYTHONPATH; ...
+        >>> import_named("nets/own.py", "Net", "network")
+        Traceback (most recent call last):
+            ...
+        ValueError: network: nets/own.py is a path: name it as a module, own:Net, from its folder
     """
     if "/" in module or module.endswith(".py"):
         raise ValueError(

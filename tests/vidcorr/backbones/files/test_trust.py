@@ -146,13 +146,6 @@ def test_a_command_builds_the_model_of_a_checkpoint_from_plain_values_without_it
     assert "evil" not in sys.modules
 
 
-def test_a_name_that_is_not_there_is_one_line():
-    absent = "^mine: cannot import it .module 'torch' has no attribute 'Absent'.; run from its folder"
-    refused(ValueError, absent, trust.import_named, "torch", "Absent", "mine")  # torch has a `__getattr__` of its own
-    missing = "^mine: cannot import it .No module named 'nowhere'"
-    refused(ValueError, missing, trust.import_named, "nowhere", "Absent", "mine")
-
-
 @pytest.mark.parametrize(("module", "text", "message"), TABLES["modules"])
 def test_a_module_that_is_not_the_users_network_is_named(module, text, message, here, monkeypatch):
     monkeypatch.setattr("sys.argv", ["vidcorr", "--unknown"])
