@@ -149,6 +149,21 @@ class LiirExtractor(FeatureExtractor):
 
     Raises:
         ValueError: if a stage does not exist or has another stride.
+
+    Example:
+        >>> encoder = LiirEncoder(position_size=8)
+        >>> for stage in ("res2", "res3", "res4", "res5.b1", "affinity"):
+        ...     view = LiirExtractor(encoder, stage)
+        ...     print(stage, view.stride, tuple(view(torch.rand(2, 3, 30, 45)).shape))
+        res2 2 (2, 64, 15, 23)
+        res3 4 (2, 128, 8, 12)
+        res4 4 (2, 256, 8, 12)
+        res5.b1 4 (2, 256, 8, 12)
+        affinity 4 (2, 64, 8, 12)
+        >>> LiirExtractor(encoder, stride=8)
+        Traceback (most recent call last):
+            ...
+        ValueError: the stride of affinity is 4, not 8; leave stride out
     """
 
     multiple = 4

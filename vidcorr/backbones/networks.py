@@ -230,6 +230,10 @@ class EncoderSpec:
         Example:
             >>> EncoderSpec("timm:resnet18@layer3/8").identity()
             {'stage': 'layer3', 'stride': 8, 'spec': 'timm:resnet18', 'pretrained': False, 'seed': 0}
+            >>> stated = Input(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+            >>> facts = EncoderSpec("timm:resnet18", input=stated).identity()
+            >>> facts["mean"], facts["std"]
+            ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
         """
         identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:

@@ -160,10 +160,7 @@ def test_a_file_of_another_project_is_a_network_by_each_door(here, capsys):
         assert found.described.weights.startswith("weights of moco")
         assert EncoderSpec(name).is_reusable
     assert "moco.pth.tar: not used: moving average: " in capsys.readouterr().out
-    other = load("torchvision:resnet18=moco.pth.tar#encoder_k").network
-    torch.testing.assert_close(other.conv1.weight, network.conv1.weight + 1)
     torch.testing.assert_close(load("moco.pth.tar#encoder_k").network.conv1.weight, network.conv1.weight + 1)
-    refused(ValueError, "has no weights under decoder; it has encoder_q", load, "moco.pth.tar#decoder")
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
@@ -192,7 +189,6 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
     contents = {
         "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
-        "holds no weights": {"epoch": 3},
         "several networks, below trunk, decoder; name one, .*#trunk": {"trunk": {"a": one}, "decoder": {"a": one}},
     }
     for message, content in contents.items():

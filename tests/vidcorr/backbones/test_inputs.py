@@ -8,14 +8,12 @@ import json
 import pytest
 import timm
 import torch
-from torch import nn
 
 from tests.helpers.hub import hub, saved
-from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.cli import main
-from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, INPUTS, OF_RANDOM, UNKNOWN, Input
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, OF_RANDOM, UNKNOWN, Input
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -79,14 +77,6 @@ def test_timms_folder_states_the_input_also_beside_a_named_file(spelling, tmp_pa
     (tmp_path / "config.json").unlink()
     if spelling == "file":
         assert load(name.replace(ARCHITECTURE, f"{ARCHITECTURE}.r160_in1k")).input.mean == (0.5,) * 3
-
-
-def test_a_deviation_of_0_to_255_is_refused():
-    for std in ((255,) * 3, (58.4, 57.1, 57.4), (0.2, 0.2, 0.0), (1, 1, 0.5)):
-        refused(ValueError, "a deviation of RGB in .* is above 0, at most .5; got", Input.of, (0.4,) * 3, std, "x")
-        refused(ValueError, "a deviation of RGB in", load, nn.Conv2d(3, 4, 8, 8), mean=(0.4,) * 3, std=std)
-    for mean, std in INPUTS.values():
-        assert Input.of(mean, std, "x")
 
 
 def test_results_of_a_name_with_a_file_are_those_of_its_bytes(tmp_path):

@@ -23,18 +23,6 @@ def test_stages_are_concatenated_from_one_pass():
     refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
 
 
-@pytest.mark.parametrize(("dilated", "of_first_block"), [(True, 4), ("released", 2)])
-def test_siamfcs_dilations_take_the_place_of_strides(dilated, of_first_block):
-    with torch.device("meta"):
-        network = load("timm:resnet50", seed=None).network
-        extractor = build_feature_extractor(network, "res5", dilated=dilated)
-        assert extractor(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
-        line = "res5 of this ResNet has stride 8, not 16: leave the stride out"
-        refused(ValueError, line, load(network).view, "res5", 16, dilated)
-    dilations = [each.dilation[0] for each in extractor.blocks["res5_b1"].modules() if isinstance(each, nn.Conv2d)]
-    assert (max(dilations), extractor.dilated) == (of_first_block, dilated)
-
-
 COMPUTED = {
     "nothing": lambda block: None,
     "weight_norm": lambda block: weight_norm(block.conv1),
@@ -58,10 +46,3 @@ def test_folding_changes_only_the_rounding_and_leaves_a_layer_that_computes_its_
     assert is_whole == (name == "nothing")
     weights = [weight for weight in folded.parameters() if weight.ndim == 4]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
-
-
-def test_dilations_go_with_padding_by_reflection():
-    with torch.device("meta"):
-        network = load("vidcorr.backbones:crw_resnet18", seed=None).network
-        view = build_feature_extractor(network, "res4", dilated=True)
-        assert view(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)

@@ -37,6 +37,22 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
     Raises:
         ValueError: one line, if the file or the part holds no weights, or if `preferred` finds several networks equally
             good.
+
+    Example:
+        >>> import torch
+        >>> content = {"state_dict": {"module.encoder_q.bias": torch.ones(1), "module.encoder_k.bias": torch.zeros(1)}}
+        >>> list(weights_in(content, "moco.pth")), weights_in(content, "moco.pth", part="encoder_k")
+        (['encoder_q.bias', 'encoder_k.bias'], {'bias': tensor([0.])})
+        >>> weights_in(content, "moco.pth", part="decoder")
+        Traceback (most recent call last):
+            ...
+        ValueError: moco.pth: has no weights under decoder; it has encoder_q, encoder_k
+        >>> weights_in({"student": {"bias": torch.ones(1)}, "teacher": {"bias": torch.zeros(1)}}, "dino.pth", "student")
+        {'bias': tensor([1.])}
+        >>> weights_in({"epoch": 3}, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: holds no weights, a mapping of names to tensors, perhaps code, which is not run: ...
     """
     require_small(content, path, (Mapping,))
     states = states_in(content)
