@@ -255,6 +255,15 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
+
+        Example:
+            >>> view = RawColour().changed(input=Input(mean=(0, 0, 1), std=(1, 0.5, 0.5)))
+            >>> view.prepared(torch.ones(1, 3, 1, 1)).flatten()
+            tensor([1., 2., 0.])
+            >>> view.prepared(torch.ones(1, 1, 8, 8))
+            Traceback (most recent call last):
+                ...
+            ValueError: images must be float RGB (N, 3, H, W) in [0, 1], got torch.float32 (1, 1, 8, 8)
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"

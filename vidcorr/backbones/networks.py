@@ -134,6 +134,18 @@ class EncoderSpec:
 
         Raises:
             ValueError: for another form, or fields that a spec does not have.
+
+        Example:
+            >>> EncoderSpec.of({"spec": "timm:resnet18", "stage": "layer3"}, "own.ckpt").to_dict()
+            {'spec': 'timm:resnet18', 'stage': 'layer3'}
+            >>> EncoderSpec.of({"spec": "timm:resnet18", "depth": 3}, "own.ckpt")
+            Traceback (most recent call last):
+                ...
+            ValueError: own.ckpt: expected the name of a network, such as my_module:my_network, or its fields ...
+            >>> EncoderSpec.of({"spec": "my:net", "arguments": 3}, "own.ckpt")
+            Traceback (most recent call last):
+                ...
+            ValueError: own.ckpt: expected the name of a network, ... got {'spec': 'my:net', 'arguments': 3}
         """
         if isinstance(stated, cls):
             return stated
@@ -410,6 +422,13 @@ def file_and_part(text: str) -> tuple[Path, str]:
     """Split `FILE#PART` into the path and the name of an encoder in this file; the name is empty without #PART.
 
     A # in the path of an existing file belongs to the path. An address on the hub becomes a path in its cache.
+
+    Example:
+        >>> path, part = file_and_part(f"{__file__}#teacher")
+        >>> str(path) == __file__, part
+        (True, 'teacher')
+        >>> file_and_part("no_file#1/own.pth") == (Path("no_file#1/own.pth"), "")
+        True
     """
     if on_hub(text):
         return local_file(text), ""

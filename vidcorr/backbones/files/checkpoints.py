@@ -202,6 +202,19 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
     Raises:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
+
+    Example:
+        >>> check_metadata({"state_dict": {}}, "of others.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: of others.pth: not a checkpoint of vidcorr; weights alone are a network: --model 'of others.pth' ...
+        >>> for about, state in ((["my.Method"], {}), ({"class_path": "my.Method"}, [])):
+        ...     try:
+        ...         check_metadata({"vidcorr": about, "state_dict": state}, "x.ckpt")
+        ...     except ValueError as error:
+        ...         print(error)
+        x.ckpt: is damaged: it lacks its weights or their description
+        x.ckpt: is damaged: it lacks its weights or their description
     """
     if is_foreign(checkpoint):
         file = shlex.quote(str(source))

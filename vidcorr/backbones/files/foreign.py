@@ -202,6 +202,22 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         state: weights under the network's names.
         network: a transformer of timm, or a module that holds one.
         source: the file, for messages.
+
+    Example:
+        >>> import timm, torch
+        >>> network = timm.create_model("test_vit", num_classes=0)  # of 10 x 10 patches and a class token
+        >>> own = torch.rand(1, 1 + 6 * 6, 64)
+        >>> found = positions_resampled({"pos_embed": own}, network, "own.pth")["pos_embed"]
+        own.pth: positions of 6 x 6 patches, resampled by timm to 10 x 10
+        >>> found.shape, found[:, :1].equal(own[:, :1])
+        (torch.Size([1, 101, 64]), True)
+        >>> found.equal(timm.layers.resample_abs_pos_embed(own, [10, 10], num_prefix_tokens=1))
+        True
+        >>> for own in (torch.rand(1, 1 + 6 * 8, 64), torch.rand(64), torch.rand(1, 0, 64)):  # of no square
+        ...     print(positions_resampled({"pos_embed": own}, network, "own.pth")["pos_embed"] is own)
+        True
+        True
+        True
     """
     for name, own in network.state_dict().items():
         of_file = state.get(name, own)
