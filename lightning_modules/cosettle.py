@@ -157,9 +157,9 @@ class CoSettle(CorrespondenceModule):
         self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
         self.projection = projection_head(width_of(self.frozen_view()))  # of `self.stage` and `self.stride`
 
-    def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
-        """Return an extractor of the frozen encoder; a stage or stride of None is this module's."""
-        return self.backbone.view(stage or self.stage, stride or self.stride, dilated)
+    def frozen_view(self, stride: int | None = None, dilated: Dilated = False) -> Any:
+        """Return an extractor of the frozen encoder, of this module's stage; a stride of None is this module's."""
+        return self.backbone.view(self.stage, stride or self.stride, dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
@@ -270,7 +270,7 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.stage):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
-        view = self.frozen_view(stage, stride, dilated).changed(described=self.described)
+        view = self.frozen_view(stride, dilated).changed(described=self.described)
         over_cells = nn.Sequential(Permute([0, 2, 3, 1]), self.projection, Permute([0, 3, 1, 2]))
         return ProjectedExtractor(view, over_cells)
 
