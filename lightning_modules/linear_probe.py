@@ -45,6 +45,13 @@ class LinearProbe(CorrespondenceModule):
 
     Raises:
         ValueError: if the backbone or the protocol is unknown.
+
+    Example:
+        >>> probe = LinearProbe("raw_colour", num_classes=1000, stage=None, stride=8)
+        >>> probe(torch.rand(2, 3, 32, 48)).shape, probe.base_lr
+        (torch.Size([2, 1000]), 30.0)
+        >>> round(probe.classifier.weight.std().item(), 3), probe.classifier.bias.any()  # it starts near zero
+        (0.01, tensor(False))
     """
 
     samples = "images"

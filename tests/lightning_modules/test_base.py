@@ -20,8 +20,8 @@ from tests.helpers.method_steps import InMemory, tiny
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
-from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
-from vidcorr.backbones import Network, build_feature_extractor, load
+from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
+from vidcorr.backbones import Network
 from vidcorr.lightning_modules import VFSSimSiam, base
 from vidcorr.lightning_modules.parts import distributed
 from vidcorr.lightning_modules.parts.distributed import keyed_generator
@@ -212,18 +212,6 @@ def test_the_plan_of_a_user(caplog, own, steps, limit):
         "loss": "cosine; by a callback",
         "count": "by a callback",
     } | own
-
-
-@pytest.mark.slow
-def test_a_checkpoint_of_a_compiled_backbone_is_a_network(tmp_path):
-    module = tiny_simsiam()
-    module.backbone.compile(backend="eager", fullgraph=True)  # the default backend needs a C++ compiler
-    trainer = quiet_trainer(default_root_dir=tmp_path, max_steps=2)
-    trainer.fit(module, loader(8, 4, frames=2, size=32))
-    trainer.save_checkpoint(tmp_path / "c.ckpt")
-    frames = torch.rand(1, 3, 32, 32)
-    views = [build_feature_extractor(network).eval() for network in (module, load(tmp_path / "c.ckpt"))]
-    torch.testing.assert_close(views[0](frames), views[1](frames))
 
 
 class Counting(pl.Callback):

@@ -107,6 +107,10 @@ class View(Changeable, nn.Module, ABC):
             >>> view = RawColour()
             >>> view.feature_extractor(stride=4).stride, view.stride
             (4, 8)
+            >>> View.feature_extractor(view, stride=4)  # as most views, which have one stride
+            Traceback (most recent call last):
+                ...
+            ValueError: RawColour: has stride 8, not 4: give its network instead
         """
         wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
         for name, value in wanted.items():
@@ -156,6 +160,12 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: with the names that it has.
+
+        Example:
+            >>> RawColour("colour+res4")
+            Traceback (most recent call last):
+                ...
+            vidcorr.backbones.extractor.NoSuchMap: stage 'res4': raw colour has colour; null is its default
         """
         for name in self.stages:
             if name not in known:

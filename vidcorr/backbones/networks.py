@@ -93,6 +93,14 @@ class EncoderSpec:
         >>> network = EncoderSpec("dino-s16@block9")
         >>> network.spec, network.stage, network.pretrained
         ('timm:vit_small_patch16_224.dino', 'block9', True)
+        >>> EncoderSpec("vidcorr-r18@res4/0")
+        Traceback (most recent call last):
+            ...
+        ValueError: vidcorr-r18@res4/0: the stride, after the last /, must be a number of pixels, got '0'
+        >>> EncoderSpec("vidcorr-r18@res4/1.5")
+        Traceback (most recent call last):
+            ...
+        ValueError: vidcorr-r18@res4/1.5: the stride, after the last /, must be a number of pixels, got '1.5'
     """
 
     text: str

@@ -204,10 +204,10 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
 
     Example:
-        >>> check_metadata({"state_dict": {}}, "of others.pth")
+        >>> check_metadata({"state_dict": {}}, "a b.pth")
         Traceback (most recent call last):
             ...
-        ValueError: of others.pth: not a checkpoint of vidcorr; weights alone are a network: --model 'of others.pth' ...
+        ValueError: a b.pth: not a checkpoint of vidcorr; weights alone are a network: --model 'a b.pth' or ...
         >>> for about, state in ((["my.Method"], {}), ({"class_path": "my.Method"}, [])):
         ...     try:
         ...         check_metadata({"vidcorr": about, "state_dict": state}, "x.ckpt")
