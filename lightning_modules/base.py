@@ -387,13 +387,10 @@ class CorrespondenceModule(SavedModule):
         """
         if not 0 <= warmup < 1:
             raise ValueError(f"warmup must be a fraction of the run in [0, 1), got {warmup}")
+        from timm.optim import param_groups_weight_decay
+
         steps = self.total_steps()
-        decayed: list[nn.Parameter] = []
-        undecayed: list[nn.Parameter] = []
-        for parameter in self.learned_parameters():
-            group = decayed if parameter.ndim > 1 else undecayed
-            group.append(parameter)
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": undecayed, "weight_decay": 0.0}]
+        groups = param_groups_weight_decay(self, weight_decay)[::-1]  # weights that decay first
         optimizer = AdamW(groups, self.rate_of_batch(base_lr), betas=(0.9, 0.95))
         return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
 

@@ -213,10 +213,8 @@ class MomentumMethod(SavedModule):
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
         """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers."""
-        names: list[str] = []
-        for queue_name, queue in self.queues.items():
-            names += [f"{queue_name}.{buffer}" for buffer, _ in queue.named_buffers()]
-        return names
+        prefixes = tuple(f"{name}." for name in self.queues)
+        return [name for name, _ in self.named_buffers() if name.startswith(prefixes)]
 
     def on_fit_start(self) -> None:
         """Forget the keys that an interrupted fit has held, and the optimiser step that it began."""

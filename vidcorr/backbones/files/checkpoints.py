@@ -7,7 +7,6 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import cache
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
@@ -62,6 +61,10 @@ FORMS = {
 """Pattern of a file's first bytes → what people often have in place of weights."""
 BEFORE_TABLE = re.compile(rb"(?s).{5}\0{3}\{")
 """Start of safetensors: the length of a JSON table in eight bytes, the lowest first, and its brace."""
+FLAW = (
+    f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
+    "files that you trust, or safetensors"
+)
 UNKNOWN = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
 """Words by which torch's error states a name in a file that it does not know."""
 
@@ -93,7 +96,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             return _read_safetensors(path, whole)
         can_be_mapped = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # a TorchVersion, which compares with tuples too
-            _warn_of_reader()
+            warnings.warn(FLAW, stacklevel=2)  # Python shows it once
         return _without_code(path, mmap=can_be_mapped)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
@@ -142,16 +145,6 @@ def _without_code(path: Path, mmap: bool) -> Any:
             if name in known:  # torch's reader blocks its module in spite of the stand-in
                 raise ValueError(f"it holds {name}, which is code and is not run") from error
             known[name] = Inert if name.startswith("numpy.") else Emptied
-
-
-@cache
-def _warn_of_reader() -> None:
-    """Warn, once per process, that torch's reader of pickles has a flaw."""
-    warnings.warn(
-        f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
-        "files that you trust, or safetensors",
-        stacklevel=2,
-    )
 
 
 def _is_safetensors(path: Path) -> bool:
