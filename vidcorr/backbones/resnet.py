@@ -86,6 +86,15 @@ def folded_copy(network: M) -> M:
 
     The copy has weights of its own, so make a new copy after training. It is channels last. A BatchNorm is recognised
     by its place among the parts: torchvision, timm and this project register it right after its convolution.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.BatchNorm2d(8)).eval()
+        >>> folded = folded_copy(network)
+        >>> [type(layer).__name__ for layer in folded], folded[0].bias.requires_grad
+        (['Conv2d', 'Identity', 'BatchNorm2d'], True)
+        >>> images = torch.rand(1, 3, 8, 8)
+        >>> folded(images).allclose(network(images), atol=1e-6), type(network[1]).__name__
+        (True, 'BatchNorm2d')
     """
     fast = module_copy(network, shares_tensors=False)
     for module in list(fast.modules()):
@@ -102,12 +111,15 @@ def folded_copy(network: M) -> M:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether a layer without parts has hooks: they are the only callables in its dictionaries."""
-    for value in vars(module).values():
-        held = value.values() if isinstance(value, dict) else ()
-        if any(map(callable, held)):
-            return True
-    return False
+    """Return whether a module has forward hooks of its own.
+
+    Example:
+        >>> layer = nn.Conv2d(3, 8, 3)
+        >>> hook = layer.register_forward_pre_hook(lambda module, inputs: None)
+        >>> has_hooks(layer), has_hooks(nn.Conv2d(3, 8, 3))
+        (True, False)
+    """
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 class ResNetExtractor(FeatureExtractor):

@@ -65,6 +65,7 @@ FLAW = (
     f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
     "files that you trust, or safetensors"
 )
+"""Warning where torch's reader of pickles has this flaw."""
 UNKNOWN = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
 """Words by which torch's error states a name in a file that it does not know."""
 
