@@ -261,6 +261,17 @@ class Encoder(Changeable, nn.Module):
         """Spec that makes the encoder again, without its weights; None for a network without a name.
 
         The spec states the input only if the input has a source and the network's view normalises by it.
+
+        Example:
+            >>> made = EncoderSpec("torchvision:resnet18")
+            >>> encoder = Encoder(nn.Conv2d(3, 8, 8, 8), stage="res4", made_by=made)
+            >>> encoder.spec.to_dict()
+            {'spec': 'torchvision:resnet18', 'stage': 'res4'}
+            >>> stated = Input(mean=(0, 0, 0), std=(0.5, 0.5, 0.5), source="the caller")
+            >>> encoder.changed(stated=stated).spec.to_dict()["std"]
+            [0.5, 0.5, 0.5]
+            >>> Encoder(nn.Conv2d(3, 8, 8, 8)).spec is None
+            True
         """
         name = self.made_by.spec
         if not name:

@@ -237,7 +237,16 @@ class FeatureExtractor(View):
         return dict(zip(names, maps, strict=True))
 
     def by_call(self, images: Tensor) -> Tensor:
-        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
+        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count.
+
+        Example:
+            >>> from vidcorr.backbones.copies import Reference
+            >>> network = nn.Identity()  # its `forward` is replaced by `map_of`
+            >>> hook = network.register_forward_hook(lambda module, inputs, output: 2 * output)
+            >>> view, images = RawColour(), torch.ones(1, 3, 8, 8)
+            >>> view.changed(called=Reference(network)).by_call(images).flatten(), view.by_call(images).flatten()
+            (tensor([2., 2., 2.]), tensor([1., 1., 1.]))
+        """
         network: Any = None if self.called is None else self.called.module
         # dynamo cannot trace a call whose `forward` is replaced; with hooks it runs outside of the compiled code
         is_traced = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
@@ -347,6 +356,15 @@ def unwatched(network: nn.Module) -> Iterator[None]:
     """Remove a user's forward hooks from a network during a block, and put them back.
 
     Hooks of torch, and hooks that the network's own parts registered, stay.
+
+    Example:
+        >>> network = nn.Identity()
+        >>> hook = network.register_forward_hook(lambda module, inputs, output: output + 1)
+        >>> with unwatched(network):
+        ...     network(torch.zeros(1))
+        tensor([0.])
+        >>> network(torch.zeros(1))
+        tensor([1.])
     """
     own_parts = set(network.modules())
     taken: list[tuple[dict[int, Any], dict[int, Any]]] = []

@@ -116,6 +116,12 @@ class LiirEncoder(nn.Module):
         Args:
             lab: normalised Lab `(N, 3, H, W)`, the result of `functional.colour.normalised_lab`.
             modulate: displaces the position map frame by frame; None: all frames get the same map.
+
+        Example:
+            >>> encoder, lab = LiirEncoder(position_size=8).eval(), torch.zeros(2, 3, 16, 16)
+            >>> maps = encoder.stem(lab, lambda position: torch.stack([position + 1, position + 2]))
+            >>> maps.shape, (maps - encoder.stem(lab)).mean((1, 2, 3))
+            (torch.Size([2, 64, 8, 8]), tensor([1., 2.], grad_fn=<MeanBackward1>))
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()

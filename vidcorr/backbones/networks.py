@@ -344,6 +344,12 @@ def draws_weights(spec: str) -> bool:
 
     Raises:
         ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
+
+    Example:
+        >>> draws_weights("torchvision.models:shufflenet_v2_x0_5"), draws_weights("vidcorr.backbones:vidcorr_r18")
+        (True, False)
+        >>> draws_weights("nowhere:net")
+        False
     """
     library, _, name = spec.partition(":")
     made: list[Any] = []
@@ -365,6 +371,16 @@ def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
     """Return whether two networks map one image to different numbers after `second` got the weights of `first`.
 
     False if the network draws numbers in each call, or fails.
+
+    Example:
+        >>> _differ_with_equal_weights(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(3, 4, 8, 8))
+        False
+        >>> _differ_with_equal_weights(nn.LeakyReLU(-0.1), nn.LeakyReLU(-0.2)), nn.LeakyReLU().state_dict()
+        (False, OrderedDict())
+        >>> _differ_with_equal_weights(nn.Hardtanh(0, 0.5), nn.Hardtanh(0, 0.75))  # numbers that no file holds
+        True
+        >>> _differ_with_equal_weights(nn.Linear(8, 8), nn.Linear(8, 8))  # takes no images
+        False
     """
     try:
         second.load_state_dict(first.state_dict())

@@ -318,6 +318,15 @@ def require_map(output: Any, name: str) -> Tensor:
 
     Raises:
         ValueError: for anything but a tensor `(N, C, h, w)` of real numbers.
+
+    Example:
+        >>> features = torch.zeros(1, 8, 7, 10)
+        >>> require_map(features, "Net") is features
+        True
+        >>> require_map(features.flatten(2), "Net")
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.extractor.NoSuchMap: Net: expected a map (N, C, h, w), got (1, 8, 70) of torch.float32: ...
     """
     if not is_map(output):
         raise NoSuchMap(

@@ -227,6 +227,13 @@ def settled_stride(view: Any) -> Any:
     Returns:
         None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
         sets its stride with the first frame of a video.
+
+    Example:
+        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4)
+        >>> encoder.stride, settled_stride(encoder), encoder.stride
+        (None, 8, 8)
+        >>> settled_stride(Clips(nn.Linear(8, 8))) is None
+        True
     """
     if view.stride is None:
         try:

@@ -283,6 +283,19 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
 
     Raises:
         ValueError: one line with the first entry of another form.
+
+    Example:
+        >>> require_state({"epoch": "three"}, "x.ckpt")  # of another project
+        {'epoch': 'three'}
+        >>> saved = {"pytorch-lightning_version": "2.6.6", "epoch": -1, "global_step": 8, "vidcorr": {}}
+        >>> require_state(saved, "x.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: x.ckpt: is damaged: its state of a run, epoch: Input should be greater than or equal to 0
+        >>> require_state(saved | {"epoch": 1, "optimizer_states": []}, "x.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: x.ckpt: is damaged: its state of a run, loops: Field required
     """
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
@@ -360,6 +373,14 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
     Raises:
         FileNotFoundError: if the file does not exist.
         ValueError: if the file is damaged or of another project, or names code that is not allowed.
+
+    Example:
+        >>> [saved_model(path) for path in ("last", "best", "hpc", "s3://bucket/own.ckpt")]
+        [None, None, None, None]
+        >>> saved_model("nowhere/last.ckpt")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: ckpt_path: there is no file nowhere/last.ckpt
     """
     path = str(path)
     if not Path(path).is_file():

@@ -172,10 +172,7 @@ def test_files_of_others_are_told_with_the_flag_that_takes_them(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
     refused(ValueError, "are a network: --model .* or --model.backbone ", saved_model, tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
-    # a module of the user's own, which --model names, and words of Lightning
-    for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
-        assert saved_model(path) is None
-    refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
+    assert saved_model(tmp_path / "users.ckpt") is None  # a module of the user's own, which --model names
 
 
 STATES = json.loads(Path(__file__).with_name("states.json").read_text())
