@@ -120,8 +120,6 @@ class Encoder(Changeable, nn.Module):
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
-        user_module: the module around the network that the user gave; None if it is `network`.
-        is_ours: `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network again; None: the name in its description, without arguments.
         decide: function from a network to the class of its views; `TrainedViews.kind_of` returns an earlier decision.
 
@@ -130,12 +128,12 @@ class Encoder(Changeable, nn.Module):
         stated: the RGB that the network gets, by the first that states it: the caller, the module, the record of a
             library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights). None if
             none of them states it.
-        user_module: `Reference` to the module that the user gave, which may be a module around the network.
+        user_module: `Reference` to the module that the user gave, `network` or a module around it.
         view_class: class of its views; None if the network makes its own.
         default_stage: argument `stage`.
         default_stride: argument `stride`.
         described: its name and the source of its weights.
-        is_ours: argument `is_ours`.
+        is_ours: `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network.
 
     Raises:
@@ -150,15 +148,13 @@ class Encoder(Changeable, nn.Module):
         stride: int | None = None,
         described: Network | None = None,
         *,
-        user_module: Any = None,
-        is_ours: bool = False,
         made_by: EncoderSpec | None = None,
         decide: Callable[[Any], type[View] | None] = kind_of,
     ) -> None:
         super().__init__()
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
-        self.user_module = Reference(outer if user_module is None else user_module)
+        self.user_module = Reference(outer)
         self.view_class: Any = decide(self.network)
         by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
@@ -167,7 +163,7 @@ class Encoder(Changeable, nn.Module):
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
-        self.is_ours = is_ours
+        self.is_ours = False
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     @property

@@ -64,7 +64,7 @@ def load(
     elif isinstance(network, Encoder):
         encoder = network
     else:
-        encoder = _around(unwrapped(network), is_ours=False)  # the user's module stays on its device
+        encoder = _around(unwrapped(network)).changed(is_ours=False)  # the user's module stays on its device
     stated = stated_input(mean, std)
     return encoder if stated is None else encoder.changed(stated=stated)
 
