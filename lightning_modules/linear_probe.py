@@ -122,6 +122,7 @@ class LinearProbe(CorrespondenceModule):
         steps = self.total_steps()
         weights = self.classifier.parameters()
         if self.protocol == "simsiam":
+            # always_adapt: the rate of a parameter is adapted also without weight decay, the protocol's default
             lars = Lars(weights, lr, self.momentum, weight_decay=self.weight_decay, always_adapt=True)
             return scheduled(lars, lambda step: cosine_factor(step, steps))
         optimizer = SGD(weights, lr, self.momentum, weight_decay=self.weight_decay)
