@@ -212,7 +212,7 @@ class EncoderSpec:
         """
         if _is_of_library(self.spec):
             return not self.pretrained or trust.named_by_file(self)
-        is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
+        is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
         # without weights of a file, whether the file names the callable or the user names both
         is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
         return is_alone and draws_weights(self.spec)
@@ -340,17 +340,20 @@ def draws_weights(spec: str) -> bool:
     A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
     Args:
-        spec: `package.module:callable`, which is called twice.
+        spec: `package.module:callable`, which is called twice, unless it is in our list: our networks hold all of their
+            numbers, and a short name stands for trained weights.
 
     Raises:
         ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
 
     Example:
-        >>> draws_weights("torchvision.models:shufflenet_v2_x0_5"), draws_weights("vidcorr.backbones:vidcorr_r18")
+        >>> draws_weights("torchvision.models:shufflenet_v2_x0_5"), draws_weights("nowhere:net")
         (True, False)
-        >>> draws_weights("nowhere:net")
-        False
+        >>> draws_weights("vidcorr.backbones:crw_resnet18"), draws_weights("vidcorr.backbones:vidcorr_r18")
+        (True, False)
     """
+    if listed.is_listed(spec):
+        return spec not in SHORT_NAMES.values()
     library, _, name = spec.partition(":")
     made: list[Any] = []
     try:
