@@ -12,7 +12,7 @@ import numpy as np
 
 from .files import DecodingError
 from .folders import PHOTO_SUFFIXES
-from .pictures import Picture, has_picture_headers, picture_of, shown_order
+from .pictures import Picture, picture_of, shown_order
 
 if TYPE_CHECKING:
     from typing import Self
@@ -245,7 +245,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         with a frame, from the first key frame on.
     """
     stream = film_stream(container)
-    has_headers = has_picture_headers(stream.codec_context.name)
+    has_headers = stream.codec_context.name == "mpeg4"
     is_certain = has_headers or has_reliable_times(container, stream)
     pictures: list[tuple[int, Picture]] = []
     count = 0
