@@ -114,22 +114,16 @@ def test_two_frames_of_one_time_are_told_apart_by_decoding_from_the_start(tmp_pa
 
 def test_a_seek_may_lead_to_another_packet_than_the_key_frame(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "picture_of", lambda packet: "I" if packet.is_keyframe else "P")
-    table = FrameTable([0, 5, 10, 15, 20], [0, 2, 4])
-
-    def packets(*times):
-        return iter([SimpleNamespace(pts=time, is_keyframe=time in (0, 10, 20)) for time in times])
-
     with VideoFile(write_video(tmp_path / "v.mp4", 3)) as video:
         video._container = Mock()
-        for ways in ([(10, 15)], [(0, None, 5, 10, 15)], [(15, 20, 10), (5, 10)], [(), (15, 20), (0, 5, 10)]):
-            video._container.reset_mock()
-            video._packets = Mock(side_effect=[packets(*times) for times in ways])
-            assert next(video._packets_from(table, 2)).pts == 10
-            aims = [call.args[0] for call in video._container.seek.call_args_list]
-            assert aims == [10, 0, 0][: len(ways)]
-        table = FrameTable([0, 5, 10, 15, 20], [0, 3])
-        video._packets = Mock(side_effect=[packets(0, 5, 10, 15, 20)] * 3)  # no key frame has this time
-        refused(LookupError, "key frame", video._packets_from, table, 3)
+        for times, is_found in (((10, 15), True), ((0, None, 5, 10, 15), True), ((15, 20, 10), False), ((), False)):
+            packets = iter([SimpleNamespace(pts=time, is_keyframe=time in (0, 10, 20)) for time in times])
+            video._packets = Mock(return_value=packets)
+            if is_found:
+                assert next(video._packets_from(10)).pts == 10
+            else:
+                refused(LookupError, "key frame", video._packets_from, 10)
+        assert {call.args[0] for call in video._container.seek.call_args_list} == {10}
 
 
 def entry(timestamp, is_keyframe=False, is_discard=False):

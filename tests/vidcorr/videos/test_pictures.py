@@ -10,7 +10,7 @@ from vidcorr.videos.container import open_container, scan_packets
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.stream import FrameStream
 
-COUNT = 60
+COUNT = 40
 VOP = b"\0\0\1\xb6"
 MPEG4 = {"g": "12", "b": "2M"}
 VP8 = {"g": "16", "deadline": "realtime", "cpu-used": "8"}
