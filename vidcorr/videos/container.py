@@ -119,6 +119,20 @@ def _header_tells_all(container: InputContainer) -> bool:
 
     Otherwise FFmpeg must decode the first frames to find them. It must also decode them to choose the film among
     several video streams, and for a film in H.264 whose frames seem to be in order: they may be reordered all the same.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> def container(codec="hevc", films=1, **other):
+        ...     context = SimpleNamespace(name=codec, has_b_frames=False)
+        ...     film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": context} | other)
+        ...     video = SimpleNamespace(video=[film] * films)
+        ...     return SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=video)
+        >>> _header_tells_all(container())
+        True
+        >>> others = [container("h264"), container("mpeg4"), container(films=2)]
+        >>> others += [container(frames=0), container(average_rate=None)]
+        >>> [_header_tells_all(each) for each in others]
+        [False, False, False, False, False]
     """
     streams = container.streams.video
     if len(streams) != 1 or not has_reliable_times(container, streams[0]):
@@ -198,9 +212,20 @@ class FrameTable:
 
         Example:
             >>> from types import SimpleNamespace
-            >>> entries = [SimpleNamespace(timestamp=t, is_keyframe=t == 0, is_discard=False) for t in (0, 3, 6)]
-            >>> FrameTable.from_index(SimpleNamespace(index_entries=entries, frames=3, start_time=7))
-            FrameTable(times=range(7, 16, 3), keys=[0])
+            >>> def stream(keys, times=(0, 3, 6), **other):
+            ...     entries = [SimpleNamespace(timestamp=t, is_keyframe=t in keys, is_discard=t == 4) for t in times]
+            ...     header = {"index_entries": entries, "frames": len(times), "start_time": 7}
+            ...     return SimpleNamespace(**header | other)
+            >>> FrameTable.from_index(stream(keys=[0, 6]))
+            FrameTable(times=range(7, 16, 3), keys=[0, 2])
+            >>> [len(FrameTable.from_index(stream([0], times))) for times in ([0], [0, 3])]
+            [1, 2]
+            >>> unequal, descending, hidden = stream([0], [0, 3, 5]), stream([0], [0, -3]), stream([0], [0, 4])
+            >>> without_first_key, empty = stream([3]), stream([], [])
+            >>> incomplete, without_start = stream([0], frames=4, start_time=0), stream([0], start_time=None)
+            >>> others = [unequal, descending, hidden, without_first_key, empty, incomplete, without_start]
+            >>> [FrameTable.from_index(each) for each in others] == [None] * 7
+            True
         """
         entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:

@@ -126,22 +126,6 @@ def test_a_seek_may_lead_to_another_packet_than_the_key_frame(tmp_path, monkeypa
         assert {call.args[0] for call in video._container.seek.call_args_list} == {10}
 
 
-def entry(timestamp, is_keyframe=False, is_discard=False):
-    return SimpleNamespace(timestamp=timestamp, is_keyframe=is_keyframe, is_discard=is_discard)
-
-
-def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
-    first, keys = entry(0, True), [entry(0, True), entry(3), entry(6, True)]
-    uneven, descending = [first, entry(3), entry(5)], [first, entry(0)]
-    without_key, discarded = [entry(0), entry(3, True)], [first, entry(3, False, True)]
-    indices = [keys, keys[:2], [first], uneven, descending, without_key, discarded, []]
-    streams = [SimpleNamespace(index_entries=each, frames=len(each), start_time=7) for each in indices]
-    expected = [FrameTable(range(7, 16, 3), [0, 2]), FrameTable(range(7, 13, 3), [0]), FrameTable(range(7, 8), [0])]
-    assert list(map(FrameTable.from_index, streams)) == [*expected, *[None] * 5]
-    for other in ({"frames": 4, "start_time": 0}, {"frames": 3, "start_time": None}):
-        assert FrameTable.from_index(SimpleNamespace(index_entries=keys, **other)) is None
-
-
 def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
     refused(DecodingError, r"nothing\.mp4: cannot be opened .* \(No such file", VideoFile, tmp_path / "nothing.mp4")
     (tmp_path / "text.mp4").write_text("ffconcat version 1.0\nfile 'a b: c%d.mp4'\n")  # names another file
@@ -156,25 +140,6 @@ def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
     with VideoFile(path) as video:
         video._timeout = 1e-9
         refused(DecodingError, "not decoded within 1e-09 s", video.read, [1])
-
-
-HEADERS = [
-    ({}, True),
-    ({"frames": 0}, False),
-    ({"average_rate": None}, False),
-    ({"codec_context": SimpleNamespace(name="h264", has_b_frames=False)}, False),
-    ({"codec_context": SimpleNamespace(name="mpeg4")}, False),  # without reliable times
-]
-"""What differs from a header that tells all, and whether it still does."""
-
-
-@pytest.mark.parametrize(("differences", "tells_all"), HEADERS)
-def test_a_film_is_opened_without_its_first_frames_if_its_header_tells_all(differences, tells_all):
-    codec = SimpleNamespace(name="hevc")
-    film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": codec} | differences)
-    for films, expected in (([film], tells_all), ([film, film], False)):
-        opened = SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=SimpleNamespace(video=films))
-        assert container._header_tells_all(opened) is expected
 
 
 def matrix(a, b, c, d):

@@ -115,25 +115,6 @@ def test_b_pictures_packed_with_their_reference_are_decoded_from_the_start(tmp_p
     assert ways(packed)[1:] == (0, True)
 
 
-@pytest.mark.slow
-def test_frames_are_in_order_by_times_or_header_alone(tmp_path):
-    path = write(tmp_path / "v.mp4", "libx264", {"g": "30", "bf": "3"})
-    content = path.read_bytes()
-    parameters = content.index(b"avcC") + 12
-    end = parameters + int.from_bytes(content[parameters - 2 : parameters], "big")
-    forms = [content.replace(b"ctts", b"free")]  # without times of showing
-    for bit in range(8 * end - 48, 8 * end, 3):
-        turned = bytearray(content)
-        turned[bit // 8] ^= 128 >> bit % 8
-        forms.append(turned)
-    for form in forms:
-        path.write_bytes(form)
-        with av.open(str(path)) as opened, VideoFile(path) as video:
-            opened.streams.video[0].thread_count = 1
-            expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
-            np.testing.assert_array_equal(list(video.frames()), expected)
-
-
 UNEVEN = [*range(10), *range(10, 40, 6)]
 NOTED = {
     "plain.mp4": None,
