@@ -38,6 +38,10 @@ def match_keypoints(
         >>> turned = features.flip(1, 2)
         >>> match_keypoints(features, turned, torch.tensor([[2.0, 3.0]]), (32, 32), (32, 32), dift)
         tensor([[24., 24.]])
+        >>> match_keypoints(features, turned, torch.tensor([[2, 3]]), (32, 32), (32, 32), dift)
+        tensor([[24., 24.]], dtype=torch.float64)
+        >>> match_keypoints(features, turned, torch.zeros(0, 2, dtype=int), (32, 32), (32, 32), dift).dtype
+        torch.float64
     """
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)

@@ -40,6 +40,10 @@ class PCK(RowMetric):
         >>> metric.update(truth + torch.tensor([[4.0, 0.0], [0.0, 0.0]]), truth, name="wave")
         >>> metric.compute()
         {'PCK@0.1': 0.5}
+        >>> of_annotated = PCK(thresholds=(0.1,), counting="ground-truth")
+        >>> of_annotated.update(truth.repeat(2, 1, 1), truth.repeat(2, 1, 1), size=(51, 41))
+        >>> of_annotated.compute()
+        {'PCK@0.1': 1.0}
     """
 
     def __init__(

@@ -51,6 +51,11 @@ def keypoint_distances(
                 [2., 2.]], dtype=torch.float64)
         >>> keypoint_distances(truth[:, 1:], truth[:, 1:])  # a box without extent is a miss
         tensor([[inf]], dtype=torch.float64)
+        >>> both = np.insert(both, 2, [31.0, 5.0], axis=1)  # a joint beyond an image of 51 x 31 px
+        >>> found = both + [[6.0, 0.0], [0.0, np.nan], [0.0, 0.0]]  # the second was not found
+        >>> keypoint_distances(found, both, "ground-truth", size=(51, 31))
+        tensor([[   nan,    nan,    nan],
+                [0.2000,    inf,    nan]], dtype=torch.float64)
     """
     points = as_array(prediction).astype(np.float64)
     truth = as_array(target).astype(np.float64)
