@@ -159,6 +159,12 @@ class RegionBoundary(RowMetric):
         1.0
         >>> [row["Sequence"] for row in metric.rows()]
         ['square_1']
+        >>> half = ids.clone()
+        >>> half[:, :, 4:] = 255  # background, as 0 is
+        >>> metric.update(ids, half, name="twice as large")
+        >>> metric.update(half, half, name="void")
+        >>> [row["J-Mean"] for row in metric.rows()]
+        [1.0, 0.5, 1.0]
     """
 
     def __init__(self, **kwargs: Any) -> None:

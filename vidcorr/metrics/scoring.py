@@ -469,6 +469,8 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     Example:
         >>> sequence_statistics([0.75] * 5 + [0.25] * 3)
         (0.5625, 0.625, 0.5)
+        >>> sequence_statistics([0.75] * 5 + [np.nan] * 3)
+        (0.75, 0.625, nan)
     """
     measure = np.asarray(values, dtype=np.float64)
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1  # 1e-10: a half is rounded up

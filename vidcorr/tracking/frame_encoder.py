@@ -50,6 +50,9 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
         >>> plain = build_feature_extractor(torch.nn.AvgPool2d(16))  # a module that states no input
         >>> adapt_to_network(PropagationProtocol.named("dino"), plain).name
         'dino+feature_stride=16+rgb_mean=none+rgb_std=none'
+        >>> automatic = PropagationProtocol.named("vfs+backbone_precision=auto")
+        >>> adapt_to_network(automatic, plain).backbone_precision == fastest_precision("cpu")[0]
+        True
     """
     stride = settled_stride(extractor)
     if stride is not None:
@@ -205,6 +208,16 @@ class FrameEncoder:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
 
         On a CPU a second frame would only take room in the cache and delay the result of the first.
+
+        Example:
+            >>> from vidcorr import build_feature_extractor
+            >>> encoder = FrameEncoder(build_feature_extractor(torch.nn.AvgPool2d(8)))
+            >>> encoder.frames_at_once((64, 64))
+            1
+            >>> encoder.device = torch.device("cuda")
+            >>> sizes = [(480, 854), (8, 204_960), (8, 204_961), (64, 64), (4000, 4000)]
+            >>> [encoder.frames_at_once(size) for size in sizes]
+            [8, 2, 1, 16, 1]
         """
         if self.device.type != "cuda":
             return 1

@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw
 from tests.helpers.refusal import refused
 from tests.helpers.tool_files import SIZE, labelme
 from vidcorr.videos.annotation_files import read_masks
-from vidcorr.videos.annotation_writers import WRITERS, runs_of
-from vidcorr.videos.drawings import mask_of_runs, runs_of_text
+from vidcorr.videos.annotation_writers import WRITERS
 from vidcorr.videos.files import DataError
 from vidcorr.videos.objects import Objects
 from vidcorr.videos.prompts import MaskPrompt
@@ -34,14 +33,6 @@ def test_a_bitmap_that_begins_outside_of_the_image_is_cut_there(tmp_path):
     shape["mask"] = b64encode(file.getvalue()).decode()
     (prompt,) = read_masks([str(labelme(tmp_path / "7.json", [], shapes=[shape]))])
     assert np.argwhere(prompt.labels).tolist() == [[0, 1], [1, 2]]
-
-
-def test_runs_are_those_of_the_official_text():
-    """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
-    np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
-    for seed in range(20):
-        mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
-        np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
 
 
 @pytest.mark.parametrize("folder", ["SegmentationObject", "export/SegmentationObject", "video", ""])
