@@ -116,6 +116,17 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     Example:
         >>> nearest_index(5, 3).tolist(), nearest_index(5, 3, "opencv").tolist()
         ([0, 2, 4], [0, 1, 3])
+        >>> nearest_index(6, 3, "torch-exact").tolist(), nearest_index(6, 3, "opencv").tolist()
+        ([1, 3, 5], [0, 2, 4])
+        >>> from PIL import Image
+        >>> row = Image.fromarray(np.arange(213)[None].astype(np.int32))
+        >>> of_pillow = [np.array(row.resize((size, 1), Image.Resampling.NEAREST))[0] for size in (47, 854)]
+        >>> [np.array_equal(nearest_index(213, len(indices)), indices) for indices in of_pillow]
+        [True, True]
+        >>> with torch.inference_mode():
+        ...     kept = nearest_index(214, 9)
+        >>> kept.is_inference()  # it also serves outside of inference mode
+        False
     """
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
