@@ -50,6 +50,10 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
         >>> plain = build_feature_extractor(torch.nn.AvgPool2d(16))  # a module that states no input
         >>> adapt_to_network(PropagationProtocol.named("dino"), plain).name
         'dino+feature_stride=16+rgb_mean=none+rgb_std=none'
+        >>> from vidcorr.backbones import Recurrent
+        >>> of_video = Recurrent(lambda frame, state: (frame[:, ::8, ::8], state))  # a blank frame shows its stride
+        >>> adapt_to_network(PropagationProtocol.named("vidcorr"), of_video).name
+        'vidcorr+feature_stride=8'
         >>> automatic = PropagationProtocol.named("vfs+backbone_precision=auto")
         >>> adapt_to_network(automatic, plain).backbone_precision == fastest_precision("cpu")[0]
         True
@@ -136,6 +140,17 @@ class FrameEncoder:
         in_order: True if a video must be encoded in order from its first frame.
         grid: (height, width) in cells of the last map; 0 before the first.
         least_side: cells along the shorter side of the smallest map so far; infinite before the first.
+
+    Example:
+        >>> from vidcorr import build_feature_extractor
+        >>> white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
+        >>> encoder = FrameEncoder(build_feature_extractor(torch.nn.AvgPool2d(8)))
+        >>> (features,) = encoder.maps([white], may_be_constant=True)
+        >>> features.shape, features.unique()  # the network sees white as 1
+        (torch.Size([3, 4, 8]), tensor([1.]))
+        >>> FrameEncoder(torch.nn.AvgPool2d(8))
+        Traceback (most recent call last):
+        TypeError: AvgPool2d is no extractor: give build_feature_extractor(network)
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:

@@ -224,6 +224,15 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
         >>> mask = _pixels_of_labelme("a.json", shape, (6, 9))
         >>> mask.sum(axis=1).tolist(), mask[0].tolist()
         ([7, 7, 7, 7, 7, 0], [0, 1, 1, 1, 1, 1, 1, 1, 0])
+        >>> from base64 import b64encode
+        >>> from io import BytesIO
+        >>> from PIL import Image
+        >>> file = BytesIO()
+        >>> Image.fromarray(255 * np.eye(4, dtype=np.uint8)).save(file, "PNG")
+        >>> drawn = b64encode(file.getvalue())
+        >>> bitmap = _Shape(label="dog", points=[(-1, -2), (2, 1)], shape_type="mask", mask=drawn)
+        >>> np.argwhere(_pixels_of_labelme("a.json", bitmap, (6, 9))).tolist()  # two of its four pixels
+        [[0, 1], [1, 2]]
     """
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"

@@ -22,13 +22,6 @@ from vidcorr.tracking.stopwatch import Stopwatch
 VFS = PropagationProtocol.named("vfs")
 
 
-def test_an_extractor_sees_white_as_1():
-    white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
-    (found,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).maps([white], may_be_constant=True)
-    torch.testing.assert_close(found, torch.ones(3, 4, 8))
-    refused(TypeError, "AvgPool2d is no extractor", FrameEncoder, nn.AvgPool2d(8))
-
-
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     extractor = load("tests.helpers.encoders:TinyResNet").view("res2", 4)
     protocol = VFS.with_changes(rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5), input_size=None)

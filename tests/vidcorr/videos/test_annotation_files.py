@@ -5,7 +5,7 @@ Also tests `videos/drawings.py` and `videos/annotation_writers.py`.
 
 import json
 import zipfile
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 
@@ -24,15 +24,6 @@ from vidcorr.videos.prompts import MaskPrompt
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
 IDS[4:10, 13:18] = 2
-
-
-def test_a_bitmap_that_begins_outside_of_the_image_is_cut_there(tmp_path):
-    file = BytesIO()
-    Image.fromarray(255 * np.eye(4, dtype=np.uint8)).save(file, "PNG")
-    shape = {"label": "dog", "points": [[-1, -2], [2, 1]], "shape_type": "mask"}
-    shape["mask"] = b64encode(file.getvalue()).decode()
-    (prompt,) = read_masks([str(labelme(tmp_path / "7.json", [], shapes=[shape]))])
-    assert np.argwhere(prompt.labels).tolist() == [[0, 1], [1, 2]]
 
 
 @pytest.mark.parametrize("folder", ["SegmentationObject", "export/SegmentationObject", "video", ""])
