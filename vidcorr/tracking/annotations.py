@@ -462,6 +462,8 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
         >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
         >>> exchanged_pairs(annotations, 3, found)
         [(1, 2)]
+        >>> exchanged_pairs(annotations, 3, {each: Found(None, None, of_mask) for each in annotations.passes})
+        []
     """
     forwards: dict[Name, Tensor] = {}
     backwards: dict[Name, Tensor] = {}

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import tensors
@@ -99,7 +98,6 @@ def test_frames_of_other_readers_are_followed_or_told_their_own_remedy():
         r"got uint8 \(1, 24, 32\)": frames[:, :1],
         "the video has no frames": [],
         "got str: give their folder in place of their paths": ["0.png", "1.png"],
-        "got Image: torch.from_numpy.np.array.frame.convert": [Image.fromarray(frames[0, 0].numpy())] * 2,
         "of one size, got 16 × 24 px after 32 × 24 px": [frames[0], frames[1, :, :, :16]],
     }
     for line, video in forms.items():

@@ -44,8 +44,6 @@ def ways(path):
 
 
 SEEKS = [
-    ("a.avi", "mpeg4", MPEG4, 1, 1),
-    ("b.avi", "mpeg4", MPEG4 | {"bf": "2"}, 1, 1),
     ("uneven.avi", "mpeg4", MPEG4 | {"bf": "2"}, 4, 1),
     ("a.mov", "mpeg4", MPEG4 | {"bf": "2"}, 1, 1),
     ("a.webm", "libvpx", VP8, 1, 0),
@@ -70,7 +68,6 @@ def test_frames_by_seeking_equal_those_from_the_start(tmp_path, name, codec, opt
 
 WITHIN_A_GROUP = [
     ("a.avi", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
-    ("a.mkv", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
     ("c.mkv", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, (3, 9)),
 ]
 
