@@ -143,6 +143,12 @@ def _drawn(categories: Iterable[Iterable[int]], protocol: MatchingProtocol) -> l
     Args:
         categories: pairs of each category.
         protocol: `pairs`, `pairs_per_class`.
+
+    Example:
+        >>> _drawn([[0, 1, 2], [3]], MatchingProtocol.named("dift"))
+        [0, 1, 2, 3]
+        >>> _drawn([[0, 1, 2], [3]], MatchingProtocol.named("probe3d").with_changes(pairs_per_class=2))
+        [1, 0, 3]
     """
     chosen: list[int] = []
     for pairs_of_category in categories:
@@ -200,6 +206,15 @@ def match_scores(
     Returns:
         Key of `score_key` → fraction, NaN for a draw without points. The draw "" has the protocol's average and all
         others, at all thresholds; another draw has the protocol's average at the first threshold.
+
+    Example:
+        >>> dift = MatchingProtocol.named("dift")
+        >>> pairs = {"a": ("cat", 2, [1]), "b": ("cat", 4, [4]), "c": ("dog", 2, [0])}
+        >>> scores = match_scores(pairs, {"": ["a", "b", "c"], "viewpoint=1": ["b", "not scored"]}, dift)
+        >>> [f"{name} {score:.3f}" for name, score in scores.items()][:3]
+        ['PCK@0.1 0.500', 'PCK@0.1-image 0.500', 'PCK@0.1-point 0.625']
+        >>> scores["PCK@0.1-viewpoint-1"]
+        1.0
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():

@@ -57,6 +57,14 @@ class YoutubeVosRules(Rules):
 
         Raises:
             ValueError: if the metadata name no category of an object.
+
+        Example:
+            >>> from vidcorr.metrics.scoring import Metadata
+            >>> objects = {"1": {"category": "dog"}, "2": {"category": "ape"}}
+            >>> metadata = Metadata({"v": {"objects": objects}}, unseen=["ape"])
+            >>> rules = YoutubeVosRules("youtube-vos", read_metadata=lambda: metadata)
+            >>> rules.scores({("v", 1): {"J-Mean": 0.5, "F-Mean": 1.0}, ("v", 2): {"J-Mean": 0.25, "F-Mean": 0.25}})
+            {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 1.0, 'J-Unseen': 0.25, 'F-Unseen': 0.25}
         """
         videos, unseen, _ = self.metadata
         if not videos:
@@ -142,6 +150,17 @@ class LvosRules(Rules):
         Raises:
             KeyError: for metadata that lack the video.
             ValueError: if a range has too few frames, or a visited frame has no mask.
+
+        Example:
+            >>> from vidcorr.metrics.scoring import Metadata
+            >>> frame_range = {"start": "0", "end": "16", "frame_nums": "5"}  # frames 0, 5, 10 and 15 are visited
+            >>> metadata = Metadata({"v": {"objects": {"1": {"frame_range": frame_range}}}})
+            >>> names = {f"{5 * t:08d}": t for t in range(4)}
+            >>> video = AnnotatedVideo("v", range(4), lambda t: {1}, names=names)
+            >>> LvosRules("lvos", read_metadata=lambda: metadata).plan(video)
+            {1: [1, 2, 3]}
+            >>> Lvos2023Rules("lvos-2023", read_metadata=lambda: metadata).plan(video)
+            {1: [0, 1, 2, 3, None]}
         """
         plan: dict[int, Sequence[int | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():

@@ -117,6 +117,13 @@ class Rules:
 
         They tell of scores to which no object contributes, of objects in the metadata that are no ids of masks, and of
         metadata that name none of the videos as unseen.
+
+        Example:
+            >>> metadata = Metadata({"v": {"objects": {"1": {}, "dog": {}}}})
+            >>> for doubt in DavisRules("davis-2017", read_metadata=lambda: metadata).doubts({"J-Mean": math.nan, "F-Mean": 0.5}):
+            ...     print(doubt)
+            No scored object counts for J-Mean
+            Objects dog of the metadata are no ids of masks: they are not scored
         """
         found: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]

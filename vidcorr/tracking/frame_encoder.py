@@ -104,6 +104,15 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     Args:
         extractor: the extractor.
         protocol: a protocol; without fields of a `NetworkView`, or None, it changes nothing.
+
+    Example:
+        >>> from vidcorr import PropagationProtocol, build_feature_extractor
+        >>> extractor = build_feature_extractor("raw_colour")
+        >>> view = adapted(extractor, PropagationProtocol.named("vfs").with_changes(rgb_mean=(0.5, 0.5, 0.5)))
+        >>> extractor.input.mean, view.input.mean, view.input.std == extractor.input.std
+        ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5), True)
+        >>> view.positions
+        'network'
     """
     if extractor.in_order or not isinstance(protocol, NetworkView):
         return extractor

@@ -74,6 +74,13 @@ def view_options(
 
     Returns:
         `stage`, `stride` and, if it is decided, `dilated`.
+
+    Example:
+        >>> from vidcorr import load
+        >>> view_options(load("raw_colour")), view_options(load("vidcorr-r18"))
+        ({'stage': None, 'stride': None}, {'stage': None, 'stride': None, 'dilated': False})
+        >>> view_options(load("vidcorr-r18"), stride=8)
+        {'stage': None, 'stride': 8, 'dilated': False}
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
     if encoder.default_stride or isinstance(encoder.network, View):

@@ -307,6 +307,15 @@ def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
     Returns:
         (H, W, …) or (W, H, …), contiguous; `image` itself if the frame has no matrix.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> matrix = np.array([0, 1, 0, -1, 0, 0, 0, 0, 1], np.int32)  # of a phone that was held upright
+        >>> frame = SimpleNamespace(side_data={"DISPLAYMATRIX": matrix.tobytes()})
+        >>> upright(np.array([[1, 2, 3], [4, 5, 6]]), frame)
+        array([[4, 1],
+               [5, 2],
+               [6, 3]])
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

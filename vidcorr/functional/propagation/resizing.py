@@ -51,6 +51,11 @@ def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArr
 
     Returns:
         (H', W', 3) uint8.
+
+    Example:
+        >>> image = np.array([[0, 100], [200, 100]], np.uint8)[..., None].repeat(3, axis=2)
+        >>> [resize_by_pillow(image, (2, 4), method)[..., 0].tolist() for method in ("nearest", "bilinear")]
+        [[[0, 0, 100, 100], [200, 200, 100, 100]], [[0, 25, 75, 100], [200, 175, 125, 100]]]
     """
     from PIL import Image
 
