@@ -162,7 +162,8 @@ def _averages(
         place: index of the threshold.
 
     Example:
-        >>> pairs = {"cat": [{"m": [1, 2]}, {"m": [3, 4]}], "dog": [{"m": [0, 2]}, {"m": [0, 0]}]}  # right points, all points
+        >>> cats, dogs = [{"m": [1, 2]}, {"m": [3, 4]}], [{"m": [0, 2]}, {"m": [0, 0]}]  # right points, all points
+        >>> pairs = {"cat": cats, "dog": dogs}
         >>> {name: round(mean, 4) for name, mean in _averages(pairs, "m", place=0).items()}
         {'image': 0.3125, 'class': 0.3333}
     """

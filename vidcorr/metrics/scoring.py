@@ -120,7 +120,8 @@ class Rules:
 
         Example:
             >>> metadata = Metadata({"v": {"objects": {"1": {}, "dog": {}}}})
-            >>> for doubt in DavisRules("davis-2017", read_metadata=lambda: metadata).doubts({"J-Mean": math.nan, "F-Mean": 0.5}):
+            >>> rules = DavisRules("davis-2017", read_metadata=lambda: metadata)
+            >>> for doubt in rules.doubts({"J-Mean": math.nan, "F-Mean": 0.5}):
             ...     print(doubt)
             No scored object counts for J-Mean
             Objects dog of the metadata are no ids of masks: they are not scored

@@ -372,8 +372,8 @@ def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] 
     Example:
         >>> mask = MaskPrompt.of(np.array([[1]]))
         >>> of_first, back, of_last = Annotations.of({0: mask, 4: mask}).passes
-        >>> found = _next_of_each({of_first: iter([Found(None, "a"), Found(None, "b")]), back: iter([Found(None, "c")])})
-        >>> [item.result for item in found.values()]
+        >>> running = {of_first: iter([Found(None, "a"), Found(None, "b")]), back: iter([Found(None, "c")])}
+        >>> [item.result for item in _next_of_each(running).values()]
         ['a', 'c']
         >>> print(_next_of_each({back: iter([])}))
         None

@@ -221,10 +221,10 @@ class FrameTable:
             >>> [len(FrameTable.from_index(stream([0], times))) for times in ([0], [0, 3])]
             [1, 2]
             >>> unequal, descending, hidden = stream([0], [0, 3, 5]), stream([0], [0, -3]), stream([0], [0, 4])
-            >>> without_first_key, empty = stream([3]), stream([], [])
+            >>> without_first_key, empty, equal = stream([3]), stream([], []), stream([0], [0, 0])
             >>> incomplete, without_start = stream([0], frames=4, start_time=0), stream([0], start_time=None)
-            >>> others = [unequal, descending, hidden, without_first_key, empty, incomplete, without_start]
-            >>> [FrameTable.from_index(each) for each in others] == [None] * 7
+            >>> others = [unequal, equal, descending, hidden, without_first_key, empty, incomplete, without_start]
+            >>> [FrameTable.from_index(each) for each in others] == [None] * 8
             True
         """
         entries = tuple(stream.index_entries)
