@@ -223,7 +223,7 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
         >>> ap_of_classes(frames)  # an IoU of 0.6 is not above the threshold 0.6
         {5: [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]}
         >>> ap_of_classes([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are found
-        [0.6666666666666666, 0.3333333333333333, 0.3333333333333333, 0.3333333333333333]
+        [0.6666666666666666, 0.3333333333333333, 0.3333333333333333, 0.0]
     """
     detections: list[Any] = []
     annotated: Counter[int] = Counter()
