@@ -161,6 +161,16 @@ class LvosRules(Rules):
             {1: [1, 2, 3]}
             >>> Lvos2023Rules("lvos-2023", read_metadata=lambda: metadata).plan(video)
             {1: [0, 1, 2, 3, None]}
+            >>> frame_range["frame_nums"] = "3"
+            >>> LvosRules("lvos", read_metadata=lambda: metadata).plan(video)
+            Traceback (most recent call last):
+            ValueError: object 1: frame_nums is 3, but its range needs 4 frames or more
+            >>> frame_range |= {"start": "16", "frame_nums": "1"}  # none is visited
+            >>> LvosRules("lvos", read_metadata=lambda: metadata).plan(video)
+            Traceback (most recent call last):
+            ValueError: object 1: frame_nums is 1, but its range needs 2 frames or more
+            >>> Lvos2023Rules("lvos-2023", read_metadata=lambda: metadata).plan(video)
+            {1: [None]}
         """
         plan: dict[int, Sequence[int | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():
