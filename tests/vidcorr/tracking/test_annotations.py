@@ -121,8 +121,6 @@ def test_between_two_prompts_soft_labels_are_blended_by_distance(scene_of, colou
     for t, prompt in prompts.items():
         assert torch.equal(found[t], torch.from_numpy(prompt.labels))
         assert masks[t].doubts == {1: 0, 2: 0}
-    assert same(found[K:], results(colour, video[K:], prompts[K]))
-    assert same(found[:2], results(colour, video, {1: prompts[1]})[:2])
 
 
 @pytest.mark.parametrize("kind", ["boxes", "points"])
