@@ -103,6 +103,12 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
 
     Raises:
         ValueError: if the boxes are not (T, 4), or there is no frame.
+
+    Example:
+        >>> truth = np.array([[10.0, 10.0, 20.0, 30.0]] * 2)
+        >>> curves = one_pass_curves(truth + [100.0, 0.0, 0.0, 0.0], truth)  # lost, but frame 0 is given
+        >>> curves[[0, len(OVERLAPS) + 20]]
+        array([0.5, 0.5])
     """
     boxes, truth = _boxes(prediction, target)
     if not len(truth):

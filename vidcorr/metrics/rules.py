@@ -252,7 +252,18 @@ class MoseV2Rules(Rules):
     missing_video = "counted as 0"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the objects of the metadata file, in all frames but the first and the last."""
+        """Return the objects of the metadata file, in all frames but the first and the last.
+
+        Example:
+            >>> from vidcorr.metrics.scoring import Metadata
+            >>> metadata = Metadata({"v": {"length": 4, "objects": {"1": {}}}})
+            >>> rules = MoseV2Rules("mose-v2", read_metadata=lambda: metadata)
+            >>> rules.plan(AnnotatedVideo("v", range(4), lambda t: {1}))
+            {1: [1, 2]}
+            >>> rules.plan(AnnotatedVideo("v", range(1), lambda t: {1}))  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            ValueError: its length is 4 frames, but the annotation has 1, the first alone, ...
+        """
         entry = self.metadata.videos[video.name]
         masks = len(video.frames)
         if entry.get("length", masks) != masks:

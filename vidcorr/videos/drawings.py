@@ -257,6 +257,14 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
     """Return the objects of each image of COCO's file that has some.
 
     An object is named by its category and its track or instance, `person 3`; it has one annotation in an image.
+
+    Example:
+        >>> images = [{"id": n, "file_name": f"{n}.png", "height": 4, "width": 6} for n in (1, 2)]
+        >>> cat = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]], "track_id": 7}
+        >>> content = {"images": images, "annotations": [cat], "categories": [{"id": 1, "name": "cat"}]}
+        >>> (drawn,) = _read_coco("a.json", "a.json", _Coco.model_validate(content), None)  # image 2 has no object
+        >>> drawn.stated["file_name"], [name for name, _ in drawn.objects]
+        ('1.png', ['cat 7'])
     """
     categories = {category.id: category.name for category in content.categories}
     images: dict[str, Drawn] = {}

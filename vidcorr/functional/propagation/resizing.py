@@ -25,6 +25,14 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
 
     Returns:
         `(N, 3, H', W')` of the same type, on the CPU.
+
+    Example:
+        >>> image = torch.tensor([[[[0, 100]]]], dtype=torch.uint8).expand(1, 3, 1, 2)
+        >>> for method in ("pillow-nearest", "pillow-bilinear", "opencv-linear"):
+        ...     print(method, resize_images(image, (1, 4), method)[0, 0].tolist())
+        pillow-nearest [[0, 0, 100, 100]]
+        pillow-bilinear [[0, 25, 75, 100]]
+        opencv-linear [[0, 25, 75, 100]]
     """
     import cv2
 
