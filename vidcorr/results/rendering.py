@@ -185,17 +185,9 @@ class Section(NamedTuple):
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
 
-    def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:
-        """Return the section as a grid; if the grid is wider than `width` characters, a grid per score."""
-        text = grid(format, *self.columns())
-        if len(self.heads) == 1 or max(map(len, text.splitlines())) <= width:
-            return text
-        parts = []
-        for index, head in enumerate(self.heads):
-            with_score = [line for line in self.lines if line.texts[index]]
-            lines = [line._replace(texts=[line.texts[index]]) for line in with_score]
-            parts.append(Section(self.shared, [head], lines).text(format))
-        return "\n".join(parts)
+    def text(self, format: Literal["text", "md"]) -> str:
+        """Return the section as a grid."""
+        return grid(format, *self.columns())
 
     def latex(self) -> str:
         """Return the section as a LaTeX tabular; the benchmark is the head of the rows' names."""
@@ -284,7 +276,7 @@ def render(
         table: the scores.
         format: form of the text.
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
-        width: width of a terminal, characters; a wider grid becomes a grid per score.
+        width: width of a terminal, characters, to which sentences are wrapped.
         start: folder of the page in HTML, whose links to the reports of results are relative.
 
     Example:
@@ -317,7 +309,7 @@ def render(
     text = ""
     for section in sections:
         mark = "## " if format == "md" else ""
-        text += f"{mark}{one_line(section.shared.title)}\n\n{section.text(format, width)}\n"
+        text += f"{mark}{one_line(section.shared.title)}\n\n{section.text(format)}\n"
     if format == "md":
         return text + " ".join(said) + "\n"
     return text + "".join(fill(sentence, int(min(width, 100))) + "\n" for sentence in said)

@@ -5,10 +5,8 @@ Also tests `results/tabulate.py`, `results/cells.py`, `results/notes.py`, `resul
 
 import math
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -79,7 +77,6 @@ def forms(table):
         texts[form] = render(table, form)
     texts["md without intervals"] = render(table, "md", intervals=False)
     texts["tex with intervals"] = render(table, "tex", intervals=True)
-    texts["text of 88"] = render(table, "text", width=88)
     shown = {}
     for form, text in texts.items():
         shorter = re.sub(r"\d+\.\d{7,}(e-\d+)?", lambda found: f"{float(found[0]):.6g}", text)
@@ -92,8 +89,6 @@ def test_a_table_reads_the_same_in_every_format(recorded):
     trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
     compared = trainings.with_differences("[B]").with_differences("theirs")
     assert {"trainings": forms(compared), "steps": forms(steps())} == recorded["rendered"]
-    longest = [max(map(len, render(compared, "text", width=width).split("\n"))) for width in (150, 151)]
-    assert longest == [105, 151]  # all scores just fit side by side
 
 
 def test_results_are_grouped_into_rows_and_columns(recorded):
@@ -137,38 +132,6 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
     assert named_results(tmp_path / "empty") == ("", {})
     refused(ValueError, "no result in this folder", named_results, f"x={tmp_path / 'empty'}")
     refused(ValueError, "there is no such folder", named_results, tmp_path / "nowhere")
-
-
-def pages_of(tables, options, folder):
-    """Return what LaTeX says of a document with tables, each with and without intervals."""
-    texts = []
-    for table in tables:
-        texts += [render(table, "tex", intervals) for intervals in (False, True)]
-    head = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs,adjustbox}}\begin{{document}}"
-    (folder / "paper.tex").write_text("\n\\clearpage\n".join([head, *texts, r"\end{document}"]))
-    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
-    return done.stdout.decode(errors="replace")
-
-
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX on this machine")
-@pytest.mark.parametrize("options", ["", "twocolumn"])
-def test_every_table_fits_on_a_page_of_latex(options, tmp_path, recorded):
-    """Three protocols have 6 lines of up to 15 numbers on each of two sets; names and protocols are long."""
-    wide, one = [], []
-    for by, benchmark in product(("vfs", "dino", "points"), ("davis", "tap_vid")):
-        for name in ("ours", "a network of a long name, weights of runs/version_0/last.ckpt"):
-            shift = len(name) / 500
-            wide += records(name, shift, by, benchmark=benchmark, declared=["J&F-Mean", "J-Mean", "F-Mean"])
-    long = "vfs+input_filter=bilinear-antialias+input_size=240+radius=6"
-    for name in ("ours", long):
-        protocol = ProtocolFacts(name=long, digest="d", shared_name=long, shared="d")
-        one += records(name, len(name) / 500, stage={"protocol": protocol}, declared=["J&F-Mean"])
-    trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
-    tables = [tabulate(wide), tabulate(wide).with_differences("ours"), tabulate(one).with_differences("ours")]
-    said = pages_of([*tables, trainings.with_differences("theirs"), steps()], options, tmp_path)
-    assert not re.findall("Overfull.*", said)
 
 
 @pytest.mark.parametrize(("direction", "best"), [("more", "30.0"), ("less", "20.0"), ("neither", "")])

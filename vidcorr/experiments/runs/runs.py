@@ -509,7 +509,12 @@ def _time_written(path: Path) -> int:
 
 @cache
 def _commit() -> str:
-    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository."""
+    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository.
+
+    Example:
+        >>> len(_commit()) in (0, 40)
+        True
+    """
     home = PACKAGE.parent
     if not (home / ".git").exists():
         return ""
