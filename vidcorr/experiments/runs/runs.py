@@ -498,7 +498,12 @@ def _next_version(root: Path) -> int:
 
 
 def _now() -> str:
-    """Return the time in UTC, ISO 8601 with milliseconds."""
+    """Return the time in UTC, ISO 8601 with milliseconds.
+
+    Example:
+        >>> _now()  # doctest: +ELLIPSIS
+        '20...T...:...:...+00:00'
+    """
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
