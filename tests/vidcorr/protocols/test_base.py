@@ -91,21 +91,3 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, Rules, **{"name": "x"} | fields)
-
-
-class Ranges(base.EvaluationProtocol):
-    positive: ranges.PositiveInt = 1
-    count: ranges.NonNegativeInt = 0
-    scale: ranges.PositiveFloat = 0.1
-    weight: ranges.NonNegativeFloat = 0.0
-    part: ranges.UnitInterval = 0.0
-    cosine: ranges.Cosine = -1.0
-
-
-def test_each_kind_of_number_has_its_range():
-    Ranges(name="x", positive=1, count=0, scale=1e-9, weight=0, part=1, cosine=1)
-    Ranges(name="x", part=0, cosine=-1)
-    beyond = {"positive": (0,), "count": (-1,), "scale": (0,), "weight": (-1e-9,), "part": (-1e-9, 1.1)}
-    for field, values in (beyond | {"cosine": (-1.1, 1.1)}).items():
-        for value in values:
-            refused(ValueError, field, Ranges, name="x", **{field: value})
