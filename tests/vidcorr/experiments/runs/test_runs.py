@@ -3,7 +3,6 @@
 Also tests `commands/resume.py`.
 """
 
-import json
 import os
 import random
 import shlex
@@ -21,7 +20,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
 from tests.helpers.training import fit_in
 from tests.helpers.words import TINY, clips, flags, refusal
-from vidcorr import Result
 from vidcorr.backbones.files import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
@@ -30,7 +28,6 @@ from vidcorr.commands.resume import from_here, words_from_here
 from vidcorr.experiments.runs.flags import named_network
 from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
 from vidcorr.results.folder_lock import folder_lock
-from vidcorr.results.result import Network
 
 
 def written(path, *words, **fields):
@@ -248,16 +245,10 @@ def test_a_damaged_run_is_named_and_left_out(here, caplog):
 
 
 def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
-    """A run, a result, and a checkpoint that a training is to go on from."""
-    folder = written(tmp_path, "fit")
-    Result(benchmark="davis", network=Network(name="a"), scores={}).save(folder)
-    for file, read in ((FILE, Record.read), ("results.json", Result.load)):
-        read(folder)
-        content = json.loads((folder / file).read_text())
-        del content["format"]
-        for more, age in (({}, "an older"), ({"format": 0}, "an older"), ({"format": 99}, "a newer")):
-            (folder / file).write_text(json.dumps(content | more))
-            refused(ValueError, f"{file}: written by {age} version of vidcorr: its format is", read, folder)
+    """A run, and a checkpoint that a training is to go on from."""
+    for content, age in (("{}", "an older"), ('{"format": 99}', "a newer")):
+        (tmp_path / FILE).write_text(content)
+        refused(ValueError, f"{FILE}: written by {age} version of vidcorr: its format is", Record.read, tmp_path)
     checkpoint = tmp_path / "last.ckpt"
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
     content = torch.load(checkpoint, weights_only=True)
@@ -336,23 +327,18 @@ def test_what_a_training_depends_on_makes_another_one():
         return digest_of_training(config("last", lr=1, **changes))
 
     same = digest()
-    for name in ("max_steps", "strategy", "accelerator", "limit_val_batches"):
-        assert digest(trainer={name: "other"}) == same, name
-    assert digest(root="other") == same
     ours = {"class_path": "vidcorr.BenchmarkCallback", "init_args": {"every_n_epochs": 2}}
-    lightnings = {"class_path": "pytorch_lightning.callbacks.Timer"}
     averaging = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
     own, other = ({"class_path": "mine.Freeze", "init_args": {"epochs": epochs}} for epochs in (1, 2))
-    for callbacks in (None, [], ours, [ours, lightnings]):
-        assert digest(trainer={"callbacks": callbacks}) == same
+    length = {"max_steps": 5, "strategy": "other", "accelerator": "other", "limit_val_batches": 1, "callbacks": ours}
+    assert digest(root="other") == digest(trainer=length) == same
     assert digest(trainer={"callbacks": own}) == digest(trainer={"callbacks": [ours, own]})
     assert len({same, *(digest(trainer={"callbacks": [callback]}) for callback in (own, other, averaging))}) == 4
     decisive = ("plugins", "precision", "gradient_clip_val", "deterministic", "accumulate_grad_batches")
     for name in (*decisive, "limit_train_batches"):
         assert digest(trainer={name: 1}) != same, name
     assert len(signature(Trainer).parameters) <= 41  # does a step depend on a new argument of Lightning's?
-    assert digest(trainer={"devices": 2}, batch=2) == digest(trainer={"devices": [3]}, batch=4) == same
-    assert digest(trainer={"devices": 2}) != same
+    assert digest(trainer={"devices": 2}, batch=2) == same != digest(trainer={"devices": 2})
     assert digest_of_training(config("a.ckpt", lr=1)) != same
 
 
