@@ -110,6 +110,7 @@ def test_rules_are_pooled_if_a_score_is_no_mean_of_a_column(rules):
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2"])
 @pytest.mark.parametrize("name", ["naf", "raysup"])
+@pytest.mark.sampled(3)
 def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, name, case):
     """Objects that enter later count, and one that is away in truth and prediction has J = 1 and F = 0."""
     arrays = golden(f"protocols/protocol_{name}_davis")
