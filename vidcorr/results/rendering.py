@@ -291,6 +291,11 @@ def render(
         theirs    50.1
         <BLANKLINE>
         Per cent.
+        >>> five = {Column("davis", f"score {number}"): published_cell(0.5) for number in range(5)}
+        >>> "{table*}" in render(Table(list(five), {"ours": five}), "tex")  # spans both columns of a paper
+        True
+        >>> "{table*}" in render(Table(list(five)[:4], {"ours": five}), "tex")
+        False
     """
     if format == "csv":
         rows = records_of_table(table)

@@ -60,9 +60,3 @@ def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons
         assert np.mean(rates) < 0.078, kind
     rates = [rate(3, sequences, "80 % seeds, 20 % sequences", draws=600) for sequences in SEQUENCES[2:]]
     assert np.mean(rates) < 0.064
-
-
-def test_an_interval_of_a_training_is_that_of_its_difference_from_nothing():
-    first = [by_name(run) for run in np.random.default_rng(2).normal(0.5, 0.1, (3, 9))]
-    ends = difference(first, [by_name(np.zeros(9))], (True, False)).ends
-    assert interval(first, ANY) == pytest.approx(ends)
