@@ -296,6 +296,11 @@ class Result(Exact):
             >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
             >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows).contradiction()
             'J-Mean is 0.6, and the mean of its rows 0.375'
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 1.5}, declared=[Score("J")])
+            >>> result.contradiction(), result.model_copy(update={"scores": {"J": 1.0}}).contradiction()
+            ('J is 1.5, and lies in [0, 1]', '')
+            >>> result.model_copy(update={"scores": {"J": -0.5}}).contradiction()
+            'J is -0.5, and lies in [0, 1]'
         """
         for score in self.declared:
             low, high = score.bounds

@@ -91,15 +91,6 @@ def test_a_refused_run_leaves_a_folder_in_which_it_or_another_process_goes_on(tm
         assert folder.exists()
 
 
-def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(here):
-    folder = written("runs/version_0", "fit").resolve()
-    runs = [Run(["fit"], say=[].append) for _ in range(2)]
-    assert runs[0].choose_checkpoint(config("last")) is None
-    (folder / "config.yaml").touch()  # it has begun, and holds the lock as long as it lives
-    assert runs[1].choose_checkpoint(config("last")) is None
-    assert [run.goes_on_in for run in runs] == [None, folder]
-
-
 def test_last_of_a_run_that_goes_on_is_its_own_else_where_it_resumed(tmp_path):
     first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
     folder = written(tmp_path / "run", "fit", resumed=str(first))

@@ -19,7 +19,6 @@ from vidcorr.benchmarks.network import GivenNetwork
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.runs.store import Job, Store, process_group
-from vidcorr.metrics import Score
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import folder_lock
 from vidcorr.results.result import Network
@@ -34,25 +33,6 @@ class Own(DavisBenchmark):
     """A user's benchmark with an argument of its own."""
 
     threshold: float = 0.5
-
-
-@dataclass(frozen=True)
-class DeclaredWrongly(DavisBenchmark):
-    """A user's benchmark whose scores lie beyond the bounds that it declares, and which is false as a truth value."""
-
-    declared = (Score("J-Mean", high=0.01), Score("F-Mean"))
-
-    def __len__(self):
-        return 0
-
-
-def test_a_score_beyond_its_bounds_is_refused_and_own_code_never_reused(davis_root, tmp_path):
-    wrong = DeclaredWrongly(davis_root, protocol="vfs", limit_sequences=1)
-    refused(ValueError, r"J-Mean is .*: edited, or declared wrongly", evaluate, ["raw_colour"], [wrong], tmp_path)
-    assert Store(tmp_path).stored(Job(RAW, wrong)) is None
-    rules = type("OwnRules", (PropagationProtocol,), {"__module__": __name__})
-    for protocol in (VFS, rules(**dict(VFS))):
-        assert Job(RAW, DavisBenchmark(davis_root, protocol=protocol)).is_reusable == (protocol is VFS)
 
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
@@ -78,6 +58,9 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
     assert len({each.key for each in (first, *others)}) == 10
     given = Job(GivenNetwork(nn.Identity(), "x" + "y" * 60), DavisBenchmark(davis_root))
     assert given.folder == f"{'y' * 60}-davis-{given.key}"  # the end of a long name
+    rules = type("OwnRules", (PropagationProtocol,), {"__module__": __name__})
+    for protocol in (VFS, rules(**dict(VFS))):
+        assert job(protocol=protocol).is_reusable == (protocol is VFS)
 
 
 @pytest.fixture
