@@ -174,6 +174,14 @@ class ScoreRecord:
 
         They must share benchmark, score, rules, conditions without the number of sequences, and the protocol, which
         does not count if one side is predictions of others: these have no protocol.
+
+        Example:
+            >>> def record(*conditions):
+            ...     result = Result(benchmark="davis", network={"name": "A"}, scores={}, conditions=conditions)
+            ...     return ScoreRecord(result, "J-Mean")
+            >>> ours = record("val", "20 sequences")
+            >>> ours.pairs_with(record("val", "9 sequences")), ours.pairs_with(record("train", "20 sequences"))
+            (True, False)
         """
         with_protocol = not (self.result.is_theirs or other.result.is_theirs)
         kinds = set()

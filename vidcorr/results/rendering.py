@@ -74,6 +74,14 @@ class Table:
         """Return the best mean of a column as its printed text, such as "55.3".
 
         It is "" if the column has fewer than two scores, if neither more nor less is better, or in a table of steps.
+
+        Example:
+            >>> from vidcorr.results.cells import published_cell
+            >>> column = Column("davis", "J-Mean")
+            >>> rows = {name: {column: published_cell(score)} for name, score in (("ours", 0.523), ("theirs", 0.501))}
+            >>> table = Table([column], rows)
+            >>> table.best(column), replace(table, caption="steps").best(column), Table([column], {}).best(column)
+            ('52.3', '', '')
         """
         cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
         declared = self.declared(column)
@@ -173,6 +181,13 @@ class Section(NamedTuple):
 
         Args:
             first: head of the names.
+
+        Example:
+            >>> lines = [Line("ours", Column("davis", "", by), [], ["55.3"]) for by in ("vfs", "crw")]
+            >>> Section(Column("davis", ""), ["J-Mean"], lines).columns()
+            (['', 'protocol', 'J-Mean'], [['ours', 'vfs', '55.3'], ['ours', 'crw', '55.3']], 2)
+            >>> Section(Column("davis", ""), ["J-Mean"], lines[:1]).columns("davis")
+            (['davis', 'J-Mean'], [['ours', '55.3']], 1)
         """
         heads = [first]
         facts = [[line.name for line in self.lines]]

@@ -452,6 +452,15 @@ class Result(Exact):
             key: name of the score.
             parts: names of the `parts` that count; None: all. A score that is no mean over rows cannot be computed from
                 some of its parts: the sample is then empty.
+
+        Example:
+            >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5, "IoU": 0.7}, rows=rows)
+            >>> result.sample("J"), result.sample("J", parts=["bike"]).score
+            (Sample(score=0.5, without={'bike': 0.75, 'dogs': 0.25}, seed=None), 0.25)
+            >>> result = result.model_copy(update={"without": {"IoU": {"bike": 0.8, "dogs": 0.6}}})
+            >>> result.sample("IoU"), result.sample("IoU", parts=["bike"]).without
+            (Sample(score=0.7, without={'bike': 0.8, 'dogs': 0.6}, seed=None), {})
         """
         if key in self.without:
             is_whole = parts is None or set(parts) == self.without[key].keys()

@@ -18,6 +18,12 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
     Args:
         cells: name of the row, column, and cell; rows and columns stand in order of appearance.
         rows: names of rows that come first in this order, even without cells.
+
+    Example:
+        >>> column = Column("davis", "J-Mean")
+        >>> table = table_of_cells([("ours", column, published_cell(0.5))], rows=["first", "ours"])
+        >>> list(table.rows), table.rows["first"]
+        (['first', 'ours'], {})
     """
     columns: dict[Column, None] = {}
     found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
@@ -86,7 +92,14 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
 
 
 def published_table() -> Table:
-    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark."""
+    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark.
+
+    Example:
+        >>> table = published_table()
+        >>> row = table.rows["DINO, ViT-S/8 (published)"]
+        >>> [(column.head, cell.mean) for column, cell in row.items()][0]
+        ('davis J&F-Mean (dino)', 0.699)
+    """
     columns_of_row: dict[Published, list[Column]] = {}
     for row in sorted(published_rows(), key=attrgetter("benchmark")):
         # without what the network sets, so that rows of several networks share a column

@@ -122,6 +122,15 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     Raises:
         DataError: for a file that is no metadata file.
         ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
+
+    Example:
+        >>> rules = _rules_by_name("davis-2017", None, (), keep_ends=True)
+        >>> rules.name, rules.keep_ends, rules.needs_meta
+        ('davis-2017', True, False)
+        >>> _rules_by_name("lvos", None, (), keep_ends=False)
+        Traceback (most recent call last):
+        ...
+        ValueError: rules lvos need the data set's metadata: give meta, a file
     """
     require_one_of(RULES, rules=name)
     rules = RULES[name]

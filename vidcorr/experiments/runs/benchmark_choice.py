@@ -188,6 +188,10 @@ def _content_of(name: str) -> dict[str, Any]:
 
     Raises:
         UsageError: for an unknown name, or a config with other keys.
+
+    Example:
+        >>> _content_of("davis")["class_path"], _content_of("my_videos:Mine")
+        ('DavisBenchmark', {'class_path': 'my_videos.Mine'})
     """
     configs = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     if name in configs:
@@ -226,6 +230,15 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
         choice: the benchmark by its config.
         flags: values of `BENCHMARK_FLAGS`.
         changes: field of the protocol → its values.
+
+    Example:
+        >>> choice = BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"protocol": "vfs", "stage": "res4"}, {})
+        >>> flags = Namespace(protocol=["vfs", "crw"], stage=None, stride=[8])
+        >>> found = _expanded(choice, flags, {"radius": [3, 6]})
+        >>> [each.variant for each in found]  # the stride has a single value
+        ['vfs/radius=3', 'vfs/radius=6', 'crw/radius=3', 'crw/radius=6']
+        >>> found[1].arguments
+        {'protocol': 'vfs', 'stage': 'res4', 'changes': {'radius': 6}, 'stride': 8}
     """
     stages = as_list(flags.stage or choice.arguments.get("stage"))  # a config may have a list, a benchmark has one
     axes = [_Axis("{}", flags.protocol or [None])]
