@@ -52,6 +52,15 @@ def _on_units(table: Table, format: str) -> list[str]:
     """Return the first sentences: the table's caption, or else that scores are in per cent; then other units.
 
     In LaTeX the data sets are named too.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> from vidcorr.results.records import Column
+        >>> from vidcorr.results.rendering import Table as Scores
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> table = Scores([column], {"ours": {column: published_cell(0.5)}})
+        >>> _on_units(table, "text"), _on_units(table, "tex")
+        (['Per cent'], ['Scores in per cent on davis (vfs)'])
     """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
     said = ["Per cent"] * in_per_cent
@@ -140,7 +149,18 @@ def _few(names: Iterable[str]) -> str:
 
 
 def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
-    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence."""
+    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence.
+
+    Example:
+        >>> def record(name, digest):
+        ...     about = {"network": {"name": name}, "scores": {}, "digests": {"bike": digest, "dogs": "1"}}
+        ...     return ScoreRecord(Result(benchmark="davis", **about), "J-Mean")
+        >>> (sentence,) = _on_data([record("A", "1"), record("B", "2")])
+        >>> sentence.partition(": ")[2]
+        'A (data 72da8852), B (data 98696710); they differ in bike'
+        >>> _on_data([record("A", "1"), record("B", "1")])
+        []
+    """
     said = []
     for benchmark in dict.fromkeys(record.result.data_set for record in records):
         of_benchmark = [record for record in records if record.result.data_set == benchmark]
@@ -154,7 +174,15 @@ def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
 
 
 def _doubts(table: Table) -> list[str]:
-    """Return the doubts about results, with row and benchmark, and about published rows, with their names."""
+    """Return the doubts about results, with row and benchmark, and about published rows, with their names.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={}, doubts=["Ids are exchanged"])
+        >>> cell = SimpleNamespace(paper=None, records=[ScoreRecord(result, score) for score in ("J-Mean", "F-Mean")])
+        >>> _doubts(SimpleNamespace(cells=[cell]))
+        ['A on davis: Ids are exchanged']
+    """
     found: dict[str, None] = {}
     for cell in table.cells:
         if cell.paper and cell.paper.doubt:
@@ -166,7 +194,17 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much."""
+    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much.
+
+    Example:
+        >>> protocol = {"name": "dino", "fields": {"input_size": 480}}
+        >>> data = {"rules": {"frames": "all but the first"}, "short_sides": [64, 240]}
+        >>> about = {"benchmark": "davis", "network": {"name": "A"}, "scores": {}, "stage": {"protocol": protocol}}
+        >>> for sentence in _on_frames([Result(data=data, **about)]):
+        ...     print(sentence)
+        Scored frames: all but the first (davis)
+        Frames of davis are 64 px, and enlarged 7.5 times: scores saturate
+    """
     scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:

@@ -66,6 +66,8 @@ class Sample(NamedTuple):
         Example:
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
             Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
+            >>> Sample.of_means({"bike": [0.25, nan], "dogs": [nan]})
+            Sample(score=0.25, without={'bike': nan, 'dogs': nan}, seed=None)
         """
         finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
         total = sum(map(sum, finite.values()))

@@ -157,6 +157,13 @@ def result_of_predictions(
 
     Raises:
         DataError: if nothing was scored.
+
+    Example:
+        >>> rows = [Row(video="bike", values={"J-Mean": 0.5})]
+        >>> about = {"benchmark": "davis", "scores": {"J-Mean": 0.5}}
+        >>> found = result_of_predictions("mine", "masks", rows, {"bike": "3f", "dogs": "2e"}, **about)
+        >>> found.network.name, found.network.weights, found.conditions, found.digests
+        ('mine', 'their masks', ('1 sequences',), {'bike': '3f'})
     """
     videos = videos_of(rows)
     fields["conditions"] = [*fields.get("conditions", ()), f"{len(videos)} sequences"]

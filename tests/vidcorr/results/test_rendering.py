@@ -6,7 +6,6 @@ Also tests `results/tabulate.py`, `results/cells.py`, `results/notes.py`, `resul
 import math
 import re
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from tests.helpers.runs import davis_result
 from vidcorr.backbones.files.checkpoints import METADATA_KEY
 from vidcorr.experiments.reports.model_card import card_of
 from vidcorr.metrics.declared import Score, fractions
-from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell, measured_cell, published_cell
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import html_tables, render
@@ -28,10 +26,6 @@ DECLARED = (*fractions("J&F-Mean"), Score("J-Decay", "neither", -1.0))
 FIELDS = {
     "vfs": {"radius": 3, "name": "vfs", "topk": 5},
     "dino": {"radius": 12.5, "radius_unit": "pixel", "input_size": [480, 880], "topk": 5, "name": "dino"},
-    "cropmae": PropagationProtocol.named("cropmae", "vip").effective_values(),  # 880 px on the long side
-    **{
-        name: PropagationProtocol.named(name, "davis").effective_values() for name in ("crw", "vfs-r50", "vfs+radius=3")
-    },
     "points": {"radius": 2, "tracking": "matching", "input_size": 256, "resized_data": None},
 }
 
@@ -144,19 +138,6 @@ def test_the_best_of_a_column_is_as_the_benchmark_declares_and_first_in_a_page(d
     (page,) = html_tables(table).values()
     assert re.findall("<td>([ab])<", page) == (["b", "a"] if direction == "less" else ["a", "b"])
     assert re.findall("<b>(.*?)</b>", page) == [best] * bool(best)
-
-
-def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(monkeypatch):
-    """Generated frames of 64 px saturate at 480 px, which a reader of the number has to know."""
-    rules = {"rules": {"name": "davis-2017", "frames": "all but the first and the last"}}
-    said = render(tabulate(records("A", by="dino", data={"short_sides": [240, 640], **rules})), "tex")
-    assert "Scored frames: all but the first and the last (davis)." in said
-    assert "enlarged" not in said
-    by_long_side = records("A", by="cropmae", benchmark="vip", data={"short_sides": [240, 240]})
-    assert "enlarged" not in render(tabulate(by_long_side), "tex")
-    monkeypatch.setitem(FIELDS, "dino+topk=7", {**FIELDS["dino"], "topk": 7})
-    of_two = [records("A", by=name, data={"short_sides": [64, 64]}) for name in ("dino", "dino+topk=7")]
-    assert " ".join(render(tabulate(chain(*of_two)), "text").split()).count("enlarged 7.5 times") == 1
 
 
 def test_a_score_with_a_unit_is_printed_in_it_everywhere(tmp_path):

@@ -72,13 +72,20 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
 
 
 def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = False) -> str:
-    """Return a table of protocols of one kind, a row per field and a column per protocol, and lines on their sources.
+    r"""Return a table of protocols of one kind, a row per field and a column per protocol, and lines on their sources.
 
     A star marks a value that is our default, a tilde a value that is inferred.
 
     Args:
         protocols: the protocols.
         only_different: True: leave out fields that are equal in all protocols.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> vfs = PropagationProtocol.named("vfs")
+        >>> print("\n".join(table_of([vfs, vfs.with_changes(topk=5)], only_different=True).splitlines()[:2]))
+              vfs, davis (80fa73d00846)  vfs+topk=5, davis (95152d6d0f90)
+        topk  10                         5
     """
     rows = []
     for field in dict.fromkeys(chain.from_iterable(protocol.value_fields() for protocol in protocols)):
@@ -92,7 +99,14 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
 
 
 def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
-    """Return lines on the sources of protocols; equal lines of several benchmarks stand once."""
+    """Return lines on the sources of protocols; equal lines of several benchmarks stand once.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> protocols = [PropagationProtocol.named("vfs", benchmark) for benchmark in ("davis", "vip", "jhmdb")]
+        >>> [line.partition(": ")[0] for line in _notes(protocols).splitlines()]  # the code is that of all three
+        ['vfs, code', 'vfs, vip, inferred', 'vfs, jhmdb, inferred']
+    """
     lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():

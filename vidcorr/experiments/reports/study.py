@@ -370,6 +370,17 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     Args:
         records: records of all rows.
         left_out: a sentence is appended for each result that does not count.
+
+    Example:
+        >>> from vidcorr.results.result import Result
+        >>> records = []
+        >>> for seed, by in enumerate(("vfs", "vfs", "dino")):
+        ...     protocol = {"name": by, "shared_name": by, "shared": by}
+        ...     about = {"network": {"name": "A", "seed": seed}, "stage": {"protocol": protocol}, "scores": {"J": 0.5}}
+        ...     records += records_of(Result(benchmark="davis", **about), ["J"], "base")
+        >>> left_out = []
+        >>> [record.seed for record in _without_strays(records, left_out)], left_out
+        ([0, 1], ['base: seed 2 is by dino and left out: .'])
     """
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}

@@ -539,6 +539,14 @@ def digest_of_training(config: Any) -> str:
 
     Args:
         config: parsed configuration of the first start.
+
+    Example:
+        >>> from jsonargparse import Namespace
+        >>> def digest(batch, **trainer):
+        ...     data = Namespace(init_args=Namespace(batch_size=batch, num_workers=8))
+        ...     return digest_of_training(Namespace(ckpt_path="last", trainer=Namespace(**trainer), data=data))
+        >>> digest(32, devices=2) == digest(64, devices=1, max_epochs=3), digest(32, devices=1) == digest(64, devices=1)
+        (True, False)
     """
     content = config.as_dict()
     trainer = content["trainer"]

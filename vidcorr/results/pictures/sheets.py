@@ -38,6 +38,10 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 
     Raises:
         ValueError: for another shape.
+
+    Example:
+        >>> clip_sheet(torch.zeros(9, 4, 3, 32, 64, dtype=torch.uint8), rows=2, width=32).shape
+        (90, 140, 3)
     """
     length = clip.shape[1]
     if frame_index is None:
@@ -236,6 +240,11 @@ def heated(picture: Picture, heat: Tensor) -> Picture:
     Args:
         picture: uint8 `(H, W, 3)`.
         heat: `(h, w)` in [0, 1], resized to the image; brightness and opacity grow with its square root.
+
+    Example:
+        >>> picture = np.full((2, 2, 3), 100, np.uint8)
+        >>> heated(picture, torch.tensor([[0.0, 1.0], [0.0, 1.0]]))[0].tolist()
+        [[60, 60, 60], [252, 255, 164]]
     """
     levels = (255 * heat.clamp(0, 1).sqrt()).round().to(torch.uint8).numpy()
     levels = cv2.resize(levels, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
