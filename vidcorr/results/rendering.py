@@ -200,10 +200,6 @@ class Section(NamedTuple):
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
 
-    def text(self, format: Literal["text", "md"]) -> str:
-        """Return the section as a grid."""
-        return grid(format, *self.columns())
-
     def latex(self) -> str:
         """Return the section as a LaTeX tabular; the benchmark is the head of the rows' names."""
         heads, texts, right = self.columns(self.shared.benchmark)
@@ -329,7 +325,7 @@ def render(
     text = ""
     for section in sections:
         mark = "## " if format == "md" else ""
-        text += f"{mark}{one_line(section.shared.title)}\n\n{section.text(format)}\n"
+        text += f"{mark}{one_line(section.shared.title)}\n\n{grid(format, *section.columns())}\n"
     if format == "md":
         return text + " ".join(said) + "\n"
     return text + "".join(fill(sentence, int(min(width, 100))) + "\n" for sentence in said)
