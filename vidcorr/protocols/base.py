@@ -201,6 +201,13 @@ class EvaluationProtocol(BaseModel):
         Raises:
             ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
                 the benchmark, or a protocol of another class.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+topk=5+radius=6", "vip", changes={"topk": 7}).name
+            'vfs+radius=6+topk=7'
+            >>> PropagationProtocol.named("vfs", "vip").context, PropagationProtocol.named("vfs").context
+            (8, 20)
         """
         benchmark = benchmark or cls.default_benchmark
         kind = cls.class_for.get(benchmark, cls)
@@ -212,10 +219,11 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
-            import_path = texts.pop("class", None)
+            import_path = texts.pop("class", None)  # `module:NAME` of a user's class
             if ":" in source:
                 import_path = import_path or source
                 sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
+                # vfs comes first, then vidcorr, then the others in their order
                 source = min(sources, default="vfs", key=lambda key: (key != "vfs", key != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             if import_path is not None:

@@ -114,6 +114,17 @@ class Cell:
 
         Returns:
             None if a cell has no results, if the results have other data, or if they share no sequence.
+
+        Example:
+            >>> def cell(**values):
+            ...     rows = [{"video": name, "values": {"J": value}} for name, value in values.items()]
+            ...     about = {"network": {"name": "A"}, "scores": {"J": fmean(values.values())}, "rows": rows}
+            ...     return measured_cell([ScoreRecord(Result(benchmark="davis", **about), "J")])
+            >>> found = cell(a=0.5, b=0.75, c=0.5).paired_difference(cell(a=0.25, b=0.25))
+            >>> found.mean, found.sequences  # without c
+            (0.375, 2)
+            >>> cell(a=0.5).paired_difference(cell(b=0.5)) is None
+            True
         """
         records = self.records + base.records
         is_comparable = not sequences_on_other_data(record.result for record in records)

@@ -131,6 +131,17 @@ class Table:
         Args:
             base: name of the base row, or a part that no other row's name has.
             own_bases: row → its base row in place of `base`, by full names.
+
+        Example:
+            >>> from vidcorr.results.result import Result
+            >>> from vidcorr.results.tabulate import tabulate
+            >>> def record(name, *values):
+            ...     rows = [{"video": str(n), "values": {"J": value}} for n, value in enumerate(values)]
+            ...     result = Result(benchmark="davis", network={"name": name}, scores={"J": sum(values) / 4}, rows=rows)
+            ...     return ScoreRecord(result, "J")
+            >>> table = tabulate([record("ours", 0.5, 0.6, 0.7, 0.6), record("theirs", 0.4, 0.6, 0.5, 0.5)])
+            >>> [cell.printed(intervals=False) for cell in table.with_differences("theirs").cells]
+            ['60.0; +10.0', '50.0']
         """
         base = self.base_row(base)
         rows: dict[str, dict[Column, Cell]] = {}
@@ -217,6 +228,16 @@ def sections_of(
         bold: write `**` around the best score of a column.
         of_comparable_scores: True: a section per set of comparable scores, its lines sorted from the best first score;
             steps keep their order. False: a section per benchmark.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> scores = {"ours": 0.5, "theirs": 0.6, "lost": math.nan}
+        >>> table = Table([column], {name: {column: published_cell(score)} for name, score in scores.items()})
+        >>> [line.name for line in sections_of(table)[0].lines]
+        ['ours', 'theirs', 'lost']
+        >>> [line.name for line in sections_of(table, of_comparable_scores=True)[0].lines]
+        ['theirs', 'ours', 'lost']
     """
     groups: dict[Any, list[Column]] = {}
     for column in table.columns:
@@ -336,6 +357,13 @@ def html_tables(table: Table) -> dict[Column, str]:
 
     Returns:
         The columns' shared column, with "" for the score → the table.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> columns = [Column("davis", score, "vfs") for score in ("J-Mean", "F-Mean")]
+        >>> table = Table(columns, {"ours": dict.fromkeys(columns, published_cell(0.5))})
+        >>> [(column.title, text.count("<tr")) for column, text in html_tables(table).items()]  # the head, and a row
+        [('davis (vfs)', 2)]
     """
     texts = {}
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})

@@ -206,7 +206,12 @@ class Result(Exact):
     format: int = FORMAT
 
     def __repr__(self) -> str:
-        """Return a line with benchmark, network, number of sequences, and main scores with their intervals."""
+        """Return a line with benchmark, network, number of sequences, and main scores with their intervals.
+
+        Example:
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.523}, sequences=["bike"])
+            Result(davis, A, 1 sequence: J-Mean 52.3)
+        """
         texts = self.texts(self.scores)
         scores = []
         for key in self.main_scores():

@@ -365,7 +365,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks, NaN for a place that no
         frame has, or masks of two sizes.
     """
-    ids = max([255, *objects]) + 1
+    ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
     places = np.zeros(ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
     stems = list(predictions.frame_of)

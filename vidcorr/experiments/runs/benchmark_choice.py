@@ -74,6 +74,10 @@ class BenchmarkChoice:
 
         Raises:
             UsageError: for a class that is not a benchmark, or a wrong argument.
+
+        Example:
+            >>> BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"root": "DAVIS"}, {}, variant="res3").build().name
+            'davis/res3'
         """
         from jsonargparse import ArgumentError, ArgumentParser
 
@@ -101,6 +105,12 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     Raises:
         UsageError: for a flag without `--on`, an unknown name, a config that cannot be read, or several values of which
             one does not fit the benchmark.
+
+    Example:
+        >>> given = {"on": ["davis=D", "otb=O"], "protocol": [], "stage": ["res3"], "stride": [4, 8], "limit": None}
+        >>> chosen = chosen_benchmarks(Namespace(change=[], **given))
+        >>> [(choice.config, choice.variant) for choice in chosen]
+        [('davis', 'stride4'), ('davis', 'stride8'), ('otb', 'stride4'), ('otb', 'stride8')]
     """
     if not flags.on:
         for name in NEED_ON:

@@ -67,6 +67,12 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
 
     Returns:
         Function from maps `(N, C, h, w)` to float32 `(N, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
+
+    Example:
+        >>> features = torch.rand(2, 8, 4, 4)
+        >>> colours = colour_basis(features)(features)
+        >>> colours.shape, bool(colours.min() >= 0), bool(colours.max() <= 1)
+        (torch.Size([2, 3, 4, 4]), True, True)
     """
     cells = _cells(features)
     mean = cells.mean(0)
@@ -118,6 +124,11 @@ def feature_sheet(
 
     Raises:
         ValueError: if the numbers of maps and frames differ.
+
+    Example:
+        >>> frames, features = torch.zeros(2, 3, 16, 32), torch.rand(2, 8, 4, 8)
+        >>> feature_sheet(frames, features, width=32).shape  # two rows of 16 px and a caption of 18
+        (50, 68, 3)
     """
     if len(features) != len(frames):
         raise ValueError(f"{len(features)} maps do not fit {len(frames)} frames")
