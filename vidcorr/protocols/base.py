@@ -445,6 +445,11 @@ class EvaluationProtocol(BaseModel):
             >>> vfs = PropagationProtocol.named("vfs")
             >>> [vfs.with_changes(radius=radius).digest() == vfs.digest() for radius in (12, 12.0, 6)]
             [True, True, False]
+            >>> class More(PropagationProtocol):
+            ...     added: int = 3
+            >>> same, other = More(**dict(vfs)), More(**dict(vfs), added=2)
+            >>> same.digest() == vfs.digest(), other.digest() == vfs.digest(), same == vfs
+            (True, False, False)
         """
         if self._digest:
             return self._digest
