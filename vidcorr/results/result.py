@@ -356,6 +356,9 @@ class Result(Exact):
             >>> scores = {"AJ": 0.5, "OA": 0.25, "d_avg": 0.5, "within_1": 0.1}
             >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores).main_scores()
             ['AJ', 'OA', 'd_avg']
+            >>> declared = [Score("OA"), Score("PCK"), Score("within_1"), Score("AJ")]  # PCK is no score of this result
+            >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores, declared=declared).main_scores()
+            ['OA', 'within_1']
         """
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]

@@ -109,7 +109,7 @@ def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evalu
     assert [name in text for text in (first, second) for name in ("davis", "J-Mean", "AJ")] == [1, 1, 0, 0, 0, 1]
     del calls[:]
     for _ in range(2):  # a module of the user's is run again
-        assert list(evaluate([network], benchmarks[1:], tmp_path).rows) == ["Conv2d"]
+        assert list(evaluate(network, davis, tmp_path).rows) == ["Conv2d"]
     assert calls == [(network, "Conv2d", "davis", True)] * 2
 
 
