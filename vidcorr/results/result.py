@@ -301,6 +301,8 @@ class Result(Exact):
             >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
             >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows).contradiction()
             'J-Mean is 0.6, and the mean of its rows 0.375'
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows[:1]).contradiction()
+            ''
             >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 1.5}, declared=[Score("J")])
             >>> result.contradiction(), result.model_copy(update={"scores": {"J": 1.0}}).contradiction()
             ('J is 1.5, and lies in [0, 1]', '')
@@ -428,6 +430,7 @@ class Result(Exact):
 
         Example:
             >>> rows = [Row(video="dogs", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
+            >>> rows.append(Row(video="bike", values={"F-Mean": 0.5}))
             >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).scores_by_sequence("J-Mean")
             {'dogs': 0.375}
         """

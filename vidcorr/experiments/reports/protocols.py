@@ -35,6 +35,12 @@ def tables_of_differences(name: str, other: str) -> str:
 
     Raises:
         ValueError: for an unknown name, or protocols without a common benchmark.
+
+    Example:
+        >>> tables_of_differences("vfs", "fomo")
+        Traceback (most recent call last):
+        ...
+        ValueError: vfs and fomo have no benchmark in common
     """
     shown = protocols_of_name(name)
     others = protocols_of_name(other)
@@ -126,6 +132,8 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
         >>> vfs = PropagationProtocol.named("vfs", "vip")
         >>> _cell(vfs, "context"), _cell(vfs, "border"), _cell(vfs, "input_size"), _cell(vfs, "scales")
         ('8', 'exclude *', '(560, 560) ~', '')
+        >>> _cell(vfs.with_changes(input_padding=4), "input_padding"), _cell(vfs, "input_padding")
+        ('4', '1 *')
     """
     if field not in protocol.value_fields():
         return ""

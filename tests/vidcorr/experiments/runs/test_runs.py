@@ -300,6 +300,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
             assert found(lr=1)[0].goes_on_in is not None
         else:
             refused(SystemExit, "^0$", found, lr=1)
+            assert "has ended at this length" in said[-1]
     ended.changed(end=None).save(Path("runs/version_0"))
     assert found(("validate",), None)[0].goes_on_in is None
     assert find_run("runs") == path.resolve().parents[1]
