@@ -30,11 +30,11 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     said = _on_units(table, format)
     if not table.caption:
         said += _on_views(table)
-    if format != "text" and any(map(table.best, table.columns)):
+    if format != "text" and any(map(table.best, table.columns)):  # a terminal's text has no bold
         said.append("Bold is the best of a column by each protocol and conditions")
-    numbers = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
-    if numbers:
-        said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
+    numbers_of_seeds = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
+    if numbers_of_seeds:
+        said.append(f"± is the standard deviation over {listed(list(map(str, numbers_of_seeds)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
         said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
     theirs = dict.fromkeys(record.result.network.weights for record in records if record.result.is_theirs)
@@ -106,7 +106,14 @@ def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
-    """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
+    """Return sentences on the differences from a base: its rows, and how rows are paired and tested.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> table = SimpleNamespace(base="vfs", own_bases={"mine": "crw"}, rows={}, cells=[])
+        >>> _on_differences(table, "tex", intervals=True)[0]
+        'Differences (Δ) are from vfs, of mine from crw'
+    """
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
     by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
@@ -122,14 +129,23 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_pairs(table: Table) -> list[str]:
-    """Return sentences on what differences are computed over: how many sequences, and which objects are left out."""
+    """Return sentences on what differences are computed over: how many sequences, and which objects are left out.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from vidcorr.results.statistics import Difference
+        >>> cells = [SimpleNamespace(difference=Difference(0.1, sequences=number)) for number in (9, 8)]
+        >>> table = SimpleNamespace(rows={"A": {"J": cells[0]}, "B": {"J": cells[1]}})
+        >>> _on_pairs(table)
+        ['Differences of A are over 9 sequences', 'Differences of B are over 8 sequences']
+    """
     changes = []
     for name, row in table.rows.items():
         changes += [(name, cell.difference) for cell in row.values() if cell.difference]
-    over = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
+    rows_of_number = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
     said = []
-    for number, names in over.items():
-        of_rows = f" of {names}" if len(over) > 1 else ""
+    for number, names in rows_of_number.items():
+        of_rows = f" of {names}" if len(rows_of_number) > 1 else ""
         said.append(f"Differences{of_rows} are over {number} sequences")
     for name, change in changes:
         if change.lacking:

@@ -58,6 +58,7 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
             axes.imshow(picture, interpolation="nearest")
             if number == 0:
                 axes.set_title(head if axes is not axes_of_row[0] else f"{block.name}\n{head}", parse_math=False)
+        # a protocol's name may break before a plus
         lines = [fill(name.replace("+", " +"), LETTERS).replace(" +", "+") for name in names]
         text = axes_of_row[0].set_ylabel("\n".join(lines), rotation="horizontal", ha="right", va="center")
         text.set_parse_math(False)
