@@ -10,9 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
-import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
@@ -74,7 +72,6 @@ def test_damage_is_one_line_with_file_and_field(tmp_path):
         ("[" * 50000, "recursion"),
         (json.dumps(found | {"scores": {"J": "0.5"}}), "scores.J"),
         (json.dumps(found | {"scorez": {}}), "scorez"),
-        (json.dumps(found | {"declared": [{"name": "J", "direction": "up"}]}), "declared.0.direction"),
         (json.dumps(found | {"declared": [{"name": "J", "best": 1}]}), "declared.0.best"),
     ):
         (tmp_path / "results.json").write_text(content)
@@ -89,8 +86,3 @@ def test_its_command_is_the_words_without_the_programs_folder_and_a_checkout_kee
     found = Provenance.now()
     assert (found.command, found.versions["vidcorr"]) == (("vidcorr", "evaluate", "raw_colour"), "not installed")
     assert (found.machine["compiled_search"], found.machine["gpus"]) == (False, [])
-
-
-@pytest.mark.parametrize("undefined", [None, math.nan, np.float32("nan"), torch.tensor(math.nan)], ids=str)
-def test_an_undefined_number_of_any_type_is_one_nan(undefined):
-    assert Row(video="bike", values={"J-Mean": undefined}).values["J-Mean"] is math.nan
