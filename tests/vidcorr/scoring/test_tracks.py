@@ -53,28 +53,24 @@ def test_a_foreign_file_is_refused(truth, tmp_path):
     refused(DataError, r"\.npz: has no arrays tracks and occluded", score_tracks, TapVid(truth), tmp_path)
 
 
-def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_path):
+def test_a_box_that_is_no_number_is_a_failure_and_frames_without_an_annotated_box_are_left_out(tmp_path):
+    """UAV123 and LaSOT write NaN where the target is absent; GOT-10k's toolkit for OTB would count a failure."""
     root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
     (sequence,) = Otb(root, version=None)
-    assert refused(DataError, rf"{sequence.name}\.txt: cannot be read", score_boxes, Otb(root, version=None), tmp_path)
+    file = tmp_path / f"{sequence.name}.txt"
+    refused(DataError, f"{file}: cannot be read", score_boxes, Otb(root, version=None), tmp_path)
     for spoiled in (np.nan, np.inf, -3.0):
         boxes = sequence.boxes.copy()
         boxes[4, 3] = spoiled
-        np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
+        np.savetxt(file, boxes, delimiter=",")
         found = score_boxes(Otb(root, version=None), tmp_path)
         assert found.scores["success"] == pytest.approx(20 / 21 * 7 / 8)
         assert found.scores == found.rows[0].values
     assert found.data == {"rules": OTB}
-
-
-def test_frames_without_an_annotated_box_are_left_out_and_counted(tmp_path):
-    """UAV123 and LaSOT write NaN where the target is absent; GOT-10k's toolkit for OTB would count a failure."""
-    root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
-    (sequence,) = Otb(root, version=None)
-    lines = sequence.boxes.copy()
-    np.savetxt(tmp_path / f"{sequence.name}.txt", lines, delimiter=",")
-    lines[5:7] = np.nan
-    np.savetxt(root / sequence.name / "groundtruth_rect.txt", lines, delimiter=",")
+    np.savetxt(file, sequence.boxes, delimiter=",")
+    absent = sequence.boxes.copy()
+    absent[5:7] = np.nan
+    np.savetxt(root / sequence.name / "groundtruth_rect.txt", absent, delimiter=",")
     found = score_boxes(Otb(root, version=None), tmp_path)
     assert found.scores["success"] == pytest.approx(20 / 21)
     assert found.doubts == (f"2 frames without an annotated box (NaN, first in {sequence.name}) are left out",)
