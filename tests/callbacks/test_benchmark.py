@@ -24,7 +24,7 @@ from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
 from vidcorr.backbones.files.checkpoints import without_prefix
 from vidcorr.benchmarks.network import view_for
-from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
+from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
@@ -263,6 +263,8 @@ def test_an_error_that_nobody_foresaw_has_its_traceback_in_a_fit_and_ends_a_vali
     assert logged == {("counted failed; the training continues: broken", True)}
     assert not benchmark.history
     refused(ValueError, "broken", trainer_in(tmp_path, benchmark).validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
+    monkeypatch.setattr(Counted, "run", Mock(side_effect=LostRank("another rank has ended")))
+    refused(LostRank, "another rank has ended", watched, tmp_path, epochs=1)
 
 
 @pytest.mark.parametrize("method", ["validate", "test"])
