@@ -82,9 +82,8 @@ def run(words):
     return ""
 
 
-@pytest.mark.parametrize("command", ["validate", "fit"])
-def test_a_model_or_a_config_that_the_words_name_is_enough(command, checkpoint):
-    words = shlex.split(COMMANDS[command])
+def test_a_model_or_a_config_that_the_words_name_is_enough(checkpoint):
+    words = shlex.split(COMMANDS["validate"])
     for further in (["--model", "mine:Mine", "--model.backbone", "mine:net"], ["--config", "mine.yaml"]):
         assert "names code" not in run(words + further)
         forget()
