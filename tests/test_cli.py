@@ -157,6 +157,7 @@ def test_videos_without_a_data_module_are_our_clips():
     before = parsed("fit", "--data.source=videos", "--config=vfs_simsiam_r18.yaml").data
     assert before.init_args.source == plain.init_args.source == "videos"
     assert parsed("validate", "--model=VFSSimSiam").data is None
+    assert parsed("fit", "--model=pytorch_lightning.demos.boring_classes.BoringModel").data is None  # it has its own
     images = parsed("fit", "--config=vfs_simsiam_r18.yaml", "--config=data/images.yaml").data
     assert (images.class_path, images.init_args.validation_fraction) == ("vidcorr.ImageClipDataModule", 0.0)
 

@@ -52,12 +52,6 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
     refused(ValueError, twice, DavisBenchmark(davis_root, stride=8).evaluate, "raw_colour@colour/4")
 
 
-def test_maps_of_four_cells_a_side_are_doubted(davis_root):
-    """Frames of 64 px; maps of 8 cells are not doubted, as test_ranks.py asks."""
-    result = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate(RawColour(stride=16))
-    assert "maps have 4 cells along a side, too few to compare networks" in result.doubts
-
-
 NOT_FINITE = {
     DavisBenchmark: r"synthetic-00\d: the labels of frame 1 are not finite",
     vidcorr.MatchBenchmark: "its features are not finite",
