@@ -31,7 +31,7 @@ from tests.helpers.saved import write_checkpoint
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones.files import trust
-from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
+from vidcorr.cli import NOISE, is_first_rank, main, make_trainer, require_ranks_as_commands
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.experiments.runs.words import words_for_parser
@@ -338,15 +338,13 @@ def test_the_first_rank_is_known_before_the_trainer_is_made(monkeypatch):
     assert is_first_rank()
 
 
-def test_ranks_that_are_forks_of_threads_are_refused(tmp_path, monkeypatch):
-    root = f"--trainer.default_root_dir={tmp_path}"
+def test_ranks_that_are_forks_of_threads_are_refused(monkeypatch):
     for strategy, threads in (("ddp_fork", 2), ("ddp_notebook", 2), ("ddp_spawn", 1)):
         monkeypatch.setattr(torch, "get_num_threads", lambda number=threads: number)
-        said = f"^trainer.strategy {strategy}: .*; use ddp$"
-        refused(ValueError, said, built, "fit", root, f"--trainer.strategy={strategy}")
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        refused(ValueError, f"^trainer.strategy {strategy}: .*; use ddp$", require_ranks_as_commands, strategy)
+    refused(ValueError, "^trainer.strategy ddp_spawn: ", built, "fit", "--trainer.strategy=ddp_spawn")
     for strategy in ("ddp", "ddp_fork"):
-        assert built("fit", root, f"--trainer.strategy={strategy}")
+        require_ranks_as_commands(strategy)
 
 
 # The checkpoint

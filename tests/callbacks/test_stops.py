@@ -4,7 +4,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -101,19 +101,11 @@ def test_a_rank_without_a_signal_ends_by_that_of_another(agreed, status, requeue
 
 
 def test_the_ranks_talk_during_a_fit_alone(monkeypatch, tmp_path):
-    noted = []
-
-    class Noted(Ranks):
-        def __init__(self, shared=True):
-            super().__init__(shared)
-            noted.append(shared)
-
-        def close(self):
-            noted.append("closed")
-
-    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", Noted)
+    told = Mock()
+    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", lambda **shared: told.made(**shared) and Ranks(**shared))
+    monkeypatch.setattr(Ranks, "close", told.closed)
     run(tmp_path)
-    assert noted == [False, True, "closed", False]
+    assert told.mock_calls == [call.made(shared=False), call.made(), call.closed(), call.made(shared=False)]
 
 
 @pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])

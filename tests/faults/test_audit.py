@@ -112,7 +112,7 @@ def shares():
     """Yield command, the first of its files, and the step to the next: all are loaded in the slow tier."""
     for number, command in enumerate(COMMANDS):
         if command in ("load", "load_from_checkpoint", "evaluate", "inspect"):  # they need no Trainer
-            yield pytest.param(command, number, 71 if number else 23)
+            yield pytest.param(command, number, 71 if number else 41)
         yield pytest.param(command, number, 19 if number else 1, marks=pytest.mark.slow)
         if number:
             yield pytest.param(command, 0, 1, marks=pytest.mark.exhaustive)
