@@ -112,13 +112,12 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
     """
     # of each frame, the number of later frames with which it makes a pair
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
-    first_of_pair = np.repeat(np.arange(len(frames)), partners)  # pairs are numbered in the order of their first frame
-    if not len(first_of_pair):
+    ends = np.cumsum(partners)  # pairs are numbered in the order of their first frame; a frame's pairs end here
+    if not partners.any():
         return None
-    pair = int(torch.randint(len(first_of_pair), (), generator=generator))
-    first = first_of_pair[pair]
-    first_pair = np.searchsorted(first_of_pair, first)  # number of the first pair of this frame
-    second = first + 1 + (pair - first_pair)
+    pair = int(torch.randint(int(ends[-1]), (), generator=generator))
+    first = int(np.searchsorted(ends, pair, side="right"))
+    second = first + partners[first] - (ends[first] - pair) + 1
     return int(frames[first]), int(frames[second])
 
 
