@@ -29,13 +29,6 @@ def test_a_mistake_is_answered_by_what_was_meant(line, here, capsys):
     assert TABLES["mistakes"][line] in answer
 
 
-@pytest.mark.parametrize("line", ["evaluate raw_colour --on banana=x", "score a b --banana=davis-2016"])
-def test_a_far_name_gets_no_suggestion(line, here, capsys):
-    said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split()) + capsys.readouterr().err
-    assert "banana" in said
-    assert "did you mean" not in said
-
-
 SCRIPT = """
 import yaml, jsonargparse
 before = jsonargparse.get_loader("yaml"), dict(yaml.SafeDumper.yaml_multi_representers)
