@@ -397,11 +397,6 @@ def test_flags_set_when_benchmarks_run_and_one_name_stands_once():
     assert callbacks("--on", "davis=c") == callbacks()
 
 
-def test_the_printed_config_holds_the_benchmarks(capsys):
-    refused(SystemExit, "^0$", Parsed, ["fit", *TINY, "--on", "davis=.", "--stage", "res3", "--print_config"])
-    assert "'on':\n- davis=.\n" in capsys.readouterr().out
-
-
 class Interval(Enum):
     STEP = "step"
 
@@ -413,11 +408,12 @@ class WithEnums(VFSSimSiam):
         super().__init__()
 
 
-def test_members_of_an_enum_are_printed_as_they_are_read(tmp_path, capsys):
-    words = ["fit", f"--model={__name__}.WithEnums", "--trainer.callbacks=Timer"]
+def test_benchmarks_and_members_of_an_enum_are_printed_as_they_are_read(tmp_path, capsys):
+    words = ["fit", f"--model={__name__}.WithEnums", "--trainer.callbacks=Timer", "--on", "davis=."]
     refused(SystemExit, "^0$", Parsed, [*words, "--print_config"])
     printed = capsys.readouterr().out
     content = yaml.safe_load(printed)
+    assert content["on"] == ["davis=."]
     assert content["model"]["init_args"] == {"typed": "STEP", "plain": "STEP", "deep": {"a": "step"}}
     assert content["trainer"]["callbacks"]["init_args"]["interval"] == "step"
     assert parsed("fit", config_file(tmp_path / "a.yaml", printed)).model.init_args.typed is Interval.STEP

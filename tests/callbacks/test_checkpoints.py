@@ -37,7 +37,6 @@ from vidcorr.results.folder_lock import folder_lock
 from vidcorr.videos.files import FullDisk
 
 LAST = "last.ckpt"
-HYPER_PARAMETERS = [kind.CHECKPOINT_HYPER_PARAMS_KEY for kind in (pl.LightningModule, pl.LightningDataModule)]
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
@@ -341,7 +340,8 @@ def test_what_is_written_can_be_read_back(tmp_path):
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
     read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
     assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
-    for key in HYPER_PARAMETERS:
+    for kind in (pl.LightningModule, pl.LightningDataModule):
+        key = kind.CHECKPOINT_HYPER_PARAMS_KEY
         AtomicCheckpointIO().save_checkpoint({key: {"roots": [tmp_path]}}, tmp_path / "a.ckpt")
         assert AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt") == {key: {"roots": [str(tmp_path)]}}
     for value in (tmp_path, timedelta(1), np.zeros(2)):

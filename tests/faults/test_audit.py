@@ -138,12 +138,6 @@ def test_nothing_is_opened_asked_or_started_for_a_file(command, first, step, mon
     assert not Path("ran").exists()
 
 
-def test_the_audit_sees_what_it_is_for(tmp_path):
-    with audited() as events:
-        (tmp_path / "bait").write_text("")
-    assert events == [f"open {tmp_path / 'bait'}"]
-
-
 class Started:
     """An object that an unpickler would turn into a shell command."""
 
