@@ -121,7 +121,16 @@ class SampledDataModule(pl.LightningDataModule):
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Prepare a batch on the device; of a list or mapping of batches, from several loaders, each one."""
+        """Prepare a batch on the device; of a list or mapping of batches, from several loaders, each one.
+
+        Example:
+            >>> data = SampledDataModule("videos", batch_size=1, num_workers=0, seed=0)
+            >>> white = torch.tensor(255, dtype=torch.uint8)
+            >>> data.on_after_batch_transfer([{"clip": white, "video_index": 3}, white], 0)
+            [{'clip': tensor(1.), 'video_index': 3}, tensor(1.)]
+            >>> data.on_after_batch_transfer({"first": {"clip": white}, "second": None}, 0)
+            {'first': {'clip': tensor(1.)}, 'second': None}
+        """
         if isinstance(batch, list | tuple):
             return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
         if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):
@@ -161,17 +170,16 @@ class SampledDataModule(pl.LightningDataModule):
                 f"see {checks}, and train on the clean.txt that it writes"
             )
 
-    def hold_out_key(self, path: str | os.PathLike[str]) -> bytes:
+    def hold_out_key(self, path: str) -> bytes:
         """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source.
 
         Args:
             path: path of a video, as a list or search of the sources gives it.
         """
-        place = os.fspath(path)
         for root in self._roots:
-            if root and place.startswith(root) and "/.." not in place:  # as `relpath` cuts it, in less time
-                return hashed_rank(self.seed, place[len(root) :])
-        return hashed_rank(self.seed, os.path.relpath(place, self._roots[0] or "."))
+            if root and path.startswith(root) and "/.." not in path:  # as `relpath` cuts it, in less time
+                return hashed_rank(self.seed, path[len(root) :])
+        return hashed_rank(self.seed, os.path.relpath(path, self._roots[0] or "."))
 
     @cached_property
     def _roots(self) -> list[str]:
