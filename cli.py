@@ -382,10 +382,8 @@ class VidcorrCLI(LightningCLI):
             schedule["every_n_epochs"] = flags.every
         if flags.before:
             schedule["before_training"] = True
-        callbacks: list[BenchmarkCallback] = []
-        for choice in chosen_benchmarks(flags):
-            callbacks.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}))
-        return callbacks
+        choices = chosen_benchmarks(flags)
+        return [BenchmarkCallback(choice.build(), **(choice.schedule | schedule)) for choice in choices]
 
     def fit(self, **options: Any) -> None:
         """Train, and note the end of the run."""
