@@ -347,7 +347,7 @@ class VidcorrCLI(LightningCLI):
         folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
         arguments: dict[str, Any] = {"default_root_dir": folder}
         if trainer.logger in (None, True) and not trainer.barebones:
-            arguments["logger"] = TensorBoardLogger(folder.parent, "", folder.name)
+            arguments["logger"] = TensorBoardLogger(folder, "", "")  # a version would stand in the bar, cut to "on_0"
         return arguments
 
     def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:

@@ -1,6 +1,6 @@
 from .got10k import Got10kDataModule as Got10kDataModule
 from .image_clips import ImageClipDataModule as ImageClipDataModule
-from .imagenet import ImageFolderDataModule as ImageFolderDataModule, VideoFrameDataModule as VideoFrameDataModule
+from .imagenet import ImageFolderDataModule as ImageFolderDataModule
 from .loading.sampling import (
     CentreCrops as CentreCrops,
     Continuous as Continuous,

@@ -170,17 +170,16 @@ class SampledDataModule(pl.LightningDataModule):
                 f"see {checks}, and train on the clean.txt that it writes"
             )
 
-    def hold_out_key(self, path: str | os.PathLike[str]) -> bytes:
+    def hold_out_key(self, path: str) -> bytes:
         """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source.
 
         Args:
             path: path of a video, as a list or search of the sources gives it.
         """
-        place = os.fspath(path)
         for root in self._roots:
-            if root and place.startswith(root) and "/.." not in place:  # as `relpath` cuts it, in less time
-                return hashed_rank(self.seed, place[len(root) :])
-        return hashed_rank(self.seed, os.path.relpath(place, self._roots[0] or "."))
+            if root and path.startswith(root) and "/.." not in path:  # as `relpath` cuts it, in less time
+                return hashed_rank(self.seed, path[len(root) :])
+        return hashed_rank(self.seed, os.path.relpath(path, self._roots[0] or "."))
 
     @cached_property
     def _roots(self) -> list[str]:

@@ -39,7 +39,6 @@ from .datamodules import (
     RandomCrops as RandomCrops,
     SyntheticVideoDataModule as SyntheticVideoDataModule,
     VideoDataModule as VideoDataModule,
-    VideoFrameDataModule as VideoFrameDataModule,
     WholeFrames as WholeFrames,
 )
 from .experiments.reports.evaluate import evaluate as evaluate

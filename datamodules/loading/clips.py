@@ -109,10 +109,6 @@ class ReplacingDataset(Dataset[Sample]):
             DataError: if the item cannot be used.
         """
 
-    def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the random generator for an attempt to read a sample; each attempt has another one."""
-        return seeded_generator(self.seed, *key, attempt)
-
     def __getitem__(self, key: Key | int) -> Sample:
         """Read a sample; if its item cannot be used, try further items, unless `replaces` is False.
 
@@ -125,7 +121,7 @@ class ReplacingDataset(Dataset[Sample]):
         key = (0, key) if isinstance(key, int) else key
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
-            generator = self.draws(key, attempt)
+            generator = seeded_generator(self.seed, *key, attempt)
             item = self.choose(key[1], attempt, generator)
             try:
                 return self.read(item, generator) | {"failures": failures}

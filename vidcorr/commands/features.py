@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import printable
 from ..experiments.runs.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
-OUTPUT = "file to write, .mp4, or .npz or .zarr of the maps, or .png, .pdf or .svg of five frames; or folder of "
+OUTPUT = "file to write, .mp4, or .npz of the maps, or .png, .pdf or .svg of five frames; or folder of "
 OUTPUT += "pictures (default: features.mp4)"
 POINT = "place in the first frame, pixels, that is looked for in all frames"
 FLAGS = (
@@ -33,13 +33,13 @@ def run(flags: Namespace) -> None:
     from ..tracking.feature_pictures import feature_pictures, write_features, write_maps
     from ..videos.stream import FrameStream
 
-    if flags.point and flags.output.suffix in (".npz", ".zarr"):
+    if flags.point and flags.output.suffix == ".npz":
         raise ValueError(f"--point: {flags.output} holds the maps of all frames, and no place in them")
     stream = FrameStream(flags.video, flags.start, flags.end)
     for note in stream.notes():
         print(printable(note))
     encoder = load(named_network(flags.network, flags))
-    if flags.output.suffix in (".npz", ".zarr"):
+    if flags.output.suffix == ".npz":
         write_maps(flags.output, encoder, stream, flags.protocol, flags.short_side)
     else:
         pictures = feature_pictures(encoder, stream, flags.protocol, flags.point, flags.short_side)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from importlib.util import find_spec
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..protocols import PropagationProtocol
 from ..results.pictures import Picture, as_picture, write_picture
 from ..results.pictures.overlays import evenly_spaced, resized
 from ..results.pictures.sheets import colour_basis, heated, pale, with_dot
-from ..videos.files import DataError, remove, require_one_of, unfinished
+from ..videos.files import require_one_of, unfinished
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import MaskPrompt, PointPrompt
 from ..videos.stream import FrameStream
@@ -126,34 +125,28 @@ class _Similarity:
 def write_maps(
     output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
-    """Write the feature maps of a video: .npz from memory at the end, or .zarr frame by frame.
+    """Write the feature maps of a video as .npz, from memory at the end.
 
-    The file has `features` `(T, C, h, w)` float16 (in .npz float32, if a value exceeds 65,504); `stage`; `stride`,
-    pixels of the network's input per cell; and `input`, the RGB that the network gets, as JSON.
+    The file has `features` `(T, C, h, w)` float16 (float32, if a value exceeds 65,504); `stage`; `stride`, pixels of
+    the network's input per cell; and `input`, the RGB that the network gets, as JSON.
 
     Args:
-        output: the file, .npz or .zarr.
+        output: the file.
         network: a network, as `load` takes it, or its extractor.
         stream: the video.
         protocol: name of a protocol for masks, which sets stage, stride and input.
         short_side: short side to which larger frames are reduced, pixels.
 
     Raises:
-        ValueError: for an unknown network or protocol, or .zarr without the extra.
-        DataError: if a frame cannot be read, or features exceed float16 in .zarr.
+        ValueError: for an unknown network or protocol.
+        DataError: if a frame cannot be read.
     """
-    if output.suffix == ".zarr" and find_spec("zarr") is None:
-        raise ValueError(f"{output}: zarr needs an extra: pip install 'vidcorr[zarr]'")
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
     frames = (reduced_frame(frame, size) for frame in stream)
     extractor = encoder.extractor
     facts = {"stage": str(extractor.stage), "stride": extractor.stride, "input": encoder.input.model_dump_json()}
     with torch.no_grad():
-        maps = map(_half_if_it_fits, encoder.maps(frames))
-        if output.suffix == ".zarr":
-            _write_zarr(output, maps, facts)
-            return
-        features = np.stack(list(maps))
+        features = np.stack([_half_if_it_fits(features) for features in encoder.maps(frames)])
     with unfinished(output) as temporary, open(temporary, "wb") as file:
         np.savez(file, features=features, **facts)
 
@@ -167,28 +160,6 @@ def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
     """
     fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
     return (features.half() if fits else features.float()).cpu().numpy()
-
-
-def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> None:
-    """Write maps `(C, h, w)` as an array `features`, with a chunk per frame, and facts as attributes of its group.
-
-    Raises:
-        DataError: if the maps of a frame are not float16.
-    """
-    import zarr
-
-    with unfinished(output) as temporary:
-        group = zarr.open_group(temporary, mode="w")
-        for t, features in enumerate(maps):
-            shape = features.shape
-            if features.dtype != np.float16:
-                largest = np.abs(features).max()
-                raise DataError(f"{output}: features of frame {t} exceed float16, {largest:.3g}: write .npz")
-            if t == 0:
-                stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
-            stored.append(features[None])
-        group.attrs.update(facts)
-        remove(output)  # earlier maps, which stay until these are complete
 
 
 def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:

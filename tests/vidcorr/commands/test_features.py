@@ -8,17 +8,14 @@ import json
 import numpy as np
 import pytest
 import torch
-import zarr
 from PIL import Image
 
-from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 from vidcorr import FrameStream
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.cli import main
 from vidcorr.results.pictures.overlays import FOUND
 from vidcorr.tracking.feature_pictures import feature_pictures, write_maps
-from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_image
 
 PROTOCOL = "vidcorr-fast+input_size=48"
@@ -75,34 +72,15 @@ def test_maps_are_those_of_the_extractor(video, tmp_path):
         images = torch.stack(list(FrameStream(video))) / 255
         expected = build_feature_extractor("raw_colour", stride=8)(images)
         np.testing.assert_allclose(found["features"], expected, atol=2e-3)
-        (tmp_path / "maps.zarr/earlier").mkdir(parents=True)
-        main(["features", "raw_colour", str(video), "--protocol=vidcorr-fast", f"--output={tmp_path / 'maps.zarr'}"])
-        group = zarr.open_group(tmp_path / "maps.zarr", mode="r")
-        assert dict(group.attrs) == {"stage": "colour", "stride": 8, "input": str(found["input"])}
-        assert list(group) == ["features"]
-        assert group["features"].chunks[0] == 1
-        np.testing.assert_array_equal(group["features"][:], found["features"])
 
 
-def test_zarr_is_an_extra(video, tmp_path, monkeypatch):
-    monkeypatch.setattr("vidcorr.tracking.feature_pictures.find_spec", lambda name: None)
-    said = refusal("features", "raw_colour", str(video), "--output", tmp_path / "maps.zarr")
-    assert "maps.zarr: zarr needs an extra: pip install 'vidcorr[zarr]'" in said
-
-
-def test_features_beyond_float16_are_kept_or_refused(video, tmp_path):
+def test_features_beyond_float16_are_kept(video, tmp_path):
     class Large(torch.nn.Module):
         def forward(self, images):
             return torch.nn.functional.avg_pool2d(images, 8) * 1e6
 
-    def write(name):
-        write_maps(tmp_path / name, build_feature_extractor(Large(), stride=8), FrameStream(video))
-
-    write("maps.npz")
+    write_maps(tmp_path / "maps.npz", build_feature_extractor(Large(), stride=8), FrameStream(video))
     with np.load(tmp_path / "maps.npz") as found:
         assert found["features"].dtype == np.float32
         assert np.isfinite(found["features"]).all()
         assert found["features"].max() > 1e5
-    (tmp_path / "maps.zarr/earlier").mkdir(parents=True)
-    refused(DataError, "maps.zarr: features of frame 0 exceed float16, .*: write .npz", write, "maps.zarr")
-    assert [path.name for path in tmp_path.glob("*.zarr/*")] == ["earlier"]
