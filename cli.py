@@ -383,7 +383,7 @@ class VidcorrCLI(LightningCLI):
         if flags.before:
             schedule["before_training"] = True
         choices = chosen_benchmarks(flags)
-        return [BenchmarkCallback(choice.build(), **(choice.schedule | schedule)) for choice in choices]
+        return [BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}) for choice in choices]
 
     def fit(self, **options: Any) -> None:
         """Train, and note the end of the run."""
