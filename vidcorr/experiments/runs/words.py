@@ -352,11 +352,15 @@ def _class_word(part: str, class_path: str) -> Word:
 def _ordered(said: Sequence[Word]) -> list[str]:
     """Return the words for the parser, with each class moved forward to directly behind the last config before it.
 
-    The parser reads from left to right, so the flags between that config and the class then count for the class.
+    The parser reads from left to right, so the flags between that config and the class then count for the class. A
+    class that a config names is moved too if there are flags between, without its arguments.
 
     Example:
-        >>> _ordered(list(read_words(["--data.size=64", "--data=mine.Data"])))
+        >>> flag = list(read_words(["--data.size=64"]))
+        >>> _ordered([*flag, *read_words(["--data=mine.Data"])])
         ['--config={"data": {"class_path": "mine.Data"}}', '--data.size=64']
+        >>> _ordered([*flag, Word("config", "", {"data": "mine.Data"}, ["--config=mine.yaml"])])
+        ['--config={"data": {"class_path": "mine.Data"}}', '--data.size=64', '--config=mine.yaml']
     """
     ordered: list[str] = []
     place_of_class = 0
@@ -365,6 +369,11 @@ def _ordered(said: Sequence[Word]) -> list[str]:
             ordered.insert(place_of_class, f"--config={json.dumps({word.part: word.value}, default=str)}")
             place_of_class += 1
             continue
+        if word.kind == "config" and len(ordered) > place_of_class:
+            for part in PARTS:
+                class_path = last_class([word], part)
+                if class_path is not None:
+                    ordered.insert(place_of_class, f"--config={json.dumps({part: {'class_path': class_path}})}")
         ordered += word.words
         if word.kind == "config":
             place_of_class = len(ordered)
