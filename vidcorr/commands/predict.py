@@ -96,6 +96,12 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
     Raises:
         DataError: for a file that cannot be read, or that does not fit the video.
         ValueError: for another mistake of the user.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> flags = Namespace(left=[], mask=[], box=["1,2,3,4"], points=[])
+        >>> [(prompt.frame, prompt.labels.tolist()) for prompt in prompts_of(flags, SimpleNamespace())]
+        [(None, [[1.0, 2.0, 3.0, 4.0]])]
     """
     from ..videos.annotation_files import read_masks, with_flags_of_left
     from ..videos.prompts import BoxPrompt, PointPrompt

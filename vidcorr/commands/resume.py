@@ -87,6 +87,10 @@ def words_from_here(words: Sequence[str]) -> list[str]:
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.
+
+    Example:
+        >>> words_from_here(["--trainer.max_epochs=200", "--trainer.default_root_dir", "/runs/../new"])
+        ['--trainer.max_epochs=200', '--trainer.default_root_dir', '/new']
     """
     found = []
     flag = ""

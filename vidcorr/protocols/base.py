@@ -201,6 +201,13 @@ class EvaluationProtocol(BaseModel):
         Raises:
             ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
                 the benchmark, or a protocol of another class.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs+topk=5+radius=6", "vip", changes={"topk": 7}).name
+            'vfs+radius=6+topk=7'
+            >>> PropagationProtocol.named("vfs", "vip").context, PropagationProtocol.named("vfs").context
+            (8, 20)
         """
         benchmark = benchmark or cls.default_benchmark
         kind = cls.class_for.get(benchmark, cls)
@@ -212,10 +219,11 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
-            import_path = texts.pop("class", None)
+            import_path = texts.pop("class", None)  # `module:NAME` of a user's class
             if ":" in source:
                 import_path = import_path or source
                 sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
+                # vfs comes first, then vidcorr, then the others in their order
                 source = min(sources, default="vfs", key=lambda key: (key != "vfs", key != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             if import_path is not None:
@@ -304,7 +312,14 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def name(self) -> str:
-        """The name: source, `+class=module:NAME` for a user's class under a paper's name, `+field=value` per change."""
+        """The name: source, `+class=module:NAME` for a user's class under a paper's name, `+field=value` per change.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> vfs = PropagationProtocol.named("vfs")
+            >>> vfs.with_changes(topk=5, radius=None).name  # fields in alphabetical order
+            'vfs+radius=none+topk=5'
+        """
         pieces = [self.source]
         kind = type(self)
         is_of_user = not kind.__module__.startswith("vidcorr.")
@@ -342,7 +357,13 @@ class EvaluationProtocol(BaseModel):
         return {field: getattr(self, field) for field in self.value_fields()}
 
     def idle(self) -> dict[str, str]:
-        """Return the fields that change no score with the present values: field → the condition that does not hold."""
+        """Return the fields that change no score with the present values: field → the condition that does not hold.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> PropagationProtocol.named("vfs").idle()["decoding_nearest"]
+            'decoding_size is input'
+        """
         found: dict[str, str] = {}
         for field in self.value_fields():
             for mark in type(self).model_fields[field].metadata:
@@ -418,6 +439,17 @@ class EvaluationProtocol(BaseModel):
         Equal protocols have equal digests (1 equals 1.0). Fields at their default are left out, so that a new field
         keeps the digests of protocols that do not use it. Values that the source states for fields that this class
         lacks are included too, because the digests of published results include them.
+
+        Example:
+            >>> from vidcorr.protocols import PropagationProtocol
+            >>> vfs = PropagationProtocol.named("vfs")
+            >>> [vfs.with_changes(radius=radius).digest() == vfs.digest() for radius in (12, 12.0, 6)]
+            [True, True, False]
+            >>> class More(PropagationProtocol):
+            ...     added: int = 3
+            >>> same, other = More(**dict(vfs)), More(**dict(vfs), added=2)
+            >>> same.digest() == vfs.digest(), other.digest() == vfs.digest(), same == vfs
+            (True, False, False)
         """
         if self._digest:
             return self._digest
@@ -461,6 +493,13 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
         kind: class of the protocol.
         arguments: the arguments.
         error: pydantic's error.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> PropagationProtocol.named("vfs", changes={"radios": 3})
+        Traceback (most recent call last):
+        ...
+        ValueError: protocol 'vfs': PropagationProtocol has no field 'radios'; did you mean radius?
     """
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])

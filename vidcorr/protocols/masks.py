@@ -276,7 +276,13 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break a rule."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule.
+
+        Example:
+            >>> conditions = PropagationProtocol.named("vidcorr")._conditions()
+            >>> [condition.field for condition in conditions][-2:]
+            ['decoding_guidance', 'scoring']
+        """
         yield from super()._conditions()
         if self.own_context:
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None

@@ -56,7 +56,14 @@ class SurfaceProtocol(NetworkView):
         return slice(0, None, self.grid_step)
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break a rule."""
+        """Yield the rules between fields; `__init__` refuses values that break a rule.
+
+        Example:
+            >>> SurfaceProtocol.named("probe3d", changes={"grid_step": 5})
+            Traceback (most recent call last):
+            ...
+            ValueError: protocol 'probe3d+grid_step=5': grid_step must be a divisor of the sides of the input, got 5
+        """
         height, width = self.input_size
         divides_sides = height % self.grid_step == width % self.grid_step == 0
         yield Condition("grid_step", divides_sides, "a divisor of the sides of the input")

@@ -82,7 +82,13 @@ class Cell:
 
     @property
     def quantities(self) -> dict[str, object]:
-        """The quantities of the cell by their names in CSV; a missing quantity is None, a missing mean NaN."""
+        """The quantities of the cell by their names in CSV; a missing quantity is None, a missing mean NaN.
+
+        Example:
+            >>> found = Cell((0.5, 0.6), 0.55, 0.07, difference=Difference(0.1, sequences=9)).quantities
+            >>> {name: value for name, value in found.items() if value not in ("", None)}
+            {'mean': 0.55, 'deviation': 0.07, 'difference': 0.1, 'difference over': 9, 'scores': '0.5 0.6'}
+        """
         columns = [record.column for record in self.records]
         found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
         found["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
@@ -108,6 +114,17 @@ class Cell:
 
         Returns:
             None if a cell has no results, if the results have other data, or if they share no sequence.
+
+        Example:
+            >>> def cell(**values):
+            ...     rows = [{"video": name, "values": {"J": value}} for name, value in values.items()]
+            ...     about = {"network": {"name": "A"}, "scores": {"J": fmean(values.values())}, "rows": rows}
+            ...     return measured_cell([ScoreRecord(Result(benchmark="davis", **about), "J")])
+            >>> found = cell(a=0.5, b=0.75, c=0.5).paired_difference(cell(a=0.25, b=0.25))
+            >>> found.mean, found.sequences  # without c
+            (0.375, 2)
+            >>> cell(a=0.5).paired_difference(cell(b=0.5)) is None
+            True
         """
         records = self.records + base.records
         is_comparable = not sequences_on_other_data(record.result for record in records)
@@ -162,6 +179,13 @@ def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[s
     Returns:
         Common parts: name of a part that all records have → its sequence. Lacking parts: sorted names of the parts that
         only some records have, within sequences that all records have.
+
+    Example:
+        >>> def record(*names):  # of a result with these objects
+        ...     rows = [{"video": name[0], "object": name[1:], "values": {"J": 0.5}} for name in names]
+        ...     return ScoreRecord(Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5}, rows=rows), "J")
+        >>> common_parts([record("a1", "a2", "b1"), record("a1", "c1")])  # a2, of a sequence that both have
+        ({'a_1': 'a'}, ['a_2'])
     """
     parts = [record.result.parts(record.key) for record in records]
     shared = set.intersection(*(set(videos_of(record.result.rows)) for record in records))

@@ -45,6 +45,14 @@ def _number(value: object) -> Any:
     """Return a number as a plain Python number; None and any NaN become the object `math.nan`.
 
     Containers compare elements by identity first, so results with the same `math.nan` are equal.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> [_number(value) is math.nan for value in (None, math.nan, np.float32("nan"), torch.tensor(math.nan))]
+        [True, True, True, True]
+        >>> _number(np.float64(0.5))
+        0.5
     """
     if value is None or value != value:
         return math.nan

@@ -130,7 +130,20 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
 
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
-    """Return a LaTeX tabular of cells, shrunk to the width of the text; the arguments are those of `grid`."""
+    r"""Return a LaTeX tabular of cells, shrunk to the width of the text; the arguments are those of `grid`.
+
+    Example:
+        >>> print(latex_grid(["davis", "J"], [["[B] & co", "**55.3**"]], 1))
+        \begin{adjustbox}{max width=\linewidth}
+        \begin{tabular}{lr}
+        \toprule
+        davis & J \\
+        \midrule
+        {}[B] \& co & \textbf{55.3} \\
+        \bottomrule
+        \end{tabular}
+        \end{adjustbox}
+    """
     body: list[str] = []
     for row in (heads, *rows):
         text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"

@@ -30,11 +30,11 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     said = _on_units(table, format)
     if not table.caption:
         said += _on_views(table)
-    if format != "text" and any(map(table.best, table.columns)):
+    if format != "text" and any(map(table.best, table.columns)):  # a terminal's text has no bold
         said.append("Bold is the best of a column by each protocol and conditions")
-    numbers = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
-    if numbers:
-        said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
+    numbers_of_seeds = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
+    if numbers_of_seeds:
+        said.append(f"± is the standard deviation over {listed(list(map(str, numbers_of_seeds)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
         said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
     theirs = dict.fromkeys(record.result.network.weights for record in records if record.result.is_theirs)
@@ -52,6 +52,15 @@ def _on_units(table: Table, format: str) -> list[str]:
     """Return the first sentences: the table's caption, or else that scores are in per cent; then other units.
 
     In LaTeX the data sets are named too.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> from vidcorr.results.records import Column
+        >>> from vidcorr.results.rendering import Table as Scores
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> table = Scores([column], {"ours": {column: published_cell(0.5)}})
+        >>> _on_units(table, "text"), _on_units(table, "tex")
+        (['Per cent'], ['Scores in per cent on davis (vfs)'])
     """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)
     said = ["Per cent"] * in_per_cent
@@ -97,7 +106,14 @@ def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
-    """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
+    """Return sentences on the differences from a base: its rows, and how rows are paired and tested.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> table = SimpleNamespace(base="vfs", own_bases={"mine": "crw"}, rows={}, cells=[])
+        >>> _on_differences(table, "tex", intervals=True)[0]
+        'Differences (Δ) are from vfs, of mine from crw'
+    """
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
     by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
@@ -113,14 +129,23 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_pairs(table: Table) -> list[str]:
-    """Return sentences on what differences are computed over: how many sequences, and which objects are left out."""
+    """Return sentences on what differences are computed over: how many sequences, and which objects are left out.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from vidcorr.results.statistics import Difference
+        >>> cells = [SimpleNamespace(difference=Difference(0.1, sequences=number)) for number in (9, 8)]
+        >>> table = SimpleNamespace(rows={"A": {"J": cells[0]}, "B": {"J": cells[1]}})
+        >>> _on_pairs(table)
+        ['Differences of A are over 9 sequences', 'Differences of B are over 8 sequences']
+    """
     changes = []
     for name, row in table.rows.items():
         changes += [(name, cell.difference) for cell in row.values() if cell.difference]
-    over = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
+    rows_of_number = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
     said = []
-    for number, names in over.items():
-        of_rows = f" of {names}" if len(over) > 1 else ""
+    for number, names in rows_of_number.items():
+        of_rows = f" of {names}" if len(rows_of_number) > 1 else ""
         said.append(f"Differences{of_rows} are over {number} sequences")
     for name, change in changes:
         if change.lacking:
@@ -140,7 +165,18 @@ def _few(names: Iterable[str]) -> str:
 
 
 def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
-    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence."""
+    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence.
+
+    Example:
+        >>> def record(name, digest):
+        ...     about = {"network": {"name": name}, "scores": {}, "digests": {"bike": digest, "dogs": "1"}}
+        ...     return ScoreRecord(Result(benchmark="davis", **about), "J-Mean")
+        >>> (sentence,) = _on_data([record("A", "1"), record("B", "2")])
+        >>> sentence.partition(": ")[2]
+        'A (data 72da8852), B (data 98696710); they differ in bike'
+        >>> _on_data([record("A", "1"), record("B", "1")])
+        []
+    """
     said = []
     for benchmark in dict.fromkeys(record.result.data_set for record in records):
         of_benchmark = [record for record in records if record.result.data_set == benchmark]
@@ -154,7 +190,15 @@ def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
 
 
 def _doubts(table: Table) -> list[str]:
-    """Return the doubts about results, with row and benchmark, and about published rows, with their names."""
+    """Return the doubts about results, with row and benchmark, and about published rows, with their names.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={}, doubts=["Ids are exchanged"])
+        >>> cell = SimpleNamespace(paper=None, records=[ScoreRecord(result, score) for score in ("J-Mean", "F-Mean")])
+        >>> _doubts(SimpleNamespace(cells=[cell]))
+        ['A on davis: Ids are exchanged']
+    """
     found: dict[str, None] = {}
     for cell in table.cells:
         if cell.paper and cell.paper.doubt:
@@ -166,7 +210,17 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much."""
+    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much.
+
+    Example:
+        >>> protocol = {"name": "dino", "fields": {"input_size": 480}}
+        >>> data = {"rules": {"frames": "all but the first"}, "short_sides": [64, 240]}
+        >>> about = {"benchmark": "davis", "network": {"name": "A"}, "scores": {}, "stage": {"protocol": protocol}}
+        >>> for sentence in _on_frames([Result(data=data, **about)]):
+        ...     print(sentence)
+        Scored frames: all but the first (davis)
+        Frames of davis are 64 px, and enlarged 7.5 times: scores saturate
+    """
     scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:

@@ -72,7 +72,14 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
 
 
 def _lines_of_scores(result: Result) -> list[Json]:
-    """Return the lines of the table of scores, `name` and `scores` as texts: this run, then earlier evaluations."""
+    """Return the lines of the table of scores, `name` and `scores` as texts: this run, then earlier evaluations.
+
+    Example:
+        >>> history = [{"epoch": epoch, "step": 9 * epoch, "scores": {"J": epoch / 4}} for epoch in (0, 1, 2)]
+        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5}, history=history)
+        >>> [(line["name"], line["scores"]["J"]) for line in _lines_of_scores(result)]
+        [('this run', '50.0'), ('before training', '0.0'), ('epoch 1, step 9', '25.0')]
+    """
     lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
     for past in result.history[:-1]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"

@@ -38,8 +38,7 @@ class Provenance(Exact):
             from ..functional.native import compiled_variant
 
             compiled = compiled_variant() is not None
-            if torch.cuda.is_available():
-                gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
+            gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))  # 0 without CUDA
         cpus = Path("/proc/cpuinfo")
         model = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
         processor = model[1] if model else platform.machine()  # its architecture on other systems than Linux

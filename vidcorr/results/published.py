@@ -124,6 +124,11 @@ def published_rows() -> tuple[Published, ...]:
 
     RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS
     fine-tunes for OTB; the frozen rows are from the ablation of frames, Table 4 (n = 8).
+
+    Example:
+        >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
+        >>> row.protocol, row.model, row.scores["J&F-Mean"]
+        ('dino', 'dino-s8', 0.699)
     """
     text = (files(__package__) / "published.csv").read_text("utf-8")
     rows = []

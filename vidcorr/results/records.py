@@ -174,6 +174,14 @@ class ScoreRecord:
 
         They must share benchmark, score, rules, conditions without the number of sequences, and the protocol, which
         does not count if one side is predictions of others: these have no protocol.
+
+        Example:
+            >>> def record(*conditions):
+            ...     result = Result(benchmark="davis", network={"name": "A"}, scores={}, conditions=conditions)
+            ...     return ScoreRecord(result, "J-Mean")
+            >>> ours = record("val", "20 sequences")
+            >>> ours.pairs_with(record("val", "9 sequences")), ours.pairs_with(record("train", "20 sequences"))
+            (True, False)
         """
         with_protocol = not (self.result.is_theirs or other.result.is_theirs)
         kinds = set()
@@ -197,7 +205,15 @@ class ScoreRecord:
 
     @cached_property
     def column(self) -> Column:
-        """Column of the score; scores with equal columns are comparable."""
+        """Column of the score; scores with equal columns are comparable.
+
+        Example:
+            >>> protocol = {"name": "vfs+topk=5", "shared_name": "vfs", "shared": "1f"}
+            >>> about = {"stage": {"protocol": protocol}, "conditions": ["val", "1 sequences"], "scores": {}}
+            >>> result = Result(benchmark="davis/res3", network={"name": "A"}, **about)
+            >>> ScoreRecord(result, "J-Mean").column[:5]
+            ('davis', 'J-Mean', 'vfs', 'val, 1 sequence', '1f')
+        """
         result = self.result
         protocol = result.stage.protocol
         names = " ".join(sorted({row.name for row in result.rows}))
@@ -367,6 +383,14 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     Two results are compared if their folders lie side by side, and benchmark and seed are equal. The result with fewer
     steps is left out if both are of one training: their recipes and first evaluations are equal, or the history of the
     result, if it has a trained step, is the beginning of the other's, whose recipe is longer.
+
+    Example:
+        >>> def result(*steps):
+        ...     history = [{"epoch": 1, "step": step, "scores": {}} for step in steps]
+        ...     return Result(benchmark="davis", network={"name": "A", "recipe": "r"}, scores={}, history=history)
+        >>> results = {Path("a/4"): result(4), Path("a/8"): result(4, 8), Path("b/4"): result(4)}
+        >>> [str(place) for place in _last_evaluations(results)]
+        ['a/8', 'b/4']
     """
     # benchmark and seed in a folder → largest step, length of the history, and place of each result
     side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}

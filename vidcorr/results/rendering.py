@@ -74,6 +74,14 @@ class Table:
         """Return the best mean of a column as its printed text, such as "55.3".
 
         It is "" if the column has fewer than two scores, if neither more nor less is better, or in a table of steps.
+
+        Example:
+            >>> from vidcorr.results.cells import published_cell
+            >>> column = Column("davis", "J-Mean")
+            >>> rows = {name: {column: published_cell(score)} for name, score in (("ours", 0.523), ("theirs", 0.501))}
+            >>> table = Table([column], rows)
+            >>> table.best(column), replace(table, caption="steps").best(column), Table([column], {}).best(column)
+            ('52.3', '', '')
         """
         cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
         declared = self.declared(column)
@@ -123,6 +131,17 @@ class Table:
         Args:
             base: name of the base row, or a part that no other row's name has.
             own_bases: row → its base row in place of `base`, by full names.
+
+        Example:
+            >>> from vidcorr.results.result import Result
+            >>> from vidcorr.results.tabulate import tabulate
+            >>> def record(name, *values):
+            ...     rows = [{"video": str(n), "values": {"J": value}} for n, value in enumerate(values)]
+            ...     result = Result(benchmark="davis", network={"name": name}, scores={"J": sum(values) / 4}, rows=rows)
+            ...     return ScoreRecord(result, "J")
+            >>> table = tabulate([record("ours", 0.5, 0.6, 0.7, 0.6), record("theirs", 0.4, 0.6, 0.5, 0.5)])
+            >>> [cell.printed(intervals=False) for cell in table.with_differences("theirs").cells]
+            ['60.0; +10.0', '50.0']
         """
         base = self.base_row(base)
         rows: dict[str, dict[Column, Cell]] = {}
@@ -173,6 +192,13 @@ class Section(NamedTuple):
 
         Args:
             first: head of the names.
+
+        Example:
+            >>> lines = [Line("ours", Column("davis", "", by), [], ["55.3"]) for by in ("vfs", "crw")]
+            >>> Section(Column("davis", ""), ["J-Mean"], lines).columns()
+            (['', 'protocol', 'J-Mean'], [['ours', 'vfs', '55.3'], ['ours', 'crw', '55.3']], 2)
+            >>> Section(Column("davis", ""), ["J-Mean"], lines[:1]).columns("davis")
+            (['davis', 'J-Mean'], [['ours', '55.3']], 1)
         """
         heads = [first]
         facts = [[line.name for line in self.lines]]
@@ -184,18 +210,6 @@ class Section(NamedTuple):
         columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
-
-    def text(self, format: Literal["text", "md"], width: float = math.inf) -> str:
-        """Return the section as a grid; if the grid is wider than `width` characters, a grid per score."""
-        text = grid(format, *self.columns())
-        if len(self.heads) == 1 or max(map(len, text.splitlines())) <= width:
-            return text
-        parts = []
-        for index, head in enumerate(self.heads):
-            with_score = [line for line in self.lines if line.texts[index]]
-            lines = [line._replace(texts=[line.texts[index]]) for line in with_score]
-            parts.append(Section(self.shared, [head], lines).text(format))
-        return "\n".join(parts)
 
     def latex(self) -> str:
         """Return the section as a LaTeX tabular; the benchmark is the head of the rows' names."""
@@ -214,6 +228,16 @@ def sections_of(
         bold: write `**` around the best score of a column.
         of_comparable_scores: True: a section per set of comparable scores, its lines sorted from the best first score;
             steps keep their order. False: a section per benchmark.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> column = Column("davis", "J-Mean", "vfs")
+        >>> scores = {"ours": 0.5, "theirs": 0.6, "lost": math.nan}
+        >>> table = Table([column], {name: {column: published_cell(score)} for name, score in scores.items()})
+        >>> [line.name for line in sections_of(table)[0].lines]
+        ['ours', 'theirs', 'lost']
+        >>> [line.name for line in sections_of(table, of_comparable_scores=True)[0].lines]
+        ['theirs', 'ours', 'lost']
     """
     groups: dict[Any, list[Column]] = {}
     for column in table.columns:
@@ -284,7 +308,7 @@ def render(
         table: the scores.
         format: form of the text.
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
-        width: width of a terminal, characters; a wider grid becomes a grid per score.
+        width: width of a terminal, characters, to which sentences are wrapped.
         start: folder of the page in HTML, whose links to the reports of results are relative.
 
     Example:
@@ -299,6 +323,11 @@ def render(
         theirs    50.1
         <BLANKLINE>
         Per cent.
+        >>> five = {Column("davis", f"score {number}"): published_cell(0.5) for number in range(5)}
+        >>> "{table*}" in render(Table(list(five), {"ours": five}), "tex")  # spans both columns of a paper
+        True
+        >>> "{table*}" in render(Table(list(five)[:4], {"ours": five}), "tex")
+        False
     """
     if format == "csv":
         rows = records_of_table(table)
@@ -317,7 +346,7 @@ def render(
     text = ""
     for section in sections:
         mark = "## " if format == "md" else ""
-        text += f"{mark}{one_line(section.shared.title)}\n\n{section.text(format, width)}\n"
+        text += f"{mark}{one_line(section.shared.title)}\n\n{grid(format, *section.columns())}\n"
     if format == "md":
         return text + " ".join(said) + "\n"
     return text + "".join(fill(sentence, int(min(width, 100))) + "\n" for sentence in said)
@@ -328,6 +357,13 @@ def html_tables(table: Table) -> dict[Column, str]:
 
     Returns:
         The columns' shared column, with "" for the score → the table.
+
+    Example:
+        >>> from vidcorr.results.cells import published_cell
+        >>> columns = [Column("davis", score, "vfs") for score in ("J-Mean", "F-Mean")]
+        >>> table = Table(columns, {"ours": dict.fromkeys(columns, published_cell(0.5))})
+        >>> [(column.title, text.count("<tr")) for column, text in html_tables(table).items()]  # the head, and a row
+        [('davis (vfs)', 2)]
     """
     texts = {}
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})

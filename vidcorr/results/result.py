@@ -206,7 +206,12 @@ class Result(Exact):
     format: int = FORMAT
 
     def __repr__(self) -> str:
-        """Return a line with benchmark, network, number of sequences, and main scores with their intervals."""
+        """Return a line with benchmark, network, number of sequences, and main scores with their intervals.
+
+        Example:
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.523}, sequences=["bike"])
+            Result(davis, A, 1 sequence: J-Mean 52.3)
+        """
         texts = self.texts(self.scores)
         scores = []
         for key in self.main_scores():
@@ -296,6 +301,13 @@ class Result(Exact):
             >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
             >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows).contradiction()
             'J-Mean is 0.6, and the mean of its rows 0.375'
+            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows[:1]).contradiction()
+            ''
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 1.5}, declared=[Score("J")])
+            >>> result.contradiction(), result.model_copy(update={"scores": {"J": 1.0}}).contradiction()
+            ('J is 1.5, and lies in [0, 1]', '')
+            >>> result.model_copy(update={"scores": {"J": -0.5}}).contradiction()
+            'J is -0.5, and lies in [0, 1]'
         """
         for score in self.declared:
             low, high = score.bounds
@@ -346,6 +358,9 @@ class Result(Exact):
             >>> scores = {"AJ": 0.5, "OA": 0.25, "d_avg": 0.5, "within_1": 0.1}
             >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores).main_scores()
             ['AJ', 'OA', 'd_avg']
+            >>> declared = [Score("OA"), Score("PCK"), Score("within_1"), Score("AJ")]  # PCK is no score of this result
+            >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores, declared=declared).main_scores()
+            ['OA', 'within_1']
         """
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
@@ -415,6 +430,7 @@ class Result(Exact):
 
         Example:
             >>> rows = [Row(video="dogs", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
+            >>> rows.append(Row(video="bike", values={"F-Mean": 0.5}))
             >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).scores_by_sequence("J-Mean")
             {'dogs': 0.375}
         """
@@ -447,6 +463,15 @@ class Result(Exact):
             key: name of the score.
             parts: names of the `parts` that count; None: all. A score that is no mean over rows cannot be computed from
                 some of its parts: the sample is then empty.
+
+        Example:
+            >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
+            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5, "IoU": 0.7}, rows=rows)
+            >>> result.sample("J"), result.sample("J", parts=["bike"]).score
+            (Sample(score=0.5, without={'bike': 0.75, 'dogs': 0.25}, seed=None), 0.25)
+            >>> result = result.model_copy(update={"without": {"IoU": {"bike": 0.8, "dogs": 0.6}}})
+            >>> result.sample("IoU"), result.sample("IoU", parts=["bike"]).without
+            (Sample(score=0.7, without={'bike': 0.8, 'dogs': 0.6}, seed=None), {})
         """
         if key in self.without:
             is_whole = parts is None or set(parts) == self.without[key].keys()

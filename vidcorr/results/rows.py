@@ -75,7 +75,14 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
 
 
 def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> Rows:
-    """Return the rows by unique names: rows of one name get the folder of their first result in brackets."""
+    """Return the rows by unique names: rows of one name get the folder of their first result in brackets.
+
+    Example:
+        >>> from vidcorr.results.result import Result
+        >>> record = ScoreRecord(Result(benchmark="davis", network={"name": "A"}, scores={}), "J-Mean")
+        >>> list(_uniquely_named({("A", "r"): [record], ("A", "s"): [record], ("B",): [record]}))
+        ['A (.)', 'A (., 2)', 'B']
+    """
     times = Counter(name for name, *_ in rows)
     named: Rows = {}
     for (name, *_), members in rows.items():

@@ -66,6 +66,8 @@ class Sample(NamedTuple):
         Example:
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
             Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
+            >>> Sample.of_means({"bike": [0.25, nan], "dogs": [nan]})
+            Sample(score=0.25, without={'bike': nan, 'dogs': nan}, seed=None)
         """
         finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
         total = sum(map(sum, finite.values()))
@@ -213,6 +215,11 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
 
     With a single part, p is Student's two-sided p. With several parts, p is searched for: their joint interval is
     longer than the interval of each part, so p lies between the largest p of a part and 1.
+
+    Example:
+        >>> part = Variance(0.0001, 9)
+        >>> round(_p_value(0.02, [part]), 3), round(_p_value(0.02, [part, part]), 3), _p_value(0.02, [Variance(0.0, 9)])
+        (0.077, 0.191, None)
     """
     from scipy.optimize import brentq
     from scipy.special import stdtr
@@ -244,6 +251,12 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     Returns:
         The variance; its value and degrees are 0 with fewer than two sequences. None if the sequences of the samples
         differ.
+
+    Example:
+        >>> sample = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.75]})
+        >>> _variance_over_sequences([sample]), _variance_over_sequences([sample], [sample])
+        (Variance(value=0.020833333333333332, degrees=2), Variance(value=0.0, degrees=2))
+        >>> _variance_over_sequences([sample], [Sample.of_means({"bike": [0.25]})])
     """
     names = first[0].without.keys()
     if any(run.without.keys() != names for run in (*first, *second)):

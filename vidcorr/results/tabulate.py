@@ -18,6 +18,12 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
     Args:
         cells: name of the row, column, and cell; rows and columns stand in order of appearance.
         rows: names of rows that come first in this order, even without cells.
+
+    Example:
+        >>> column = Column("davis", "J-Mean")
+        >>> table = table_of_cells([("ours", column, published_cell(0.5))], rows=["first", "ours"])
+        >>> list(table.rows), table.rows["first"]
+        (['first', 'ours'], {})
     """
     columns: dict[Column, None] = {}
     found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
@@ -76,6 +82,16 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
     """Return the columns of our results on the data, and by the rules, of a score of others' predictions.
 
     Predictions of others have no protocol, so their score may stand in a column of each protocol of ours.
+
+    Example:
+        >>> from vidcorr.results.result import Result
+        >>> def record(weights="", **about):
+        ...     network = {"name": "A", "weights": weights}
+        ...     return ScoreRecord(Result(benchmark="davis", network=network, scores={}, **about), "J-Mean")
+        >>> by_vfs = record(stage={"protocol": {"name": "vfs", "shared_name": "vfs", "shared": "d1"}})
+        >>> others = record(digests={"bike": "3d"})  # other data
+        >>> [column.title for column in _columns_beside(record("their masks"), [by_vfs, others])]
+        ['davis (vfs)']
     """
     found: dict[Column, None] = {}
     for record in records:
@@ -86,7 +102,14 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
 
 
 def published_table() -> Table:
-    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark."""
+    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark.
+
+    Example:
+        >>> table = published_table()
+        >>> row = table.rows["DINO, ViT-S/8 (published)"]
+        >>> [(column.head, cell.mean) for column, cell in row.items()][0]
+        ('davis J&F-Mean (dino)', 0.699)
+    """
     columns_of_row: dict[Published, list[Column]] = {}
     for row in sorted(published_rows(), key=attrgetter("benchmark")):
         # without what the network sets, so that rows of several networks share a column
@@ -100,6 +123,13 @@ def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tupl
     """Return row's name, column and cell of published rows, given their columns.
 
     A row is named `NAME (published)`; if another row of this name has a score in one of the columns, `NAME (SOURCE)`.
+
+    Example:
+        >>> column = Column("davis", "J&F-Mean", "dino")
+        >>> row = next(row for row in published_rows() if "J&F-Mean" in row.scores)
+        >>> rows = [replace(row, name="DINO", source=source) for source in ("a paper", "another paper")]
+        >>> [name for name, _, _ in _cells_of(dict.fromkeys(rows, [column]))]
+        ['DINO (published)', 'DINO (another paper)']
     """
     cells: dict[tuple[str, Column], Cell] = {}
     for row, columns in columns_of_row.items():

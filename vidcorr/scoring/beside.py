@@ -65,6 +65,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     if isinstance(benchmark, TapVidBenchmark):
         scorer = score_tracks
         known["query_mode"] = benchmark.protocol.query_mode  # type: ignore[union-attr]
+    # VosBenchmark may merge ids that its rules would score apart
     elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
         scorer = score
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}

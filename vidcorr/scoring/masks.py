@@ -122,6 +122,15 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     Raises:
         DataError: for a file that is no metadata file.
         ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
+
+    Example:
+        >>> rules = _rules_by_name("davis-2017", None, (), keep_ends=True)
+        >>> rules.name, rules.keep_ends, rules.needs_meta
+        ('davis-2017', True, False)
+        >>> _rules_by_name("lvos", None, (), keep_ends=False)
+        Traceback (most recent call last):
+        ...
+        ValueError: rules lvos need the data set's metadata: give meta, a file
     """
     require_one_of(RULES, rules=name)
     rules = RULES[name]
@@ -148,6 +157,13 @@ def result_of_predictions(
 
     Raises:
         DataError: if nothing was scored.
+
+    Example:
+        >>> rows = [Row(video="bike", values={"J-Mean": 0.5})]
+        >>> about = {"benchmark": "davis", "scores": {"J-Mean": 0.5}}
+        >>> found = result_of_predictions("mine", "masks", rows, {"bike": "3f", "dogs": "2e"}, **about)
+        >>> found.network.name, found.network.weights, found.conditions, found.digests
+        ('mine', 'their masks', ('1 sequences',), {'bike': '3f'})
     """
     videos = videos_of(rows)
     fields["conditions"] = [*fields.get("conditions", ()), f"{len(videos)} sequences"]
@@ -349,7 +365,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks, NaN for a place that no
         frame has, or masks of two sizes.
     """
-    ids = max([255, *objects]) + 1
+    ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
     places = np.zeros(ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
     stems = list(predictions.frame_of)

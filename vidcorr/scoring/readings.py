@@ -90,11 +90,20 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
         sequences: errors of each sequence.
 
     Example:
-        >>> as_written, late = np.full((PLACES, 1), 9.0), np.array([[0.5], [2.0], [3.0], [4.0]])
-        >>> explaining_reading([{AS_WRITTEN: as_written, "a frame late": late}])
+        >>> def reading_of(written_as, late, others=0):  # of an item, beside others that are right as written
+        ...     columns = {AS_WRITTEN: written_as, "a frame late": late}
+        ...     item = {reading: np.array(errors, float)[:, None] for reading, errors in columns.items()}
+        ...     right = {AS_WRITTEN: np.zeros((PLACES, 1)), "a frame late": np.full((PLACES, 1), 9.0)}
+        ...     return explaining_reading([item] + [right] * others)
+        >>> reading_of([9, 0.9, 0.9, 0.9], [0.5, 2, 3, 4])
         'a frame late'
-        >>> explaining_reading([{AS_WRITTEN: as_written, "a frame late": late + 1}]) is None
-        True
+        >>> reading_of([np.nan, 9, 9, 9], [0.5, 0.5, 3, 4])  # nothing is written at the start
+        'a frame late'
+        >>> reading_of([9, 9, 9, 9], [1.5, 2, 3, 4])  # not right under the reading
+        >>> reading_of([9, 0, 0, 0], [0, 3, 3, 3])  # right as written after the start
+        >>> reading_of([0.7] * 4, [0.1] * 4)  # a tracker's bias in a slow pan
+        >>> reading_of([9] * 4, [0.5, 2, 3, 4], others=2)
+        >>> reading_of([np.nan] * 4, [0] * 4)
     """
     explained: dict[str, float] = {}
     as_written = np.concatenate([errors[AS_WRITTEN] for errors in sequences], axis=1)

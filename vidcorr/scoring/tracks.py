@@ -51,7 +51,7 @@ def score_tracks(
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
             counts = tapvid_counts(queries, arrays["occluded"], arrays["tracks"], query_mode).tolist()
-        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
+        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)  # track and frame of each query
         if len(queries) > 0 and arrays["occluded"][at_queries].all():
             hiding.append(sequence.name)
         tracks = np.asarray(arrays["tracks"], np.float64)

@@ -13,9 +13,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, evaluate
-from vidcorr.backbones import build_feature_extractor, load
+from vidcorr.backbones import load
 from vidcorr.cli import main
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
@@ -80,18 +78,6 @@ def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_see
     assert "Differences are from untrained, random weights." in said
     assert re.search(r"\| raw_colour \| .*52\.0.*; −3\.0 \[", said)
     assert "| untrained, random weights | **55.0** ± 3.0 [" in said
-
-
-@pytest.mark.slow
-def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root, tmp_path, capsys):
-    davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
-    table = evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)
-    assert table.cells[0].mean == davis.evaluate(build_feature_extractor(BLOCKY)).scores["J&F-Mean"]
-    assert all((folder / "report.html").is_file() for folder in results_below(tmp_path))
-    capsys.readouterr()
-    evaluate((BLOCKY, "raw_colour"), davis, tmp_path)  # the user's network is run again
-    said = capsys.readouterr().err
-    assert said.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2") == said.count("reused") == 1
 
 
 @pytest.mark.slow

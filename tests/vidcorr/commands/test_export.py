@@ -51,23 +51,10 @@ def test_a_card_tells_method_data_training_and_the_scores_of_its_step(words, tmp
     assert (tmp_path / "README.md").read_text() == "my notes"
 
 
-def test_a_card_says_what_a_file_does_not_record(words, tmp_path):
-    torch.save({METADATA_KEY: {"class_path": "own.Mine"}}, words[1])
-    for config in ("", "trainer: 1", "trainer: 1\ndata:"):
-        (tmp_path / "run/config.yaml").write_text(config)
-        main(words)
-        assert "Input:" not in (tmp_path / "README.md").read_text()
-        assert "Training: not recorded. Data: not recorded.\n" in (tmp_path / "README.md").read_text()
-
-
-@pytest.mark.parametrize("content", [None, {"conv1.weight": torch.ones(1)}], ids=["a name", "released weights"])
-def test_a_card_of_no_run_has_no_data_of_a_config_nearby(content, words, tmp_path, monkeypatch):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    for folder in (tmp_path, tmp_path / "run"):
-        (folder / "config.yaml").write_text("data: {class_path: a.B, init_args: {source: clips}}")
-    words[1] = "raw_colour" if content is None else words[1]
-    if content is not None:
-        torch.save(content, words[1])
-    main(words)
-    assert "Data: not recorded.\n" in (tmp_path / "README.md").read_text()
+def test_a_card_of_no_run_has_no_data_of_a_config_nearby(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "run/checkpoints")
+    (tmp_path / "run/config.yaml").write_text("data: {class_path: a.B, init_args: {source: clips}}")
+    torch.save({"conv1.weight": torch.ones(1)}, words[1])  # released weights
+    for network in ("raw_colour", words[1]):
+        main([words[0], network, words[2]])
+        assert "Data: not recorded.\n" in (tmp_path / "README.md").read_text()

@@ -4,7 +4,6 @@ Also tests `reports/match.py`, `tracking/picture_matcher.py`.
 """
 
 import csv
-import re
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from tests.helpers.words import refusal
 from vidcorr.cli import main
 from vidcorr.datasets.spair import MatchPair
 from vidcorr.protocols import MatchingProtocol
@@ -61,28 +59,15 @@ def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path
     assert capsys.readouterr().out.startswith(about)
 
 
-def test_a_protocol_chooses_the_features_as_for_scores(tmp_path):
-    words = ["--points", "40,30", "--model"]
+def test_a_given_point_is_matched_by_the_features_that_a_protocol_chooses(tmp_path):
+    words = ["--points", "40.123456,30", "--model"]
     size = "dift+input_size=64"
     by_protocol = matched(tmp_path, *words, TINY, "--protocol", f"{size}+features=res3/4")
     by_name = matched(tmp_path, *words, f"{TINY}@res3/4", "--protocol", size)
     by_default = matched(tmp_path, *words, TINY, "--protocol", size)
     np.testing.assert_array_equal(by_protocol, by_name)
     assert (by_protocol != by_default).any()
-
-
-def test_given_points_are_matched(tmp_path):
-    found = matched(tmp_path, *RAW, "--points", "40.123456,30", "150.5,100")
-    order = found[:, 0].argsort()
-    np.testing.assert_array_equal(found[order, :2], [(40.1235, 30), (150.5, 100)])
-    np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
-
-
-def test_a_picture_above_pillows_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    Image.new("RGB", (20, 11)).save(tmp_path / "a.png")
-    said = refusal("match", tmp_path / "a.png", tmp_path / "a.png", "--model", "raw_colour")
-    assert re.search(r"a\.png: cannot be decoded as an image \(Image size \(220 pixels\) exceeds limit", said)
+    assert by_name[:, :2].tolist() == [[40.1235, 30]]
 
 
 def matcher(folder, colour, size, protocol):

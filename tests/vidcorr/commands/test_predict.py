@@ -52,50 +52,47 @@ def test_flags_reach_the_prediction(run, tmp_path):
 def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, scene, tmp_path, capsys):
     for t in (0, 4, 9):
         write_ids(tmp_path / f"m{t}.png", scene[1][t], davis_palette())
+    asked = ["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}"]
+    by = ["--model=raw_colour@colour/8", "--protocol=crw"]
 
     def predict(*words):
-        common = ["--model=raw_colour@colour/4", f"--output={tmp_path / 'out'}", "--as", "png", "coco"]
-        main(["predict", str(folder / "frames"), *common, *words])
+        main([*asked, *by, *words])
         return read_masks(tmp_path / "out" / "masks")
 
     def expected(*frames):
         prompts = {t: MaskPrompt.of(scene[1][t]) for t in frames}
-        return torch.stack([ids for _, ids in follow("raw_colour@colour/4", folder / "frames", prompts)])
+        return torch.stack([ids for _, ids in follow("raw_colour@colour/8", folder / "frames", prompts, "crw")])
 
-    assert torch.equal(predict("--mask", f"{tmp_path / 'm0.png'}", f"{tmp_path / 'm9.png'}@9"), expected(0, 9))
+    of_two = ["--mask", f"{tmp_path / 'm0.png'}", f"{tmp_path / 'm9.png'}@9"]
+    assert torch.equal(predict("--as", "png", "coco", "--no-overlay", *of_two), expected(0, 9))
     said = capsys.readouterr().out
     assert "masks of frames 0 (m0.png), 9 (m9.png); objects 1\n" in said
     assert "10 frames, " in said
     corrected = expected(0, 4, 9)
-    assert torch.equal(predict("--mask", f"{tmp_path / 'm4.png'}@4"), corrected)  # a correction is added
-    assert torch.equal(predict("--mask", f"{tmp_path / 'out' / 'masks' / '004.png'}"), corrected)  # by its name
+    assert torch.equal(predict("--no-overlay", "--mask", f"{tmp_path / 'm4.png'}@4"), corrected)  # it is added
+    assert torch.equal(predict("--no-overlay", "--mask", f"{tmp_path / 'out/masks/004.png'}"), corrected)  # by its name
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert [prompt["frame"] for prompt in content["prompts"]] == [0, 4, 9]
     assert content["between_prompts"] == "blended by distance"
     assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == 10
-    predict("--mask", f"{tmp_path / 'm4.png'}@6")
+    before = predict("--mask", f"{tmp_path / 'm4.png'}@6")
     write_ids(tmp_path / "none.png", np.zeros_like(scene[1][0]), davis_palette())
-    before = read_masks(tmp_path / "out" / "masks")
-    main(["predict", str(folder / "frames"), "--model=raw_colour@colour/4", f"--output={tmp_path / 'out'}",
-          "--no-overlay", "--mask", f"{tmp_path / 'none.png'}@8"])  # fmt: skip
-    ended = read_masks(tmp_path / "out" / "masks")
+    ended = predict("--no-overlay", "--mask", f"{tmp_path / 'none.png'}@8")
     assert not ended[8].any()
     assert torch.equal(ended[:6], before[:6])
     coco = json.loads((tmp_path / "out" / "coco.json").read_text())  # is written again, though not asked for again
     images = {annotation["image_id"] for annotation in coco["annotations"]}
     assert images == {t + 1 for t in range(10) if ended[t].any()}
     assert not (tmp_path / "out" / "overlay.mp4").exists()
-    asked = ["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}"]
     assert "another protocol" in refusal(*asked, "--mask", f"{tmp_path / 'm4.png'}@4", "--protocol=vfs")
-    model = "--model=raw_colour@colour/4"
-    assert "another protocol" in refusal(*asked, model, "--points=4,3", "--protocol=vidcorr")
+    assert "another protocol" in refusal(*asked, by[0], "--points=4,3", "--protocol=vidcorr")
     lines = {
         "1@5": "expected ID@FRAME with a frame of --mask",
         "1@4": "object 1 cannot have left: this mask has pixels of it",
         **dict.fromkeys(["2@4", "0@4", "300@4"], "cannot have left: the objects are 1"),
     }
     for word, line in lines.items():
-        assert line in refusal(*asked, model, "--mask", f"{tmp_path / 'm4.png'}@4", "--left", word)
+        assert line in refusal(*asked, *by, "--mask", f"{tmp_path / 'm4.png'}@4", "--left", word)
 
 
 def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):

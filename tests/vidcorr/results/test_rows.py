@@ -1,4 +1,4 @@
-"""Rows, columns and differences of tables, over random sets of results on disk.
+"""Rows, columns and differences of tables of results on disk.
 
 Also tests `reports/table.py`, `results/records.py`, `results/tabulate.py`.
 """
@@ -6,9 +6,7 @@ Also tests `reports/table.py`, `results/records.py`, `results/tabulate.py`.
 import csv
 import json
 import math
-import random
 import shutil
-from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -20,20 +18,19 @@ from vidcorr.cli import main
 from vidcorr.experiments.reports.table import table
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Network, ProtocolFacts, Row, Setup
+from vidcorr.results.result import Network, Row
 
 
-def save(folder, values, protocol="vfs", data="d", **network):
+def save(folder, values, **network):
     """Store a result of J of objects, `VIDEO_OBJECT` → value; its score is their mean."""
     rows = []
     for name, value in values.items():
         video, _, number = name.partition("_")
         rows.append(Row(video=video, object=number, values={"J-Mean": value}))
     videos = list(dict.fromkeys(row.video for row in rows))
-    facts = ProtocolFacts(**dict.fromkeys(("name", "digest", "shared_name", "shared"), protocol))
-    fields = {"rows": rows, "sequences": videos, "digests": dict.fromkeys(videos, data)}
+    fields = {"rows": rows, "sequences": videos, "digests": dict.fromkeys(videos, "d")}
     fields |= {"conditions": [f"{len(videos)} sequences"], "declared": fractions("J-Mean")}
-    fields |= {"network": Network(**{"name": "A", "recipe": "r"} | network), "stage": Setup(protocol=facts)}
+    fields |= {"network": Network(**{"name": "A", "recipe": "r"} | network)}
     mean = fmean(value for value in values.values() if not math.isnan(value))
     davis_result({"J-Mean": mean}, **fields).save(folder)
     return folder
@@ -50,74 +47,6 @@ BROKEN = {
     "another mean": lambda text: json.dumps(json.loads(text) | {"scores": {"J-Mean": 0.123}}),
 }
 """Form of a file that cannot be read → it, made of a right one."""
-
-
-def some_results(folder, seed):
-    """Store a random set of results; return words for a table, and folder → (what may not be mixed, seed, score).
-
-    The folders of unreadable files have None.
-    """
-    draw = random.Random(seed)
-    stored, words = {}, {}
-    for number in range(draw.randint(4, 9)):
-        place = folder / f"r{number}"
-        protocol, data, network = draw.choice(["vfs", "dino"]), draw.choice("de"), draw.choice("ABC")
-        of_seed = draw.choice([0, 1, 2, 2, None])
-        count = draw.choice([4, 4, 5])
-        values = {f"v{video}": draw.random() for video in range(count)}
-        about = {"recipe": network.lower() if network != "C" else "", "digest": f"w{draw.randrange(9)}"}
-        save(place, values, protocol, data, name=network, seed=of_seed, **about)
-        stored[place] = ((protocol, data, count, network), of_seed, fmean(values.values()), about["digest"])
-        kind = draw.choice(["", "", "", "copy", "link", "broken"])
-        other = folder / f"{kind or 'r'}{number}"
-        if kind == "copy":
-            shutil.copytree(place, other)
-            stored[other] = stored[place]
-        elif kind == "link":
-            other.symlink_to(place)
-        elif kind == "broken":
-            shutil.copytree(place, other)
-            broken = draw.choice([*BROKEN.values()])((place / "results.json").read_text())
-            (other / "results.json").write_text(broken)
-            stored[other] = None
-        name = draw.choice(["", "", "x=", "y="])
-        for each in {place, other}:
-            words[each] = f"{name}{each}"
-    return list(words.values()), stored
-
-
-@pytest.mark.parametrize("seed", range(60))
-@pytest.mark.sampled(6)
-def test_no_number_mixes_two_results_that_are_not_seeds_of_a_row_and_each_is_shown_or_named(seed, tmp_path):
-    words, stored = some_results(tmp_path, seed)
-    of_names = {}
-    for word in words:
-        name, equals, place = word.rpartition("=")
-        if equals and stored.get(Path(place)):
-            of_names.setdefault(name, []).append(stored[Path(place)])
-    try:
-        found = table(words)
-    except ValueError as error:  # a name of two networks, or of a seed twice; or nothing can be read
-        said, found = str(error), None
-    if found is None:
-        members = set(of_names.get(said.partition(" ")[0], ()))
-        of_seeds = [(about, of_seed) for about, of_seed, *_ in members]
-        is_twice = len(of_seeds) > len(set(of_seeds)) or None in {of_seed for _, of_seed in of_seeds}
-        assert is_twice or len({about[3] for about, _ in of_seeds}) > 1 or not any(stored.values()), said
-        return
-    said = " ".join(found.notes)
-    shown = set()
-    for cell in found.cells:
-        members = [stored[record.place] for record in cell.records if record.place in stored]
-        members += [stored[record.place.resolve()] for record in cell.records if record.place not in stored]
-        shown |= {record.place.resolve() for record in cell.records}
-        assert len({about for about, *_ in members}) == 1
-        seeds = [of_seed for _, of_seed, *_ in members]
-        assert len(set(seeds)) == len(seeds)
-        assert cell.mean == pytest.approx(fmean(score for _, _, score, _ in members))
-    for place in stored:
-        assert place.resolve() in shown or str(place) in said
-    assert render(found)
 
 
 def test_a_file_that_cannot_be_read_is_named_and_leaves_the_others(tmp_path, capsys):
@@ -174,36 +103,31 @@ def test_a_name_is_one_network_and_a_seed_counts_once(tmp_path):
 
 
 NAN = math.nan
+FOUR = {"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}
 SIDES = {
-    "the same sequences": ({"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}, {"a": 0.1, "b": 0.7, "c": 0.2, "d": 0.4}, ""),
-    "fewer": ({"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}, {"a": 0.1, "c": 0.2, "d": 0.4}, ""),
-    "undefined on a side": ({"a": 0.5, "b": NAN, "c": 0.3}, {"a": 0.1, "b": 0.7, "c": NAN, "d": 0.4}, "lacks b, c,"),
-    "an object less": ({"a_1": 0.5, "a_2": 0.1, "b_1": 0.2}, {"a_1": 0.1, "b_1": 0.7}, "one side lacks a_2, which"),
-    "nothing in common": ({"a": 0.5, "b": 0.6}, {"c": 0.1, "d": 0.7}, ""),
+    "the same sequences": (FOUR, {"a": 0.1, "b": 0.7, "c": 0.2, "d": 0.4}, 0.225, "over 4 sequences."),
+    "fewer": (FOUR, {"a": 0.1, "c": 0.2, "d": 0.4}, 1 / 3, "over 3 sequences."),
+    "undefined on a side": ({"a": 0.5, "b": NAN, "c": 0.3}, {"a": 0.1, "b": 0.7, "c": NAN}, 0.4, "lacks b, c,"),
+    "an object less": (
+        {"a_1": 0.5, "a_2": 0.1, "b_1": 0.2},
+        {"a_1": 0.1, "b_1": 0.7},
+        -0.05,
+        "one side lacks a_2, which",
+    ),
+    "nothing in common": ({"a": 0.5, "b": 0.6}, {"c": 0.1, "d": 0.7}, None, ""),
 }
+"""Case → scores of two rows, their mean difference, and words below the table."""
 
 
 @pytest.mark.parametrize("case", SIDES)
-def test_a_difference_is_the_mean_over_what_both_define_as_their_files_give_it(case, tmp_path):
-    ours, theirs, said = SIDES[case]
+def test_a_difference_is_the_mean_over_what_both_define(case, tmp_path):
+    ours, theirs, mean, said = SIDES[case]
     for name, values in (("ours", ours), ("theirs", theirs)):
         save(tmp_path / name, values, name=name, recipe=name)
-    columns = []
-    for name in ("ours", "theirs"):
-        lines = csv.DictReader((tmp_path / name / "per_sequence.csv").open())
-        columns.append({line["Sequence"]: float(line["J-Mean"]) for line in lines if line["J-Mean"]})
-    both = [name for name in columns[0] if name in columns[1]]
     found = table([tmp_path]).with_differences("theirs")
-    ((change,),) = [[cell.difference for cell in found.rows["ours"].values()]]
-    text = " ".join(render(found, "text").split())
-    assert said in text
-    if not both:
-        assert change is None
-        return
-    assert change.mean == pytest.approx(fmean(columns[0][name] - columns[1][name] for name in both), abs=1e-12)
-    number = len({name.partition("_")[0] for name in both})
-    assert change.sequences == number
-    assert f"Differences are over {number} sequence{'s' * (number != 1)}." in text
+    assert said in " ".join(render(found, "text").split())
+    (cell,) = found.rows["ours"].values()
+    assert (cell.difference and cell.difference.mean) == (mean and pytest.approx(mean, abs=1e-12))
 
 
 ENDINGS = {".md": "## davis", ".csv": "row,", ".tex": r"\begin{table}", ".HTML": "<!doctype", ".txt": "davis"}

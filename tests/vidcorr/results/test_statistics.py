@@ -28,16 +28,6 @@ def test_one_object_a_sequence_gives_students_interval_and_test():
     assert found.mean == pytest.approx((first - second).mean())
 
 
-def test_objects_of_one_sequence_stay_together_and_missing_scores_are_left_out():
-    once = {"a": [0.4], "b": [0.6], "c": [0.5], "d": [0.45]}
-    assert interval([of(once)]) == pytest.approx(interval([of({name: 20 * values for name, values in once.items()})]))
-    half = {name: [0.5] for name in "bcd"}
-    assert interval([of({"a": [0.5, float("nan")], **half})]) == pytest.approx((0.5, 0.5))
-    assert interval([of({"a": [float("nan")], **half})]) is None
-    assert interval([of({"a": [0.5, 0.6]})]) is None
-    assert interval([of(once)._replace(score=float("nan"))]) is None
-
-
 def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():
     far = [0.0, 1.0, 0.9, 0.1]
     assert interval([by_name(far[:3])]) is None
@@ -60,9 +50,3 @@ def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons
         assert np.mean(rates) < 0.078, kind
     rates = [rate(3, sequences, "80 % seeds, 20 % sequences", draws=600) for sequences in SEQUENCES[2:]]
     assert np.mean(rates) < 0.064
-
-
-def test_an_interval_of_a_training_is_that_of_its_difference_from_nothing():
-    first = [by_name(run) for run in np.random.default_rng(2).normal(0.5, 0.1, (3, 9))]
-    ends = difference(first, [by_name(np.zeros(9))], (True, False)).ends
-    assert interval(first, ANY) == pytest.approx(ends)

@@ -28,6 +28,13 @@ PAIRED.insert(2, (OtbBenchmark, "boxes", {}))
 PAIRED.append((TapVidBenchmark, "points", {"changes": {"query_mode": "strided"}}))
 
 
+@pytest.fixture(autouse=True)
+def _without_pictures(monkeypatch):
+    """They take half of the time."""
+    for module in ("masks", "otb", "tap_vid"):
+        monkeypatch.setattr(f"vidcorr.benchmarks.{module}.SequencePictures", Mock())
+
+
 @pytest.mark.parametrize(("kind", "what", "more"), PAIRED)
 @pytest.mark.sampled(2)
 def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind, what, more, tmp_path):
@@ -47,9 +54,8 @@ def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind,
     assert f"Their {what} are scored from disk, and have no protocol of ours." in render(found)
 
 
-def test_the_command_makes_the_commonest_table_of_a_paper(tmp_path, monkeypatch, capsys):
+def test_the_command_makes_the_commonest_table_of_a_paper(tmp_path, capsys):
     """A competitor's masks beside an own network, under two protocols; other rules or data do not share it."""
-    monkeypatch.setattr("vidcorr.benchmarks.masks.SequencePictures", Mock())  # half of the time
     root = generated.write_davis(tmp_path / "davis", 4, frames=6, size=(48, 64))
     on = ["--on", f"davis={root}"]
     network = ["evaluate", "raw_colour", *on, "--protocol", "vfs", "crw", "--change", "radius=2"]

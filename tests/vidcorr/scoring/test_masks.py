@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from itertools import product
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from vidcorr.results.statistics import interval
 from vidcorr.scoring.masks import score
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
-from vidcorr.videos.masks import davis_palette, read_mask, write_ids
+from vidcorr.videos.masks import read_mask
 from vidcorr.videos.prompts import MaskPrompt
 
 
@@ -69,16 +68,6 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
 
 
 MOVED, LAGGING = "11000 11100 01110 00110 00111", "11000 11000 11100 01110 00111"
-
-
-@pytest.mark.parametrize("rules", ["davis-2017", "naf"])
-def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, rules):
-    found = []
-    for times in product((1, 255), repeat=2):
-        found.append(score(*write_video(tmp_path / f"{times}", MOVED, LAGGING, times=times), rules))
-    assert all(each.scores == found[0].scores for each in found)
-    assert all(each.rows == found[0].rows for each in found)
-    assert 0.2 < next(iter(found[0].scores.values())) < 1
 
 
 def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path):
@@ -188,14 +177,6 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
     assert score(tmp_path / "two", tmp_path / "two", keep_ends=True).scores["J&F-Mean"] == 1
 
 
-def test_rules_without_void_refuse_id_255_as_any_unknown_id(tmp_path):
-    folders = write_video(tmp_path, "1122 1122 1122", "1122 1122 1122")
-    spoilt = np.array([[1, 1, 255, 255]] * 4, np.uint8)
-    (tmp_path / "mine/a/00001.png").unlink()
-    write_ids(tmp_path / "mine/a/00001.png", spoilt, writers.davis_palette())
-    refused(DataError, "00001.png: the prediction holds id 255; .* the objects 1, 2", score, *folders, "naf")
-
-
 def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
     masks = {f"{t:08d}": np.eye(4, dtype=np.uint8) for t in range(1, 27, 5)}
     for folder in ("truth", "mine"):
@@ -219,37 +200,6 @@ def in_colours(folder, palette):
     """Write the masks of a folder of ids anew, as RGB in these colours."""
     for path in folder.glob("*.png"):
         Image.fromarray(np.array(palette, np.uint8)[read_mask(path)]).save(path)
-
-
-@pytest.mark.parametrize("sides", [["truth"], ["mine"], ["truth", "mine"]])
-def test_masks_in_colours_score_as_masks_of_ids(tmp_path, sides):
-    """The colours of DAVIS's palette are its indices; others are named by the truth."""
-    folders = write_video(tmp_path, "1122 1120 1122 1122", "1122 1020 1120 1122")
-    expected = score(*folders).scores
-    for side in sides:
-        in_colours(tmp_path / side / "a", davis_palette() if len(sides) == 1 else [[0] * 3, [9] * 3, [18] * 3])
-    result = score(*folders)
-    assert (result.scores, result.doubts) == (expected, ())
-
-
-COLOURS = [
-    [[255, 0, 0], [255, 255, 255], [0, 255, 0]],
-    [[128, 0, 0], [0, 128, 0], [0, 255, 0]],
-    [[255, 0, 0], [255, 255, 255], [128, 0, 0]],
-]
-
-
-@pytest.mark.parametrize("colours", COLOURS)
-def test_a_colour_that_comes_later_does_not_renumber_those_of_the_first_mask(tmp_path, colours):
-    """`predict` numbers the colours of the first mask alone; the last colour sorts before others."""
-    truth = "1120 1120 1320 1320"
-    folders = write_video(tmp_path, truth, truth)
-    in_colours(tmp_path / "truth/a", [[0, 0, 0], *colours])
-    first = Annotations.of(MaskPrompt.of(min((tmp_path / "truth/a").glob("*.png")))).first
-    assert first.labels[0].tolist() == [1, 1, 2, 0]
-    result = score(*folders, "vos-benchmark")
-    assert {row.object for row in result.rows} == {"1", "2", "3"}
-    assert [value for row in result.rows for value in row.values.values()] == [1.0] * 6
 
 
 def test_masks_in_colours_whose_background_is_one_of_them_are_refused(tmp_path):

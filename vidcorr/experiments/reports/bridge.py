@@ -83,6 +83,12 @@ def benchmarks_between(start: Benchmark, end: Benchmark, steps: Sequence[tuple[s
 
     Raises:
         ValueError: if values of the two protocols do not fit each other.
+
+    Example:
+        >>> from vidcorr import DavisBenchmark
+        >>> start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+radius=9+topk=5"))
+        >>> [benchmark.protocol.name for benchmark in benchmarks_between(start, end, [("topk",), ("radius",)])]
+        ['vfs', 'vfs+topk=5', 'vfs+radius=9+topk=5']
     """
     values = end.protocol.values()
     found = [start]

@@ -35,6 +35,12 @@ def tables_of_differences(name: str, other: str) -> str:
 
     Raises:
         ValueError: for an unknown name, or protocols without a common benchmark.
+
+    Example:
+        >>> tables_of_differences("vfs", "fomo")
+        Traceback (most recent call last):
+        ...
+        ValueError: vfs and fomo have no benchmark in common
     """
     shown = protocols_of_name(name)
     others = protocols_of_name(other)
@@ -72,13 +78,20 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
 
 
 def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = False) -> str:
-    """Return a table of protocols of one kind, a row per field and a column per protocol, and lines on their sources.
+    r"""Return a table of protocols of one kind, a row per field and a column per protocol, and lines on their sources.
 
     A star marks a value that is our default, a tilde a value that is inferred.
 
     Args:
         protocols: the protocols.
         only_different: True: leave out fields that are equal in all protocols.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> vfs = PropagationProtocol.named("vfs")
+        >>> print("\n".join(table_of([vfs, vfs.with_changes(topk=5)], only_different=True).splitlines()[:2]))
+              vfs, davis (80fa73d00846)  vfs+topk=5, davis (95152d6d0f90)
+        topk  10                         5
     """
     rows = []
     for field in dict.fromkeys(chain.from_iterable(protocol.value_fields() for protocol in protocols)):
@@ -92,7 +105,14 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
 
 
 def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
-    """Return lines on the sources of protocols; equal lines of several benchmarks stand once."""
+    """Return lines on the sources of protocols; equal lines of several benchmarks stand once.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> protocols = [PropagationProtocol.named("vfs", benchmark) for benchmark in ("davis", "vip", "jhmdb")]
+        >>> [line.partition(": ")[0] for line in _notes(protocols).splitlines()]  # the code is that of all three
+        ['vfs, code', 'vfs, vip, inferred', 'vfs, jhmdb, inferred']
+    """
     lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():
@@ -112,6 +132,8 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
         >>> vfs = PropagationProtocol.named("vfs", "vip")
         >>> _cell(vfs, "context"), _cell(vfs, "border"), _cell(vfs, "input_size"), _cell(vfs, "scales")
         ('8', 'exclude *', '(560, 560) ~', '')
+        >>> _cell(vfs.with_changes(input_padding=4), "input_padding"), _cell(vfs, "input_padding")
+        ('4', '1 *')
     """
     if field not in protocol.value_fields():
         return ""

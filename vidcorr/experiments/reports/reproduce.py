@@ -36,7 +36,14 @@ def rows_named(short_names: Collection[str]) -> list[Published]:
 
 
 def list_of_rows(rows: Sequence[Published]) -> str:
-    """Return rows as text: per row its first score, protocol, weights or what is missing, doubt; last, their counts."""
+    """Return rows as text: per row its first score, protocol, weights or what is missing, doubt; last, their counts.
+
+    Example:
+        >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
+        >>> print(list_of_rows([row]), end="")
+        dino-s8: davis J&F-Mean 69.9 by dino; huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB
+        1 rows: 0 lack weights
+    """
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
@@ -88,26 +95,27 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
 
     Args:
         results: published row, and the result of its network by its protocol.
+
+    Example:
+        >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
+        >>> row = replace(row, scores={"J&F-Mean": 0.699})
+        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J&F-Mean": 0.6993})
+        >>> table = printed_and_measured([(row, result)])
+        >>> [cell.printed(intervals=False) for cell in table.cells], table.notes[1:]
+        (['69.9; +0.0', '69.9'], ('Not the whole test set: dino-s8 on davis',))
     """
     cells: list[tuple[str, Column, Cell]] = []
-    equal = []
     partial = []
     for row, result in results:
         for score, value in row.scores.items():
             record = ScoreRecord(result, score, row.short_name)
-            digits = printed_digits(value)
             change = Difference(result.scores[score] - value)
-            rounds_to_printed = abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9  # in per cent, half a last digit
-            if rounds_to_printed:
-                equal.append(f"{row.short_name} {score}")
-            measured = replace(measured_cell([record]), difference=change, digits=digits)
+            measured = replace(measured_cell([record]), difference=change, digits=printed_digits(value))
             cells.append((row.short_name, record.column, measured))
             cells.append((row.short_name, record.column._replace(published=True), published_cell(value)))
         if not result.on_test_set:
             partial.append(f"{row.short_name} on {result.benchmark}")
     notes = ["The difference is from the printed score"]
-    if equal:
-        notes.append(f"As printed: {', '.join(equal)}")
     if partial:
         notes.append(f"Not the whole test set: {', '.join(partial)}")
     return replace(table_of_cells(cells), notes=tuple(notes))

@@ -132,7 +132,16 @@ class Study(BaseModel, extra="forbid"):
         return self
 
     def _check_origin(self, row: StudyRow) -> None:
-        """Refuse a row that names its network in two ways, or by `of` a row that trains nothing."""
+        """Refuse a row that names its network in two ways, or by `of` a row that trains nothing.
+
+        Example:
+            >>> raw = {"name": "raw", "model": "raw_colour"}
+            >>> study = Study(title="A", seeds=(0,), evaluate={}, scores={}, rows=(raw,))
+            >>> study._check_origin(StudyRow(name="again", of="raw"))
+            Traceback (most recent call last):
+            ...
+            ValueError: row 'again': `of` names 'raw', which trains nothing itself
+        """
         origins = [row.train or row.flags, row.model, row.of]
         if sum(map(bool, origins)) > 1:
             raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
@@ -180,6 +189,14 @@ class Study(BaseModel, extra="forbid"):
         Args:
             output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
                 arguments are another run.
+
+        Example:
+            >>> rows = ({"name": "ours"}, {"name": "probed", "of": "ours", "then": "--model LinearProbe"})
+            >>> about = {"title": "A table", "train": "--model VFSMoCo", "seeds": (0,), "scores": {"davis": "J&F-Mean"}}
+            >>> study = Study(rows=rows, evaluate={"davis": "--on davis=DAVIS"}, **about)
+            >>> (line,) = study.lines(Path("out"))  # both rows begin with the first training
+            >>> [(command.row, command.words[0], command.evaluation) for command in line]
+            [('ours', 'fit', ''), ('ours', 'evaluate', 'davis'), ('probed', 'fit', ''), ('probed', 'evaluate', 'davis')]
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
@@ -353,6 +370,17 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     Args:
         records: records of all rows.
         left_out: a sentence is appended for each result that does not count.
+
+    Example:
+        >>> from vidcorr.results.result import Result
+        >>> records = []
+        >>> for seed, by in enumerate(("vfs", "vfs", "dino")):
+        ...     protocol = {"name": by, "shared_name": by, "shared": by}
+        ...     about = {"network": {"name": "A", "seed": seed}, "stage": {"protocol": protocol}, "scores": {"J": 0.5}}
+        ...     records += records_of(Result(benchmark="davis", **about), ["J"], "base")
+        >>> left_out = []
+        >>> [record.seed for record in _without_strays(records, left_out)], left_out
+        ([0, 1], ['base: seed 2 is by dino and left out: .'])
     """
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}
@@ -420,7 +448,14 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
 
 
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
-    """Return a sentence for each row and column with fewer scores than seeds: "vfs has 1 of 3 seeds on davis"."""
+    """Return a sentence for each row and column with fewer scores than seeds: "vfs has 1 of 3 seeds on davis".
+
+    Example:
+        >>> about = {"title": "A", "evaluate": {}, "scores": {}, "rows": ({"name": "vfs"},)}
+        >>> cells = [("vfs", Column("davis", "J-Mean", "vfs"), Cell((0.5,), 0.5, trained=True))]
+        >>> _lacking_seeds(Study(seeds=(0, 1, 2), **about), cells), _lacking_seeds(Study(seeds=(0,), **about), cells)
+        (['vfs has 1 of 3 seeds on davis (vfs)'], [])
+    """
     found: dict[str, None] = {}
     for name, column, cell in cells:
         wanted = len(study.seeds) if cell.trained else 1

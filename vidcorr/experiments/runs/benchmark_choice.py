@@ -74,6 +74,10 @@ class BenchmarkChoice:
 
         Raises:
             UsageError: for a class that is not a benchmark, or a wrong argument.
+
+        Example:
+            >>> BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"root": "DAVIS"}, {}, variant="res3").build().name
+            'davis/res3'
         """
         from jsonargparse import ArgumentError, ArgumentParser
 
@@ -101,6 +105,12 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     Raises:
         UsageError: for a flag without `--on`, an unknown name, a config that cannot be read, or several values of which
             one does not fit the benchmark.
+
+    Example:
+        >>> given = {"on": ["davis=D", "otb=O"], "protocol": [], "stage": ["res3"], "stride": [4, 8], "limit": None}
+        >>> chosen = chosen_benchmarks(Namespace(change=[], **given))
+        >>> [(choice.config, choice.variant) for choice in chosen]
+        [('davis', 'stride4'), ('davis', 'stride8'), ('otb', 'stride4'), ('otb', 'stride8')]
     """
     if not flags.on:
         for name in NEED_ON:
@@ -188,6 +198,10 @@ def _content_of(name: str) -> dict[str, Any]:
 
     Raises:
         UsageError: for an unknown name, or a config with other keys.
+
+    Example:
+        >>> _content_of("davis")["class_path"], _content_of("my_videos:Mine")
+        ('DavisBenchmark', {'class_path': 'my_videos.Mine'})
     """
     configs = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     if name in configs:
@@ -226,6 +240,15 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
         choice: the benchmark by its config.
         flags: values of `BENCHMARK_FLAGS`.
         changes: field of the protocol → its values.
+
+    Example:
+        >>> choice = BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"protocol": "vfs", "stage": "res4"}, {})
+        >>> flags = Namespace(protocol=["vfs", "crw"], stage=None, stride=[8])
+        >>> found = _expanded(choice, flags, {"radius": [3, 6]})
+        >>> [each.variant for each in found]  # the stride has a single value
+        ['vfs/radius=3', 'vfs/radius=6', 'crw/radius=3', 'crw/radius=6']
+        >>> found[1].arguments
+        {'protocol': 'vfs', 'stage': 'res4', 'changes': {'radius': 6}, 'stride': 8}
     """
     stages = as_list(flags.stage or choice.arguments.get("stage"))  # a config may have a list, a benchmark has one
     axes = [_Axis("{}", flags.protocol or [None])]

@@ -171,6 +171,13 @@ def named_networks(texts: Sequence[str], flags: Any) -> list[EncoderSpec]:
     Args:
         texts: names of networks or runs; equal names count once.
         flags: values of `NETWORK_FLAGS`, and `seeds`.
+
+    Example:
+        >>> from argparse import Namespace
+        >>> flags = Namespace(mean=None, std=None, input=None, pretrained=False, seeds=[0, 1])
+        >>> found = named_networks(["torchvision:resnet18", "raw_colour", "raw_colour"], flags)
+        >>> [(network.text, network.seed) for network in found if network.is_random], len(found)
+        ([('torchvision:resnet18', 0), ('torchvision:resnet18', 1)], 3)
     """
     found: list[EncoderSpec] = []
     for text in dict.fromkeys(texts):

@@ -498,7 +498,12 @@ def _next_version(root: Path) -> int:
 
 
 def _now() -> str:
-    """Return the time in UTC, ISO 8601 with milliseconds."""
+    """Return the time in UTC, ISO 8601 with milliseconds.
+
+    Example:
+        >>> _now()  # doctest: +ELLIPSIS
+        '20...T...:...:...+00:00'
+    """
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -509,7 +514,12 @@ def _time_written(path: Path) -> int:
 
 @cache
 def _commit() -> str:
-    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository."""
+    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository.
+
+    Example:
+        >>> len(_commit()) in (0, 40)
+        True
+    """
     home = PACKAGE.parent
     if not (home / ".git").exists():
         return ""
@@ -529,6 +539,14 @@ def digest_of_training(config: Any) -> str:
 
     Args:
         config: parsed configuration of the first start.
+
+    Example:
+        >>> from jsonargparse import Namespace
+        >>> def digest(batch, **trainer):
+        ...     data = Namespace(init_args=Namespace(batch_size=batch, num_workers=8))
+        ...     return digest_of_training(Namespace(ckpt_path="last", trainer=Namespace(**trainer), data=data))
+        >>> digest(32, devices=2) == digest(64, devices=1, max_epochs=3), digest(32, devices=1) == digest(64, devices=1)
+        (True, False)
     """
     content = config.as_dict()
     trainer = content["trainer"]

@@ -122,6 +122,14 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
         ValueError: for a checkpoint that does not exist or cannot be read.
+
+    Example:
+        >>> for word in words_for_parser(["fit", "--model.lr=0.1", "--model", "VFSMoCo"]).words:
+        ...     print(word)
+        fit
+        --config={"data": {"class_path": "VideoDataModule"}}
+        --config={"model": {"class_path": "VFSMoCo"}}
+        --model.lr=0.1
     """
     begin_command(args)
     command, *rest = args
@@ -209,6 +217,12 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
         flag: the flag, `--model.bank`.
         values: its values; most flags have a single value.
         words: the flag and its values as the user wrote them.
+
+    Example:
+        >>> _word_of("--trainer.logger", ["None"], ["--trainer.logger", "None"])[2:]
+        ('null', ['--trainer.logger=null'])
+        >>> _word_of("--data.size", ["64"], ["--data.size", "64"])[:3]
+        ('argument', 'data', {('size',)})
     """
     value = next(iter(values), "")
     part, dot, below = flag.removeprefix("--").partition(".")
@@ -236,6 +250,12 @@ def _argument(flag: str, part: str, below: str, values: Sequence[str], words: li
         below: the flag after the part, `init_args.bank`.
         values: its values.
         words: the flag and its values as the user wrote them.
+
+    Example:
+        >>> sorted(_argument("--model.init_args", "model", "init_args", ["{lr: 1, bank: {frames: 9}}"], []).value)
+        [('bank',), ('lr',)]
+        >>> _argument("--data.source", "data", "source", ["a", "1e3"], ["--data.source", "a", "1e3"]).words
+        ['--data.source=["a", "1e3"]']
     """
     keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")  # + appends to a list
     names = {tuple(keys.split("."))}
@@ -310,6 +330,10 @@ def _is_network(value: str) -> bool:
     """Return True if a value of `--model` names a network, False if it names a LightningModule.
 
     `module:Name` of the user is imported to tell.
+
+    Example:
+        >>> [_is_network(value) for value in ("raw_colour", "timm:resnet18@res4", "last.ckpt", "VFSMoCo")]
+        [True, True, True, False]
     """
     spec, _ = split_view(value)
     if USERS_CALLABLE.fullmatch(value):

@@ -87,6 +87,12 @@ def overlay_masks(
 
     Returns:
         uint8 RGB `(H, W, 3)`.
+
+    Example:
+        >>> frame, mask = torch.zeros(3, 40, 40, dtype=torch.uint8), torch.zeros(40, 40, dtype=torch.uint8)
+        >>> mask[5:35, 5:35] = 1
+        >>> overlay_masks(frame, mask)[[0, 20], 20].tolist()  # the background, and the tint of object 1
+        [[0, 0, 0], [115, 35, 35]]
     """
     picture = as_picture(frame)
     ids = mask.cpu().numpy()
@@ -118,6 +124,12 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
 
     Returns:
         uint8 RGB `(H, W, 3)`.
+
+    Example:
+        >>> frame = torch.zeros(3, 40, 40, dtype=torch.uint8)
+        >>> boxes = [[10, 10, 20, 20], [float("nan"), 0, 5, 5]]
+        >>> draw_boxes(frame, boxes, [(255, 0, 0), (0, 255, 0)])[10, 20].tolist()  # on the left box's upper edge
+        [255, 0, 0]
     """
     picture = as_picture(frame)
     boxes = np.asarray(boxes)
@@ -142,6 +154,12 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
     Returns:
         uint8 RGB `(H, W, 3)`.
+
+    Example:
+        >>> frame = torch.zeros(3, 40, 40, dtype=torch.uint8)
+        >>> picture = overlay_boxes(frame, np.array([11.0, 11.0, 20.0, 20.0]))
+        >>> picture[10, 20].tolist(), picture[20, 20].tolist()  # the upper edge, and the middle of the box
+        ([230, 40, 40], [0, 0, 0])
     """
     boxes = [found]
     colours = [FOUND]
@@ -289,6 +307,11 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
 
     Returns:
         uint8 `(H', W', 3)`.
+
+    Example:
+        >>> wide, high = np.zeros((10, 40, 3), np.uint8), np.zeros((40, 20, 3), np.uint8)
+        >>> contact_sheet([wide, high, wide], columns=2, width=20).shape  # two rows of the highest picture, a gap of 4
+        (84, 44, 3)
     """
     pictures = [resized(picture, width) for picture in pictures]
     height = max(picture.shape[0] for picture in pictures)
@@ -314,6 +337,10 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
 
     Returns:
         uint8 `(H + height, W, 3)`.
+
+    Example:
+        >>> captioned(np.zeros((10, 40, 3), np.uint8), "frame 3").shape
+        (28, 40, 3)
     """
     line = Image.new("RGB", (picture.shape[1], height), colour)
     brightness = np.dot(colour, (0.299, 0.587, 0.114))  # as ITU-R BT.601 weighs the channels

@@ -39,6 +39,12 @@ def draw_matches(
 
     Returns:
         uint8 `(2 · side, side, 3)`; with `is_tight` as high as the two pictures.
+
+    Example:
+        >>> import torch
+        >>> pictures = [torch.zeros(3, 40, 80, dtype=torch.uint8), torch.zeros(3, 80, 40, dtype=torch.uint8)]
+        >>> [draw_matches(*pictures, [[1, 2]], [[3, 4]], [RIGHT], is_tight=tight).shape for tight in (False, True)]
+        [(640, 320, 3), (480, 320, 3)]
     """
     sheet = np.full((2 * side, side, 3), 255, np.uint8)
     ends: list[Any] = []

@@ -58,6 +58,7 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
             axes.imshow(picture, interpolation="nearest")
             if number == 0:
                 axes.set_title(head if axes is not axes_of_row[0] else f"{block.name}\n{head}", parse_math=False)
+        # a protocol's name may break before a plus
         lines = [fill(name.replace("+", " +"), LETTERS).replace(" +", "+") for name in names]
         text = axes_of_row[0].set_ylabel("\n".join(lines), rotation="horizontal", ha="right", va="center")
         text.set_parse_math(False)
@@ -93,7 +94,7 @@ def waterfall(table: Table) -> Figure:
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
         error = declared.factor * _error_of(cells[place]) or None
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
-    for place in {0, len(cells) - 1}:  # one, in a table of a single row
+    for place in (0, len(cells) - 1):
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
     texts.append(shown(cells[-1].mean, declared))
     # from row to row, below the bars
@@ -102,7 +103,7 @@ def waterfall(table: Table) -> Figure:
     axes.invert_yaxis()
     axes.set_yticks(places, labels=names, fontsize="small")
     values = axes.secondary_yaxis("right")
-    values.set_yticks(places, labels=texts[: len(cells)])  # a table of a single row has one text
+    values.set_yticks(places, labels=texts)
     for side in (axes, values):
         side.spines[:].set_visible(False)
         side.tick_params(length=0)

@@ -38,6 +38,10 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 
     Raises:
         ValueError: for another shape.
+
+    Example:
+        >>> clip_sheet(torch.zeros(9, 4, 3, 32, 64, dtype=torch.uint8), rows=2, width=32).shape
+        (90, 140, 3)
     """
     length = clip.shape[1]
     if frame_index is None:
@@ -63,6 +67,12 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
 
     Returns:
         Function from maps `(N, C, h, w)` to float32 `(N, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
+
+    Example:
+        >>> features = torch.rand(2, 8, 4, 4)
+        >>> colours = colour_basis(features)(features)
+        >>> colours.shape, bool(colours.min() >= 0), bool(colours.max() <= 1)
+        (torch.Size([2, 3, 4, 4]), True, True)
     """
     cells = _cells(features)
     mean = cells.mean(0)
@@ -114,6 +124,11 @@ def feature_sheet(
 
     Raises:
         ValueError: if the numbers of maps and frames differ.
+
+    Example:
+        >>> frames, features = torch.zeros(2, 3, 16, 32), torch.rand(2, 8, 4, 8)
+        >>> feature_sheet(frames, features, width=32).shape  # two rows of 16 px and a caption of 18
+        (50, 68, 3)
     """
     if len(features) != len(frames):
         raise ValueError(f"{len(features)} maps do not fit {len(frames)} frames")
@@ -236,6 +251,11 @@ def heated(picture: Picture, heat: Tensor) -> Picture:
     Args:
         picture: uint8 `(H, W, 3)`.
         heat: `(h, w)` in [0, 1], resized to the image; brightness and opacity grow with its square root.
+
+    Example:
+        >>> picture = np.full((2, 2, 3), 100, np.uint8)
+        >>> heated(picture, torch.tensor([[0.0, 1.0], [0.0, 1.0]]))[0].tolist()
+        [[60, 60, 60], [252, 255, 164]]
     """
     levels = (255 * heat.clamp(0, 1).sqrt()).round().to(torch.uint8).numpy()
     levels = cv2.resize(levels, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)

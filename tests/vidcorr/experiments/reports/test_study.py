@@ -108,13 +108,6 @@ def test_a_row_has_its_seeds_their_range_and_difference_beside_papers(trial, stu
     refused(ValueError, "has no score accuracy; it has success, precision@20px", study_table, study, tmp_path)
 
 
-def test_two_results_of_a_seed_are_refused(study_of, leave, tmp_path):
-    study = study_of("two steps")
-    for stage in ("res4.b1", "res4.b2"):
-        leave("base", "otb", 0, {"success": 0.5, "precision@20px": 0.4}, stage)
-    refused(ValueError, "base has two results of seed 0 of otb, .* give each a row", study_table, study, tmp_path)
-
-
 def test_a_seed_by_another_protocol_or_on_other_data_is_named_and_left_out(study_of, leave, tmp_path):
     """A file that cannot be read is named; a copy counts once; a row without a result is a row."""
     study = study_of("table")

@@ -3,16 +3,13 @@
 Also tests `commands/resume.py`.
 """
 
-import json
 import os
 import random
-import re
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import torch
@@ -23,7 +20,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
 from tests.helpers.training import fit_in
 from tests.helpers.words import TINY, clips, flags, refusal
-from vidcorr import Result
 from vidcorr.backbones.files import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
@@ -32,7 +28,6 @@ from vidcorr.commands.resume import from_here, words_from_here
 from vidcorr.experiments.runs.flags import named_network
 from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
 from vidcorr.results.folder_lock import folder_lock
-from vidcorr.results.result import Network
 
 
 def written(path, *words, **fields):
@@ -58,9 +53,6 @@ def test_runs_that_start_together_have_folders_of_their_own(tmp_path):
     assert len({run.record.id for run in runs}) == 20
     for run, folder in zip(runs, folders, strict=True):
         assert Record.read(folder) == run.record
-        text = json.dumps(run.record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-        assert (folder / FILE).read_text() == text
-    assert re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}\+00:00", runs[0].record.begin)
 
 
 def touched(path):
@@ -97,15 +89,6 @@ def test_a_refused_run_leaves_a_folder_in_which_it_or_another_process_goes_on(tm
     with folder_lock(folder / "checkpoints"):  # before its first batch
         refused_run.remove_refused()
         assert folder.exists()
-
-
-def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(here):
-    folder = written("runs/version_0", "fit").resolve()
-    runs = [Run(["fit"], say=[].append) for _ in range(2)]
-    assert runs[0].choose_checkpoint(config("last")) is None
-    (folder / "config.yaml").touch()  # it has begun, and holds the lock as long as it lives
-    assert runs[1].choose_checkpoint(config("last")) is None
-    assert [run.goes_on_in for run in runs] == [None, folder]
 
 
 def test_last_of_a_run_that_goes_on_is_its_own_else_where_it_resumed(tmp_path):
@@ -156,16 +139,8 @@ def test_only_a_training_that_has_ended_can_be_longer(command, end, tmp_path):
     assert said[0].endswith(end)
 
 
-def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
-    git = Mock(return_value=Mock(stdout="abc\n"))
-    monkeypatch.setattr("vidcorr.experiments.runs.runs.subprocess.run", git)
-    monkeypatch.setattr("vidcorr.experiments.runs.runs.PACKAGE", tmp_path / "vidcorr")
-    assert _commit.__wrapped__() == ""  # of an installed package
-    (tmp_path / ".git").mkdir()
-    assert _commit.__wrapped__() == "abc"
-    words = ["git", "-C", tmp_path, "rev-parse", "HEAD"]
-    git.assert_called_once_with(words, capture_output=True, text=True, check=False)
-    git.side_effect = OSError
+def test_without_git_the_commit_is_empty(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert _commit.__wrapped__() == ""
 
 
@@ -261,16 +236,10 @@ def test_a_damaged_run_is_named_and_left_out(here, caplog):
 
 
 def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
-    """A run, a result, and a checkpoint that a training is to go on from."""
-    folder = written(tmp_path, "fit")
-    Result(benchmark="davis", network=Network(name="a"), scores={}).save(folder)
-    for file, read in ((FILE, Record.read), ("results.json", Result.load)):
-        read(folder)
-        content = json.loads((folder / file).read_text())
-        del content["format"]
-        for more, age in (({}, "an older"), ({"format": 0}, "an older"), ({"format": 99}, "a newer")):
-            (folder / file).write_text(json.dumps(content | more))
-            refused(ValueError, f"{file}: written by {age} version of vidcorr: its format is", read, folder)
+    """A run, and a checkpoint that a training is to go on from."""
+    for content, age in (("{}", "an older"), ('{"format": 99}', "a newer")):
+        (tmp_path / FILE).write_text(content)
+        refused(ValueError, f"{FILE}: written by {age} version of vidcorr: its format is", Record.read, tmp_path)
     checkpoint = tmp_path / "last.ckpt"
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
     content = torch.load(checkpoint, weights_only=True)
@@ -279,16 +248,6 @@ def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
     torch.save(content, checkpoint)
     line = r"last\.ckpt: of another version of vidcorr, format 0 for 2: begin anew from its weights, --model.backbone"
     refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path), ckpt_path=checkpoint)
-
-
-def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, info_log):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
-    folder = written(tmp_path / "run", "fit", "--model=own_of_a_run.Model", folder=str(home))
-    refused(SystemExit, "^9$", main, ["resume", str(folder)])
-    assert info_log.messages == [f"{folder} has no last.ckpt and begins again: vidcorr fit --model=own_of_a_run.Model"]
 
 
 # `fit … --ckpt_path last`, and a requeued job of SLURM
@@ -341,6 +300,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
             assert found(lr=1)[0].goes_on_in is not None
         else:
             refused(SystemExit, "^0$", found, lr=1)
+            assert "has ended at this length" in said[-1]
     ended.changed(end=None).save(Path("runs/version_0"))
     assert found(("validate",), None)[0].goes_on_in is None
     assert find_run("runs") == path.resolve().parents[1]
@@ -359,23 +319,18 @@ def test_what_a_training_depends_on_makes_another_one():
         return digest_of_training(config("last", lr=1, **changes))
 
     same = digest()
-    for name in ("max_steps", "strategy", "accelerator", "limit_val_batches"):
-        assert digest(trainer={name: "other"}) == same, name
-    assert digest(root="other") == same
     ours = {"class_path": "vidcorr.BenchmarkCallback", "init_args": {"every_n_epochs": 2}}
-    lightnings = {"class_path": "pytorch_lightning.callbacks.Timer"}
     averaging = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
     own, other = ({"class_path": "mine.Freeze", "init_args": {"epochs": epochs}} for epochs in (1, 2))
-    for callbacks in (None, [], ours, [ours, lightnings]):
-        assert digest(trainer={"callbacks": callbacks}) == same
+    length = {"max_steps": 5, "strategy": "other", "accelerator": "other", "limit_val_batches": 1, "callbacks": ours}
+    assert digest(root="other") == digest(trainer=length) == same
     assert digest(trainer={"callbacks": own}) == digest(trainer={"callbacks": [ours, own]})
     assert len({same, *(digest(trainer={"callbacks": [callback]}) for callback in (own, other, averaging))}) == 4
     decisive = ("plugins", "precision", "gradient_clip_val", "deterministic", "accumulate_grad_batches")
     for name in (*decisive, "limit_train_batches"):
         assert digest(trainer={name: 1}) != same, name
     assert len(signature(Trainer).parameters) <= 41  # does a step depend on a new argument of Lightning's?
-    assert digest(trainer={"devices": 2}, batch=2) == digest(trainer={"devices": [3]}, batch=4) == same
-    assert digest(trainer={"devices": 2}) != same
+    assert digest(trainer={"devices": 2}, batch=2) == same != digest(trainer={"devices": 2})
     assert digest_of_training(config("a.ckpt", lr=1)) != same
 
 

@@ -51,11 +51,12 @@ def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(table):
 
 
 def test_files_hold_the_texts(table, tmp_path):
+    picture = waterfall(table)
     for suffix, head in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
-        write_figure(tmp_path / f"new/bridge{suffix}", waterfall(table))
+        write_figure(tmp_path / f"new/bridge{suffix}", picture)
         assert (tmp_path / f"new/bridge{suffix}").read_bytes().startswith(head)
     assert b"/FontFile2" in (tmp_path / "new/bridge.pdf").read_bytes()  # the letters are in the file, as letters
     texts = re.findall(r"<text[^>]*>(.*?)</text>", (tmp_path / "new/bridge.svg").read_text("utf-8"))
     assert {"topk", "10 → 5", "+20.0", "J-Mean, per cent", TITLE} <= set(texts)
     with pytest.raises(ValueError, match="Format 'xyz' is not supported"):
-        write_figure(tmp_path / "bridge.xyz", waterfall(table))
+        write_figure(tmp_path / "bridge.xyz", picture)
