@@ -191,7 +191,12 @@ def is_first_rank() -> bool:
 
 
 def is_printed(record: logging.LogRecord) -> bool:
-    """Return False for Lightning's tips to install further products, True for its other lines; a filter of logging."""
+    """Return False for Lightning's tips to install further products, True for its other lines; a filter of logging.
+
+    Example:
+        >>> [is_printed(logging.makeLogRecord({"msg": text})) for text in ("Tip: install more", "GPU available: False")]
+        [False, True]
+    """
     return "Tip:" not in record.getMessage()
 
 
@@ -208,7 +213,14 @@ def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
 
 
 def has_own_data(config: Any) -> bool:
-    """Return True if the model of a configuration defines its own `train_dataloader`."""
+    """Return True if the model of a configuration defines its own `train_dataloader`.
+
+    Example:
+        >>> from jsonargparse import Namespace
+        >>> names = ("vidcorr.VFSSimSiam", "pytorch_lightning.demos.boring_classes.BoringModel")
+        >>> [has_own_data(Namespace(model=Namespace(class_path=name))) for name in names]
+        [False, True]
+    """
     model = resolve_name(config.model.class_path)
     return bool(model.train_dataloader is not pl.LightningModule.train_dataloader)
 
@@ -382,10 +394,8 @@ class VidcorrCLI(LightningCLI):
             schedule["every_n_epochs"] = flags.every
         if flags.before:
             schedule["before_training"] = True
-        callbacks: list[BenchmarkCallback] = []
-        for choice in chosen_benchmarks(flags):
-            callbacks.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}))
-        return callbacks
+        choices = chosen_benchmarks(flags)
+        return [BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}) for choice in choices]
 
     def fit(self, **options: Any) -> None:
         """Train, and note the end of the run."""

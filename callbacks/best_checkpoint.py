@@ -135,6 +135,15 @@ def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback
 
     Raises:
         ValueError: if no benchmark logs this score, or there is no benchmark that logs any.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> davis = SimpleNamespace(score_keys=["davis/J&F-Mean", "davis/J-Mean"])
+        >>> _score_and_benchmark(None, [davis])[0]
+        'davis/J&F-Mean'
+        >>> _score_and_benchmark("davis/mIoU", [davis])
+        Traceback (most recent call last):
+        ValueError: BestCheckpoint: no benchmark logs davis/mIoU; they log davis/J&F-Mean, davis/J-Mean
     """
     benchmark_of: dict[str, BenchmarkCallback] = {}
     for benchmark in benchmarks:

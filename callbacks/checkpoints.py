@@ -297,7 +297,17 @@ def last_checkpoints(trainer: Trainer) -> list[LastCheckpoint]:
 
 
 def best_of_run(trainer: Trainer) -> str:
-    """Return the best checkpoint of a run, the last without any; "" if it has saved none."""
+    """Return the best checkpoint of a run, the last without any; "" if it has saved none.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> last = LastCheckpoint()
+        >>> last.last_model_path = "last.ckpt"
+        >>> best_of_run(SimpleNamespace(checkpoint_callbacks=[last]))
+        'last.ckpt'
+        >>> best_of_run(SimpleNamespace(checkpoint_callbacks=[last, SimpleNamespace(best_model_path="best.ckpt")]))
+        'best.ckpt'
+    """
     last = ""
     for saver in trainer.checkpoint_callbacks:
         best: str = getattr(saver, "best_model_path", "")
@@ -327,7 +337,12 @@ def _hide_later_logs(trainer: Trainer) -> None:
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a parameter group that a resumed training keeps; `lr` is the rate before any schedule."""
+    """Return the settings of a parameter group that a resumed training keeps; `lr` is the rate before any schedule.
+
+    Example:
+        >>> _settings_of({"params": [], "lr": 0.01, "initial_lr": 0.1, "momentum": 0.9, "nesterov": False})
+        {'lr': 0.1, 'momentum': 0.9}
+    """
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 

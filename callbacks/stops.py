@@ -127,10 +127,7 @@ class Stops(Callback):
         Raises:
             TrainingStopped: naming the first non-finite loss, else the weights.
         """
-        broken: list[str] = []
-        for name, weight in pl_module.named_parameters():
-            if not weight.isfinite().all():
-                broken.append(name)
+        broken = [name for name, weight in pl_module.named_parameters() if not weight.isfinite().all()]
         fault = self._check_losses()
         if broken and fault is None:
             fault = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"

@@ -328,8 +328,7 @@ class CorrespondenceModule(SavedModule):
         """
         first = next(iter(self.images))
         if isinstance(loaders, Mapping):
-            parts = {first: loaders[first]} if first in loaders else loaders
-            return self._samples_from(list(parts.values()))
+            loaders = [loaders[first]] if first in loaders else list(loaders.values())
         if isinstance(loaders, list | tuple):
             return sum(map(self._samples_from, loaders))
         batch_sampler = getattr(loaders, "batch_sampler", None)

@@ -114,7 +114,13 @@ class SiamFC(CorrespondenceModule):
                 nn.init.zeros_(cast(Tensor, convolution.bias))
 
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
-        """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1]."""
+        """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1].
+
+        Example:
+            >>> method = SiamFC("raw_colour", stage=None, stride=8, dilated=False)
+            >>> method(torch.rand(2, 3, 120, 120), torch.rand(2, 3, 240, 240)).shape  # 15 x 15 cells in 30 x 30
+            torch.Size([2, 1, 16, 16])
+        """
         with torch.no_grad():
             z = self.backbone(exemplar)  # N x C x h x w
             x = self.backbone(search)  # N x C x h' x w', the larger map

@@ -95,6 +95,13 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         Returns:
             Unit vectors: in training the keys of all ranks, `(ranks · B, n/2, D)`, else `(B, n/2, D)`.
+
+        Example:
+            >>> method = VFSMoCo("raw_colour", projection_dim=4, queue_size=8)
+            >>> frames = torch.randint(256, (2, 3, 3, 16, 16), dtype=torch.uint8)
+            >>> keys = method.encode_keys(frames)
+            >>> keys.shape, keys.norm(dim=2).allclose(torch.ones(2, 3)), keys.allclose(method.encode_keys(frames / 255))
+            (torch.Size([2, 3, 4]), True, True)
         """
 
         def encode(frames: Tensor) -> Tensor:

@@ -155,6 +155,12 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
     """Change a checkpoint from between two epochs, so that its epoch counts as completed.
 
     Lightning would otherwise run the epoch's last hooks again.
+
+    Example:
+        >>> counts = {"ready": 3, "started": 2, "processed": 2, "completed": 1}
+        >>> complete_epoch({"loops": {"fit_loop": {"epoch_progress": {"current": counts}}}})
+        >>> counts
+        {'ready': 2, 'started': 2, 'processed': 2, 'completed': 2}
     """
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
     if epochs["current"]["processed"] == epochs["current"]["started"]:

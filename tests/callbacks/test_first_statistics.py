@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tests.helpers.batches import FORMS, Ours, Plain, theirs
 from tests.helpers.faults import differences
 from tests.helpers.stops import Counted
-from tests.helpers.training import TINY, InMemory, quiet_trainer
+from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.callbacks.first_statistics import BATCHES
 from vidcorr.lightning_modules import VFSSimSiam
@@ -61,13 +61,6 @@ def test_the_first_score_leaves_no_trace_in_the_training_and_says_its_statistics
     assert said in benchmark.names[0]
     assert "statistics" not in benchmark.names[1]
     assert differences(first, last)
-
-
-def test_a_method_of_ours_has_statistics_in_eval_mode_too():
-    benchmark, scored = trained(partial(InMemory, 22, 2, 2, 32), True)
-    _, unscored = trained(partial(InMemory, 22, 2, 2, 32), False)
-    assert differences(scored, unscored) == []
-    assert f"BatchNorm's statistics of {BATCHES} batches" in benchmark.names[0]
 
 
 def test_the_statistics_are_the_mean_over_the_batches():

@@ -105,7 +105,7 @@ CALLERS = [
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.sampled(5, 3)
 def test_a_method_trains_the_same_whoever_calls_its_step(name):
-    batches = list(batches_of(name, 8))
+    batches = list(batches_of(name, 4))
     expected = tiny(name)
     start = deepcopy(expected.state_dict())
     by_the_trainer(expected, batches)

@@ -175,7 +175,7 @@ def test_trainings_and_validations_follow_each_other_and_leave_the_metrics_of_a_
         return training_step(batch, batch_idx)
 
     module.training_step = counting_step
-    trainings = 3
+    trainings = 2
     for _ in range(trainings):
         trainer = quiet_trainer(max_epochs=1, val_check_interval=1)
         trainer.validate(module, data, verbose=False)

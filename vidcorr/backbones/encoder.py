@@ -172,6 +172,17 @@ class Encoder(Changeable, nn.Module):
 
         A module that makes its own views gets the RGB that these views state. If the class has no default (`UNKNOWN`),
         random weights get `OF_RANDOM`.
+
+        Example:
+            >>> from torchvision.models import resnet18
+            >>> network = resnet18()
+            >>> Encoder(network).input == UNKNOWN, Encoder(nn.Conv2d(3, 8, 8, 8)).input.is_unit
+            (True, True)
+            >>> Encoder(network, described=Network(name="ResNet-18", loaded=False)).input == OF_RANDOM
+            True
+            >>> network.input_mean = network.input_std = (0.5, 0.5, 0.5)
+            >>> Encoder(network).input.source
+            'stated by ResNet'
         """
         if self.stated is not None:
             return self.stated

@@ -118,6 +118,20 @@ def _call_is_known(network: Any, reads: str) -> bool:
     Args:
         network: the network.
         reads: name of the method that the view reads, `View.reads`.
+
+    Example:
+        >>> from torchvision.models import ResNet, resnet18
+        >>> network = resnet18()
+        >>> _call_is_known(network, "its parts")
+        True
+        >>> class Own(ResNet):
+        ...     __module__ = "my_module"
+        ...     def forward(self, images): ...
+        >>> network.__class__ = Own
+        >>> _call_is_known(network, "its parts"), _call_is_known(network, "forward")  # it is read where it is defined
+        (False, True)
+        >>> _call_is_known(network.to("meta"), "its parts")
+        True
     """
     owners = (network, *type(network).__mro__)  # subclasses first; every module has a forward
     owner: Any = next(owner for owner in owners if {*CALL, reads} & vars(owner).keys())

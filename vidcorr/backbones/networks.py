@@ -274,6 +274,11 @@ class EncoderSpec:
         """True if results under this name can be reused, because no code of the user, which may change, makes features.
 
         The name or the checkpoint decides by the packages that it names.
+
+        Example:
+            >>> texts = ("vidcorr-r18", "timm:resnet18", "timm:resnet18=own.pth", "my_module:net", "torchhub:me/it:net")
+            >>> [EncoderSpec(text).is_reusable for text in texts]
+            [True, True, True, False, False]
         """
         name, file, _ = self.located
         if name or file is None or not file.is_file():

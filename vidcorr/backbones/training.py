@@ -57,6 +57,13 @@ class TrainedViews:
             >>> maps = TrainedViews().maps(network, torch.zeros(2, 3, 64, 64))
             >>> maps.shape, maps.requires_grad
             (torch.Size([2, 8, 8, 8]), True)
+            >>> from torchvision.models import resnet18
+            >>> network, images = resnet18().eval(), torch.rand(2, 3, 64, 64)
+            >>> network.fc = nn.Identity()
+            >>> TrainedViews().maps(network, images).mean((2, 3)).equal(network(images))  # its own pooled feature
+            True
+            >>> TrainedViews("res4").maps(network, images).shape  # at its own stride
+            torch.Size([2, 256, 4, 4])
         """
         stage = stage or self.stage
         key = (id(network), stage)

@@ -181,6 +181,15 @@ def predicted_frames(sequence: MaskSequence) -> set[int]:
 
     If a data set names the frames that it wants (`reported`), these, from the first object on; else all frames from
     the first object on, and the annotated frames before it.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> sequence = SimpleNamespace(begin=2, num_frames=6, annotated=(0, 5), reported=None)
+        >>> predicted_frames(sequence)
+        {0, 2, 3, 4, 5}
+        >>> sequence.reported = (0, 3)
+        >>> predicted_frames(sequence)
+        {3}
     """
     followed = set(range(sequence.begin, sequence.num_frames))
     if sequence.reported is None:

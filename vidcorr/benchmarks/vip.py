@@ -106,10 +106,8 @@ class VipBenchmark(Benchmark):
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
-        videos: list[PartVideo] = []
-        for sequences in zip(*readers, strict=True):
-            videos.append(PartVideo(dict(zip(self.parts, sequences, strict=True))))
-        return videos
+        of_videos = zip(*readers, strict=True)
+        return [PartVideo(dict(zip(self.parts, sequences, strict=True))) for sequences in of_videos]
 
     def score(self, video: PartVideo, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the parts of a video once per kind of labels, write and score them: a row.

@@ -35,13 +35,9 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
     with errors_at(f"{pairs_file}: is not the list of ScanNet-1500", TypeError):
         for room, take, *frames in listed["name"].tolist():
             scene = f"scene{room:04d}_{take:02d}"
-            files: list[Path] = []
-            depths: list[Path] = []
-            pose_files: list[Path] = []
-            for frame in frames:
-                files.append(root / scene / "color" / f"{frame}.jpg")
-                depths.append(root / scene / "depth" / f"{frame}.png")
-                pose_files.append(root / scene / "pose" / f"{frame}.txt")
+            files = [root / scene / "color" / f"{frame}.jpg" for frame in frames]
+            depths = [root / scene / "depth" / f"{frame}.png" for frame in frames]
+            pose_files = [root / scene / "pose" / f"{frame}.txt" for frame in frames]
             first, second = map(pose_of, pose_files)  # from the cameras to the room
             with errors_at(cameras_file):
                 camera = np.asarray(cameras[scene], np.float64)

@@ -68,11 +68,9 @@ def _picture(root: Path, side: str, content: Any, file: Path) -> _Picture:
     """Return the source ("src") or target ("trg") of a pair from the content of the pair's file."""
     folder = plain_name(content.get(f"{side}_category") or content["category"], file)
     picture = root / "Images" / folder / plain_name(content[f"{side}_image"], file)
-    positions: list[Any] = []
-    row_of_name: dict[str, int] = {}
-    for row, point in enumerate(content[f"{side}_keypoints"]):
-        positions.append(point["pos"])
-        row_of_name[point["name"]] = row
+    points = content[f"{side}_keypoints"]
+    positions = [point["pos"] for point in points]
+    row_of_name = {point["name"]: row for row, point in enumerate(points)}
     return _Picture(picture, np.array(positions, np.float64).reshape(-1, 2), row_of_name)
 
 

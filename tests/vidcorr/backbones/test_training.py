@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from tests.helpers import networks
-from tests.helpers.encoders import TinyResNet
 from tests.helpers.refusal import refused
-from vidcorr.backbones import TrainedViews, build_feature_extractor, load
+from vidcorr.backbones import TrainedViews, load
 from vidcorr.lightning_modules import SiamFC, VFSSimSiam
 
 NETWORKS = "tests.helpers.networks"
@@ -26,14 +25,6 @@ def test_training_moves_statistics_and_a_view_is_of_the_network_itself():
     images = torch.rand(2, 3, 64, 64)
     for each in copies:
         assert not torch.equal(each.eval().embed(images), method.eval().embed(images))
-
-
-def test_a_resnets_vector_is_its_own_pooled_feature_to_the_bit():
-    network = TinyResNet().eval()
-    images = torch.rand(2, 3, 64, 64)
-    maps = TrainedViews().maps(network, images)
-    assert torch.equal(maps.mean(dim=(2, 3)), network(images))
-    assert torch.equal(maps, build_feature_extractor(network, "res5", 32, mean=(0, 0, 0), std=(1, 1, 1))(images))
 
 
 def test_what_gives_no_map_is_refused_at_the_start():

@@ -218,6 +218,10 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         True
         True
         True
+        >>> network = nn.ParameterDict({"pos_embed": torch.rand(1, 4, 8)})  # of no known grid
+        >>> own = torch.rand(1, 4 + 9, 8)
+        >>> positions_resampled({"pos_embed": own}, network, "own.pth")["pos_embed"] is own
+        True
     """
     for name, own in network.state_dict().items():
         of_file = state.get(name, own)
