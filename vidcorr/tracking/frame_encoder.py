@@ -157,6 +157,10 @@ class FrameEncoder:
         >>> (features,) = encoder.maps([white], may_be_constant=True)
         >>> features.shape, features.unique()  # the network sees white as 1
         (torch.Size([3, 4, 8]), tensor([1.]))
+        >>> from vidcorr import PropagationProtocol
+        >>> fine = build_feature_extractor("raw_colour", stride=4)
+        >>> FrameEncoder(fine, PropagationProtocol.named("vfs")).protocol.name
+        'vfs+feature_stride=4'
         >>> FrameEncoder(torch.nn.AvgPool2d(8))
         Traceback (most recent call last):
         TypeError: AvgPool2d is no extractor: give build_feature_extractor(network)

@@ -254,10 +254,10 @@ class SiamFCTracker(FrameEncoder):
             >>> from vidcorr import build_feature_extractor
             >>> extractor = build_feature_extractor(nn.AvgPool2d(8))
             >>> responses = torch.full((1, 3, 5, 5), -20.0)
-            >>> responses[0, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])  # at three scales
+            >>> responses[0, :, 1, 2] = torch.tensor([-10.0, -10.2, -11.0])  # at three scales
             >>> for penalty_lowers in (True, False):  # VFS's code multiplies by the penalty, which raises -10 to -9.8
             ...     SiamFCTracker(extractor, TrackingProtocol(penalty_lowers=penalty_lowers))._peaks(responses).tolist()
-            [[1.0], [7.0], [1.0], [-10.0]]
+            [[1.0], [7.0], [1.0], [-10.199999809265137]]
             [[0.0], [7.0], [1.0], [-10.0]]
             >>> tracker = SiamFCTracker(extractor)
             >>> [tracker._peaks(positive)[0].tolist() for positive in (responses + 21, (responses + 21) / 20)]

@@ -341,6 +341,8 @@ def runs_of_text(text: Any) -> Any:
         [1, 2, 3]
         >>> runs_of_text("12355")  # a later run is 5 more than the run two places before
         [1, 2, 3, 7, 8]
+        >>> runs_of_text("125O")  # the last is 1 less
+        [1, 2, 5, 1]
         >>> runs_of_text("V1660000000000000Z3")  # by pycocotools 2.0.11: 8 columns of 6 pixels in an image of 12 rows
         [38, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 112]
     """

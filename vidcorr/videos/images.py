@@ -222,6 +222,10 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
         ...         later(number)
         >>> done
         [0, 1, 2]
+        >>> with write_behind(int) as later:
+        ...     later("no number")
+        Traceback (most recent call last):
+        ValueError: invalid literal for int() with base 10: 'no number'
         >>> called = []
         >>> with write_behind(int, at_most=2) as later:
         ...     for text in ("no number", "1", "2", "3"):

@@ -44,6 +44,7 @@ def ways(path):
 
 
 SEEKS = [
+    ("b.mov", "mpeg2video", {"g": "12", "bf": "2"}, 1, 0),
     ("uneven.avi", "mpeg4", MPEG4 | {"bf": "2"}, 4, 1),
     ("a.mov", "mpeg4", MPEG4 | {"bf": "2"}, 1, 1),
     ("a.webm", "libvpx", VP8, 1, 0),

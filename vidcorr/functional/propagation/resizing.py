@@ -159,8 +159,9 @@ def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> 
     """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule.
 
     Example:
-        >>> resize_ids(torch.tensor([[1, 2], [3, 4]]), (1, 4))
-        tensor([[3, 3, 4, 4]])
+        >>> ids = torch.tensor([[1, 2], [3, 4]])
+        >>> resize_ids(ids, (1, 4)), resize_ids(ids, (2, 2)) is ids
+        (tensor([[3, 3, 4, 4]]), True)
     """
     if tuple(ids.shape) == tuple(size):
         return ids

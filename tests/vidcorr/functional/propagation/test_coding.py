@@ -51,7 +51,7 @@ for name, source in PropagationProtocol.sources().items():
 def test_every_protocol_takes_masks_of_every_size(name, benchmark):
     """A cell's label is the id of an object that the mask has near the cell's place."""
     rules = PropagationProtocol.named(name, benchmark)
-    for size in ((71, 333), (240, 320), (540, 960), (674, 1200), (64, 1920)):  # of YouTube-VOS and VIP but the first
+    for size in ((71, 333), (240, 320), (540, 960), (64, 1920)):  # of YouTube-VOS and VIP but the first
         _, (height, width), covered = input_sizes(size, rules, multiple=rules.feature_stride)
         grid = -(-height // rules.feature_stride), -(-width // rules.feature_stride)
         mask = torch.zeros(covered, dtype=torch.uint8)
