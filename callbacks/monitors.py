@@ -45,6 +45,12 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
         tensor(1.0000)
         >>> embedding_spread(torch.randn(5000, 64)).round(decimals=1)
         tensor(1.)
+        >>> embedding_spread(torch.ones(4, 2, 8))
+        Traceback (most recent call last):
+        ValueError: expected embeddings (N, D) with N of at least 2, got (4, 2, 8)
+        >>> embedding_spread(torch.ones(1, 8))
+        Traceback (most recent call last):
+        ValueError: expected embeddings (N, D) with N of at least 2, got (1, 8)
     """
     if embeddings.ndim != 2 or len(embeddings) < 2:
         raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")

@@ -121,7 +121,16 @@ class SampledDataModule(pl.LightningDataModule):
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Prepare a batch on the device; of a list or mapping of batches, from several loaders, each one."""
+        """Prepare a batch on the device; of a list or mapping of batches, from several loaders, each one.
+
+        Example:
+            >>> data = SampledDataModule("videos", batch_size=1, num_workers=0, seed=0)
+            >>> white = torch.tensor(255, dtype=torch.uint8)
+            >>> data.on_after_batch_transfer([{"clip": white, "video_index": 3}, white], 0)
+            [{'clip': tensor(1.), 'video_index': 3}, tensor(1.)]
+            >>> data.on_after_batch_transfer({"first": {"clip": white}, "second": None}, 0)
+            {'first': {'clip': tensor(1.)}, 'second': None}
+        """
         if isinstance(batch, list | tuple):
             return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
         if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):

@@ -1,7 +1,6 @@
 """Training clips of augmented views of single images, for the image-level baselines of VFS."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from vidcorr.videos.source import SourceEntry, list_single_images
@@ -52,7 +51,6 @@ class ImageClipDataModule(VideoDataModule):
     def trained_videos(self) -> set[str]:
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
         found: set[str] = set()
-        for video in super().trained_videos():
-            if os.path.isabs(video):  # a path; names without suffix, such as 00001, are those of many images
-                found.update((str(Path(video)), str(Path(video).parent)))
+        for path in filter(os.path.isabs, super().trained_videos()):  # names, such as 00001, are those of many images
+            found.update((path, os.path.dirname(path)))
         return found

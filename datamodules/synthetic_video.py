@@ -45,13 +45,8 @@ class SyntheticVideoDataModule(VideoDataModule):
         super().__init__(source=Path(root) / "videos", **kwargs)
         self.root = Path(root).expanduser()
         self._counts = videos, benchmark_videos, point_videos
-        self.generation: dict[str, Any] = {
-            "seed": generator_seed,
-            "frames": frames_per_video,
-            "size": (video_size, video_size),
-            "sprites": sprites,
-            "camouflage": camouflage,
-        }
+        shown: dict[str, Any] = {"size": (video_size, video_size), "sprites": sprites, "camouflage": camouflage}
+        self.generation = shown | {"seed": generator_seed, "frames": frames_per_video}
 
     def prepare_data(self) -> None:
         """Generate what is missing, on one rank; benchmarks have other scenes than the training videos."""

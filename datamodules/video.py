@@ -131,8 +131,7 @@ class VideoDataModule(SampledDataModule):
         Args:
             videos: indices of the videos.
         """
-        crops = self.evaluation_crops
-        return ClipDataset(self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed)
+        return ClipDataset(self.videos, videos, self.sampling, self.evaluation_crops, len(videos), seed=~self.seed)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return a loader of one clip per video, in the order of `videos`; it includes the videos of training."""
@@ -169,9 +168,7 @@ class VideoDataModule(SampledDataModule):
             if listing.annotations:
                 rank_zero_info(f"{source}: {listing.left_out()}")
             entries = listing.entries
-            left_out = frozenset[str]()
-            if not self.include_holdout:
-                left_out = held_out_among(entry.file for entry in entries)
+            left_out = frozenset[str]() if self.include_holdout else held_out_among(entry.file for entry in entries)
             if left_out and source.is_file():
                 raise DataError(
                     f"{source}: {len(left_out)} of {len(entries)} videos belong to YouTube-VOS's hold-out split, such "

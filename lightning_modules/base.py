@@ -184,6 +184,17 @@ class CorrespondenceModule(SavedModule):
 
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.
+
+        Example:
+            >>> from vidcorr.lightning_modules import VFSSimSiam
+            >>> method = VFSSimSiam("raw_colour")
+            >>> method.seed = 4
+            >>> for key in ((4, 0, 0, 9), (4, 0, 1, 9)):  # seed, epoch, batch, and 9
+            ...     print(method.generator(9).initial_seed() == keyed_generator(*key).initial_seed())
+            True
+            True
+            >>> method.eval().generator(9).initial_seed() == keyed_generator(4, 9).initial_seed()
+            True
         """
         if not self.training:
             return keyed_generator(self.seed, *further)
@@ -266,7 +277,17 @@ class CorrespondenceModule(SavedModule):
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
 
     def _require_keys(self, batch: Any) -> None:
-        """Raise ValueError for a batch without the keys of the method."""
+        """Raise ValueError for a batch without the keys of the method.
+
+        Example:
+            >>> from vidcorr.lightning_modules import LinearProbe
+            >>> probe = LinearProbe("raw_colour", num_classes=3, stage=None, stride=8)
+            >>> probe._require_keys({"image": 1, "label": 2, "further": 3})
+            >>> probe._require_keys({"image": 1})
+            Traceback (most recent call last):
+                ...
+            ValueError: LinearProbe needs a batch with image (B, 3, H, W) and label; the batch has image
+        """
         given = list(batch) if isinstance(batch, Mapping) else []
         if {*self.images, *self.further_keys}.issubset(given):
             return
@@ -293,6 +314,17 @@ class CorrespondenceModule(SavedModule):
 
         Loaders in a dictionary whose keys are those of `images`, such as exemplar and search, give parts of the same
         samples: one loader is counted.
+
+        Example:
+            >>> from torch.utils.data import DataLoader
+            >>> from vidcorr.lightning_modules import VFSSimSiam
+            >>> method, loader = VFSSimSiam("raw_colour"), DataLoader([0, 1, 2, 3], batch_size=2)
+            >>> method._samples_from({"first": loader, "second": [loader, loader]})
+            6
+            >>> method._samples_from({"clip": loader, "further": loader})  # parts of the same samples
+            2
+            >>> method._samples_from(DataLoader([{"clip": torch.zeros(5, 4)}], batch_size=None))  # ready batches
+            5
         """
         first = next(iter(self.images))
         if isinstance(loaders, Mapping):
@@ -384,16 +416,28 @@ class CorrespondenceModule(SavedModule):
 
         Raises:
             ValueError: for another warm-up.
+
+        Example:
+            >>> from vidcorr.lightning_modules import VFSSimSiam
+            >>> method = VFSSimSiam("raw_colour")
+            >>> method.total_steps, method.lr = (lambda: 10), 0.1
+            >>> configured = method.adamw_with_warmup(1e-4, weight_decay=0.05, warmup=0.2)
+            >>> [(group["weight_decay"], group["initial_lr"]) for group in configured["optimizer"].param_groups]
+            [(0.05, 0.1), (0.0, 0.1)]
+            >>> rate = configured["lr_scheduler"]["scheduler"].lr_lambdas[0]
+            >>> rate(0), rate(1), rate(2), rate(6), rate(10)
+            (0.0, 0.5, 1.0, 0.5, 0.0)
+            >>> method.adamw_with_warmup(1e-4, weight_decay=0.05, warmup=5)
+            Traceback (most recent call last):
+                ...
+            ValueError: warmup must be a fraction of the run in [0, 1), got 5
         """
         if not 0 <= warmup < 1:
             raise ValueError(f"warmup must be a fraction of the run in [0, 1), got {warmup}")
+        from timm.optim import param_groups_weight_decay
+
         steps = self.total_steps()
-        decayed: list[nn.Parameter] = []
-        undecayed: list[nn.Parameter] = []
-        for parameter in self.learned_parameters():
-            group = decayed if parameter.ndim > 1 else undecayed
-            group.append(parameter)
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": undecayed, "weight_decay": 0.0}]
+        groups = param_groups_weight_decay(self, weight_decay)[::-1]  # weights that decay first
         optimizer = AdamW(groups, self.rate_of_batch(base_lr), betas=(0.9, 0.95))
         return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
 

@@ -101,6 +101,16 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
         Raises:
             ValueError: for frames smaller than a patch.
+
+        Example:
+            >>> import torch
+            >>> method = ContrastiveRandomWalk("raw_colour", patch_size=16, patch_stride=8).eval()
+            >>> images = torch.rand(2, 3, 32, 48)
+            >>> patches = method.patches(images)  # 3 rows of 5 patches a frame
+            >>> patches.shape, patches[6].equal(images[0, :, 8:24, 8:24])
+            (torch.Size([30, 3, 16, 16]), True)
+            >>> method.train().patches(images)[6].equal(patches[6])  # cropped
+            False
         """
         size = self.patch_size
         side = min(images.shape[2:])
@@ -130,6 +140,17 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
         Raises:
             ValueError: for clips of fewer than 3 frames or with a single node per frame: their loss is always 0.
+
+        Example:
+            >>> import torch
+            >>> method = ContrastiveRandomWalk("raw_colour", patch_size=16, patch_stride=16, embedding_dim=8)
+            >>> outputs = method.step({"clip": torch.rand(2, 3, 3, 16, 32)})  # two nodes a frame
+            >>> outputs["loss"].ndim, outputs["embeddings"].shape
+            (0, torch.Size([12, 8]))
+            >>> method.step({"clip": torch.rand(2, 2, 3, 16, 32)})
+            Traceback (most recent call last):
+                ...
+            ValueError: clips of 2 frame(s) with 2 node(s) per frame: CRW needs at least 3 frames and 2 nodes; ...
         """
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]

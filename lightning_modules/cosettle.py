@@ -157,9 +157,9 @@ class CoSettle(CorrespondenceModule):
         self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
         self.projection = projection_head(width_of(self.frozen_view()))  # of `self.stage` and `self.stride`
 
-    def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
-        """Return an extractor of the frozen encoder; a stage or stride of None is this module's."""
-        return self.backbone.view(stage or self.stage, stride or self.stride, dilated)
+    def frozen_view(self, stride: int | None = None, dilated: Dilated = False) -> Any:
+        """Return an extractor of the frozen encoder, of this module's stage; a stride of None is this module's."""
+        return self.backbone.view(self.stage, stride or self.stride, dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
@@ -173,6 +173,14 @@ class CoSettle(CorrespondenceModule):
 
         Returns:
             `(B, 3, d, h, w)`.
+
+        Example:
+            >>> images = torch.rand(2, 3, 32, 48)
+            >>> for backbone in ("timm:test_vit", "raw_colour"):  # with a position embedding, and without
+            ...     frozen = CoSettle(backbone).encode(images, images)
+            ...     print(tuple(frozen.shape), frozen[:, 1].equal(frozen[:, 0]), frozen[:, 2].equal(frozen[:, 0]))
+            (2, 3, 64, 2, 3) True False
+            (2, 3, 3, 4, 6) True True
         """
         extractor = self.frozen_view()
         frozen_first = extractor(first)
@@ -193,6 +201,13 @@ class CoSettle(CorrespondenceModule):
         Args:
             network: a ViT of timm.
             size: h and w, rows and columns of the grid.
+
+        Example:
+            >>> method = CoSettle("timm:test_vit")
+            >>> network = method.frozen_view().network  # of 10 x 10 patches and a class token
+            >>> positions = method.drawn_positions(network, (2, 3))
+            >>> positions.shape, positions[:, :1].equal(network.pos_embed[:, :1])
+            (torch.Size([1, 7, 64]), True)
         """
         from timm.layers import resample_abs_pos_embed
 
@@ -218,6 +233,12 @@ class CoSettle(CorrespondenceModule):
         Returns:
             `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks whose likeliest end is
             their start; `identity`, the cosine between the walks' transition matrices and the identity.
+
+        Example:
+            >>> method = CoSettle("raw_colour", separability=2.0)
+            >>> found = method.losses(torch.rand(2, 3, 3, 4, 4))
+            >>> list(found), found["loss"].allclose(found["cycle"] + 2 * found["separability"])
+            (['loss', 'cycle', 'separability', 'accuracy', 'identity'], True)
         """
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
         frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # of the same shape
@@ -270,7 +291,7 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.stage):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
-        view = self.frozen_view(stage, stride, dilated).changed(described=self.described)
+        view = self.frozen_view(stride, dilated).changed(described=self.described)
         over_cells = nn.Sequential(Permute([0, 2, 3, 1]), self.projection, Permute([0, 3, 1, 2]))
         return ProjectedExtractor(view, over_cells)
 

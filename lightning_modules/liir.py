@@ -130,6 +130,16 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
         Raises:
             ValueError: for clips of a single frame, or in training of a size that the bank does not hold.
+
+        Example:
+            >>> method = Liir(position_size=8, stages=3, bank={"frames": 4}, schedule={"warmup_epochs": 0})
+            >>> outputs = method.step({"clip": torch.rand(2, 3, 3, 16, 16), "video_index": torch.arange(2)})
+            >>> outputs["embeddings"].shape, [name for name, value in outputs.items() if value.ndim == 0]
+            (torch.Size([6, 64]), ['loss', 'compactness', 'negative_mass', 'queue_age', 'reconstruction'])
+            >>> method.step({"clip": torch.rand(2, 3, 3, 16, 32), "video_index": torch.arange(2)})
+            Traceback (most recent call last):
+                ...
+            ValueError: frames of 16 × 32 px do not fit a bank of 4 × 4 cells: set data.size to 16, or ...
         """
         frames = batch["clip"].shape[1]
         if frames < 2:
@@ -201,6 +211,15 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
         Returns:
             Features of the query `(B, C, h, w)` and of the references `(B, T − 1, C, h, w)`.
+
+        Example:
+            >>> options = {"bank": {"frames": 0}, "schedule": {"warmup_epochs": 0}, "position_size": 8, "stages": 3}
+            >>> query, references = Liir(**options).features(torch.rand(2, 3, 3, 16, 16))
+            >>> query.shape, references.shape, references.requires_grad
+            (torch.Size([2, 64, 4, 4]), torch.Size([2, 2, 64, 4, 4]), True)
+            >>> _, references = Liir(**options, reference_encoder="average").features(torch.rand(2, 3, 3, 16, 16))
+            >>> references.requires_grad
+            False
         """
         uses_average = self.reference_encoder == "average" and not self.warming_up
         if not uses_average:
@@ -229,6 +248,13 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
+
+        Example:
+            >>> for bank in ({"frames": 4, "points": 2, "negatives": "shared"}, {"frames": 4}):
+            ...     method = Liir(position_size=8, stages=3, bank=bank)
+            ...     method.encode_keys(torch.rand(2, 3, 16, 16), torch.Generator()).shape
+            torch.Size([2, 2, 64])
+            torch.Size([2, 1, 4, 4, 64])
         """
         ranks, _ = world_size_and_rank()
         all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows

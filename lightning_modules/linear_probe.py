@@ -45,6 +45,13 @@ class LinearProbe(CorrespondenceModule):
 
     Raises:
         ValueError: if the backbone or the protocol is unknown.
+
+    Example:
+        >>> probe = LinearProbe("raw_colour", num_classes=1000, stage=None, stride=8)
+        >>> probe(torch.rand(2, 3, 32, 48)).shape, probe.base_lr
+        (torch.Size([2, 1000]), 30.0)
+        >>> round(probe.classifier.weight.std().item(), 3), probe.classifier.bias.any()  # it starts near zero
+        (0.01, tensor(False))
     """
 
     samples = "images"
@@ -115,6 +122,7 @@ class LinearProbe(CorrespondenceModule):
         steps = self.total_steps()
         weights = self.classifier.parameters()
         if self.protocol == "simsiam":
+            # always_adapt: the rate of a parameter is adapted also without weight decay, the protocol's default
             lars = Lars(weights, lr, self.momentum, weight_decay=self.weight_decay, always_adapt=True)
             return scheduled(lars, lambda step: cosine_factor(step, steps))
         optimizer = SGD(weights, lr, self.momentum, weight_decay=self.weight_decay)

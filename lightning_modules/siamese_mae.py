@@ -240,6 +240,15 @@ class SiameseMAE(CorrespondenceModule):
 
         Returns:
             `(B, 1 + K, D)` after the final norm: the class token, then the patches in the order of `keep`.
+
+        Example:
+            >>> method = SiameseMAE("timm:test_vit", decoder_width=16, decoder_depth=1, decoder_heads=2).eval()
+            >>> images = torch.rand(2, 3, 32, 48)  # 2 x 3 patches of 16 px
+            >>> tokens = method.encode(images)
+            >>> tokens.shape, method.encode(images, keep=torch.tensor([[4], [0]])).shape
+            (torch.Size([2, 7, 64]), torch.Size([2, 2, 64]))
+            >>> method.encode(images, keep=torch.arange(6).expand(2, -1)).allclose(tokens, atol=1e-5)
+            True
         """
         network = self.backbone
         tokens = network._pos_embed(network.patch_embed(images))  # B x 1+N x D, with the class token and positions
@@ -263,6 +272,12 @@ class SiameseMAE(CorrespondenceModule):
 
         Returns:
             Pixels of the N patches, each of side P: `(B, N, 3 P²)`.
+
+        Example:
+            >>> method = SiameseMAE("timm:test_vit", decoder_width=16, decoder_depth=1, decoder_heads=2)
+            >>> keep = torch.tensor([[4, 0]])
+            >>> method.decode(torch.rand(1, 7, 64), torch.rand(1, 3, 64), keep, (2, 3)).shape  # 768 = 3 · 16²
+            torch.Size([1, 6, 768])
         """
         exact = self.mask_token.dtype  # under autocast finer than a layer's output: positions are added unrounded
         first = self.decoder_embed(memory).to(exact)  # B x 1+N x width

@@ -126,6 +126,21 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         Raises:
             ValueError: if the wanted number does not divide the videos.
+
+        Example:
+            >>> method = VFSMoCo("raw_colour", queue_size=8)  # on one device: groups of at least two videos
+            >>> {videos: method.groups(videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)}
+            {1: 1, 2: 1, 3: 1, 4: 2, 6: 2, 8: 4, 10: 2, 12: 4}
+            >>> VFSMoCo("raw_colour", queue_size=8, groups=3).groups(6)
+            3
+            >>> VFSMoCo("raw_colour", queue_size=8, groups=3).groups(4)
+            Traceback (most recent call last):
+                ...
+            ValueError: model.groups is 3, which does not divide a batch of 4 videos
+            >>> VFSMoCo("raw_colour", queue_size=8, groups=0).groups(4)
+            Traceback (most recent call last):
+                ...
+            ValueError: model.groups is 0, which does not divide a batch of 4 videos
         """
         wanted = self.wanted_groups
         if wanted is not None:
@@ -143,6 +158,15 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         Returns:
             `loss`, `embeddings` `(B · n/2, D)`, the mean similarities of `pair_similarities`; in training `queue_age`.
+
+        Example:
+            >>> method = VFSMoCo("raw_colour", projection_dim=4, queue_size=8)
+            >>> outputs = method.step({"clip": torch.rand(2, 4, 3, 16, 16), "video_index": torch.arange(2)})
+            >>> {name: tuple(value.shape) for name, value in outputs.items() if value.ndim}, outputs["loss"].ndim
+            ({'embeddings': (4, 4)}, 0)
+            >>> keys, videos = method.queue.held[0]  # the queue gets them at the end of the optimiser's step
+            >>> keys.shape, videos, outputs["queue_age"]
+            (torch.Size([4, 4]), tensor([0, 0, 1, 1]), tensor(0.))
         """
         view1, _ = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D

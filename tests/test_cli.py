@@ -8,7 +8,6 @@ import os
 import shlex
 import sys
 import warnings
-from collections import Counter
 from enum import Enum
 from inspect import Parameter, signature
 from pathlib import Path
@@ -22,9 +21,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import vidcorr
 from tests.helpers.parsed import Built, Parsed
@@ -34,9 +31,8 @@ from tests.helpers.saved import write_checkpoint
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones.files import trust
-from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
+from vidcorr.cli import NOISE, is_first_rank, main, make_trainer, require_ranks_as_commands
 from vidcorr.errors import UsageError
-from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.experiments.runs.words import words_for_parser
 from vidcorr.lightning_modules import VFSSimSiam
@@ -116,54 +112,6 @@ class Own(pl.LightningDataModule):
         super().__init__()
 
 
-DATA = [name for name in dir(vidcorr) if name.endswith("DataModule")]
-
-
-def defaults_of(kind):
-    """Return argument → default of a data module and its bases, as YAML has it; a class by its name."""
-    found = {}
-    for base in kind.__mro__:
-        for name, parameter in signature(base).parameters.items():
-            default = parameter.default
-            if isinstance(default, tuple):
-                default = list(default)
-            elif not isinstance(default, str | int | float | None) and default is not parameter.empty:
-                default = f"vidcorr.{type(default).__name__}"
-            found.setdefault(name, default)
-    return found
-
-
-def printed_data(capsys, *words):
-    """Return the data of a printed config: class and arguments, a class among these as its name."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit):
-        Parsed([*words, "--print_config"])
-    data = yaml.safe_load(capsys.readouterr().out)["data"]
-    given = data["init_args"].items()
-    plain = {name: value["class_path"] if isinstance(value, dict) else value for name, value in given}
-    return data["class_path"].rpartition(".")[2], plain
-
-
-@pytest.mark.parametrize("kind", [*(getattr(vidcorr, name) for name in DATA), Own])
-@pytest.mark.sampled(3)
-def test_each_data_module_has_the_defaults_of_its_own_signature(kind, capsys):
-    defaults = defaults_of(kind)
-    needed = {
-        name: "x" for name in signature(kind).parameters if defaults[name] is Parameter.empty and name != "kwargs"
-    }
-    name = f"{__name__}.Own" if kind is Own else kind.__name__
-    flag, config = f"--data={name}", f'--config={{"data": {{"class_path": "{name}"}}}}'
-    values = flags("data", **needed)
-    orders = [flag, *values], [config, *values], [config, flag, *values], [*values, flag], [*values, config]
-    lines = [["fit", *words] for words in orders]
-    if kind is not vidcorr.VideoDataModule:  # which has no videos: left out
-        lines.append(["validate", flag, *values])
-    for command, *words in lines:
-        printed, found = printed_data(capsys, command, "--model=VFSSimSiam", *words)
-        assert printed == kind.__name__
-        assert found == {name: (defaults | needed)[name] for name in found}, (command, words)
-
-
 class OwnMoCo(vidcorr.VFSMoCo):
     """A subclass of a config's method, which takes its arguments."""
 
@@ -174,38 +122,44 @@ def first_arguments(kind):
     return {name: each.default for name, each in parameters if isinstance(each.default, str | int | float | None)}
 
 
-@pytest.mark.parametrize("config", [path.name for path in sorted(CONFIGS.glob("*_r18.yaml"))])
+DATA = [Own, *(getattr(vidcorr, name) for name in dir(vidcorr) if name.endswith("DataModule"))]
+
+
+@pytest.mark.parametrize("kind", DATA)
 @pytest.mark.sampled(3)
-def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_path):
-    """Classes behind a config × word, file and config that name them; flags count wherever they stand."""
-    data = f"{__name__}.Own"
-    file = config_file(tmp_path / "d.yaml", f"class_path: {data}").removeprefix("--config=")
-    for words in ([f"--data={data}"], ["--data", file], ["--config", json.dumps({"data": {"class_path": data}})]):
-        assert parsed("fit", f"--config={config}", *words).data.init_args.as_dict() == first_arguments(Own), words
-    flagged = parsed("fit", f"--config={config}", "--data.batch_size=7", "--data", data).data.init_args
-    assert flagged.as_dict() == first_arguments(Own) | {"batch_size": 7}
-    probe = parsed("fit", f"--config={config}", "--model=VFSSimSiam", "--model.projector_dim=3").model.init_args
-    mine = {} if config.startswith("vfs_simsiam") else first_arguments(VFSSimSiam) | {"projector_dim": 3}
-    assert probe.as_dict() | mine == probe.as_dict()
+def test_a_class_of_data_has_the_defaults_of_its_own_signature(kind, tmp_path):
+    """Behind a config with data of another class; flags count wherever they stand."""
+    name = f"{__name__}.Own" if kind is Own else kind.__name__
+    before = ["--model=VFSSimSiam"] if issubclass(kind, vidcorr.VideoDataModule) else MOCO
+    needed = [name for name, each in signature(kind).parameters.items() if each.default is Parameter.empty]
+    values = dict.fromkeys(needed, "x") | {"batch_size": 7}
+    values.pop("kwargs", None)
+    file = config_file(tmp_path / "d.yaml", f"class_path: {name}").removeprefix("--config=")
+    config = json.dumps({"data": {"class_path": name}})
+    of_flags = flags("data", **values)
+    for words in ([f"--data={name}", *of_flags], [*of_flags, "--data", file], [f"--config={config}", *of_flags]):
+        found = parsed("fit", *before, *words).data.init_args.as_dict()
+        assert found | first_arguments(kind) | values == found, words
+
+
+def test_another_method_than_a_configs_takes_none_of_its_arguments_and_a_subclass_all():
+    arguments = parsed("fit", *MOCO, "--model=VFSSimSiam", "--model.projector_dim=3").model.init_args.as_dict()
+    assert arguments | first_arguments(VFSSimSiam) | {"projector_dim": 3} == arguments
     given = json.dumps({"model": {"class_path": "VFSMoCo", "init_args": {"base_lr": 9, "queue_size": 4}}})
     own = parsed("fit", f"--config={given}", "--model.queue_size=8", f"--model={__name__}.OwnMoCo").model
     assert (own.class_path.rpartition(".")[2], own.init_args.queue_size, own.init_args.base_lr) == ("OwnMoCo", 8, 9)
 
 
-def test_videos_without_a_data_module_are_our_clips(capsys):
-    plain = printed_data(capsys, "fit", "--model=VFSSimSiam", "--data=VideoDataModule", "--data.source=videos")
+def test_videos_without_a_data_module_are_our_clips():
+    plain = parsed("fit", "--model=VFSSimSiam", "--data=VideoDataModule", "--data.source=videos").data
     for words in (["--data.source=videos"], ["--data.init_args.source=videos"], ["--data.source", "videos"]):
-        assert printed_data(capsys, "fit", "--model=VFSSimSiam", *words) == plain
-    assert plain[1]["source"] == "videos"
-    before = printed_data(capsys, "fit", "--data.source=videos", "--config=vfs_simsiam_r18.yaml")
-    assert before[1]["source"] == "videos"  # in the file's data
+        assert parsed("fit", "--model=VFSSimSiam", *words).data == plain
+    before = parsed("fit", "--data.source=videos", "--config=vfs_simsiam_r18.yaml").data
+    assert before.init_args.source == plain.init_args.source == "videos"
     assert parsed("validate", "--model=VFSSimSiam").data is None
-
-
-def test_images_under_a_method_of_videos_hold_out_nothing(capsys):
-    words = ["--config=vfs_simsiam_r18.yaml", "--config=data/images.yaml"]
-    kind, arguments = printed_data(capsys, "fit", *words)
-    assert (kind, arguments["validation_fraction"]) == ("ImageClipDataModule", 0.0)
+    assert parsed("fit", "--model=pytorch_lightning.demos.boring_classes.BoringModel").data is None  # it has its own
+    images = parsed("fit", "--config=vfs_simsiam_r18.yaml", "--config=data/images.yaml").data
+    assert (images.class_path, images.init_args.validation_fraction) == ("vidcorr.ImageClipDataModule", 0.0)
 
 
 def classes_in(words):
@@ -323,35 +277,6 @@ def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_f
         assert list((tmp_path / "version_0").glob(name)), name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--ckpt_path=last",)])
-def test_a_run_that_begins_again_hides_its_log(more, video_folder, davis_root, tmp_path, monkeypatch):
-    """It was killed before its first save."""
-    monkeypatch.setattr(trust, "_named", set())
-    on = ["--on", f"davis={davis_root}", "--limit", "1", "--before", "--stage", "res4", "--change", "radius=3"]
-    short = {"max_steps": 2, "log_every_n_steps": 1, "enable_progress_bar": "false", "limit_val_batches": 0}
-    words = ["fit", *TINY, *clips(video_folder), *flags("trainer", **short), *on, *more]
-    folder = tmp_path / "version_0"
-    board = TensorBoardLogger(tmp_path, "", "version_0")
-    for step in (0, 1):
-        board.log_metrics({"train/loss": -9.0, "davis/J&F-Mean": -9.0}, step)
-    board.finalize("success")
-    (events,) = folder.glob("events*")
-    events.rename(folder / "events.out.tfevents.1.before")  # TensorBoard reads files in the order of their names
-    stale = folder / "checkpoints/best-epoch=009-step=000009.ckpt"
-    stale.parent.mkdir()
-    stale.touch()
-    Record.now(words).save(folder)
-    main(["resume", str(folder)])
-    assert len([*stale.parent.glob("best-*.ckpt")]) == 1
-    assert not stale.exists()
-    events = EventAccumulator(str(folder)).Reload()
-    assert [event.step for event in events.Scalars("train/loss")] == [0, 1]
-    scores = [event.step for event in events.Scalars("davis/J&F-Mean") if event.value >= 0]
-    assert scores == [event.step for event in events.Scalars("davis/J&F-Mean")] == [0, 2]
-    assert Record.read(folder).resumed is None
-
-
 def built(*words):
     """Return the Trainer that words make, and the names of its callbacks in their order."""
     trainer = Built([*words, *TINY]).trainer
@@ -413,15 +338,13 @@ def test_the_first_rank_is_known_before_the_trainer_is_made(monkeypatch):
     assert is_first_rank()
 
 
-def test_ranks_that_are_forks_of_threads_are_refused(tmp_path, monkeypatch):
-    root = f"--trainer.default_root_dir={tmp_path}"
+def test_ranks_that_are_forks_of_threads_are_refused(monkeypatch):
     for strategy, threads in (("ddp_fork", 2), ("ddp_notebook", 2), ("ddp_spawn", 1)):
         monkeypatch.setattr(torch, "get_num_threads", lambda number=threads: number)
-        said = f"^trainer.strategy {strategy}: .*; use ddp$"
-        refused(ValueError, said, built, "fit", root, f"--trainer.strategy={strategy}")
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        refused(ValueError, f"^trainer.strategy {strategy}: .*; use ddp$", require_ranks_as_commands, strategy)
+    refused(ValueError, "^trainer.strategy ddp_spawn: ", built, "fit", "--trainer.strategy=ddp_spawn")
     for strategy in ("ddp", "ddp_fork"):
-        assert built("fit", root, f"--trainer.strategy={strategy}")
+        require_ranks_as_commands(strategy)
 
 
 # The checkpoint
@@ -474,11 +397,6 @@ def test_flags_set_when_benchmarks_run_and_one_name_stands_once():
     assert callbacks("--on", "davis=c") == callbacks()
 
 
-def test_the_printed_config_holds_the_benchmarks(capsys):
-    refused(SystemExit, "^0$", Parsed, ["fit", *TINY, "--on", "davis=.", "--stage", "res3", "--print_config"])
-    assert "'on':\n- davis=.\n" in capsys.readouterr().out
-
-
 class Interval(Enum):
     STEP = "step"
 
@@ -490,11 +408,12 @@ class WithEnums(VFSSimSiam):
         super().__init__()
 
 
-def test_members_of_an_enum_are_printed_as_they_are_read(tmp_path, capsys):
-    words = ["fit", f"--model={__name__}.WithEnums", "--trainer.callbacks=Timer"]
+def test_benchmarks_and_members_of_an_enum_are_printed_as_they_are_read(tmp_path, capsys):
+    words = ["fit", f"--model={__name__}.WithEnums", "--trainer.callbacks=Timer", "--on", "davis=."]
     refused(SystemExit, "^0$", Parsed, [*words, "--print_config"])
     printed = capsys.readouterr().out
     content = yaml.safe_load(printed)
+    assert content["on"] == ["davis=."]
     assert content["model"]["init_args"] == {"typed": "STEP", "plain": "STEP", "deep": {"a": "step"}}
     assert content["trainer"]["callbacks"]["init_args"]["interval"] == "step"
     assert parsed("fit", config_file(tmp_path / "a.yaml", printed)).model.init_args.typed is Interval.STEP
@@ -523,22 +442,18 @@ def test_precision_auto_is_that_of_the_device(monkeypatch, info_log):
 
 
 class Witness(pl.Callback):
-    """Tells of its rank where it stood, and which videos it was trained on."""
+    """Tells of its rank where it stood."""
 
-    told: ClassVar[dict[str, Any]] = {"videos": []}
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self.told["videos"] += batch["video_index"].tolist()
+    told: ClassVar[list[Any]] = []
 
     def on_train_end(self, trainer, pl_module):
         weights = float(sum(weight.double().sum() for weight in pl_module.parameters())).hex()
-        self.told["ended"] = [trainer.node_rank, trainer.world_size, trainer.global_step, weights]
+        self.told[:] = [trainer.node_rank, trainer.world_size, trainer.global_step, weights]
 
 
-def _fit_on_node(rank, said, words):
-    """Fit as the only rank of a node, as torchrun tells it; what is printed goes to a file."""
+def _fit_on_node(rank, words):
+    """Fit as the only rank of a node, as torchrun tells it."""
     os.environ.update(LOCAL_RANK="0", LOCAL_WORLD_SIZE="1", GROUP_RANK=str(rank))
-    os.dup2(os.open(f"{said}{rank}", os.O_WRONLY | os.O_CREAT), 2)
     main(words)
     return Witness.told
 
@@ -549,13 +464,9 @@ def test_fit_on_two_nodes(video_folder, davis_root, tmp_path):
     words += flags("trainer", strategy="ddp", num_nodes=2, devices=1, max_epochs=2, accumulate_grad_batches=2)
     words += [f"--trainer.callbacks+={__name__}.Witness", f"--trainer.default_root_dir={tmp_path}"]
     words += davis(davis_root, stage="res4", every_n_epochs=2)
-    first, second = on_ranks(2, tmp_path, _fit_on_node, str(tmp_path / "said"), words)
-    assert first["ended"][:3] == [0, 2, 2]
-    assert second["ended"] == [1, *first["ended"][1:]]
-    assert "8 videos = 2 per device × 2 device(s) × 2 accumulated" in (tmp_path / "said0").read_text()
-    assert "global batch" not in (tmp_path / "said1").read_text()
-    for epoch in (slice(0, 4), slice(4, 8)):  # four videos, each of them twice
-        assert sorted(Counter(first["videos"][epoch] + second["videos"][epoch]).values()) == [2, 2, 2, 2]
+    first, second = on_ranks(2, tmp_path, _fit_on_node, words)
+    assert first[:3] == [0, 2, 2]
+    assert second == [1, *first[1:]]
     (results,) = tmp_path.glob("version_0/benchmarks/davis/*/results.json")
     assert json.loads(results.read_text())["ranks"] == 2
     assert len(list((results.parent / "predictions").iterdir())) == 3

@@ -1,6 +1,6 @@
 """Every YAML file under configs/ builds what it names, and no two pieces set the same value.
 
-Those of benchmarks run in tests/callbacks/test_benchmark.py, those of studies in tests/vidcorr/experiments.
+Those of benchmarks are read in tests/callbacks/test_benchmark.py, those of studies in tests/vidcorr/experiments.
 """
 
 from functools import cache

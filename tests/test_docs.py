@@ -3,7 +3,7 @@
 In README.md and docs/, a block whose first line ends in `file=NAME` is a file to save, one that ends in `run` commands.
 They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
 If the next block is `text`, it is what the commands print, to the last digit; they then run in full.
-The notebook has run as it is stored, and runs; `make speed` measures what docs/speed.md shows.
+The notebook has run as it is stored, and runs.
 """
 
 import csv
@@ -11,8 +11,6 @@ import json
 import re
 import runpy
 import shlex
-import subprocess
-import sys
 import tempfile
 from glob import glob
 from itertools import pairwise
@@ -170,22 +168,3 @@ def test_the_cells_of_the_tour_run(tmp_path, monkeypatch, caplog):
         assert script.count(long) == 1, long
         script = script.replace(long, short)
     exec(script, {})
-
-
-def measured(text):
-    """Return the first cell of each row of a table."""
-    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
-
-
-@pytest.mark.exhaustive
-@pytest.mark.slow
-def test_each_part_fills_its_rows_of_the_page(real_data):
-    """The page holds rows of parts that are measured by name alone, too."""
-    from tests.speed.__main__ import IN_TABLE
-
-    real_data("clips")
-    run = [sys.executable, "-m", "tests.speed", *(part.__name__ for part in IN_TABLE), "--rounds", "1"]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    page = (ROOT / "docs/speed.md").read_text()
-    assert set(measured(page.split("make speed -->")[1])) <= set(measured(done.stdout))

@@ -9,15 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
-import torch
 from PIL import Image
 
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.words import TINY, refusal
 from vidcorr.cli import main
-from vidcorr.experiments.runs.runs import Record
 
 TABLES = json.loads(Path(__file__).with_suffix(".json").read_text())
 """Words → what answers them; a config → the options that it sets; a config of another form → what answers it."""
@@ -30,37 +27,6 @@ def test_a_mistake_is_answered_by_what_was_meant(line, here, capsys):
     answer = said if said.startswith("vidcorr: ") else capsys.readouterr().err.splitlines()[-1]
     assert answer.startswith("vidcorr: ")
     assert TABLES["mistakes"][line] in answer
-
-
-@pytest.mark.parametrize("line", ["evaluate raw_colour --on banana=x", "score a b --banana=davis-2016"])
-def test_a_far_name_gets_no_suggestion(line, here, capsys):
-    said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split()) + capsys.readouterr().err
-    assert "banana" in said
-    assert "did you mean" not in said
-
-
-class OwnData(pl.LightningModule):
-    """A module with data of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-
-    def train_dataloader(self):
-        return torch.utils.data.DataLoader(torch.rand(2, 1))
-
-    def training_step(self, batch, _):
-        return self.layer(batch).mean()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
-def test_a_module_with_data_of_its_own_gets_no_videos(tmp_path):
-    words = ["--trainer.accelerator=cpu", "--trainer.max_steps=1", f"--trainer.default_root_dir={tmp_path}"]
-    main(["fit", f"--model={__name__}.OwnData", *words])
-    assert "VideoDataModule" not in (tmp_path / "version_0/config.yaml").read_text()
-    assert Record.read(tmp_path / "version_0").end
 
 
 SCRIPT = """

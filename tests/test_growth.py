@@ -94,12 +94,6 @@ def distant_frames(folder, frames):
     return read
 
 
-def checked(folder, videos):
-    for number in range(videos):
-        frame_folder(folder / f"{number:05}", 2)
-    return lambda: check_data([folder], folder, workers=1, min_frames=1)
-
-
 def tabulated(folder, results):
     for number in range(results):
         videos = {"J": {f"video {n}": [0.5] for n in range(4)}}
@@ -107,10 +101,14 @@ def tabulated(folder, results):
     return lambda: table([folder])
 
 
-def listed(folder, videos):
+def with_videos(work, folder, videos):
     for number in range(videos):
         frame_folder(folder / f"{number:05}", 2)
-    return lambda: list_videos(folder)
+    return lambda: work(folder)
+
+
+def checked(folder):
+    check_data([folder], folder, workers=1, min_frames=1)
 
 
 LOOPS = {
@@ -124,9 +122,9 @@ LOOPS = {
     "follow, frames": lambda n, folder: followed(folder, frames=6 * n),
     "follow, prompts": lambda n, folder: followed(folder, frames=6 * n, prompts=n),
     "frames of a folder": lambda n, folder: distant_frames(folder, 8 * n),
-    "check-data, videos": lambda n, folder: checked(folder, 2 * n),
+    "check-data, videos": lambda n, folder: with_videos(checked, folder, 2 * n),
     "table, results": lambda n, folder: tabulated(folder, 4 * n),
-    "list, videos": lambda n, folder: listed(folder, 4 * n),
+    "list, videos": lambda n, folder: with_videos(list_videos, folder, 4 * n),
 }
 """Loop → function of its size and a folder, which prepares the work and returns it."""
 

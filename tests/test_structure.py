@@ -1,6 +1,5 @@
 """The repository: its guide draws what there is, each source has its test, a clone stands alone, workflows run."""
 
-import ast
 import csv
 import re
 import subprocess
@@ -36,7 +35,7 @@ def test_files_that_the_guide_to_the_code_names_exist():
 
 def test_every_source_has_a_test_of_its_name_or_is_named_by_the_test_that_holds_it():
     tests = sorted((ROOT / "tests").rglob("test_*.py"))
-    named = "".join(ast.get_docstring(ast.parse(path.read_text())) for path in tests)
+    named = "".join(path.read_text().split('"""', 2)[1] for path in tests)
     missing = []
     for package in PACKAGES:
         for source in (ROOT / package).rglob("*.py"):

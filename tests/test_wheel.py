@@ -99,39 +99,9 @@ def test_one_wheel_serves_every_python(installed):
         assert functions.vidcorr_drawn_logsumexp
 
 
-def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video_folder, tmp_path):
-    """One process, so that all is imported once; `fit`, which ignores some warnings for good, comes last but one."""
-    for name in (*OWN, "cli"):  # all of a user's own, which nothing of ours imports
-        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the user\\'s own {name} was imported')\n")
-    davis = write_davis(tmp_path / "davis", 1, frames=3, size=(64, 64))
-    video = davis / "JPEGImages/480p/synthetic-000"
-    mask = davis / "Annotations/480p/synthetic-000/00000.png"
-    on = f"--on=davis={davis}"
-    configs = ["--config=vfs_simsiam_r18.yaml", "--config=data/clips.yaml"]
-    small = ["--data.size=32", "--data.batch_size=2", "--data.validation_fraction=0.2", "--data.num_workers=1"]
-    small += ["--trainer.max_steps=2"]
-    commands = [
-        ["predict", str(video), f"--mask={mask}"],
-        ["evaluate", "vidcorr-r18", on],
-        ["fit", *configs, f"--data.source={video_folder}", *small, on],
-        ["validate", "--ckpt_path=runs/version_0/checkpoints/last.ckpt", on],
-    ]
-    # without the .pth of `pip install -e`, the folder of a script, and PYTHONPATH
-    packages = sysconfig.get_path("purelib")
-    python = [sys.executable, "-I", "-S", "-c", SCRIPT, str(installed), packages, json.dumps(commands)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(python, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "prediction/prediction.json").is_file()
-    assert len(list(tmp_path.rglob("results.json"))) == 3
-    assert [line for line in (done.stdout + done.stderr).splitlines() if WARNED.search(line)] == []
-
-
 USERS = """
 import vidcorr
 from torch import nn
-
-print("mynet by", vidcorr.__file__)
 
 def net():
     return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.BatchNorm2d(8), nn.ReLU())
@@ -141,25 +111,32 @@ class Method(vidcorr.VFSSimSiam):
 """
 
 
-def test_the_installed_command_takes_a_network_and_a_method_of_the_users_folder(installed, video_folder, tmp_path):
-    """By the console script, whose own folder stands where Python would look for the user's."""
-    (wheel,) = installed.parent.glob("*.whl")
-    packages, folder = tmp_path / "packages", tmp_path / "project"
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    install = [uv, "pip", "install", "--offline", "--no-deps", "--python", sys.executable]
-    subprocess.run([*install, "--target", packages, wheel], capture_output=True, check=True)
-    folder.mkdir()
-    (folder / "mynet.py").write_text(USERS)
+def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video_folder, tmp_path):
+    """One process, so that all is imported once; a method and a network are of the user's folder."""
+    for name in (*OWN, "cli"):  # all of a user's own, which nothing of ours imports
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the user\\'s own {name} was imported')\n")
+    (tmp_path / "mynet.py").write_text(USERS)
     davis = write_davis(tmp_path / "davis", 1, frames=3, size=(64, 64))
-    fit = f"fit --model=mynet.Method --model.backbone=mynet:net --data.source={video_folder} --data.size=32"
-    fit += " --data.batch_size=2 --data.num_workers=0 --trainer.max_steps=1"
+    video = davis / "JPEGImages/480p/synthetic-000"
+    mask = davis / "Annotations/480p/synthetic-000/00000.png"
     on = f"--on=davis={davis}"
-    commands = [f"evaluate mynet:net {on} --output=scores", fit]
-    commands += [f"evaluate runs/version_0/checkpoints/last.ckpt {on} --output=trained --allow mynet.Method mynet:net"]
-    for command in commands:
-        words = [packages / "bin/vidcorr", *command.split()]
-        environment = os.environ | {"PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert f"mynet by {packages}/vidcorr/__init__.py" in done.stdout + done.stderr
-    assert len(list(folder.rglob("results.json"))) == 2
+    small = ["--data.size=32", "--data.batch_size=2", "--data.validation_fraction=0.2", "--trainer.max_steps=2"]
+    shipped = ["--config=vfs_simsiam_r18.yaml", "--config=data/clips.yaml", "--data.num_workers=1"]
+    own = ["--model=mynet.Method", "--model.backbone=mynet:net", "--data.num_workers=0"]
+    last = "runs/version_1/checkpoints/last.ckpt"
+    commands = [
+        ["predict", str(video), f"--mask={mask}"],
+        ["evaluate", "vidcorr-r18", "mynet:net", on],
+        ["fit", *shipped, f"--data.source={video_folder}", *small, on],
+        ["fit", *own, f"--data.source={video_folder}", *small],
+        ["validate", f"--ckpt_path={last}", on, "--allow", "mynet.Method", "mynet:net"],
+    ]
+    # without the .pth of `pip install -e`, the folder of a script, and PYTHONPATH
+    packages = sysconfig.get_path("purelib")
+    python = [sys.executable, "-I", "-S", "-c", SCRIPT, str(installed), packages, json.dumps(commands)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(python, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "prediction/prediction.json").is_file()
+    assert len(list(tmp_path.rglob("results.json"))) == 4
+    assert [line for line in (done.stdout + done.stderr).splitlines() if WARNED.search(line)] == []

@@ -26,6 +26,8 @@ def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | 
         '; did you mean radius?'
         >>> did_you_mean("lr", ["model.base_lr", "model.momentum"], {"model.base_lr": "--model.base_lr"})
         '; did you mean --model.base_lr?'
+        >>> did_you_mean("banana", ["davis", "radius"])
+        ''
     """
     near = near_names(written, known)
     if not near:

@@ -26,7 +26,7 @@ LOOK = 5.0
 
 # The samplers are torch's `DistributedSampler`, because Lightning replaces any other sampler on several ranks. torch's
 # class fixes the ranks when it is made, perhaps before they have started. So it is told of a single rank, and our
-# methods ask for the ranks at each use and share out the samples.
+# methods ask for the ranks at each use and share out the samples. `num_samples` is then the data set's length.
 
 
 class ClipSampler(DistributedSampler[Key]):
@@ -58,7 +58,6 @@ class ClipSampler(DistributedSampler[Key]):
         # a single rank for the base class: see above
         super().__init__(dataset, num_replicas=1, rank=0, seed=seed)  # type: ignore[arg-type]
         self.batch_size = batch_size
-        self.num_samples = len(dataset)
         self.first_batch = 0
         self.is_chosen = False
 
@@ -97,13 +96,12 @@ class FixedSampler(DistributedSampler[Key]):
     def __init__(self, dataset: Sized) -> None:
         # a single rank for the base class: see above
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
-        self.samples = len(dataset)
 
     @property
     def indices(self) -> range:
         """Indices of this rank's samples; sample 0 for a rank without a sample."""
         ranks, rank = world_size_and_rank()
-        return range(rank, self.samples, ranks) or range(1)
+        return range(rank, self.num_samples, ranks) or range(1)
 
     def __iter__(self) -> Iterator[Key]:
         for index in self.indices:
@@ -238,14 +236,12 @@ def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[Ba
     began = time.monotonic()
     while True:
         try:
-            batch = next(batches)
-        except StopIteration:
+            for batch in batches:
+                yield batch
+                began = time.monotonic()
             return
         except RuntimeError as error:
             if "DataLoader timed out" not in str(error):
                 raise
             if time.monotonic() - began >= patience:
                 raise RuntimeError(f"DataLoader timed out after {patience:g} seconds") from error
-            continue
-        yield batch
-        began = time.monotonic()

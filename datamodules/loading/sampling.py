@@ -130,6 +130,12 @@ class Continuous(FrameSampling):
     Example:
         >>> Continuous([2, 5])(50, 3, seeded_generator(3))
         tensor([29, 34, 39])
+        >>> Continuous([2, -1])
+        Traceback (most recent call last):
+        ValueError: interval must be 0 or more frames, got [2, -1]
+        >>> Continuous([2, 4], [1.0])
+        Traceback (most recent call last):
+        ValueError: sampling: weights [1.0] do not fit the interval [2, 4]
     """
 
     interval: int | list[int]
@@ -166,6 +172,9 @@ class GapPairs(FrameSampling):
     Example:
         >>> GapPairs((4, 47))(300, 4, seeded_generator(1))  # frames 13 and 57, then 239 and 263
         tensor([ 13,  57, 239, 263])
+        >>> GapPairs((9, 4))
+        Traceback (most recent call last):
+        ValueError: gap must be the smallest and the largest number of frames, got (9, 4)
     """
 
     multiple = 2
@@ -283,7 +292,20 @@ def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips:
 
 
 def require_area(area: tuple[float, float]) -> None:
-    """Raise ValueError unless an area is two ascending fractions of a frame."""
+    """Raise ValueError unless an area is two ascending fractions of a frame.
+
+    Example:
+        >>> require_area((0.2, 1.0))
+        >>> require_area((0.5, 0.2))
+        Traceback (most recent call last):
+        ValueError: area must be two ascending fractions in (0, 1], got (0.5, 0.2)
+        >>> require_area((0.0, 0.5))
+        Traceback (most recent call last):
+        ValueError: area must be two ascending fractions in (0, 1], got (0.0, 0.5)
+        >>> require_area((0.5, 1.05))
+        Traceback (most recent call last):
+        ValueError: area must be two ascending fractions in (0, 1], got (0.5, 1.05)
+    """
     if not 0 < area[0] <= area[1] <= 1:
         raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
 

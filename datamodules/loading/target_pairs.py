@@ -66,11 +66,19 @@ def usable_boxes(
         (T,) bool.
 
     Example:
-        >>> boxes = np.array([[1.0, 1, 30, 50], [1, 1, 30, 15], [1, 1, 201, 50]])  # too low, too large for the frame
-        >>> usable_boxes(boxes, size=(300, 400))
-        array([ True, False, False])
-        >>> usable_boxes(boxes[[0, 0]], size=(300, 400), visible=np.array([8.0, 2]))
-        array([ True, False])
+        >>> sides = [(20, 20), (500, 200), (25, 100), (19.9, 30), (501, 150), (40, 201), (25, 101), (104, 25)]
+        >>> boxes = np.array([[1, 1, width, height] for width, height in sides])
+        >>> usable_boxes(boxes, size=(400, 1000))
+        array([ True,  True,  True, False, False, False, False, False])
+        >>> usable_boxes(np.array([[1, 1, 39.9, 30], [1, 1, 40, 30], [1, 1, np.nan, 30]]), size=(2000, 4000))
+        array([False,  True, False])
+        >>> corners = [(-29, 10), (10, -40), (101, 10), (10, 81), (-28, 10), (10, -28), (100, 10), (10, 80)]
+        >>> usable_boxes(np.array([[x, y, 30.0, 30] for x, y in corners]), size=(80, 100))  # the first four lie outside
+        array([False, False, False, False,  True,  True,  True,  True])
+        >>> usable_boxes(boxes[[0, 0, 0, 0]], size=(400, 1000), visible=np.array([8, 2.5, 2.4, 0]))
+        array([ True,  True, False, False])
+        >>> usable_boxes(boxes[[0, 0, 0]], size=(400, 1000), visible=np.array([1.05, 1, 2]))
+        array([ True, False,  True])
     """
     corners = boxes[:, :2]
     sides = boxes[:, 2:]
@@ -104,13 +112,12 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
     """
     # of each frame, the number of later frames with which it makes a pair
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
-    first_of_pair = np.repeat(np.arange(len(frames)), partners)  # pairs are numbered in the order of their first frame
-    if not len(first_of_pair):
+    ends = np.cumsum(partners)  # pairs are numbered in the order of their first frame; a frame's pairs end here
+    if not partners.any():
         return None
-    pair = int(torch.randint(len(first_of_pair), (), generator=generator))
-    first = first_of_pair[pair]
-    first_pair = np.searchsorted(first_of_pair, first)  # number of the first pair of this frame
-    second = first + 1 + (pair - first_pair)
+    pair = int(torch.randint(int(ends[-1]), (), generator=generator))
+    first = int(np.searchsorted(ends, pair, side="right"))
+    second = first + partners[first] - (ends[first] - pair) + 1
     return int(frames[first]), int(frames[second])
 
 

@@ -10,7 +10,13 @@ from vidcorr.functional.device import world_size_and_rank
 
 
 def all_rows(tensor: Tensor) -> Tensor:
-    """Concatenate tensors of equal shape over all ranks, in rank order: `(N, …)` → `(ranks · N, …)`."""
+    """Concatenate tensors of equal shape over all ranks, in rank order: `(N, …)` → `(ranks · N, …)`.
+
+    Example:
+        >>> rows = torch.ones(2, 3)
+        >>> all_rows(rows) is rows  # of the only rank
+        True
+    """
     ranks, _ = world_size_and_rank()
     if ranks == 1:
         return tensor
@@ -27,6 +33,10 @@ def means_over_ranks(scalars: Mapping[str, Tensor | float], device: torch.device
     Args:
         scalars: name → scalar; all ranks give the same names in the same order.
         device: device of the ranks' group.
+
+    Example:
+        >>> means_over_ranks({"train/loss": torch.ones((), dtype=torch.bfloat16), "train/age": 3}, torch.device("cpu"))
+        {'train/loss': tensor(1.), 'train/age': tensor(3.)}
     """
     values = [torch.as_tensor(value, dtype=torch.float32, device=device) for value in scalars.values()]
     stacked = torch.stack(values).detach()

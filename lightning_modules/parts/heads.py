@@ -64,7 +64,14 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
 
 
 def start_linear(module: nn.Module) -> None:
-    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0; leave other modules alone."""
+    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0; leave other modules alone.
+
+    Example:
+        >>> layer = nn.Linear(300, 300)
+        >>> start_linear(layer)
+        >>> round(layer.weight.abs().max().item(), 3), layer.bias.any()  # the root of 6 / (300 + 300)
+        (0.1, tensor(False))
+    """
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
@@ -77,6 +84,12 @@ class ProjectedExtractor(FeatureExtractor):
         inner: the encoder's extractor.
         head: the projection: maps `(N, C, h, w)` → `(N, D, h, w)`.
         further: modules that a subclass's constructor takes after these two; copies are made with them.
+
+    Example:
+        >>> from vidcorr.backbones.extractor import RawColour
+        >>> view = ProjectedExtractor(RawColour(stride=4), nn.Conv2d(3, 8, 1))
+        >>> view(torch.rand(1, 3, 32, 48)).shape, view.stage, view.stride, view.input == RawColour.input
+        (torch.Size([1, 8, 8, 12]), 'colour', 4, True)
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:

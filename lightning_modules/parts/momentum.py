@@ -36,6 +36,10 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
         >>> move_average(average, encoder, momentum=0.75)
         >>> average.weight.item()
         0.25
+        >>> move_average(average.half(), encoder.half(), momentum=0.75)
+        Traceback (most recent call last):
+            ...
+        ValueError: the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true
     """
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in average.parameters()):
         raise ValueError("the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true")
@@ -70,8 +74,12 @@ class KeyQueue(nn.Module):
         >>> queue.video_ids, queue.filled
         (tensor([ 5,  5,  7, -1]), tensor([ True,  True,  True, False]))
         >>> queue.enqueue(torch.ones(2, 2), torch.tensor([8, 9]))  # one into the free place, one over the oldest
-        >>> queue.video_ids
-        tensor([9, 5, 7, 8])
+        >>> queue.video_ids, queue.pointer
+        (tensor([9, 5, 7, 8]), tensor(1))
+        >>> storage = queue.keys.data_ptr()
+        >>> queue.enqueue(torch.arange(8.0).view(4, 2), torch.arange(4))  # over all, from the oldest on
+        >>> queue.video_ids, queue.keys[:, 0], queue.keys.data_ptr() == storage
+        (tensor([3, 0, 1, 2]), tensor([6., 0., 2., 4.]), True)
         >>> first = KeyQueue(4, shape=3, seed=1).keys  # unit vectors, the same on all ranks
         >>> first.norm(dim=1).allclose(torch.ones(4)), first.equal(KeyQueue(4, shape=3, seed=1).keys)
         (True, True)
@@ -205,10 +213,8 @@ class MomentumMethod(SavedModule):
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
         """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers."""
-        names: list[str] = []
-        for queue_name, queue in self.queues.items():
-            names += [f"{queue_name}.{buffer}" for buffer, _ in queue.named_buffers()]
-        return names
+        prefixes = tuple(f"{name}." for name in self.queues)
+        return [name for name, _ in self.named_buffers() if name.startswith(prefixes)]
 
     def on_fit_start(self) -> None:
         """Forget the keys that an interrupted fit has held, and the optimiser step that it began."""

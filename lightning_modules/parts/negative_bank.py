@@ -101,6 +101,18 @@ class NegativeBank(KeyQueue):
 
         Returns:
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
+
+        Example:
+            >>> features = torch.arange(2 * 8 * 4 * 4.0).view(2, 8, 4, 4)
+            >>> def keys_by(negatives):
+            ...     settings = BankSettings(frames=6, points=2, negatives=negatives)
+            ...     bank = NegativeBank(settings, width=8, side=4, radius=1, border="exclude")
+            ...     return bank.keys_of(features, torch.Generator().manual_seed(0))
+            >>> keys_by("per_query").shape, keys_by("per_query")[0, 0, 1, 2].equal(features[0, :, 1, 2])
+            (torch.Size([2, 1, 4, 4, 8]), True)
+            >>> keys_by("shared").shape, keys_by("shared")[..., 0]  # channel 0 of two cells, 0 to 15 and 128 to 143
+            (torch.Size([2, 2, 8]), tensor([[ 12.,  15.],
+                    [133., 128.]]))
         """
         if self.kind != "shared":
             return features.movedim(1, -1).unsqueeze(1).contiguous()
@@ -118,6 +130,14 @@ class NegativeBank(KeyQueue):
             query: features of the query.
             video_index: `(B,)` long, videos of the samples.
             generator: on the CPU, in the same state on all ranks; "per_query" draws from it.
+
+        Example:
+            >>> settings = BankSettings(frames=3, points=1, negatives="shared")
+            >>> bank = NegativeBank(settings, width=1, side=1, radius=0, border="exclude")
+            >>> bank.enqueue(torch.tensor([[1.0], [2.0]]), torch.tensor([5, 7]))  # the third place is empty
+            >>> query = torch.full((2, 1, 1, 1), 3.0)
+            >>> bank.logsumexp(query, torch.tensor([5, 7]), torch.Generator()).flatten()  # 3 · 2, and 3 · 1
+            tensor([6., 3.])
         """
         unusable = self.of_same_video(video_index) | ~self.filled  # B x K
         if self.kind == "shared":

@@ -58,6 +58,9 @@ def plain(value: Any) -> Any:
     Example:
         >>> plain({"sizes": (np.int64(2), 3), "root": Path("data")})
         {'sizes': (2, 3), 'root': 'data'}
+        >>> from collections import UserDict, UserList  # no dict and no list, as omegaconf's containers
+        >>> plain(UserDict(sizes=UserList([1, 2])))
+        {'sizes': [1, 2]}
     """
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)

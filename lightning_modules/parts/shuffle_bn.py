@@ -80,6 +80,15 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
     Raises:
         ValueError: if there are several groups of a single video.
+
+    Example:
+        >>> videos = torch.arange(4.0).view(4, 1, 1, 1, 1)
+        >>> def encode(frames):
+        ...     print(frames.flatten().tolist())  # two groups, each with a video of both
+        ...     return frames.flatten(2)
+        >>> encode_shuffled(videos, 2, torch.Generator().manual_seed(0), encode).flatten()
+        [1.0, 3.0, 0.0, 2.0]
+        tensor([0., 1., 2., 3.])
     """
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
@@ -113,6 +122,10 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
         [[3, 8, 10], [2, 6, 11], [0, 5, 9], [1, 4, 7]]
         >>> deal_videos(1, 1, torch.Generator())
         tensor([[0]])
+        >>> deal_videos(2, 1, torch.Generator())
+        Traceback (most recent call last):
+            ...
+        ValueError: 2 groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size
     """
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")

@@ -5,6 +5,7 @@ Also tests `callbacks/best_checkpoint.py`.
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -20,16 +21,16 @@ from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, loader, quiet_trainer, trainer_in
 from tests.helpers.words import TINY as FLAGS_OF_TINY, chosen, clips
-from vidcorr import DavisBenchmark, Result
+from vidcorr import DavisBenchmark
 from vidcorr.backbones import load
 from vidcorr.backbones.files.checkpoints import without_prefix
 from vidcorr.benchmarks.network import view_for
-from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
+from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.runs.config_files import CONFIGS
-from vidcorr.experiments.runs.runs import Record, RunFolder
+from vidcorr.experiments.runs.runs import Record, Run, RunFolder
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.metrics import Score
 
@@ -228,6 +229,20 @@ def test_the_best_score_outlives_its_folder(tmp_path):
     assert list(best.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
 
 
+def test_a_run_that_begins_again_removes_the_best_checkpoints_of_its_earlier_start(tmp_path):
+    run = Run(["fit"])
+    folder = run.make_folder(tmp_path)
+    again = Run(["fit"], folder, say=[].append)
+    again.make_folder(tmp_path)
+    best = BestCheckpoint(dirpath=folder)
+    kept, stale = folder / "best.ckpt", folder / "best-epoch=009-step=000009.ckpt"
+    for path in (kept, stale):
+        path.touch()
+    for start, remains in ((run, True), (again, False)):
+        best.on_train_start(SimpleNamespace(callbacks=[SimpleNamespace(run=start)], is_global_zero=True), None)
+        assert (stale.exists(), kept.exists()) == (remains, True)
+
+
 @pytest.mark.slow
 def test_a_branch_has_scores_and_checkpoints_of_its_own(video_folder, davis_root, tmp_path):
     """Also where both are told to save in one folder."""
@@ -263,6 +278,8 @@ def test_an_error_that_nobody_foresaw_has_its_traceback_in_a_fit_and_ends_a_vali
     assert logged == {("counted failed; the training continues: broken", True)}
     assert not benchmark.history
     refused(ValueError, "broken", trainer_in(tmp_path, benchmark).validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
+    monkeypatch.setattr(Counted, "run", Mock(side_effect=LostRank("another rank has ended")))
+    refused(LostRank, "another rank has ended", watched, tmp_path, epochs=1)
 
 
 @pytest.mark.parametrize("method", ["validate", "test"])
@@ -295,35 +312,13 @@ def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypa
         assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
 
 
-# Every config of a benchmark, by `--on`
-
-ENCODERS = {
-    "davis_blocks_r18": "torchvision:resnet18",
-    "davis_blocks_r50": "torchvision:resnet50",
-    "davis_liir": "vidcorr.backbones.liir_encoder:LiirEncoder",
-    "otb": TINY["backbone"],
-    "otb_all": TINY["backbone"],
-}
-"""Config → encoder with the stages that it names; the others take `vidcorr-r18`."""
-RADIUS, SIZE = ["--change", "radius=3"], ["--change", "input_size=64"]
-SMALLER = {"davis": RADIUS, "vos": RADIUS, "soco": SIZE, "otb": ["--limit", "1"]}
-"""Beginning of a config → words that make its work small."""
 CONFIGURED = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
-RARE = {name for name in CONFIGURED if name.startswith("davis")} - {"davis_blocks_r18", "davis_liir"}
-"""Those of DAVIS in the exhaustive tier; they differ from others in their protocol and stage."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "config", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in RARE)) for name in CONFIGURED]
-)
-def test_every_config_runs_by_on(config, tmp_path_factory, tmp_path):
-    encoder = ENCODERS.get(config, "vidcorr-r18")
-    on = ["--on", f"{config}={data_for(config, tmp_path_factory.getbasetemp())}"]
-    small = next((words for name, words in SMALLER.items() if config.startswith(name)), [])
-    main(["evaluate", encoder, *on, *small, "--output", str(tmp_path)])
-    results = list(tmp_path.rglob("results.json"))
-    assert len(results) == len(chosen(*on))
-    for path in results:
-        scores = Result.load(path.parent).scores
-        assert any(scores.values()) != (path.parent / "predictions.zip").is_file()  # truth that is with a server
+@pytest.mark.parametrize("config", CONFIGURED)
+def test_every_config_reads_its_data_by_on(config, tmp_path_factory):
+    """Each class is run in tests/vidcorr/benchmarks/test_numbers.py."""
+    for choice in chosen("--on", f"{config}={data_for(config, tmp_path_factory.getbasetemp())}"):
+        for sequence in choice.build().sequences:
+            assert sequence.num_frames > 0

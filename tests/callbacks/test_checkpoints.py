@@ -9,10 +9,10 @@ Also tests `callbacks/checkpoint_files.py`.
 import errno
 import io
 import os
-import shutil
 import time
 from collections import OrderedDict
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock, call
@@ -36,42 +36,7 @@ from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.results.folder_lock import folder_lock
 from vidcorr.videos.files import FullDisk
 
-METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
-EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
 LAST = "last.ckpt"
-HYPER_PARAMETERS = [kind.CHECKPOINT_HYPER_PARAMS_KEY for kind in (pl.LightningModule, pl.LightningDataModule)]
-
-
-def combinations(slow):
-    """Return each method with 1 and 2 accumulated batches; those that are not in `slow` are left to `exhaustive`."""
-    pairs = [(method, accumulated) for method in METHODS for accumulated in (1, 2)]
-    return [pair if pair in slow else pytest.param(*pair, marks=EXHAUSTIVE) for pair in pairs]
-
-
-def stopped_once(method, folder, accumulated, stop, whole, expected, every=100, kill=False):
-    """Stop a run at a position, resume it in a copy of its folder, and compare it with the whole one.
-
-    Returns:
-        Events up to the stop, and the content of the file that it left, if any.
-    """
-    begun, ended = go(method, folder, accumulated, stop=stop, kill=kill, every=every)
-    assert not ended
-    end = shutil.copytree(folder, folder.with_name(f"{folder.name}-end"))
-    start = end / LAST if (end / LAST).exists() else None
-    kept = start and content(end)
-    rest, ended = go(method, end, accumulated, start, every=every)
-    assert ended
-    assert joined(begun, rest, whole, None if kill else most_repeated(stop)) == whole, stop
-    assert differences(content(end), expected) == []
-    return begun, kept
-
-
-def uninterrupted(method, folder, accumulated):
-    """Return the events of a whole run, and the content of its file."""
-    whole, _ = go(method, folder, accumulated)
-    kinds = [event[0] for event in whole]
-    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
-    return whole, content(folder)
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
@@ -126,16 +91,27 @@ def test_a_file_of_weights_alone_or_from_within_a_window_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[("VFSSimSiam", 1)]))
+@pytest.mark.timeout(3600)
+@pytest.mark.sampled(6, "exhaustive")
+@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("method", ["VFSSimSiam", "VFSMoCo", "Liir"])
 def test_every_stop_and_kill(method, accumulated, tmp_path):
     """A kill repeats the steps since the last file; neither changes anything.
 
     What a run does after its last stop is a function of the file that it left there, so the files are compared.
     """
-    expected = uninterrupted(method, tmp_path / "whole", accumulated)
-    for kill, every in ((False, 100), (True, 2)):
-        for number, stop in enumerate(positions()):
-            stopped_once(method, tmp_path / f"{kill}-{number}", accumulated, stop, *expected, every, kill)
+    whole, _ = go(method, tmp_path / "whole", accumulated)
+    kinds = [event[0] for event in whole]
+    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
+    for (kill, every), stop in product(((False, 100), (True, 2)), positions()):
+        folder = tmp_path / f"{kill}-{stop}"
+        begun, ended = go(method, folder, accumulated, stop=stop, kill=kill, every=every)
+        assert not ended
+        start = folder / LAST if (folder / LAST).exists() else None
+        rest, ended = go(method, folder, accumulated, start, every=every)
+        assert ended
+        assert joined(begun, rest, whole, None if kill else most_repeated(stop)) == whole, stop
+        assert differences(content(folder), content(tmp_path / "whole")) == []
 
 
 IN_TRAINING = {"more": [Ends(5)]}  # after the second step of an epoch
@@ -176,38 +152,31 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
 
 
 def test_the_time_of_a_job_is_its_own(tmp_path):
-    """Each job of a chain trains, and says nothing of the time of the jobs before it."""
-    for steps, start in ((1, None), (2, "last"), (3, "last")):
-        wait = LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.12))
-        go("VFSSimSiam", tmp_path, 1, start, more=[wait], scored=False, max_time={"milliseconds": 100})
+    """Each job of a chain trains, whatever the time of the jobs before it."""
+    for steps, start in ((1, None), (2, "last")):
+        wait = LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.06))
+        go("VFSSimSiam", tmp_path, 1, start, more=[wait], scored=False, max_time={"milliseconds": 50})
         assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == steps
 
 
-def test_another_batch_size_or_optimiser_is_refused(tmp_path, monkeypatch):
-    def train(rate, accumulated=1, start=None):
+def test_other_batches_or_optimisers_are_refused(tmp_path, monkeypatch):
+    def train(rate, *sizes, accumulated=1, path=tmp_path / LAST):
         def optimizer(module):
             return torch.optim.SGD(module.parameters(), rate, momentum=0.9, weight_decay=0.5)
 
         monkeypatch.setattr(VFSSimSiam, "configure_optimizers", optimizer)
-        return go("VFSSimSiam", tmp_path, accumulated, start, scored=False, max_steps=9 if start else 1)
-
-    train(0.5)
-    line = f"{LAST}: its batches are 4 samples × 1, this run's 4 samples × 2: a resumed training keeps both; to begin"
-    refused(ValueError, line, train, 0.5, 2, tmp_path / LAST)
-    settings = "'weight_decay': 0.5, 'momentum': 0.9"
-    line = rf"{LAST}: its optimisers are .{{'lr': 0.5, {settings}}}., this run's .{{'lr': 0.1, {settings}}}.: a resumed"
-    refused(ValueError, line, train, 0.1, 1, tmp_path / LAST)
-
-
-def test_another_batch_size_of_one_of_several_loaders_is_refused(tmp_path):
-    def train(*sizes, path=None):
         loaders = [loader(8, size, frames=2, size=32) for size in sizes]
-        trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path), max_steps=2 if path else 1)
+        options = {"max_steps": 9 if path else 1, "accumulate_grad_batches": accumulated}
+        trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path), **options)
         trainer.fit(tiny_simsiam(), loaders, EMPTY, ckpt_path=path)
 
-    train(4, 2)
-    line = r"its batches are 4 \+ 2 samples × 1, this run's 4 \+ 4 samples × 1: a resumed training keeps both"
-    refused(ValueError, line, train, 4, 4, path=tmp_path / LAST)
+    train(0.5, 4, 2, path=None)
+    before = rf"{LAST}: its batches are 4 \+ 2 samples × 1, this run's"
+    refused(ValueError, rf"{before} 4 \+ 2 samples × 2: a resumed training keeps both", train, 0.5, 4, 2, accumulated=2)
+    refused(ValueError, rf"{before} 4 \+ 4 samples × 1: a resumed training keeps both", train, 0.5, 4, 4)
+    settings = "'weight_decay': 0.5, 'momentum': 0.9"
+    line = rf"{LAST}: its optimisers are .{{'lr': 0.5, {settings}}}., this run's .{{'lr': 0.1, {settings}}}.: a resumed"
+    refused(ValueError, line, train, 0.1, 4, 2)
 
 
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
@@ -371,7 +340,8 @@ def test_what_is_written_can_be_read_back(tmp_path):
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
     read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
     assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
-    for key in HYPER_PARAMETERS:
+    for kind in (pl.LightningModule, pl.LightningDataModule):
+        key = kind.CHECKPOINT_HYPER_PARAMS_KEY
         AtomicCheckpointIO().save_checkpoint({key: {"roots": [tmp_path]}}, tmp_path / "a.ckpt")
         assert AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt") == {key: {"roots": [str(tmp_path)]}}
     for value in (tmp_path, timedelta(1), np.zeros(2)):

@@ -15,13 +15,7 @@ from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Throughput, TrainingPictures
-from vidcorr.callbacks.monitors import embedding_spread
 from vidcorr.lightning_modules import VFSMoCo
-
-
-@pytest.mark.parametrize("shape", [(1, 8), (4, 2, 8)])
-def test_embeddings_of_another_form_are_refused(shape):
-    refused(ValueError, r"expected embeddings \(N, D\)", embedding_spread, torch.rand(shape))
 
 
 def test_it_logs_what_a_step_publishes_and_nothing_twice():

@@ -1,10 +1,10 @@
-"""Signals, SLURM and torchrun, callbacks of Lightning; resuming is tested in test_checkpoints.py."""
+"""Signals, SLURM, callbacks of Lightning; resuming is tested in test_checkpoints.py."""
 
 import os
 import signal
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -15,13 +15,10 @@ from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
 from tests.helpers.stops import go, in_slurm
 from tests.helpers.training import loader, tiny_simsiam, trainer_in
-from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.stops import requeue_job
-from vidcorr.cli import main
-from vidcorr.experiments.runs.runs import OBSERVERS
 
 
 def told(number, hook, batch=0):
@@ -104,19 +101,11 @@ def test_a_rank_without_a_signal_ends_by_that_of_another(agreed, status, requeue
 
 
 def test_the_ranks_talk_during_a_fit_alone(monkeypatch, tmp_path):
-    noted = []
-
-    class Noted(Ranks):
-        def __init__(self, shared=True):
-            super().__init__(shared)
-            noted.append(shared)
-
-        def close(self):
-            noted.append("closed")
-
-    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", Noted)
+    told = Mock()
+    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", lambda **shared: told.made(**shared) and Ranks(**shared))
+    monkeypatch.setattr(Ranks, "close", told.closed)
     run(tmp_path)
-    assert noted == [False, True, "closed", False]
+    assert told.mock_calls == [call.made(shared=False), call.made(), call.closed(), call.made(shared=False)]
 
 
 @pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])
@@ -143,50 +132,15 @@ def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(info_log):
     assert info_log.messages == []  # of a signal
 
 
-ARGUMENTS = {
-    "BatchSizeFinder": {"max_trials": 1, "steps_per_trial": 1},
-    "EarlyStopping": {"monitor": "train/loss"},
-    "GradientAccumulationScheduler": {"scheduling": {0: 2}},
-    "ModelPruning": {"pruning_fn": "l1_unstructured", "amount": 0.1},
-    "OnExceptionCheckpoint": {"dirpath": "on_exception"},
-    "StochasticWeightAveraging": {"swa_lrs": 0.01},
-    "ThroughputMonitor": {"batch_size_fn": "builtins.len"},
-}
-"""Callback of Lightning → arguments that it cannot do without; by default it takes none."""
-UNFIT = ("BatchSizeFinder", "LearningRateFinder", "ModelPruning")
-"""They end in an error: ours, that they come too late, and Lightning's, of weights with channels last."""
-# Steps of four batches; an average passes over the batches of an epoch again, for the statistics of BatchNorm.
-STEPS = {"GradientAccumulationScheduler": 2, "StochasticWeightAveraging": 5}
-ABSTRACT = ("BaseFinetuning", "ProgressBar", "TQDMProgressBar")
-"""An abstract one, and progress bars: a Trainer takes one, Rich's."""
-INEXACT = sorted({*of_lightning.__all__}.difference(OBSERVERS, ABSTRACT, ("Callback", "LambdaCallback")))
+def test_callbacks_that_may_not_resume_exactly_are_named_at_the_start_of_a_fit(tmp_path, info_log):
+    class Mine(of_lightning.EMAWeightAveraging):
+        pass
 
-
-def fit_two_epochs(names, video_folder, folder):
-    """Train two epochs of two steps with callbacks of Lightning; return the step of `last.ckpt`."""
-    words = [*TINY, *clips(video_folder), "--trainer.max_epochs=2", "--trainer.limit_train_batches=2"]
-    for name in names:
-        words += flags("trainer.callbacks+", name, **ARGUMENTS.get(name, {}))
-    main(["fit", *words, f"--trainer.default_root_dir={folder}", "--trainer.log_every_n_steps=1"])
-    return torch.load(folder / "version_0/checkpoints/last.ckpt", weights_only=True)["global_step"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", INEXACT)
-def test_what_may_not_resume_exactly_trains_with_a_line(name, video_folder, tmp_path, info_log):
-    if name in UNFIT:
-        with pytest.raises((ValueError, RuntimeError, SystemExit), match=r"of Tuner\(trainer\) before fit|view size"):
-            fit_two_epochs([name], video_folder, tmp_path)
-    else:
-        assert fit_two_epochs([name], video_folder, tmp_path) == STEPS.get(name, 4)
-    assert f"{name}: may not resume exactly" in info_log.text
-
-
-@pytest.mark.slow
-def test_callbacks_of_lightning_that_resume_exactly_train_together(video_folder, tmp_path, capsys):
-    exact = [name for name in of_lightning.__all__ if name not in (*ABSTRACT, *INEXACT)]
-    assert fit_two_epochs(exact, video_folder, tmp_path) == 4
-    assert "Traceback" not in capsys.readouterr().err
+    assert run(tmp_path, of_lightning.Timer(), Mine(), limit_train_batches=2) == (None, 4)
+    assert "Mine: may not resume exactly" in info_log.messages
+    info_log.clear()
+    run(tmp_path, Mine(), method="validate")
+    assert "may not resume" not in info_log.text
 
 
 def _hit(rank, folder, by_signal):

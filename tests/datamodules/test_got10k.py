@@ -17,7 +17,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datamodules import Got10kDataModule
 from vidcorr.datamodules.loading import target_pairs
 from vidcorr.datamodules.loading.sampling import seeded_generator
-from vidcorr.datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop, usable_boxes
+from vidcorr.datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop
 from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.videos.files import DataError
 
@@ -52,23 +52,6 @@ def test_a_batch_holds_exemplars_and_searches(root):
     pairs = [TargetPairs(list_sequences(root, "train"), 5, seed=3) for _ in range(2)]
     assert torch.equal(pairs[0][1, 2]["search"], pairs[1][1, 2]["search"])
     assert not torch.equal(pairs[0][1, 2]["search"], pairs[1][2, 2]["search"])
-
-
-def test_usable_boxes_by_hand():
-    size = (400, 1000)  # height, width
-    usable = [(20, 20), (500, 200), (25, 100), (100, 25)]
-    sides = [*usable, (19.9, 30), (501, 150), (40, 201), (25, 101), (104, 25)]
-    boxes = np.array([[1, 1, width, height] for width, height in sides], dtype=np.float64)
-    assert usable_boxes(boxes, size).tolist() == [True] * 4 + [False] * 5
-    assert usable_boxes(np.array([[1, 1, 40, 30], [1, 1, 39.9, 30]]), (2000, 4000)).tolist() == [True, False]
-    good = np.tile([1.0, 1, 50, 50], (4, 1))
-    assert usable_boxes(good, size, np.array([8, 2.5, 2.4, 0])).tolist() == [True, True, False, False]
-    assert usable_boxes(good, size, np.array([1.05, 1, 0, 2])).tolist() == [True, False, False, True]
-    good[[0, 1], [0, 1]] = np.nan, np.inf
-    assert usable_boxes(good, size).tolist() == [False, False, True, True]
-    outside = [[-29, 10, 30, 30], [10, -40, 30, 30], [101, 10, 30, 30], [10, 81, 30, 30]]
-    partly = [[-28, 10, 30, 30], [100, 10, 30, 30], [10, 80, 30, 30], [10, 10, 30, 30]]
-    assert usable_boxes(np.array([*outside, *partly], float), (80, 100)).tolist() == [False] * 4 + [True] * 4
 
 
 def test_pairs_are_drawn_uniformly_from_those_that_are_near(monkeypatch):

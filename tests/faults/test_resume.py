@@ -1,19 +1,15 @@
-"""A run that is killed, preempted or loses a rank: real signals, in separate processes."""
+"""A run that is preempted: real signals, in separate processes; kills and lost ranks: random_stops.py."""
 
 import os
 import re
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from tests.helpers.faults import STATE, curve, differences, faults_between, harm, last, run, words
 from tests.helpers.stops import in_slurm
-from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark
 from vidcorr.experiments.runs.runs import Record
 
 pytestmark = pytest.mark.slow
@@ -25,16 +21,6 @@ def whole(video_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     run(words("VFSMoCo", folder, source=video_folder), 0)
     return folder
-
-
-@pytest.mark.exhaustive
-def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
-    blows = [harm("Strike", name="SIGKILL", step=step, place=place) for step, place in ((4, "step"), (9, "end"))]
-    command = words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder, callbacks=blows)
-    run(command, -9)
-    run(command, -9, STRUCK="4")
-    assert f"resuming from {tmp_path}/version_" in run(command, 0, STRUCK="9")
-    assert faults_between(tmp_path, whole) == []
 
 
 SIGNALS = [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)]
@@ -86,29 +72,3 @@ def test_equal_tasks_of_an_array_begin_at_once_and_each_goes_on_in_its_own_run(t
         states = [torch.load(place / "checkpoints/last.ckpt", weights_only=True) for place in (folder, folders[0])]
         assert [differences(*(state[name] for state in states)) for name in STATE] == [[]] * len(STATE)
         assert len(list(folder.rglob("*.ckpt"))) == 1
-
-
-class KilledOnLast(DavisBenchmark):
-    """A benchmark of which the last rank is killed while it follows a sequence."""
-
-    def score(self, sequence, encoder, output):
-        if dist.get_rank() == dist.get_world_size() - 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().score(sequence, encoder, output)
-
-
-@pytest.mark.exhaustive
-def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(davis_root, video_folder, tmp_path):
-    """Lightning's `ddp` starts the ranks, as it does for users."""
-    benchmark = {"class_path": f"{__name__}.KilledOnLast", "init_args": {"root": str(davis_root), "changes": SMALL}}
-    callback = {"class_path": "BenchmarkCallback", "init_args": {"benchmark": benchmark}}
-    line = words("VFSSimSiam", tmp_path, source=video_folder, callbacks=(callback,))
-    said = run([*line, "--trainer.strategy=ddp", "--trainer.devices=2"])
-    assert "Traceback" not in said
-    assert "the training continues" not in said
-    told = [line for line in said.splitlines() if line.startswith("vidcorr: ")]
-    if not told:  # Lightning looks at its ranks every 5 s, and may be the first to see it
-        assert "[rank: 1] Child process with PID" in said
-    else:
-        assert len(told) == 1
-        assert told[0].startswith("vidcorr: rank 0 of 2: another rank has ended")

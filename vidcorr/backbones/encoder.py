@@ -36,6 +36,19 @@ def inner_network(network: Any) -> Any:
         >>> trainer.encoder = nn.Conv2d(3, 8, 8, 8)
         >>> inner_network(trainer) is trainer.encoder
         True
+        >>> trainer.backbone = nn.Conv2d(3, 8, 8, 8)
+        >>> inner_network(trainer)
+        Traceback (most recent call last):
+            ...
+        ValueError: Module: has no forward, and 2 of encoder and backbone: give it a method feature_extractor(...) ...
+        >>> inner_network(3)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected a network by name, file or module, got a int
+        >>> inner_network(nn.Module())
+        Traceback (most recent call last):
+            ...
+        ValueError: Module: has no forward, and 0 of encoder and backbone: ...
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
@@ -107,8 +120,6 @@ class Encoder(Changeable, nn.Module):
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
-        user_module: the module around the network that the user gave; None if it is `network`.
-        is_ours: `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network again; None: the name in its description, without arguments.
         decide: function from a network to the class of its views; `TrainedViews.kind_of` returns an earlier decision.
 
@@ -117,12 +128,12 @@ class Encoder(Changeable, nn.Module):
         stated: the RGB that the network gets, by the first that states it: the caller, the module, the record of a
             library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights). None if
             none of them states it.
-        user_module: `Reference` to the module that the user gave, which may be a module around the network.
+        user_module: `Reference` to the module that the user gave, `network` or a module around it.
         view_class: class of its views; None if the network makes its own.
         default_stage: argument `stage`.
         default_stride: argument `stride`.
         described: its name and the source of its weights.
-        is_ours: argument `is_ours`.
+        is_ours: `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network.
 
     Raises:
@@ -137,15 +148,13 @@ class Encoder(Changeable, nn.Module):
         stride: int | None = None,
         described: Network | None = None,
         *,
-        user_module: Any = None,
-        is_ours: bool = False,
         made_by: EncoderSpec | None = None,
         decide: Callable[[Any], type[View] | None] = kind_of,
     ) -> None:
         super().__init__()
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
-        self.user_module = Reference(outer if user_module is None else user_module)
+        self.user_module = Reference(outer)
         self.view_class: Any = decide(self.network)
         by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
@@ -154,7 +163,7 @@ class Encoder(Changeable, nn.Module):
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
-        self.is_ours = is_ours
+        self.is_ours = False
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     @property
@@ -199,6 +208,11 @@ class Encoder(Changeable, nn.Module):
             >>> view = Encoder(nn.Conv2d(3, 8, 8, 8)).view()
             >>> view.stride, view(torch.zeros(1, 3, 64, 96)).shape
             (8, torch.Size([1, 8, 8, 12]))
+            >>> from torchvision.models import resnet18
+            >>> encoder = Encoder(resnet18())
+            >>> views = [encoder.view(*named, of_protocol="res3/4") for named in ((), ("res4",), (None, 8))]
+            >>> [(view.stage, view.stride) for view in views]
+            [('res3', 4), ('res4', 8), ('res4', 8)]
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
@@ -243,6 +257,17 @@ class Encoder(Changeable, nn.Module):
         """Spec that makes the encoder again, without its weights; None for a network without a name.
 
         The spec states the input only if the input has a source and the network's view normalises by it.
+
+        Example:
+            >>> made = EncoderSpec("torchvision:resnet18")
+            >>> encoder = Encoder(nn.Conv2d(3, 8, 8, 8), stage="res4", made_by=made)
+            >>> encoder.spec.to_dict()
+            {'spec': 'torchvision:resnet18', 'stage': 'res4'}
+            >>> stated = Input(mean=(0, 0, 0), std=(0.5, 0.5, 0.5), source="the caller")
+            >>> encoder.changed(stated=stated).spec.to_dict()["std"]
+            [0.5, 0.5, 0.5]
+            >>> Encoder(nn.Conv2d(3, 8, 8, 8)).spec is None
+            True
         """
         name = self.made_by.spec
         if not name:

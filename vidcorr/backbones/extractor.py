@@ -107,6 +107,10 @@ class View(Changeable, nn.Module, ABC):
             >>> view = RawColour()
             >>> view.feature_extractor(stride=4).stride, view.stride
             (4, 8)
+            >>> View.feature_extractor(view, stride=4)  # as most views, which have one stride
+            Traceback (most recent call last):
+                ...
+            ValueError: RawColour: has stride 8, not 4: give its network instead
         """
         wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
         for name, value in wanted.items():
@@ -156,6 +160,12 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: with the names that it has.
+
+        Example:
+            >>> RawColour("colour+res4")
+            Traceback (most recent call last):
+                ...
+            vidcorr.backbones.extractor.NoSuchMap: stage 'res4': raw colour has colour; null is its default
         """
         for name in self.stages:
             if name not in known:
@@ -227,7 +237,16 @@ class FeatureExtractor(View):
         return dict(zip(names, maps, strict=True))
 
     def by_call(self, images: Tensor) -> Tensor:
-        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
+        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count.
+
+        Example:
+            >>> from vidcorr.backbones.copies import Reference
+            >>> network = nn.Identity()  # its `forward` is replaced by `map_of`
+            >>> hook = network.register_forward_hook(lambda module, inputs, output: 2 * output)
+            >>> view, images = RawColour(), torch.ones(1, 3, 8, 8)
+            >>> view.changed(called=Reference(network)).by_call(images).flatten(), view.by_call(images).flatten()
+            (tensor([2., 2., 2.]), tensor([1., 1., 1.]))
+        """
         network: Any = None if self.called is None else self.called.module
         # dynamo cannot trace a call whose `forward` is replaced; with hooks it runs outside of the compiled code
         is_traced = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
@@ -255,6 +274,15 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
+
+        Example:
+            >>> view = RawColour().changed(input=Input(mean=(0, 0, 1), std=(1, 0.5, 0.5)))
+            >>> view.prepared(torch.ones(1, 3, 1, 1)).flatten()
+            tensor([1., 2., 0.])
+            >>> view.prepared(torch.ones(1, 1, 8, 8))
+            Traceback (most recent call last):
+                ...
+            ValueError: images must be float RGB (N, 3, H, W) in [0, 1], got torch.float32 (1, 1, 8, 8)
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"
@@ -328,6 +356,15 @@ def unwatched(network: nn.Module) -> Iterator[None]:
     """Remove a user's forward hooks from a network during a block, and put them back.
 
     Hooks of torch, and hooks that the network's own parts registered, stay.
+
+    Example:
+        >>> network = nn.Identity()
+        >>> hook = network.register_forward_hook(lambda module, inputs, output: output + 1)
+        >>> with unwatched(network):
+        ...     network(torch.zeros(1))
+        tensor([0.])
+        >>> network(torch.zeros(1))
+        tensor([1.])
     """
     own_parts = set(network.modules())
     taken: list[tuple[dict[int, Any], dict[int, Any]]] = []

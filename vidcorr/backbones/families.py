@@ -70,6 +70,14 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         'moco'
         >>> family_of({"conv1.weight": one}, "torchvision:resnet18", "own.pth")
         'named'
+        >>> family_of({"patch_embed.proj.weight": torch.ones(8, 3, 2, 16, 16)}, None, "vitl.pt")
+        Traceback (most recent call last):
+            ...
+        ValueError: vitl.pt: of a transformer of clips, as V-JEPA 2's: name the model with these weights, such as ...
+        >>> family_of({"embeddings.cls_token": one}, None, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: of a model of transformers: name its folder, with its config.json
     """
     for name, table in FAMILIES.items():
         # signs are patterns: each sign of a family has to match the name of a weight
@@ -148,6 +156,16 @@ def spec_and_weights(family: str, state: State, spec: str | None, source: str | 
 
     Raises:
         ValueError: if no rule covers a key, the network has no place for a weight, or no network has these shapes.
+
+    Example:
+        >>> state = {"encoder_q.conv1.weight": torch.ones(1), "queue": torch.ones(1)}
+        >>> spec_and_weights("moco", state, "torchvision:resnet18", "moco.pth")
+        moco.pth: not used: negatives: 1 tensors
+        ('torchvision:resnet18', {'conv1.weight': tensor([1.])})
+        >>> spec_and_weights("moco", {"x": torch.ones(1)}, "torchvision:resnet18", "moco.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: moco.pth: taken for moco: no rule covers 1 tensors, such as x
     """
     table = FAMILIES[family]
     try:
@@ -320,6 +338,11 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
 
     Raises:
         ValueError: for a transformer of a width that no family has.
+
+    Example:
+        >>> name, state = in_form_of_network(FAMILIES["liir"], {PLACES: torch.zeros(1, 64, 8, 8)})
+        >>> name, state[PLACES].shape
+        ('vidcorr.backbones:LiirEncoder', torch.Size([64, 8, 8]))
     """
     if PLACES in state:
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
@@ -337,6 +360,13 @@ def _with_biases_of_timm(state: State) -> State:
 
     In some sizes all are zero, and timm's networks of these sizes have no such biases. timm's own conversion would drop
     the biases of every size.
+
+    Example:
+        >>> tokens = {"storage_tokens": torch.ones(1, 4, 8)}  # DINOv3's registers
+        >>> list(_with_biases_of_timm(tokens | {"attn.qkv.bias": torch.tensor([1.0, 2.0, 3.0])}))
+        ['storage_tokens', 'attn.q_bias', 'attn.v_bias']
+        >>> list(_with_biases_of_timm(tokens | {"attn.qkv.bias": torch.zeros(3)}))
+        ['storage_tokens']
     """
     if "storage_tokens" not in state:
         return state

@@ -199,6 +199,12 @@ def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
 
     Returns:
         The norm, found by trying all norms outside of the blocks; an identity if none maps `state` to `last`.
+
+    Example:
+        >>> state, model = torch.rand(1, 6, 8), nn.Sequential(nn.LayerNorm(4), nn.LayerNorm(8))
+        >>> last = torch.cat([torch.ones(1, 1, 8), model[1](state)], dim=1)  # a class token, and the normed tokens
+        >>> final_norm_of(model, state, last) is model[1], final_norm_of(model, state, 2 * last)
+        (True, Identity())
     """
     inside = set(blocks_of(model).modules())
     for part in model.modules():

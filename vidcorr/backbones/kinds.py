@@ -166,6 +166,12 @@ def _holds(network: nn.Module, output: Any, expected: Tensor, sides: tuple[int, 
         output: output of the network or of the part; maps with channels last count too.
         expected: the map `(1, C, h, w)`.
         sides: height and width of the image, pixels.
+
+    Example:
+        >>> expected = torch.rand(1, 8, 4, 6)
+        >>> outputs = ([expected, expected[:, :3]], expected.permute(0, 2, 3, 1), expected + 0.1, expected.mean((2, 3)))
+        >>> [_holds(nn.Identity(), output, expected, (64, 96)) for output in outputs]
+        [True, True, False, False]
     """
     scale = 1e-3 * float(expected.abs().max())
     for features in filter(is_map, maps_in(network, output, sides).values()):

@@ -116,6 +116,12 @@ class LiirEncoder(nn.Module):
         Args:
             lab: normalised Lab `(N, 3, H, W)`, the result of `functional.colour.normalised_lab`.
             modulate: displaces the position map frame by frame; None: all frames get the same map.
+
+        Example:
+            >>> encoder, lab = LiirEncoder(position_size=8).eval(), torch.zeros(2, 3, 16, 16)
+            >>> maps = encoder.stem(lab, lambda position: torch.stack([position + 1, position + 2]))
+            >>> maps.shape, (maps - encoder.stem(lab)).mean((1, 2, 3))
+            (torch.Size([2, 64, 8, 8]), tensor([1., 2.], grad_fn=<MeanBackward1>))
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
@@ -149,6 +155,21 @@ class LiirExtractor(FeatureExtractor):
 
     Raises:
         ValueError: if a stage does not exist or has another stride.
+
+    Example:
+        >>> encoder = LiirEncoder(position_size=8)
+        >>> for stage in ("res2", "res3", "res4", "res5.b1", "affinity"):
+        ...     view = LiirExtractor(encoder, stage)
+        ...     print(stage, view.stride, tuple(view(torch.rand(2, 3, 30, 45)).shape))
+        res2 2 (2, 64, 15, 23)
+        res3 4 (2, 128, 8, 12)
+        res4 4 (2, 256, 8, 12)
+        res5.b1 4 (2, 256, 8, 12)
+        affinity 4 (2, 64, 8, 12)
+        >>> LiirExtractor(encoder, stride=8)
+        Traceback (most recent call last):
+            ...
+        ValueError: the stride of affinity is 4, not 8; leave stride out
     """
 
     multiple = 4

@@ -64,7 +64,7 @@ def load(
     elif isinstance(network, Encoder):
         encoder = network
     else:
-        encoder = _around(unwrapped(network), is_ours=False)  # the user's module stays on its device
+        encoder = _around(unwrapped(network)).changed(is_ours=False)  # the user's module stays on its device
     stated = stated_input(mean, std)
     return encoder if stated is None else encoder.changed(stated=stated)
 
@@ -305,6 +305,15 @@ def trainable_network(spec: Any) -> Encoder:
 
     Raises:
         ValueError: for an unknown form of spec, a stride, or a checkpoint with a part of a network.
+
+    Example:
+        >>> encoder = trainable_network("torchvision:resnet18@res4")
+        >>> encoder.network.training, encoder.default_stage, encoder.input.source
+        (True, 'res4', 'as in training')
+        >>> trainable_network("torchvision:resnet18@res4/8")
+        Traceback (most recent call last):
+            ...
+        ValueError: torchvision:resnet18@res4/8: a network is trained at its own strides: leave /8 out
     """
     named = EncoderSpec.of(spec, "backbone")
     if named.stride:

@@ -93,6 +93,14 @@ class EncoderSpec:
         >>> network = EncoderSpec("dino-s16@block9")
         >>> network.spec, network.stage, network.pretrained
         ('timm:vit_small_patch16_224.dino', 'block9', True)
+        >>> EncoderSpec("vidcorr-r18@res4/0")
+        Traceback (most recent call last):
+            ...
+        ValueError: vidcorr-r18@res4/0: the stride, after the last /, must be a number of pixels, got '0'
+        >>> EncoderSpec("vidcorr-r18@res4/1.5")
+        Traceback (most recent call last):
+            ...
+        ValueError: vidcorr-r18@res4/1.5: the stride, after the last /, must be a number of pixels, got '1.5'
     """
 
     text: str
@@ -134,6 +142,18 @@ class EncoderSpec:
 
         Raises:
             ValueError: for another form, or fields that a spec does not have.
+
+        Example:
+            >>> EncoderSpec.of({"spec": "timm:resnet18", "stage": "layer3"}, "own.ckpt").to_dict()
+            {'spec': 'timm:resnet18', 'stage': 'layer3'}
+            >>> EncoderSpec.of({"spec": "timm:resnet18", "depth": 3}, "own.ckpt")
+            Traceback (most recent call last):
+                ...
+            ValueError: own.ckpt: expected the name of a network, such as my_module:my_network, or its fields ...
+            >>> EncoderSpec.of({"spec": "my:net", "arguments": 3}, "own.ckpt")
+            Traceback (most recent call last):
+                ...
+            ValueError: own.ckpt: expected the name of a network, ... got {'spec': 'my:net', 'arguments': 3}
         """
         if isinstance(stated, cls):
             return stated
@@ -192,7 +212,7 @@ class EncoderSpec:
         """
         if _is_of_library(self.spec):
             return not self.pretrained or trust.named_by_file(self)
-        is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
+        is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
         # without weights of a file, whether the file names the callable or the user names both
         is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
         return is_alone and draws_weights(self.spec)
@@ -230,6 +250,10 @@ class EncoderSpec:
         Example:
             >>> EncoderSpec("timm:resnet18@layer3/8").identity()
             {'stage': 'layer3', 'stride': 8, 'spec': 'timm:resnet18', 'pretrained': False, 'seed': 0}
+            >>> stated = Input(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+            >>> facts = EncoderSpec("timm:resnet18", input=stated).identity()
+            >>> facts["mean"], facts["std"]
+            ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
         """
         identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:
@@ -316,11 +340,20 @@ def draws_weights(spec: str) -> bool:
     A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
     Args:
-        spec: `package.module:callable`, which is called twice.
+        spec: `package.module:callable`, which is called twice, unless it is in our list: our networks hold all of their
+            numbers, and a short name stands for trained weights.
 
     Raises:
         ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
+
+    Example:
+        >>> draws_weights("torchvision.models:shufflenet_v2_x0_5"), draws_weights("nowhere:net")
+        (True, False)
+        >>> draws_weights("vidcorr.backbones:crw_resnet18"), draws_weights("vidcorr.backbones:vidcorr_r18")
+        (True, False)
     """
+    if listed.is_listed(spec):
+        return spec not in SHORT_NAMES.values()
     library, _, name = spec.partition(":")
     made: list[Any] = []
     try:
@@ -341,6 +374,16 @@ def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
     """Return whether two networks map one image to different numbers after `second` got the weights of `first`.
 
     False if the network draws numbers in each call, or fails.
+
+    Example:
+        >>> _differ_with_equal_weights(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(3, 4, 8, 8))
+        False
+        >>> _differ_with_equal_weights(nn.LeakyReLU(-0.1), nn.LeakyReLU(-0.2)), nn.LeakyReLU().state_dict()
+        (False, OrderedDict())
+        >>> _differ_with_equal_weights(nn.Hardtanh(0, 0.5), nn.Hardtanh(0, 0.75))  # numbers that no file holds
+        True
+        >>> _differ_with_equal_weights(nn.Linear(8, 8), nn.Linear(8, 8))  # takes no images
+        False
     """
     try:
         second.load_state_dict(first.state_dict())
@@ -406,6 +449,13 @@ def file_and_part(text: str) -> tuple[Path, str]:
     """Split `FILE#PART` into the path and the name of an encoder in this file; the name is empty without #PART.
 
     A # in the path of an existing file belongs to the path. An address on the hub becomes a path in its cache.
+
+    Example:
+        >>> path, part = file_and_part(f"{__file__}#teacher")
+        >>> str(path) == __file__, part
+        (True, 'teacher')
+        >>> file_and_part("no_file#1/own.pth") == (Path("no_file#1/own.pth"), "")
+        True
     """
     if on_hub(text):
         return local_file(text), ""

@@ -89,6 +89,10 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
                   [13, 14, 15]]]])
         >>> map_of_tokens(tokens, 4, (16, 24)) is tokens  # 24 patches of 4 px
         True
+        >>> map_of_tokens(tokens, 8, (16, 24), prefix=3)
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.extractor.NoSuchMap: prefix_tokens is 3, but 1 of 7 tokens are of no patch
     """
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
@@ -189,6 +193,10 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         ['fine', 'coarse']
         >>> list(maps_in(nn.Identity(), [fine, coarse], (24, 24))), list(maps_in(nn.Identity(), fine, (24, 24)))
         (['0', '1'], ['features'])
+        >>> network = nn.Identity()
+        >>> network.patch_size, network.prefix_tokens = 8, 0
+        >>> maps_in(network, torch.arange(10.0).view(1, 10, 1), (24, 24))["features"][0, 0, 0]  # the last is of no cell
+        tensor([0., 1., 2.])
     """
     patch = patch_of(network)
     prefix = getattr(network, "prefix_tokens", None)
@@ -285,6 +293,8 @@ def is_map(output: Any) -> bool:
     Example:
         >>> is_map(torch.zeros(1, 8, 7, 10)), is_map(torch.zeros(1, 70, 8)), is_map([torch.zeros(1, 8, 7, 10)])
         (True, False, False)
+        >>> is_map(torch.zeros(1, 8, 7, 10, dtype=torch.complex64))
+        False
     """
     return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
 
@@ -308,6 +318,15 @@ def require_map(output: Any, name: str) -> Tensor:
 
     Raises:
         ValueError: for anything but a tensor `(N, C, h, w)` of real numbers.
+
+    Example:
+        >>> features = torch.zeros(1, 8, 7, 10)
+        >>> require_map(features, "Net") is features
+        True
+        >>> require_map(features.flatten(2), "Net")
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.extractor.NoSuchMap: Net: expected a map (N, C, h, w), got (1, 8, 70) of torch.float32: ...
     """
     if not is_map(output):
         raise NoSuchMap(

@@ -86,6 +86,15 @@ def folded_copy(network: M) -> M:
 
     The copy has weights of its own, so make a new copy after training. It is channels last. A BatchNorm is recognised
     by its place among the parts: torchvision, timm and this project register it right after its convolution.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.BatchNorm2d(8)).eval()
+        >>> folded = folded_copy(network)
+        >>> [type(layer).__name__ for layer in folded], folded[0].bias.requires_grad
+        (['Conv2d', 'Identity', 'BatchNorm2d'], True)
+        >>> images = torch.rand(1, 3, 8, 8)
+        >>> folded(images).allclose(network(images), atol=1e-6), type(network[1]).__name__
+        (True, 'BatchNorm2d')
     """
     fast = module_copy(network, shares_tensors=False)
     for module in list(fast.modules()):
@@ -102,12 +111,15 @@ def folded_copy(network: M) -> M:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether a layer without parts has hooks: they are the only callables in its dictionaries."""
-    for value in vars(module).values():
-        held = value.values() if isinstance(value, dict) else ()
-        if any(map(callable, held)):
-            return True
-    return False
+    """Return whether a module has forward hooks of its own.
+
+    Example:
+        >>> layer = nn.Conv2d(3, 8, 3)
+        >>> hook = layer.register_forward_pre_hook(lambda module, inputs: None)
+        >>> has_hooks(layer), has_hooks(nn.Conv2d(3, 8, 3))
+        (True, False)
+    """
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 class ResNetExtractor(FeatureExtractor):
@@ -133,8 +145,27 @@ class ResNetExtractor(FeatureExtractor):
         >>> view = ResNetExtractor(resnet18(), "res4")
         >>> view.stride, view.map_of(torch.zeros(1, 3, 64, 96)).shape
         (8, torch.Size([1, 256, 8, 12]))
-        >>> ResNetExtractor(resnet18(), "res4", 16).stride, ResNetExtractor(resnet18(), "res5").stride
-        (16, 8)
+        >>> def of(*arguments, **options):
+        ...     with torch.device("meta"):  # without numbers
+        ...         return ResNetExtractor(resnet18(), *arguments, **options)
+        >>> of("res4", 16).stride, [of(stage).stride for stage in ("res2", "res3", "res5", "res4.b1")]
+        (16, [4, 8, 8, 8])
+        >>> of("res3", 16)
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.extractor.NoSuchMap: res3 of this ResNet has stride 8, not 16: name @res3/8, @res4/16, ...
+        >>> for dilated in (True, "released"):
+        ...     view = of("res5", dilated=dilated)
+        ...     print(view.stride, view.dilated, view.blocks["res5_b1"].conv1.dilation)
+        8 True (4, 4)
+        8 released (2, 2)
+        >>> of("res5", 16, dilated=True)
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.extractor.NoSuchMap: res5 of this ResNet has stride 8, not 16: leave the stride out
+        >>> with torch.device("meta"):
+        ...     ResNetExtractor(crw_resnet18(), dilated=True).map_of(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 256, 8, 8])
     """
 
     input = UNKNOWN
@@ -241,7 +272,9 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
 
     Example:
         >>> from torchvision.models import resnet18, resnet50
-        >>> for network, as_released in ((resnet18(), False), (resnet18(), True), (resnet50(), True)):
+        >>> for made, as_released in ((resnet18, False), (resnet18, True), (resnet50, True)):
+        ...     with torch.device("meta"):
+        ...         network = made()
         ...     _dilate_as_siamfc(network, as_released)
         ...     print([each.dilation[0] for each in convolutions_of(network) if each.kernel_size == (3, 3)])
         [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4]
@@ -293,7 +326,8 @@ def crw_resnet18() -> nn.Module:
     Source: videowalk, `model_type` scratch. Its stride is 16; views have stride 8, as in CRW's evaluation.
 
     Example:
-        >>> network = crw_resnet18()
+        >>> with torch.device("meta"):
+        ...     network = crw_resnet18()
         >>> network.conv1.padding_mode, strides_of(network)
         ('reflect', {'res2': 4, 'res3': 8, 'res4': 16})
     """
@@ -309,7 +343,8 @@ def crw_training_resnet18() -> nn.Module:
     Source: videowalk, `model_type` scratch.
 
     Example:
-        >>> network = crw_training_resnet18()
+        >>> with torch.device("meta"):
+        ...     network = crw_training_resnet18()
         >>> network.conv1.padding_mode, strides_of(network)
         ('reflect', {'res2': 4, 'res3': 8, 'res4': 8, 'res5': 8})
     """
@@ -320,7 +355,8 @@ def crw_training_resnet50() -> nn.Module:
     """Return a ResNet-50 made as `crw_training_resnet18`, for VFS's Tables 7 and 8; CRW's code has no ResNet-50.
 
     Example:
-        >>> network = crw_training_resnet50()
+        >>> with torch.device("meta"):
+        ...     network = crw_training_resnet50()
         >>> network.conv1.padding_mode, strides_of(network)
         ('reflect', {'res2': 4, 'res3': 8, 'res4': 8, 'res5': 8})
     """

@@ -150,6 +150,18 @@ class Clips(VideoEncoder):
 
         Raises:
             ValueError: for another output.
+
+        Example:
+            >>> clips = Clips(nn.Identity(), window=4, tubelet=2)  # two maps of a clip
+            >>> clips._maps_of(torch.zeros(1, 8, 2, 3, 4), (24, 32)).shape
+            torch.Size([1, 8, 2, 3, 4])
+            >>> clips._maps_of(torch.zeros(1, 24, 8), (24, 32))  # of patches of an unknown side
+            Traceback (most recent call last):
+                ...
+            vidcorr.backbones.extractor.NoSuchMap: Identity: expected maps (1, C, 2, h, w) of a clip of 4 frames, ...
+            >>> clips.net.patch_size = 8
+            >>> clips._maps_of(torch.zeros(1, 25, 8), (24, 32)).shape  # and a class token
+            torch.Size([1, 8, 2, 3, 4])
         """
         count = self.window // self.tubelet
         patch = patch_of(self.net)
@@ -215,6 +227,13 @@ def settled_stride(view: Any) -> Any:
     Returns:
         None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
         sets its stride with the first frame of a video.
+
+    Example:
+        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4)
+        >>> encoder.stride, settled_stride(encoder), encoder.stride
+        (None, 8, 8)
+        >>> settled_stride(Clips(nn.Linear(8, 8))) is None
+        True
     """
     if view.stride is None:
         try:
@@ -251,7 +270,19 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 
 def as_tensor(array: object) -> Tensor:
-    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor."""
+    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor.
+
+    Example:
+        >>> array = torch.zeros(2).numpy()
+        >>> array.flags.writeable = False
+        >>> as_tensor(array)
+        tensor([0., 0.])
+        >>> class OfDlpack:
+        ...     def __init__(self, tensor):
+        ...         self.__dlpack__, self.__dlpack_device__ = tensor.__dlpack__, tensor.__dlpack_device__
+        >>> as_tensor(OfDlpack(torch.ones(2)))
+        tensor([1., 1.])
+    """
     return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 

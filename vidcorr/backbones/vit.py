@@ -36,6 +36,17 @@ class TimmExtractor(FeatureExtractor):
 
     Raises:
         ValueError: if a stage does not exist or its stride differs, or the network takes images of one size only.
+
+    Example:
+        >>> import timm
+        >>> with torch.device("meta"):
+        ...     network = timm.create_model("test_convnext")
+        ...     for stage in (None, "stage2", "features+stage4"):
+        ...         view = TimmExtractor(network, stage)
+        ...         print(view.stage, view.stride, tuple(view(torch.zeros(1, 3, 64, 96)).shape))
+        features 32 (1, 64, 2, 3)
+        stage2 8 (1, 32, 8, 12)
+        features+stage4 32 (1, 128, 2, 3)
     """
 
     input = UNKNOWN
@@ -94,6 +105,18 @@ class ViTExtractor(FeatureExtractor):
     Raises:
         ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
             single size only.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     view = ViTExtractor(_of_any_size("test_vit"), "block2+block1")
+        ...     features = view(torch.zeros(1, 3, 64, 90))  # of patches of 16 px, 64 channels a block
+        >>> view.stride, view.multiple, features.shape
+        (16, 16, torch.Size([1, 128, 4, 6]))
+        >>> from timm.models import VisionTransformer
+        >>> ViTExtractor(VisionTransformer(64, 8, embed_dim=48, depth=1, num_heads=3))
+        Traceback (most recent call last):
+            ...
+        ValueError: VisionTransformer: takes images of one size: make it with dynamic_img_size=True where timm ...
     """
 
     input = UNKNOWN
@@ -218,6 +241,14 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
         network: the ViT.
         embedding: `(1, prefix + grid[0] · grid[1], C)`.
         grid: rows and columns of `embedding`.
+
+    Example:
+        >>> network = _of_any_size("test_vit")
+        >>> with positions_set(network, torch.zeros(1, 1 + 2 * 3, 64), (2, 3)):
+        ...     network.pos_embed.shape, network.patch_embed.grid_size
+        (torch.Size([1, 7, 64]), (2, 3))
+        >>> network.pos_embed.shape, network.patch_embed.grid_size
+        (torch.Size([1, 101, 64]), (10, 10))
     """
     own = network.pos_embed
     with attribute_set(network.patch_embed, "grid_size", grid):

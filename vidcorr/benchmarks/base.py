@@ -432,6 +432,16 @@ def _work_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
     """Return the work on a sequence: the pixels that the network sees in all frames.
 
     It is the number of frames for sequences without a `size`, whose frames differ in size.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from vidcorr import PropagationProtocol, build_feature_extractor
+        >>> protocol = PropagationProtocol.named("vfs", changes={"input_size": 24})
+        >>> encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
+        >>> [_work_of(SimpleNamespace(num_frames=5, size=size), encoder) for size in ((24, 48), (48, 96))]
+        [5760, 5760]
+        >>> _work_of(SimpleNamespace(num_frames=5), encoder)
+        5
     """
     size = getattr(sequence, "size", None)
     if size is None:
@@ -477,6 +487,9 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
         >>> rows = [Row(video="bike", object=number) for number in ("10", "2")]
         >>> [row.name for row in sorted_rows([*rows, Row(video="a")])]
         ['a', 'bike_2', 'bike_10']
+        >>> sorted_rows(rows * 2, "davis")
+        Traceback (most recent call last):
+        ValueError: davis: scored more than once: bike_2; sequences need different names
     """
     ordered = sorted(rows, key=attrgetter("order"))
     for row, following in pairwise(ordered):

@@ -42,7 +42,6 @@ class OtbBenchmark(Benchmark):
         dilated: SiamFC's dilations: res4 and res5 lose their strides, and their 3×3 convolutions get dilation 2 and 4;
             "released": as in the released code of VFS, with half the dilation in the first block of a stage. None is
             True for a ResNet without a given stride.
-        video: write overlay videos.
         protocol: a protocol, or the name of a protocol with values for OTB.
 
     `changes` are fields of `TrackingProtocol` that differ from VFS's, without `stride` and `dilated`. Without `stage`,
@@ -62,7 +61,6 @@ class OtbBenchmark(Benchmark):
     root: str | Path
     version: Literal["tb100"] | None = "tb100"
     dilated: Dilated | None = None
-    video: bool = False
     protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
@@ -81,7 +79,7 @@ class OtbBenchmark(Benchmark):
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
         """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""
         found: list[NDArray[np.float64]] = []
-        pictures = SequencePictures(output, sequence, overlay_boxes, video=self.video, caption=CAPTION)
+        pictures = SequencePictures(output, sequence, overlay_boxes, caption=CAPTION)
         for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
             with tracker.watch("draw"):
                 pictures.add(frame, box, sequence.boxes[t])

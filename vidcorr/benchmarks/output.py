@@ -15,13 +15,11 @@ from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, e
 from ..results.result import Result
 from ..videos.files import unfinished, write_atomically
 from ..videos.masks import write_ids
-from ..videos.mp4 import Mp4Writer
 
 log = logging.getLogger(__name__)
 
 MAX_PICTURES = 8  # number of sequences with overlays in the logger
 OVERLAY_FRAMES = 5
-VIDEO_RATE = 30  # frames per second of overlay videos; data sets of images state none
 
 Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, with its results (and another one to draw beside them) → image `(H, W, 3)`."""
@@ -85,26 +83,18 @@ class Output:
 
 
 class SequencePictures:
-    """The pictures of a sequence: five frames side by side, an animation, and a video; none in a run without a folder.
+    """The pictures of a sequence: five frames side by side, and an animation; none in a run without a folder.
 
     Args:
         output: the files of the run.
         sequence: the sequence.
         draw: draws results over a frame.
         kind: folder of the files, if a benchmark follows the sequence in several ways.
-        video: also write a video of every frame.
         caption: what the animation shows.
     """
 
     def __init__(
-        self,
-        output: Output,
-        sequence: FrameSequence,
-        draw: Draw,
-        *,
-        kind: str = "",
-        video: bool = False,
-        caption: str = "",
+        self, output: Output, sequence: FrameSequence, draw: Draw, *, kind: str = "", caption: str = ""
     ) -> None:
         self._output = output
         self._name = "/".join(filter(None, (kind, sequence.name)))
@@ -119,10 +109,9 @@ class SequencePictures:
         self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
         self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
         self._chosen_for_animation = evenly_spaced(frames, FRAMES)
-        self._video = Mp4Writer(self._overlay.with_suffix(".mp4"), VIDEO_RATE, crf="23") if video else None
 
     def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
-        """Draw the next frame, if it is among the five, in the animation or in a video.
+        """Draw the next frame, if it is among the five or in the animation.
 
         Args:
             frame: uint8 `(3, H, W)`.
@@ -135,13 +124,11 @@ class SequencePictures:
         if self._output.folder is None:
             return
         is_animated = t in self._chosen_for_animation
-        if t not in self._chosen and not is_animated and self._video is None:
+        if t not in self._chosen and not is_animated:
             return
         picture = self._draw(frame, found, *beside)
         if t in self._chosen:
             self._pictures.append(picture)
-        if self._video is not None:
-            self._video.add(picture)
         if is_animated:
             annotated = None if truth is None else resized(self._draw(frame, truth), WIDTH)
             self._animated[t] = resized(picture, WIDTH), annotated
@@ -154,8 +141,6 @@ class SequencePictures:
         """
         if self._output.folder is None:
             return
-        if self._video is not None:
-            self._video.close()
         path = self._output.folder / "animations" / f"{self._name}.webp"
         write_animation(path, self._animated, curves, **self._facts)
         sheet = contact_sheet(self._pictures, columns=len(self._pictures))

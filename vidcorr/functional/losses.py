@@ -114,9 +114,9 @@ def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[
         `positive_similarity` and `negative_similarity`, scalars in [−1, 1].
 
     Example:
-        >>> predicted = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])  # of a video with two frames in each group
-        >>> target = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
-        >>> pair_similarities(predicted, target, queue=torch.tensor([[-1.0, 0.0]]))
+        >>> predicted = torch.tensor([[[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])  # of a video with two frames in each group
+        >>> target = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+        >>> pair_similarities(predicted, target, queue=torch.tensor([[-1.0, 0.0, 0.0]]))
         {'positive_similarity': tensor(0.5000), 'negative_similarity': tensor(-1.)}
     """
     positive = predicted.mean(dim=1) * target.mean(dim=1)

@@ -38,6 +38,10 @@ def match_keypoints(
         >>> turned = features.flip(1, 2)
         >>> match_keypoints(features, turned, torch.tensor([[2.0, 3.0]]), (32, 32), (32, 32), dift)
         tensor([[24., 24.]])
+        >>> match_keypoints(features, turned, torch.tensor([[2, 3]]), (32, 32), (32, 32), dift)
+        tensor([[24., 24.]], dtype=torch.float64)
+        >>> match_keypoints(features, turned, torch.zeros(0, 2, dtype=int), (32, 32), (32, 32), dift).dtype
+        torch.float64
     """
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
@@ -60,6 +64,15 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
 
     Returns:
         uint8 `(3, H', W')`, on the CPU.
+
+    Example:
+        >>> white = torch.full((3, 2, 4), 255, dtype=torch.uint8)
+        >>> for fit in ("stretched", "corner", "centred"):
+        ...     protocol = MatchingProtocol.named("dift").with_changes(input_size=4, input_fit=fit, padding="black")
+        ...     print(fit, prepare_picture(white, protocol)[0, :, 0].tolist())  # the first column
+        stretched [255, 255, 255, 255]
+        corner [255, 255, 0, 0]
+        centred [0, 255, 255, 0]
     """
     size = image.shape[1], image.shape[2]
     if protocol.input_fit == "corner":  # padded before it is resized, "centred" after it

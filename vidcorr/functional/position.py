@@ -50,7 +50,12 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
 
 def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a position map `(C, h, w)` by bicubic interpolation."""
+    """Resize a position map `(C, h, w)` by bicubic interpolation.
+
+    Example:
+        >>> resized_position(torch.tensor([[[0.0, 1.0, 2.0, 3.0]]]), (1, 2))
+        tensor([[[0.4062, 2.5938]]])
+    """
     if position.shape[1:] == size:
         return position
     return F.interpolate(position[None], size, mode="bicubic")[0]

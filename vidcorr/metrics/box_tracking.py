@@ -72,7 +72,7 @@ def success_curve(iou: Numbers) -> Tensor:
     """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure.
 
     Example:
-        >>> success_curve(np.array([1.0, 0.52, 0.0]))[[0, 10, 11, 20]]
+        >>> success_curve(np.array([1.0, 0.52, np.nan]))[[0, 10, 11, 20]]
         tensor([0.6667, 0.6667, 0.3333, 0.0000], dtype=torch.float64)
     """
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
@@ -82,8 +82,8 @@ def precision_curve(error: Numbers) -> Tensor:
     """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure.
 
     Example:
-        >>> precision_curve(np.array([0.0, 5.0, 20.5]))[[0, 5, 20]]
-        tensor([0.3333, 0.6667, 0.6667], dtype=torch.float64)
+        >>> precision_curve(np.array([0.0, 5.0, 20.5, np.nan]))[[0, 5, 20]]
+        tensor([0.2500, 0.5000, 0.5000], dtype=torch.float64)
     """
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
@@ -103,6 +103,12 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
 
     Raises:
         ValueError: if the boxes are not (T, 4), or there is no frame.
+
+    Example:
+        >>> truth = np.array([[10.0, 10.0, 20.0, 30.0]] * 2)
+        >>> curves = one_pass_curves(truth + [100.0, 0.0, 0.0, 0.0], truth)  # lost, but frame 0 is given
+        >>> curves[[0, len(OVERLAPS) + 20]]
+        array([0.5, 0.5])
     """
     boxes, truth = _boxes(prediction, target)
     if not len(truth):

@@ -40,6 +40,10 @@ class PCK(RowMetric):
         >>> metric.update(truth + torch.tensor([[4.0, 0.0], [0.0, 0.0]]), truth, name="wave")
         >>> metric.compute()
         {'PCK@0.1': 0.5}
+        >>> of_annotated = PCK(thresholds=(0.1,), counting="ground-truth")
+        >>> of_annotated.update(truth.repeat(2, 1, 1), truth.repeat(2, 1, 1), size=(51, 41))
+        >>> of_annotated.compute()
+        {'PCK@0.1': 1.0}
     """
 
     def __init__(
@@ -155,6 +159,12 @@ class RegionBoundary(RowMetric):
         1.0
         >>> [row["Sequence"] for row in metric.rows()]
         ['square_1']
+        >>> half = ids.clone()
+        >>> half[:, :, 4:] = 255  # background, as 0 is
+        >>> metric.update(ids, half, name="twice as large")
+        >>> metric.update(half, half, name="void")
+        >>> [row["J-Mean"] for row in metric.rows()]
+        [1.0, 0.5, 1.0]
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -160,6 +160,12 @@ def _averages(
         categories: as `concept_scores` takes them.
         measure: one of `MEASURES`.
         place: index of the threshold.
+
+    Example:
+        >>> cats, dogs = [{"m": [1, 2]}, {"m": [3, 4]}], [{"m": [0, 2]}, {"m": [0, 0]}]  # right points, all points
+        >>> pairs = {"cat": cats, "dog": dogs}
+        >>> {name: round(mean, 4) for name, mean in _averages(pairs, "m", place=0).items()}
+        {'image': 0.3125, 'class': 0.3333}
     """
     over_pairs: list[float] = []
     over_points: list[float] = []

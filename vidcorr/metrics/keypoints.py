@@ -51,6 +51,14 @@ def keypoint_distances(
                 [2., 2.]], dtype=torch.float64)
         >>> keypoint_distances(truth[:, 1:], truth[:, 1:])  # a box without extent is a miss
         tensor([[inf]], dtype=torch.float64)
+        >>> three = np.insert(truth.repeat(3, axis=0), 2, [31.0, 5.0], axis=1)  # a joint beyond an image of 51 x 31 px
+        >>> found = three.copy()
+        >>> found[1, 0, 0] = 6.0
+        >>> found[1, 1], found[2, 1] = -1, np.nan  # not found
+        >>> keypoint_distances(found, three, "ground-truth", size=(51, 31))
+        tensor([[   nan,    nan,    nan],
+                [0.2000,    inf,    nan],
+                [0.0000,    inf,    nan]], dtype=torch.float64)
     """
     points = as_array(prediction).astype(np.float64)
     truth = as_array(target).astype(np.float64)
@@ -111,6 +119,13 @@ def pck_counts(
 
     Raises:
         ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
+
+    Example:
+        >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # a size of 30 px
+        >>> pck_counts(truth + [[6.0, 0.0], [0.0, 0.0]], truth, thresholds=(0.1, 0.2))  # 6 px are within 0.2
+        tensor([[1, 1],
+                [0, 1],
+                [1, 1]])
     """
     distances = keypoint_distances(prediction, target, counting, size)
     counts = [~distances.isnan()]

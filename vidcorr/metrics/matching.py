@@ -55,6 +55,17 @@ def correct_points(
         >>> dift = MatchingProtocol.named("dift")
         >>> correct_points(np.array([[30.0, 40.0]]), np.zeros((1, 2)), 500.0, (500, 500), dift)
         array([[ True]])
+        >>> def is_correct(error, length, **rules):
+        ...     plain = {"inclusive": False, "compared": "product", "compared_in": "float64"}
+        ...     protocol = dift.with_changes(**plain | rules)
+        ...     return correct_points(np.array([[error, 0.0]]), np.zeros((1, 2)), length, (1, 1), protocol).item()
+        >>> is_correct(100.0000001, 1000.0, inclusive=True)  # 0.1 is a little more in float32
+        False
+        >>> kinds = ("float32", "float32-thresholds")
+        >>> [is_correct(100.0000001, 1000.0, inclusive=True, compared_in=kind) for kind in kinds]
+        [True, True]
+        >>> is_correct(4.3, 43.0), is_correct(4.3, 43.0, compared="fraction")  # 0.1 * 43 is 4.3; 4.3 / 43 is below 0.1
+        (False, True)
     """
     target = np.asarray(target, np.float64)
     if protocol.integer_points:  # the annotation is truncated to whole pixels of the input too
@@ -95,6 +106,10 @@ def drawn_indices(
         >>> dift = MatchingProtocol.named("dift")
         >>> drawn_indices(["cat", "dog", "dog"], [{"scale": 0}, {"scale": 1}, {"scale": 1}], dift)
         {'': [0, 1, 2], 'scale=0': [0], 'scale=1': [1, 2]}
+        >>> probe3d = MatchingProtocol.named("probe3d").with_changes(pairs_per_class=1)
+        >>> levels = [{"viewpoint": 0, "scale": 0}, {"viewpoint": 1, "scale": 0}, {"viewpoint": 1, "scale": 0}]
+        >>> drawn_indices(["cat"] * 3, levels, probe3d)  # of each viewpoint, and one of all for the whole and for scale
+        {'': [1], 'scale=0': [1], 'viewpoint=0': [0], 'viewpoint=1': [2]}
     """
     pairs_of_category: dict[str, list[int]] = {}
     for pair, category in enumerate(categories):
@@ -128,6 +143,12 @@ def _drawn(categories: Iterable[Iterable[int]], protocol: MatchingProtocol) -> l
     Args:
         categories: pairs of each category.
         protocol: `pairs`, `pairs_per_class`.
+
+    Example:
+        >>> _drawn([[0, 1, 2], [3]], MatchingProtocol.named("dift"))
+        [0, 1, 2, 3]
+        >>> _drawn([[0, 1, 2], [3]], MatchingProtocol.named("probe3d").with_changes(pairs_per_class=2))
+        [1, 0, 3]
     """
     chosen: list[int] = []
     for pairs_of_category in categories:
@@ -185,6 +206,15 @@ def match_scores(
     Returns:
         Key of `score_key` → fraction, NaN for a draw without points. The draw "" has the protocol's average and all
         others, at all thresholds; another draw has the protocol's average at the first threshold.
+
+    Example:
+        >>> dift = MatchingProtocol.named("dift")
+        >>> pairs = {"a": ("cat", 2, [1]), "b": ("cat", 4, [4]), "c": ("dog", 2, [0])}
+        >>> scores = match_scores(pairs, {"": ["a", "b", "c"], "viewpoint=1": ["b", "not scored"]}, dift)
+        >>> [f"{name} {score:.3f}" for name, score in scores.items()][:3]
+        ['PCK@0.1 0.500', 'PCK@0.1-image 0.500', 'PCK@0.1-point 0.625']
+        >>> scores["PCK@0.1-viewpoint-1"]
+        1.0
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():

@@ -116,6 +116,13 @@ def match_instances(
         >>> detections, kinds = match_instances(mine, truth, {1: 5, 2: 5}, {1: 0.9, 2: 0.5}, {4: 5})
         >>> detections.round(decimals=3).tolist(), kinds.tolist()
         ([[5.0, 0.9, 0.667], [5.0, 0.5, 0.0]], [5])
+        >>> mine = np.repeat([[1, 2, 3, 7, 0]], [10, 8, 4, 10, 8], axis=1)
+        >>> truth = np.repeat([[1, 4, 7, 0]], [4, 14, 4, 18], axis=1)
+        >>> classes = {-1: 9, 0: 9, 1: 5, 2: 5, 3: 9, 6: 5}  # 7 has no class; -1 and 6 are nowhere
+        >>> scores = {0: 0.3, 1: 0.5, 2: 0.9, 3: 0.7}  # larger is first: 2, 3, 1, and 0
+        >>> detections, kinds = match_instances(mine, truth, classes, scores, {1: 5, 4: 5, 6: 5})
+        >>> detections.round(decimals=3).tolist(), kinds.tolist()
+        ([[5.0, 0.9, 0.571], [9.0, 0.7, 0.0], [5.0, 0.5, 0.4], [9.0, 0.3, 0.0]], [5, 5])
     """
     predicted, wanted = as_pair(prediction, target)
     if target_classes is None:
@@ -192,6 +199,11 @@ def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
 
     Returns:
         `AP`, and `AP@0.1` to `AP@0.9`; NaN if nothing was predicted or annotated.
+
+    Example:
+        >>> scores = ap_scores([([[5, 0.9, 0.62], [7, 0.5, 0.0]], [5])])  # a class each, of which one is not annotated
+        >>> scores["AP@0.6"], scores["AP@0.7"], round(scores["AP"], 4)
+        (0.5, 0.0, 0.3333)
     """
     of_classes = list(ap_of_classes(frames).values()) or [[math.nan] * len(AP_THRESHOLDS)]
     means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
@@ -207,9 +219,11 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
         frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
 
     Example:
-        >>> frames = [([[5, 0.9, 0.62], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
-        >>> ap_of_classes(frames)
-        {5: [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]}
+        >>> frames = [([[5, 0.9, 0.6], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
+        >>> ap_of_classes(frames)  # an IoU of 0.6 is not above the threshold 0.6
+        {5: [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]}
+        >>> ap_of_classes([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are found
+        [0.6666666666666666, 0.3333333333333333, 0.3333333333333333, 0.0]
     """
     detections: list[Any] = []
     annotated: Counter[int] = Counter()

@@ -181,6 +181,12 @@ def tapvid_counts(
 
     Raises:
         ValueError: if the shapes or types do not fit together, or the mode is unknown.
+
+    Example:
+        >>> queries = sample_queries(np.array([[False, False, True]]), np.zeros((1, 3, 2)))  # hidden in the last frame
+        >>> seen = np.zeros((1, 3), bool)
+        >>> tapvid_counts(queries, seen, queries.tracks + 1.5)[0, :6]  # 1.5 px off in x and y: beyond 1 and 2 px
+        array([2, 1, 1, 0, 0, 2])
     """
     predicted_hidden = as_array(occluded)
     positions = as_array(tracks)

@@ -57,6 +57,14 @@ class YoutubeVosRules(Rules):
 
         Raises:
             ValueError: if the metadata name no category of an object.
+
+        Example:
+            >>> from vidcorr.metrics.scoring import Metadata
+            >>> objects = {"1": {"category": "dog"}, "2": {"category": "ape"}}
+            >>> metadata = Metadata({"v": {"objects": objects}}, unseen=["ape"])
+            >>> rules = YoutubeVosRules("youtube-vos", read_metadata=lambda: metadata)
+            >>> rules.scores({("v", 1): {"J-Mean": 0.5, "F-Mean": 1.0}, ("v", 2): {"J-Mean": 0.25, "F-Mean": 0.25}})
+            {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 1.0, 'J-Unseen': 0.25, 'F-Unseen': 0.25}
         """
         videos, unseen, _ = self.metadata
         if not videos:
@@ -142,6 +150,27 @@ class LvosRules(Rules):
         Raises:
             KeyError: for metadata that lack the video.
             ValueError: if a range has too few frames, or a visited frame has no mask.
+
+        Example:
+            >>> from vidcorr.metrics.scoring import Metadata
+            >>> frame_range = {"start": "0", "end": "16", "frame_nums": "5"}  # frames 0, 5, 10 and 15 are visited
+            >>> metadata = Metadata({"v": {"objects": {"1": {"frame_range": frame_range}}}})
+            >>> names = {f"{5 * t:08d}": t for t in range(4)}
+            >>> video = AnnotatedVideo("v", range(4), lambda t: {1}, names=names)
+            >>> LvosRules("lvos", read_metadata=lambda: metadata).plan(video)
+            {1: [1, 2, 3]}
+            >>> Lvos2023Rules("lvos-2023", read_metadata=lambda: metadata).plan(video)
+            {1: [0, 1, 2, 3, None]}
+            >>> frame_range["frame_nums"] = "3"
+            >>> LvosRules("lvos", read_metadata=lambda: metadata).plan(video)
+            Traceback (most recent call last):
+            ValueError: object 1: frame_nums is 3, but its range needs 4 frames or more
+            >>> frame_range |= {"start": "16", "frame_nums": "1"}  # none is visited
+            >>> LvosRules("lvos", read_metadata=lambda: metadata).plan(video)
+            Traceback (most recent call last):
+            ValueError: object 1: frame_nums is 1, but its range needs 2 frames or more
+            >>> Lvos2023Rules("lvos-2023", read_metadata=lambda: metadata).plan(video)
+            {1: [None]}
         """
         plan: dict[int, Sequence[int | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():
@@ -223,7 +252,18 @@ class MoseV2Rules(Rules):
     missing_video = "counted as 0"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the objects of the metadata file, in all frames but the first and the last."""
+        """Return the objects of the metadata file, in all frames but the first and the last.
+
+        Example:
+            >>> from vidcorr.metrics.scoring import Metadata
+            >>> metadata = Metadata({"v": {"length": 4, "objects": {"1": {}}}})
+            >>> rules = MoseV2Rules("mose-v2", read_metadata=lambda: metadata)
+            >>> rules.plan(AnnotatedVideo("v", range(4), lambda t: {1}))
+            {1: [1, 2]}
+            >>> rules.plan(AnnotatedVideo("v", range(1), lambda t: {1}))  # doctest: +ELLIPSIS
+            Traceback (most recent call last):
+            ValueError: its length is 4 frames, but the annotation has 1, the first alone, ...
+        """
         entry = self.metadata.videos[video.name]
         masks = len(video.frames)
         if entry.get("length", masks) != masks:

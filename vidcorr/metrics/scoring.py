@@ -117,6 +117,14 @@ class Rules:
 
         They tell of scores to which no object contributes, of objects in the metadata that are no ids of masks, and of
         metadata that name none of the videos as unseen.
+
+        Example:
+            >>> metadata = Metadata({"v": {"objects": {"1": {}, "dog": {}}}})
+            >>> rules = DavisRules("davis-2017", read_metadata=lambda: metadata)
+            >>> for doubt in rules.doubts({"J-Mean": math.nan, "F-Mean": 0.5}):
+            ...     print(doubt)
+            No scored object counts for J-Mean
+            Objects dog of the metadata are no ids of masks: they are not scored
         """
         found: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]
@@ -469,6 +477,8 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     Example:
         >>> sequence_statistics([0.75] * 5 + [0.25] * 3)
         (0.5625, 0.625, 0.5)
+        >>> sequence_statistics([0.75] * 5 + [np.nan] * 3)
+        (0.75, 0.625, nan)
     """
     measure = np.asarray(values, dtype=np.float64)
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1  # 1e-10: a half is rounded up

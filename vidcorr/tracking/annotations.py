@@ -157,6 +157,12 @@ class Annotations:
 
         Raises:
             DataError: for no object, two prompts of a frame, several kinds of prompts, or a frame before `start`.
+
+        Example:
+            >>> dog, gone = MaskPrompt.of(np.array([[1, 0]])), MaskPrompt.of(np.array([[0, 0]]))
+            >>> annotations = Annotations.of({30: dog, 33: gone}, start=30)
+            >>> {frame: (prompt.objects, prompt.shown) for frame, prompt in annotations.prompts.items()}
+            {0: ((1,), (1,)), 3: ((1,), ())}
         """
         prompts_of_video = by_frame(given, start)
         kinds = sorted({prompt.kind for prompt in prompts_of_video.values()})
@@ -361,7 +367,17 @@ def followed(
 
 
 def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] | None:
-    """Return each pass's results in the next frame; None if a pass has none, because the video has ended."""
+    """Return each pass's results in the next frame; None if a pass has none, because the video has ended.
+
+    Example:
+        >>> mask = MaskPrompt.of(np.array([[1]]))
+        >>> of_first, back, of_last = Annotations.of({0: mask, 4: mask}).passes
+        >>> running = {of_first: iter([Found(None, "a"), Found(None, "b")]), back: iter([Found(None, "c")])}
+        >>> [item.result for item in _next_of_each(running).values()]
+        ['a', 'c']
+        >>> print(_next_of_each({back: iter([])}))
+        None
+    """
     found: dict[Pass, Found] = {}
     for each, results in running.items():
         item = next(results, None)
@@ -462,6 +478,8 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
         >>> found = {each: Found(None, None, labels[each.step]) for each in annotations.passes}
         >>> exchanged_pairs(annotations, 3, found)
         [(1, 2)]
+        >>> exchanged_pairs(annotations, 3, {each: Found(None, None, of_mask) for each in annotations.passes})
+        []
     """
     forwards: dict[Name, Tensor] = {}
     backwards: dict[Name, Tensor] = {}

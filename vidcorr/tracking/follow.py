@@ -166,6 +166,18 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
     Raises:
         ValueError: for an unknown protocol or field.
+
+    Example:
+        >>> from vidcorr import MaskPrompt
+        >>> box, point, mask = BoxPrompt.of("0,0,8,8"), PointPrompt.of("4,4"), MaskPrompt.of([[1]])
+        >>> encoder = load("raw_colour")
+        >>> [type(protocol_of_prompt(encoder, prompt, None)).__name__ for prompt in (box, point, mask)]
+        ['TrackingProtocol', 'JointProtocol', 'PropagationProtocol']
+        >>> protocol_of_prompt(encoder, mask, "vfs+radius=6").name, protocol_of_prompt(encoder, box, None).name
+        ('vfs+radius=6', 'vfs')
+        >>> protocol_of_prompt(encoder, mask, TrackingProtocol())
+        Traceback (most recent call last):
+        ValueError: protocol 'vfs' is a TrackingProtocol; expected a PropagationProtocol
     """
     if protocol is not None and not isinstance(protocol, str):
         if isinstance(prompt, PointPrompt) and isinstance(protocol, PointProtocol):

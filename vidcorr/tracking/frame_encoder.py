@@ -50,6 +50,13 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
         >>> plain = build_feature_extractor(torch.nn.AvgPool2d(16))  # a module that states no input
         >>> adapt_to_network(PropagationProtocol.named("dino"), plain).name
         'dino+feature_stride=16+rgb_mean=none+rgb_std=none'
+        >>> from vidcorr.backbones import Recurrent
+        >>> of_video = Recurrent(lambda frame, state: (frame[:, ::8, ::8], state))  # a blank frame shows its stride
+        >>> adapt_to_network(PropagationProtocol.named("vidcorr"), of_video).name
+        'vidcorr+feature_stride=8'
+        >>> automatic = PropagationProtocol.named("vfs+backbone_precision=auto")
+        >>> adapt_to_network(automatic, plain).backbone_precision == fastest_precision("cpu")[0]
+        True
     """
     stride = settled_stride(extractor)
     if stride is not None:
@@ -97,6 +104,15 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     Args:
         extractor: the extractor.
         protocol: a protocol; without fields of a `NetworkView`, or None, it changes nothing.
+
+    Example:
+        >>> from vidcorr import PropagationProtocol, build_feature_extractor
+        >>> extractor = build_feature_extractor("raw_colour")
+        >>> view = adapted(extractor, PropagationProtocol.named("vfs").with_changes(rgb_mean=(0.5, 0.5, 0.5)))
+        >>> extractor.input.mean, view.input.mean, view.input.std == extractor.input.std
+        ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5), True)
+        >>> view.positions
+        'network'
     """
     if extractor.in_order or not isinstance(protocol, NetworkView):
         return extractor
@@ -133,6 +149,17 @@ class FrameEncoder:
         in_order: True if a video must be encoded in order from its first frame.
         grid: (height, width) in cells of the last map; 0 before the first.
         least_side: cells along the shorter side of the smallest map so far; infinite before the first.
+
+    Example:
+        >>> from vidcorr import build_feature_extractor
+        >>> white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
+        >>> encoder = FrameEncoder(build_feature_extractor(torch.nn.AvgPool2d(8)))
+        >>> (features,) = encoder.maps([white], may_be_constant=True)
+        >>> features.shape, features.unique()  # the network sees white as 1
+        (torch.Size([3, 4, 8]), tensor([1.]))
+        >>> FrameEncoder(torch.nn.AvgPool2d(8))
+        Traceback (most recent call last):
+        TypeError: AvgPool2d is no extractor: give build_feature_extractor(network)
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
@@ -205,6 +232,16 @@ class FrameEncoder:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
 
         On a CPU a second frame would only take room in the cache and delay the result of the first.
+
+        Example:
+            >>> from vidcorr import build_feature_extractor
+            >>> encoder = FrameEncoder(build_feature_extractor(torch.nn.AvgPool2d(8)))
+            >>> encoder.frames_at_once((64, 64))
+            1
+            >>> encoder.device = torch.device("cuda")
+            >>> sizes = [(480, 854), (8, 204_960), (8, 204_961), (64, 64), (4000, 4000)]
+            >>> [encoder.frames_at_once(size) for size in sizes]
+            [8, 2, 1, 16, 1]
         """
         if self.device.type != "cuda":
             return 1

@@ -42,6 +42,13 @@ class KeypointMatcher(FrameEncoder):
         >>> matcher = KeypointMatcher(build_feature_extractor("raw_colour", stride=16), rules)
         >>> rules.input_size, matcher.protocol.input_size  # 832 and 848 are equally near
         (840, 832)
+        >>> from torch import nn
+        >>> def side(stride, multiple):
+        ...     network = nn.AvgPool2d(stride or 23)
+        ...     network.stride, network.multiple = stride, multiple
+        ...     return KeypointMatcher(build_feature_extractor(network), rules).protocol.input_size
+        >>> side(16, 12), side(None, 23), side(2000, 1)  # of stride and patch; of a stride that is not known yet
+        (816, 851, 2000)
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:

@@ -232,6 +232,15 @@ def notes_on_replaced(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]
 
     Raises:
         DataError: if a mask that states no frame, and therefore counts for the first frame, would replace a prompt.
+
+    Example:
+        >>> mask, other = MaskPrompt.of(np.array([[1, 0]])), MaskPrompt.of(np.array([[0, 1]]))
+        >>> earlier = {0: mask, 5: mask}
+        >>> notes_on_replaced({0: mask, 5: replace(other, frame=5, source="00005.png")}, earlier)
+        ['frame 5: 00005.png replaces the mask of array']
+        >>> notes_on_replaced({0: replace(other, source="new.png")}, earlier)
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: new.png: names no frame, and frame 0 has a prompt, array: give new.png@FRAME
     """
     notes: list[str] = []
     for frame, prompt in given.items():

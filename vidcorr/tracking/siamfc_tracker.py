@@ -74,6 +74,13 @@ def view_options(
 
     Returns:
         `stage`, `stride` and, if it is decided, `dilated`.
+
+    Example:
+        >>> from vidcorr import load
+        >>> view_options(load("raw_colour")), view_options(load("vidcorr-r18"))
+        ({'stage': None, 'stride': None}, {'stage': None, 'stride': None, 'dilated': False})
+        >>> view_options(load("vidcorr-r18"), stride=8)
+        {'stage': None, 'stride': 8, 'dilated': False}
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
     if encoder.default_stride or isinstance(encoder.network, View):
@@ -241,6 +248,24 @@ class SiamFCTracker(FrameEncoder):
         Returns:
             (4, N) float64, a tensor that one copy brings to the CPU. Its rows: index of the best scale; peak, as
             row · n + column; 1 if all responses of the target are finite, else 0; largest response at the best scale.
+
+        Example:
+            >>> from torch import nn
+            >>> from vidcorr import build_feature_extractor
+            >>> extractor = build_feature_extractor(nn.AvgPool2d(8))
+            >>> responses = torch.full((1, 3, 5, 5), -20.0)
+            >>> responses[0, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])  # at three scales
+            >>> for penalty_lowers in (True, False):  # VFS's code multiplies by the penalty, which raises -10 to -9.8
+            ...     SiamFCTracker(extractor, TrackingProtocol(penalty_lowers=penalty_lowers))._peaks(responses).tolist()
+            [[1.0], [7.0], [1.0], [-10.0]]
+            [[0.0], [7.0], [1.0], [-10.0]]
+            >>> tracker = SiamFCTracker(extractor)
+            >>> [tracker._peaks(positive)[0].tolist() for positive in (responses + 21, (responses + 21) / 20)]
+            [[1.0], [1.0]]
+            >>> flat = torch.full((3, 3, 5, 5), 8.0)
+            >>> flat[:, 1, 0, 0] += torch.tensor([0.9e-5, 1.07e-5, 1e37]) * 8  # the first is rounding error
+            >>> tracker._peaks(flat)[1].tolist()  # the window's peak is cell 12
+            [12.0, 0.0, 0.0]
         """
         protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
@@ -272,6 +297,10 @@ def cosine_window(cells: int, device: torch.device) -> Tensor:
         >>> window = cosine_window(5, torch.device("cpu")).view(5, 5)
         >>> [round(value, 3) for value in window[2].tolist()]  # the middle row
         [0.0, 0.125, 0.25, 0.125, 0.0]
+        >>> with torch.inference_mode():
+        ...     kept = cosine_window(6, torch.device("cpu"))
+        >>> kept.is_inference(), cosine_window(6, torch.device("meta")).is_meta
+        (False, True)
     """
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
     return (window.outer(window) / window.sum() ** 2).flatten()

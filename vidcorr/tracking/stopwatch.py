@@ -18,6 +18,14 @@ class Stopwatch:
     """Seconds by kind of work.
 
     A GPU records events in its queue, and their times are read with the sums: no block waits for the GPU.
+
+    Example:
+        >>> watch = Stopwatch()
+        >>> for item in watch.timed("decode", ["frame"]):
+        ...     with watch("track"), watch("decode"):
+        ...         pass
+        >>> sorted(watch.seconds)
+        ['decode', 'track']
     """
 
     def __init__(self) -> None:

@@ -20,6 +20,8 @@ def runs_of(pixels: Bitmap) -> list[int]:
     Example:
         >>> runs_of(np.eye(3, dtype=np.uint8))
         [0, 1, 3, 1, 3, 1]
+        >>> runs_of(np.array([[0, 0, 7], [0, 7, 7]]))
+        [3, 3]
     """
     flat = pixels.T.ravel() > 0
     edges = np.flatnonzero(np.diff(flat, prepend=False))

@@ -12,7 +12,7 @@ import numpy as np
 
 from .files import DecodingError
 from .folders import PHOTO_SUFFIXES
-from .pictures import Picture, has_picture_headers, picture_of, shown_order
+from .pictures import Picture, picture_of, shown_order
 
 if TYPE_CHECKING:
     from typing import Self
@@ -119,6 +119,20 @@ def _header_tells_all(container: InputContainer) -> bool:
 
     Otherwise FFmpeg must decode the first frames to find them. It must also decode them to choose the film among
     several video streams, and for a film in H.264 whose frames seem to be in order: they may be reordered all the same.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> def container(codec="hevc", films=1, **other):
+        ...     context = SimpleNamespace(name=codec, has_b_frames=False)
+        ...     film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": context} | other)
+        ...     video = SimpleNamespace(video=[film] * films)
+        ...     return SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=video)
+        >>> _header_tells_all(container())
+        True
+        >>> others = [container("h264"), container("mpeg4"), container(films=2)]
+        >>> others += [container(frames=0), container(average_rate=None)]
+        >>> [_header_tells_all(each) for each in others]
+        [False, False, False, False, False]
     """
     streams = container.streams.video
     if len(streams) != 1 or not has_reliable_times(container, streams[0]):
@@ -198,9 +212,20 @@ class FrameTable:
 
         Example:
             >>> from types import SimpleNamespace
-            >>> entries = [SimpleNamespace(timestamp=t, is_keyframe=t == 0, is_discard=False) for t in (0, 3, 6)]
-            >>> FrameTable.from_index(SimpleNamespace(index_entries=entries, frames=3, start_time=7))
-            FrameTable(times=range(7, 16, 3), keys=[0])
+            >>> def stream(keys, times=(0, 3, 6), **other):
+            ...     entries = [SimpleNamespace(timestamp=t, is_keyframe=t in keys, is_discard=t == 4) for t in times]
+            ...     header = {"index_entries": entries, "frames": len(times), "start_time": 7}
+            ...     return SimpleNamespace(**header | other)
+            >>> FrameTable.from_index(stream(keys=[0, 6]))
+            FrameTable(times=range(7, 16, 3), keys=[0, 2])
+            >>> [len(FrameTable.from_index(stream([0], times))) for times in ([0], [0, 3])]
+            [1, 2]
+            >>> unequal, descending, hidden = stream([0], [0, 3, 5]), stream([0], [0, -3]), stream([0], [0, 4])
+            >>> without_first_key, empty, equal = stream([3]), stream([], []), stream([0], [0, 0])
+            >>> incomplete, without_start = stream([0], frames=4, start_time=0), stream([0], start_time=None)
+            >>> others = [unequal, equal, descending, hidden, without_first_key, empty, incomplete, without_start]
+            >>> [FrameTable.from_index(each) for each in others] == [None] * 8
+            True
         """
         entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:
@@ -245,7 +270,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         with a frame, from the first key frame on.
     """
     stream = film_stream(container)
-    has_headers = has_picture_headers(stream.codec_context.name)
+    has_headers = stream.codec_context.name == "mpeg4"
     is_certain = has_headers or has_reliable_times(container, stream)
     pictures: list[tuple[int, Picture]] = []
     count = 0
@@ -282,6 +307,15 @@ def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
     Returns:
         (H, W, …) or (W, H, …), contiguous; `image` itself if the frame has no matrix.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> matrix = np.array([0, 1, 0, -1, 0, 0, 0, 0, 1], np.int32)  # of a phone that was held upright
+        >>> frame = SimpleNamespace(side_data={"DISPLAYMATRIX": matrix.tobytes()})
+        >>> upright(np.array([[1, 2, 3], [4, 5, 6]]), frame)
+        array([[4, 1],
+               [5, 2],
+               [6, 3]])
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

@@ -236,23 +236,19 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         codec.decode(next(self._packets(self._container, self._stream)))
         self._has_named_encoder = True
 
-    def _packets_from(self, table: FrameTable, key: int) -> Iterator["av.Packet"]:
-        """Return the packets from the key frame with this index on; raise `LookupError` if seeks do not find it.
+    def _packets_from(self, time_of_key: int) -> Iterator["av.Packet"]:
+        """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it.
 
-        A seek may lead to an earlier packet, or to a later one: then the next seek is for the key frame before, and the
-        last for the start of the file. In MPEG-PS the first times after a seek may be wrong.
+        A seek may lead to an earlier packet. A later one is no use: the file is then decoded from its start.
         """
-        time_of_key = table.times[key]
-        time_before = table.times[table.key(max(key - 1, 0))]
-        for aim in (time_of_key, time_before, min(table.times[0], 0)):
-            self._container.seek(aim, stream=self._stream)
-            packets = self._packets(self._container, self._stream)
-            for packet in packets:
-                if packet.pts == time_of_key and picture_of(packet) == "I":
-                    return chain([packet], packets)
-                if packet.is_keyframe and packet.pts is not None and packet.pts > time_of_key:
-                    break  # the seek led beyond it
-        raise LookupError("no seek led to the key frame")
+        self._container.seek(time_of_key, stream=self._stream)
+        packets = self._packets(self._container, self._stream)
+        for packet in packets:
+            if packet.pts == time_of_key and picture_of(packet) == "I":
+                return chain([packet], packets)
+            if packet.is_keyframe and packet.pts is not None and packet.pts > time_of_key:
+                break  # the seek led beyond it
+        raise LookupError("the seek did not lead to the key frame")
 
     def _decode_group(self, table: FrameTable, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decode from the key frame with index `key` until all wanted times are decoded.
@@ -272,7 +268,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         last = max(wanted)
         missing = len(wanted)
         keys_beyond = 0  # key frames after the last wanted time
-        packets = self._packets_from(table, key)
+        packets = self._packets_from(table.times[key])
         for packet in packets:
             if packet.pts is None:
                 raise LookupError("a packet has no time")

@@ -224,6 +224,15 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
         >>> mask = _pixels_of_labelme("a.json", shape, (6, 9))
         >>> mask.sum(axis=1).tolist(), mask[0].tolist()
         ([7, 7, 7, 7, 7, 0], [0, 1, 1, 1, 1, 1, 1, 1, 0])
+        >>> from base64 import b64encode
+        >>> from io import BytesIO
+        >>> from PIL import Image
+        >>> file = BytesIO()
+        >>> Image.fromarray(255 * np.eye(4, dtype=np.uint8)).save(file, "PNG")
+        >>> drawn = b64encode(file.getvalue())
+        >>> bitmap = _Shape(label="dog", points=[(-1, -2), (2, 1)], shape_type="mask", mask=drawn)
+        >>> np.argwhere(_pixels_of_labelme("a.json", bitmap, (6, 9))).tolist()  # two of its four pixels
+        [[0, 1], [1, 2]]
     """
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"
@@ -248,6 +257,14 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
     """Return the objects of each image of COCO's file that has some.
 
     An object is named by its category and its track or instance, `person 3`; it has one annotation in an image.
+
+    Example:
+        >>> images = [{"id": n, "file_name": f"{n}.png", "height": 4, "width": 6} for n in (1, 2)]
+        >>> cat = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]], "track_id": 7}
+        >>> content = {"images": images, "annotations": [cat], "categories": [{"id": 1, "name": "cat"}]}
+        >>> (drawn,) = _read_coco("a.json", "a.json", _Coco.model_validate(content), None)  # image 2 has no object
+        >>> drawn.stated["file_name"], [name for name, _ in drawn.objects]
+        ('1.png', ['cat 7'])
     """
     categories = {category.id: category.name for category in content.categories}
     images: dict[str, Drawn] = {}
@@ -324,6 +341,8 @@ def runs_of_text(text: Any) -> Any:
         [1, 2, 3]
         >>> runs_of_text("12355")  # a later run is 5 more than the run two places before
         [1, 2, 3, 7, 8]
+        >>> runs_of_text("V1660000000000000Z3")  # by pycocotools 2.0.11: 8 columns of 6 pixels in an image of 12 rows
+        [38, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 112]
     """
     if not isinstance(text, str):
         return text

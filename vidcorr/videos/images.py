@@ -222,6 +222,15 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
         ...         later(number)
         >>> done
         [0, 1, 2]
+        >>> called = []
+        >>> with write_behind(int, at_most=2) as later:
+        ...     for text in ("no number", "1", "2", "3"):
+        ...         called.append(text)
+        ...         later(text)
+        Traceback (most recent call last):
+        ValueError: invalid literal for int() with base 10: 'no number'
+        >>> called  # the third call waited for the first
+        ['no number', '1', '2']
     """
     pending: deque[Future[object]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     import av
 
@@ -15,8 +15,6 @@ P-picture that precedes it in the file."""
 
 _VOP_START = b"\0\0\1\xb6"
 """Start code of a picture of MPEG-4 part 2."""
-_PICTURE_START = b"\0\0\1\0"
-"""Start code of a picture of MPEG-1 and MPEG-2."""
 
 _LARGEST_EMPTY = 19
 """Bytes of an MPEG-4 picture that is not coded and shows nothing, at most (FFmpeg's MAX_NVOP_SIZE).
@@ -28,25 +26,16 @@ A coded picture is larger if it has 128 macroblocks, as it needs a bit for each;
 def picture_of(packet: av.Packet) -> Picture | None:
     """Return the kind of a packet's picture; None if it is uncertain whether the packet shows exactly one frame.
 
-    If `has_picture_headers` is False of the codec, a key frame is I and every other picture P, even a B-picture.
+    Only of MPEG-4 part 2 is the picture's header read; of other codecs a key frame is I and every other picture P, even
+    a B-picture.
     """
-    codec = packet.stream.codec_context
-    if has_picture_headers(codec.name):
-        return _READERS[codec.name](bytes(packet))
+    codec = packet.stream.codec_context.name
+    if codec == "mpeg4":
+        return _mpeg4(bytes(packet))
     is_key = packet.is_keyframe
-    if is_key and codec.name == "h264":  # recovery points count as key frames, but may need frames before
+    if is_key and codec == "h264":  # recovery points count as key frames, but may need frames before
         is_key = _is_idr(packet)
     return "I" if is_key else "P"
-
-
-def has_picture_headers(codec: str) -> bool:
-    """Return True if `picture_of` reads the pictures' headers of this codec (FFmpeg's name).
-
-    Example:
-        >>> has_picture_headers("mpeg4"), has_picture_headers("h264")
-        (True, False)
-    """
-    return codec in _READERS
 
 
 def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
@@ -79,7 +68,7 @@ def _mpeg4(packet: bytes) -> Picture | None:
         >>> content = bytes(20)
         >>> [_mpeg4(_VOP_START + bytes([kind << 6]) + content) for kind in range(4)]
         ['I', 'P', 'B', 'P']
-        >>> empty = _VOP_START + _PICTURE_START + content  # another header follows at once
+        >>> empty = _VOP_START + bytes([0, 0, 1]) + content  # another header follows at once
         >>> [_mpeg4(packet) for packet in (empty, 2 * (_VOP_START + content), content)]
         [None, None, None]
     """
@@ -94,39 +83,6 @@ def _mpeg4(packet: bytes) -> Picture | None:
     return kinds[coding_type]
 
 
-def _mpeg2(packet: bytes) -> Picture | None:
-    """Return the kind of an MPEG-1 or MPEG-2 packet's picture; None for two fields in a packet.
-
-    Example:
-        >>> [_mpeg2(_PICTURE_START + bytes([0, kind << 3])) for kind in range(1, 5)]
-        ['I', 'P', 'B', None]
-        >>> [_mpeg2(packet) for packet in (_PICTURE_START, 2 * (_PICTURE_START + bytes([0, 8])))]
-        [None, None]
-    """
-    _, _, content = packet.partition(_PICTURE_START)
-    if packet.count(_PICTURE_START) != 1 or len(content) < 2:
-        return None
-    kinds: dict[int, Picture] = {1: "I", 2: "P", 3: "B"}
-    coding_type = (content[1] >> 3) & 7  # picture_coding_type, 3 bits after the 10 of temporal_reference
-    return kinds.get(coding_type)
-
-
-def _vp8(packet: bytes) -> Picture | None:
-    """Return the kind of a VP8 packet's picture; None if it is not shown, such as an alternate reference.
-
-    Example:
-        >>> [_vp8(bytes([first])) for first in (0b10000, 0b10001, 0b00000)], _vp8(b"")
-        (['I', 'P', None], None)
-    """
-    if not packet:
-        return None
-    is_shown = packet[0] & 0b10000  # show_frame
-    is_key = not packet[0] & 1  # the bit is 0 for a key frame
-    if not is_shown:
-        return None
-    return "I" if is_key else "P"
-
-
 def _is_idr(packet: av.Packet) -> bool:
     """Return True if a packet of H.264 holds an IDR picture, False for a recovery point."""
     import av
@@ -135,11 +91,3 @@ def _is_idr(packet: av.Packet) -> bool:
     only_idr = BitStreamFilterContext("filter_units=pass_types=5", packet.stream)  # nal_unit_type 5: an IDR picture
     copied = av.Packet(bytes(packet))  # the filter empties its packet
     return bool(only_idr.filter(copied))
-
-
-_READERS: dict[str, Callable[[bytes], Picture | None]] = {
-    "mpeg4": _mpeg4,
-    "mpeg1video": _mpeg2,
-    "mpeg2video": _mpeg2,
-    "vp8": _vp8,
-}

@@ -61,6 +61,11 @@ class Prompt(ABC):
             (('1', '2'), [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
             >>> PointPrompt.of({"nose": (580, 430)}).objects
             ('nose',)
+            >>> [BoxPrompt.of(box).labels.tolist() for box in ("1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]])]
+            [[[1.5, 2.0, 30.0, 4.0]], [[1.5, 2.0, 30.0, 4.0]], [[1.5, 2.0, 30.0, 4.0]]]
+            >>> BoxPrompt.of({"x": 1, "y": 2, "width": 30, "height": 4})  # names of numbers, not of boxes
+            Traceback (most recent call last):
+            vidcorr.videos.files.DataError: boxes: expected x,y,width,height for each name, got [1, 2, 30, 4]
         """
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
@@ -342,6 +347,15 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
     Example:
         >>> _numbers(["1,2", [3, 4.5]], "x,y", "points").tolist()
         [[1.0, 2.0], [3.0, 4.5]]
+        >>> _numbers(["1,2", "3"], "x,y", "points")
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: points: expected x,y, got ['1,2', '3']
+        >>> _numbers(["nan,2"], "x,y", "points")
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: points: expected x,y, got ['nan,2']
+        >>> _numbers(["1,2,3"], "x,y", "points")
+        Traceback (most recent call last):
+        vidcorr.videos.files.DataError: points: expected x,y, got ['1,2,3']
     """
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:

@@ -7,10 +7,9 @@ from torch import nn
 
 from tests.helpers.faults import differences
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, quiet_trainer
+from tests.helpers.training import quiet_trainer
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.datamodules import VideoDataModule
-from vidcorr.lightning_modules import VFSSimSiam
 
 
 def data_module(video_folder):
@@ -85,13 +84,6 @@ class Scheduled(Plain):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class Floats(VFSSimSiam):
-    """A method of ours, given bare batches of bytes."""
-
-    def training_step(self, batch, batch_index):
-        return super().training_step(batch | {"clip": batch["clip"].float() / 255}, batch_index)
-
-
 def stop(trainer, step):
     if trainer.global_step == step:
         raise RuntimeError("a user's mistake")
@@ -99,7 +91,6 @@ def stop(trainer, step):
 
 BARE = [
     (Plain, bare_loader, (), {}),
-    (lambda: Floats(**TINY), bare_loader, (), {}),
     (Scheduled, bare_loader, (LastCheckpoint,), {}),
     (Scheduled, data_module, (), {}),
     (Scheduled, data_module, (LastCheckpoint,), {}),

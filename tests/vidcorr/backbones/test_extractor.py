@@ -16,7 +16,6 @@ from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
-from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from tests.helpers.encoders import Smoothed, TinyResNet, clips, tiny_vit
@@ -121,17 +120,14 @@ def test_train_mode_changes_nothing_in_results_nor_in_the_network(make):
     assert state(encoder) == before
 
 
-MAP = r"expected a map \(N, C, h, w\), got "
+MAP = r"expected a map \(N, C, h, w\), got \(1, 8\) of .*: leave pooling .*"
 REMEDY = r"feature_extractor\(stage, stride\) that returns .*build_feature_extractor\(self\.trunk, stage, stride\)"
 
 
 WITHOUT_A_MAP = [
-    (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\) of .*: leave pooling .*{REMEDY}"),
-    (lambda features: features.flatten(2).mT, rf"Classifier: {MAP}\(1, 1280, 8\) of .*: .*A network of tokens"),
+    (lambda features: features.mean((2, 3)), f"Classifier: {MAP}{REMEDY}.*A network of tokens"),
     (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
     (lambda features: features[..., :4, :40], r"\(1, 8, 4, 40\) .* has not the cells of stride 64"),
-    (torch.fft.fft2, rf"{MAP}\(1, 8, 32, 40\) of torch.complex64: leave pooling"),
-    (lambda features: [features.flatten(2)], f"{MAP}list: leave pooling"),
     (lambda features: features.movedim(1, 3), r"\(1, 32, 40, 8\) .*permute.* channels last"),
 ]
 
@@ -172,8 +168,7 @@ def test_one_map_in_a_container_is_the_map_and_of_several_the_stage_chooses():
 @torch.no_grad()
 def test_extractors_of_torchvision_have_their_own_stages():
     """Those of timm are in test_kinds.py."""
-    network = resnet18().eval()
-    images = IMAGES[..., :64, :96]
+    network, images = TinyResNet().eval(), IMAGES
     extractor = create_feature_extractor(network, {"layer1": "fine", "layer4": "coarse"})
     refused(ValueError, "choose one as stage: fine ", build_feature_extractor, extractor)
     for name, found in extractor(images).items():

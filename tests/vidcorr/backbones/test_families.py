@@ -160,19 +160,13 @@ def test_a_file_of_another_project_is_a_network_by_each_door(here, capsys):
         assert found.described.weights.startswith("weights of moco")
         assert EncoderSpec(name).is_reusable
     assert "moco.pth.tar: not used: moving average: " in capsys.readouterr().out
-    other = load("torchvision:resnet18=moco.pth.tar#encoder_k").network
-    torch.testing.assert_close(other.conv1.weight, network.conv1.weight + 1)
     torch.testing.assert_close(load("moco.pth.tar#encoder_k").network.conv1.weight, network.conv1.weight + 1)
-    refused(ValueError, "has no weights under decoder; it has encoder_q", load, "moco.pth.tar#decoder")
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
-@pytest.mark.sampled(3, 3)
 def test_names_of_wrappers_are_taken_off_wherever_they_stand(wrapper, tmp_path):
-    state = load("torchvision:resnet18").network.state_dict()
-    inner = {name.replace("layer1.0.", f"layer1.{wrapper}.0."): tensor for name, tensor in state.items()}
-    torch.save(inner, tmp_path / "x.pth")
-    torch.testing.assert_close(load(tmp_path / "x.pth").network.state_dict(), state, rtol=0, atol=0)
+    inner = {f"layer1.{wrapper}.0.weight": torch.ones(1)}
+    assert list(without_wrappers(inner)) == ["layer1.0.weight"]
     method = VFSSimSiam("tests.helpers.encoders:TinyResNet", 8, 8)
     plain = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     method.backbone.compile(backend="eager")  # changes no name
@@ -195,8 +189,6 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
     contents = {
         "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
-        "holds no weights": {"epoch": 3},
-        "of a model of transformers: name its folder, with its config.json": {"embeddings.cls_token": one},
         "several networks, below trunk, decoder; name one, .*#trunk": {"trunk": {"a": one}, "decoder": {"a": one}},
     }
     for message, content in contents.items():

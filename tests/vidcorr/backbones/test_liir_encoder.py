@@ -8,14 +8,11 @@ import torch
 from torch import nn
 
 from tests.helpers.foreign import enliven
-from tests.helpers.refusal import refused
-from vidcorr.backbones import LiirEncoder, LiirExtractor, build_feature_extractor
+from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.lightning_modules import Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
-
-STAGES = {"res2": (64, 2), "res3": (128, 4), "res4": (256, 4), "res5.b1": (256, 4), "affinity": (64, 4)}
 
 
 def randomised(position="1dape") -> LiirEncoder:
@@ -25,15 +22,6 @@ def randomised(position="1dape") -> LiirEncoder:
     for parameter in encoder.position.parameters():
         nn.init.normal_(parameter)
     return encoder.eval()
-
-
-def test_stages_at_any_size():
-    encoder, size = randomised(), (30, 45)
-    for name, (channels, stride) in STAGES.items():
-        view = LiirExtractor(encoder, name)
-        assert view.stride == stride
-        assert view(torch.rand(2, 3, *size)).shape == (2, channels, *(-(-side // stride) for side in size))
-    refused(ValueError, "the stride of affinity is 4, not 8", build_feature_extractor, LiirEncoder(), stride=8)
 
 
 def test_view_of_a_module_shares_weights_and_sees_all_of_lab():

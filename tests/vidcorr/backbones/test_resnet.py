@@ -8,8 +8,6 @@ from torch.nn.utils import weight_norm
 from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.backbones.copies import module_copy
-from vidcorr.backbones.resnet import ResNetExtractor
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -23,18 +21,6 @@ def test_stages_are_concatenated_from_one_pass():
     assert torch.equal(both, torch.cat([fourth, block], dim=1))
     assert [len(view.blocks) for view in views] == [6, 6, 3]  # none behind the last one that is needed
     refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
-
-
-@pytest.mark.parametrize(("dilated", "of_first_block"), [(True, 4), ("released", 2)])
-def test_siamfcs_dilations_take_the_place_of_strides(dilated, of_first_block):
-    with torch.device("meta"):
-        network = load("timm:resnet50", seed=None).network
-        extractor = build_feature_extractor(network, "res5", dilated=dilated)
-        assert extractor(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
-        line = "res5 of this ResNet has stride 8, not 16: leave the stride out"
-        refused(ValueError, line, load(network).view, "res5", 16, dilated)
-    dilations = [each.dilation[0] for each in extractor.blocks["res5_b1"].modules() if isinstance(each, nn.Conv2d)]
-    assert (max(dilations), extractor.dilated) == (of_first_block, dilated)
 
 
 COMPUTED = {
@@ -60,29 +46,3 @@ def test_folding_changes_only_the_rounding_and_leaves_a_layer_that_computes_its_
     assert is_whole == (name == "nothing")
     weights = [weight for weight in folded.parameters() if weight.ndim == 4]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
-
-
-def test_dilations_go_with_padding_by_reflection():
-    with torch.device("meta"):
-        network = load("vidcorr.backbones:crw_resnet18", seed=None).network
-        view = build_feature_extractor(network, "res4", dilated=True)
-        assert view(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
-
-
-@pytest.mark.slow
-def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
-    with torch.device("meta"):
-        network = load("torchvision:resnet18", seed=None).network
-        for stage, stride in {"res2": 4, "res3": 8, "res4": 16, "res5": 32}.items():
-            assert ResNetExtractor(module_copy(network, shares_tensors=True), stage, stride).stride == stride
-        view = ResNetExtractor(module_copy(network, shares_tensors=True), "res4", 16)
-        for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
-            finer = build_feature_extractor(network, stage)
-            assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
-        message = "res3 of this ResNet has stride 8, not 16: name @res3/8, @res4/16, @res5/32"
-        refused(ValueError, message, build_feature_extractor, network, "res3", 16)
-        chosen = [load(network).view(*named, of_protocol="res3/4").stage for named in ((), ("res4",), (None, 8))]
-    assert chosen == ["res3", "res4", "res4"]
-    stated = {"stage": "res4", "stride": 16, "dilated": False, "multiple": 1}
-    assert {name: getattr(view, name) for name in stated} == stated
-    assert network.layer4[0].conv1.stride == (2, 2)

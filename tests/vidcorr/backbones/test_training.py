@@ -11,7 +11,7 @@ from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.refusal import refused
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
-from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.lightning_modules import SiamFC, VFSSimSiam
 
 NETWORKS = "tests.helpers.networks"
 
@@ -39,6 +39,8 @@ def test_a_resnets_vector_is_its_own_pooled_feature_to_the_bit():
 def test_what_gives_no_map_is_refused_at_the_start():
     for spec in ("tests.helpers.networks:Several", f"{NETWORKS}:Maps"):
         refused(ValueError, "gives several maps, choose one as stage", VFSSimSiam, spec)
+    message = "backbone: expected the name of a network, such as my_module:my_network, .*; got Conv2d"
+    refused(ValueError, message, SiamFC, nn.Conv2d(3, 4, 8, 8))  # the checkpoint of a module could not be read
     refused(ValueError, "Clips has no full network to train", VFSSimSiam, "tests.helpers.networks:clips_of_tokens")
     classifier = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
     refused(ValueError, "Sequential: expected a map", TrainedViews().maps, classifier, torch.rand(1, 3, 64, 64))

@@ -2,18 +2,16 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.encoders import clip_network, recurrent_step
+from tests.helpers.encoders import Smoothed, clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Input, Recurrent, VideoEncoder, build_feature_extractor, load
-from vidcorr.backbones.video import as_tensor
+from vidcorr.backbones import Clips, Input, Recurrent, VideoEncoder, build_feature_extractor, load, weights_digest
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -40,20 +38,12 @@ def test_clips_equal_the_notebook(encoder, rule, frames, clips):
     assert (made.stage, made.stride) == ("features", 8)
 
 
-def test_frames_may_come_before_channels(frames, clips):
-    net = clip_network(clips)
-
-    def of_numpy(clip):
-        array = net(clip.transpose(1, 2)).numpy()
-        array.flags.writeable = False
-        return array
-
-    tensor = torch.rand(2)
-    other_library = SimpleNamespace(__dlpack__=tensor.__dlpack__, __dlpack_device__=tensor.__dlpack_device__)
-    assert torch.equal(as_tensor(other_library), tensor)
-    plain, other = Clips(net), Clips(of_numpy, layout="TCHW")
-    for one, two in zip(plain.encode(iter(frames[:17])), other.encode(iter(frames[:17])), strict=True):
-        assert torch.equal(one, two)
+@pytest.mark.parametrize("bound", [False, True])
+def test_networks_of_video_encoders_are_their_modules(bound):
+    network = Smoothed()
+    encoder = Recurrent(network.step) if bound else Clips(network, window=2, tubelet=1)
+    assert weights_digest(encoder) == weights_digest(network)
+    assert network in load(encoder).modules()  # not a copy, so that a Trainer moves it
 
 
 def test_a_window_is_held_and_no_more(clips):

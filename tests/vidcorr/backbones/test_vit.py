@@ -3,7 +3,6 @@
 import pytest
 import torch
 from timm.layers import PatchEmbed
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from tests.helpers.encoders import tiny_vit
@@ -64,9 +63,3 @@ def test_overlapping_patches_are_those_of_a_shifted_image():
     assert (overlapping.stride, overlapping.multiple, apart.stride) == (4, 4, 8)
     assert found.shape[2:] == overlapping(images[..., :-3, :-2]).shape[2:] == (10, 12)
     torch.testing.assert_close(found[..., 2::2, 2::2], shifted[..., 1:, 1:], rtol=1e-4, atol=1e-4)
-
-
-def test_a_transformer_of_one_size_is_refused_with_the_remedy():
-    network = VisionTransformer(64, 8, num_classes=0, embed_dim=48, depth=1, num_heads=3)
-    line = r"dynamic_img_size=True where timm offers it, or name it timm:"
-    refused(ValueError, line, build_feature_extractor, network)

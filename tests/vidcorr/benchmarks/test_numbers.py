@@ -33,7 +33,7 @@ def content(file):
         return dict(np.load(file))
     if file.suffix in (".png", ".webp"):
         return np.array(Image.open(file))
-    if file.suffix in (".html", ".mp4"):
+    if file.suffix == ".html":
         return None
     text = file.read_text()
     if file.suffix == ".json":

@@ -9,22 +9,11 @@ from vidcorr.backbones import load
 from vidcorr.benchmarks.network import view_for
 from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.datasets.generated import write_otb
-from vidcorr.lightning_modules import FrozenEncoder
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return write_otb(tmp_path_factory.mktemp("otb") / "otb", 3, frames=6, size=(96, 96))
-
-
-def test_raw_colour_is_tracked_by_its_only_stage(root):
-    """The baseline of `vidcorr evaluate` has no res5, which the benchmark takes of a ResNet where none is named."""
-    benchmark = OtbBenchmark(root, None, limit_sequences=1)
-    scores = benchmark.evaluate(FrozenEncoder("raw_colour")).scores
-    result = benchmark.evaluate("raw_colour")
-    assert (result.scores, result.stage.protocol.name) == (scores, "vfs+dilated=false")
-    other = OtbBenchmark(root, None, stage="res5")
-    refused(ValueError, "RawColour: has stage colour, not res5", other.evaluate, FrozenEncoder("raw_colour"))
 
 
 def test_dilations_are_a_resnets_without_a_stride(root):

@@ -1,7 +1,6 @@
 """Sharing out, and leaving together."""
 
 from datetime import timedelta
-from types import SimpleNamespace
 from unittest.mock import MagicMock, Mock
 
 import pytest
@@ -10,20 +9,9 @@ import torch
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import BenchmarkError, DavisBenchmark, PropagationProtocol, Result, build_feature_extractor, signals
+from vidcorr import BenchmarkError, DavisBenchmark, Result, signals
 from vidcorr.benchmarks import base, ranks
 from vidcorr.benchmarks.ranks import LostRank, Ranks
-from vidcorr.tracking.frame_encoder import FrameEncoder
-
-
-@pytest.mark.parametrize(("input_size", "expected"), [(None, (10, 40)), (24, (10, 10))])
-def test_work_is_frames_times_the_pixels_that_the_network_sees(input_size, expected):
-    protocol = PropagationProtocol.named("vfs", changes={"input_size": input_size})
-    encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
-    small, large = (SimpleNamespace(num_frames=5, size=size) for size in ((24, 48), (48, 96)))
-    pixels_of_small, pixels_of_large = (base._work_of(sequence, encoder) for sequence in (small, large))
-    assert pixels_of_large * expected[0] == pixels_of_small * expected[1]
-    assert base._work_of(SimpleNamespace(num_frames=5), encoder) == 5
 
 
 @pytest.fixture

@@ -55,9 +55,3 @@ def test_liir_frame_by_frame(name, monkeypatch):
         monkeypatch.setattr(device, "WORKSPACE", workspace)
         found = torch.stack(list(functional.propagate_labels(features, first, of)))
         torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("field", [{"components": 0}, {"width": "wide"}, {"weights": "equal"}], ids=str)
-def test_a_prior_that_is_none_is_refused(field):
-    with pytest.raises(ValueError, match=next(iter(field))):
-        functional.CompactnessPrior(**field)

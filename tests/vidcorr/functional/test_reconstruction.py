@@ -6,7 +6,6 @@ Also tests `functional/local_reconstruction.py`.
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from tests.helpers import stored_affinity as of_stored
 from vidcorr import functional
@@ -70,20 +69,6 @@ def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
         for average, total, compactness in (tiled, stored)
     ]
     torch.testing.assert_close(*gradients)
-
-
-def test_tails_outside_the_map_count_without_a_gradient():
-    """A map of one cell: the window holds one affinity, 1; its Gaussian has a width of 1 cell at half maximum."""
-    query = torch.ones(1, 2, 1, 1, dtype=torch.float64, requires_grad=True)
-    colours = torch.zeros(1, 1, 1, 1, 1, dtype=torch.float64)
-    prior = functional.CompactnessPrior(components=1)
-    found = functional.reconstruct_locally(query, query[:, None], colours, 2, prior=prior).compactness
-    offsets = torch.arange(-2, 3, dtype=torch.float64) ** 2
-    gaussian = 2 ** (-4 * (offsets + offsets[:, None]))
-    gaussian[2, 2] = 0  # the peak is the affinity
-    torch.testing.assert_close(found, F.smooth_l1_loss(20 * gaussian, torch.zeros_like(gaussian)))
-    (gradient,) = torch.autograd.grad(found, query)
-    assert gradient.abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("width", ["fixed", "moments"])

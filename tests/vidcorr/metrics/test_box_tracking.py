@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.refusal import refused
 from vidcorr.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 from vidcorr.metrics.box_tracking import mean_curves
 
@@ -36,13 +35,3 @@ def test_mean_curves_are_the_toolkits(golden):
     assert [np.isnan(curve).sum() for curve in mean_curves([])] == [21, 51]
     for row, k in zip(metric.rows(), range(5), strict=True):
         assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
-
-
-def test_a_frame_without_a_target_is_a_failure_to_the_toolkit():
-    """UAV123 and LaSOT write NaN there."""
-    target = np.array([[1.0, 2, 30, 40]] * 5)
-    target[[2, 4]] = np.nan
-    metric = TrackingSuccess()
-    metric.update(np.nan_to_num(target, nan=7), target, name="a")
-    assert metric.compute()["precision@20px"] == pytest.approx(3 / 5)
-    refused(ValueError, "a sequence needs a frame", metric.update, target[:0], target[:0])

@@ -1,6 +1,4 @@
-"""PCK of joints: the public codes to the digit, the sane rule by hand; PCK by the object's area against a loop."""
-
-import math
+"""PCK of joints: the public codes to the digit."""
 
 import numpy as np
 import pytest
@@ -46,23 +44,6 @@ def test_golden_scores_of_newer_codes(golden):
     scores = list(metric.compute().values())
     for code in ("cropmae", "rvm"):
         np.testing.assert_allclose(scores, content[f"pck_{code}"] / 100, rtol=0, atol=1e-6)
-
-
-def test_the_sane_rule_by_hand():
-    target = torch.tensor([[[0.0, 10.0], [30.0, 50.0], [31.0, 5.0]]]).repeat(3, 1, 1)
-    target[2, 2] = float("nan")
-    prediction = target.clone()
-    prediction[1, 0, 0] += 6  # the box of the joints inside is 30 × 40: its size is 0.6 · 50 = 30
-    prediction[1, 1] = -1  # not found
-    prediction[2, 1] = float("nan")
-    distances = keypoint_distances(prediction, target, "ground-truth", size=(51, 31))
-    nan, inf = math.nan, math.inf
-    expected = [[nan, nan, nan], [0.2, inf, nan], [0.0, inf, nan]]
-    torch.testing.assert_close(distances, torch.tensor(expected, dtype=torch.float64), equal_nan=True)
-    metric = PCK((0.1, 0.2), counting="ground-truth")
-    metric.update(prediction, target, size=(51, 31))
-    assert metric.compute() == {"PCK@0.1": 0.25, "PCK@0.2": 0.5}
-    assert keypoint_distances(target[:1, 2:], target[:1, 2:]).item() == inf  # of a box without extent
 
 
 def test_distances_of_joints_are_those_of_the_original_code(golden):

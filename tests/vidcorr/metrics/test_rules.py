@@ -74,13 +74,6 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
         assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
 
 
-def test_a_range_of_lvos_has_as_many_frames_as_it_visits():
-    assert ranged("lvos", 0, 11, 3).plan(VIDEO) == {1: [1]}
-    assert ranged("lvos-2023", 5, 5, 1).plan(VIDEO) == {1: [None]}
-    for rules, start, count in (("lvos", 0, 2), ("lvos", 11, 1), ("lvos-2023", 0, 2)):
-        refused(ValueError, "object 1: frame_nums", ranged(rules, start, 11, count).plan, VIDEO)
-
-
 DIGITS = np.array([*range(9), 255], np.uint8)
 
 

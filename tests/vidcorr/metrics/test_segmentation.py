@@ -63,20 +63,6 @@ def test_golden_scores_of_rvm(golden):
     np.testing.assert_allclose(found, content["davis_rvm_JF_J_F"], rtol=0, atol=1e-12)
 
 
-def test_void_pixels_of_id_maps():
-    target = torch.zeros(4, 20, 20, dtype=torch.uint8)
-    target[:, 5:15, 5:15] = 1
-    prediction, void = target.clone(), torch.zeros(4, 20, 20, dtype=torch.bool)
-    prediction[:, 5:15, 15:18] = 1
-    void[:, :, 15:] = True
-    metric = metrics.RegionBoundary()
-    metric.update(prediction, target, name="b")
-    metric.update(prediction.where(~void, 255), target.where(~void, 255), name="a")
-    rows = metric.rows()
-    assert rows[0]["J-Mean"] == 1.0
-    assert rows[1]["J-Mean"] == 100 / 130
-
-
 def test_statistics_equal_golden(davis):
     for k in range(12):
         np.testing.assert_array_equal(metrics.sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
@@ -88,4 +74,3 @@ def test_decay_does_not_wrap_beyond_255_frames(davis):
     assert (mean, recall) == (wrapped[0], wrapped[1])
     assert decay == davis["sLong_D_nowrap"]
     assert abs(decay - wrapped[2]) > 1e-3
-    np.testing.assert_array_equal(metrics.sequence_statistics([0.75] * 5 + [np.nan] * 3), [0.75, 0.625, np.nan])

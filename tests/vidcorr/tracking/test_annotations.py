@@ -121,8 +121,6 @@ def test_between_two_prompts_soft_labels_are_blended_by_distance(scene_of, colou
     for t, prompt in prompts.items():
         assert torch.equal(found[t], torch.from_numpy(prompt.labels))
         assert masks[t].doubts == {1: 0, 2: 0}
-    assert same(found[K:], results(colour, video[K:], prompts[K]))
-    assert same(found[:2], results(colour, video, {1: prompts[1]})[:2])
 
 
 @pytest.mark.parametrize("kind", ["boxes", "points"])
@@ -204,12 +202,9 @@ def test_prompts_that_do_not_fit_are_refused_in_a_line(scene_of, colour, folder)
     refused(DataError, "has no frame 8; the last frame is 7", follow, colour, stream, {8: mask})
 
 
-@pytest.mark.parametrize("exchanges", [False, True])
-def test_ids_that_are_exchanged_in_a_later_mask_are_told_once(exchanges, scene, recwarn):
-    frames, masks = tensors(scene[0]), scene[1]
-    later = two(masks[K])
-    prompts = {0: MaskPrompt.of(two(masks[0])), K: MaskPrompt.of(np.choose(later, [0, 2, 1]) if exchanges else later)}
-    results("vidcorr-r18", frames, prompts, "vfs+radius=6")
+def test_ids_that_are_exchanged_in_a_later_mask_are_told_once(colour, recwarn):
+    frames, masks = Scenes(seed=7, frames=FRAMES, size=(96, 130), sprites=(2, 2), camouflage=0).render(0)
+    prompts = {0: MaskPrompt.of(masks[0]), K: MaskPrompt.of(np.choose(masks[K], [0, 2, 1]).astype(np.uint8))}
+    results(colour, tensors(frames), prompts)
     told = [str(each.message) for each in recwarn if "exchanged" in str(each.message)]
-    expected = "objects 1 and 2 seem exchanged in the mask of frame 6: an id is the same object in all masks"
-    assert told == [expected] * exchanges
+    assert told == ["objects 1 and 2 seem exchanged in the mask of frame 6: an id is the same object in all masks"]

@@ -15,7 +15,6 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "examples"
 
 
 def test_cvats_function_gives_the_masks_of_follow(scene):
-    """A job of its own installs cvat_sdk, which the tests do not need."""
     cvataa = pytest.importorskip("cvat_sdk.auto_annotation")
     masks = pytest.importorskip("cvat_sdk.masks")
     function = runpy.run_path(str(EXAMPLES / "cvat_function.py"))["create"]("raw_colour@colour/4", "vfs")

@@ -14,20 +14,12 @@ from torch import nn
 from tests.helpers.encoders import clips_over
 from tests.helpers.refusal import refused
 from vidcorr.backbones import VideoEncoder, build_feature_extractor, load
-from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, adapt_to_network, adapted
+from vidcorr.tracking.frame_encoder import FrameEncoder, adapted
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
-
-
-def test_an_extractor_sees_white_as_1():
-    white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
-    (found,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).maps([white], may_be_constant=True)
-    torch.testing.assert_close(found, torch.ones(3, 4, 8))
-    refused(TypeError, "AvgPool2d is no extractor", FrameEncoder, nn.AvgPool2d(8))
 
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
@@ -49,22 +41,6 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert adapted(around, protocol).input == around.input
     assert torch.allclose(next(FrameEncoder(extractor, protocol).maps([frame])), view(image)[0], atol=1e-5)
     assert torch.equal(extractor(image), before)
-
-
-def test_precision_auto_becomes_what_the_device_has():
-    rules = PropagationProtocol.named("vfs+backbone_precision=auto")
-    found = adapt_to_network(rules, build_feature_extractor("raw_colour")).backbone_precision
-    assert found == fastest_precision("cpu")[0]
-    assert fastest_precision("mps")[0] == "float32"
-
-
-def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
-    rules = VFS.with_changes(input_size=None, input_padding=1)
-    encoder = FrameEncoder(build_feature_extractor(nn.Conv2d(3, 4, 4, 4)), rules)
-    assert (encoder.multiple, encoder.frames_at_once((480, 854))) == (1, 1)
-    encoder.device = torch.device("cuda")
-    counts = {(480, 854): 8, (8, 204_960): 2, (8, 204_961): 1, (64, 64): 16, (4000, 4000): 1}
-    assert {size: encoder.frames_at_once(size) for size in counts} == counts
 
 
 def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():

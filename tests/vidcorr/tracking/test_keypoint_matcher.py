@@ -34,12 +34,3 @@ def test_features_of_a_category_are_kept_as_far_as_they_fit(pair, monkeypatch):
         matcher = KeypointMatcher(build_feature_extractor(COLOURS), rules)
         assert [matcher.features_of(pair, which) is matcher.features_of(pair, which) for which in (0, 1)] == kept
         assert matcher.features_of(of_dogs, 0) is not matcher.features_of(pair, 0)
-
-
-def test_the_input_is_the_nearest_multiple_of_stride_and_patch_the_lower_of_two():
-    rules, sides = MatchingProtocol.named("sd-dino"), {}
-    for stride, multiple in ((16, 1), (23, 1), (2000, 1), (16, 12), (None, 23)):
-        network = nn.AvgPool2d(stride or 23)
-        network.stride, network.multiple = stride, multiple
-        sides[stride, multiple] = KeypointMatcher(build_feature_extractor(network), rules).protocol.input_size
-    assert sides == {(16, 1): 832, (23, 1): 851, (2000, 1): 2000, (16, 12): 816, (None, 23): 851}  # of 840

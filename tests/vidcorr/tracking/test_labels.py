@@ -80,12 +80,6 @@ def test_labels_and_masks_equal_the_notebooks(name, golden):
     assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
 
 
-def test_the_stride_of_a_video_encoder_is_measured_by_a_blank_frame():
-    extractor = Recurrent(lambda frame, state: (frame[:, ::8, ::8], state))
-    protocol = FrameEncoder(extractor, PropagationProtocol.named("vidcorr")).protocol  # its cells have 4 px
-    assert (protocol.feature_stride, protocol.name) == (8, "vidcorr+feature_stride=8")
-
-
 STRIDES = [(lambda frame: frame.view(3, 64, 64)[:, ::8, ::8], 8), (nn.AdaptiveAvgPool2d(14), 5)]
 
 

@@ -126,6 +126,9 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
     (tmp_path / "mine" / "masks").mkdir(parents=True)
     asked = colour, folder / "clip.mp4", prompt
     refused(ValueError, "mine: holds masks", predict_video, *asked, tmp_path / "mine")
+    single_crops = clips(), folder / "clip.mp4", BoxPrompt.of([0, 0, 20, 10])
+    refused(ValueError, "encodes single crops, which a video", predict_video, *single_crops, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     with folder_lock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
         predict_video(*asked, tmp_path / "out")
     content = predict_video(*asked, tmp_path / "out")
@@ -139,13 +142,6 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
 
     monkeypatch.setattr("vidcorr.tracking.predict.folder_lock", lock_after_another)
     refused(ValueError, "another run has just written into it", predict_video, *asked, tmp_path / "out")
-
-
-def test_a_users_mistake_leaves_no_files(folder, tmp_path):
-    message = "encodes single crops, which a video encoder cannot"
-    prompt = BoxPrompt.of([0, 0, 20, 10])
-    refused(ValueError, message, predict_video, clips(), folder / "clip.mp4", prompt, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from tests.helpers.refusal import refused
-from vidcorr import SiamFCTracker, TrackingProtocol
+from vidcorr import SiamFCTracker
 from vidcorr.backbones import Normalise, build_feature_extractor
-from vidcorr.functional.propagation.resizing import sampling_matrix
 from vidcorr.tracking.siamfc_tracker import cosine_window
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -84,31 +83,3 @@ def test_targets_tracked_together_are_those_tracked_alone(golden):
     together = np.stack([found for _, found in tracker.track(video, boxes)], axis=1)
     for n in range(3):
         np.testing.assert_allclose(together[n], follow(tracker, frames, boxes[n]), rtol=0, atol=1e-3)
-
-
-@pytest.mark.parametrize(("lowers", "found"), [(True, 1), (False, 0)])
-def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found):
-    """VFS's code multiplies a negative response too, which raises it: here the smallest scale would win."""
-    tracker = SiamFCTracker(build_feature_extractor(nn.Identity()), TrackingProtocol(penalty_lowers=lowers))
-    responses = torch.full((1, 3, 4, 4), -20.0)
-    responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
-    best, place, *_ = tracker._peaks(responses).tolist()
-    assert (best, place) == ([found], [6])
-    for positive in (responses + 21, (responses + 21) / 20):
-        assert tracker._peaks(positive)[0].tolist() == [1]
-
-
-@pytest.mark.parametrize(("rise", "place"), [(0.9e-5, 12), (1.07e-5, 0), (1e37, 0)])  # the last sum is beyond float32
-def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place):
-    extractor = nn.Identity()
-    extractor.stride = 8
-    tracker = SiamFCTracker(build_feature_extractor(extractor), TrackingProtocol())
-    responses = torch.full((1, 3, 5, 5), 8.0)
-    responses[:, 1, 0] *= 1 + rise
-    assert tracker.protocol.name == "vfs+dilated=false"
-    assert tracker._peaks(responses)[1].tolist() == [place]  # the window's peak is in the middle
-    with torch.inference_mode():
-        kept = cosine_window(7, tracker.device), sampling_matrix(7, 9, "bicubic", tracker.device)
-    assert not any(tensor.is_inference() for tensor in kept)
-    assert cosine_window(7, torch.device("meta")).is_meta
-    assert sampling_matrix(7, 9, "bicubic", torch.device("meta")).is_meta

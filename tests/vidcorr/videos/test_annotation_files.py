@@ -5,7 +5,7 @@ Also tests `videos/drawings.py` and `videos/annotation_writers.py`.
 
 import json
 import zipfile
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw
 from tests.helpers.refusal import refused
 from tests.helpers.tool_files import SIZE, labelme
 from vidcorr.videos.annotation_files import read_masks
-from vidcorr.videos.annotation_writers import WRITERS, runs_of
-from vidcorr.videos.drawings import mask_of_runs, runs_of_text
+from vidcorr.videos.annotation_writers import WRITERS
 from vidcorr.videos.files import DataError
 from vidcorr.videos.objects import Objects
 from vidcorr.videos.prompts import MaskPrompt
@@ -25,23 +24,6 @@ from vidcorr.videos.prompts import MaskPrompt
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
 IDS[4:10, 13:18] = 2
-
-
-def test_a_bitmap_that_begins_outside_of_the_image_is_cut_there(tmp_path):
-    file = BytesIO()
-    Image.fromarray(255 * np.eye(4, dtype=np.uint8)).save(file, "PNG")
-    shape = {"label": "dog", "points": [[-1, -2], [2, 1]], "shape_type": "mask"}
-    shape["mask"] = b64encode(file.getvalue()).decode()
-    (prompt,) = read_masks([str(labelme(tmp_path / "7.json", [], shapes=[shape]))])
-    assert np.argwhere(prompt.labels).tolist() == [[0, 1], [1, 2]]
-
-
-def test_runs_are_those_of_the_official_text():
-    """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
-    np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
-    for seed in range(20):
-        mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
-        np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
 
 
 @pytest.mark.parametrize("folder", ["SegmentationObject", "export/SegmentationObject", "video", ""])
@@ -168,21 +150,12 @@ def test_what_is_written_is_read_by_the_tools_rules(image, tmp_path):
             np.testing.assert_array_equal(by_name[name], ids == number)
     for annotation in content["annotations"]:
         annotation["category_id"] = 1
-    path.write_text(json.dumps(content))
-    refused(DataError, f"{image} has object cat twice", read_masks, [str(path)])
-
-
-def test_coco_is_read_by_pycocotools(tmp_path):
-    pytest.importorskip("pycocotools")
-    from pycocotools.coco import COCO
-
-    writer = WRITERS["coco"](tmp_path, NAMES)
-    writer.add("00000.jpg", 0, scene_of_five())
-    writer.close()
-    read = COCO(str(tmp_path / "coco.json"))
-    for number, annotation in enumerate(read.loadAnns(read.getAnnIds()), start=1):
-        np.testing.assert_array_equal(read.annToMask(annotation), scene_of_five() == number)
-        assert annotation["area"] == (scene_of_five() == number).sum()
+    (tmp_path / "twice.json").write_text(json.dumps(content))
+    refused(DataError, f"{image} has object cat twice", read_masks, [str(tmp_path / "twice.json")])
+    of_coco = pytest.importorskip("pycocotools.coco").COCO(str(path))
+    for number, annotation in enumerate(of_coco.loadAnns(of_coco.getAnnIds()), start=1):
+        np.testing.assert_array_equal(of_coco.annToMask(annotation), ids == number)
+        assert annotation["area"] == (ids == number).sum()
 
 
 VALUES = json.loads(Path(__file__).with_name("wrong_values.json").read_text())

@@ -19,7 +19,6 @@ from vidcorr.datamodules import VideoDataModule
 from vidcorr.datamodules.image_clips import ImageClipDataModule
 from vidcorr.datasets.generated import write_davis
 from vidcorr.videos import annotations
-from vidcorr.videos.annotations import SIBLINGS
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
 from vidcorr.videos.source import list_videos
@@ -153,12 +152,13 @@ def test_the_same_video_by_another_path_is_the_same(tmp_path):
 
 
 def test_of_many_folders_beside_each_other_few_pictures_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(annotations, "SIBLINGS", 4)
     for kind, root in (("grey", "films"), ("davis ids", "objects")):
-        write(tmp_path / root, {f"v{number}": kind for number in range(SIBLINGS + 20)})
+        write(tmp_path / root, {f"v{number}": kind for number in range(9)})
     opened = []
     read = annotations.open_image
     monkeypatch.setattr(annotations, "open_image", lambda path: opened.append(path) or read(path))
     listing = list_videos(tmp_path)
     assert {path.parent.name for path in listing.annotations} == {"objects"}
-    assert len(listing.annotations) == len(listing.entries) == SIBLINGS + 20
-    assert len({path for path in opened if "films" in path.parts}) == SIBLINGS
+    assert len(listing.annotations) == len(listing.entries) == 9
+    assert len({path for path in opened if "films" in path.parts}) == 4

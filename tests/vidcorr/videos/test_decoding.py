@@ -114,38 +114,16 @@ def test_two_frames_of_one_time_are_told_apart_by_decoding_from_the_start(tmp_pa
 
 def test_a_seek_may_lead_to_another_packet_than_the_key_frame(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "picture_of", lambda packet: "I" if packet.is_keyframe else "P")
-    table = FrameTable([0, 5, 10, 15, 20], [0, 2, 4])
-
-    def packets(*times):
-        return iter([SimpleNamespace(pts=time, is_keyframe=time in (0, 10, 20)) for time in times])
-
     with VideoFile(write_video(tmp_path / "v.mp4", 3)) as video:
         video._container = Mock()
-        for ways in ([(10, 15)], [(0, None, 5, 10, 15)], [(15, 20, 10), (5, 10)], [(), (15, 20), (0, 5, 10)]):
-            video._container.reset_mock()
-            video._packets = Mock(side_effect=[packets(*times) for times in ways])
-            assert next(video._packets_from(table, 2)).pts == 10
-            aims = [call.args[0] for call in video._container.seek.call_args_list]
-            assert aims == [10, 0, 0][: len(ways)]
-        table = FrameTable([0, 5, 10, 15, 20], [0, 3])
-        video._packets = Mock(side_effect=[packets(0, 5, 10, 15, 20)] * 3)  # no key frame has this time
-        refused(LookupError, "key frame", video._packets_from, table, 3)
-
-
-def entry(timestamp, is_keyframe=False, is_discard=False):
-    return SimpleNamespace(timestamp=timestamp, is_keyframe=is_keyframe, is_discard=is_discard)
-
-
-def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
-    first, keys = entry(0, True), [entry(0, True), entry(3), entry(6, True)]
-    uneven, descending = [first, entry(3), entry(5)], [first, entry(0)]
-    without_key, discarded = [entry(0), entry(3, True)], [first, entry(3, False, True)]
-    indices = [keys, keys[:2], [first], uneven, descending, without_key, discarded, []]
-    streams = [SimpleNamespace(index_entries=each, frames=len(each), start_time=7) for each in indices]
-    expected = [FrameTable(range(7, 16, 3), [0, 2]), FrameTable(range(7, 13, 3), [0]), FrameTable(range(7, 8), [0])]
-    assert list(map(FrameTable.from_index, streams)) == [*expected, *[None] * 5]
-    for other in ({"frames": 4, "start_time": 0}, {"frames": 3, "start_time": None}):
-        assert FrameTable.from_index(SimpleNamespace(index_entries=keys, **other)) is None
+        for times, is_found in (((10, 15), True), ((0, None, 5, 10, 15), True), ((15, 20, 10), False), ((), False)):
+            packets = iter([SimpleNamespace(pts=time, is_keyframe=time in (0, 10, 20)) for time in times])
+            video._packets = Mock(return_value=packets)
+            if is_found:
+                assert next(video._packets_from(10)).pts == 10
+            else:
+                refused(LookupError, "key frame", video._packets_from, 10)
+        assert {call.args[0] for call in video._container.seek.call_args_list} == {10}
 
 
 def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
@@ -162,25 +140,6 @@ def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
     with VideoFile(path) as video:
         video._timeout = 1e-9
         refused(DecodingError, "not decoded within 1e-09 s", video.read, [1])
-
-
-HEADERS = [
-    ({}, True),
-    ({"frames": 0}, False),
-    ({"average_rate": None}, False),
-    ({"codec_context": SimpleNamespace(name="h264", has_b_frames=False)}, False),
-    ({"codec_context": SimpleNamespace(name="mpeg4")}, False),  # without reliable times
-]
-"""What differs from a header that tells all, and whether it still does."""
-
-
-@pytest.mark.parametrize(("differences", "tells_all"), HEADERS)
-def test_a_film_is_opened_without_its_first_frames_if_its_header_tells_all(differences, tells_all):
-    codec = SimpleNamespace(name="hevc")
-    film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": codec} | differences)
-    for films, expected in (([film], tells_all), ([film, film], False)):
-        opened = SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=SimpleNamespace(video=films))
-        assert container._header_tells_all(opened) is expected
 
 
 def matrix(a, b, c, d):

@@ -17,14 +17,6 @@ def test_a_mask_without_objects_is_refused(tmp_path):
         refused(DataError, r"expected \(H, W\) integer ids of 0 to 255", MaskPrompt.of, array)
 
 
-def test_boxes_and_points_are_named_or_numbered():
-    for given in ("1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]]):
-        assert BoxPrompt.of(given).metadata() == {"kind": "boxes", "source": "boxes", "boxes": {"1": [1.5, 2, 30, 4]}}
-    assert PointPrompt.of(np.ones((3, 2))).objects == ("1", "2", "3")
-    for wrong in ("1,2,3", "nan,2,3,4", ["1,2,3,4", "5,6"], dict.fromkeys("xywh", 1)):
-        refused(DataError, "boxes: expected x,y,width,height(, | for each name, )got", BoxPrompt.of, wrong)
-
-
 TABLES = {
     "Frame,Point,X,Y\n0,a,1,2": "with the heading frame,point,x,y",
     "frame,point,x,y\nlast,a,1,2": "no table of points",

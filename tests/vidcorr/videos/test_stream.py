@@ -3,7 +3,6 @@
 import socket
 import threading
 import time
-from contextlib import suppress
 
 import av
 import numpy as np
@@ -62,7 +61,7 @@ def test_an_address_without_its_next_frame_is_named(tmp_path, monkeypatch):
         for picture in [*PICTURES, None]:
             frame = picture if picture is None else av.VideoFrame.from_ndarray(picture[:32, :48])
             file.mux(stream.encode(frame))
-    monkeypatch.setattr("vidcorr.videos.stream.TIMEOUT", 0.5)
+    monkeypatch.setattr("vidcorr.videos.stream.TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         live: list[socket.socket] = []
 
@@ -73,21 +72,17 @@ def test_an_address_without_its_next_frame_is_named(tmp_path, monkeypatch):
         giver = threading.Thread(target=give_a_part)
         giver.start()
         camera = LiveStream(f"tcp://127.0.0.1:{server.getsockname()[1]}")
-        refused(DecodingError, r"tcp://.*: gives no frame \d+ within 0.5 s", list, camera.forwards())
+        refused(DecodingError, r"tcp://.*: gives no frame \d+ within 0.2 s", list, camera.forwards())
         giver.join()
         live[0].close()
 
 
-def test_calls_run_in_order_behind_the_caller_who_waits_for_more_than_32():
+def test_calls_run_in_order_behind_the_caller():
     done = []
     with write_behind(lambda number: done.append((number, time.sleep(0.01 / (1 + number))))) as later:
         for number in range(40):
             later(number)
     assert done == [(number, None) for number in range(40)]  # though the first takes longest
-    with suppress(ValueError), write_behind(int) as later:
-        for done in ["no number", *range(99)]:
-            later(done)
-    assert done == 31
 
 
 def test_closing_does_not_wait_for_the_thread():

@@ -7,7 +7,6 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import cache
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
@@ -62,6 +61,11 @@ FORMS = {
 """Pattern of a file's first bytes → what people often have in place of weights."""
 BEFORE_TABLE = re.compile(rb"(?s).{5}\0{3}\{")
 """Start of safetensors: the length of a JSON table in eight bytes, the lowest first, and its brace."""
+FLAW = (
+    f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
+    "files that you trust, or safetensors"
+)
+"""Warning where torch's reader of pickles has this flaw."""
 UNKNOWN = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
 """Words by which torch's error states a name in a file that it does not know."""
 
@@ -93,7 +97,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             return _read_safetensors(path, whole)
         can_be_mapped = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # a TorchVersion, which compares with tuples too
-            _warn_of_reader()
+            warnings.warn(FLAW, stacklevel=2)  # Python shows it once
         return _without_code(path, mmap=can_be_mapped)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
@@ -144,16 +148,6 @@ def _without_code(path: Path, mmap: bool) -> Any:
             known[name] = Inert if name.startswith("numpy.") else Emptied
 
 
-@cache
-def _warn_of_reader() -> None:
-    """Warn, once per process, that torch's reader of pickles has a flaw."""
-    warnings.warn(
-        f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
-        "files that you trust, or safetensors",
-        stacklevel=2,
-    )
-
-
 def _is_safetensors(path: Path) -> bool:
     """Return whether a file holds safetensors; False for a file that torch may read.
 
@@ -202,6 +196,19 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
     Raises:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
+
+    Example:
+        >>> check_metadata({"state_dict": {}}, "a b.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: a b.pth: not a checkpoint of vidcorr; weights alone are a network: --model 'a b.pth' or ...
+        >>> for about, state in ((["my.Method"], {}), ({"class_path": "my.Method"}, [])):
+        ...     try:
+        ...         check_metadata({"vidcorr": about, "state_dict": state}, "x.ckpt")
+        ...     except ValueError as error:
+        ...         print(error)
+        x.ckpt: is damaged: it lacks its weights or their description
+        x.ckpt: is damaged: it lacks its weights or their description
     """
     if is_foreign(checkpoint):
         file = shlex.quote(str(source))
@@ -276,6 +283,19 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
 
     Raises:
         ValueError: one line with the first entry of another form.
+
+    Example:
+        >>> require_state({"epoch": "three"}, "x.ckpt")  # of another project
+        {'epoch': 'three'}
+        >>> saved = {"pytorch-lightning_version": "2.6.6", "epoch": -1, "global_step": 8, "vidcorr": {}}
+        >>> require_state(saved, "x.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: x.ckpt: is damaged: its state of a run, epoch: Input should be greater than or equal to 0
+        >>> require_state(saved | {"epoch": 1, "optimizer_states": []}, "x.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: x.ckpt: is damaged: its state of a run, loops: Field required
     """
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
@@ -353,6 +373,14 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
     Raises:
         FileNotFoundError: if the file does not exist.
         ValueError: if the file is damaged or of another project, or names code that is not allowed.
+
+    Example:
+        >>> [saved_model(path) for path in ("last", "best", "hpc", "s3://bucket/own.ckpt")]
+        [None, None, None, None]
+        >>> saved_model("nowhere/last.ckpt")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: ckpt_path: there is no file nowhere/last.ckpt
     """
     path = str(path)
     if not Path(path).is_file():

@@ -37,6 +37,22 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
     Raises:
         ValueError: one line, if the file or the part holds no weights, or if `preferred` finds several networks equally
             good.
+
+    Example:
+        >>> import torch
+        >>> content = {"state_dict": {"module.encoder_q.bias": torch.ones(1), "module.encoder_k.bias": torch.zeros(1)}}
+        >>> list(weights_in(content, "moco.pth")), weights_in(content, "moco.pth", part="encoder_k")
+        (['encoder_q.bias', 'encoder_k.bias'], {'bias': tensor([0.])})
+        >>> weights_in(content, "moco.pth", part="decoder")
+        Traceback (most recent call last):
+            ...
+        ValueError: moco.pth: has no weights under decoder; it has encoder_q, encoder_k
+        >>> weights_in({"student": {"bias": torch.ones(1)}, "teacher": {"bias": torch.zeros(1)}}, "dino.pth", "student")
+        {'bias': tensor([1.])}
+        >>> weights_in({"epoch": 3}, "own.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.pth: holds no weights, a mapping of names to tensors, perhaps code, which is not run: ...
     """
     require_small(content, path, (Mapping,))
     states = states_in(content)
@@ -157,6 +173,11 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
         >>> list(under_own_names(state, nn.Linear(1, 1), "own.pth"))
         own.pth: takes the weights below encoder
         ['weight', 'bias']
+        >>> state = dict.fromkeys(["a.weight", "a.bias", "b.weight", "b.bias"], torch.ones(1))
+        >>> under_own_names(state, nn.Linear(1, 1), "two.pth")
+        Traceback (most recent call last):
+            ...
+        ValueError: two.pth: holds several networks, below a, b; name one, two.pth#a
     """
     own = network.state_dict().keys()
     if not own or state.keys() == own:
@@ -181,6 +202,22 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         state: weights under the network's names.
         network: a transformer of timm, or a module that holds one.
         source: the file, for messages.
+
+    Example:
+        >>> import timm, torch
+        >>> network = timm.create_model("test_vit", num_classes=0)  # of 10 x 10 patches and a class token
+        >>> own = torch.rand(1, 1 + 6 * 6, 64)
+        >>> found = positions_resampled({"pos_embed": own}, network, "own.pth")["pos_embed"]
+        own.pth: positions of 6 x 6 patches, resampled by timm to 10 x 10
+        >>> found.shape, found[:, :1].equal(own[:, :1])
+        (torch.Size([1, 101, 64]), True)
+        >>> found.equal(timm.layers.resample_abs_pos_embed(own, [10, 10], num_prefix_tokens=1))
+        True
+        >>> for own in (torch.rand(1, 1 + 6 * 8, 64), torch.rand(64), torch.rand(1, 0, 64)):  # of no square
+        ...     print(positions_resampled({"pos_embed": own}, network, "own.pth")["pos_embed"] is own)
+        True
+        True
+        True
     """
     for name, own in network.state_dict().items():
         of_file = state.get(name, own)

@@ -58,8 +58,8 @@ def is_listed(name: str) -> bool:
         [True, True]
         >>> [is_listed(name) for name in ("timm:resnet18", "transformers:dinov2", "torchhub:me/repo:net", "os:abort")]
         [True, True, False, False]
-        >>> is_listed("vidcorr.backbones.loading:load")
-        False
+        >>> is_listed("vidcorr.backbones.loading:load"), is_listed("vidcorr.backbones.vit:_of_any_size")
+        (False, False)
     """
     library, _, network = name.partition(":")
     if library in LIBRARIES:

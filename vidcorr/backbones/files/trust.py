@@ -127,6 +127,17 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
 
     Raises:
         ValueError: all names that the user would have to allow, in a line.
+
+    Example:
+        >>> refuse(["timm:resnet18", "vidcorr.lightning_modules.VFSSimSiam"], "own.ckpt")
+        >>> refuse(["my_methods.Mine", "torchhub:me/repo:small"], "own.ckpt")
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.files.trust.Refused: own.ckpt: names code that is not in vidcorr's list; if you trust it, ...
+        >>> refuse(["__main__.Net"], "own.ckpt")
+        Traceback (most recent call last):
+            ...
+        vidcorr.backbones.files.trust.Refused: own.ckpt: its class __main__.Net was defined in a script or notebook: ...
     """
     refused = to_allow(names)
     of_scripts = [name for name in refused if package_of(name) == SCRIPT]
@@ -254,6 +265,15 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
 
     Raises:
         ValueError: if the file may not name the class.
+
+    Example:
+        >>> recipe = {"class_path": "vidcorr.lightning_modules.Liir", "init_args": {"radius": 6, "_class_path": "…"}}
+        >>> check_recipe(recipe, "own.ckpt")
+        {'class_path': 'vidcorr.lightning_modules.Liir', 'init_args': {'radius': 6}}
+        >>> check_recipe({"class_path": ["vidcorr.lightning_modules.Liir"]}, "own.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.ckpt: is damaged: it names no class with arguments
     """
     require_small(recipe, source)
     content: Any = recipe if isinstance(recipe, Mapping) else {}
@@ -491,6 +511,20 @@ def import_named(module: str, name: str, what: str) -> Any:
 
     Raises:
         ValueError: if the module does not exist, does not have the name, or exits when it is imported.
+
+    Example:
+        >>> import_named("torch", "Absent", "own.ckpt: its class")
+        Traceback (most recent call last):
+            ...
+        ValueError: own.ckpt: its class: cannot import it (module 'torch' has no attribute 'Absent'); run from its ...
+        >>> import_named("nowhere", "Net", "network")
+        Traceback (most recent call last):
+            ...
+        ValueError: network: cannot import it (No module named 'nowhere'); run from its folder, or set PYTHONPATH; ...
+        >>> import_named("nets/own.py", "Net", "network")
+        Traceback (most recent call last):
+            ...
+        ValueError: network: nets/own.py is a path: name it as a module, own:Net, from its folder
     """
     if "/" in module or module.endswith(".py"):
         raise ValueError(

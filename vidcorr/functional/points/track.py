@@ -273,6 +273,10 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     Example:
         >>> bilinear_corners(torch.tensor([[1.0, 0.5]]), 2, 3)  # halfway between the first two cells
         (tensor([[0, 1, 3, 4]]), tensor([[0.5000, 0.5000, 0.0000, 0.0000]]))
+        >>> bilinear_corners(torch.tensor([[0.75, 1.0], [9.0, -1.0]]), 2, 3)  # the other is beyond the last column
+        (tensor([[0, 1, 3, 4],
+                [2, 2, 5, 5]]), tensor([[0.3750, 0.1250, 0.3750, 0.1250],
+                [1.0000, 0.0000, 0.0000, 0.0000]]))
     """
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)

@@ -248,6 +248,10 @@ def decode_masks(
                 [0, 0, 0, 7, 7, 7]], dtype=torch.uint8)
         >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6), size=(1, 5))  # without the padding
         tensor([[0, 0, 0, 7, 7]], dtype=torch.uint8)
+        >>> trace = torch.tensor([[[1.0, 0.7, 0.1]], [[0.0, 0.3, 0.0]], [[0.0, 0.0, 0.9]]])  # object 7 has left
+        >>> masks = [decode_masks(trace, [7, 8], PropagationProtocol.named(n), (1, 6)) for n in ("vfs", "vidcorr-fast")]
+        >>> [mask.tolist() for mask in masks]
+        [[[0, 0, 7, 7, 8, 8]], [[0, 0, 0, 0, 8, 8]]]
     """
     channels = 1 + len(objects)
     if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == channels <= 255:

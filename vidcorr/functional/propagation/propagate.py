@@ -170,6 +170,13 @@ class LabelPropagator:
 
     Raises:
         ValueError: for labels that are not (L, h, w), or without a channel.
+
+    Example:
+        >>> still = F.one_hot(torch.arange(4)).float().T.view(4, 2, 2)  # another feature for each of 2 x 2 cells
+        >>> labels = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
+        >>> rule = LabelPropagator(labels, LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=2))
+        >>> rule.step(still).equal(labels), rule.step(still.flip(2)).equal(labels.flip(2))
+        (True, True)
     """
 
     network: Any = None

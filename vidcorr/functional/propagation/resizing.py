@@ -25,6 +25,14 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
 
     Returns:
         `(N, 3, H', W')` of the same type, on the CPU.
+
+    Example:
+        >>> image = torch.tensor([[[[0, 100]]]], dtype=torch.uint8).expand(1, 3, 1, 2)
+        >>> for method in ("pillow-nearest", "pillow-bilinear", "opencv-linear"):
+        ...     print(method, resize_images(image, (1, 4), method)[0, 0].tolist())
+        pillow-nearest [[0, 0, 100, 100]]
+        pillow-bilinear [[0, 25, 75, 100]]
+        opencv-linear [[0, 25, 75, 100]]
     """
     import cv2
 
@@ -51,6 +59,11 @@ def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArr
 
     Returns:
         (H', W', 3) uint8.
+
+    Example:
+        >>> image = np.array([[0, 100], [200, 100]], np.uint8)[..., None].repeat(3, axis=2)
+        >>> [resize_by_pillow(image, (2, 4), method)[..., 0].tolist() for method in ("nearest", "bilinear")]
+        [[[0, 0, 100, 100], [200, 200, 100, 100]], [[0, 25, 75, 100], [200, 175, 125, 100]]]
     """
     from PIL import Image
 
@@ -116,6 +129,17 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     Example:
         >>> nearest_index(5, 3).tolist(), nearest_index(5, 3, "opencv").tolist()
         ([0, 2, 4], [0, 1, 3])
+        >>> nearest_index(6, 3, "torch-exact").tolist(), nearest_index(6, 3, "opencv").tolist()
+        ([1, 3, 5], [0, 2, 4])
+        >>> from PIL import Image
+        >>> row = Image.fromarray(np.arange(213)[None].astype(np.int32))
+        >>> of_pillow = [np.array(row.resize((size, 1), Image.Resampling.NEAREST))[0] for size in (47, 854)]
+        >>> [np.array_equal(nearest_index(213, len(indices)), indices) for indices in of_pillow]
+        [True, True]
+        >>> with torch.inference_mode():
+        ...     kept = nearest_index(214, 9)
+        >>> kept.is_inference()  # it also serves outside of inference mode
+        False
     """
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]

@@ -5,7 +5,6 @@ import copy
 import enum
 import json
 import os
-import shlex
 import subprocess
 import zipfile
 from collections import defaultdict
@@ -21,12 +20,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.helpers.encoders import TinyResNet
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.files.checkpoints import check_metadata, read_content, require_state, saved_model
+from vidcorr.backbones.files.checkpoints import read_content, require_state, saved_model
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
@@ -120,15 +120,14 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("new", [True, False])
-@pytest.mark.sampled(2)
-def test_data_beside_weights_are_read_by_each_door(new, here):
-    network = load("torchvision:resnet18").network
+def test_data_beside_weights_are_read(new, here):
+    network = TinyResNet()
     torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)
     content = read_content("own.pth")
     read = ("log", "output", "windows", "config")
     assert {name: content[name] for name in read} == {name: BESIDE[name] for name in read}
-    for name in ("torchvision:resnet18=own.pth", "own.pth"):
-        torch.testing.assert_close(load(name).network.state_dict(), network.state_dict(), rtol=0, atol=0)
+    found = load("tests.helpers.encoders:TinyResNet=own.pth").network
+    torch.testing.assert_close(found.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 FOREIGN = {
@@ -151,13 +150,6 @@ def test_what_lies_in_place_of_weights_is_named(content, tmp_path):
         refused(ValueError, rf"{name}: .*{FOREIGN[content]}", load, tmp_path / name)
 
 
-def test_transformers_of_clips_are_named(tmp_path):
-    weights = {"module.backbone.patch_embed.proj.weight": torch.ones(8, 3, 2, 16, 16)}  # as V-JEPA 2's authors save
-    torch.save({"encoder": weights, "target_encoder": weights, "epoch": 1}, tmp_path / "vitl.pt")
-    for name in ("vitl.pt", "vitl.pt#target_encoder"):
-        refused(ValueError, "of a transformer of clips, as V-JEPA 2's: name the model", load, str(tmp_path / name))
-
-
 def test_the_content_tells_safetensors_and_not_the_suffix(tmp_path):
     weights = {"a": torch.rand(3)}
     save_file(weights, tmp_path / "model.bin")
@@ -174,21 +166,13 @@ def test_a_damaged_file_is_one_line(tmp_path):
         path.write_bytes(content)
         for options in ({}, {"whole": False})[: 1 if content == flipped else 2]:  # the sums of a part are not checked
             refused(ValueError, r"a\.ckpt: damaged or foreign: ", read_content, path, **options)
-    for parts in ({"vidcorr": ["a"], "state_dict": {}}, {"vidcorr": {"class_path": "a"}, "state_dict": []}):
-        refused(ValueError, "is damaged: it lacks its weights", check_metadata, parts, path)
 
 
 def test_files_of_others_are_told_with_the_flag_that_takes_them(tmp_path):
-    for name in ("vfs_r18.pth", "of others.pth"):
-        torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / name)
-        said = refused(ValueError, "are a network: --model ", saved_model, tmp_path / name)
-        words = shlex.split(said[said.index("--model ") :])
-        assert words == ["--model", str(tmp_path / name), "or", "--model.backbone", str(tmp_path / name)]
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
+    refused(ValueError, "are a network: --model .* or --model.backbone ", saved_model, tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
-    # a module of the user's own, which --model names, and words of Lightning
-    for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
-        assert saved_model(path) is None
-    refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
+    assert saved_model(tmp_path / "users.ckpt") is None  # a module of the user's own, which --model names
 
 
 STATES = json.loads(Path(__file__).with_name("states.json").read_text())

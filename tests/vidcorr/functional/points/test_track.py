@@ -12,7 +12,6 @@ from tests.helpers.refusal import refused
 from vidcorr.functional import device, track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.matching import sample_features
-from vidcorr.functional.points.track import bilinear_corners
 from vidcorr.functional.propagation.comparison import whitened_by
 from vidcorr.protocols import PointProtocol
 
@@ -101,13 +100,6 @@ def test_features_that_are_not_finite_are_refused(moving, name):
     broken[3] = torch.nan
     query = torch.tensor([[1.0, 40.0, 50.0]])
     refused(ValueError, "tracks are not finite", track_points, broken.__getitem__, FRAMES, query, protocol(name))
-
-
-def test_flow_is_looked_up_as_features_are_sampled():
-    features, places = torch.randn(3, 5, 7), torch.rand(40, 2) * torch.tensor([12, 10]) - 2  # some beyond the border
-    corners, weights = bilinear_corners(places, 5, 7)
-    found = torch.einsum("nk,nkd->nd", weights, features.flatten(1).T[corners])
-    torch.testing.assert_close(found, sample_features(features, places))
 
 
 def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):

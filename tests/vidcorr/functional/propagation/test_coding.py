@@ -41,18 +41,6 @@ def test_joints_of_vfs(golden):
             np.testing.assert_allclose(found, case[name][:, :, frame].T, atol=1e-4)
 
 
-@pytest.mark.parametrize("beside", [0.0, 0.9])
-def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under_vidcorr(beside):
-    """At most 0.3, vidcorr's floor; alone, and beside an object that is there."""
-    trace, other = torch.zeros(2, 16, 24)
-    trace[5:8, 3:6], other[9:12, 12:18] = 0.3, beside
-    labels = torch.stack([1 - trace - other, trace, other])
-    vfs = decode_masks(labels, [1, 2], PropagationProtocol.named("vfs"), (128, 192))
-    vidcorr = decode_masks(labels, [1, 2], PropagationProtocol.named("vidcorr-fast"), (128, 192))
-    assert (vfs == 1).sum() > 20
-    assert torch.equal(vidcorr, vfs.where(vfs == 2, 0))
-
-
 EVERY = []
 for name, source in PropagationProtocol.sources().items():
     EVERY += [(name, benchmark) for benchmark in source.values if benchmark != "jhmdb"]

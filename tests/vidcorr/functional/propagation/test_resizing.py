@@ -16,7 +16,7 @@ from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.propagation.coding import NetworkInput, fit_input, input_sizes
-from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow, resize_ids
+from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -120,19 +120,3 @@ def test_the_exact_nearest_pixel_is_that_of_opencv_5_by_any_release():
             row = np.arange(source, dtype=np.float64)[None]
             of_library = cv2.resize(row, (target, 1), interpolation=cv2.INTER_NEAREST_EXACT)[0]
             assert nearest_index(source, target, "opencv-exact").tolist() == of_library.tolist()
-
-
-@pytest.mark.parametrize("size", [(101, 47), (480, 854)])
-def test_nearest_is_that_of_the_library(size):
-    ids = torch.arange(208 * 213, dtype=torch.int32).view(208, 213)
-    array = ids.numpy()
-    expected = {
-        "pillow": np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST)),
-        "opencv": cv2.resize(array.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST),
-        "torch-exact": F.interpolate(ids[None, None].double(), size, mode="nearest-exact")[0, 0].numpy(),
-    }
-    for rule, resized in expected.items():
-        np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)
-    assert resize_ids(ids, (208, 213)) is ids
-    with torch.inference_mode():
-        assert not nearest_index(*size).is_inference()  # it is kept, and serves outside inference mode
