@@ -72,8 +72,7 @@ def test_scores_are_those_of_evaluate(name, size, tmp_path):
 def test_protocols_that_it_does_not_implement_are_refused_with_their_fields():
     for name, fields in REFUSED.items():
         assert fields in refusal("protocols", name, "--script")
-    changed = "vfs+border=zero+topk=none+neighbourhood=square"
-    assert "does not implement border=zero" in refusal("protocols", changed, "--script")
+    assert "name one protocol" in refusal("protocols", "--script")
 
 
 def test_the_template_is_the_script_of_dino_and_imports_torch_numpy_and_pillow_alone():

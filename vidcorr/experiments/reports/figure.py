@@ -111,13 +111,13 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
         pictures = [overlay_masks_small(sequence.frame(t), _predicted(sequence, folder, t)) for t in columns]
         names = [name]
-        for key in result.main_scores()[:1]:
+        for key in result.main_scores()[:1]:  # a result without truth has none
             scores = result.scores_by_sequence(key)
             if sequence.name in scores:
                 names.append(f"{key.removesuffix('-Mean')} {result.texts({key: scores[sequence.name]})[key]}")
         lines.append((names, pictures))
     true = []
-    for t in columns:
+    for t in columns:  # frames without an annotation, and void, are drawn bare
         mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
         true.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
     lines.append((["truth"], true))

@@ -169,7 +169,7 @@ class RunFolder(NamedTuple):
         for place, below, files in walk_once(Path(root).expanduser().resolve()):
             if FILE not in files:
                 continue
-            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
+            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # others are not entered
             try:
                 if (place / FILE).stat().st_size:  # else another process is writing it
                     found.append(cls.read(place))

@@ -256,6 +256,8 @@ def _argument(flag: str, part: str, below: str, values: Sequence[str], words: li
         [('bank',), ('lr',)]
         >>> _argument("--data.source", "data", "source", ["a", "1e3"], ["--data.source", "a", "1e3"]).words
         ['--data.source=["a", "1e3"]']
+        >>> _argument("--model.stage", "model", "stage", ["None"], ["--model.stage", "None"]).words
+        ['--model.stage=null']
     """
     keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")  # + appends to a list
     names = {tuple(keys.split("."))}
