@@ -45,8 +45,13 @@ class SyntheticVideoDataModule(VideoDataModule):
         super().__init__(source=Path(root) / "videos", **kwargs)
         self.root = Path(root).expanduser()
         self._counts = videos, benchmark_videos, point_videos
-        shown: dict[str, Any] = {"size": (video_size, video_size), "sprites": sprites, "camouflage": camouflage}
-        self.generation = shown | {"seed": generator_seed, "frames": frames_per_video}
+        self.generation: dict[str, Any] = {
+            "seed": generator_seed,
+            "frames": frames_per_video,
+            "size": (video_size, video_size),
+            "sprites": sprites,
+            "camouflage": camouflage,
+        }
 
     def prepare_data(self) -> None:
         """Generate what is missing, on one rank; benchmarks have other scenes than the training videos."""
