@@ -173,6 +173,21 @@ class ResumableLoader(DataLoader[BatchT]):
 
         Raises:
             DataError: if the loaded place lies within an epoch of other data.
+
+        Example:
+            >>> loader = ResumableLoader(range(4), sampler=ClipSampler(range(4), batch_size=2), batch_size=2)
+            >>> state = {"epoch": 3, "batches": 1, "data": loader._facts_of_data()}
+            >>> loader.load_state_dict(state)
+            >>> loader._begin_pass()
+            (3, 1)
+            >>> loader.sampler.set_epoch(5)
+            >>> loader.load_state_dict(state)
+            >>> loader._begin_pass()  # another epoch was chosen
+            (5, 0)
+            >>> loader.sampler.set_epoch(3)
+            >>> loader.load_state_dict(state | {"batches": 2})
+            >>> loader._begin_pass()  # epoch 3 was whole
+            (4, 0)
         """
         sampler = self.sampler
         if not isinstance(sampler, ClipSampler):
