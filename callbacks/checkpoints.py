@@ -48,7 +48,7 @@ class LastCheckpoint(ModelCheckpoint):
     A run that is killed, or stopped between the last step of an epoch and the next epoch (also in a validation),
     resumes from the file written before, and repeats at most `every_n_steps` steps, bit by bit.
     Another run in the same folder writes `last-v1.ckpt`.
-    Means over an epoch that was resumed within cover only the batches after the resumption.
+    If a run resumes within an epoch, the means that are logged for this epoch cover only the batches after that.
 
     Args:
         every_n_steps: optimiser steps between checkpoints; a `kill -9` costs at most these steps.
@@ -161,7 +161,7 @@ class LastCheckpoint(ModelCheckpoint):
         samples: list[str] = []
         for loader in tree_leaves(trainer.train_dataloader):
             size = getattr(loader, "batch_size", None)
-            samples.append(str(size and size * trainer.world_size))
+            samples.append(str(size and size * trainer.world_size))  # "None": a loader that states no size
         self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
         if self._resumed is None:
             return

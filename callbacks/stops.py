@@ -94,12 +94,12 @@ class Stops(Callback):
     def _raise_if_agreed(self) -> None:
         """Raise `Stopped`, if the ranks have agreed to stop.
 
-        It has the signal that this rank received. A rank that received none, since another rank did, takes SLURM's
+        The error has the signal that this rank received. If only another rank received a signal, the error has SLURM's
         requeue signal if that was agreed on, else SIGTERM.
         """
         if self._outcome:
-            of_other_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
-            raise signals.Stopped(signals.requests.received or of_other_rank)
+            if_none_received = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
+            raise signals.Stopped(signals.requests.received or if_none_received)
 
     on_train_batch_start = on_train_epoch_start
     on_fit_end = on_train_epoch_start  # a signal in the last step is raised here, once the end of the run is saved
@@ -164,6 +164,8 @@ class Stops(Callback):
 
     def _check_losses(self, all_but: int = 0) -> str | None:
         """Check the losses in the list, and remove the checked ones; describe the first that is not finite.
+
+        The check ends there: later losses stay in the list. It waits for losses that are still on a GPU.
 
         Args:
             all_but: number of the newest losses that are left unchecked.

@@ -59,7 +59,7 @@ class ImageFolderDataModule(SampledDataModule):
         self.evaluation_crop = partial(resize_center_crop, resize=resize, size=size)
 
     def setup(self, stage: str = "fit") -> None:
-        """List both folders."""
+        """List the images of both folders, as the data sets `training` and `held_out`, and the `classes`."""
         training = self.source / "train"
         held_out = self.source / "val"
         self.classes = sorted(list_folders(training))

@@ -10,7 +10,7 @@ Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
-    """Return True if the optimiser's next step needs more batches of the epoch than have begun so far."""
+    """Return True within an optimiser step of several batches: some of them in this epoch have not begun yet."""
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
@@ -43,7 +43,7 @@ def make_loader(trainer: Trainer) -> None:
 def logs_step_of(trainer: Trainer, batch: int) -> bool:
     """Return True if a batch of the epoch, counted from 0, ends an optimiser step that the Trainer logs."""
     ends_step = (batch + 1) % trainer.accumulate_grad_batches == 0
-    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
+    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1  # with the step of this batch
     every = trainer.log_every_n_steps  # 0 logs nothing
     return bool(every) and ends_step and step % every == 0
 

@@ -64,7 +64,8 @@ requests = _Requests()
 def cause_of(error: BaseException) -> int | None:
     """Return the number of the signal behind an error; None if it follows from no signal.
 
-    Such errors are `Stopped`, Lightning's own for SIGTERM, and those of a worker or rank that the signal killed.
+    `Stopped` and Lightning's own error for SIGTERM follow from a signal, and if one was received, the errors about a
+    worker or rank that has ended.
 
     Example:
         >>> int(cause_of(Stopped(signal.SIGTERM))), cause_of(ValueError("no pair"))

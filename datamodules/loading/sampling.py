@@ -234,8 +234,8 @@ def random_crops(
 ) -> list[Box]:
     """Draw `count` boxes of random resized crops independently.
 
-    As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
-    into the frame, then the largest centred box with a permitted ratio.
+    As in torchvision: fraction of the area uniform, log of width / height uniform between those of `RATIOS`, 3/4 and
+    4/3; up to ten attempts to fit the box into the frame, then the largest centred box with a permitted ratio.
 
     Args:
         height: height of the frame, pixels.
@@ -287,7 +287,7 @@ def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips:
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
         if flip:
             crop = cv2.flip(crop, 1)
-        cv2.split(crop, list(out))  # in place
+        cv2.split(crop, list(out))  # writes the three channels into `clip`
     return torch.from_numpy(clip)
 
 

@@ -141,6 +141,9 @@ class Benchmark(ABC):
             sequence: a sequence of `read`.
             encoder: the network under the protocol.
             output: writes the sequence's files, if the run has a folder.
+
+        Returns:
+            The rows of the sequence, for example a row per object; none if nothing of it is scored.
         """
 
     @abstractmethod
@@ -239,7 +242,7 @@ class Benchmark(ABC):
         Args:
             videos: the training videos, by real paths of folders or by names without suffix.
         """
-        found = set(videos).intersection(self.held_out())
+        scored = set(videos).intersection(self.held_out())
         sizes = {frames[0].stat().st_size for frames in self._frames_on_disk}
         for video in filter(os.path.isabs, videos):
             _, names = names_in(video)
@@ -247,8 +250,8 @@ class Benchmark(ABC):
             # a comparison of sizes first, since it reads no picture
             may_be_copy = bool(pictures) and pictures[0].stat().st_size in sizes
             if may_be_copy and _digest_of_ends(pictures) in self._digests_of_ends:
-                found.add(video)
-        return sorted(found)
+                scored.add(video)
+        return sorted(scored)
 
     @cached_property
     def _frames_on_disk(self) -> list[Sequence[Path]]:
@@ -324,6 +327,9 @@ class Benchmark(ABC):
             ranks: the ranks that share the sequences: each calls it, and gets the same result from the rows of all.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
+
+        Raises:
+            BenchmarkError: on every rank, if any of several ranks fails; a single rank raises its own error.
         """
         began = time.perf_counter()
         with random_state_kept(), eval_mode(extractor), torch.inference_mode():

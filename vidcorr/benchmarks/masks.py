@@ -123,7 +123,10 @@ class MaskBenchmark(Benchmark):
         return super().facts(rows, encoder) | {"rules": self.scoring_rules.facts()}
 
     def finish(self, result: Result, output: Output) -> None:
-        """Pack the predictions of data without ground truth, for a server."""
+        """If a sequence has no ground truth, pack the predictions of all sequences into predictions.zip.
+
+        A server scores them. If all sequences have ground truth, do nothing.
+        """
         if all(sequence.ground_truth for sequence in self.sequences):
             return
         packed: dict[Path, Path] = {}

@@ -124,6 +124,7 @@ class MatchBenchmark(PairBenchmark):
         for category in videos_of(result.rows):
             rows = [row for row in result.rows if row.video == category]
             points = sum(int(row.values["Points"]) for row in rows)
+            # NaN: a score of which the category has no pair
             known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
             lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
         output.text("per_category.csv", csv_of_records(lines))

@@ -25,7 +25,7 @@ class GivenNetwork:
 
     network: Any
     name: str
-    is_reusable = False
+    is_reusable = False  # its class may be code of the user, which no digest covers: it is scored again
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this network from others: class, stated mean and std, digest of the weights."""

@@ -101,10 +101,10 @@ class PairBenchmark(Benchmark):
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set: its pairs by category, sorted."""
-        found: dict[str, list[Any]] = {}
+        pairs_of: dict[str, list[Any]] = {}
         for pair in self.read_pairs():
-            found.setdefault(pair.category, []).append(pair)
-        return [PairsOfCategory(name, pairs) for name, pairs in sorted(found.items())]
+            pairs_of.setdefault(pair.category, []).append(pair)
+        return [PairsOfCategory(name, pairs) for name, pairs in sorted(pairs_of.items())]
 
     def pairs_to_score(self, category: PairsOfCategory) -> Sequence[Any]:
         """Return the pairs of a category that are scored: by default all."""

@@ -73,8 +73,9 @@ class TapVidBenchmark(Benchmark):
     def score(self, sequence: PointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
-        Its counts are `tracks`, the (N, 18) of `tapvid_counts`; `limit`, the (18,) counts of the true tracks moved to
-        the nearest cell centres; `position` of the video in the data set.
+        Its counts are `tracks`, the (N, 18) counts of frames and points that `tapvid_counts` returns; `limit`, the sums
+        (18,) of these counts for the true tracks moved to the nearest cell centres; and `position`, the video's index
+        in the data set.
         """
         protocol = encoder.protocol
         mode = protocol.query_mode

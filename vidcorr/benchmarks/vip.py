@@ -165,8 +165,8 @@ def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, 
     """Return both results of `match_instances` for frame `t` as lists: detections, classes of annotated instances."""
     scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
-    found, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
-    return [found.tolist(), annotated.tolist()]
+    detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
+    return [detections.tolist(), annotated.tolist()]
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered_size: Size) -> dict[int, float]:

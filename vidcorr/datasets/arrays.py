@@ -20,13 +20,13 @@ class _Type:
 
     __slots__ = ("of_numpy",)
 
-    def __init__(self, text: str, *further: object) -> None:
+    def __init__(self, text: str, *further: object) -> None:  # `further`: flags of numpy's dtype, without effect here
         if PLAIN_TYPE.fullmatch(text) is None:
             raise pickle.UnpicklingError(f"it holds an array of {ascii(text)[:60]}, no plain numbers or text")
         self.of_numpy = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.of_numpy = self.of_numpy.newbyteorder(state[1])
+        self.of_numpy = self.of_numpy.newbyteorder(state[1])  # the order of bytes, such as ">"
 
 
 class _Array(np.ndarray):

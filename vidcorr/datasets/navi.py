@@ -142,7 +142,7 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
         camera = cameras[name]
         focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
-        pose[:3, 3] = np.array(camera["t"]) / 1000
+        pose[:3, 3] = np.array(camera["t"]) / 1000  # millimetres in the file
     return SurfacePair(
         name="-".join(names),
         category=file.parent.parent.name,
