@@ -272,6 +272,7 @@ class BenchmarkCallback(Callback):
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
                 return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)
         except Exception as error:
+            # no fit continues without a rank, or with a monitor that would read an old score
             if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._takers_of_old_scores(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)

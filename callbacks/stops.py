@@ -32,10 +32,10 @@ class Stops(Callback):
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. A validation is cut short,
-      or left out after the last step before it; the run then continues from an earlier save. Lightning's handler talks
-      to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
-      `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops the run in the same way, with
-      status 138, and queues the job again.
+      or not begun if the signal comes in the step before it; the resumed run then begins at an earlier save.
+      Lightning's handler talks to the other ranks from within the signal, which can block them for good; here the
+      ranks agree after every step. `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops
+      the run in the same way, with status 138, and queues the job again.
     - **A non-finite loss** stops the run. It is checked a step later, so that no step waits for a GPU; losses and
       weights are checked before every save, so nothing replaces a good checkpoint.
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
@@ -211,5 +211,6 @@ def may_resume_inexactly(callback: Callback) -> bool:
         >>> may_resume_inexactly(EMAWeightAveraging()), may_resume_inexactly(Timer()), may_resume_inexactly(Stops())
         (True, False, False)
     """
+    # `OBSERVERS` are the names of Lightning's callbacks that only observe
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

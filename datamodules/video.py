@@ -203,7 +203,7 @@ class VideoDataModule(SampledDataModule):
 
         `on_after_batch_transfer` calls it, which the Trainer calls for every batch; a loop of your own must call
         `on_after_batch_transfer` once for every batch. Only batches of the loader of training are augmented. Colours
-        are a function of (seed, epoch, batch, rank), in both kinds of loop.
+        are a function of (seed, epoch, batch, rank), with and without a Trainer.
         """
         batch = super().prepared(batch)
         if self.colour is None or "clip" not in batch:

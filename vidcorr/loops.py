@@ -31,7 +31,10 @@ def batches_trained(trainer: Trainer) -> int:
 
 
 def batches_taken(trainer: Trainer) -> int:
-    """Return the number of batches that the loader has given in the epoch, without the batch that it is preparing."""
+    """Return the number of batches that the loader has given in the epoch.
+
+    A batch counts once it is on the device: in the hook `on_after_batch_transfer` it is not counted yet.
+    """
     return trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
@@ -113,7 +116,7 @@ def has_reached_its_length(trainer: Trainer) -> bool:
 
     A training that `max_time` or another callback ended earlier can be resumed.
     """
-    if any(stopping.stopping_reason.value for stopping in trainer.early_stopping_callbacks):
+    if any(stopping.stopping_reason.value for stopping in trainer.early_stopping_callbacks):  # 0: it has not stopped
         return True
     has_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
     has_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs_completed(trainer)
@@ -192,9 +195,10 @@ def begin_next_epoch(trainer: Trainer) -> None:
 
 
 def follow_schedules(trainer: Trainer) -> None:
-    """Let schedules that follow a score, such as ReduceLROnPlateau, step at the end of the epoch of a resume.
+    """Let schedules that follow a score, such as ReduceLROnPlateau, step in the epoch in which a run resumes.
 
-    Lightning leaves them out while it counts the loop as restarting. This is called at a batch.
+    They step at the end of the epoch. Lightning leaves them out while it counts the loop as restarting. This is called
+    at a batch.
     """
     if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning refuses False here
         trainer.fit_loop.restarting = False

@@ -90,7 +90,7 @@ def check() -> None:
 
 @contextmanager
 def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
-    """Handle signals within a block, by `Stopped`; outside the main thread do nothing.
+    """Turn signals within a block into the exception `Stopped`; outside the main thread do nothing.
 
     Args:
         defer: False: a signal ends the block at once; True: a signal waits until the block calls `check`, but a second

@@ -69,7 +69,7 @@ class ClipSampler(DistributedSampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         ranks, rank = world_size_and_rank()
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
-        share = order[rank::ranks]
+        share = order[rank::ranks]  # so all ranks' batches k together are a stretch of the order
         for index in share[self.first_batch * self.batch_size : len(self)].tolist():
             yield self.epoch, index
 

@@ -73,11 +73,11 @@ class Benchmark(ABC):
         propagator: the propagation of labels under a `LabelProtocol`; a subclass may bring a rule, which its results
             name.
         pooled: a score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
-            Its interval then comes from the scores without each sequence in turn.
-        conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
-            A value that is None, empty or False is left out. A subclass with a name or a `read` of its own states none
-            of its base's, unless it repeats them: `conditions = Base.conditions`.
-        usual: fact → the value of most papers, which its condition does not say.
+            Its confidence interval then comes from scores that leave out each sequence in turn.
+        conditions: fact → its words in tables, `{}` for the value. Scores are comparable where these facts and the
+            protocol agree. A value that is None, empty or False is left out. A subclass with a name or a `read` of its
+            own states none of its base's, unless it repeats them: `conditions = Base.conditions`.
+        usual: fact → its value in most papers, for which tables leave the words out.
         unit: what the sequences are, in words.
 
     Raises:
@@ -470,7 +470,7 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
         'davis'
     """
     assert kind.protocol_class is not None
-    sources = kind.protocol_class.sources().values()
+    sources = kind.protocol_class.sources().values()  # the entries of protocols.yaml
     benchmarks_with_values = set().union(*(source.values for source in sources))
     for base in kind.__mro__:
         name = vars(base).get("name")

@@ -76,7 +76,7 @@ class MaskBenchmark(Benchmark):
         sequence, frames = at_size_of_data(sequence, encoder.protocol)
         predictions = PredictedMasks(sequence, self._scorer_of(sequence), output)
         begin = sequence.begin
-        with write_behind(predictions.add) as later:
+        with write_behind(predictions.add) as later:  # `later` queues a call of `add` for the thread
             for t in sequence.annotated:
                 if t < begin:  # nothing is predicted before the first object
                     later(t, torch.zeros(sequence.size, dtype=torch.uint8))

@@ -76,8 +76,8 @@ class MatchBenchmark(PairBenchmark):
         points = matcher.match(pair)
         answers = pair.points[1]
         size = pair.sizes[1]
-        length = reference_length(pair.box, size, protocol)
-        correct = correct_points(points, answers, length, size, protocol)
+        length = reference_length(pair.box, size, protocol)  # pixels that the thresholds multiply
+        correct = correct_points(points, answers, length, size, protocol)  # (N, thresholds) bool
         numbers = correct.sum(0).tolist()  # of correct points, by threshold
         values: dict[str, Any] = {"Points": len(points)}
         for threshold, number in zip(protocol.thresholds, numbers, strict=True):

@@ -79,7 +79,7 @@ class TapVidBenchmark(Benchmark):
         """
         protocol = encoder.protocol
         mode = protocol.query_mode
-        side = protocol.scored_size
+        side = protocol.scored_size  # side of the square raster in whose pixels points are scored
         queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
         found = follow_points(
             encoder,
@@ -87,7 +87,7 @@ class TapVidBenchmark(Benchmark):
             frames=sequence.num_frames,
             size=sequence.size,
             queries=queries.points,
-            both_directions=mode == "strided",
+            both_directions=mode == "strided",  # else a query is in the first frame that shows its point
         )
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)

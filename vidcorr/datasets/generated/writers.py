@@ -109,7 +109,7 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
         names = numbered("{:05d}.jpg", range(len(video)))
     for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
-        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)
+        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)  # OpenCV takes BGR
         (folder / name).write_bytes(content.tobytes())
 
 
