@@ -165,7 +165,7 @@ def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
         def add_lightning_class_args(
             self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
         ) -> Any:
-            """Add the arguments of the class of a part: "trainer", "data" or "model"."""
+            """Add the arguments of the class of a part, "trainer", "data" or "model": of the model without `names`."""
             if nested_key != "model":
                 kind = TRAINER if nested_key == "trainer" else lightning_class
                 return super().add_lightning_class_args(kind, nested_key, subclass_mode, required)
@@ -459,7 +459,7 @@ class VidcorrCLI(LightningCLI):
         words = ["vidcorr", "validate", str(folder)]
         if not benchmarks:
             print(f"checkpoint: {saved}")
-            words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
+            words += getattr(self.model, "measured_by", SavedModule.measured_by).split()  # such as --on davis=FOLDER
         print("next:", shlex.join(words))
 
 

@@ -270,7 +270,10 @@ class LastCheckpoint(ModelCheckpoint):
             log.error("not saved: %s", failure)
 
     def _write(self, trainer: Trainer) -> None:
-        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`."""
+        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`.
+
+        Every rank must call it, since Lightning lets all ranks wait for the file.
+        """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)

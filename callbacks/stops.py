@@ -112,7 +112,7 @@ class Stops(Callback):
             self._install_handlers()
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Stop between two batches, if a signal has come; several ranks must agree, and stop after the pass."""
+        """On a single rank, stop if a signal has come; several ranks must agree first, so they stop after the pass."""
         if trainer.world_size == 1:
             signals.check()
 

@@ -54,7 +54,8 @@ def logs_step_of(trainer: Trainer, batch: int) -> bool:
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
     """Return True if a batch, counted from 1, is the last of the epoch.
 
-    If the loader has no length, the last batch is known only once it is the newest.
+    Of a loader without a length, whose number of batches is infinite here, only the newest batch can be known to be the
+    last.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch

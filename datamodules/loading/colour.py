@@ -127,7 +127,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     # the hue times the chroma, divided once for all three cases
     blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
-    hue = hue.add_(6 * shift).remainder_(6)
+    hue = hue.add_(6 * shift).remainder_(6)  # red is 0, green 2, blue 4
     centre = torch.tensor([3.0, 2.0, 4.0]).to(frames, non_blocking=True).view(3, 1, 1)
     factor = (hue - centre).abs_()
     factor[:, 0].sub_(1)
@@ -136,7 +136,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Blur frames (N, 3, H, W) with sigma (N, 1, 1, 1) per frame: kernel of 2 · radius + 1, mirrored borders."""
+    """Blur frames (N, 3, H, W) with sigma (N, 1, 1, 1) in pixels: kernel of 2 · radius + 1, mirrored borders."""
     count, _, height, width = frames.shape
     offsets = torch.arange(-radius, radius + 1, dtype=frames.dtype, device=frames.device)
     kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)  # Gaussians of sum 1

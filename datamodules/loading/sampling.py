@@ -244,6 +244,9 @@ def random_crops(
         area: smallest and largest fraction of the frame's area, in (0, 1].
         generator: source of the draws; their number does not depend on the size of the frame.
 
+    Returns:
+        Top, left, height and width of each box, pixels.
+
     Example:
         >>> random_crops(90, 120, count=2, area=(0.2, 1.0), generator=seeded_generator(0))
         [(7, 14, 81, 70), (9, 27, 72, 55)]

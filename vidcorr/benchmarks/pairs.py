@@ -62,7 +62,7 @@ class Matched(NamedTuple):
     picture: Callable[[int], Tensor]
 
     def draw(self) -> Picture:
-        """Draw both pictures with lines between the matched points."""
+        """Draw both pictures with lines between the matched points, green for right matches and red for others."""
         colours: list[Colour] = []
         for is_right in self.right:
             colours.append(RIGHT if is_right else WRONG)

@@ -38,7 +38,7 @@ class PartVideo:
     """A video with a sequence per kind of labels.
 
     Attributes:
-        sequences: kind of labels → the video with these labels; the frames are the same.
+        sequences: kind of labels, "semantic" or "instance" → the video with these labels; the frames are the same.
     """
 
     sequences: dict[Parts, PartSequence]

@@ -36,6 +36,7 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: Any, /) -> None:
         version, shape, of_pickle, is_fortran, content = state
+        # an array of objects would have a list as content
         if not isinstance(of_pickle, _Type) or not isinstance(content, bytes | bytearray | str):
             raise pickle.UnpicklingError("it holds an array without numbers")
         plain: Any = (version, shape, of_pickle.of_numpy, is_fortran, content)

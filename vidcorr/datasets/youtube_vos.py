@@ -158,7 +158,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Return the objects of a video of meta.json; objects without frames are left out.
+    """Return id → category and number of the first frame, of a meta.json's video; objects without frames are left out.
 
     Example:
         >>> dog = {"category": "dog", "frames": ["00010", "00015"]}

@@ -87,6 +87,9 @@ def _annotated_objects(
         sprites: most sprites of a video, each of which takes two draws.
         draws: source of the draws.
         is_train: masks hold all objects, which have categories; False: an object has its first mask alone.
+
+    Returns:
+        Object id → its `frames` and, in training, its `category`; and the ids (T, H, W) of the annotated masks.
     """
     objects: dict[str, dict[str, Any]] = {}
     annotated = np.zeros_like(masks)
