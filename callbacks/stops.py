@@ -48,7 +48,7 @@ class Stops(Callback):
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Name the callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
+        """Log the names of callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
         names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
         if names and stage == "fit":
             rank_zero_info(f"{', '.join(names)}: may not resume exactly")
@@ -181,7 +181,9 @@ class Stops(Callback):
         return None
 
     def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
-        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one; every rank calls it.
+        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one.
+
+        Every rank must call it.
 
         Args:
             reason: this rank's reason; None if it has none.

@@ -117,7 +117,7 @@ def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
 
 
 def unblock_stops() -> None:
-    """Let STOPS reach this process again, if it was started while they were blocked; Windows blocks no signals."""
+    """Let SIGTERM and Ctrl-C reach this process, if it was started while they were blocked; Windows blocks none."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 

@@ -352,7 +352,7 @@ class RandomCrops(Crops):
         require_area(self.area)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop, resize and flip each frame."""
+        """Crop, resize and flip each frame; the frames have one size."""
         height, width = frames[0].shape[:2]
         boxes = random_crops(height, width, len(frames), self.area, generator)
         flips = torch.rand(len(frames), generator=generator) < self.flip

@@ -57,7 +57,7 @@ class MatchBenchmark(PairBenchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give: the names of the scores of no pairs."""
+        """Every score that the data set may give; their names are those of the scores of no pairs, which are NaN."""
         empty_draws: Any = dict.fromkeys(("", *self.levels), ())
         return fractions(*match_scores({}, empty_draws, self.protocol))  # type: ignore[arg-type]
 

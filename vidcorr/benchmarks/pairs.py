@@ -96,7 +96,7 @@ class PairBenchmark(Benchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give: the names of the scores of no rows."""
+        """Every score that the data set may give; their names are those of the scores of no rows, which are NaN."""
         return fractions(*self.scores([]))
 
     def read(self) -> Sequence[PairsOfCategory]:

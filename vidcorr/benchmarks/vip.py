@@ -106,7 +106,7 @@ class VipBenchmark(Benchmark):
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
-        of_videos = zip(*readers, strict=True)
+        of_videos = zip(*readers, strict=True)  # of each video its sequences, in the order of `parts`
         return [PartVideo(dict(zip(self.parts, sequences, strict=True))) for sequences in of_videos]
 
     def score(self, video: PartVideo, encoder: FrameEncoder, output: Output) -> list[Row]:

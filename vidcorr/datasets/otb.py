@@ -47,7 +47,7 @@ class BoxSequence(FrameSequence):
     boxes: NDArray[np.float64]
 
     def frame(self, t: int) -> Tensor:
-        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
+        """Read frame index `t` (zero-based): uint8 RGB (3, H, W), in memory `(H, W, 3)` as cropping needs it."""
         image = read_image(self.frames[t], size=self.size)
         return torch.from_numpy(image).permute(2, 0, 1)
 
