@@ -143,7 +143,7 @@ class SampledDataModule(pl.LightningDataModule):
         return as_floats(batch) if isinstance(batch, Tensor) else batch  # None: a loader has ended before the others
 
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch with uint8 tensors, its images, as float in [0, 1]; count replaced videos, and warn of them."""
+        """Return a batch with uint8 tensors, the images, as float in [0, 1]; count replaced videos and warn of them."""
         self._count_replaced(batch.get("failures", ()))
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.dtype == torch.uint8:
