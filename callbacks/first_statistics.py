@@ -86,9 +86,9 @@ def _is_untouched(norm: _BatchNorm) -> bool:
 
 
 def _first_images(loader: Any) -> Iterator[Tensor]:
-    """Yield the images of the first batches, float RGB in [0, 1] (N, 3, H, W); of a loader that is not ours none.
+    """Yield the images of the first `BATCHES` batches, float RGB in [0, 1] (N, 3, H, W); it ends at one without images.
 
-    It ends before the first batch without images.
+    A loader that is not ours gives none.
     """
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return

@@ -43,6 +43,8 @@ class _Requests:
     def handle(self, number: int, frame: object) -> None:
         """Handle a signal: note it, and raise `Stopped`, unless it waits for `check`; a second Ctrl-C never waits.
 
+        A signal after the first is ignored, unless it is Ctrl-C.
+
         Args:
             number: number of the signal.
             frame: given by Python, not used.

@@ -61,7 +61,7 @@ class FrameSequence:
 
         image = read_image(self.frames[t], size=self.size)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
-        cv2.split(image, list(planes))  # in place
+        cv2.split(image, list(planes))  # writes into `planes`
         return torch.from_numpy(planes)
 
     def read(self, first: int = 0) -> Generator[Tensor]:
