@@ -142,6 +142,7 @@ class Continuous(FrameSampling):
     weights: list[float] | None = None
 
     def __post_init__(self) -> None:
+        """Refuse intervals below 0, and weights that are not one per interval."""
         intervals = self._intervals()
         if not intervals or min(intervals) < 0:
             raise ValueError(f"interval must be 0 or more frames, got {self.interval}")
@@ -181,6 +182,7 @@ class GapPairs(FrameSampling):
     gap: tuple[int, int]
 
     def __post_init__(self) -> None:
+        """Refuse a gap below 0, or a largest gap below the smallest."""
         if not 0 <= self.gap[0] <= self.gap[1]:
             raise ValueError(f"gap must be the smallest and the largest number of frames, got {self.gap}")
 

@@ -109,6 +109,10 @@ class Benchmark(ABC):
             cls.conditions = {}
 
     def __post_init__(self) -> None:
+        """Check the numbers, and replace an empty name by the class's, and a protocol's name by the protocol.
+
+        The protocol gets the `changes` and a user's rule of propagation; its name then shows both.
+        """
         kind = type(self).__name__
         if self.limit_sequences is not None:
             require_at_least(1, kind, limit_sequences=self.limit_sequences)

@@ -64,6 +64,7 @@ class OtbBenchmark(Benchmark):
     protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
+        """Refuse a stride beside dilations."""
         super().__post_init__()
         if self.stride is not None and self.dilated:
             raise ValueError("OtbBenchmark: dilated features have a stride of their own: give stride or dilated")

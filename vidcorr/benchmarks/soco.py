@@ -52,6 +52,7 @@ class SocoBenchmark(PairBenchmark):
     pairs: Literal["intra", "cross", "trainsplits/train", "trainsplits/test"] = "intra"
 
     def __post_init__(self) -> None:
+        """Refuse a protocol with values that SOCO's measures do not have."""
         super().__post_init__()
         # SOCO's measures have no other values of these fields
         accepted = {"pairs": ["all"], "reference": ["box"], "input_fit": ["corner"]}

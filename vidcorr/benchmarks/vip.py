@@ -92,6 +92,7 @@ class VipBenchmark(Benchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
+        """Refuse unknown parts or none, and keep the parts as a tuple."""
         if not self.parts or not set(self.parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {self.parts!r}; name 'semantic', 'instance' or both in a list")
         object.__setattr__(self, "parts", tuple(self.parts))

@@ -62,6 +62,7 @@ class VosBenchmark(MaskBenchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
+        """Refuse unknown rules, and rules that need metadata without `meta`."""
         offered = [name for name, known in RULES.items() if self.meta is not None or not known.needs_meta]
         if self.rules not in offered:
             remedy = "; give these their metadata file, meta" if self.rules in RULES else ""

@@ -26,6 +26,7 @@ class _Type:
         self.of_numpy = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Set the order of bytes from the state of a pickled dtype."""
         self.of_numpy = self.of_numpy.newbyteorder(state[1])  # the order of bytes, such as ">"
 
 
@@ -35,6 +36,7 @@ class _Array(np.ndarray):
     __slots__ = ()
 
     def __setstate__(self, state: Any, /) -> None:
+        """Set type, shape and content from the state of a pickled array; refuse an array of objects."""
         version, shape, of_pickle, is_fortran, content = state
         # an array of objects would have a list as content
         if not isinstance(of_pickle, _Type) or not isinstance(content, bytes | bytearray | str):

@@ -100,6 +100,7 @@ class MaskSequence(FrameSequence):
     folder: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse a bad name, and a video with fewer than two frames to follow."""
         super().__post_init__()
         followed = self.num_frames - self.begin
         if followed < 2:
