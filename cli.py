@@ -80,6 +80,9 @@ class NamedConfig(ActionConfigFile):
             cfg: the configuration read so far, which is changed.
             values: name or path of a config, or content in YAML, which begins with `{`.
             option_string: the flag.
+
+        Raises:
+            UsageError: for a config that is not found or has another form.
         """
         if values.startswith("{"):
             content = yaml_value(values, "--config")
@@ -87,7 +90,7 @@ class NamedConfig(ActionConfigFile):
         else:
             path = find_config(values)
             content = read_yaml(path)
-            has_lists = any(name in content for name in LISTS)
+            has_lists = any(name in content for name in LISTS)  # of flags with several values, such as `on`
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
         for part in PARTS:
             if is_other_class(cfg.get(part), content.get(part)):
@@ -162,7 +165,7 @@ def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
         def add_lightning_class_args(
             self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
         ) -> Any:
-            """Add the arguments of the class of a part: "trainer", "data" or "model"."""
+            """Add the arguments of the class of a part, "trainer", "data" or "model": of the model without `names`."""
             if nested_key != "model":
                 kind = TRAINER if nested_key == "trainer" else lightning_class
                 return super().add_lightning_class_args(kind, nested_key, subclass_mode, required)
@@ -208,7 +211,7 @@ def quieten_lightning() -> None:
 
 
 def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
-    """Represent a member of an Enum in YAML by its value; an argument of another type may hold a member."""
+    """Represent a member of an Enum in YAML by its value; PyYAML itself can write no member."""
     return dumper.represent_data(member.value)
 
 
@@ -232,7 +235,7 @@ def has_no_videos(config: Any) -> bool:
 
 
 def holds_nothing_out(config: Any) -> bool:
-    """Return True if the class of a configuration's data defines no `val_dataloader`."""
+    """Return True if the class of a configuration's data defines no `val_dataloader`; False without data."""
     data = config.get("data")
     return bool(data) and resolve_name(data.class_path).val_dataloader is pl.LightningDataModule.val_dataloader
 
@@ -320,9 +323,11 @@ class VidcorrCLI(LightningCLI):
             **parsed: arguments as the parser read them from the user's words.
         """
         saved = self.saved
+        # jsonargparse adds a note of its own to the arguments
         options = {name: value for name, value in parsed.items() if name != "applied_instantiation_links"}
         if saved is None or import_path(kind) != saved.recipe["class_path"]:
             return kind(*args, **options)
+        # `with_given`: of the parsed arguments only those that the user gave, without the class's defaults
         return constructed(kind, saved.recipe["init_args"], saved.file, **saved.with_given(options))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -454,7 +459,7 @@ class VidcorrCLI(LightningCLI):
         words = ["vidcorr", "validate", str(folder)]
         if not benchmarks:
             print(f"checkpoint: {saved}")
-            words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
+            words += getattr(self.model, "measured_by", SavedModule.measured_by).split()  # such as --on davis=FOLDER
         print("next:", shlex.join(words))
 
 
@@ -526,12 +531,12 @@ def known_flags(words: Sequence[str]) -> dict[str, str]:
     forms = {name: f"--{name}" for name in OF_LIGHTNING}
     forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
     forms |= {f"trainer.{name}": f"--trainer.{name}" for name in signature(pl.Trainer).parameters}
-    said = list(read_words(words))
+    said = list(read_words(words))  # the words as flags with their values
     for part in PARTS:
         kind = last_class(said, part)
-        found = getattr(vidcorr, kind, None) if kind else None
-        if found is not None:
-            forms |= {f"{part}.{name}": f"--{part}.{name}" for name in signature(found).parameters}
+        named_class = getattr(vidcorr, kind, None) if kind else None
+        if named_class is not None:
+            forms |= {f"{part}.{name}": f"--{part}.{name}" for name in signature(named_class).parameters}
     forms |= {name: f"--config {name}" for name in config_names()}
     return forms | {command.name: f"vidcorr {command.name}" for command in COMMANDS}
 

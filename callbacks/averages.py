@@ -35,10 +35,10 @@ def averages_first(callbacks: Sequence[Callback]) -> list[Callback]:
 
 @contextmanager
 def weights_as_saved(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
-    """Give a module the weights that a checkpoint would hold, an average's if there is one, during a block of a fit.
+    """During a block, give a module the weights that a checkpoint would hold: in a fit an average, if there is any.
 
-    The module must hold the weights that learn before, and holds them afterwards. In a validation Lightning has put an
-    average into it: there this must not be called.
+    Before the block the module must hold the weights that learn; after it the module holds them again. Do not call it
+    within Lightning's pass of validation, where the module holds the average already.
     """
     own = pl_module.state_dict()
     checkpoint: dict[str, Any] = {"state_dict": own}
@@ -46,11 +46,11 @@ def weights_as_saved(trainer: Trainer, pl_module: LightningModule) -> Iterator[N
         if trainer.state.fn == "fit":
             average.on_save_checkpoint(trainer, pl_module, checkpoint)
     saved = checkpoint["state_dict"]
-    if saved is own:
+    if saved is own:  # no callback has put an average in its place
         yield
         return
-    kept = tree_map_only(Tensor, Tensor.clone, dict(own))
-    pl_module.load_state_dict(saved, strict=False)
+    kept = tree_map_only(Tensor, Tensor.clone, dict(own))  # loading writes into the tensors of `own`
+    pl_module.load_state_dict(saved, strict=False)  # an entry that an average does not save stays as it is
     try:
         yield
     finally:

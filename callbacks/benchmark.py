@@ -41,9 +41,9 @@ NOT_OF_THE_RECIPE = ("callbacks", "default_root_dir", "logger", "enable_progress
 class BenchmarkCallback(Callback):
     """Run a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
 
-    In a `fit` without a pass of validation it runs at the end of the training epoch. It runs in each pass of validation
-    of its epochs; an epoch without a pass is left out, so with `check_val_every_n_epoch=3` and `every_n_epochs=2` it
-    runs every 6 epochs.
+    In an epoch that is due it runs in each pass of validation; an epoch without a pass is left out, so with
+    `check_val_every_n_epoch=3` and `every_n_epochs=2` it runs every 6 epochs. In a `fit` without any validation it runs
+    at the end of the training epochs that are due.
 
     Its files go to `benchmarks/<name>/step=…/` in the folder of the run, in `validate` by the step of the
     checkpoint; its scores are logged at this number of steps. An error ends `validate` with its message, and a `fit` in
@@ -92,10 +92,10 @@ class BenchmarkCallback(Callback):
     @property
     def history(self) -> dict[int, dict[str, float]]:
         """Optimiser step → logged scores, of the successful runs in `fit` or `validate`."""
-        found: dict[int, dict[str, float]] = {}
+        scores_at: dict[int, dict[str, float]] = {}
         for run in self._runs:
-            found[run.step] = {f"{self.name}/{key}": score for key, score in run.scores.items()}
-        return found
+            scores_at[run.step] = {f"{self.name}/{key}": score for key, score in run.scores.items()}
+        return scores_at
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget an earlier run, and open the data set, so that its faults are told before any training.
@@ -125,19 +125,20 @@ class BenchmarkCallback(Callback):
     def _takers_of_old_scores(self, trainer: Trainer) -> list[str]:
         """Describe the callbacks and schedules that would read an old score in an epoch without the benchmark.
 
-        EarlyStopping and ReduceLROnPlateau are such. A callback with a true `waits_for_score`, such as
+        EarlyStopping and ReduceLROnPlateau would do so. A callback with a true `waits_for_score`, for example
         `BestCheckpoint`, reads only scores of the present step, and is left out.
 
         Returns:
             A text for each, such as "EarlyStopping of davis/J&F-Mean".
         """
-        found: list[str] = []
+        takers: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
             key = getattr(taker, "monitor", None)
             waits = getattr(taker, "waits_for_score", False)
             if isinstance(key, str) and key.startswith(f"{self.name}/") and not waits:
-                found.append(f"{type(getattr(taker, 'scheduler', taker)).__name__} of {key}")
-        return found
+                # Lightning's entry of a schedule holds the schedule as `scheduler`
+                takers.append(f"{type(getattr(taker, 'scheduler', taker)).__name__} of {key}")
+        return takers
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Record the scores so far and the name of the folder of results, for a run that resumes from here."""
@@ -271,6 +272,7 @@ class BenchmarkCallback(Callback):
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
                 return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)
         except Exception as error:
+            # no fit continues without a rank, or with a monitor that would read an old score
             if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._takers_of_old_scores(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
@@ -278,7 +280,7 @@ class BenchmarkCallback(Callback):
         return None
 
     def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
-        """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.
+        """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks must call it.
 
         The folder above it, in the run's folder, is chosen at the first results of a fit or validation:
         `benchmarks/NAME`; in a fit from a checkpoint, the folder that the checkpoint names, if it names one. Without a

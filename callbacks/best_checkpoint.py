@@ -100,7 +100,10 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | changed)
 
     def _place_of(self, path: str) -> str:
-        """Return where a file of the resumed run is: in this run's folder by its name, or in its old place."""
+        """Return where a file of the resumed run is: in this run's folder by its name, or in its old place.
+
+        A file that is in neither gets its path in this run's folder.
+        """
         here = Path(str(self.dirpath), Path(path).name)
         is_elsewhere = not here.is_file() and Path(path).is_file()
         return path if is_elsewhere else str(here)

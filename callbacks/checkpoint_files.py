@@ -134,7 +134,7 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
         # the optimiser's own code, or a function that it calls
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
-        is_ours = isinstance(error, ValueError) and not is_of_torch
+        is_ours = isinstance(error, ValueError) and not is_of_torch  # its message is one line already
         if re.search("CUDA|NCCL|HIP", str(error)):  # a GPU tells errors late: the fault may be of any earlier call
             raise
         if trainer.ckpt_path is None or is_ours or not (is_restored or is_of_torch):

@@ -48,7 +48,7 @@ class LastCheckpoint(ModelCheckpoint):
     A run that is killed, or stopped between the last step of an epoch and the next epoch (also in a validation),
     resumes from the file written before, and repeats at most `every_n_steps` steps, bit by bit.
     Another run in the same folder writes `last-v1.ckpt`.
-    Means over an epoch that was resumed within cover only the batches after the resumption.
+    If a run resumes within an epoch, the means that are logged for this epoch cover only the batches after that.
 
     Args:
         every_n_steps: optimiser steps between checkpoints; a `kill -9` costs at most these steps.
@@ -161,7 +161,7 @@ class LastCheckpoint(ModelCheckpoint):
         samples: list[str] = []
         for loader in tree_leaves(trainer.train_dataloader):
             size = getattr(loader, "batch_size", None)
-            samples.append(str(size and size * trainer.world_size))
+            samples.append(str(size and size * trainer.world_size))  # "None": a loader that states no size
         self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
         if self._resumed is None:
             return
@@ -270,7 +270,10 @@ class LastCheckpoint(ModelCheckpoint):
             log.error("not saved: %s", failure)
 
     def _write(self, trainer: Trainer) -> None:
-        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`."""
+        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`.
+
+        Every rank must call it, since Lightning lets all ranks wait for the file.
+        """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)

@@ -30,7 +30,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
     """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours; say which.
 
     The statistics are the view's own: the trained module, its loader and all random states stay as they were. A sample
-    of our loaders is a function of its key. Another loader is not read: what it gives may depend on what it gave.
+    of our loaders is a function of its key. Another loader is not read, since that could change its later batches.
 
     Args:
         features: view of a network, in eval mode: RGB in [0, 1] (N, 3, H, W) to maps.
@@ -86,10 +86,14 @@ def _is_untouched(norm: _BatchNorm) -> bool:
 
 
 def _first_images(loader: Any) -> Iterator[Tensor]:
-    """Yield the images of the first batches, float RGB in [0, 1] (N, 3, H, W); of a loader that is not ours none."""
+    """Yield the images of the first `BATCHES` batches, float RGB in [0, 1] (N, 3, H, W); it ends at one without images.
+
+    A loader that is not ours gives none.
+    """
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return
     size = min(loader.batch_size or 1, SAMPLES)
+    # `drop_last`: all batches are of one size, so that each counts the same in the mean
     batches = DataLoader(loader.dataset, size, sampler=loader.sampler, collate_fn=loader.collate_fn, drop_last=True)
     for batch in islice(batches, BATCHES):
         images = _images_in(batch)
@@ -101,7 +105,7 @@ def _first_images(loader: Any) -> Iterator[Tensor]:
 def _images_in(batch: Any) -> Tensor | None:
     """Return the first value of a batch that has the form of images, as float RGB `(N, 3, H, W)`.
 
-    None if the batch holds no images, or if they are not in [0, 1].
+    None if the batch holds no images, or if their values leave [0, 1] by more than `SLACK`, 0.25.
 
     Example:
         >>> clips = torch.full((2, 4, 3, 8, 8), 255, dtype=torch.uint8)
@@ -115,5 +119,5 @@ def _images_in(batch: Any) -> Tensor | None:
         if isinstance(value, Tensor) and value.ndim >= 4 and value.shape[-3] == 3:
             images = as_floats(value.flatten(0, -4))
             low, high = torch.aminmax(images)
-            return images if low >= -SLACK and high <= 1 + SLACK else None
+            return images if low >= -SLACK and high <= 1 + SLACK else None  # bicubic resizing overshoots a little
     return None

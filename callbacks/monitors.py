@@ -68,6 +68,9 @@ class CollapseMonitor(Callback):
         every_n_steps: optimiser steps between checks.
         warn_below: a smaller spread counts as collapsed.
         patience: consecutive collapsed checks before the warning; a network may pass through a collapse early.
+
+    Raises:
+        ValueError: for a number below 1; at a check, if a step returns outputs without `embeddings`, `(N, D)`.
     """
 
     def __init__(self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3) -> None:
@@ -97,7 +100,7 @@ class CollapseMonitor(Callback):
         _log_measured(trainer, values)
         spread = float(measured["embedding_std"])
         self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
-        if self._collapsed == self.patience:
+        if self._collapsed == self.patience:  # not above it: a warning per collapse
             rank_zero_warn(
                 f"step {step}: the embeddings have collapsed: their spread is {spread:.3f} (1 is even, 0 is one point) "
                 f"and was below {self.warn_below} at {self.patience} checks in a row; a lower learning rate, BatchNorm "
@@ -106,7 +109,10 @@ class CollapseMonitor(Callback):
 
 
 def _log_measured(trainer: Trainer, values: dict[str, Tensor]) -> None:
-    """Log the means over the ranks of scalars, name → scalar, at the step where Lightning logs the present loss."""
+    """Log the means over the ranks of scalars, name → scalar, at the step where Lightning logs the present loss.
+
+    Every rank must call it, with the same names.
+    """
     means = means_over_ranks(values, trainer.strategy.root_device)
     log_now(trainer, {name: float(mean) for name, mean in means.items()}, logged_step(trainer))
 
@@ -116,8 +122,8 @@ class Throughput(Callback):
 
     Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
     fraction of the time, 0 to 1, spent waiting for the loader; needs a loader that reports it, such as
-    `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run and after a validation
-    is left out: it waits for workers and the choice of kernels. The callback never waits for the device.
+    `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run, and the first after
+    a validation, are left out: they wait for workers and the choice of kernels. The callback waits for no device.
 
     A warning with advice appears once, when waiting takes more than `SLOW` of the time between two logs.
     """

@@ -35,8 +35,8 @@ class TrainingPictures(Callback):
         every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
         protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS, also with changes:
             `vfs+radius=3`.
-        stage: argument of `feature_extractor`.
-        stride: argument of `feature_extractor`.
+        stage: stage of the network whose features are drawn, such as "res4"; None is the network's default.
+        stride: pixels per cell of the features; None is the network's default.
 
     Raises:
         ValueError: for a bad argument; at the start of `fit`, for a method whose batches hold no clips.
@@ -75,7 +75,7 @@ class TrainingPictures(Callback):
         """
         if self._clip is not None or not trainer.is_global_zero:
             return
-        joined = join_loaders(batch, "clip")
+        joined = join_loaders(batch, "clip")  # of several loaders, their clips become one batch
         if not isinstance(joined, Mapping) or "clip" not in joined:
             raise ValueError("TrainingPictures draws the clips of a batch, and the first batch has none: leave it out")
         clip = as_floats(joined["clip"])
@@ -105,6 +105,7 @@ class TrainingPictures(Callback):
         with random_state_kept(), torch.inference_mode():
             encoder = FrameEncoder(load(pl_module).view(self.stage, self.stride), self.protocol)
             features = torch.stack(list(encoder.maps(clip)))  # T x C x h x w
+            # pixels of the frame that the maps cover, padding of the network's input included
             covered_size = encoder.input_sizes((clip.shape[-2], clip.shape[-1])).covered
             self._show(trainer, "features", feature_sheet(clip, features, covered_size, self._names))
             if len(clip) > 1:

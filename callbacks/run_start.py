@@ -55,8 +55,8 @@ class RunStart(SaveConfigCallback):
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
 
     def _begin_once(self, trainer: Trainer) -> None:
-        """Begin the run in its folder and write its configuration there, once; all ranks call it."""
-        if self.already_saved:
+        """Begin the run in its folder and write its configuration there, once; all ranks must call it."""
+        if self.already_saved:  # an attribute of Lightning's class
             return
         self.already_saved = True
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
@@ -66,6 +66,6 @@ class RunStart(SaveConfigCallback):
                 self.run.begin(checkpoints, torch.get_num_threads(), str(trainer.precision))
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
-                    config.ckpt_path = None
+                    config.ckpt_path = None  # a training that begins by the file resumes nothing
                 path = self.run.folder / self.config_filename
                 self.parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)

@@ -32,10 +32,10 @@ class Stops(Callback):
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
       saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. A validation is cut short,
-      or left out after the last step before it; the run then continues from an earlier save. Lightning's handler talks
-      to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
-      `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops the run in the same way, with
-      status 138, and queues the job again.
+      or not begun if the signal comes in the step before it; the resumed run then begins at an earlier save.
+      Lightning's handler talks to the other ranks from within the signal, which can block them for good; here the
+      ranks agree after every step. `validate` finishes its frame. **SLURM's requeue signal** (USR1 by default) stops
+      the run in the same way, with status 138, and queues the job again.
     - **A non-finite loss** stops the run. It is checked a step later, so that no step waits for a GPU; losses and
       weights are checked before every save, so nothing replaces a good checkpoint.
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
@@ -48,7 +48,7 @@ class Stops(Callback):
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Name the callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
+        """Log the names of callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
         names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
         if names and stage == "fit":
             rank_zero_info(f"{', '.join(names)}: may not resume exactly")
@@ -94,12 +94,12 @@ class Stops(Callback):
     def _raise_if_agreed(self) -> None:
         """Raise `Stopped`, if the ranks have agreed to stop.
 
-        It has the signal that this rank received. A rank that received none, since another rank did, takes SLURM's
+        The error has the signal that this rank received. If only another rank received a signal, the error has SLURM's
         requeue signal if that was agreed on, else SIGTERM.
         """
         if self._outcome:
-            of_other_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
-            raise signals.Stopped(signals.requests.received or of_other_rank)
+            if_none_received = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
+            raise signals.Stopped(signals.requests.received or if_none_received)
 
     on_train_batch_start = on_train_epoch_start
     on_fit_end = on_train_epoch_start  # a signal in the last step is raised here, once the end of the run is saved
@@ -112,7 +112,7 @@ class Stops(Callback):
             self._install_handlers()
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Stop between two batches, if a signal has come; several ranks must agree, and stop after the pass."""
+        """On a single rank, stop if a signal has come; several ranks must agree first, so they stop after the pass."""
         if trainer.world_size == 1:
             signals.check()
 
@@ -165,6 +165,8 @@ class Stops(Callback):
     def _check_losses(self, all_but: int = 0) -> str | None:
         """Check the losses in the list, and remove the checked ones; describe the first that is not finite.
 
+        The check ends there: later losses stay in the list. It waits for losses that are still on a GPU.
+
         Args:
             all_but: number of the newest losses that are left unchecked.
 
@@ -179,7 +181,9 @@ class Stops(Callback):
         return None
 
     def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
-        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one; every rank calls it.
+        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one.
+
+        Every rank must call it.
 
         Args:
             reason: this rank's reason; None if it has none.
@@ -209,5 +213,6 @@ def may_resume_inexactly(callback: Callback) -> bool:
         >>> may_resume_inexactly(EMAWeightAveraging()), may_resume_inexactly(Timer()), may_resume_inexactly(Stops())
         (True, False, False)
     """
+    # `OBSERVERS` are the names of Lightning's callbacks that only observe
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

@@ -100,6 +100,7 @@ class SampledDataModule(pl.LightningDataModule):
         loader.named = self.named
         loader.trainer = self.trainer
         resuming, state = self._resumed
+        # not in a later fit by another Trainer, and not outside a training
         if self.trainer is not None and self.trainer is resuming and self.trainer.training:
             loader.load_state_dict(state)
         self._loader = loader
@@ -121,7 +122,9 @@ class SampledDataModule(pl.LightningDataModule):
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Prepare a batch on the device; of a list or mapping of batches, from several loaders, each one.
+        """Prepare a batch on the device. A list or mapping of batches comes from several loaders: prepare each batch.
+
+        A batch that is a tensor becomes float in [0, 1]; a batch of another type stays as it is.
 
         Example:
             >>> data = SampledDataModule("videos", batch_size=1, num_workers=0, seed=0)
@@ -140,7 +143,7 @@ class SampledDataModule(pl.LightningDataModule):
         return as_floats(batch) if isinstance(batch, Tensor) else batch  # None: a loader has ended before the others
 
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch with images as float in [0, 1] in place of uint8; count replaced videos, and warn of them."""
+        """Return a batch with uint8 tensors, the images, as float in [0, 1]; count replaced videos and warn of them."""
         self._count_replaced(batch.get("failures", ()))
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.dtype == torch.uint8:
@@ -155,7 +158,7 @@ class SampledDataModule(pl.LightningDataModule):
         Args:
             failures: lines `PATH: reason` of the batch.
         """
-        self._samples += len(failures) + self.batch_size
+        self._samples += len(failures) + self.batch_size  # every line of `failures` is a further try
         for line in failures:
             path = line.partition(": ")[0]
             if path not in self.skipped:

@@ -50,7 +50,7 @@ class ImageClipDataModule(VideoDataModule):
 
     def trained_videos(self) -> set[str]:
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
-        found: set[str] = set()
+        trained: set[str] = set()
         for path in filter(os.path.isabs, super().trained_videos()):  # names, such as 00001, are those of many images
-            found.update((path, os.path.dirname(path)))
-        return found
+            trained.update((path, os.path.dirname(path)))
+        return trained

@@ -18,8 +18,8 @@ from .loading.sampling import RandomCrops
 class ImageFolderDataModule(SampledDataModule):
     """ImageNet, or any folder of images in its layout: `<root>/train/<class>/…` and `<root>/val/<class>/…`.
 
-    A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1], `label` long `(B,)` and `failures`, a
-    line per image that was replaced in training.
+    A batch is a dictionary: `image` `(B, 3, size, size)`, uint8 from the loader and float RGB in [0, 1] on the device;
+    `label` long `(B,)`; and `failures`, a line per image that was replaced in training.
 
     Args:
         root: folder that holds `train` and `val`.
@@ -59,7 +59,7 @@ class ImageFolderDataModule(SampledDataModule):
         self.evaluation_crop = partial(resize_center_crop, resize=resize, size=size)
 
     def setup(self, stage: str = "fit") -> None:
-        """List both folders."""
+        """List the images of both folders, as the data sets `training` and `held_out`, and the `classes`."""
         training = self.source / "train"
         held_out = self.source / "val"
         self.classes = sorted(list_folders(training))

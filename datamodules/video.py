@@ -116,6 +116,7 @@ class VideoDataModule(SampledDataModule):
         if stage == "fit" and validation and not training:
             remedy = "give more videos, or set data.validation_fraction 0"
             raise DataError(f"{self.named}: validation holds out every video; {remedy}")
+        # with `samples_per_epoch` a video is drawn in proportion to its frames
         weights = self._count_frames(training) if self.samples_per_epoch else None
         if weights and not any(weights):
             raise DataError(f"{self.named}: no video can be opened")
@@ -162,7 +163,7 @@ class VideoDataModule(SampledDataModule):
         Raises:
             DataError: for a source that the search refuses, or a list that names a video of the hold-out split.
         """
-        found: list[SourceEntry] = []
+        kept: list[SourceEntry] = []
         for source in self.sources:
             listing = search(source)
             if listing.annotations:
@@ -176,8 +177,8 @@ class VideoDataModule(SampledDataModule):
                 )
             if left_out:
                 rank_zero_info(f"{source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
-            found += [entry for entry in entries if entry.file not in left_out]
-        return tuple(dict.fromkeys(found) if len(self.sources) > 1 else found)
+            kept += [entry for entry in entries if entry.file not in left_out]
+        return tuple(dict.fromkeys(kept) if len(self.sources) > 1 else kept)
 
     def plan_row(self) -> tuple[str, str]:
         """Return a row of the plan that is printed before training, as name and text: how many videos were found."""
@@ -202,7 +203,7 @@ class VideoDataModule(SampledDataModule):
 
         `on_after_batch_transfer` calls it, which the Trainer calls for every batch; a loop of your own must call
         `on_after_batch_transfer` once for every batch. Only batches of the loader of training are augmented. Colours
-        are a function of (seed, epoch, batch, rank), in both kinds of loop.
+        are a function of (seed, epoch, batch, rank), with and without a Trainer.
         """
         batch = super().prepared(batch)
         if self.colour is None or "clip" not in batch:
@@ -215,11 +216,15 @@ class VideoDataModule(SampledDataModule):
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
-        """Return the epoch of a batch and the number of batches before it; None if it is not of training."""
+        """Return the epoch of a batch, and the number of batches before it in the epoch; None if it is not of training.
+
+        Without a Trainer, it takes the batch for the last one that the newest loader of training gave.
+        """
         trainer = self.trainer
         if trainer is not None:
             number = batches_taken(trainer)  # this batch is not counted yet
             return (trainer.current_epoch, number) if trainer.training else None
+        # a loader of the user's over `held_out` does not mark its batches by `EVALUATION`
         is_held_out = self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices
         if EVALUATION in batch or is_held_out:
             return None

@@ -182,7 +182,8 @@ class Network(BaseModel):
         seed: seed of random weights, or of the training; None if unknown.
         loaded: False only if the weights are known to be random.
         digest: digest of the weights; empty if the weights were not at hand.
-        recipe: digest of all that made the weights but the seed. Networks of one name and recipe are seeds of a row.
+        recipe: digest of all that made the weights but the seed. Networks of one name and recipe differ in their seed
+            alone, and share a row of a table.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")

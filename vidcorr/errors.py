@@ -137,6 +137,8 @@ def message_of(error: BaseException) -> str:
 def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     """Return the lines of an indented outline that stand above its first deepest line, as parents, outermost first.
 
+    jsonargparse's lines "Errors:" are left out.
+
     Args:
         lines: the lines.
         deepest: the largest indent, in blanks.

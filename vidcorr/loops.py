@@ -10,7 +10,7 @@ Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
-    """Return True if the optimiser's next step needs more batches of the epoch than have begun so far."""
+    """Return True within an optimiser step of several batches: some of them in this epoch have not begun yet."""
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
@@ -31,7 +31,10 @@ def batches_trained(trainer: Trainer) -> int:
 
 
 def batches_taken(trainer: Trainer) -> int:
-    """Return the number of batches that the loader has given in the epoch, without the batch that it is preparing."""
+    """Return the number of batches that the loader has given in the epoch.
+
+    A batch counts once it is on the device: in the hook `on_after_batch_transfer` it is not counted yet.
+    """
     return trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
@@ -43,7 +46,7 @@ def make_loader(trainer: Trainer) -> None:
 def logs_step_of(trainer: Trainer, batch: int) -> bool:
     """Return True if a batch of the epoch, counted from 0, ends an optimiser step that the Trainer logs."""
     ends_step = (batch + 1) % trainer.accumulate_grad_batches == 0
-    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
+    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1  # with the step of this batch
     every = trainer.log_every_n_steps  # 0 logs nothing
     return bool(every) and ends_step and step % every == 0
 
@@ -51,7 +54,8 @@ def logs_step_of(trainer: Trainer, batch: int) -> bool:
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
     """Return True if a batch, counted from 1, is the last of the epoch.
 
-    If the loader has no length, the last batch is known only once it is the newest.
+    Of a loader without a length, whose number of batches is infinite here, only the newest batch can be known to be the
+    last.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch
@@ -113,7 +117,7 @@ def has_reached_its_length(trainer: Trainer) -> bool:
 
     A training that `max_time` or another callback ended earlier can be resumed.
     """
-    if any(stopping.stopping_reason.value for stopping in trainer.early_stopping_callbacks):
+    if any(stopping.stopping_reason.value for stopping in trainer.early_stopping_callbacks):  # 0: it has not stopped
         return True
     has_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
     has_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs_completed(trainer)
@@ -192,9 +196,10 @@ def begin_next_epoch(trainer: Trainer) -> None:
 
 
 def follow_schedules(trainer: Trainer) -> None:
-    """Let schedules that follow a score, such as ReduceLROnPlateau, step at the end of the epoch of a resume.
+    """Let schedules that follow a score, such as ReduceLROnPlateau, step in the epoch in which a run resumes.
 
-    Lightning leaves them out while it counts the loop as restarting. This is called at a batch.
+    They step at the end of the epoch. Lightning leaves them out while it counts the loop as restarting. This is called
+    at a batch.
     """
     if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning refuses False here
         trainer.fit_loop.restarting = False

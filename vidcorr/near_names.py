@@ -72,8 +72,9 @@ def _end(name: str) -> str:
 def _rank(written: str, name: str) -> float | None:
     """Return the distance of two names; None if they are not near.
 
-    It is 0 for equal names; 1 − similarity for similar letters; `PART` if one is a word of the other; 2 if `written` is
-    within the other's letters; 3 for initials.
+    It is 0 for equal names; 1 − similarity for similar spellings, or the same letters in another order; `PART` if one
+    is a word of the other; 2 if `written`, of 4 letters or more, is within `name`; 3 if `name` has its initials as a
+    word.
 
     Example:
         >>> _rank("lr", "base_lr"), _rank("rate", "learningrate"), _rank("learning_rate", "lr"), _rank("size", "rate")

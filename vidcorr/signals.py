@@ -43,6 +43,8 @@ class _Requests:
     def handle(self, number: int, frame: object) -> None:
         """Handle a signal: note it, and raise `Stopped`, unless it waits for `check`; a second Ctrl-C never waits.
 
+        A signal after the first is ignored, unless it is Ctrl-C.
+
         Args:
             number: number of the signal.
             frame: given by Python, not used.
@@ -64,7 +66,8 @@ requests = _Requests()
 def cause_of(error: BaseException) -> int | None:
     """Return the number of the signal behind an error; None if it follows from no signal.
 
-    Such errors are `Stopped`, Lightning's own for SIGTERM, and those of a worker or rank that the signal killed.
+    `Stopped` and Lightning's own error for SIGTERM follow from a signal, and if one was received, the errors about a
+    worker or rank that has ended.
 
     Example:
         >>> int(cause_of(Stopped(signal.SIGTERM))), cause_of(ValueError("no pair"))
@@ -89,7 +92,7 @@ def check() -> None:
 
 @contextmanager
 def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
-    """Handle signals within a block, by `Stopped`; outside the main thread do nothing.
+    """Turn signals within a block into the exception `Stopped`; outside the main thread do nothing.
 
     Args:
         defer: False: a signal ends the block at once; True: a signal waits until the block calls `check`, but a second
@@ -116,7 +119,7 @@ def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
 
 
 def unblock_stops() -> None:
-    """Let STOPS reach this process again, if it was started while they were blocked; Windows blocks no signals."""
+    """Let SIGTERM and Ctrl-C reach this process, if it was started while they were blocked; Windows blocks none."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 

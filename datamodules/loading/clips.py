@@ -103,7 +103,11 @@ class ReplacingDataset(Dataset[Sample]):
 
     @abstractmethod
     def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Make a sample of an item.
+        """Make a sample of an item: name → value, without `failures`.
+
+        Args:
+            item: index of the item.
+            generator: source of the draws.
 
         Raises:
             DataError: if the item cannot be used.

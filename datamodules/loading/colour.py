@@ -28,11 +28,12 @@ class ColourAugmentation:
         self.sigma = sigma
 
     def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw the parameters of N frames from a CPU generator, so that they are the same on every device.
+        """Draw the parameters of N = `count` frames from a CPU generator, so that they are the same on every device.
 
         Returns:
-            `factors`, (N, 4): brightness, contrast, saturation, hue; `order`, (N, 4) long, in which they are applied;
-            `jitter`, `grey` and `blur`, (N,) bool: what is applied; `sigma`, (N,): deviation of the blur, pixels.
+            `factors`, (N, 4): factors of brightness, contrast and saturation, 0.6 to 1.4, and shift of the hue, ± 0.1
+            turns; `order`, (N, 4) long: their columns in the order in which they are applied; `jitter`, `grey` and
+            `blur`, (N,) bool: what is applied; `sigma`, (N,): deviation of the blur, pixels.
         """
         spread = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(_SPREAD)
         factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])
@@ -99,12 +100,12 @@ def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
-    """Blend frames (N, 3, H, W) with their mean grey by factor (N, 1, 1, 1)."""
+    """Blend frames (N, 3, H, W) with their mean grey by factor (N, 1, 1, 1): 0 gives the grey, 1 the frames."""
     return torch.lerp(rgb_to_grayscale(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
 
 
 def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
-    """Blend frames (N, 3, H, W) with their grey image by factor (N, 1, 1, 1)."""
+    """Blend frames (N, 3, H, W) with their grey image by factor (N, 1, 1, 1): 0 gives the grey, 1 the frames."""
     return torch.lerp(rgb_to_grayscale(frames), frames, factor).clamp_(0, 1)
 
 
@@ -126,7 +127,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     # the hue times the chroma, divided once for all three cases
     blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
-    hue = hue.add_(6 * shift).remainder_(6)
+    hue = hue.add_(6 * shift).remainder_(6)  # red is 0, green 2, blue 4
     centre = torch.tensor([3.0, 2.0, 4.0]).to(frames, non_blocking=True).view(3, 1, 1)
     factor = (hue - centre).abs_()
     factor[:, 0].sub_(1)
@@ -135,13 +136,13 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Blur frames (N, 3, H, W) with sigma (N, 1, 1, 1) per frame: kernel of 2 · radius + 1, mirrored borders."""
+    """Blur frames (N, 3, H, W) with sigma (N, 1, 1, 1) in pixels: kernel of 2 · radius + 1, mirrored borders."""
     count, _, height, width = frames.shape
     offsets = torch.arange(-radius, radius + 1, dtype=frames.dtype, device=frames.device)
     kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)  # Gaussians of sum 1
     kernel = kernel.repeat_interleave(3, dim=0)[:, None, None]  # (3N, 1, 1, K)
     planes = F.pad(frames, [radius] * 4, mode="reflect").view(1, 3 * count, height + 2 * radius, width + 2 * radius)
-    planes = F.conv2d(planes, kernel, groups=3 * count)
+    planes = F.conv2d(planes, kernel, groups=3 * count)  # across, then down
     planes = F.conv2d(planes, kernel.transpose(2, 3), groups=3 * count)
     return planes.view_as(frames)
 

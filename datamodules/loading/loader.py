@@ -67,13 +67,15 @@ class ClipSampler(DistributedSampler[Key]):
         self.is_chosen = True
 
     def __iter__(self) -> Iterator[Key]:
+        """Yield the (epoch, index) of this rank's samples, from batch `first_batch` on."""
         ranks, rank = world_size_and_rank()
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
-        share = order[rank::ranks]
+        share = order[rank::ranks]  # so all ranks' batches k together are a stretch of the order
         for index in share[self.first_batch * self.batch_size : len(self)].tolist():
             yield self.epoch, index
 
     def __len__(self) -> int:
+        """Return the number of this rank's samples in a whole epoch: those of full global batches."""
         ranks, _ = world_size_and_rank()
         return self.num_samples // (self.batch_size * ranks) * self.batch_size
 
@@ -104,6 +106,7 @@ class FixedSampler(DistributedSampler[Key]):
         return range(rank, self.num_samples, ranks) or range(1)
 
     def __iter__(self) -> Iterator[Key]:
+        """Yield (0, index) of this rank's samples, ascending."""
         for index in self.indices:
             yield 0, index
 
@@ -212,6 +215,14 @@ class ResumableLoader(DataLoader[BatchT]):
         return sampler.epoch, taken
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield the batches of a pass from its first batch on; count the batches and the seconds waited for them.
+
+        Batches of a `FixedSampler` get the entry `EVALUATION`.
+
+        Raises:
+            DataError: if the pass cannot begin at its place, or shared memory is full.
+            RuntimeError: for a worker that has ended, or gives no batch within `timeout` seconds.
+        """
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
         epoch, taken = self._begin_pass()
         self.place = (epoch, taken)

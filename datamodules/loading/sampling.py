@@ -142,6 +142,7 @@ class Continuous(FrameSampling):
     weights: list[float] | None = None
 
     def __post_init__(self) -> None:
+        """Refuse intervals below 0, and weights that are not one per interval."""
         intervals = self._intervals()
         if not intervals or min(intervals) < 0:
             raise ValueError(f"interval must be 0 or more frames, got {self.interval}")
@@ -181,6 +182,7 @@ class GapPairs(FrameSampling):
     gap: tuple[int, int]
 
     def __post_init__(self) -> None:
+        """Refuse a gap below 0, or a largest gap below the smallest."""
         if not 0 <= self.gap[0] <= self.gap[1]:
             raise ValueError(f"gap must be the smallest and the largest number of frames, got {self.gap}")
 
@@ -234,8 +236,8 @@ def random_crops(
 ) -> list[Box]:
     """Draw `count` boxes of random resized crops independently.
 
-    As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
-    into the frame, then the largest centred box with a permitted ratio.
+    As in torchvision: fraction of the area uniform, log of width / height uniform between those of `RATIOS`, 3/4 and
+    4/3; up to ten attempts to fit the box into the frame, then the largest centred box with a permitted ratio.
 
     Args:
         height: height of the frame, pixels.
@@ -243,6 +245,9 @@ def random_crops(
         count: number of boxes.
         area: smallest and largest fraction of the frame's area, in (0, 1].
         generator: source of the draws; their number does not depend on the size of the frame.
+
+    Returns:
+        Top, left, height and width of each box, pixels.
 
     Example:
         >>> random_crops(90, 120, count=2, area=(0.2, 1.0), generator=seeded_generator(0))
@@ -287,7 +292,7 @@ def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips:
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
         if flip:
             crop = cv2.flip(crop, 1)
-        cv2.split(crop, list(out))  # in place
+        cv2.split(crop, list(out))  # writes the three channels into `clip`
     return torch.from_numpy(clip)
 
 
@@ -349,7 +354,7 @@ class RandomCrops(Crops):
         require_area(self.area)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop, resize and flip each frame."""
+        """Crop, resize and flip each frame; the frames have one size."""
         height, width = frames[0].shape[:2]
         boxes = random_crops(height, width, len(frames), self.area, generator)
         flips = torch.rand(len(frames), generator=generator) < self.flip

@@ -99,7 +99,7 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
 
     Args:
         frames: (n,) indices to choose from, ascending.
-        max_gap: frames.
+        max_gap: frames; the two frames are closer than this.
         generator: source of the draw.
 
     Returns:
@@ -117,6 +117,7 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
         return None
     pair = int(torch.randint(int(ends[-1]), (), generator=generator))
     first = int(np.searchsorted(ends, pair, side="right"))
+    # `ends[first] - pair` pairs of this first frame, this pair included, are left: 1 for its last partner
     second = first + partners[first] - (ends[first] - pair) + 1
     return int(frames[first]), int(frames[second])
 

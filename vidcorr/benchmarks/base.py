@@ -73,11 +73,11 @@ class Benchmark(ABC):
         propagator: the propagation of labels under a `LabelProtocol`; a subclass may bring a rule, which its results
             name.
         pooled: a score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
-            Its interval then comes from the scores without each sequence in turn.
-        conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
-            A value that is None, empty or False is left out. A subclass with a name or a `read` of its own states none
-            of its base's, unless it repeats them: `conditions = Base.conditions`.
-        usual: fact → the value of most papers, which its condition does not say.
+            Its confidence interval then comes from scores that leave out each sequence in turn.
+        conditions: fact → its words in tables, `{}` for the value. Scores are comparable where these facts and the
+            protocol agree. A value that is None, empty or False is left out. A subclass with a name or a `read` of its
+            own states none of its base's, unless it repeats them: `conditions = Base.conditions`.
+        usual: fact → its value in most papers, for which tables leave the words out.
         unit: what the sequences are, in words.
 
     Raises:
@@ -109,6 +109,10 @@ class Benchmark(ABC):
             cls.conditions = {}
 
     def __post_init__(self) -> None:
+        """Check the numbers, and replace an empty name by the class's, and a protocol's name by the protocol.
+
+        The protocol gets the `changes` and a user's rule of propagation; its name then shows both.
+        """
         kind = type(self).__name__
         if self.limit_sequences is not None:
             require_at_least(1, kind, limit_sequences=self.limit_sequences)
@@ -141,6 +145,9 @@ class Benchmark(ABC):
             sequence: a sequence of `read`.
             encoder: the network under the protocol.
             output: writes the sequence's files, if the run has a folder.
+
+        Returns:
+            The rows of the sequence, for example a row per object; none if nothing of it is scored.
         """
 
     @abstractmethod
@@ -239,7 +246,7 @@ class Benchmark(ABC):
         Args:
             videos: the training videos, by real paths of folders or by names without suffix.
         """
-        found = set(videos).intersection(self.held_out())
+        scored = set(videos).intersection(self.held_out())
         sizes = {frames[0].stat().st_size for frames in self._frames_on_disk}
         for video in filter(os.path.isabs, videos):
             _, names = names_in(video)
@@ -247,8 +254,8 @@ class Benchmark(ABC):
             # a comparison of sizes first, since it reads no picture
             may_be_copy = bool(pictures) and pictures[0].stat().st_size in sizes
             if may_be_copy and _digest_of_ends(pictures) in self._digests_of_ends:
-                found.add(video)
-        return sorted(found)
+                scored.add(video)
+        return sorted(scored)
 
     @cached_property
     def _frames_on_disk(self) -> list[Sequence[Path]]:
@@ -324,6 +331,9 @@ class Benchmark(ABC):
             ranks: the ranks that share the sequences: each calls it, and gets the same result from the rows of all.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
+
+        Raises:
+            BenchmarkError: on every rank, if any of several ranks fails; a single rank raises its own error.
         """
         began = time.perf_counter()
         with random_state_kept(), eval_mode(extractor), torch.inference_mode():
@@ -464,7 +474,7 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
         'davis'
     """
     assert kind.protocol_class is not None
-    sources = kind.protocol_class.sources().values()
+    sources = kind.protocol_class.sources().values()  # the entries of protocols.yaml
     benchmarks_with_values = set().union(*(source.values for source in sources))
     for base in kind.__mro__:
         name = vars(base).get("name")

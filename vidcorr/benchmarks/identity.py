@@ -32,14 +32,14 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
     arguments = {}
     files = []
     for item in fields(benchmark):
-        if item.name in ("protocol", "changes"):
+        if item.name in ("protocol", "changes"):  # the digest of the protocol holds both
             continue
         value = getattr(benchmark, item.name)
         takes_path = Path in get_args(hints[item.name])  # annotated as `str | Path`, or with None
         is_path = isinstance(value, Path) or (takes_path and isinstance(value, str))
         if not is_path:
             arguments[item.name] = repr(value)
-        elif Path(value).expanduser().is_file():
+        elif Path(value).expanduser().is_file():  # of a folder, `digests` has the content
             files.append(Path(value).expanduser())
     return {
         "benchmark": f"{kind.__module__}.{kind.__qualname__}",

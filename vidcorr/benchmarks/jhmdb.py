@@ -73,10 +73,10 @@ class JhmdbBenchmark(Benchmark):
         """
         annotated = torch.from_numpy(sequence.points)
         protocol = encoder.protocol
-        found: list[Tensor] = []
+        joints_of_frames: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
         coding = PointCoding(encoder, size=sequence.size, seen=sequence.size)
-        frames = first_only(sequence.read(), annotated[0])
+        frames = first_only(sequence.read(), annotated[0])  # only frame 0 comes with joints
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded
             if t == 0:
@@ -84,8 +84,8 @@ class JhmdbBenchmark(Benchmark):
                 joints = first_joints_decoded(annotated[0], tracked.labels, covered_size, protocol)
             with encoder.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
-            found.append(joints)
-        prediction = torch.stack(found)
+            joints_of_frames.append(joints)
+        prediction = torch.stack(joints_of_frames)  # (T, 15, 2)
         distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)
         pictures.close(pck_curves(distances))
         lines = [["frame", "joint", "x", "y"]]

@@ -76,7 +76,7 @@ class MaskBenchmark(Benchmark):
         sequence, frames = at_size_of_data(sequence, encoder.protocol)
         predictions = PredictedMasks(sequence, self._scorer_of(sequence), output)
         begin = sequence.begin
-        with write_behind(predictions.add) as later:
+        with write_behind(predictions.add) as later:  # `later` queues a call of `add` for the thread
             for t in sequence.annotated:
                 if t < begin:  # nothing is predicted before the first object
                     later(t, torch.zeros(sequence.size, dtype=torch.uint8))
@@ -123,7 +123,10 @@ class MaskBenchmark(Benchmark):
         return super().facts(rows, encoder) | {"rules": self.scoring_rules.facts()}
 
     def finish(self, result: Result, output: Output) -> None:
-        """Pack the predictions of data without ground truth, for a server."""
+        """If a sequence has no ground truth, pack the predictions of all sequences into predictions.zip.
+
+        A server scores them. If all sequences have ground truth, do nothing.
+        """
         if all(sequence.ground_truth for sequence in self.sequences):
             return
         packed: dict[Path, Path] = {}

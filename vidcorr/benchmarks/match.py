@@ -57,7 +57,7 @@ class MatchBenchmark(PairBenchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give: the names of the scores of no pairs."""
+        """Every score that the data set may give; their names are those of the scores of no pairs, which are NaN."""
         empty_draws: Any = dict.fromkeys(("", *self.levels), ())
         return fractions(*match_scores({}, empty_draws, self.protocol))  # type: ignore[arg-type]
 
@@ -76,8 +76,8 @@ class MatchBenchmark(PairBenchmark):
         points = matcher.match(pair)
         answers = pair.points[1]
         size = pair.sizes[1]
-        length = reference_length(pair.box, size, protocol)
-        correct = correct_points(points, answers, length, size, protocol)
+        length = reference_length(pair.box, size, protocol)  # pixels that the thresholds multiply
+        correct = correct_points(points, answers, length, size, protocol)  # (N, thresholds) bool
         numbers = correct.sum(0).tolist()  # of correct points, by threshold
         values: dict[str, Any] = {"Points": len(points)}
         for threshold, number in zip(protocol.thresholds, numbers, strict=True):
@@ -124,6 +124,7 @@ class MatchBenchmark(PairBenchmark):
         for category in videos_of(result.rows):
             rows = [row for row in result.rows if row.video == category]
             points = sum(int(row.values["Points"]) for row in rows)
+            # NaN: a score of which the category has no pair
             known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
             lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
         output.text("per_category.csv", csv_of_records(lines))

@@ -179,7 +179,7 @@ def errors_of(
     """Return the errors of matched cells: distances in space, in metres, and in the second picture, in pixels.
 
     Args:
-        views: both pictures with their surfaces.
+        views: both pictures with their surfaces: `points` are x, y, z `(3, h, w)` in metres, in the picture's camera.
         source: matched cells of the first picture, `(N,)`, counted row by row in its grid.
         target: matched cells of the second picture, `(N,)`, counted likewise.
         pair: the pair, with the pose between the cameras.

@@ -25,7 +25,7 @@ class GivenNetwork:
 
     network: Any
     name: str
-    is_reusable = False
+    is_reusable = False  # its class may be code of the user, which no digest covers: it is scored again
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this network from others: class, stated mean and std, digest of the weights."""
@@ -38,10 +38,10 @@ class GivenNetwork:
 
 
 def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
-    """Return an extractor of a network's features for a benchmark: which stage and stride they have is decided here.
+    """Return an extractor of a network's features for a benchmark, and decide which stage and stride they have.
 
-    The text of a network (`NAME@STAGE/STRIDE`) decides first, then the benchmark's `stage` and `stride`. The protocol
-    decides for a ResNet for which neither names any. An extractor in memory keeps its stage and stride. A network that
+    The text of a network (`NAME@STAGE/STRIDE`) decides first, then the benchmark's `stage` and `stride`. If neither
+    names any, the protocol decides for a ResNet. An extractor in memory keeps its stage and stride. A network that
     `load` made moves to the GPU, if there is one.
 
     Args:

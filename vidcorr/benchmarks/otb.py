@@ -64,6 +64,7 @@ class OtbBenchmark(Benchmark):
     protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
+        """Refuse a stride beside dilations."""
         super().__post_init__()
         if self.stride is not None and self.dilated:
             raise ValueError("OtbBenchmark: dilated features have a stride of their own: give stride or dilated")
@@ -74,20 +75,21 @@ class OtbBenchmark(Benchmark):
 
     def view_options(self, encoder: Encoder) -> dict[str, Any]:
         """Return the arguments of a view for SiamFC, with its dilations by `dilated`."""
+        # the function of siamfc_tracker.py
         return view_options(encoder, self.stage, self.stride, self.dilated)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
         """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""
-        found: list[NDArray[np.float64]] = []
+        tracked_boxes: list[NDArray[np.float64]] = []
         pictures = SequencePictures(output, sequence, overlay_boxes, caption=CAPTION)
         for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
             with tracker.watch("draw"):
                 pictures.add(frame, box, sequence.boxes[t])
-            found.append(box)
-        boxes = np.stack(found)
+            tracked_boxes.append(box)
+        boxes = np.stack(tracked_boxes)  # (T, 4) x, y, width, height, one-based
         overlap = box_iou(boxes, sequence.boxes).tolist()
         pictures.close({"overlap": (range(len(boxes)), overlap)})
-        lines = [fixed(box, 3) for box in found]  # in the format of the GOT-10k toolkit
+        lines = [fixed(box, 3) for box in tracked_boxes]  # in the format of the GOT-10k toolkit
         output.text(f"predictions/{sequence.name}.txt", csv_text(lines, "\n"))
         counts = one_pass_counts(boxes, sequence.boxes)
         return [Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts)]

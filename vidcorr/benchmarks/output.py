@@ -52,7 +52,7 @@ class Output:
             write_ids(self.folder / kind / "predictions" / file, ids.numpy(), DAVIS_COLOURS)
 
     def text(self, path: str, text: str) -> None:
-        """Write a text file of the run."""
+        """Write a text file of the run; `path` is relative to the run's folder."""
         if self.folder is not None:
             write_atomically(self.folder / path, text)
 
@@ -134,7 +134,7 @@ class SequencePictures:
             self._animated[t] = resized(picture, WIDTH), annotated
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the files; the first few sequences' pictures also go to `output.pictures`, for a logger.
+        """Write the files; the five frames of the first 8 sequences also go to `output.pictures`, for a logger.
 
         Args:
             curves: name of a measure → its values over the frames, for the animation.

@@ -62,7 +62,7 @@ class Matched(NamedTuple):
     picture: Callable[[int], Tensor]
 
     def draw(self) -> Picture:
-        """Draw both pictures with lines between the matched points."""
+        """Draw both pictures with lines between the matched points, green for right matches and red for others."""
         colours: list[Colour] = []
         for is_right in self.right:
             colours.append(RIGHT if is_right else WRONG)
@@ -96,15 +96,15 @@ class PairBenchmark(Benchmark):
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """Every score that the data set may give: the names of the scores of no rows."""
+        """Every score that the data set may give; their names are those of the scores of no rows, which are NaN."""
         return fractions(*self.scores([]))
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set: its pairs by category, sorted."""
-        found: dict[str, list[Any]] = {}
+        pairs_of: dict[str, list[Any]] = {}
         for pair in self.read_pairs():
-            found.setdefault(pair.category, []).append(pair)
-        return [PairsOfCategory(name, pairs) for name, pairs in sorted(found.items())]
+            pairs_of.setdefault(pair.category, []).append(pair)
+        return [PairsOfCategory(name, pairs) for name, pairs in sorted(pairs_of.items())]
 
     def pairs_to_score(self, category: PairsOfCategory) -> Sequence[Any]:
         """Return the pairs of a category that are scored: by default all."""

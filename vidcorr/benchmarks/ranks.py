@@ -85,7 +85,10 @@ class Ranks(AbstractContextManager["Ranks"]):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run a block on all ranks; if it fails on a rank, all ranks raise its error.
+        """Run a block on all ranks; if it fails on a rank, all ranks raise an error with its message.
+
+        At the end of the block a rank waits for the others: up to 4 hours, or 4 times as long as its own block took if
+        that is longer.
 
         Raises:
             BenchmarkError: on every rank; a run of a single rank raises the original error.

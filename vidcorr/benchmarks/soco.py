@@ -52,6 +52,7 @@ class SocoBenchmark(PairBenchmark):
     pairs: Literal["intra", "cross", "trainsplits/train", "trainsplits/test"] = "intra"
 
     def __post_init__(self) -> None:
+        """Refuse a protocol with values that SOCO's measures do not have."""
         super().__post_init__()
         # SOCO's measures have no other values of these fields
         accepted = {"pairs": ["all"], "reference": ["box"], "input_fit": ["corner"]}
@@ -78,7 +79,7 @@ class SocoBenchmark(PairBenchmark):
         counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)
         values = concept_scores({pair.category: [counts]}, protocol)
         correct = np.zeros(len(points), bool)
-        source, target = pair.same.T
+        source, target = pair.same.T  # indices of the points of the same name
         correct[source] = errors[source, target] < protocol.thresholds[0]
         places = pair.points[0], points
         return Matched(values, counts, points.round(3).tolist(), places, correct, partial(matcher.picture, pair))
@@ -101,6 +102,11 @@ def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> 
 
     A match is the most similar cell among the cells that hold a target of the source point's concept. So the errors
     tell whether the right one of equal parts is found, for example the left of two wheels.
+
+    Args:
+        matcher: the network under the protocol.
+        pair: the pair.
+        targets: key points of the target, x, y `(M, 2)` in sides of the square to which its picture is padded.
     """
     source = matcher.features_of(pair, 0)
     target = matcher.features_of(pair, 1)

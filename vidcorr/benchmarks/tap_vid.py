@@ -73,12 +73,13 @@ class TapVidBenchmark(Benchmark):
     def score(self, sequence: PointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
-        Its counts are `tracks`, the (N, 18) of `tapvid_counts`; `limit`, the (18,) counts of the true tracks moved to
-        the nearest cell centres; `position` of the video in the data set.
+        Its counts are `tracks`, the (N, 18) counts of frames and points that `tapvid_counts` returns; `limit`, the sums
+        (18,) of these counts for the true tracks moved to the nearest cell centres; and `position`, the video's index
+        in the data set.
         """
         protocol = encoder.protocol
         mode = protocol.query_mode
-        side = protocol.scored_size
+        side = protocol.scored_size  # side of the square raster in whose pixels points are scored
         queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
         found = follow_points(
             encoder,
@@ -86,7 +87,7 @@ class TapVidBenchmark(Benchmark):
             frames=sequence.num_frames,
             size=sequence.size,
             queries=queries.points,
-            both_directions=mode == "strided",
+            both_directions=mode == "strided",  # else a query is in the first frame that shows its point
         )
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)

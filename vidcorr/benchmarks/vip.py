@@ -38,7 +38,7 @@ class PartVideo:
     """A video with a sequence per kind of labels.
 
     Attributes:
-        sequences: kind of labels → the video with these labels; the frames are the same.
+        sequences: kind of labels, "semantic" or "instance" → the video with these labels; the frames are the same.
     """
 
     sequences: dict[Parts, PartSequence]
@@ -92,6 +92,7 @@ class VipBenchmark(Benchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
+        """Refuse unknown parts or none, and keep the parts as a tuple."""
         if not self.parts or not set(self.parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {self.parts!r}; name 'semantic', 'instance' or both in a list")
         object.__setattr__(self, "parts", tuple(self.parts))
@@ -106,7 +107,7 @@ class VipBenchmark(Benchmark):
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
-        of_videos = zip(*readers, strict=True)
+        of_videos = zip(*readers, strict=True)  # of each video its sequences, in the order of `parts`
         return [PartVideo(dict(zip(self.parts, sequences, strict=True))) for sequences in of_videos]
 
     def score(self, video: PartVideo, encoder: FrameEncoder, output: Output) -> list[Row]:
@@ -165,8 +166,8 @@ def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, 
     """Return both results of `match_instances` for frame `t` as lists: detections, classes of annotated instances."""
     scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
-    found, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
-    return [found.tolist(), annotated.tolist()]
+    detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
+    return [detections.tolist(), annotated.tolist()]
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered_size: Size) -> dict[int, float]:

@@ -20,8 +20,9 @@ class VosBenchmark(MaskBenchmark):
 
     Masks may be dense or sparse. By the default rules an object may enter with any mask, and is scored on the annotated
     frames after it. Objects with separate folders of masks may overlap (SA-V): each object is a separate sequence, so
-    the network sees the frames once per object, and predictions lie in `predictions/<video>/<object>`. Videos with no
-    mask after their objects' first are predicted and packed into predictions.zip.
+    the network sees the frames once per object, and predictions lie in `predictions/<video>/<object>`. A video with
+    no mask after its objects' first is predicted, not scored; the predictions of all videos are then packed into
+    predictions.zip.
 
     Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay; other rules log the scores that `vidcorr score`
     names. Files: results.json, per_sequence.csv, predictions as indexed PNGs, overlays.
@@ -61,6 +62,7 @@ class VosBenchmark(MaskBenchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
+        """Refuse unknown rules, and rules that need metadata without `meta`."""
         offered = [name for name, known in RULES.items() if self.meta is not None or not known.needs_meta]
         if self.rules not in offered:
             remedy = "; give these their metadata file, meta" if self.rules in RULES else ""

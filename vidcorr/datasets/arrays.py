@@ -20,13 +20,14 @@ class _Type:
 
     __slots__ = ("of_numpy",)
 
-    def __init__(self, text: str, *further: object) -> None:
+    def __init__(self, text: str, *further: object) -> None:  # `further`: flags of numpy's dtype, without effect here
         if PLAIN_TYPE.fullmatch(text) is None:
             raise pickle.UnpicklingError(f"it holds an array of {ascii(text)[:60]}, no plain numbers or text")
         self.of_numpy = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.of_numpy = self.of_numpy.newbyteorder(state[1])
+        """Set the order of bytes from the state of a pickled dtype."""
+        self.of_numpy = self.of_numpy.newbyteorder(state[1])  # the order of bytes, such as ">"
 
 
 class _Array(np.ndarray):
@@ -35,7 +36,9 @@ class _Array(np.ndarray):
     __slots__ = ()
 
     def __setstate__(self, state: Any, /) -> None:
+        """Set type, shape and content from the state of a pickled array; refuse an array of objects."""
         version, shape, of_pickle, is_fortran, content = state
+        # an array of objects would have a list as content
         if not isinstance(of_pickle, _Type) or not isinstance(content, bytes | bytearray | str):
             raise pickle.UnpicklingError("it holds an array without numbers")
         plain: Any = (version, shape, of_pickle.of_numpy, is_fortran, content)

@@ -61,7 +61,7 @@ def Jhmdb(
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder")
     lists = tuple(path for path in list_data(splits) if path.name.endswith(ending))
-    clips: dict[tuple[str, str], None] = {}
+    clips: dict[tuple[str, str], None] = {}  # (action, clip), each once, in the order of the lists
     for path in lists:
         action = path.name.removesuffix(ending)
         for clip in _listed_clips(path, SUBSETS[subset]):
@@ -78,10 +78,10 @@ def _listed_clips(path: Path, number: str) -> list[str]:
         DataError: for a line of another form.
     """
     clips: list[str] = []
-    for place, line in list_lines(path):
+    for line_number, line in list_lines(path):
         match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
         if not match:
-            raise DataError(f"{path}, line {place}: {line!r:.120}; expected a clip's name and 1 or 2")
+            raise DataError(f"{path}, line {line_number}: {line!r:.120}; expected a clip's name and 1 or 2")
         if match[2] == number:
             clips.append(plain_name(match[1], path))
     return clips

@@ -36,7 +36,8 @@ class SurfacePair:
         category: object (NAVI) or scene (ScanNet).
         files: the pictures.
         depths: their depth files.
-        cameras: of NAVI focal lengths, in shorter sides of the picture; of ScanNet the matrix (3, 3) of both, pixels.
+        cameras: a camera per picture: of NAVI its focal length, in shorter sides of the picture; of ScanNet its matrix
+            (3, 3), pixels.
         pose: `(4, 4)` float64: from the first camera to the second, metres.
         sources: files of list and cameras.
     """
@@ -74,12 +75,12 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
     """Read the pairs of NAVI's wild sets, by object and picture: `<object>/{wild_set,multiview_*}/`.
 
     A partner is drawn for each picture among those at up to `max_angle`, then every fourth picture is taken. An object
-    without wild_set or without multiview_* is left out. A picture may be its own partner, as in the code, where
-    rounding makes its angle to itself more than 0.
+    without wild_set or without multiview_* is left out. A picture may be its own partner, as in Probe3D's
+    code, where rounding makes its angle to itself more than 0.
 
     Args:
         root: folder `navi_v1`, with the downsampled pictures and depths.
-        protocol: `max_angle`.
+        protocol: its `max_angle`, degrees.
 
     Raises:
         DataError: one line naming the file: a missing one, one of another form, or a picture without partners.
@@ -142,7 +143,7 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
         camera = cameras[name]
         focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
-        pose[:3, 3] = np.array(camera["t"]) / 1000
+        pose[:3, 3] = np.array(camera["t"]) / 1000  # millimetres in the file
     return SurfacePair(
         name="-".join(names),
         category=file.parent.parent.name,
@@ -172,7 +173,7 @@ def rotations_of(quaternions: Tensor) -> Tensor:
 def drawn_partners(
     rotations: Tensor, random: np.random.RandomState, protocol: SurfaceProtocol, file: object = "NAVI"
 ) -> list[int]:
-    """Draw a partner for each picture of an object as torch's `multinomial` does, with equal weights.
+    """Draw a partner for each picture of an object, with equal weights and the draws of torch's `multinomial`.
 
     Angles are added up in the order of Probe3D's code, because rounding decides whether a picture's angle to itself is
     0.
@@ -180,7 +181,7 @@ def drawn_partners(
     Args:
         rotations: `(N, 3, 3)` float32, from the object to the cameras.
         random: the generator, which all objects share.
-        protocol: `max_angle`.
+        protocol: its `max_angle`, degrees.
         file: file of the cameras, for the message.
 
     Returns:

@@ -47,7 +47,7 @@ class BoxSequence(FrameSequence):
     boxes: NDArray[np.float64]
 
     def frame(self, t: int) -> Tensor:
-        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
+        """Read frame index `t` (zero-based): uint8 RGB (3, H, W), in memory `(H, W, 3)` as cropping needs it."""
         image = read_image(self.frames[t], size=self.size)
         return torch.from_numpy(image).permute(2, 0, 1)
 
@@ -89,15 +89,15 @@ def _targets(root: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name in sorted(list_folders(root)):
         folder = root / name
-        of_folder: dict[str, Path] = {}
+        files_of_folder: dict[str, Path] = {}
         for path in list_data(folder):
             match = FILE.fullmatch(path.name)
             if match and read_bytes(path).strip():
                 target = f"{name}-{match[1]}" if match[1] else name
-                of_folder[plain_name(target, root)] = path
-        if (folder / "img").is_dir() and not of_folder:
+                files_of_folder[plain_name(target, root)] = path
+        if (folder / "img").is_dir() and not files_of_folder:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes")
-        files |= of_folder
+        files |= files_of_folder
     return files
 
 

@@ -61,7 +61,7 @@ class FrameSequence:
 
         image = read_image(self.frames[t], size=self.size)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
-        cv2.split(image, list(planes))  # in place
+        cv2.split(image, list(planes))  # writes into `planes`
         return torch.from_numpy(planes)
 
     def read(self, first: int = 0) -> Generator[Tensor]:
@@ -100,6 +100,7 @@ class MaskSequence(FrameSequence):
     folder: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse a bad name, and a video with fewer than two frames to follow."""
         super().__post_init__()
         followed = self.num_frames - self.begin
         if followed < 2:
@@ -158,14 +159,14 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
     Raises:
         OSError: if a file cannot be read.
     """
-    found: list[str] = []
+    lines: list[str] = []
 
     def add(value: Any) -> None:
-        """Add the files and arrays of a value to `found`; of frames the first, and the sizes of all."""
+        """Add lines for the files and arrays of a value to `lines`; of frames for the first, and the sizes of all."""
         if isinstance(value, Path):
-            found.append(f"{value.name} {digest_of(value)}")
+            lines.append(f"{value.name} {digest_of(value)}")
         elif isinstance(value, np.ndarray):
-            found.append(f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
+            lines.append(f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
         elif isinstance(value, Mapping):
             add(list(value.values()))
         elif isinstance(value, list | tuple):
@@ -175,10 +176,10 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
             for name, item in vars(value).items():
                 add(item if name not in FRAME_FIELDS else item[:1])
                 if name in FRAME_FIELDS:
-                    found.extend(f"{file.name} {file.stat().st_size}" for file in item)
+                    lines.extend(f"{file.name} {file.stat().st_size}" for file in item)
 
     add(record)
-    return text_digest("\n".join(sorted(found)), 8)
+    return text_digest("\n".join(sorted(lines)), 8)
 
 
 def require_files(paths: Iterable[Path], about: str) -> None:

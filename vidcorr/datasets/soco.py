@@ -45,15 +45,15 @@ def read_soco(root: str | Path, pairs: str = "intra") -> list[SocoPair]:
     root = Path(root).expanduser()
     folder = root / "PairAnnotations" / pairs
     size_of = functools.cache(image_size)
-    found: list[SocoPair] = []
+    pairs_read: list[SocoPair] = []
     for category in sorted(list_folders(folder)):
         files = [file for file in list_data(folder / category) if file.suffix == ".json"]
         for file in sorted(files):
             with errors_at(f"{file}: is not a pair of SOCO", *WRONG_JSON):
-                found.append(_pair(root, category, file, read_json(file), size_of))
-    if not found:
+                pairs_read.append(_pair(root, category, file, read_json(file), size_of))
+    if not pairs_read:
         raise DataError(f"{folder}: holds no pair")
-    return found
+    return pairs_read
 
 
 class _Picture(NamedTuple):
@@ -118,8 +118,8 @@ def _rows_of_names(names: Iterable[tuple[str, str]], source: _Picture, target: _
         >>> _rows_of_names([("nose", "nose"), ("tail", "tail")], source, target).tolist()
         [[1, 0]]
     """
-    found: dict[tuple[int, int], None] = {}
+    rows: dict[tuple[int, int], None] = {}  # keys are kept once, in order
     for name, other in names:
         if name in source.row_of_name and other in target.row_of_name:
-            found[source.row_of_name[name], target.row_of_name[other]] = None
-    return np.array(list(found), np.int64).reshape(-1, 2)
+            rows[source.row_of_name[name], target.row_of_name[other]] = None
+    return np.array(list(rows), np.int64).reshape(-1, 2)

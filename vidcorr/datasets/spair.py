@@ -122,7 +122,8 @@ def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
     pairs: list[MatchPair] = []
     size_of = functools.cache(image_size)
     rows = list(csv.reader(read_text(file).splitlines()))
-    for index, row in enumerate(rows[1:]):  # after the heading, line 1
+    # after the heading, line 1: source, target, number of the class, x and y of the source, x and y of the target
+    for index, row in enumerate(rows[1:]):
         with errors_at(f"{file}, line {index + 2}: is not a pair of pf_pascal"):
             category = VOC[int(row[2])]
             numbers = [text.strip("; ").split(";") for text in row[3:7]]
@@ -144,5 +145,5 @@ def _picture_path(root: Path, file: Path, named: str) -> Path:
     Raises:
         DataError: if there is no such picture.
     """
-    from_above = "/".join(PurePosixPath(named).parts[1:])
+    from_above = "/".join(PurePosixPath(named).parts[1:])  # without the first part, the root's own name
     return named_file(root, named if (root / named).is_file() else from_above, file)

@@ -91,13 +91,13 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     index_of = {number: t for t, number in enumerate(_numbers(folder, frames))}
     starts: dict[int, int] = {}
     categories: dict[int, str] = {}
-    for i, (category, start) in sorted(objects.items()):
+    for object_id, (category, start) in sorted(objects.items()):
         if start not in index_of or index_of[start] not in masks:
             file = masks.folder / f"{start:05d}.png"
-            raise DataError(f"{file}: no such mask, but object {i} starts here by meta.json")
-        starts[i] = index_of[start]
+            raise DataError(f"{file}: no such mask, but object {object_id} starts here by meta.json")
+        starts[object_id] = index_of[start]
         if category:
-            categories[i] = category
+            categories[object_id] = category
     if not starts:
         raise DataError(f"{meta}: names no object of {name}: take the video out, or name its objects")
     return MaskSequence(
@@ -158,7 +158,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Return the objects of a video of meta.json; objects without frames are left out.
+    """Return id → category and number of the first frame, of a meta.json's video; objects without frames are left out.
 
     Example:
         >>> dog = {"category": "dog", "frames": ["00010", "00015"]}

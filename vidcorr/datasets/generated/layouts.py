@@ -30,14 +30,14 @@ POINT_IDS = 30
 """Key points of a class in SPair-71k's files."""
 
 
-@layout()
+@layout()  # callers give root, count and arguments of `Scenes`
 def write_videos(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes."""
     for i, (video, _) in enumerate(scenes.rendered(count)):
         write_mp4(folder / f"{i:05d}.mp4", video)
 
 
-@layout()
+@layout()  # callers give root, count and arguments of `Scenes`
 def write_davis(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
@@ -50,7 +50,7 @@ def write_davis(folder: Path, scenes: Scenes, count: int) -> None:
     write_text(folder / "ImageSets/2017/val.txt", names)
 
 
-@layout(frames=41)
+@layout(frames=41)  # callers give root, count and arguments of `Scenes`
 def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) -> None:
     """Write `count` training and `valid` validation videos in YouTube-VOS's layout.
 
@@ -87,6 +87,9 @@ def _annotated_objects(
         sprites: most sprites of a video, each of which takes two draws.
         draws: source of the draws.
         is_train: masks hold all objects, which have categories; False: an object has its first mask alone.
+
+    Returns:
+        Object id → its `frames` and, in training, its `category`; and the ids (T, H, W) of the annotated masks.
     """
     objects: dict[str, dict[str, Any]] = {}
     annotated = np.zeros_like(masks)
@@ -108,7 +111,7 @@ def _annotated_objects(
     return objects, annotated
 
 
-@layout()
+@layout()  # callers give root, count and arguments of `Scenes`
 def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
 
@@ -128,7 +131,7 @@ def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
             write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines_of(boxes, SEPARATORS[i % 3]))
 
 
-@layout(frames=24)
+@layout(frames=24)  # callers give root, count and arguments of `Scenes`
 def write_tap_vid(folder: Path, scenes: Scenes, count: int, tracks: int = 24) -> None:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
@@ -140,12 +143,12 @@ def write_tap_vid(folder: Path, scenes: Scenes, count: int, tracks: int = 24) ->
     content = {}
     for i, (video, masks) in enumerate(scenes.rendered(count)):
         points, occluded = scenes.tracks(i, masks, tracks)
-        points = ((points + 0.5) / scenes.size[::-1]).astype(np.float32)
+        points = ((points + 0.5) / scenes.size[::-1]).astype(np.float32)  # fractions of the image, from its corner
         content[f"synthetic-{i:03d}"] = {"video": video, "points": points, "occluded": occluded}
     (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
 
-@layout(frames=40, size=(240, 320), sprites=(1, 1))
+@layout(frames=40, size=(240, 320), sprites=(1, 1))  # callers give root, count and arguments of `Scenes`
 def write_jhmdb(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of one sprite."""
     from scipy.io import savemat
@@ -160,13 +163,13 @@ def write_jhmdb(folder: Path, scenes: Scenes, count: int) -> None:
         joints, _ = scenes.tracks(i, masks, len(JOINTS), of_layers=(1,))
         path = folder / "joint_positions" / action / clip / "joint_positions.mat"
         path.parent.mkdir(parents=True)
-        savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})
+        savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})  # (2, 15, T), one-based
         path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # scipy's header holds a date
     for action, lines in lists.items():
         write_text(folder / f"splits/{action}_test_split1.txt", lines)
 
 
-@layout(frames=10, size=(240, 320), sprites=(4, 4))
+@layout(frames=10, size=(240, 320), sprites=(4, 4))  # callers give root, count and arguments of `Scenes`
 def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 
@@ -203,7 +206,7 @@ def _places_of_spair(positions: NDArray[Any], visible: NDArray[Any]) -> dict[str
     return places
 
 
-@layout(size=(240, 320))
+@layout(size=(240, 320))  # callers give root, count and arguments of `Scenes`
 def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points: int = 20) -> None:
     """Write `count` scenes as classes of SPair-71k: `views` pictures each, and a pair of every two of them.
 

@@ -39,6 +39,7 @@ class Wave:
     phase: float
 
     def __call__(self, t: float) -> float:
+        """Return the value in frame `t`."""
         angle = 2 * np.pi * t / self.period + self.phase
         return self.amplitude * float(np.sin(angle))
 

@@ -28,7 +28,7 @@ FIRST_BENCHMARK_VIDEO = 1_000_000
 
 
 def is_made(root: Path, marker: str) -> bool:
-    """Return whether a folder holds the set of a marker."""
+    """Return whether a folder holds the set that a marker describes: its marker file has this text."""
     path = root / MARKER
     return path.is_file() and path.read_text(encoding="utf-8", errors="replace") == marker
 
@@ -97,6 +97,7 @@ def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24) -> None:
     """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20); the same images give the same bytes."""
+    # `g`: a frame of 12 can be decoded without the frames before it
     with closing(Mp4Writer(path, rate, g="12", crf="20", preset="veryfast")) as writer:
         for image in video:
             writer.add(image)
@@ -109,12 +110,15 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
         names = numbered("{:05d}.jpg", range(len(video)))
     for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
-        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)
+        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)  # OpenCV takes BGR
         (folder / name).write_bytes(content.tobytes())
 
 
 def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]) -> None:
-    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame indices or file stems."""
+    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame indices or file stems.
+
+    The folder must not exist before.
+    """
     folder.mkdir(parents=True)
     palette = davis_palette()
     for key, mask in masks.items():
