@@ -58,15 +58,15 @@ def inner_network(network: Any) -> Any:
     has_own_forward = forward is not nn.Module.forward and full_name != "LightningModule.forward"
     if has_own_forward or gives_extractors(network) or gives_blocks(network):
         return network
-    found: list[nn.Module] = []
+    inner: list[nn.Module] = []
     for name in ("encoder", "backbone"):
         part = getattr(network, name, None)  # not `named_children`: it may be a property
         if isinstance(part, nn.Module):
-            found.append(part)
-    if len(found) != 1:
+            inner.append(part)
+    if len(inner) != 1:
         kind = type(network).__name__
-        raise ValueError(f"{kind}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}")
-    return inner_network(unwrapped(found[0]))
+        raise ValueError(f"{kind}: has no forward, and {len(inner)} of encoder and backbone: {OWN_METHOD}")
+    return inner_network(unwrapped(inner[0]))
 
 
 def stated_by(module: object) -> Input | None:
@@ -115,13 +115,14 @@ class Encoder(Changeable, nn.Module):
     Args:
         network: a network; a module with its own method `feature_extractor(stage, stride)`; an extractor; a video
             encoder; one of them in a wrapper of torch, or as `encoder` or `backbone` of a module without `forward`.
-        stated: the RGB that the network gets, if the caller knows it; None, or an input with an empty `source`: as the
-            module, its package's record or its library states.
+        stated: the RGB that the network gets, if the caller knows it. None, or an input with an empty `source`: the
+            module, its package's record or its library states it.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
         made_by: name and arguments that make the network again; None: the name in its description, without arguments.
-        decide: function from a network to the class of its views; `TrainedViews.kind_of` returns an earlier decision.
+        decide: function from a network to the class of its views, None if it makes its own. `kind_of` may compute
+            with the network; `TrainedViews.kind_of` returns the decision of an earlier call.
 
     Attributes:
         network: the network.
@@ -237,8 +238,8 @@ class Encoder(Changeable, nn.Module):
             stride = int(pixels)
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
         if self.view_class is None:
-            found = self.network.feature_extractor(stage, stride, **options)
-            view = found if isinstance(found, View) else MapExtractor(found)
+            own_view = self.network.feature_extractor(stage, stride, **options)
+            view = own_view if isinstance(own_view, View) else MapExtractor(own_view)
             if self.stated is not None:
                 facts["input"] = self.stated
         else:
@@ -324,6 +325,6 @@ def weights_digest(module: nn.Module) -> str:
         parts = list(of_device)
         if device.type != "cpu":
             parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
-        for part in parts:
+        for part in parts:  # one after the other, or in one piece: the digest is the same
             digest.update(part.numpy().data)
     return digest.hexdigest()[:12]

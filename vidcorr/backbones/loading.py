@@ -78,14 +78,14 @@ def _around(module: Any, **facts: Any) -> Encoder:
         module: a network or a method.
         facts: arguments of `Encoder`.
     """
-    if getattr(module, "has_own_features", True):
+    if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
     facts.pop("described", None)  # the method describes its backbone itself
     return module.evaluated.changed(user_module=Reference(module), **facts)
 
 
 def _load_name(spec: EncoderSpec) -> Encoder:
-    """Return the encoder of a spec's name or file, with the input, stage and stride of the spec as its defaults."""
+    """Return the encoder of a spec's name or file; the spec's input, stage and stride override those of the file."""
     with ExitStack() as stack:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
@@ -165,7 +165,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
         return _load_foreign(path, part, None, checkpoint)
-    # refuse a class that is not allowed, even if the encoder does not need this class: resuming needs it
+    # refuses a class that is not allowed, even if the encoder does not need this class: resuming needs it
     recipe = recipe_of(checkpoint, path)
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:

@@ -73,10 +73,10 @@ class EncoderSpec:
     It is a value: making it asks neither disk nor hub. A checkpoint holds it as `to_dict` returns it.
 
     Args:
-        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights,
-            except `untrained`, and of a ViT a stage.
-        stage: name of the features; None is the text's, and without one the benchmark's choice.
-        stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
+        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. Short names stand for networks with
+            trained weights, except `untrained`; those of ViTs also name a stage.
+        stage: name of the features; None: the stage in `text`. If neither names one, the benchmark chooses.
+        stride: pixels per feature cell; None: the stride in `text`. If neither names one, the benchmark chooses.
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
@@ -114,13 +114,14 @@ class EncoderSpec:
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
+        """Set what the text names: `spec`, and stage, stride and `pretrained` where no argument gives them."""
         name, view = split_view(self.text)  # NAME and STAGE/STRIDE
         stage, slash, pixels = view.partition("/")
         stride = self.stride if self.stride is not None or not slash else pixels
         if stride is not None and not (str(stride).isdecimal() and int(stride) > 0):
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
-        # the short names without `timm:` need none: `untrained` is random, and `vidcorr-r18` brings its weights
+        # short names without `timm:` need no `pretrained`: `untrained` is random, and `vidcorr-r18` brings its weights
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         settled = {
             "spec": spec,
@@ -133,7 +134,9 @@ class EncoderSpec:
 
     @classmethod
     def of(cls, stated: Any, source: str | Path, pretrained: bool = False) -> "EncoderSpec":
-        """Return the spec of a name, or of the fields that a file holds; random weights are drawn from torch's state.
+        """Return the spec of a name, or of the fields that a file holds.
+
+        Its `seed` is None: random weights are drawn from torch's state.
 
         Args:
             stated: a spec, which is returned as it is; a name; or the dict that `to_dict` returned.
@@ -167,11 +170,11 @@ class EncoderSpec:
         if not isinstance(text, str) or wrong or not isinstance(fields.get("arguments", {}), Mapping):
             form = "the name of a network, such as my_module:my_network, or its fields spec, stage, stride, …"
             raise ValueError(f"{source}: expected {form}; got {str(stated)[: trust.LONGEST]}")
-        given = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
-        return cls(text, input=given, seed=None, **fields)
+        own_input = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
+        return cls(text, input=own_input, seed=None, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that make the network again, as plain values.
+        """Return the fields that make the network again, as plain values; `seed` and `label` are left out.
 
         Example:
             >>> EncoderSpec("dino-s16@block9").to_dict()
@@ -211,7 +214,7 @@ class EncoderSpec:
             ValueError: as `draws_weights`, or if the file that is read may not name the network.
         """
         if _is_of_library(self.spec):
-            return not self.pretrained or trust.named_by_file(self)
+            return not self.pretrained or trust.named_by_file(self)  # a name in a file fetches no weights
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
         # without weights of a file, whether the file names the callable or the user names both
         is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
@@ -273,7 +276,10 @@ class EncoderSpec:
     def is_reusable(self) -> bool:
         """True if results under this name can be reused, because no code of the user, which may change, makes features.
 
-        The name or the checkpoint decides by the packages that it names.
+        The packages in the name decide; for a checkpoint of ours, the packages that the checkpoint names.
+
+        Raises:
+            ValueError: if a checkpoint is damaged, or names code that is not allowed.
 
         Example:
             >>> texts = ("vidcorr-r18", "timm:resnet18", "timm:resnet18=own.pth", "my_module:net", "torchhub:me/it:net")
@@ -314,7 +320,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     is_named_by_file = trust.named_by_file(spec)
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
-    make = MAKERS.get(prefix, _make_by_callable)
+    make = MAKERS.get(prefix, _make_by_callable)  # any other prefix is the module of a callable
     network, architecture, source = make(name, spec, with_weights and not is_named_by_file)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
@@ -340,7 +346,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
 @functools.cache
 def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws more than half of its weights, so that two seeds make two networks.
+    """Return whether a callable draws more than half of its network's numbers, so that two seeds make two networks.
 
     A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
@@ -376,9 +382,9 @@ def draws_weights(spec: str) -> bool:
 
 
 def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
-    """Return whether two networks map one image to different numbers after `second` got the weights of `first`.
+    """Load the weights of `first` into `second`, and return whether both still map an image to different numbers.
 
-    False if the network draws numbers in each call, or fails.
+    False if `first` draws numbers in each call, or a network fails.
 
     Example:
         >>> _differ_with_equal_weights(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(3, 4, 8, 8))
@@ -400,7 +406,10 @@ def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
 
 
 def _numbers_of(network: nn.Module) -> torch.Tensor:
-    """Return a network's output for an image of noise, in eval mode: all its tensors as one float64 vector."""
+    """Return a network's output for an image of noise: all its tensors as one float64 vector.
+
+    The network is put into eval mode, and stays in it.
+    """
     image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with random_state_kept(), torch.no_grad():
         torch.manual_seed(0)
@@ -428,7 +437,7 @@ def split_view(text: str) -> tuple[str, str]:
     """
     name, at, view = text.rpartition("@")
     stride = view.partition("/")[2]
-    is_of_path = "/" in name and stride and not stride.isdecimal()
+    is_of_path = "/" in name and stride and not stride.isdecimal()  # as in runs/me@home/folder: no stride
     return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
@@ -617,8 +626,8 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         if spec.spec and Path(spec.spec).is_dir():  # `Path("")` is the working directory
             raise ValueError(f"{spec.spec}: a folder without {CONFIG} of transformers or timm: name the file in it")
         module, _, member = spec.spec.rpartition(".")
-        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
-        if Path(f"{module.replace('.', '/')}.py").is_file():
+        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS  # what the message tells the user to write
+        if Path(f"{module.replace('.', '/')}.py").is_file():  # the user's own, in the working directory
             form = f"{module}:{member}"
         raise ValueError(
             f"backbone {spec.spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "

@@ -168,7 +168,7 @@ class Clips(VideoEncoder):
         rows = 0 if patch is None else size[0] // patch
         # tokens are read as those of one image, in which the frames of the tubelets stand above each other
         stacked = map_of_tokens(output, patch, (count * rows * (patch or 1), size[1]))
-        if stacked is not output:
+        if stacked is not output:  # tokens became a map
             return stacked.unflatten(2, (count, rows))
         maps = as_tensor(output)
         if maps.ndim != 5 or maps.shape[2] != count:
@@ -215,14 +215,14 @@ class Recurrent(VideoEncoder):
         state = None
         for frame in frames:
             with torch.no_grad(), eval_mode(self):
-                found, state = self.step(frame, state)
-            features = as_tensor(found)
+                output, state = self.step(frame, state)
+            features = as_tensor(output)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
 
 
 def settled_stride(view: Any) -> Any:
-    """Return the stride of a view, pixels per cell; if it is None, set it to the stride measured on a blank frame.
+    """Return the stride of a view, pixels per cell; if the view has none yet, measure it on a blank frame and set it.
 
     Returns:
         None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
@@ -239,7 +239,7 @@ def settled_stride(view: Any) -> Any:
         try:
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
         except Exception:  # of a user's code; `encode` raises it again for frames of a video
-            view.stride = None  # `encode` may have set another one
+            view.stride = None  # `encode` may have set one before the error
     return view.stride
 
 
