@@ -156,7 +156,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def _require_size_of_bank(self, size: Sequence[int]) -> None:
         """Raise ValueError if frames of a size `(H, W)` have maps of another size than the bank's.
 
-        It is asked in the first phase too, though that fills no bank, so that the second cannot fail after days.
+        The size is checked in the first phase too, which fills no bank: else a run would fail after days.
         """
         if self.bank is None or self.bank.kind == "shared":
             return
@@ -177,8 +177,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
         Returns:
             `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. With
-            negatives `negative_mass`, their fraction of the softmax, and in training `queue_age`; the bank then holds
-            the keys of all ranks.
+            negatives `negative_mass`, their fraction of the softmax, and in training `queue_age`: then the bank also
+            gets the keys of all ranks, which enter it at the end of the optimiser's step.
         """
         lab = normalised_lab(batch["clip"])
         seen = drop_channel(lab, dropped)
@@ -238,7 +238,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     @torch.no_grad()
     def encode_keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode frames as negatives for the bank, and keep their running statistics out of the encoder.
+        """Encode frames as negatives for the bank; the encoder's BatchNorm statistics stay as they are.
 
         The position map is displaced frame by frame: else a cell could differ from its negatives by position alone.
 
@@ -333,9 +333,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _settings(kind: type[S], given: S | Mapping[str, Any]) -> S:
-    """Return settings of a class: as given, or made from a dict of their fields, as checkpoints hold them."""
-    return kind(**given) if isinstance(given, Mapping) else given
+def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
+    """Return settings as they are; if `stated` is a dict of their fields, as in a checkpoint, make them by `kind`."""
+    return kind(**stated) if isinstance(stated, Mapping) else stated
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
@@ -344,8 +344,8 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
     """
-    found = load(path).network
-    arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
+    loaded = load(path).network
+    arguments = loaded.arguments if isinstance(loaded, LiirEncoder) else type(loaded).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")
-    return found
+    return loaded

@@ -139,7 +139,7 @@ class SiamFC(CorrespondenceModule):
         return self(as_floats(batch["exemplar"]), as_floats(batch["search"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam without weight decay; the rate falls by epoch, or by step if the run counts steps.
+        """Adam without weight decay; the rate falls by epoch, or by step if `trainer.max_steps` limits the run.
 
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """
