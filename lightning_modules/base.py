@@ -134,11 +134,12 @@ class CorrespondenceModule(SavedModule):
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
 
-        It is the map that benchmarks score; of a ResNet the last one, at its own strides.
+        Without a stage it is the network's last map, at the network's own strides. Benchmarks may score another one: of
+        a ResNet res4 at stride 8, unless they or the backbone's name say otherwise.
 
         Args:
             images: RGB.
-            stage: a stage of the backbone; None is that of its name, `NAME@STAGE`, else its default.
+            stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
             network: None is the backbone; or a copy of it, such as a moving average.
         """
         return self.views.maps(self.backbone if network is None else network, self.normalise(images), stage)
@@ -229,9 +230,16 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def _log_scalars(self, scalars: Mapping[str, Any], batch_index: int, size: int) -> None:
-        """Log scalars of a training step; of several ranks their means, where the step is logged or monitored.
+        """Log scalars of a training step.
 
-        Lightning's `sync_dist` would hold all ranks at a barrier for each scalar of each step.
+        Of several ranks the means are logged, and only in a step that the Trainer logs, in the last of an epoch, and
+        where a callback or a schedule monitors one of the scalars. Lightning's `sync_dist` would hold all ranks at a
+        barrier for each scalar of each step.
+
+        Args:
+            scalars: name → scalar; the names are the same on all ranks.
+            batch_index: index of the batch in its epoch, from 0.
+            size: number of samples in the batch, its weight in the means of an epoch.
         """
         trainer = self.counting_trainer
         if trainer is not None and trainer.world_size > 1:

@@ -128,6 +128,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
 
+        Returns:
+            As `objective`.
+
         Raises:
             ValueError: for clips of a single frame, or in training of a size that the bank does not hold.
 

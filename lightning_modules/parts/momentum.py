@@ -186,7 +186,7 @@ class MomentumMethod(SavedModule):
         super().__init__()
         self._own_steps = 0
         self._next_momentum = 0.0  # of the average, at the end of the present step
-        STEPPING[self] = _none
+        STEPPING[self] = _none  # no optimiser steps yet; torch's hooks find this module in the table
 
     def __setstate__(self, state: Any) -> None:
         """Restore a copied or unpickled module, and enter it in `STEPPING`, as the constructor does."""
@@ -252,7 +252,11 @@ class MomentumMethod(SavedModule):
         STEPPING[self] = ref(optimizer)
 
     def end_step_of(self, optimizer: Optimizer) -> None:
-        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser."""
+        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser.
+
+        Raises:
+            ValueError: for an average in half precision.
+        """
         if STEPPING[self]() is not optimizer:
             return
         STEPPING[self] = _none
@@ -279,7 +283,7 @@ def _is_running(optimizer: Optimizer) -> bool:
 
 
 def _none() -> None:
-    """Return None; in `STEPPING` it stands for a method while no optimiser steps."""
+    """Return None, as a weak reference to nothing would: the value in `STEPPING` while no optimiser steps."""
 
 
 STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()

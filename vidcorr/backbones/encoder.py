@@ -290,6 +290,7 @@ class Encoder(Changeable, nn.Module):
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
+        # `Clips` around a model of transformers is a view of its own making, but normalises by its `input`
         normalises = configuration is not None or (self.view_class is not None and self.view_class.normalises)
         is_known = normalises and bool(self.input.source) and self.input != UNKNOWN
         stated = self.input if is_known else None

@@ -194,7 +194,10 @@ class FeatureExtractor(View):
         self.stride = stride
 
     def common_stride(self, strides: Sequence[int]) -> int:
-        """Return the one stride of the stages' maps, which have to be equal to be concatenated.
+        """Return the one stride of the stages' maps: maps of several strides cannot be concatenated.
+
+        Args:
+            strides: pixels per cell, one of each stage.
 
         Raises:
             ValueError: if the strides differ.

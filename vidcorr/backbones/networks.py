@@ -516,6 +516,9 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         spec: the spec, which may ask for trained weights.
         with_weights: False: random weights, since the caller loads others.
 
+    Returns:
+        The network, `name`, and the source of trained weights in words.
+
     Raises:
         ValueError: if timm does not know the name, or weights cannot be fetched.
     """
@@ -524,6 +527,7 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     if not timm.is_model(name):
         raise ValueError(f"backbone timm:{name}: timm has no such model{did_you_mean(name, timm.list_models())}")
     options: dict[str, Any] = {}
+    # the source file of timm that defines the network: networks of a file take the same options
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
@@ -558,6 +562,9 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
         spec: the spec, which may ask for trained weights.
         with_weights: False: random weights, since the caller loads others.
 
+    Returns:
+        The network, `name`, and the source of trained weights in words.
+
     Raises:
         ValueError: for an unknown name, or a network other than a ResNet.
     """
@@ -584,6 +591,9 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
         name: PLACE:ENTRY; PLACE is a folder, or OWNER/REPO[:BRANCH].
         spec: the spec of the network.
         with_weights: let the entry load its weights.
+
+    Returns:
+        The network, the entry's name, and the source of trained weights in words.
 
     Raises:
         ValueError: if the user has not allowed the code, or the entry cannot be called.
@@ -616,6 +626,10 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         name: the callable; empty if the text of the spec has no ":".
         spec: the spec; the part of its text before the ":" is the module.
         with_weights: not used: only the callable knows whether it loads weights.
+
+    Returns:
+        The network, the callable's name (of a network of `SHORT_NAMES` the short one), and the source of its weights in
+        words.
 
     Raises:
         ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.

@@ -1,4 +1,4 @@
-"""The maps that a method trains: the maps that benchmarks score, with gradient."""
+"""The maps that a method trains, with gradient, made by the views that benchmarks use."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -119,7 +119,7 @@ class Clips(VideoEncoder):
         Yields:
             `(C, h, w)`.
         """
-        frames = iter(frames)
+        frames = iter(frames)  # one iterator for both: `islice` goes on after `first`
         for first in frames:
             clip = [first, *islice(frames, self.window - 1)]
             yield from self._encode_window(torch.stack(clip))
@@ -380,6 +380,10 @@ class VJepa2(VideoMae):
 
     def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, ...]:
         """Return the positions of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
+
+        Args:
+            x: tokens of clips of the size that `forward` got last; only their number counts.
+            masks: ignored; the library passes it.
 
         Returns:
             Time, row and column of each token; rows and columns are spread evenly over the trained grid.
