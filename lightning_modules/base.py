@@ -93,8 +93,11 @@ class CorrespondenceModule(SavedModule):
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
         The method also sets the module's description, input, normalisation and views; and `rebuilt_by`, by which a
-        checkpoint of this module is enough, even if the training began with another checkpoint. A user's own network
-        gets the input that it states, else RGB in [0, 1].
+        checkpoint of this module is enough, even if the training began with another checkpoint. A network gets the
+        input that it states; else a library's gets ImageNet's, a user's own RGB in [0, 1].
+
+        Returns:
+            The network, in training mode.
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
@@ -107,7 +110,8 @@ class CorrespondenceModule(SavedModule):
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
         # by a copy of the views, which is not kept: a method may replace parts of the network after this call
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
-        # what makes the network again for a checkpoint of this module, which holds its weights
+        # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
+        # weights; else the fields of the spec, since its file may be gone and its name may fetch weights
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
         return network

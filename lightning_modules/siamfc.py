@@ -33,7 +33,7 @@ class SiameseExtractor(ProjectedExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
-        super().__init__(inner, search_conv, exemplar_conv)
+        super().__init__(inner, search_conv, exemplar_conv)  # the last for copies alone
         self.exemplar_conv = exemplar_conv
 
     def exemplar(self, crops: Tensor) -> Tensor:

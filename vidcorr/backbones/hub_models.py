@@ -165,7 +165,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
         states.append(output[0] if isinstance(output, tuple) else output)
 
     with ExitStack() as stack:
-        for block in blocks_of(model):
+        for block in blocks_of(model):  # each hook is removed when the stack closes
             stack.callback(block.register_forward_hook(keep).remove)
         if "noise" in options:  # an MAE: mask no patch
             stack.enter_context(attribute_set(model.config, "mask_ratio", 0.0))

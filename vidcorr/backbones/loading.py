@@ -176,6 +176,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
+        # before the names of the encoder's weights; no field of an `EncoderSpec`
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)

@@ -60,9 +60,9 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
         remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
         what = "a mapping of names to tensors, perhaps code, which is not run"
         raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
-    if part in states:
+    if part in states:  # PART is an entry of the file
         return without_wrappers(states[part])
-    state = without_wrappers(states[preferred(states, path)])
+    state = without_wrappers(states[preferred(states, path)])  # in it, PART begins the names of weights
     if not part:
         return state
     weights = without_wrappers(without_prefix(state, f"{part}."))
@@ -121,7 +121,7 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
         return {}  # as an optimiser's state, whose keys are numbers
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     others = [name for name in content if name not in tensors and name.rpartition(".")[2] != EXTRA_STATE]
-    if tensors and not others:
+    if tensors and not others:  # else weights may lie deeper
         has_numbers = any(tensor.is_floating_point() for tensor in tensors.values())  # not the state of a generator
         return {place: tensors} if has_numbers else {}
     states: dict[str, State] = {}

@@ -375,9 +375,12 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
 def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **overrides: Any) -> Any:
     """Call a class, or a function that makes a module, with arguments of a file as plain values.
 
+    During the call, networks that the arguments name count as named by the file (`named_by_file`), and no file is
+    opened (`check_file`).
+
     Args:
         kind: the class or function.
-        arguments: of the file. A dict becomes a dataclass if the annotation is a dataclass, a text a path, and so on.
+        arguments: of the file. Each is converted to its annotated type, for example a dict to a dataclass.
         source: the file, for messages. If the call happens while the module of another file is built, messages name
             that outer file.
         overrides: arguments of the caller, which override the file's.
@@ -434,11 +437,16 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 
 def in_name_of(file: str | Path, stated: object) -> AbstractContextManager[None]:
-    """Treat the networks that a block builds as named by a file: they are checked, and fetch nothing.
+    """Treat the networks that a block builds as named by a file, if their names are in `stated`.
+
+    Such names are checked, and nothing is fetched for them (`named_by_file`).
 
     Args:
         file: the file.
-        stated: fields or arguments of the file, with the names of its networks.
+        stated: fields or arguments in the file, nested or not.
+
+    Raises:
+        ValueError: if `stated` has too many values (`require_small`).
     """
     require_small(stated, file)
     return _building_from(_source_of(file, stated))
