@@ -53,8 +53,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         affinity_dim: channels of the compared features: 64 in the public code and its weights, 256 in the paper
             (section 3.3).
         bank: number, kind and encoder of the negatives; a `BankSettings`, or a dict of its fields, as in checkpoints.
-        prior: the compactness prior in training, which replaces each window's affinities by a few Gaussian peaks
-            (Eq. 7); None leaves it out.
+        prior: the compactness prior of the second phase, which replaces each window's affinities by a few Gaussian
+            peaks (Eq. 7); None leaves it out.
         compactness_weight: weight of the compactness loss.
         schedule: length, learning rate and batches per optimiser step of the two phases.
         reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
@@ -132,7 +132,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
             As `objective`.
 
         Raises:
-            ValueError: for clips of a single frame, or in training of a size that the bank does not hold.
+            ValueError: for clips of a single frame; in training for a size of frames that the bank does not hold, or
+                for a first phase without a Trainer, which counts its epochs.
 
         Example:
             >>> method = Liir(position_size=8, stages=3, bank={"frames": 4}, schedule={"warmup_epochs": 0})
@@ -179,9 +180,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
             generator: on the CPU, of the draws of training; None in validation, where the seed alone draws negatives.
 
         Returns:
-            `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. With
-            negatives `negative_mass`, their fraction of the softmax, and in training `queue_age`: then the bank also
-            gets the keys of all ranks, which enter it at the end of the optimiser's step.
+            `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. In the
+            second phase, with a bank, also `negative_mass`, the negatives' fraction of the softmax; and in training
+            `queue_age`: then the bank gets the keys of all ranks, which enter it at the end of the optimiser's step.
         """
         lab = normalised_lab(batch["clip"])
         seen = drop_channel(lab, dropped)

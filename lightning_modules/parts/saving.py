@@ -145,7 +145,8 @@ class SavedModule(pl.LightningModule):
     def frozen_network(self, spec: NetworkName, pretrained: bool, argument: str = "backbone") -> Encoder:
         """Build an encoder that is not trained, and set `described` and `rebuilt_by`.
 
-        Checkpoints of the module hold the fields that build the network again, so they do not need its file.
+        Its parameters still have `requires_grad`: the caller freezes them. Checkpoints of the module hold the fields
+        that build the network again, so they do not need its file.
 
         Args:
             spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name; or, in a

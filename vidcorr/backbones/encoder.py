@@ -171,8 +171,8 @@ class Encoder(Changeable, nn.Module):
     def input(self) -> Input:
         """The RGB that the network gets: `stated`; without it, the default of the class of its views.
 
-        A module that makes its own views gets the RGB that these views state. If the class has no default (`UNKNOWN`),
-        random weights get `OF_RANDOM`.
+        A module that makes its own views gets the RGB that these views state, for which a view is made. If the class
+        has no default (`UNKNOWN`), random weights get `OF_RANDOM`.
 
         Example:
             >>> from torchvision.models import resnet18
@@ -209,8 +209,8 @@ class Encoder(Changeable, nn.Module):
                 nor the encoder names a stage or a stride.
 
         Returns:
-            A `FeatureExtractor`, in eval mode. A network that makes its own views returns its own; a video encoder
-            returns itself.
+            A `FeatureExtractor`, in eval mode. For a network that makes its own views, its own view; for a video
+            encoder, a copy of the encoder over the same network.
 
         Raises:
             ValueError: if the stage is no text, if the network has no such stage, stride or dilation, or normalises RGB
@@ -228,7 +228,7 @@ class Encoder(Changeable, nn.Module):
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
-        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's method does not take it
+        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's own method may not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if not isinstance(stage, str | None):

@@ -82,6 +82,7 @@ class HubExtractor(FeatureExtractor):
         picture = noise.to(device_of(network), type_of_weights(network))
         remedy = "if it takes images of its own size only, give a module that resizes images to it"
         with one_line_errors(f"{kind}: no maps of an image {tuple(picture.shape)}; {remedy}"):
+            # the last hidden state, and the outputs of the blocks or stages
             last, states = features_by(lambda images: outputs_of(network, images), picture)
         if last is None or not states or not isinstance(states[-1], Tensor):
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
@@ -359,7 +360,7 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
     pictures = [(255 * colour).to(torch.uint8).view(3, 1, 1).expand(3, 64, 64) for colour in colours]
     options = {"do_resize": False, "do_center_crop": False, "do_pad": False, "return_tensors": "pt"}
     seen = processor(pictures, **options)["pixel_values"]
-    values = seen.double().mean(dim=(-2, -1)).reshape(4, 3)
+    values = seen.double().mean(dim=(-2, -1)).reshape(4, 3)  # pictures x channels
     is_flipped = bool(values[1, 2] != values[0, 2])  # red of the picture moves the third channel
     if is_flipped:
         values = values.flip(1)

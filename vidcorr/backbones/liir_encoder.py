@@ -72,7 +72,7 @@ class LiirEncoder(nn.Module):
     """ResNet-18 without max-pooling, of stride 4, with a position map and a 3×3 convolution to the affinity's features.
 
     A 7×7 Conv-BN-ReLU at stride 2; the position map, added to its output; stages of 64, 128 (stride 2), 256 and 256
-    channels; 64 channels for the affinity. Residual blocks start at zero.
+    channels; `affinity_dim` channels for the affinity. Residual blocks start at zero.
     Paper: Liir, section 3.3, following MAST (Lai et al., CVPR 2020).
 
     Args:

@@ -133,8 +133,8 @@ def build_feature_extractor(
             released code.
 
     Returns:
-        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
-        encoder itself.
+        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; for a video encoder
+        a copy of the encoder over the same network.
 
     Raises:
         ValueError: one line, if `load` refuses the network, or the network does not have the stage or the stride.

@@ -108,7 +108,7 @@ class Clips(VideoEncoder):
         self.input = Input(source=source) if mean is None else Input.of(mean, std, source)
         self.stride = stated_stride(net) or patch_of(net)
         self.multiple = patch_of(net) or 1
-        self._weights = upsampling_weights(window // tubelet, window, upsampling)
+        self._weights = upsampling_weights(window // tubelet, window, upsampling)  # frames x tubelets
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
@@ -339,6 +339,7 @@ class VideoMae(nn.Module):
         """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
         size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         embeddings = self.model.embeddings
+        # of the grid on which the positions were trained
         rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)
         # tubelets x C x rows x columns
         places = embeddings.position_embeddings[0].unflatten(0, (-1, rows, columns)).movedim(-1, 1)

@@ -155,7 +155,7 @@ class ViTExtractor(FeatureExtractor):
         height, width = images.shape[2:]
         before = (self.patch - step) // 2  # centres a patch that is larger than the stride on its cell
         after = self.patch - step - before
-        right = after + -width % step
+        right = after + -width % step  # and up to whole cells
         lower = after + -height % step
         # timm pads too, but counts the cells of a hybrid's grid from sides that it rounds down
         padded = pad(images, (before, right, before, lower))
