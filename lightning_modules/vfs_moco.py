@@ -117,7 +117,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def unit_vectors(self, encoder: nn.Sequential, frames: Tensor) -> Tensor:
         """Encode frames `(B, m, 3, H, W)`, float in [0, 1], to unit vectors.
 
-        In training BatchNorm normalises `groups` of the videos separately, else all videos together.
+        In training BatchNorm normalises `groups` of the videos separately; in eval mode it takes running statistics.
 
         Args:
             encoder: a backbone and a projector.
@@ -132,7 +132,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:
-        """Return the number of BatchNorm groups of a device's batch: the argument `groups`, else by the devices.
+        """Return the number of BatchNorm groups of a device's batch: the argument `groups`, or its default.
 
         Args:
             videos: number of videos in the batch.

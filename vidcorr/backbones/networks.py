@@ -114,7 +114,7 @@ class EncoderSpec:
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Set what the text names: `spec`, and stage, stride and `pretrained` where no argument gives them."""
+        """Set `spec`; stage and stride by the arguments, else by the text; `pretrained` also by a short name."""
         name, view = split_view(self.text)  # NAME and STAGE/STRIDE
         stage, slash, pixels = view.partition("/")
         stride = self.stride if self.stride is not None or not slash else pixels
@@ -136,10 +136,11 @@ class EncoderSpec:
     def of(cls, stated: Any, source: str | Path, pretrained: bool = False) -> "EncoderSpec":
         """Return the spec of a name, or of the fields that a file holds.
 
-        Its `seed` is None: random weights are drawn from torch's state.
+        The seed of a new spec is None: random weights are drawn from torch's state.
 
         Args:
-            stated: a spec, which is returned as it is; a name; or the dict that `to_dict` returned.
+            stated: a spec, which is returned as it is; a name; or the dict that `to_dict` returned, whose mean and std
+                count only together.
             source: the file or argument that holds `stated`, for messages.
             pretrained: of a name: load the library's weights.
 
@@ -195,7 +196,7 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random.
+        """Name of the row in tables: the label, else the text; then ", random weights" if the weights are random.
 
         Example:
             >>> EncoderSpec("timm:resnet18").name, EncoderSpec("timm:resnet18", pretrained=True).name
@@ -306,8 +307,8 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
     Args:
         spec: the network.
-        with_weights: load trained weights, or draw random ones that are described so. False: the caller loads weights
-            of a file afterwards, so no weights are fetched.
+        with_weights: load trained weights if `spec` asks for them, else draw random ones. False: the caller loads
+            weights of a file afterwards, so none are fetched, and the network is not described as random.
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
