@@ -92,10 +92,12 @@ class CorrespondenceModule(SavedModule):
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
-        It also sets the module's description, input, normalisation and views.
+        The method also sets the module's description, input, normalisation and views; and `rebuilt_by`, by which a
+        checkpoint of this module is enough, even if the training began with another checkpoint. A network gets the
+        input that it states; else a library's gets ImageNet's, a user's own RGB in [0, 1].
 
-        A checkpoint of the module holds all that it needs, also if the training began with the checkpoint of another.
-        A user's own network gets the input that it states, else RGB in [0, 1].
+        Returns:
+            The network, in training mode.
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
@@ -108,19 +110,20 @@ class CorrespondenceModule(SavedModule):
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
         # by a copy of the views, which is not kept: a method may replace parts of the network after this call
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
-        # what makes the network again for a checkpoint of this module, which holds its weights
+        # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
+        # weights; else the fields of the spec, since its file may be gone and its name may fetch weights
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
         return network
 
     @property
     def seed(self) -> int:
-        """Seed of the method's draws: its argument `seed`, else the run's seed; a user's method may set another.
+        """Seed of the method's draws: the seed that was set, else the argument `seed`, else the run's seed.
 
-        None stands for the run's seed.
+        None, set or as an argument, stands for the next of these.
         """
-        given = self.hparams.get("seed") if self._seed is None else self._seed
-        return self._seed_of_run if given is None else given
+        own_seed = self.hparams.get("seed") if self._seed is None else self._seed
+        return self._seed_of_run if own_seed is None else own_seed
 
     @seed.setter
     def seed(self, seed: int | None) -> None:
@@ -135,11 +138,12 @@ class CorrespondenceModule(SavedModule):
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
 
-        It is the map that benchmarks score; of a ResNet the last one, at its own strides.
+        Without a stage it is the network's last map, at the network's own strides. Benchmarks may score another one: of
+        a ResNet res4 at stride 8, unless they or the backbone's name say otherwise.
 
         Args:
             images: RGB.
-            stage: a stage of the backbone; None is that of its name, `NAME@STAGE`, else its default.
+            stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
             network: None is the backbone; or a copy of it, such as a moving average.
         """
         return self.views.maps(self.backbone if network is None else network, self.normalise(images), stage)
@@ -179,8 +183,9 @@ class CorrespondenceModule(SavedModule):
     def generator(self, *further: int) -> torch.Generator:
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
-        It is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone. Without a
-        Trainer calls are counted, for each `further`: call n is taken for batch n of epoch 0.
+        The state is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone.
+        Without a Trainer calls in training are counted, separately for each `further`: call n, counted from 0, takes
+        the place of batch n in epoch 0.
 
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.
@@ -212,6 +217,9 @@ class CorrespondenceModule(SavedModule):
         Several ranks log their means, in the steps that the Trainer logs and in the last of an epoch; in every step if
         a callback or a schedule monitors one of them.
 
+        Returns:
+            The outputs of `step`, as a dict with `loss`.
+
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
@@ -226,9 +234,16 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def _log_scalars(self, scalars: Mapping[str, Any], batch_index: int, size: int) -> None:
-        """Log scalars of a training step; of several ranks their means, where the step is logged or monitored.
+        """Log scalars of a training step.
 
-        Lightning's `sync_dist` would hold all ranks at a barrier for each scalar of each step.
+        Of several ranks the means are logged, and only in a step that the Trainer logs, in the last of an epoch, and
+        where a callback or a schedule monitors one of the scalars. Lightning's `sync_dist` would hold all ranks at a
+        barrier for each scalar of each step.
+
+        Args:
+            scalars: name → scalar; the names are the same on all ranks.
+            batch_index: index of the batch in its epoch, from 0.
+            size: number of samples in the batch, its weight in the means of an epoch.
         """
         trainer = self.counting_trainer
         if trainer is not None and trainer.world_size > 1:
@@ -245,7 +260,10 @@ class CorrespondenceModule(SavedModule):
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
 
-        Of several loaders each has its own, `val/loss/dataloader_idx_0` and so on.
+        With several loaders, each loader has a mean of its own, `val/loss/dataloader_idx_0` and so on.
+
+        Returns:
+            The outputs of `step`, as a dict with `loss`; None for the empty batch of a run without held-out data.
 
         Raises:
             ValueError: if the first batch of the pass lacks a key, or has images of another form or range.
@@ -288,13 +306,13 @@ class CorrespondenceModule(SavedModule):
                 ...
             ValueError: LinearProbe needs a batch with image (B, 3, H, W) and label; the batch has image
         """
-        given = list(batch) if isinstance(batch, Mapping) else []
-        if {*self.images, *self.further_keys}.issubset(given):
+        keys = list(batch) if isinstance(batch, Mapping) else []
+        if {*self.images, *self.further_keys}.issubset(keys):
             return
         images = [f"{name} ({axes})" for name, axes in self.images.items()]
         needed = " and ".join([*images, *self.further_keys])
-        found = ", ".join(map(str, given)) or f"no keys: it is a {type(batch).__name__}"
-        raise ValueError(f"{type(self).__name__} needs a batch with {needed}; the batch has {found}")
+        present = ", ".join(map(str, keys)) or f"no keys: it is a {type(batch).__name__}"
+        raise ValueError(f"{type(self).__name__} needs a batch with {needed}; the batch has {present}")
 
     # Rate and length of a training
 
@@ -305,7 +323,7 @@ class CorrespondenceModule(SavedModule):
         """
         loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
-        if self._counted[0] != id(loaders):
+        if self._counted[0] != id(loaders):  # new loaders since the last count
             self._counted = (id(loaders), self._samples_from(loaders))
         return self._counted[1]
 
@@ -334,7 +352,7 @@ class CorrespondenceModule(SavedModule):
         batch_sampler = getattr(loaders, "batch_sampler", None)
         size = getattr(loaders, "batch_size", None) or getattr(batch_sampler, "batch_size", None)
         if size is None:
-            with isolate_rng():
+            with isolate_rng():  # the batch to count takes no random number from the training
                 size = self.samples_in(next(iter(loaders)))
         return int(size)
 
@@ -354,7 +372,7 @@ class CorrespondenceModule(SavedModule):
     def rate_of_batch(self, base_lr: float) -> float:
         """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch.
 
-        For VFS this is our choice. A rate in `lr`, as `lr_find` sets it, is returned as it is.
+        Exception: if `lr` is set, as `lr_find` does, `lr` is returned as it is. For VFS the scaling is our choice.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """
@@ -369,7 +387,7 @@ class CorrespondenceModule(SavedModule):
             ValueError: if only a time limits the run, or its epochs have no length.
         """
         steps = self.trainer.estimated_stepping_batches
-        if not 0 <= steps < float("inf"):  # Lightning's -1: a loader without a length
+        if not 0 <= steps < float("inf"):  # -1 or infinite: Lightning does not know the length
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
         return max(1, int(steps))
 
@@ -466,9 +484,10 @@ class CorrespondenceModule(SavedModule):
                 network.eval()
 
     def configure_model(self) -> None:
-        """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train.
+        """Begin a `fit`: convert BatchNorm to SyncBatchNorm, if the method asks for it and several GPUs train.
 
-        It also forgets an earlier `fit`: its loaders, and the accumulation that Liir may have left changed.
+        The hook also forgets an earlier `fit`: the count of its batch, and the number of accumulated batches that Liir
+        may have left. Outside of a training it does nothing.
         """
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
         if trainer is None:
@@ -478,15 +497,17 @@ class CorrespondenceModule(SavedModule):
         synchronises = self.synchronises_batch_norm and trainer.world_size > 1
         if synchronises and trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
-            self.views = copy.copy(self.views)  # without views of the parts before
+            self.views = copy.copy(self.views)  # a copy has no views yet: those of the replaced parts are gone
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
 
-        Results then call a backbone that learns "trained by" this method; a resumed schedule takes this run's length.
+        From now on results describe a backbone that learns as "trained by" this method. The schedule of a resumed run
+        follows the length of this run, not that of the run before.
 
         Raises:
-            ValueError: for a callback that finds a batch size or a rate after the schedule is made.
+            ValueError: for a callback of Lightning that finds a batch size or a rate: it comes after the schedule is
+                made.
         """
         for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(finder, BatchSizeFinder | LearningRateFinder):
@@ -504,8 +525,8 @@ class CorrespondenceModule(SavedModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the checkpoint, then restore the loops, earlier than Lightning does.
 
-        A schedule asks for the number of batches, which makes the loaders; a loader that is there before its loop is
-        restored gets no state, and would begin at its first batch.
+        Before Lightning restores the loops, a schedule asks for the number of batches, and this makes the loaders. A
+        loader that is made before the restoring gets no state, and would begin at its first batch.
         """
         super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
@@ -529,7 +550,7 @@ class CorrespondenceModule(SavedModule):
         """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
         described = self.described or Network(name="")
-        weights = "" if trainer.ckpt_path else described.weights  # of a checkpoint they follow the module's own
+        weights = "" if trainer.ckpt_path else described.weights  # a checkpoint has replaced the described weights
         name = ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
         plan = {"method": type(self).__name__}
         plan["backbone"] = f"{name}, {millions(self.backbone)} of {millions(self)} M parameters"
@@ -547,7 +568,7 @@ class CorrespondenceModule(SavedModule):
         return plan
 
     def _row_of_map(self) -> dict[str, str]:
-        """Return a row of the plan that names the trained map and the scored one; no row if both are the same."""
+        """Return a row of the plan, name → text, with the trained map and the scored one; {} if both are the same."""
         if self.has_own_features or not self.backbone_learns:
             return {}
         trained = self.views.view_of(self.backbone, self.views.stage).stage
@@ -555,7 +576,7 @@ class CorrespondenceModule(SavedModule):
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
     def _rates_in_words(self) -> str:
-        """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""
+        """Return a text with the learning rates of the parameter groups, and how `base_lr` is scaled."""
         step = self.trainer.global_step
         rates = ", ".join(f"{group['lr']:.6g}" for group in self.trainer.optimizers[0].param_groups)
         text = f"{rates} at step {step}" if step else f"{rates} at the start"
@@ -565,7 +586,7 @@ class CorrespondenceModule(SavedModule):
         return text
 
     def plan_rows(self) -> dict[str, str]:
-        """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""
+        """Return rows for the plan that is printed before training, name → text; a common row of a name is replaced."""
         return {}
 
     # Features for benchmarks
@@ -589,7 +610,7 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
         images: name → axes, for example `clip` → `B, T, 3, H, W`.
 
     Raises:
-        ValueError: names what is wrong.
+        ValueError: for images that are not floats, of another form, or beyond [0, 1] by more than `SLACK`.
 
     Example:
         >>> images = torch.tensor([-0.25, 1.25] * 6).view(1, 3, 2, 2)  # bicubic resizing may overshoot so far

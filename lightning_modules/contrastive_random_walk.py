@@ -89,7 +89,10 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return nodes, patches or cells of a frame, of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
+        """Return the nodes of a clip, vectors of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`.
+
+        N counts the nodes of a frame: its patches, or the cells of its map.
+        """
         batch, frames = clip.shape[:2]
         images = clip.flatten(0, 1)
         if self.nodes == "patches":
@@ -123,7 +126,9 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.patch_area, generator))
 
     def nodes_of(self, maps: Tensor, batch: int, frames: int) -> Tensor:
-        """Turn maps into nodes `(B, D, T, N)`: a node per map of a patch, or per cell of a frame's map, row by row.
+        """Turn maps into nodes `(B, D, T, N)` of unit length.
+
+        A node is the mean over the map of a patch; or a cell of a frame's map, row by row.
 
         Args:
             maps: `(B · T · N, C, h, w)` of patches, `(B · T, C, h, w)` of frames.
@@ -132,7 +137,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         """
         cells = maps.flatten(2).mT  # maps x h·w x C
         nodes = cells if self.nodes == "cells" else cells.mean(1, keepdim=True)
-        nodes = normalize(self.head(nodes).float(), dim=-1)  # float32 under autocast too
+        nodes = normalize(self.head(nodes).float(), dim=-1)  # maps x cells or 1 x D; float32 under autocast too
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the rows and columns of a position embedding of a size (rows, columns), stretched by 1 + α.
+    """Return the rows and columns of a position embedding after a stretch by 1 + α, rounded down.
 
     Example:
         >>> stretched_size((14, 9), 0.5)
@@ -64,8 +64,8 @@ def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
 def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
     """Return how far projected tokens are from frozen ones, as distributions over their channels.
 
-    It is KL(ẑ ‖ p̂), as in the released code, summed over encodings, tokens and channels, and divided by B; the paper's
-    Eq. 3 is KL(p̂ ‖ ẑ).
+    The distance is KL(ẑ ‖ p̂), as in the released code, summed over encodings, tokens and channels, and divided by B;
+    the paper's Eq. 3 is KL(p̂ ‖ ẑ).
 
     Args:
         projected: p̂, `(B, 3, N, d)` of unit length.
@@ -158,14 +158,20 @@ class CoSettle(CorrespondenceModule):
         self.projection = projection_head(width_of(self.frozen_view()))  # of `self.stage` and `self.stride`
 
     def frozen_view(self, stride: int | None = None, dilated: Dilated = False) -> Any:
-        """Return an extractor of the frozen encoder, of this module's stage; a stride of None is this module's."""
+        """Return a view of the frozen encoder at this module's stage.
+
+        Args:
+            stride: pixels per cell; None is this module's.
+            dilated: SiamFC's dilations, of a ResNet only.
+        """
         return self.backbone.view(self.stage, stride or self.stride, dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
         """Return frozen maps: of the first frame, of the second, and of the first with a changed position embedding.
 
-        Without a position embedding, or with `stretch` 0, the third map is the first map again.
+        The change is drawn at random (`drawn_positions`). Without a position embedding, or with `stretch` 0, the third
+        map is the first map again.
 
         Args:
             first: the earlier frames, `(B, 3, H, W)` in [0, 1].
@@ -194,13 +200,14 @@ class CoSettle(CorrespondenceModule):
         return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
     def drawn_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
-        """Return a position embedding for a network: its patches take a random piece of the stretched embedding.
-
-        It is `(1, prefix + h · w, d)`, as the network holds it for a grid; `prefix` counts tokens that are no patches.
+        """Return a changed position embedding: a random piece of the embedding that was stretched by 1 + `stretch`.
 
         Args:
-            network: a ViT of timm.
-            size: h and w, rows and columns of the grid.
+            network: a ViT of timm, whose embedding is changed in the result alone.
+            size: h and w, rows and columns of the patches.
+
+        Returns:
+            `(1, prefix + h · w, d)`. The `prefix` positions of class and register tokens stay as they are.
 
         Example:
             >>> method = CoSettle("timm:test_vit")
@@ -236,8 +243,8 @@ class CoSettle(CorrespondenceModule):
 
         Example:
             >>> method = CoSettle("raw_colour", separability=2.0)
-            >>> found = method.losses(torch.rand(2, 3, 3, 4, 4))
-            >>> list(found), found["loss"].allclose(found["cycle"] + 2 * found["separability"])
+            >>> outputs = method.losses(torch.rand(2, 3, 3, 4, 4))
+            >>> list(outputs), outputs["loss"].allclose(outputs["cycle"] + 2 * outputs["separability"])
             (['loss', 'cycle', 'separability', 'accuracy', 'identity'], True)
         """
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
@@ -278,7 +285,7 @@ class CoSettle(CorrespondenceModule):
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> nn.Module:
-        """Return an extractor of the projected features.
+        """Return a `ProjectedExtractor` of the projected features, which shares the weights.
 
         Args:
             stage: None or this module's stage.
@@ -292,6 +299,7 @@ class CoSettle(CorrespondenceModule):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
         view = self.frozen_view(stride, dilated).changed(described=self.described)
+        # the projection takes the channels last
         over_cells = nn.Sequential(Permute([0, 2, 3, 1]), self.projection, Permute([0, 3, 1, 2]))
         return ProjectedExtractor(view, over_cells)
 

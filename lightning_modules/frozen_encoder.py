@@ -47,7 +47,7 @@ class FrozenEncoder(SavedModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder with this module's description for results: of a loaded module it names the checkpoint."""
+        """The encoder, with the module's description: of a module that was loaded, this names the checkpoint."""
         return self.encoder.changed(described=self.described or self.encoder.described)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:

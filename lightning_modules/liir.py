@@ -53,8 +53,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         affinity_dim: channels of the compared features: 64 in the public code and its weights, 256 in the paper
             (section 3.3).
         bank: number, kind and encoder of the negatives; a `BankSettings`, or a dict of its fields, as in checkpoints.
-        prior: the compactness prior in training, which replaces each window's affinities by a few Gaussian peaks
-            (Eq. 7); None leaves it out.
+        prior: the compactness prior of the second phase, which replaces each window's affinities by a few Gaussian
+            peaks (Eq. 7); None leaves it out.
         compactness_weight: weight of the compactness loss.
         schedule: length, learning rate and batches per optimiser step of the two phases.
         reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
@@ -128,8 +128,12 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
 
+        Returns:
+            As `objective`.
+
         Raises:
-            ValueError: for clips of a single frame, or in training of a size that the bank does not hold.
+            ValueError: for clips of a single frame; in training for a size of frames that the bank does not hold, or
+                for a first phase without a Trainer, which counts its epochs.
 
         Example:
             >>> method = Liir(position_size=8, stages=3, bank={"frames": 4}, schedule={"warmup_epochs": 0})
@@ -156,7 +160,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def _require_size_of_bank(self, size: Sequence[int]) -> None:
         """Raise ValueError if frames of a size `(H, W)` have maps of another size than the bank's.
 
-        It is asked in the first phase too, though that fills no bank, so that the second cannot fail after days.
+        The size is checked in the first phase too, which fills no bank: else a run would fail after days.
         """
         if self.bank is None or self.bank.kind == "shared":
             return
@@ -176,9 +180,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
             generator: on the CPU, of the draws of training; None in validation, where the seed alone draws negatives.
 
         Returns:
-            `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. With
-            negatives `negative_mass`, their fraction of the softmax, and in training `queue_age`; the bank then holds
-            the keys of all ranks.
+            `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. In the
+            second phase, with a bank, also `negative_mass`, the negatives' fraction of the softmax; and in training
+            `queue_age`: then the bank gets the keys of all ranks, which enter it at the end of the optimiser's step.
         """
         lab = normalised_lab(batch["clip"])
         seen = drop_channel(lab, dropped)
@@ -238,7 +242,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     @torch.no_grad()
     def encode_keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode frames as negatives for the bank, and keep their running statistics out of the encoder.
+        """Encode frames as negatives for the bank; the encoder's BatchNorm statistics stay as they are.
 
         The position map is displaced frame by frame: else a cell could differ from its negatives by position alone.
 
@@ -333,9 +337,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _settings(kind: type[S], given: S | Mapping[str, Any]) -> S:
-    """Return settings of a class: as given, or made from a dict of their fields, as checkpoints hold them."""
-    return kind(**given) if isinstance(given, Mapping) else given
+def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
+    """Return settings as they are; if `stated` is a dict of their fields, as in a checkpoint, make them by `kind`."""
+    return kind(**stated) if isinstance(stated, Mapping) else stated
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
@@ -344,8 +348,8 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
     """
-    found = load(path).network
-    arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
+    loaded = load(path).network
+    arguments = loaded.arguments if isinstance(loaded, LiirEncoder) else type(loaded).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")
-    return found
+    return loaded

@@ -95,7 +95,7 @@ class LinearProbe(CorrespondenceModule):
         return self.classifier(self.features(images))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the cross-entropy of `image` and `label`; return also `logits`."""
+        """Compute the cross-entropy of `image` and `label`; return also `logits`, `(N, classes)`, without gradient."""
         logits = self(batch["image"])
         return {"loss": cross_entropy(logits.float(), batch["label"]), "logits": logits.detach()}
 

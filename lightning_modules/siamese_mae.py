@@ -48,16 +48,16 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
     quarter = width // 4
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    parts = []
+    waves = []
     for coordinate in (column, row):
-        angle = coordinate.flatten()[:, None] * frequencies
-        parts += [angle.sin(), angle.cos()]
-    cells = torch.cat(parts, dim=1).float()
+        angle = coordinate.flatten()[:, None] * frequencies  # cells x width/4
+        waves += [angle.sin(), angle.cos()]
+    cells = torch.cat(waves, dim=1).float()
     return torch.cat([cells.new_zeros(1, width), cells])[None]
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
-    """Return the indices of the patches that a random mask leaves: the smallest noise, in rising order.
+    """Return the indices of the patches that a random mask leaves: those of the smallest noise, the smallest first.
 
     Args:
         noise: `(B, N)` in [0, 1).
@@ -75,7 +75,7 @@ def kept_patches(noise: Tensor, ratio: float) -> Tensor:
 
 
 def normalised_patches(patches: Tensor) -> Tensor:
-    """Subtract the mean of a patch `(…, n)`, and divide by the root of its unbiased variance plus 1e-6.
+    """Normalise each patch `(…, n)`: subtract its mean, and divide by the root of (its unbiased variance + 1e-6).
 
     Example:
         >>> normalised_patches(torch.tensor([[1.0, 3.0, 5.0], [7.0, 7.0, 7.0]]))
@@ -92,7 +92,7 @@ def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
     Args:
         predicted: `(B, N, n)`.
         target: `(B, N, n)`.
-        keep: `(B, K)` long, the patches that are not masked.
+        keep: `(B, K)` long, indices of the patches that are not masked.
 
     Returns:
         Scalar in float32 or finer.
@@ -349,7 +349,7 @@ def _has_class_position(network: Any) -> bool:
 
 @torch.no_grad()
 def _initialise_encoder(network: Any) -> None:
-    """Draw the weights of a ViT of timm as MAE's code does."""
+    """Draw the weights of a ViT of timm anew, in place, as MAE's code does."""
     network.apply(start_linear)
     filters = network.patch_embed.proj.weight  # drawn as those of a linear layer over the pixels of a patch
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))

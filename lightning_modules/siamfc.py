@@ -33,7 +33,7 @@ class SiameseExtractor(ProjectedExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
-        super().__init__(inner, search_conv, exemplar_conv)
+        super().__init__(inner, search_conv, exemplar_conv)  # the last for copies alone
         self.exemplar_conv = exemplar_conv
 
     def exemplar(self, crops: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class SiamFC(CorrespondenceModule):
         return self(as_floats(batch["exemplar"]), as_floats(batch["search"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam without weight decay; the rate falls by epoch, or by step if the run counts steps.
+        """Adam without weight decay; the rate falls by epoch, or by step if `trainer.max_steps` limits the run.
 
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """

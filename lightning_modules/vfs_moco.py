@@ -83,7 +83,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return nn.Sequential(self.backbone, self.projector)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
+        """Return queries of a view of a clip: float `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
         return self.unit_vectors(self.encoder, frames)
 
     @torch.no_grad()
@@ -110,12 +110,18 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         if not self.training:
             return encode(frames)
-        # a key of steps and held batches, not `self.generator`: published runs drew by it
+        # by the numbers of steps and of held batches, not by `self.generator`: published runs drew so
         generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def unit_vectors(self, encoder: nn.Sequential, frames: Tensor) -> Tensor:
-        """Encode frames `(B, m, 3, H, W)` to unit vectors, in training with BatchNorm over `groups` of the videos.
+        """Encode frames `(B, m, 3, H, W)`, float in [0, 1], to unit vectors.
+
+        In training BatchNorm normalises `groups` of the videos separately; in eval mode it takes running statistics.
+
+        Args:
+            encoder: a backbone and a projector.
+            frames: m frames of each video.
 
         Returns:
             `(B, m, D)`, float32 as the queue, also of an encoder in float64.
@@ -126,7 +132,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:
-        """Return the number of BatchNorm groups of a device's batch.
+        """Return the number of BatchNorm groups of a device's batch: the argument `groups`, or its default.
 
         Args:
             videos: number of videos in the batch.
@@ -156,7 +162,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             return int(wanted)
         if world_size_and_rank()[0] > 1:  # a rank is a group already
             return 1
-        # a group of one video cannot be mixed (`deal_videos`)
+        # `deal_videos` refuses several groups of one video
         fitting = [groups for groups in (2, 4) if videos % groups == 0 and videos // groups >= 2]
         return max(fitting, default=1)
 
@@ -189,7 +195,11 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return outputs | pair_similarities(q, k, queue)
 
     def on_train_start(self) -> None:
-        """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group."""
+        """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group.
+
+        Raises:
+            ValueError: if a part of this module is a SyncBatchNorm.
+        """
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
             raise ValueError("trainer.sync_batchnorm=true would undo Shuffle BN of VFSMoCo")
         super().on_train_start()
@@ -200,6 +210,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         groups = self.groups(videos)
         over_all = groups * self.trainer.world_size
         text = f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"
-        if over_all == 1:
+        if over_all == 1:  # queries and keys are normalised with the same videos
             text += ": it gives the positives away, set model.groups to 2 or more"
         return super().plan_rows() | {"BatchNorm": text}

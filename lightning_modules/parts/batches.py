@@ -26,15 +26,19 @@ def parts_of(batch: Any, image: str) -> list[Any]:
         parts = list(batch.values())
     elif isinstance(batch, list | tuple):
         parts = list(batch)
-    given = [part for part in parts if part is not None]
-    are_batches = all(isinstance(part, Mapping) for part in given)
-    return given if given and are_batches else [batch]
+    present = [part for part in parts if part is not None]
+    are_batches = all(isinstance(part, Mapping) for part in present)  # else the list or dict is itself a batch
+    return present if present and are_batches else [batch]
 
 
 def join_loaders(batch: Any, image: str) -> Any:
     """Join the batches of several loaders to one, by rows; a batch of one loader stays as it is.
 
     Only tensors are joined, and only names that all batches have; the rest is left out.
+
+    Args:
+        batch: as in `parts_of`.
+        image: name of an image that each batch has.
 
     Example:
         >>> first = {"label": torch.tensor([1, 2]), "failures": []}
@@ -45,8 +49,8 @@ def join_loaders(batch: Any, image: str) -> Any:
     if len(parts) == 1:
         return parts[0]
     shared = set(parts[0]).intersection(*parts[1:])
-    found: dict[str, Any] = {}
+    joined: dict[str, Any] = {}
     for name in parts[0]:
         if name in shared and isinstance(parts[0][name], Tensor):
-            found[name] = torch.cat([part[name] for part in parts])
-    return found
+            joined[name] = torch.cat([part[name] for part in parts])
+    return joined

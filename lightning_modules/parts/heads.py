@@ -83,7 +83,7 @@ class ProjectedExtractor(FeatureExtractor):
     Args:
         inner: the encoder's extractor.
         head: the projection: maps `(N, C, h, w)` → `(N, D, h, w)`.
-        further: modules that a subclass's constructor takes after these two; copies are made with them.
+        further: modules that a subclass's constructor takes after these two; `folded` and `changed` pass them on.
 
     Example:
         >>> from vidcorr.backbones.extractor import RawColour
@@ -95,7 +95,7 @@ class ProjectedExtractor(FeatureExtractor):
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
         super().__init__(inner.stage, known=inner.stages, network_name="the encoder")  # `inner` has checked the stage
         self.inner = inner
-        self.head = module_copy(head, shares_tensors=True)
+        self.head = module_copy(head, shares_tensors=True)  # so that `eval` below leaves the mode of `head`
         self.further = further
         for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # stride, input, description, …
             setattr(self, name, getattr(inner, name))

@@ -103,24 +103,25 @@ class KeyQueue(nn.Module):
         self.held: list[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
+        """Return K, the number of keys, those of the start included."""
         return len(self.keys)
 
     def hold(self, keys: Tensor, video_index: Tensor) -> None:
-        """Hold the keys of a batch until `flush`, at the end of the optimiser step.
+        """Hold the keys of a batch until `flush` is called at the end of the optimiser step.
 
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(ranks · B,)` long, their videos.
 
         Raises:
-            RuntimeError: if no optimiser of torch takes a step.
+            RuntimeError: if 4096 batches are held already: it seems that no optimiser of torch takes a step.
         """
         if len(self.held) == MOST_HELD:
             raise RuntimeError(f"{MOST_HELD} batches without a step of an optimiser of torch: when do keys enter?")
         self.held.append((keys.flatten(0, 1), video_index.repeat_interleave(keys.shape[1])))
 
     def flush(self) -> None:
-        """Enqueue the held keys; if they are more than the queue holds, the newest."""
+        """Enqueue the held keys, and hold none; of more than K keys the newest K are enqueued."""
         if self.held:
             keys, video_ids = map(torch.cat, zip(*self.held, strict=True))
             self.enqueue(keys[-len(self) :], video_ids[-len(self) :])
@@ -130,7 +131,7 @@ class KeyQueue(nn.Module):
     def age(self) -> Tensor:
         """Optimiser steps since the oldest key entered, if every step brings as many keys as the present one.
 
-        It is right once all keys of the present step are held.
+        The number is right once all keys of the present step are held, and infinite or NaN while none are.
         """
         return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
 
@@ -157,6 +158,7 @@ class KeyQueue(nn.Module):
         return video_index[:, None] == self.video_ids
 
     def __str__(self) -> str:
+        """Return the size of the queue in words, for the plan of a training."""
         megabytes = sum(tensor.nbytes for tensor in self.buffers()) / 1e6
         return f"{len(self)} keys of {self.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
 
@@ -184,7 +186,7 @@ class MomentumMethod(SavedModule):
         super().__init__()
         self._own_steps = 0
         self._next_momentum = 0.0  # of the average, at the end of the present step
-        STEPPING[self] = _none
+        STEPPING[self] = _none  # no optimiser steps yet; torch's hooks find this module in the table
 
     def __setstate__(self, state: Any) -> None:
         """Restore a copied or unpickled module, and enter it in `STEPPING`, as the constructor does."""
@@ -237,7 +239,7 @@ class MomentumMethod(SavedModule):
         """
         other = STEPPING[self]()
         is_within = other is not None and other is not optimizer and _is_running(other)
-        is_unmade = not hasattr(self, "target_encoder")  # its constructor has raised
+        is_unmade = not hasattr(self, "target_encoder")  # its constructor has raised, or has not ended yet
         if is_within or is_unmade:
             return
         stepped: set[int] = set()
@@ -250,7 +252,11 @@ class MomentumMethod(SavedModule):
         STEPPING[self] = ref(optimizer)
 
     def end_step_of(self, optimizer: Optimizer) -> None:
-        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser."""
+        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser.
+
+        Raises:
+            ValueError: for an average in half precision.
+        """
         if STEPPING[self]() is not optimizer:
             return
         STEPPING[self] = _none
@@ -268,7 +274,7 @@ class MomentumMethod(SavedModule):
 def _is_running(optimizer: Optimizer) -> bool:
     """Return whether a step of an optimiser runs: a method of it is on the call stack.
 
-    A step that has raised an error began and never ended, but it is on the stack no more.
+    Only the stack tells: a step that has raised an error has begun and will never end.
     """
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_locals.get("self") is not optimizer:
@@ -277,11 +283,11 @@ def _is_running(optimizer: Optimizer) -> bool:
 
 
 def _none() -> None:
-    """Return None; in `STEPPING` it stands for a method while no optimiser steps."""
+    """Return None, as a weak reference to nothing would: the value in `STEPPING` while no optimiser steps."""
 
 
 STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()
-"""All methods of the process → a weak reference to the optimiser whose step has begun; `_none` refers to none."""
+"""Each method of the process → a weak reference to the optimiser whose step has begun; `_none` if no step has."""
 
 
 def _begin_steps(optimizer: Optimizer, *_: object) -> None:

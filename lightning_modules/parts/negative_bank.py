@@ -84,7 +84,10 @@ class NegativeBank(KeyQueue):
             destination[f"{prefix}keys"] = self.keys[:filled].clone()  # of a part, torch would save the whole
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the rows that were saved; the rows after them become zeros, as in an empty bank."""
+        """Load the rows that were saved; the rows after them become zeros, as in an empty bank.
+
+        They are added to `state_dict` itself.
+        """
         name = f"{prefix}keys"
         saved = state_dict.get(name)
         if saved is not None and len(saved) < len(self):
@@ -125,6 +128,8 @@ class NegativeBank(KeyQueue):
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:
         """Return `log Σ exp(q·v)` of each cell q over its negatives v: `(B, C, h, w)` → `(B, h, w)`.
+
+        It is −∞ while a query has no negatives: the bank is empty, or holds its own video alone.
 
         Args:
             query: features of the query.

@@ -66,7 +66,12 @@ class LiirSchedule:
         return samples_of_batch * (epoch * batches_of_epoch + step_of_epoch * self.warmup_accumulation)
 
     def factor(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> float:
-        """Return the factor on `warmup_lr` at an optimiser step; the arguments are those of `samples_before`.
+        """Return the factor on `warmup_lr` at an optimiser step, in both phases.
+
+        Args:
+            step: optimiser steps before this one.
+            samples_of_batch: over all ranks.
+            batches_of_epoch: number of them.
 
         Example:
             >>> schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
@@ -77,4 +82,5 @@ class LiirSchedule:
         warmup_samples = samples_of_batch * self.warmup_epochs * batches_of_epoch
         if samples < warmup_samples:
             return step_factor(samples / self.warmup_decay_samples, LIIR_WARMUP_STEPS)
+        # the optimiser's rate is `warmup_lr`, so the second phase's rate `lr` is stated as a part of it
         return self.lr / self.warmup_lr * step_factor((samples - warmup_samples) / self.decay_samples, LIIR_STEPS)

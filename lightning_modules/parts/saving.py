@@ -98,8 +98,8 @@ class SavedModule(pl.LightningModule):
 
     Attributes:
         described: description of the network; None for a network without a name.
-        rebuilt_by: argument of the constructor → its value in checkpoints, where the given value would not make the
-            module again: a path, a seed of the run. `hparams` holds what was given, and nothing reads it.
+        rebuilt_by: argument of the constructor → its value in checkpoints, where the value in `hparams`, which the
+            caller gave, would not make the module again: a path, a seed of the run.
     """
 
     described: Network | None = None
@@ -109,6 +109,7 @@ class SavedModule(pl.LightningModule):
     """Prefix of the weights of `evaluated` in a checkpoint."""
 
     def __init_subclass__(cls, **options: Any) -> None:
+        """Let the hooks of a subclass that lack `super()` run after those of its bases."""
         super().__init_subclass__(**options)
         for name in HOOKS.intersection(vars(cls)):
             hook = vars(cls)[name]
@@ -132,18 +133,20 @@ class SavedModule(pl.LightningModule):
     def counting_trainer(self) -> Any:
         """The Trainer that counts the epochs, batches and steps of a training; None in another loop, and outside one.
 
-        A part of another module has that module's Trainer, if it is an attribute of the module.
+        A module that is an attribute of another module has the Trainer of that other module.
         """
         try:
             trainer: Any = self.trainer
         except RuntimeError:  # the module has none
             return None
-        return trainer if getattr(trainer, "training", False) is True else None  # Fabric's stand-in has no such state
+        # Lightning's Fabric gives a stand-in for a Trainer, which has no such state
+        return trainer if getattr(trainer, "training", False) is True else None
 
     def frozen_network(self, spec: NetworkName, pretrained: bool, argument: str = "backbone") -> Encoder:
         """Build an encoder that is not trained, and set `described` and `rebuilt_by`.
 
-        Checkpoints of the module hold the fields that build the network again, so they do not need its file.
+        Its parameters still have `requires_grad`: the caller freezes them. Checkpoints of the module hold the fields
+        that build the network again, so they do not need its file.
 
         Args:
             spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name; or, in a
@@ -162,7 +165,11 @@ class SavedModule(pl.LightningModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`."""
+        """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`.
+
+        Raises:
+            NotImplementedError: if a subclass overrides neither of both.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines neither evaluated nor feature_extractor")
 
     def feature_extractor(
@@ -185,7 +192,10 @@ class SavedModule(pl.LightningModule):
         return self.evaluated.view(stage, stride, dilated)
 
     def predict_step(self, batch: Any, batch_index: int = 0, dataloader_idx: int = 0) -> Any:
-        """Return features of a batch of `clip` or `image`, or of a tensor: `(…, 3, H, W)` → `(…, C, h, w)`."""
+        """Return the features of images `(…, 3, H, W)`, floats in [0, 1] or bytes: `(…, C, h, w)`.
+
+        The batch is the tensor of the images, or a dict that holds it as `clip`, else as `image`.
+        """
         images = batch
         if not isinstance(batch, Tensor):
             images = batch["clip" if "clip" in batch else "image"]
@@ -223,7 +233,8 @@ class SavedModule(pl.LightningModule):
         Args:
             checkpoint_path: the file; it is read whole and as data.
             map_location: device; None is the CPU.
-            strict: False: weights that the file lacks keep their start, and those that it has besides are left out.
+            strict: refuse weights whose names differ; None does so too. False: weights that the file lacks keep their
+                first values, and weights that the module lacks are left out.
             weights_only: as in Lightning; a checkpoint is read as data in any case.
             overrides: arguments that override the saved arguments.
 
@@ -237,7 +248,10 @@ class SavedModule(pl.LightningModule):
         return module if map_location is None else module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record class, arguments, version and encoder: the file is enough to load the module or its encoder."""
+        """Write class, arguments, version and encoder into the checkpoint.
+
+        Then the file is enough to load the module or its encoder. The class is allowed in this process (`allow`).
+        """
         arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
         class_path = import_path(type(self))
@@ -262,6 +276,8 @@ class SavedModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
+
+        The weights in the checkpoint get the names of this module, for Lightning, which loads them once more.
 
         Raises:
             ValueError: if the checkpoint is of another project, or does not fit; in a fit, of another version.

@@ -27,7 +27,7 @@ class Changeable:
     def changed(self, **values: Any) -> Self:
         """Return a shallow copy with other values of some attributes, by their names; it shares modules and weights.
 
-        Attributes that are modules or tensors cannot change, because both objects share them.
+        Do not give modules, parameters or buffers: both objects share their tables, so both would get the new one.
 
         Example:
             >>> class Value(Changeable):
@@ -80,10 +80,11 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
         ValueError: Linear: holds what copy.deepcopy cannot copy: cannot pickle '_thread.lock' object
     """
     tensors = chain(module.parameters(), module.buffers()) if shares_tensors else ()
+    # deepcopy does not copy what is in its memo: it takes the memo's object
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
     for part in module.modules():
         for name, value in vars(part).items():
-            if isinstance(value, Tensor) and not value.is_leaf:
+            if isinstance(value, Tensor) and not value.is_leaf:  # deepcopy refuses a computed tensor
                 memo[id(value)] = value.detach().clone()
             if name.endswith("_hooks") and isinstance(value, dict):
                 memo |= {id(hook): hook for hook in value.values()}
@@ -94,7 +95,7 @@ def module_copy(module: M, *, shares_tensors: bool) -> M:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return the device of the parameters and buffers of a module; the CPU if it has none.
+    """Return the device of a module's first parameter, else of its first buffer; the CPU without both.
 
     Example:
         >>> device_of(nn.Linear(2, 3).to("meta")), device_of(nn.Identity())
@@ -105,7 +106,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def type_of_weights(network: nn.Module) -> torch.dtype:
-    """Return the type of a network's weights, in which it takes images; float32 without weights.
+    """Return the type of a network's first floating parameter, in which it takes images; float32 without one.
 
     Example:
         >>> type_of_weights(nn.Linear(2, 3).half()), type_of_weights(nn.Identity())

@@ -58,15 +58,15 @@ def inner_network(network: Any) -> Any:
     has_own_forward = forward is not nn.Module.forward and full_name != "LightningModule.forward"
     if has_own_forward or gives_extractors(network) or gives_blocks(network):
         return network
-    found: list[nn.Module] = []
+    inner: list[nn.Module] = []
     for name in ("encoder", "backbone"):
         part = getattr(network, name, None)  # not `named_children`: it may be a property
         if isinstance(part, nn.Module):
-            found.append(part)
-    if len(found) != 1:
+            inner.append(part)
+    if len(inner) != 1:
         kind = type(network).__name__
-        raise ValueError(f"{kind}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}")
-    return inner_network(unwrapped(found[0]))
+        raise ValueError(f"{kind}: has no forward, and {len(inner)} of encoder and backbone: {OWN_METHOD}")
+    return inner_network(unwrapped(inner[0]))
 
 
 def stated_by(module: object) -> Input | None:
@@ -115,13 +115,14 @@ class Encoder(Changeable, nn.Module):
     Args:
         network: a network; a module with its own method `feature_extractor(stage, stride)`; an extractor; a video
             encoder; one of them in a wrapper of torch, or as `encoder` or `backbone` of a module without `forward`.
-        stated: the RGB that the network gets, if the caller knows it; None, or an input with an empty `source`: as the
-            module, its package's record or its library states.
+        stated: the RGB that the network gets, if the caller knows it. None, or an input with an empty `source`: the
+            module, its package's record or its library states it.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
         made_by: name and arguments that make the network again; None: the name in its description, without arguments.
-        decide: function from a network to the class of its views; `TrainedViews.kind_of` returns an earlier decision.
+        decide: function from a network to the class of its views, None if it makes its own. `kind_of` may compute
+            with the network; `TrainedViews.kind_of` returns the decision of an earlier call.
 
     Attributes:
         network: the network.
@@ -170,8 +171,8 @@ class Encoder(Changeable, nn.Module):
     def input(self) -> Input:
         """The RGB that the network gets: `stated`; without it, the default of the class of its views.
 
-        A module that makes its own views gets the RGB that these views state. If the class has no default (`UNKNOWN`),
-        random weights get `OF_RANDOM`.
+        A module that makes its own views gets the RGB that these views state, for which a view is made. If the class
+        has no default (`UNKNOWN`), random weights get `OF_RANDOM`.
 
         Example:
             >>> from torchvision.models import resnet18
@@ -208,8 +209,8 @@ class Encoder(Changeable, nn.Module):
                 nor the encoder names a stage or a stride.
 
         Returns:
-            A `FeatureExtractor`, in eval mode. A network that makes its own views returns its own; a video encoder
-            returns itself.
+            A `FeatureExtractor`, in eval mode. For a network that makes its own views, its own view; for a video
+            encoder, a copy of the encoder over the same network.
 
         Raises:
             ValueError: if the stage is no text, if the network has no such stage, stride or dilation, or normalises RGB
@@ -227,7 +228,7 @@ class Encoder(Changeable, nn.Module):
         """
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
-        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's method does not take it
+        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's own method may not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if not isinstance(stage, str | None):
@@ -237,8 +238,8 @@ class Encoder(Changeable, nn.Module):
             stride = int(pixels)
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
         if self.view_class is None:
-            found = self.network.feature_extractor(stage, stride, **options)
-            view = found if isinstance(found, View) else MapExtractor(found)
+            own_view = self.network.feature_extractor(stage, stride, **options)
+            view = own_view if isinstance(own_view, View) else MapExtractor(own_view)
             if self.stated is not None:
                 facts["input"] = self.stated
         else:
@@ -289,6 +290,7 @@ class Encoder(Changeable, nn.Module):
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
+        # `Clips` around a model of transformers is a view of its own making, but normalises by its `input`
         normalises = configuration is not None or (self.view_class is not None and self.view_class.normalises)
         is_known = normalises and bool(self.input.source) and self.input != UNKNOWN
         stated = self.input if is_known else None
@@ -324,6 +326,6 @@ def weights_digest(module: nn.Module) -> str:
         parts = list(of_device)
         if device.type != "cpu":
             parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
-        for part in parts:
+        for part in parts:  # one after the other, or in one piece: the digest is the same
             digest.update(part.numpy().data)
     return digest.hexdigest()[:12]

@@ -36,12 +36,12 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     output = Path(output)
     encoder = load(checkpoint)
     spec = encoder.spec
-    if spec is None or hasattr(encoder.network, "has_own_features"):
+    if spec is None or hasattr(encoder.network, "has_own_features"):  # the latter: a method of vidcorr, with its heads
         kind = type(encoder.network).__name__
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     loading = _loading_code(encoder, output)
     about = {"class_path": import_path(Encoder), "version": version("vidcorr"), "encoder": spec.to_dict()}
-    with unfinished(output) as temporary:
+    with unfinished(output) as temporary:  # moved to `output` at the end
         tensors: dict[str, torch.Tensor] = {}
         for name, tensor in encoder.network.state_dict().items():
             tensors[name] = tensor.clone(memory_format=torch.contiguous_format)  # tied weights share their memory
@@ -72,7 +72,7 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     view = encoder.view()
     if isinstance(view, VideoEncoder):
         raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
-    images = torch.rand(1, 3, *size)
+    images = torch.rand(1, 3, *size)  # any numbers: torch traces the view with them
     with unfinished(output) as temporary, torch.no_grad():
         options: dict[str, Any] = {"input_names": ["images"], "output_names": ["map"]}
         torch.onnx.export(view, (images,), temporary, dynamo=True, external_data=False, verbose=False, **options)

@@ -37,8 +37,8 @@ class Normalise(nn.Module):
         >>> normalise = Normalise(mean=(0, 0, 1), std=(1, 2, 4))
         >>> normalise(torch.ones(1, 3, 1, 1)).flatten(), normalise.state_dict()
         (tensor([1.0000, 0.5000, 0.0000]), OrderedDict())
-        >>> found = normalise(torch.ones(1, 3, 4, 4).double())
-        >>> found.dtype, normalise.std.dtype, found.is_contiguous(memory_format=torch.channels_last)
+        >>> normalised = normalise(torch.ones(1, 3, 4, 4).double())
+        >>> normalised.dtype, normalise.std.dtype, normalised.is_contiguous(memory_format=torch.channels_last)
         (torch.float32, torch.float32, True)
     """
 
@@ -51,7 +51,12 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return `(N, C, H, W)` in [0, 1], normalised, in the type of `mean`, channels last in memory."""
+        """Normalise images `(N, C, H, W)` in [0, 1].
+
+        Returns:
+            `(N, C, H, W)` in the type of the module's buffers, whatever the type of the images; channels last in
+            memory, in which convolutions are faster.
+        """
         normalised = (images - self.mean) / self.std
         return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
@@ -62,7 +67,7 @@ class View(Changeable, nn.Module, ABC):
     Attributes:
         stage: name of the map.
         stride: pixels per cell; None for a video encoder that does not know it yet.
-        multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
+        multiple: pixels; benchmarks pad the sides of images to a multiple of it, and cut the result.
         network_name: name of the network in messages.
         user_module: `Reference` to the user's module of which this is a view; None for a view made by its class.
         described: description of the named network (`Network`); None if the network has no name.
@@ -71,11 +76,11 @@ class View(Changeable, nn.Module, ABC):
         ignores: fields of a protocol that change no number of these maps. `position_embedding` and `final_norm` change
             maps of transformers only.
         in_order: the view encodes a video as a whole, from its first frame.
-        reads: name of the network's method from which the view takes maps in place of the network's own call, or "its
-            parts"; None if the view calls the network. `kind_of` checks that the call computes the same maps.
-        takes_copy: `Encoder.view` gives the constructor a copy of the network over the same tensors, whose strides and
-            mode the view may change.
-        dilated: SiamFC's dilations, of a ResNet.
+        reads: what the view calls in place of the network: the name of a method of the network, or "its parts".
+            `kind_of` checks that the network's own call computes the same maps. None: the view calls the network.
+        takes_copy: `Encoder.view` gives the constructor a copy of the network, which shares the tensors; the view may
+            change strides and mode of this copy. False: it gives the network itself.
+        dilated: SiamFC's dilations of a ResNet; False: none.
     """
 
     stage: str = OUTPUT
@@ -94,11 +99,14 @@ class View(Changeable, nn.Module, ABC):
 
     @classmethod
     def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
-        """Return a view for training, which changes nothing in the network; without a stage, of the last stage."""
+        """Return a view for training: of the last stage, if none is named; the network keeps its strides.
+
+        The constructor may put the network into eval mode, so the caller restores the mode (`TrainedViews.view_of`).
+        """
         return cls(network, stage)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
-        """Return this view, if it has the stage, stride and dilations that are asked for; None asks for any.
+        """Return this view, if it has the stage, stride and dilations that are asked for; None and False ask for any.
 
         Raises:
             ValueError: if it has others: a view cannot change them.
@@ -186,7 +194,10 @@ class FeatureExtractor(View):
         self.stride = stride
 
     def common_stride(self, strides: Sequence[int]) -> int:
-        """Return the one stride of the stages' maps, which have to be equal to be concatenated.
+        """Return the one stride of the stages' maps: maps of several strides cannot be concatenated.
+
+        Args:
+            strides: pixels per cell, one of each stage.
 
         Raises:
             ValueError: if the strides differ.
@@ -204,7 +215,11 @@ class FeatureExtractor(View):
         return strides[0]
 
     def require_one_stride(self, maps: Mapping[str, Tensor], height: int) -> int:
-        """Return the stride of the stages' maps, measured as the images' height in pixels by the maps' height.
+        """Return the one stride of the stages' maps, pixels per cell: the images' height divided by the maps' height.
+
+        Args:
+            maps: stage → `(N, C, h, w)`.
+            height: height of the images, pixels.
 
         Raises:
             ValueError: if the stages' strides differ.
@@ -237,7 +252,9 @@ class FeatureExtractor(View):
         return dict(zip(names, maps, strict=True))
 
     def by_call(self, images: Tensor) -> Tensor:
-        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count.
+        """Return the map that `map_of` computes, from within the network's own call.
+
+        So the network's forward hooks run, and its `compile()` takes effect. Images are those of `map_of`.
 
         Example:
             >>> from vidcorr.backbones.copies import Reference
@@ -248,7 +265,8 @@ class FeatureExtractor(View):
             (tensor([2., 2., 2.]), tensor([1., 1., 1.]))
         """
         network: Any = None if self.called is None else self.called.module
-        # dynamo cannot trace a call whose `forward` is replaced; with hooks it runs outside of the compiled code
+        # torch.compile cannot trace a call whose `forward` is replaced. So `map_of` is traced alone; a network with
+        # hooks is called outside of the compiled code
         is_traced = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         if network is None or (is_traced and not (network._forward_pre_hooks or network._forward_hooks)):
             return self.map_of(images)
@@ -263,14 +281,19 @@ class FeatureExtractor(View):
 
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
+        """Return the map `(N, C, h, w)` of images `(N, 3, H, W)`, which `prepared` has checked and normalised."""
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """Return the map of SiamFC's exemplars; a trained head overrides it, if it maps search regions differently."""
+        """Return the map of SiamFC's exemplars: crops `(N, 3, a, a)` in [0, 1] of the object that is tracked.
+
+        A head that was trained to map exemplars and search regions differently overrides this method.
+        """
         return self(crops)
 
     def prepared(self, images: Tensor) -> Tensor:
         """Return images as the network takes them: normalised by `input`, then in the type of the network's weights.
+
+        A view that does not normalise (`normalises` is False) gets the images back as they are.
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
@@ -327,7 +350,7 @@ def is_of_library(network: object, library: str) -> bool:
 
 
 def has_parts(network: object, *names: str) -> bool:
-    """Return whether a network has an attribute of each name that is not None, as a part that was removed.
+    """Return whether a network has all attributes of these names, and none is None: users remove a part by None.
 
     Example:
         >>> has_parts(nn.Linear(2, 3), "weight", "bias"), has_parts(nn.Linear(2, 3, bias=False), "weight", "bias")
@@ -346,9 +369,9 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
         >>> modules_inside(layer.forward)[0] is layer, len(modules_inside(layer))
         (True, 0)
     """
-    outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    held = [getattr(function, "__self__", None), *outer]
-    return nn.ModuleList(value for value in held if isinstance(value, nn.Module))
+    closed_over = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    values = [getattr(function, "__self__", None), *closed_over]
+    return nn.ModuleList(value for value in values if isinstance(value, nn.Module))
 
 
 @contextmanager
@@ -367,18 +390,19 @@ def unwatched(network: nn.Module) -> Iterator[None]:
         tensor([1.])
     """
     own_parts = set(network.modules())
-    taken: list[tuple[dict[int, Any], dict[int, Any]]] = []
+    saved: list[tuple[dict[int, Any], dict[int, Any]]] = []  # a part's hooks, and a copy of them
     for part in own_parts:
         for hooks in (part._forward_hooks, part._forward_pre_hooks):
-            taken.append((hooks, dict(hooks)))
+            saved.append((hooks, dict(hooks)))
             for key, hook in list(hooks.items()):
                 is_of_torch = getattr(hook, "__module__", "").startswith("torch.")
+                # the network's own hook is a method of a part, or a function that closes over a part
                 if not is_of_torch and own_parts.isdisjoint(modules_inside(hook)):
                     del hooks[key]
     try:
         yield
     finally:
-        for hooks, before in taken:
+        for hooks, before in saved:
             hooks.clear()
             hooks.update(before)
 
@@ -395,7 +419,7 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
         >>> network.training
         True
     """
-    own = dict(vars(holder))
+    own = dict(vars(holder))  # without what its class defines: `delattr` alone brings that back
     setattr(holder, name, value)
     try:
         yield
@@ -438,7 +462,10 @@ class RawColour(FeatureExtractor):
         return super().feature_extractor(stage, dilated=dilated).changed(stride=stride or self.stride)
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the mean colours of cells; cells at the right and lower border may be cut."""
+        """Return the mean colours of cells: `(N, 3, H, W)` → `(N, 3, h, w)`, h and w rounded up.
+
+        A cell that the right or lower border cuts has the mean of its pixels within the image.
+        """
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
 
 
@@ -506,7 +533,8 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
         module.eval()
         yield
     finally:
-        # `train`, which a user may have overridden, also sets the mode of a module's parts, so flags are set last
+        # a user's own `train` may do more than to set the flag, so it is called where the mode changed; it also sets
+        # the mode of a module's parts, so the flags are set again at the end
         for part, was_training in modes.items():
             if part.training != was_training:
                 part.train(was_training)

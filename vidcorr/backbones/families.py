@@ -51,7 +51,7 @@ def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, 
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:
-    """Return the name of the family of weights, recognised by the weights' names.
+    """Return the name of the family of weights: the first of `FAMILIES` whose signs all match the weights' names.
 
     Args:
         state: foreign weights.
@@ -81,8 +81,8 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     """
     for name, table in FAMILIES.items():
         # signs are patterns: each sign of a family has to match the name of a weight
-        found = [any(map(re.compile(sign).fullmatch, state)) for sign in table.get("signs", ())]
-        if found and all(found):
+        matched = [any(map(re.compile(sign).fullmatch, state)) for sign in table.get("signs", ())]
+        if matched and all(matched):  # a family without signs is never recognised
             return name
     if spec is not None:
         return NAMED
@@ -91,9 +91,9 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         raise ValueError(f"{source}: of a transformer of clips, as V-JEPA 2's: {remedy}")
     if any(name.startswith("embeddings.") for name in state):
         raise ValueError(f"{source}: of a model of transformers: name its folder, with its {CONFIG}")
-    held = ", ".join(list(state)[:4])
+    names = ", ".join(list(state)[:4])
     raise ValueError(
-        f"{source}: weights of no known family, such as {held}; name their network, torchvision:resnet18={source}, "
+        f"{source}: weights of no known family, such as {names}; name their network, torchvision:resnet18={source}, "
         f"timm:NAME={source} or my_module:my_network={source}, or their family, family:NAME={source}"
     )
 
@@ -122,17 +122,19 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
         ValueError: vit-s.pth: of moco_v3, with 12 heads; timm:vit_small_patch16_224 has 6: give the file alone
     """
     heads = FAMILIES[family].get("heads")
-    own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
-    if heads and own and own[-1] != heads:
-        raise ValueError(f"{source}: of {family}, with {heads} heads; {spec} has {own[-1]}: give the file alone")
-    fits = under_own_names(state, network, source, drop_classifier=True)
-    if network.state_dict().keys() == fits.keys() or family == NAMED or "module" in FAMILIES[family]:
-        return fits
+    own_heads = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
+    # another number of heads changes the maps, but no shape of a weight
+    if heads and own_heads and own_heads[-1] != heads:
+        raise ValueError(f"{source}: of {family}, with {heads} heads; {spec} has {own_heads[-1]}: give the file alone")
+    as_they_are = under_own_names(state, network, source, drop_classifier=True)
+    # the table of a family with a `module` gives the names of this module, not those of a library's network
+    if network.state_dict().keys() == as_they_are.keys() or family == NAMED or "module" in FAMILIES[family]:
+        return as_they_are
     return spec_and_weights(family, state, spec, source)[1]
 
 
 def input_of_family(family: str) -> Input | None:
-    """Return the mean and deviation of RGB with which a family was trained; None if the family states none.
+    """Return ImageNet's mean and deviation of RGB for a family that was trained with them; None for other families.
 
     Example:
         >>> input_of_family("dino").mean, input_of_family("torchvision")
@@ -209,7 +211,10 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
 
 
 def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
-    """Return weights under the names that a family's table gives, and key → reason for the weights that it leaves out.
+    """Rename weights by the rules of a family's table.
+
+    Returns:
+        The weights under their new names; and, of the weights that the table leaves out, key → reason.
 
     Raises:
         ValueError: if no rule covers a key, or two keys get the same name.
@@ -238,7 +243,7 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
 
 
 def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
-    """Return the target of the first rule whose pattern matches a key; None if no rule does.
+    """Return the target of the first rule whose pattern matches a whole key, with its groups filled in; else None.
 
     Example:
         >>> rules = {r"encoder\\.(.+)": r"net.\\1", ".+": "other"}
@@ -255,9 +260,9 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """Return the name of the network of weights: the table's `architecture`, with size, patch and kind filled in.
 
-    Weights without a projection of patches, and those of a table without `architecture`, belong to a ResNet: the
-    table's architecture if it has nothing to fill in, else torchvision's ResNet with the nearest shapes. DINO's authors
-    published transformers and ResNets.
+    Without an `architecture` the network is torchvision's ResNet with the nearest shapes (`resnet_of`). Weights without
+    a projection of patches are of no transformer: their network is the `architecture` if it has nothing to fill in,
+    else that ResNet too, because DINO's authors published transformers and ResNets.
 
     Args:
         state: weights under the names of the table.
@@ -285,16 +290,17 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
         return resnet_of(state)
     if not patches:
         return resnet_of(state) if "{" in architecture else architecture
-    width, _, patch, _ = patches[0].shape
+    width, _, patch, _ = patches[0].shape  # of a convolution: width x 3 x patch x patch
     if width not in SIZES:
         raise ValueError(f"no transformer of the family has width {width}; name it, timm:NAME=FILE")
+    # timm's endings of names: the number of registers, and biases of queries and values
     registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
     biases = "_qkvb" if any(name.endswith("attn.q_bias") for name in state) else ""
     return architecture.format(size=SIZES[width], patch=patch, registers=registers, biases=biases)
 
 
 def resnet_of(state: State) -> str:
-    """Return the name of torchvision's ResNet whose weights share the most names and shapes with these weights.
+    """Return the name of torchvision's ResNet whose weights differ from these in the fewest names and shapes.
 
     Example:
         >>> from torchvision.models import resnet50
@@ -329,10 +335,10 @@ def _without_weights(spec: str) -> Any:
 
 
 def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None = None) -> tuple[str, State]:
-    """Return the name of the network of weights, and the weights in this network's form.
+    """Return the name of the network of weights, and the weights under this network's own names and in its shapes.
 
     Args:
-        table: table of a family; `by_timm`: timm's function converts the weights.
+        table: table of a family. If it has `by_timm`, timm's function converts names and shapes.
         state: weights under the names of the table.
         spec: name of the network; None: find it by `architecture_of`.
 

@@ -82,6 +82,7 @@ class HubExtractor(FeatureExtractor):
         picture = noise.to(device_of(network), type_of_weights(network))
         remedy = "if it takes images of its own size only, give a module that resizes images to it"
         with one_line_errors(f"{kind}: no maps of an image {tuple(picture.shape)}; {remedy}"):
+            # the last hidden state, and the outputs of the blocks or stages
             last, states = features_by(lambda images: outputs_of(network, images), picture)
         if last is None or not states or not isinstance(states[-1], Tensor):
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
@@ -89,6 +90,7 @@ class HubExtractor(FeatureExtractor):
         names = stage_names(self.prefix, len(states))
         super().__init__(stage or names[-1], names, kind)
         self.network: Any = network
+        # indices of the outputs to which the final norm applies: of stages the last, of blocks all
         self.normed = [len(states) - 1] if self.prefix == "stage" else list(range(len(states)))
         self.final = final_norm_of(network, as_tokens(states[-1]), as_tokens(last))
         self.set_stride(self.require_one_stride(self._maps_of(states, sides), sides[0]), stride)
@@ -96,13 +98,13 @@ class HubExtractor(FeatureExtractor):
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the blocks or stages, from one pass."""
+        """Return the maps of the blocks or stages, joined along the channels to `(N, C, h, w)`, from one pass."""
         padded = pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
         _, states = outputs_of(self.network, padded)
         return self.joined(self._maps_of(states, padded.shape[2:]))
 
     def _maps_of(self, states: Sequence[Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-        """Return name → map, for this view's stages.
+        """Return name → map `(N, C, h, w)`, for this view's stages.
 
         Args:
             states: outputs of all blocks or stages of the model, in order.
@@ -117,8 +119,8 @@ class HubExtractor(FeatureExtractor):
             if self.final_norm and index in self.normed:
                 normed = self.final(as_tokens(state))
                 state = normed if state.ndim == 3 else normed.mT.unflatten(2, state.shape[2:])
-            found = map_of_tokens(state, self.patch, size)
-            maps.append(require_map(found, f"{self.network_name}, which has to give a token for each patch"))
+            output = map_of_tokens(state, self.patch, size)
+            maps.append(require_map(output, f"{self.network_name}, which has to give a token for each patch"))
         return self.numbered(self.prefix, maps)
 
 
@@ -133,7 +135,7 @@ def as_tokens(output: Tensor) -> Tensor:
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
-    """Return the blocks or stages of a model: its outermost list of modules; an empty list without one.
+    """Return the blocks or stages of a model: its first list of modules, from the outside in; an empty list if none.
 
     Example:
         >>> blocks_of(nn.Sequential(nn.Conv2d(3, 8, 8), nn.ModuleList([nn.Identity(), nn.Identity()])))
@@ -154,7 +156,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     Returns:
         The last hidden state, or None if the model gives none; and the outputs of its blocks or stages, in order.
     """
-    if getattr(model.config, "takes_bgr", False):
+    if getattr(model.config, "takes_bgr", False):  # set by `image_model`
         images = images.flip(1)
     options = forward_options(model, images)
     states: list[Tensor] = []
@@ -164,7 +166,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
         states.append(output[0] if isinstance(output, tuple) else output)
 
     with ExitStack() as stack:
-        for block in blocks_of(model):
+        for block in blocks_of(model):  # each hook is removed when the stack closes
             stack.callback(block.register_forward_hook(keep).remove)
         if "noise" in options:  # an MAE: mask no patch
             stack.enter_context(attribute_set(model.config, "mask_ratio", 0.0))
@@ -174,7 +176,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
 
 
 def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
-    """Return the arguments by which a model takes images of any size and keeps all of their patches."""
+    """Return further arguments of a call for images `(N, 3, H, W)`: any size is taken, and all patches are kept."""
     options: dict[str, Any] = {"return_dict": True}
     config = model.config
     taken = inspect.signature(model.forward).parameters
@@ -298,7 +300,7 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
             if not all(map(is_word, leaves_in(value))):
                 raise ValueError(f"its {name} is neither a number nor a word: {str(value)[:LONGEST]}")
         model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
-    return getattr(model, "vision_model", model).eval()
+    return getattr(model, "vision_model", model).eval()  # of a model of images and texts the part for images
 
 
 def image_model(name: str) -> nn.Module:
@@ -321,8 +323,8 @@ def image_model(name: str) -> nn.Module:
         raise ValueError(f"its {CONFIG} names no model_type")
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)  # without what names code or other networks
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-    model, found = AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **options)
-    missing = [key for key in found["missing_keys"] if not UNUSED.fullmatch(key)]
+    model, report = AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **options)
+    missing = [key for key in report["missing_keys"] if not UNUSED.fullmatch(key)]
     if missing:
         raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
     network: Any = getattr(model, "vision_model", model)
@@ -358,7 +360,7 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
     pictures = [(255 * colour).to(torch.uint8).view(3, 1, 1).expand(3, 64, 64) for colour in colours]
     options = {"do_resize": False, "do_center_crop": False, "do_pad": False, "return_tensors": "pt"}
     seen = processor(pictures, **options)["pixel_values"]
-    values = seen.double().mean(dim=(-2, -1)).reshape(4, 3)
+    values = seen.double().mean(dim=(-2, -1)).reshape(4, 3)  # pictures x channels
     is_flipped = bool(values[1, 2] != values[0, 2])  # red of the picture moves the third channel
     if is_flipped:
         values = values.flip(1)

@@ -53,7 +53,7 @@ def unwrapped(network: Any) -> Any:
         >>> unwrapped(AveragedModel(network)), unwrapped(network) is network
         (Conv2d(3, 8, kernel_size=(8, 8), stride=(8, 8)), True)
     """
-    inner = getattr(network, "_orig_mod", network)
+    inner = getattr(network, "_orig_mod", network)  # torch.compile's name for the network
     return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
 
 
@@ -84,7 +84,8 @@ def kind_of(network: Any) -> type[View] | None:
     call (`_shows`). Any other network gets a view of its call's output, `MapExtractor`.
 
     Raises:
-        ValueError: if the network has no view of its stages, or has lazy layers.
+        ValueError: if the network has lazy layers, or its view of stages refuses it, as a transformer that takes images
+            of one size only.
 
     Example:
         >>> kind_of(nn.Conv2d(3, 8, 8, 8)).__name__
@@ -103,7 +104,7 @@ def kind_of(network: Any) -> type[View] | None:
         return kind
     if not (_call_is_known(network, kind.reads) or _shows(network, kind)):
         return MapExtractor
-    if network._forward_hooks:
+    if network._forward_hooks:  # views give stages by the network's call, with `map_of` as its `forward`
         log.warning("%s: its own forward hooks get the map of the stage, not the output", type(network).__name__)
     return kind
 
@@ -112,8 +113,9 @@ def _call_is_known(network: Any, reads: str) -> bool:
     """Return whether a network's call need not be compared with the map that a view reads.
 
     The object itself, then its class and base classes, are searched for a method of `CALL` or the method that the view
-    reads. The first definition decides: it is known if a library wrote it, or if the view's method is defined there
-    too. A network on the meta device has no numbers to compare, so its call counts as known.
+    reads. The first of them that defines such a method decides. The call is known if this is a class of a library, or
+    if it defines the method that the view reads. A network on the meta device has no numbers to compare, so its call
+    counts as known.
 
     Args:
         network: the network.
@@ -135,6 +137,7 @@ def _call_is_known(network: Any, reads: str) -> bool:
     """
     owners = (network, *type(network).__mro__)  # subclasses first; every module has a forward
     owner: Any = next(owner for owner in owners if {*CALL, reads} & vars(owner).keys())
+    # a method that was set on the object itself is a user's, also on an object of a library
     is_of_library = owner is not network and owner.__module__.startswith(LIBRARIES)
     return is_of_library or reads in vars(owner) or device_of(network).type == "meta"
 
@@ -146,30 +149,30 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
     weights, because a user's layer that begins at zero would change no number. If the call gives a vector, such as a
     pooled feature or a class token, a part of the network has to give the map during the call.
     """
-    moved = module_copy(network, shares_tensors=False).eval()
-    with random_state_kept(), torch.no_grad(), unwatched(moved):
+    noisy = module_copy(network, shares_tensors=False).eval()
+    with random_state_kept(), torch.no_grad(), unwatched(noisy):  # without the user's hooks, which may change outputs
         draw = torch.Generator().manual_seed(0)
-        for weights in moved.parameters():
+        for weights in noisy.parameters():
             if weights.is_floating_point():
                 noise = to_device(torch.randn(weights.shape, generator=draw), weights.device).to(weights.dtype)
                 weights.add_(noise * (weights.abs().mean() / 2 + 0.01))
-        view: Any = kind.whole(moved)  # a ValueError of the view, as for a transformer of one size, is raised
+        view: Any = kind.whole(noisy)  # a ValueError of the view, as for a transformer of one size, is raised
         sides = probe_size(view.multiple, SIZE)
         image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))
-        image = to_device(image, device_of(moved)).to(type_of_weights(moved))
+        image = to_device(image, device_of(noisy)).to(type_of_weights(noisy))
         expected = view.map_of(image)
-        met: list[bool] = []
-        for part in list(moved.modules()):
-            part.register_forward_hook(lambda _, inputs, output: met.append(_holds(moved, output, expected, sides)))
+        matches: list[bool] = []  # whether the output of a part holds the map, in the order of the calls
+        for part in list(noisy.modules()):
+            part.register_forward_hook(lambda _, inputs, output: matches.append(_holds(noisy, output, expected, sides)))
         try:
-            output = moved(image)
+            output = noisy(image)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # of the user's code: `MapExtractor`, the kind for False, raises it again with a remedy
             return False
-    # `met` ends with the answer for the network's own output, since its hook is called after those of its parts
-    is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1
-    return any(met) if is_vector else met[-1]
+    # `matches` ends with the answer for the network's own output, since its hook is called after those of its parts
+    is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1  # N x C, or N x C x 1 x 1
+    return any(matches) if is_vector else matches[-1]
 
 
 def _holds(network: nn.Module, output: Any, expected: Tensor, sides: tuple[int, int]) -> bool:

@@ -72,7 +72,7 @@ class LiirEncoder(nn.Module):
     """ResNet-18 without max-pooling, of stride 4, with a position map and a 3×3 convolution to the affinity's features.
 
     A 7×7 Conv-BN-ReLU at stride 2; the position map, added to its output; stages of 64, 128 (stride 2), 256 and 256
-    channels; 64 channels for the affinity. Residual blocks start at zero.
+    channels; `affinity_dim` channels for the affinity. Residual blocks start at zero.
     Paper: Liir, section 3.3, following MAST (Lai et al., CVPR 2020).
 
     Args:
@@ -132,14 +132,14 @@ class LiirEncoder(nn.Module):
         return x + (position if modulate is None else modulate(position))
 
     def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
-        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, 64, H/4, W/4)`.
+        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, affinity_dim, H/4, W/4)`.
 
         Args:
             lab: result of `functional.colour.normalised_lab`.
             modulate: displaces the position map frame by frame; None: all frames get the same map.
         """
         x = self.stem(lab, modulate)
-        for layer in LAYER_OF_STAGE.values():
+        for layer in LAYER_OF_STAGE.values():  # layer1 to layer4
             x = self.get_submodule(layer)(x)
         return self.affinity(x)
 
@@ -149,8 +149,8 @@ class LiirExtractor(FeatureExtractor):
 
     Args:
         encoder: the network. It is not copied and may be changed: pass a copy (`module_copy`) to keep yours.
-        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or several
-            with + between them; None is `affinity`.
+        stage: `affinity` (the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or several with +
+            between them; None is `affinity`.
         stride: None, or the stride of the stage.
 
     Raises:
@@ -180,14 +180,17 @@ class LiirExtractor(FeatureExtractor):
         blocks = named_blocks(encoder)
         stages = list(dict.fromkeys(map(stage_of, blocks)))
         super().__init__(stage or AFFINITY, [*stages, *blocks, AFFINITY], "Liir")
-        self.last = stages[-1]
+        self.last = stages[-1]  # the affinity's convolution reads it
         self.encoder = encoder
         strides = [2 if name.startswith("res2") else 4 for name in self.stages]  # without a pooling before res2
         self.set_stride(self.common_stride(strides), stride)
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the stages, joined along the channels to `(N, C, h, w)`, from one pass."""
+        """Return the maps of the stages, joined along the channels to `(N, C, h, w)`, from one pass.
+
+        Images are RGB `(N, 3, H, W)` in [0, 1], which is converted to Lab.
+        """
         x = self.encoder.stem(normalised_lab(images))
         maps = maps_of([*self.stages, self.last], named_blocks(self.encoder).items(), x)
         if AFFINITY in self.stages:

@@ -78,14 +78,14 @@ def _around(module: Any, **facts: Any) -> Encoder:
         module: a network or a method.
         facts: arguments of `Encoder`.
     """
-    if getattr(module, "has_own_features", True):
+    if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
     facts.pop("described", None)  # the method describes its backbone itself
     return module.evaluated.changed(user_module=Reference(module), **facts)
 
 
 def _load_name(spec: EncoderSpec) -> Encoder:
-    """Return the encoder of a spec's name or file, with the input, stage and stride of the spec as its defaults."""
+    """Return the encoder of a spec's name or file; the spec's input, stage and stride override those of the file."""
     with ExitStack() as stack:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
@@ -133,8 +133,8 @@ def build_feature_extractor(
             released code.
 
     Returns:
-        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
-        encoder itself.
+        A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; for a video encoder
+        a copy of the encoder over the same network.
 
     Raises:
         ValueError: one line, if `load` refuses the network, or the network does not have the stage or the stride.
@@ -165,7 +165,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
         return _load_foreign(path, part, None, checkpoint)
-    # refuse a class that is not allowed, even if the encoder does not need this class: resuming needs it
+    # refuses a class that is not allowed, even if the encoder does not need this class: resuming needs it
     recipe = recipe_of(checkpoint, path)
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:
@@ -176,6 +176,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
+        # before the names of the encoder's weights; no field of an `EncoderSpec`
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)

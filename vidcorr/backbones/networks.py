@@ -73,10 +73,10 @@ class EncoderSpec:
     It is a value: making it asks neither disk nor hub. A checkpoint holds it as `to_dict` returns it.
 
     Args:
-        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights,
-            except `untrained`, and of a ViT a stage.
-        stage: name of the features; None is the text's, and without one the benchmark's choice.
-        stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
+        text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. Short names stand for networks with
+            trained weights, except `untrained`; those of ViTs also name a stage.
+        stage: name of the features; None: the stage in `text`. If neither names one, the benchmark chooses.
+        stride: pixels per feature cell; None: the stride in `text`. If neither names one, the benchmark chooses.
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
@@ -114,13 +114,14 @@ class EncoderSpec:
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
+        """Set `spec`; stage and stride by the arguments, else by the text; `pretrained` also by a short name."""
         name, view = split_view(self.text)  # NAME and STAGE/STRIDE
         stage, slash, pixels = view.partition("/")
         stride = self.stride if self.stride is not None or not slash else pixels
         if stride is not None and not (str(stride).isdecimal() and int(stride) > 0):
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
-        # the short names without `timm:` need none: `untrained` is random, and `vidcorr-r18` brings its weights
+        # short names without `timm:` need no `pretrained`: `untrained` is random, and `vidcorr-r18` brings its weights
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         settled = {
             "spec": spec,
@@ -133,10 +134,13 @@ class EncoderSpec:
 
     @classmethod
     def of(cls, stated: Any, source: str | Path, pretrained: bool = False) -> "EncoderSpec":
-        """Return the spec of a name, or of the fields that a file holds; random weights are drawn from torch's state.
+        """Return the spec of a name, or of the fields that a file holds.
+
+        The seed of a new spec is None: random weights are drawn from torch's state.
 
         Args:
-            stated: a spec, which is returned as it is; a name; or the dict that `to_dict` returned.
+            stated: a spec, which is returned as it is; a name; or the dict that `to_dict` returned, whose mean and std
+                count only together.
             source: the file or argument that holds `stated`, for messages.
             pretrained: of a name: load the library's weights.
 
@@ -167,11 +171,11 @@ class EncoderSpec:
         if not isinstance(text, str) or wrong or not isinstance(fields.get("arguments", {}), Mapping):
             form = "the name of a network, such as my_module:my_network, or its fields spec, stage, stride, …"
             raise ValueError(f"{source}: expected {form}; got {str(stated)[: trust.LONGEST]}")
-        given = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
-        return cls(text, input=given, seed=None, **fields)
+        own_input = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
+        return cls(text, input=own_input, seed=None, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that make the network again, as plain values.
+        """Return the fields that make the network again, as plain values; `seed` and `label` are left out.
 
         Example:
             >>> EncoderSpec("dino-s16@block9").to_dict()
@@ -192,7 +196,7 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the label, else the text; with ", random weights" after it if they are random.
+        """Name of the row in tables: the label, else the text; then ", random weights" if the weights are random.
 
         Example:
             >>> EncoderSpec("timm:resnet18").name, EncoderSpec("timm:resnet18", pretrained=True).name
@@ -211,7 +215,7 @@ class EncoderSpec:
             ValueError: as `draws_weights`, or if the file that is read may not name the network.
         """
         if _is_of_library(self.spec):
-            return not self.pretrained or trust.named_by_file(self)
+            return not self.pretrained or trust.named_by_file(self)  # a name in a file fetches no weights
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
         # without weights of a file, whether the file names the callable or the user names both
         is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
@@ -273,7 +277,10 @@ class EncoderSpec:
     def is_reusable(self) -> bool:
         """True if results under this name can be reused, because no code of the user, which may change, makes features.
 
-        The name or the checkpoint decides by the packages that it names.
+        The packages in the name decide; for a checkpoint of ours, the packages that the checkpoint names.
+
+        Raises:
+            ValueError: if a checkpoint is damaged, or names code that is not allowed.
 
         Example:
             >>> texts = ("vidcorr-r18", "timm:resnet18", "timm:resnet18=own.pth", "my_module:net", "torchhub:me/it:net")
@@ -300,8 +307,8 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
     Args:
         spec: the network.
-        with_weights: load trained weights, or draw random ones that are described so. False: the caller loads weights
-            of a file afterwards, so no weights are fetched.
+        with_weights: load trained weights if `spec` asks for them, else draw random ones. False: the caller loads
+            weights of a file afterwards, so none are fetched, and the network is not described as random.
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
@@ -314,7 +321,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     is_named_by_file = trust.named_by_file(spec)
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
-    make = MAKERS.get(prefix, _make_by_callable)
+    make = MAKERS.get(prefix, _make_by_callable)  # any other prefix is the module of a callable
     network, architecture, source = make(name, spec, with_weights and not is_named_by_file)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
@@ -340,7 +347,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
 
 @functools.cache
 def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws more than half of its weights, so that two seeds make two networks.
+    """Return whether a callable draws more than half of its network's numbers, so that two seeds make two networks.
 
     A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
@@ -376,9 +383,9 @@ def draws_weights(spec: str) -> bool:
 
 
 def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
-    """Return whether two networks map one image to different numbers after `second` got the weights of `first`.
+    """Load the weights of `first` into `second`, and return whether both still map an image to different numbers.
 
-    False if the network draws numbers in each call, or fails.
+    False if `first` draws numbers in each call, or a network fails.
 
     Example:
         >>> _differ_with_equal_weights(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(3, 4, 8, 8))
@@ -400,7 +407,10 @@ def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
 
 
 def _numbers_of(network: nn.Module) -> torch.Tensor:
-    """Return a network's output for an image of noise, in eval mode: all its tensors as one float64 vector."""
+    """Return a network's output for an image of noise: all its tensors as one float64 vector.
+
+    The network is put into eval mode, and stays in it.
+    """
     image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with random_state_kept(), torch.no_grad():
         torch.manual_seed(0)
@@ -428,7 +438,7 @@ def split_view(text: str) -> tuple[str, str]:
     """
     name, at, view = text.rpartition("@")
     stride = view.partition("/")[2]
-    is_of_path = "/" in name and stride and not stride.isdecimal()
+    is_of_path = "/" in name and stride and not stride.isdecimal()  # as in runs/me@home/folder: no stride
     return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
@@ -507,6 +517,9 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         spec: the spec, which may ask for trained weights.
         with_weights: False: random weights, since the caller loads others.
 
+    Returns:
+        The network, `name`, and the source of trained weights in words.
+
     Raises:
         ValueError: if timm does not know the name, or weights cannot be fetched.
     """
@@ -515,6 +528,7 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     if not timm.is_model(name):
         raise ValueError(f"backbone timm:{name}: timm has no such model{did_you_mean(name, timm.list_models())}")
     options: dict[str, Any] = {}
+    # the source file of timm that defines the network: networks of a file take the same options
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
@@ -549,6 +563,9 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
         spec: the spec, which may ask for trained weights.
         with_weights: False: random weights, since the caller loads others.
 
+    Returns:
+        The network, `name`, and the source of trained weights in words.
+
     Raises:
         ValueError: for an unknown name, or a network other than a ResNet.
     """
@@ -575,6 +592,9 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
         name: PLACE:ENTRY; PLACE is a folder, or OWNER/REPO[:BRANCH].
         spec: the spec of the network.
         with_weights: let the entry load its weights.
+
+    Returns:
+        The network, the entry's name, and the source of trained weights in words.
 
     Raises:
         ValueError: if the user has not allowed the code, or the entry cannot be called.
@@ -608,6 +628,10 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         spec: the spec; the part of its text before the ":" is the module.
         with_weights: not used: only the callable knows whether it loads weights.
 
+    Returns:
+        The network, the callable's name (of a network of `SHORT_NAMES` the short one), and the source of its weights in
+        words.
+
     Raises:
         ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.
     """
@@ -617,8 +641,8 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         if spec.spec and Path(spec.spec).is_dir():  # `Path("")` is the working directory
             raise ValueError(f"{spec.spec}: a folder without {CONFIG} of transformers or timm: name the file in it")
         module, _, member = spec.spec.rpartition(".")
-        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
-        if Path(f"{module.replace('.', '/')}.py").is_file():
+        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS  # what the message tells the user to write
+        if Path(f"{module.replace('.', '/')}.py").is_file():  # the user's own, in the working directory
             form = f"{module}:{member}"
         raise ValueError(
             f"backbone {spec.spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "

@@ -17,7 +17,7 @@ OWN = "its own map"
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
 MOST_LEADING = 16
-"""Largest number of tokens before those of the cells."""
+"""Largest number of tokens of no cell, such as class and register tokens."""
 PROBE = (256, 320)
 """Height and width of the blank image for measuring strides; not square, and no network's default size."""
 OWN_METHOD = (
@@ -27,7 +27,9 @@ OWN_METHOD = (
 
 
 def patch_of(network: object) -> int | None:
-    """Return the distance between a transformer's patches, pixels; None if the network states none.
+    """Return the distance between a transformer's patches, pixels.
+
+    None if the network states none, or one for rows and another for columns.
 
     It is the stride of the projection `patch_embed.proj`, if there is one, since patches may overlap. Else it is
     `patch_size` of the network, its `patch_embed`, `embeds` or `config`.
@@ -41,7 +43,7 @@ def patch_of(network: object) -> int | None:
         14
     """
     parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
-    step = getattr(getattr(parts[0], "proj", None), "stride", None)
+    step = getattr(getattr(parts[0], "proj", None), "stride", None)  # of `patch_embed`
     if isinstance(step, tuple) and isinstance(step[-1], int):
         return step[-1]
     for holder in (network, *parts):
@@ -68,7 +70,8 @@ def stated_stride(network: object) -> int | None:
 def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: int | None = None) -> Any:
     """Return tokens `(N, tokens, C)` as a map `(N, C, h, w)`, without tokens of no cell such as class tokens.
 
-    An output that is not of this form, or has another number of tokens than the images' patches, is returned as it is.
+    An output that is not of this form, or has fewer tokens than the images have patches, or over 16 more, is returned
+    as it is.
 
     Args:
         output: of a network.
@@ -97,13 +100,13 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
     rows, columns = size[0] // patch, size[1] // patch
-    leading = output.shape[1] - rows * columns  # class and register tokens
-    if not 0 <= leading <= MOST_LEADING:
+    of_no_cell = output.shape[1] - rows * columns  # class and register tokens
+    if not 0 <= of_no_cell <= MOST_LEADING:
         return output
-    if prefix is not None and not 0 <= prefix <= leading:
-        raise NoSuchMap(f"prefix_tokens is {prefix}, but {leading} of {output.shape[1]} tokens are of no patch")
-    first = leading if prefix is None else prefix
-    return output[:, first : first + rows * columns].mT.unflatten(2, (rows, columns))
+    if prefix is not None and not 0 <= prefix <= of_no_cell:
+        raise NoSuchMap(f"prefix_tokens is {prefix}, but {of_no_cell} of {output.shape[1]} tokens are of no patch")
+    first = of_no_cell if prefix is None else prefix
+    return output[:, first : first + rows * columns].mT.unflatten(2, (rows, columns))  # .mT: N x C x cells
 
 
 class MapExtractor(FeatureExtractor):
@@ -112,19 +115,20 @@ class MapExtractor(FeatureExtractor):
     If the module returns several maps, in a dictionary, a list or a tuple, the stage names one of them, or several with
     + between them: a key, a name of timm's `features_only`, or an index from 0. A single map needs no stage.
 
-    The stride is the module's attribute `stride`, else it is measured on a blank image. The module's attribute
-    `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` become a map if the side of a
-    patch is known (attribute `patch_size` of the module, its `patch_embed` or `config`); tokens of no cell are left
-    out. A network of clips, which states its `tubelet_size`, gets each frame as a clip `(N, 3, 1, H, W)`.
+    The stride is the module's attribute `stride`, else it is measured on a blank image. Benchmarks pad the sides of
+    images to a multiple of the module's attribute `multiple`, else of its patches. Tokens `(N, cells, C)` become a map
+    if the side of a patch is known (attribute `patch_size` of the module, its `patch_embed` or `config`); tokens of no
+    cell are left out. A network of clips, which states its `tubelet_size`, gets each frame as a clip
+    `(N, 3, 1, H, W)`.
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
-        stage: None; of several maps a key.
+        stage: name of a map, or several with + between them; None for a module that returns a single map.
         stride: None, or the stride of the map.
 
     Raises:
-        ValueError: for another stage or stride, or if the output, of a module that states no stride, is not a map of at
-            least 4 × 4 cells.
+        ValueError: for another stage or stride. If the stride is measured: if the output is not a map of at least
+            4 × 4 cells.
 
     Example:
         >>> network = nn.Conv2d(3, 8, 16, stride=16)
@@ -144,7 +148,7 @@ class MapExtractor(FeatureExtractor):
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.multiple = getattr(network, "multiple", patch_of(network) or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
-        own_stride = stated_stride(network) if stages == OWN else None
+        own_stride = stated_stride(network) if stages == OWN else None  # of several maps it may be another map's
         self.set_stride(own_stride or measured_stride(self, self), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
@@ -211,9 +215,9 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         return {OUTPUT: map_of_tokens(output, patch, size, prefix)}
     maps: dict[str, Any] = {}
     for name, member in members.items():
-        found = map_of_tokens(member, patch, size, prefix)
-        if is_map(found):
-            maps[str(name)] = found
+        read = map_of_tokens(member, patch, size, prefix)
+        if is_map(read):
+            maps[str(name)] = read
     return maps
 
 
@@ -232,7 +236,7 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
     """Return the stride of a network, measured on its map of a blank image, pixels per cell.
 
     Args:
-        view: a view of the network, which has no stride yet.
+        view: a view of the network; `function` may be this view. Its name, device and `multiple` are read.
         function: maps an image `(1, 3, H, W)` to its map `(1, C, h, w)`.
 
     Raises:
@@ -249,7 +253,7 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
     try:
         with eval_mode(view), random_state_kept():
             output = features_by(function, blank)
-    except NoSuchMap:
+    except NoSuchMap:  # says already what is wrong
         raise
     except Exception as error:  # of a user's code
         said = message_of(error) or type(error).__name__

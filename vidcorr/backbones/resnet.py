@@ -100,6 +100,7 @@ def folded_copy(network: M) -> M:
     for module in list(fast.modules()):
         children: list[tuple[str, Any]] = list(module.named_children())
         for (first, convolution), (second, norm) in pairwise(children):
+            # a norm without running statistics depends on the batch
             if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
                 continue
             # under `weight_norm`, `spectral_norm`, pruning or LoRA a convolution computes its weight at each call
@@ -180,28 +181,29 @@ class ResNetExtractor(FeatureExtractor):
         is_whole: bool = False,
     ) -> None:
         blocks = named_blocks(network)
-        own = strides_of(network)
-        last_stage = list(own)[-1]
-        super().__init__(stage or (last_stage if is_whole else "res4"), [*own, *blocks], "this ResNet")
-        if stride is not None and stride not in own.values():
-            raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted(set(own.values()))} or None")
+        own_strides = strides_of(network)
+        last_stage = list(own_strides)[-1]
+        super().__init__(stage or (last_stage if is_whole else "res4"), [*own_strides, *blocks], "this ResNet")
+        if stride is not None and stride not in own_strides.values():
+            raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted({*own_strides.values()})} or None")
         if dilated:
             _dilate_as_siamfc(network, as_released=dilated == "released")
         # dilations stand in place of all strides above 8
         coarsest = stride if stride is not None and not dilated else STRIDE
         for name, layer in LAYER_OF_STAGE.items():
-            if own.get(name, 0) > coarsest and not is_whole:
+            if own_strides.get(name, 0) > coarsest and not is_whole:
                 remove_strides(network.get_submodule(layer))
         self.dilated = dilated
         self.stem = _stem(network)
+        # only the blocks up to the last one that a stage of the view names
         needed = [index for index, name in enumerate(blocks) if {name, stage_of(name)} & set(self.stages)]
         self.names = list(blocks)[: needed[-1] + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
-        found = own if is_whole else strides_of(network)  # after strides were removed
-        strides = {found[stage_of(name)] for name in self.stages}
+        present_strides = own_strides if is_whole else strides_of(network)  # after strides were removed
+        strides = {present_strides[stage_of(name)] for name in self.stages}
         if len(strides) > 1 or stride not in (None, *strides):
             wanted = "" if stride is None else f", not {stride}"
-            fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
+            fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own_strides.items() if pixels >= STRIDE)
             said = " and ".join(map(str, sorted(strides)))
             remedy = "leave the stride out" if dilated else f"name {fitting}"
             raise NoSuchMap(f"{self.stage} of this ResNet has stride {said}{wanted}: {remedy}")
@@ -237,7 +239,7 @@ def strides_of(network: nn.Module) -> dict[str, int]:
 
 
 def _stem(network: nn.Module) -> nn.Sequential:
-    """Return the layers of a ResNet before its first block."""
+    """Return the layers of a ResNet before its first block: `(N, 3, H, W)` → `(N, C, h, w)`."""
     activation = "relu" if hasattr(network, "relu") else "act1"  # timm's name
     return nn.Sequential(*(network.get_submodule(name) for name in ("conv1", "bn1", activation, "maxpool")))
 
@@ -281,9 +283,9 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
         [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 2, 1, 4, 1]
         [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4, 4]
     """
-    for name, of_stage in SIAMFC_DILATION.items():
+    for name, full_dilation in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
-            dilation = of_stage // 2 if as_released and index == 0 else of_stage
+            dilation = full_dilation // 2 if as_released and index == 0 else full_dilation
             for convolution in convolutions_of(block):
                 if convolution.kernel_size != (3, 3):
                     continue
@@ -301,7 +303,8 @@ def convolutions_of(network: nn.Module) -> Iterator[nn.Conv2d]:
 def vidcorr_r18() -> nn.Module:
     """Return the encoder that comes with this project: a ResNet-18 that ends with res4, trained by VFS with negatives.
 
-    Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
+    Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16, the network
+    float32.
     """
     with random_state_kept():
         network = _up_to_res4()

@@ -1,4 +1,4 @@
-"""The maps that a method trains: the maps that benchmarks score, with gradient."""
+"""The maps that a method trains, with gradient, made by the views that benchmarks use."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from .outputs import patch_of, require_map
 class TrainedViews:
     """Views of networks in training: each view computes with the network itself, not with a copy, in its own mode.
 
-    A network's view is made at its first pass. A copy of this object makes views anew, because a copied method has
-    copied networks, but keeps `kinds`.
+    A network's view is made at its first pass. A copy of this object keeps `kinds`, and makes its views anew, because a
+    copied method has copied networks.
 
     Args:
         stage: stage of the maps; None is the network's default, for a ResNet its last stage.
@@ -33,6 +33,7 @@ class TrainedViews:
         self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes for a copy or a pickle, without the views that were made."""
         return vars(self) | {"made": {}}
 
     def kind_of(self, network: nn.Module) -> type[View] | None:
@@ -84,6 +85,7 @@ class TrainedViews:
         """
         kind: Any = self.kind_of(network)
         with eval_mode(network), random_state_kept():
+            # a network without a kind makes its own views
             view: Any = network.feature_extractor(stage, None) if kind is None else kind.whole(network, stage)
         view.keeps_mode = True  # read by a `MapExtractor` alone
         return view
@@ -92,8 +94,9 @@ class TrainedViews:
         """Return the function from images to a network's maps of a stage, with gradient; the network has no wrapper."""
         view = self.view_of(network, stage)
         if self.kind_of(network) is None:
+            # the network's own view comes in eval mode: each pass takes the present mode of the network
             return lambda images: view.train(network.training)(images)
-        view.called = Reference(network) if view.reads else None
+        view.called = Reference(network) if view.reads else None  # so that the network's hooks run
         return view.by_call
 
 
@@ -120,7 +123,7 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
     with torch.enable_grad():
         total = of_blank_image(function, network).sum()
         gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-    parts: dict[str, None] = {}
+    parts: dict[str, None] = {}  # an ordered set
     for (name, weights), gradient in zip(named.items(), gradients, strict=True):
         if gradient is None:
             weights.requires_grad_(False)
@@ -133,15 +136,15 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = N
 
     Args:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
-        network: the network that computes it; None: the function itself is a module.
+        network: the network that computes the output; None: the function itself is a module.
 
     Example:
         >>> width_of(nn.Conv2d(3, 8, 8, 8))
         8
     """
-    behind: Any = function if network is None else network
+    module: Any = function if network is None else network
     with torch.no_grad():
-        return of_blank_image(function, behind).shape[1]
+        return of_blank_image(function, module).shape[1]
 
 
 def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
@@ -149,9 +152,10 @@ def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> 
 
     Args:
         function: float RGB `(N, 3, H, W)` → a tensor.
-        network: the network that computes it; its attribute `multiple` or its patches divide the image's sides.
+        network: the network that computes the output. Its attribute `multiple`, else the side of its patches, divides
+            the image's sides.
     """
     multiple = getattr(network, "multiple", None) or patch_of(network) or 1
-    side = -(-64 // multiple) * multiple
+    side = -(-64 // multiple) * multiple  # 64 px, rounded up
     with eval_mode(network), random_state_kept():
         return function(torch.zeros(1, 3, side, side, device=device_of(network)))

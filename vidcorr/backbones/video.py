@@ -108,7 +108,7 @@ class Clips(VideoEncoder):
         self.input = Input(source=source) if mean is None else Input.of(mean, std, source)
         self.stride = stated_stride(net) or patch_of(net)
         self.multiple = patch_of(net) or 1
-        self._weights = upsampling_weights(window // tubelet, window, upsampling)
+        self._weights = upsampling_weights(window // tubelet, window, upsampling)  # frames x tubelets
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
@@ -119,7 +119,7 @@ class Clips(VideoEncoder):
         Yields:
             `(C, h, w)`.
         """
-        frames = iter(frames)
+        frames = iter(frames)  # one iterator for both: `islice` goes on after `first`
         for first in frames:
             clip = [first, *islice(frames, self.window - 1)]
             yield from self._encode_window(torch.stack(clip))
@@ -168,7 +168,7 @@ class Clips(VideoEncoder):
         rows = 0 if patch is None else size[0] // patch
         # tokens are read as those of one image, in which the frames of the tubelets stand above each other
         stacked = map_of_tokens(output, patch, (count * rows * (patch or 1), size[1]))
-        if stacked is not output:
+        if stacked is not output:  # tokens became a map
             return stacked.unflatten(2, (count, rows))
         maps = as_tensor(output)
         if maps.ndim != 5 or maps.shape[2] != count:
@@ -215,14 +215,14 @@ class Recurrent(VideoEncoder):
         state = None
         for frame in frames:
             with torch.no_grad(), eval_mode(self):
-                found, state = self.step(frame, state)
-            features = as_tensor(found)
+                output, state = self.step(frame, state)
+            features = as_tensor(output)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
 
 
 def settled_stride(view: Any) -> Any:
-    """Return the stride of a view, pixels per cell; if it is None, set it to the stride measured on a blank frame.
+    """Return the stride of a view, pixels per cell; if the view has none yet, measure it on a blank frame and set it.
 
     Returns:
         None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
@@ -239,7 +239,7 @@ def settled_stride(view: Any) -> Any:
         try:
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
         except Exception:  # of a user's code; `encode` raises it again for frames of a video
-            view.stride = None  # `encode` may have set another one
+            view.stride = None  # `encode` may have set one before the error
     return view.stride
 
 
@@ -339,6 +339,7 @@ class VideoMae(nn.Module):
         """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
         size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         embeddings = self.model.embeddings
+        # of the grid on which the positions were trained
         rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)
         # tubelets x C x rows x columns
         places = embeddings.position_embeddings[0].unflatten(0, (-1, rows, columns)).movedim(-1, 1)
@@ -380,6 +381,10 @@ class VJepa2(VideoMae):
 
     def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, ...]:
         """Return the positions of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
+
+        Args:
+            x: tokens of clips of the size that `forward` got last; only their number counts.
+            masks: ignored; the library passes it.
 
         Returns:
             Time, row and column of each token; rows and columns are spread evenly over the trained grid.

@@ -53,6 +53,7 @@ class TimmExtractor(FeatureExtractor):
     reads = "forward_features"
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+        # number of the stages that `forward_intermediates` gives
         count = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
         super().__init__(stage or OUTPUT, [OUTPUT, *stage_names("stage", count)], type(network).__name__)
         self.network: Any = network
@@ -61,12 +62,16 @@ class TimmExtractor(FeatureExtractor):
         self.multiple = self.stride  # some networks drop a last incomplete cell
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the view's stages, concatenated along the channels."""
+        """Return the maps of the view's stages, concatenated along the channels to `(N, C, h, w)`.
+
+        Raises:
+            ValueError: if the stages' strides differ.
+        """
         maps: dict[str, Tensor] = {}
         indices = stage_indices(self.stages, "stage")
         if indices:
-            found = self.network.forward_intermediates(images, indices=indices, stop_early=True, **NCHW)
-            maps = self.numbered("stage", found)
+            intermediates = self.network.forward_intermediates(images, indices=indices, stop_early=True, **NCHW)
+            maps = self.numbered("stage", intermediates)
         if OUTPUT in self.stages:
             features = self.network.forward_features(images)
             if features.ndim == 4 and str(getattr(self.network, "output_fmt", "")).endswith("NHWC"):
@@ -145,21 +150,22 @@ class ViTExtractor(FeatureExtractor):
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the blocks, from one pass."""
+        """Return the maps of the blocks, joined along the channels to `(N, C, h, w)`, from one pass."""
         step = self.stride
         height, width = images.shape[2:]
         before = (self.patch - step) // 2  # centres a patch that is larger than the stride on its cell
         after = self.patch - step - before
-        right = after + -width % step
+        right = after + -width % step  # and up to whole cells
         lower = after + -height % step
         # timm pads too, but counts the cells of a hybrid's grid from sides that it rounds down
         padded = pad(images, (before, right, before, lower))
+        # rows and columns of the map
         size = ((padded.shape[2] - self.patch) // step + 1, (padded.shape[3] - self.patch) // step + 1)
         form = {"output_fmt": "NLC", "intermediates_only": True, "stop_early": True}
         indices = stage_indices(self.stages, "block")
         with self._interpolated(size):
-            found = self.network.forward_intermediates(padded, indices=indices, norm=self.final_norm, **form)
-        maps = [tokens.transpose(1, 2).unflatten(2, size) for tokens in found]
+            outputs = self.network.forward_intermediates(padded, indices=indices, norm=self.final_norm, **form)
+        maps = [tokens.transpose(1, 2).unflatten(2, size) for tokens in outputs]
         return self.joined(self.numbered("block", maps))
 
     @contextmanager
@@ -213,7 +219,7 @@ class BlocksExtractor(FeatureExtractor):
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the blocks, from one pass.
+        """Return the maps of the blocks, joined along the channels to `(N, C, h, w)`, from one pass.
 
         Raises:
             ValueError: if `final_norm` is False and the network can give features only after its final norm.
@@ -225,10 +231,10 @@ class BlocksExtractor(FeatureExtractor):
         indices = stage_indices(self.stages, "block")
         first = indices[0]
         # n asks for the last n blocks: here all from the first wanted block
-        found = self.network.get_intermediate_layers(padded, n=self.depth - first, **options)
+        outputs = self.network.get_intermediate_layers(padded, n=self.depth - first, **options)
         maps: list[Tensor] = []
         for index in indices:
-            output = map_of_tokens(found[index - first], self.stride, padded.shape[2:])
+            output = map_of_tokens(outputs[index - first], self.stride, padded.shape[2:])
             maps.append(require_map(output, self.network_name))
         return self.joined(self.numbered("block", maps))
 
@@ -337,7 +343,7 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
     """
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])
-    exact = patches.to(torch.promote_types(patches.dtype, torch.float32))
+    exact = patches.to(torch.promote_types(patches.dtype, torch.float32))  # float32 or finer
     resized = interpolate(exact, scale_factor=scale, mode="bicubic")
     rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([embedding[:, :prefix], rows], dim=1)

@@ -139,10 +139,10 @@ def _without_code(path: Path, mmap: bool) -> Any:
             with torch.serialization.safe_globals([(kind, name) for name, kind in known.items()]):
                 return torch.load(path, "cpu", weights_only=True, mmap=mmap)
         except UnpicklingError as error:
-            found = UNKNOWN.search(str(error))
-            if found is None or len(known) > MOST_NAMES:
+            unknown = UNKNOWN.search(str(error))
+            if unknown is None or len(known) > MOST_NAMES:
                 raise
-            name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # torch leaves this module out
+            name = unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"  # torch leaves this module out
             if name in known:  # torch's reader blocks its module in spite of the stand-in
                 raise ValueError(f"it holds {name}, which is code and is not run") from error
             known[name] = Inert if name.startswith("numpy.") else Emptied
@@ -278,8 +278,8 @@ class _RunState(_Saved):
 def require_state(checkpoint: Any, source: str | Path) -> Any:
     """Return a checkpoint as it is, if its entries have the form that Lightning reads.
 
-    With optimisers or callbacks it is the state of a run, whose entries are checked too. Content of another project
-    that holds no run is not checked.
+    Content with optimisers or callbacks is the state of a run: then the run's entries are checked too, also in a file
+    of another project. Other content of another project is not checked.
 
     Raises:
         ValueError: one line with the first entry of another form.
@@ -411,7 +411,7 @@ INNER_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_ch
 
 
 def named_as_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights under the names in a module's state dict, whatever `INNER_WRAPPERS` either of them has.
+    """Return weights under the names in a module's state dict; names of wrappers (`INNER_WRAPPERS`) may differ.
 
     Weights that the module lacks keep their names.
 
@@ -450,10 +450,11 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     """
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():
-        given = named.get(name, own)
-        are_weights = isinstance(given, Tensor) and isinstance(own, Tensor)
-        if are_weights and not given.is_floating_point() and given.dtype != own.dtype:
-            raise ValueError(f"{source}: {name} is of {given.dtype}, of {type(module).__name__} of {own.dtype}")
+        of_file = named.get(name, own)
+        are_weights = isinstance(of_file, Tensor) and isinstance(own, Tensor)
+        # torch would convert these without a word; floats of another precision are welcome
+        if are_weights and not of_file.is_floating_point() and of_file.dtype != own.dtype:
+            raise ValueError(f"{source}: {name} is of {of_file.dtype}, of {type(module).__name__} of {own.dtype}")
     try:
         module.load_state_dict(named, strict=strict)
     except RuntimeError as error:

@@ -60,9 +60,9 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
         remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
         what = "a mapping of names to tensors, perhaps code, which is not run"
         raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
-    if part in states:
+    if part in states:  # PART is an entry of the file
         return without_wrappers(states[part])
-    state = without_wrappers(states[preferred(states, path)])
+    state = without_wrappers(states[preferred(states, path)])  # in it, PART begins the names of weights
     if not part:
         return state
     weights = without_wrappers(without_prefix(state, f"{part}."))
@@ -94,11 +94,11 @@ def preferred(places: Collection[str], path: str | Path) -> str:
     best = list(places)
     for name in reversed(PREFERRED):  # the best name is tried last, so that it wins
         best = [place for place in places if place.partition(".")[0] == name] or best
-    held = ", ".join(places)[:LONGEST]
+    names = ", ".join(places)[:LONGEST]
     if len(best) > 1:
-        raise ValueError(f"{path}: holds several networks, below {held}; name one, {path}#{best[0]}")
+        raise ValueError(f"{path}: holds several networks, below {names}; name one, {path}#{best[0]}")
     if len(places) > 1:
-        print(printable(f"{path}: takes {best[0]} of {held}; {path}#NAME takes another"), flush=True)
+        print(printable(f"{path}: takes {best[0]} of {names}; {path}#NAME takes another"), flush=True)
     return best[0]
 
 
@@ -121,13 +121,13 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
         return {}  # as an optimiser's state, whose keys are numbers
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     others = [name for name in content if name not in tensors and name.rpartition(".")[2] != EXTRA_STATE]
-    if tensors and not others:
+    if tensors and not others:  # else weights may lie deeper
         has_numbers = any(tensor.is_floating_point() for tensor in tensors.values())  # not the state of a generator
         return {place: tensors} if has_numbers else {}
-    found: dict[str, State] = {}
+    states: dict[str, State] = {}
     for name, value in content.items():
-        found |= states_in(value, f"{place}.{name}" if place else name)
-    return found
+        states |= states_in(value, f"{place}.{name}" if place else name)
+    return states
 
 
 def without_wrappers(state: State) -> State:
@@ -160,9 +160,9 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
         state: weights of a file.
         network: the network.
         source: the file, for messages.
-        drop_classifier: leave out a classifier's weights, for a network made without classifier. They are always left
-            out behind a prefix. By default other weights stay, so that loading refuses weights that a user's own class
-            lacks.
+        drop_classifier: leave out a classifier's weights, for a network made without classifier. If the weights lie
+            behind a prefix, the classifier's are left out in any case. False: they stay, so that loading refuses
+            weights that a user's own class lacks.
 
     Raises:
         ValueError: if the network fits behind several prefixes, and none is preferred.
@@ -196,7 +196,9 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
 
 
 def positions_resampled(state: State, network: nn.Module, source: str | Path) -> State:
-    """Return weights whose position embeddings have the network's grid; if timm has to resample them, print a line.
+    """Return weights with position embeddings of the network's grid; those of another grid are resampled by timm.
+
+    Each resampling prints a line. An embedding whose patches form no square grid stays as it is.
 
     Args:
         state: weights under the network's names.
@@ -226,6 +228,7 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
     for name, own in network.state_dict().items():
         of_file = state.get(name, own)
         place, _, last = name.rpartition(".")
+        # embeddings are 1 x tokens x C
         if last != "pos_embed" or (own.ndim, of_file.ndim) != (3, 3) or of_file.shape == own.shape:
             continue
         grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", (0, 0))

@@ -83,6 +83,7 @@ def allow(*names: str | Callable[..., Any]) -> None:
         if isinstance(name, str):
             _allowed.add(name)
         else:
+            # files name a class with a dot, a maker of networks with a colon
             _allowed.update((import_path(name), f"{name.__module__}:{name.__qualname__}"))
 
 
@@ -109,7 +110,7 @@ def allow_named(words: Sequence[str]) -> None:
     is_permission = False
     for word in words:
         flag, _, value = word.partition("=")
-        if word.startswith("--"):
+        if word.startswith("--"):  # `--allow` takes all words up to the next flag
             is_permission = flag == "--allow"
         if is_permission:
             _named.add(value or word)
@@ -145,15 +146,15 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
         raise Refused(f"{source}: its class {of_scripts[0][:LONGEST]} was defined in a script or notebook: {remedy}")
     if refused:
-        given = ", ".join(map(repr, refused))[:LONGEST]
+        quoted = ", ".join(map(repr, refused))[:LONGEST]
         raise Refused(
-            f"{source}: names code that is not in vidcorr's list; if you trust it, call vidcorr.allow({given}) in "
+            f"{source}: names code that is not in vidcorr's list; if you trust it, call vidcorr.allow({quoted}) in "
             f"Python, or add to the command --allow {' '.join(refused)[:LONGEST]}"
         )
 
 
 def to_allow(names: Iterable[str]) -> list[str]:
-    """Return the values of `--allow` without which names in a file are refused, sorted.
+    """Return the values that the user must give to `--allow` before a file may use these names, sorted.
 
     Names that need no permission are left out: names in the list, names that the user has said, and classes that the
     user's script holds.
@@ -182,7 +183,7 @@ def package_of(name: str) -> str:
 
 
 def _is_of_script(name: str) -> bool:
-    """Return whether `__main__`, the user's script or notebook, holds the class of modules that a name means.
+    """Return whether `__main__`, the user's script or notebook, holds the `nn.Module` class of this name.
 
     In a command `__main__` is vidcorr's own file, which holds no such class.
     """
@@ -241,7 +242,7 @@ def require_small(content: object, source: str | Path, kinds: tuple[type, ...] =
             ...
         ValueError: own.ckpt: holds more than 100 levels or 100000 values
     """
-    rest: list[tuple[int, Any]] = [(0, content)]
+    rest: list[tuple[int, Any]] = [(0, content)]  # values still to visit, with their levels
     count = 0
     while rest:
         level, value = rest.pop()
@@ -306,8 +307,8 @@ def named_by_file(spec: Any) -> bool:
         return False
     needs_folder = package_of(text) == "transformers" and spec.arguments is None
     if STATED.fullmatch(text) is None or needs_folder:
-        named = text[:LONGEST]
-        raise Refused(f"{source.file}: names another file as its encoder, {named}; a checkpoint must hold its encoder")
+        quoted = text[:LONGEST]
+        raise Refused(f"{source.file}: names another file as its encoder, {quoted}; a checkpoint must hold its encoder")
     if ":" in text:
         refuse([text], source.file)
     return True
@@ -340,7 +341,7 @@ def named_by_user() -> AbstractContextManager[None]:
 
 
 def own_arguments(arguments: object) -> dict[str, Any]:
-    """Return the arguments of a constructor in a file, without arguments that Lightning adds; none if it is no dict.
+    """Return a constructor's arguments in a file, without those of Lightning (`_…`); {} if `arguments` is no dict.
 
     Example:
         >>> own_arguments({"lr": 0.1, "_instantiator": "lightning"}), own_arguments("lr=0.1")
@@ -374,10 +375,14 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
 def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **overrides: Any) -> Any:
     """Call a class, or a function that makes a module, with arguments of a file as plain values.
 
+    During the call, networks that the arguments name count as named by the file (`named_by_file`), and no file is
+    opened (`check_file`).
+
     Args:
         kind: the class or function.
-        arguments: of the file. A dict becomes a dataclass if the annotation is a dataclass, a text a path, and so on.
-        source: the file, for messages. While the module of an outer file is being built, the outer file is named.
+        arguments: of the file. Each is converted to its annotated type, for example a dict to a dataclass.
+        source: the file, for messages. If the call happens while the module of another file is built, messages name
+            that outer file.
         overrides: arguments of the caller, which override the file's.
 
     Raises:
@@ -399,13 +404,14 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     values = as_annotated(kind, stated | overrides)
     # both the file's texts and the converted values: a converted path may have another text
-    source_of = _source_of(file, [stated, [values[name] for name in stated]])
-    if not overrides and is_listed(import_path(kind)):  # a class of ours
-        source_of = _Source(str(file), None)
+    built_from = _source_of(file, [stated, [values[name] for name in stated]])
+    # a class of ours makes only networks that its arguments name, and no override of the caller is among these
+    if not overrides and is_listed(import_path(kind)):
+        built_from = _Source(str(file), None)
     name = getattr(kind, "__name__", type(kind).__name__)
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
     context = Context()
-    context.run(_built_from.set, source_of)
+    context.run(_built_from.set, built_from)
     try:
         module = context.run(kind, **values)
     except Refused:
@@ -431,11 +437,16 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 
 def in_name_of(file: str | Path, stated: object) -> AbstractContextManager[None]:
-    """Treat the networks that a block builds as named by a file: they are checked, and fetch nothing.
+    """Treat the networks that a block builds as named by a file, if their names are in `stated`.
+
+    Such names are checked, and nothing is fetched for them (`named_by_file`).
 
     Args:
         file: the file.
-        stated: fields or arguments of the file, with the names of its networks.
+        stated: fields or arguments in the file, nested or not.
+
+    Raises:
+        ValueError: if `stated` has too many values (`require_small`).
     """
     require_small(stated, file)
     return _building_from(_source_of(file, stated))
@@ -502,7 +513,7 @@ def import_path(kind: Any) -> str:
 
 
 def import_named(module: str, name: str, what: str) -> Any:
-    """Import a name that the user gave; the module may lie in the working directory.
+    """Import a name that the user gave; the module may lie in the working directory, which joins `sys.path`.
 
     Args:
         module: the module.
