@@ -26,7 +26,7 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 def run(flags: Namespace) -> None:
     """Go on with the training of a run where it stopped, by the words of its record and further words.
 
-    It works in the directory in which the run began.
+    The training runs in the directory in which the run began.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as an unknown run.
@@ -92,7 +92,7 @@ def words_from_here(words: Sequence[str]) -> list[str]:
         >>> words_from_here(["--trainer.max_epochs=200", "--trainer.default_root_dir", "/runs/../new"])
         ['--trainer.max_epochs=200', '--trainer.default_root_dir', '/new']
     """
-    found = []
+    absolute = []
     flag = ""
     for word in words:
         before_value, value = "", word
@@ -100,12 +100,12 @@ def words_from_here(words: Sequence[str]) -> list[str]:
             flag, equals, value = word.partition("=")
             before_value = flag + equals
         if flag == "--on" and value:
-            found.append(before_value + benchmark_from_here(value))
+            absolute.append(before_value + benchmark_from_here(value))
         elif flag == ROOT_FLAG and value:  # `from_here` would leave a folder as it is that does not exist yet
-            found.append(before_value + os.path.abspath(os.path.expanduser(value)))
+            absolute.append(before_value + os.path.abspath(os.path.expanduser(value)))
         else:
-            found.append(from_here(word))
-    return found
+            absolute.append(from_here(word))
+    return absolute
 
 
 def benchmark_from_here(text: str) -> str:

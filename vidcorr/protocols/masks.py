@@ -156,7 +156,7 @@ class LabelProtocol(VideoFeatures):
         return [start, *padding, *recent]
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
-        """Return what memory has to hold: frames that are kept to the end, and how many latest frames beside them.
+        """Return what memory has to hold: indices of frames kept to the end, and the number of latest frames.
 
         Together they include every frame that `reference_frames` returns.
 

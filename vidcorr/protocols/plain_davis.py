@@ -68,7 +68,7 @@ def resize_like_opencv(image, size, on_floats):
     weights = weights[..., None]
     if on_floats:
         return rows[above] * weights[0] + rows[below] * weights[1]
-    rows = rows >> 4
+    rows = rows >> 4  # OpenCV drops the 22 bits of both weights in these three steps, the last one rounded
     sums = ((rows[above] * weights[0]) >> 16) + ((rows[below] * weights[1]) >> 16)
     return ((sums + 2) >> 2).clip(0, 255).astype(np.uint8)
 
@@ -97,6 +97,7 @@ def resize_ids(ids, size, rule):
 
 def indices_like_opencv(old, new):
     """Return the pixel of a side of `old` pixels that each of `new` pixels takes: the one at or before its corner."""
+    # old / new would be rounded otherwise than OpenCV's 1 / (new / old)
     return np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1)
 
 
@@ -114,7 +115,7 @@ def input_size(size, protocol):
 
     if wanted is None:
         return rounded(Fraction(size[0])), rounded(Fraction(size[1]))
-    other = rounded(Fraction(wanted * max(size), min(size)))
+    other = rounded(Fraction(wanted * max(size), min(size)))  # exact: a float may round to another multiple
     short, long = sorted((wanted, other))
     return (short, long) if size[0] <= size[1] else (long, short)
 
@@ -262,7 +263,7 @@ def read_mask(path, protocol):
 
 @torch.inference_mode()
 def evaluate(root, encode, protocol=PROTOCOL, names=None):
-    """Return {sequence: {object id: (J, F)}}, means over the frames; the first and the last frame are not scored."""
+    """Return {sequence: {object id: (J, F)}}, means over frames but the first and the last; print each."""
     root = Path(root)
     scores = {}
     for name in names or (root / "ImageSets/2017/val.txt").read_text().split():

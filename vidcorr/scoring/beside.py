@@ -40,7 +40,7 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
-    scored = set(result.sequences)
+    scored = set(result.sequences)  # names of videos, of which the benchmark may have a sequence per object
     names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
     of_benchmark = [declared for declared in benchmark.declared if declared.name in result.scores]
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
@@ -52,7 +52,9 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of predictions on a benchmark's sequences, as `score` and its sisters name and describe it.
+    """Return the result of `score`, `score_tracks` or `score_boxes` for predictions on a benchmark's sequences.
+
+    The arguments are those of `score_beside`, which gives the result the benchmark's name and conditions later.
 
     Raises:
         DataError: for a missing or wrong file.
@@ -71,6 +73,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}
         known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
         if isinstance(benchmark, YoutubeVosBenchmark):
+            # if the metadata, the source of each sequence, has a category for every object
             if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
                 known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
             if "unseen" in options:

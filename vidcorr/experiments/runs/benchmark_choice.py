@@ -124,7 +124,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     known = set().union(*fields_of_choices)
     found: list[BenchmarkChoice] = []
     for choice, own_fields in zip(choices, fields_of_choices, strict=True):
-        foreign = known.difference(own_fields)  # a field that no protocol has stays: `build` refuses it
+        foreign = known.difference(own_fields)  # fields of the others alone; an unknown field stays: `build` refuses it
         own_changes = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own_changes)
     return found
@@ -132,6 +132,10 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 def only_benchmark(flags: Any, protocol: str) -> Benchmark:
     """Return the single benchmark that the flags of `bridge` choose, by a given protocol.
+
+    Args:
+        flags: values of `BENCHMARK_FLAGS`; the value of `--protocol` is replaced.
+        protocol: name of the protocol.
 
     Raises:
         ValueError: if the flags choose several.
@@ -183,7 +187,8 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         class_path = path if "." in path else f"vidcorr.{path}"
         arguments = content.pop("init_args", None) or {}
         protocol = arguments.get("protocol")
-        if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
+        # a config may hold the user's class of protocols as a mapping; below it becomes a name and its changes
+        if isinstance(protocol, Mapping) and "class_path" in protocol:
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
         # the keys that are left of `content` are the schedule

@@ -169,7 +169,7 @@ class RunFolder(NamedTuple):
         for place, below, files in walk_once(Path(root).expanduser().resolve()):
             if FILE not in files:
                 continue
-            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # others are not entered
+            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # the folders to enter
             try:
                 if (place / FILE).stat().st_size:  # else another process is writing it
                     found.append(cls.read(place))
@@ -350,7 +350,7 @@ class Run:
             for run in RunFolder.below(root):
                 slurm = run.record.slurm
                 if slurm and slurm == self.record.slurm and run.record.repeats(self.record):
-                    found = run
+                    found = run  # `below` sorts by start: the last one is the newest
         return found
 
     def _go_on_with_newest(self, root: Path) -> str | None:
@@ -409,7 +409,7 @@ class Run:
         return None if checkpoint is None else str(checkpoint)
 
     def make_folder(self, root: Path) -> Path:
-        """Return the folder of the run: the earlier run's, or a new `version_N` in a root.
+        """Return the folder of the run: the earlier run's, or a new `version_N` in a root, made with its `run.json`.
 
         Two runs that start at the same time get different folders.
         """

@@ -189,12 +189,13 @@ class Store:
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
+            # a `GivenNetwork` holds a network that the caller has built
             network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
             try:
                 with ranks.together():
                     job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
                     result = Result.load(self.output / job.folder)
-            except LostRank:
+            except LostRank:  # without all ranks no other job can run
                 raise
             except Exception as error:  # any type, because the other jobs still run
                 text = printable(message_of(error))
