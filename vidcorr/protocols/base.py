@@ -152,6 +152,7 @@ class EvaluationProtocol(BaseModel):
     def sources(cls) -> Mapping[str, Source]:
         """Return name → source, of the class's section in protocols.yaml."""
         text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
+        # the loader in C, which is faster, if there is one
         entries = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get(cls.kind, {})
         for entry in entries.values():
             if isinstance(entry.get("note"), list):  # of sentences
@@ -542,7 +543,7 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
     if field not in kind.value_fields():
         return text
     info = kind.model_fields[field]
-    typed: Any = Annotated[info.annotation, info]
+    typed: Any = Annotated[info.annotation, info]  # with the field's range
     adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
     plain = "null" if text == "none" else text
     for as_json in (plain, json.dumps(text), f"[{text}]"):  # a number or null, a text, a tuple

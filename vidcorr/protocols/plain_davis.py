@@ -131,7 +131,7 @@ def read_frame(path, protocol):
     size = input_size(image.size[::-1], protocol)
     library, _, method = protocol["input_filter"].partition("-")
     if size == image.size[::-1]:
-        library = ""
+        library = ""  # nothing to resize
     if library == "pillow":
         image = image.resize(size[::-1], Image.Resampling[method.upper()])
     image = np.asarray(image)
@@ -180,7 +180,7 @@ def propagate(query, references, labels, protocol, chunk=500):
             squared = dy**2 + dx**2
             near = squared <= radius**2 if protocol["neighbourhood"] == "disc" else squared < radius**2
         near = near.repeat(len(references), 1)
-        near[: h * w] |= not protocol["first_frame_masked"]
+        near[: h * w] |= not protocol["first_frame_masked"]  # of frame 0, all cells unless it is masked too
         cosine = keys @ query.flatten(1)[:, cells]  # (R h w, chunk)
         cosine = cosine.masked_fill(~near, -torch.inf)
         best, index = cosine.topk(min(protocol["topk"] or len(cosine), len(cosine)), dim=0)

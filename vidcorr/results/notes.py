@@ -213,7 +213,7 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much.
+    """Return sentences on the frames: which each benchmark scores, and which a protocol enlarges more than twice.
 
     Example:
         >>> protocol = {"name": "dino", "fields": {"input_size": 480}}

@@ -46,7 +46,8 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))  # some rules have J&F only there
+    # scores that have values of sequences; some rules have J&F for these alone
+    by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))
     ranked_by = next(by_sequence, "")
     text_columns: set[str] = set()  # truth values and counts are no fractions either
     for row in result.rows:

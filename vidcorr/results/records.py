@@ -267,7 +267,7 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     unique = {}
     for column in columns:
         conditions = [column.conditions]
-        for kind, digest_of in TOLD_APART.items():
+        for kind, digest_of in TOLD_APART.items():  # protocol, sequences, data
             digests = set(map(digest_of, of_title[column.title]))
             if len(digests) > 1:
                 conditions.append(f"{kind} {digest_of(column) or 'not recorded'}")

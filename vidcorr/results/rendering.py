@@ -150,7 +150,7 @@ class Table:
         rows: dict[str, dict[Column, Cell]] = {}
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
-            base_cells = {} if name == base_of_row else self.rows[base_of_row]
+            base_cells = {} if name == base_of_row else self.rows[base_of_row]  # a base has no difference from itself
             rows[name] = {}
             for column, cell in row.items():
                 candidates = [base_cells[column]] if column in base_cells else base_cells.values()
@@ -210,6 +210,7 @@ class Section(NamedTuple):
             if len(set(of_lines)) > 1:
                 heads.append(head)
                 facts.append(of_lines)
+        # the grid's columns, which the last line turns into its lines
         columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
@@ -283,7 +284,7 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         any_column, *_ = column_of.values()
         best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
         for name, row in table.rows.items():
-            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
+            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]  # a title may lack a head
             texts = [""] * len(heads)
             for place, cell in enumerate(cells):
                 if cell is not None:

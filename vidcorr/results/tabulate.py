@@ -58,7 +58,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    columns_of = {record: [record.column] for record in records}
+    columns_of = {record: [record.column] for record in records}  # record → the columns in which it stands
     for theirs in records:
         if theirs.result.is_theirs:
             columns_of[theirs] = _columns_beside(theirs, records) or [theirs.column]
@@ -122,10 +122,10 @@ def published_table() -> Table:
 def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
     """Return name of the row, column and cell for each score of published rows.
 
-    Args:
-        columns_of_row: published row → columns in which it gets a cell, each with a score of the row.
-
     A row is named `NAME (published)`; if another row of this name has a score in one of the columns, `NAME (SOURCE)`.
+
+    Args:
+        columns_of_row: published row → columns in which it gets a cell; it has a score for each.
 
     Example:
         >>> column = Column("davis", "J&F-Mean", "dino")

@@ -96,7 +96,7 @@ def score(
         about["conditions"] = [KEEP_ENDS]
     about["data"] = {"rules": chosen.facts(), "keep_ends": keep_ends}
     about["data"] |= {"missing_videos": unscored, "truth": folders.truth}
-    if chosen.pooled:
+    if chosen.pooled:  # the scores are no means over the rows, so intervals need them without each video
         about["without"] = leave_one_out(rows, scores_of)
     return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
 
@@ -296,7 +296,7 @@ class MaskFolders:
         rows: list[Row] = []
         for number, values in objects.items():
             rows.append(Row(video=video, object=object_folder or str(number), values=values))
-        # displacements by each reading, for the doubts about all folders
+        # displacements of the scored objects by each reading, for the doubts about all folders
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 

@@ -73,6 +73,7 @@ def errors_of_numbers(
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
         shifted = places + SHIFTS.get(reading, 0)  # frames whose predictions belong to the places by this reading
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
+        # places outside are read elsewhere here, and replaced by NaN below
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
         readings[reading] = np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
     at_start = found[numbers, places[0]]

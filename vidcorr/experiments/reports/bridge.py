@@ -45,7 +45,7 @@ def bridge(
         order: fields that change first, in this order.
         together: texts `a,b` of fields that change in one step.
         score: name of the score; "": the benchmark's first.
-        picture: file for a picture of the steps; None: draw none.
+        picture: file for a picture of the steps, whose path is printed on the standard error; None: draw none.
         format: form of the printed table; None: text in a terminal, else Markdown.
         intervals: print 95 % intervals and p; None: in all formats but LaTeX.
 

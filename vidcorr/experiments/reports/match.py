@@ -48,7 +48,7 @@ def match_pictures(
         DecodingError: if a file is no picture.
         ValueError: for a point outside the first picture.
     """
-    benchmark: Any = MatchBenchmark("", protocol=protocol)  # without data: it chooses the features, as for its scores
+    benchmark: Any = MatchBenchmark("", protocol=protocol)  # without data: it only chooses the features
     extractor = view_for(benchmark, network, load(network))
     matcher = PictureMatcher(extractor, benchmark.protocol, (Path(first), Path(second)))
     found = matcher.matches(points, best)

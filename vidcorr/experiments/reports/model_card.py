@@ -62,7 +62,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     arguments = content.get("hyper_parameters", {}).items()
-    # without `_class_path` and the like, which Lightning adds
+    # without names such as `_instantiator`, which Lightning adds
     words = [f"{name}={value}" for name, value in arguments if isinstance(value, str | int | float) and name[0] != "_"]
     stated = content[METADATA_KEY].get("encoder") or {}
     about_input = f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}." if "mean" in stated else ""

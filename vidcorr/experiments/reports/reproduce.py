@@ -57,7 +57,7 @@ def list_of_rows(rows: Sequence[Published]) -> str:
 
 
 def lacks_weights(row: Published) -> bool:
-    """Return True if a row's network is a `.ckpt` file that does not exist here; other networks are downloaded."""
+    """Return True if a row's network is a `.ckpt` file that does not exist; other networks are downloaded."""
     return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 

@@ -224,8 +224,8 @@ class Study(BaseModel, extra="forbid"):
 
         Returns:
             The commands of the trainings, none for a network that is not trained; the words of `vidcorr evaluate` that
-            name the final network; and the folder of the last training, or, without trainings, a folder whose name the
-            network's evaluations have in theirs.
+            name the final network; and the folder of the last training. Without trainings this folder is never made:
+            its name alone stands in the paths of the evaluations.
         """
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
         words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
@@ -404,7 +404,7 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
 
 
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
-    """Return the column for a row's score of an evaluation: the row's own, else the first of any row, else a new one."""
+    """Return the column for a row's score of an evaluation: the row's own, else any row's first, else a new one."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
     for column in of_score:
         if column in measured.rows.get(row.name, {}):

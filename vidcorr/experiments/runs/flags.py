@@ -38,7 +38,7 @@ Flags = Sequence[Flag | OneOf]
 
 
 def add_flags(parser: Any, flags: Flags) -> None:
-    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser; those of a `OneOf` exclude each other."""
+    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser; those of a `OneOf` exclusively."""
     for flag in flags:
         if isinstance(flag, Flag):
             parser.add_argument(flag.name, **flag.options)

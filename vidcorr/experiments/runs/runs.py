@@ -303,7 +303,7 @@ class Run:
 
     @property
     def begins_again(self) -> bool:
-        """True for a run in the folder of an earlier run that has saved no checkpoint."""
+        """True for a run in the folder of an earlier run that has no checkpoint; known after `choose_checkpoint`."""
         return self.goes_on_in is not None and self.record.resumed is None
 
     def choose_checkpoint(self, config: Any) -> str | None:
@@ -325,7 +325,7 @@ class Run:
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
         is_training = self.record.words[0] == "fit"
-        if self.goes_on_in is None:
+        if self.goes_on_in is None:  # no earlier run was given
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
@@ -555,7 +555,7 @@ def digest_of_training(config: Any) -> str:
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
     arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
     callbacks = _callbacks_that_act(trainer.get("callbacks"))
-    begin = None if config.ckpt_path == "last" else config.ckpt_path
+    begin = None if config.ckpt_path == "last" else config.ckpt_path  # "last" is of this training itself
     classes = content.get("model"), content.get("data"), content.get("seed_everything")
     return text_digest(json.dumps([*classes, arguments, callbacks, batch, begin], sort_keys=True, default=str))
 

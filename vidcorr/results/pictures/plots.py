@@ -93,7 +93,7 @@ def waterfall(table: Table) -> Figure:
         before, end = ends[place - 1], ends[place]
         texts.append(shown(cells[place].mean - cells[place - 1].mean, declared, sign="+"))
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
-        error = declared.factor * _error_of(cells[place]) or None
+        error = declared.factor * _error_of(cells[place]) or None  # None draws no line
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
     for place in (0, len(cells) - 1):
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
