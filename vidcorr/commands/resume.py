@@ -62,11 +62,13 @@ def validate_run(name: str, words: Sequence[str]) -> None:
 
 @contextmanager
 def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[VidcorrCLI]]:
-    """Make the folder in which a run began the working directory, and let Python find its modules.
+    """Make the folder in which a run began the working directory, and let Python find the modules in it.
+
+    The working directory is changed back at the end of the `with` block; `sys.argv` and `sys.path` stay changed.
 
     Args:
         record: the run; if its folder is gone, the working directory stays.
-        words: words of the present command; Lightning starts further ranks by them.
+        words: words of the present command. They become `sys.argv`, by which Lightning starts further ranks.
 
     Yields:
         The class `VidcorrCLI`, which runs words of `fit` and `validate`. It is imported after `sys.argv` is set.

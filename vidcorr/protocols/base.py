@@ -193,7 +193,7 @@ class EvaluationProtocol(BaseModel):
         """Return a protocol by its name, for a benchmark; its class is that of `class_for`.
 
         Args:
-            name: a protocol, which is returned with the changes; or a text in one of these forms:
+            name: a protocol, which keeps its benchmark and gets the changes; or a text in one of these forms:
                 `vfs`, a key of `sources()`; `vfs+radius=6+topk=5`, with changes, as tables show it;
                 `vfs+class=module:NAME`, as a user's class of protocols; `module:NAME`, a protocol of the user, or a
                 user's class with the values of vfs for the benchmark, else of vidcorr, else of the first source.
@@ -480,6 +480,14 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
 
     Args:
         kind: a class of protocols, whose bases may be the user's and ours in any order.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> class Mine(PropagationProtocol):
+        ...     __module__ = "mine"  # not of vidcorr
+        ...     topk: int = 3
+        >>> defaults_of_users_fields(Mine), defaults_of_users_fields(PropagationProtocol)
+        ({'topk': 3}, {})
     """
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):

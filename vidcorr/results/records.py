@@ -164,6 +164,11 @@ class ScoreRecord:
         The rules are `data["rules"]` of the result. If they have no entry `frames`, as those of points, the text holds
         query mode, query stride and scored size instead. Each comes from the rules, or else from the protocol; it is
         null if both lack it.
+
+        Example:
+            >>> about = {"network": {"name": "A"}, "scores": {}, "data": {"rules": {"query_mode": "first"}}}
+            >>> ScoreRecord(Result(benchmark="tap_vid", **about), "AJ").rules
+            '["first", null, null]'
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -359,9 +364,9 @@ def records(*folders: str | Path) -> list[Json]:
         *folders: folders of results, or folders above; `NAME=FOLDER` names the row.
 
     Returns:
-        A record per score: row, network, digest of the weights, seed, benchmark, score, conditions, digest of the data,
-        protocol, date, folder, value (a fraction, or in the score's unit) and the ends of its 95 % interval, or None.
-        Files that cannot be read are named on standard error.
+        A record per score, with the keys `row`, `network`, `weights` (a digest), `seed`, `benchmark`, `score`,
+        `conditions`, `data` (a digest), `protocol`, `date`, `folder`, `value` (a fraction, or in the score's unit), and
+        `interval`, the ends of its 95 % interval, or None. Files that cannot be read are named on standard error.
 
     Raises:
         ValueError: if there is no such folder.

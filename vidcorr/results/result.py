@@ -96,6 +96,11 @@ class Row(Exact):
 
         The video keeps the `_` that stands before the object in the row's name: rows then sort as the file names of the
         official tools do.
+
+        Example:
+            >>> rows = [Row(video="dogs", object=name) for name in ("10", "2", "tail")]
+            >>> [row.object for row in sorted(rows, key=lambda row: row.order)]
+            ['tail', '2', '10']
         """
         number = int(self.object) if self.object.isdecimal() else 0
         return self.name.removesuffix(self.object), number, self.object

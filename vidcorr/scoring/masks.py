@@ -244,10 +244,12 @@ class MaskFolders:
         return missing
 
     def rows_of_missing(self, names: Iterable[str]) -> Iterator[Row]:
-        """Yield a row of zeros per object of videos without predictions, if rules count these as 0; else nothing."""
+        """Yield a row per object of videos without predictions, if the rules count these as 0; else nothing.
+
+        The values are those of an object that is measured in no frame: 0, or NaN for measures of (re)appearance.
+        """
         if self.rules.missing_video != "counted as 0":
             return
-        # the values of an object that is measured in no frame
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
         for name in names:
             with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):

@@ -130,7 +130,7 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an array that is True only at the first True of each column of a condition, `(places, items)`.
+    """Return an array `(places, items)` that is True only at the first True of each column of a condition of its shape.
 
     Example:
         >>> condition = np.array([[False, True], [True, True]])

@@ -56,6 +56,8 @@ class BenchmarkChoice:
             {'protocol': 'vfs', 'changes': {'topk': 1, 'radius': 2}}
             >>> choice.with_arguments(protocol="crw").arguments
             {'protocol': 'crw'}
+            >>> BenchmarkChoice("my", "own.Mine", {"list": "{root}/val.txt"}, {}).with_arguments(root="/data").arguments
+            {'list': '/data/val.txt', 'root': '/data'}
         """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
@@ -103,8 +105,8 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
 
     Raises:
-        UsageError: for a flag without `--on`, an unknown name, a config that cannot be read, or several values of which
-            one does not fit the benchmark.
+        UsageError: for a flag without `--on`, an unknown benchmark, a config that cannot be read, or a wrong text of
+            `--change`; with `--change` and several benchmarks also for a protocol that does not fit one of them.
 
     Example:
         >>> given = {"on": ["davis=D", "otb=O"], "protocol": [], "stage": ["res3"], "stride": [4, 8], "limit": None}

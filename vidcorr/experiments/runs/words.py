@@ -102,7 +102,12 @@ class Word(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Words for LightningCLI, and the model of `--ckpt_path` unless they name another class."""
+    """What `words_for_parser` returns.
+
+    Attributes:
+        words: words for LightningCLI.
+        saved: the model of the file of `--ckpt_path`; None without such a file, or if the words name another class.
+    """
 
     words: list[str]
     saved: SavedModel | None

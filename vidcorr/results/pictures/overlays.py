@@ -358,7 +358,7 @@ def write_picture(path: str | Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """Return at most `count` different frame indices, ascending, from the first to the last of `length` frames.
+    """Return at most `count` different frame indices, ascending, from the first to the last of one or more frames.
 
     Example:
         >>> evenly_spaced(10, 4), evenly_spaced(3, 8), evenly_spaced(5, 1)
