@@ -403,7 +403,11 @@ class EvaluationProtocol(BaseModel):
         return {key: text for key, text in found.items() if text}
 
     def facts(self) -> dict[str, Any]:
-        """Return what a result keeps of its protocol: the fields of `results.result.ProtocolFacts`."""
+        """Return what a result keeps of its protocol, as plain values.
+
+        These are `name`, `digest`, `fields` (name, benchmark and effective values), and the name and the digest of
+        `shared()`, as `shared_name` and `shared`.
+        """
         shared = self.shared()
         fields = {"name": self.name, "benchmark": self.benchmark, **self.effective_values()}
         of_shared = {"shared_name": shared.name, "shared": shared.digest()}

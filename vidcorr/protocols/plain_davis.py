@@ -102,7 +102,7 @@ def indices_like_opencv(old, new):
 
 
 def input_size(size, protocol):
-    """Return the height and width at which the network sees a frame (H, W)."""
+    """Return the height and width at which the network sees a frame (H, W); one `input_size` is the shorter side."""
     wanted = protocol["input_size"]
     if isinstance(wanted, tuple):
         return wanted
@@ -236,7 +236,8 @@ def boundary_accuracy(prediction, target):
     """Return F, the F-measure of the two boundaries, matched within 0.008 of the image diagonal."""
 
     def boundary(mask):
-        edge = np.zeros_like(mask)  # a pixel that differs from the one to the right, below, or below right
+        """Return the boundary of a mask: pixels that differ from the one to the right, below, or below right."""
+        edge = np.zeros_like(mask)
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
         edge[:-1] |= mask[:-1] ^ mask[1:]
         edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]

@@ -133,7 +133,9 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
 
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
-    r"""Return a LaTeX tabular of cells, shrunk to the width of the text; the arguments are those of `grid`.
+    r"""Return a LaTeX tabular of unescaped heads and cells, shrunk to the width of the text.
+
+    `right` is the index of the first right-aligned column; `**` around a number makes it bold.
 
     Example:
         >>> print(latex_grid(["davis", "J"], [["[B] & co", "**55.3**"]], 1))

@@ -121,7 +121,11 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
 def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
     """Return the rules of a name, with the metadata of the data set, and with the ends of videos if these count.
 
-    The arguments are those of `score`.
+    Args:
+        name: name in `RULES`.
+        meta: metadata file of the data set; None: there is none.
+        unseen: videos or categories that training has not seen.
+        keep_ends: True: the first and the last frame count too.
 
     Raises:
         DataError: for a file that is no metadata file.
@@ -198,7 +202,14 @@ class ScoredFolder:
 
 @dataclass(frozen=True)
 class MaskFolders:
-    """Folders of annotated and predicted masks, and the rules that compare them; arguments as of `score`."""
+    """Folders of annotated and predicted masks, and the rules that compare them.
+
+    Attributes:
+        truth: folder with a folder of annotated masks per video.
+        predictions: folder of the same layout, with predicted masks.
+        rules: the rules, with metadata if they need any.
+        allow_missing: True: accept videos without predictions or without an object to score.
+    """
 
     truth: Path
     predictions: Path

@@ -437,6 +437,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
             column = _column_of(measured, row, *place)
             if column in own:
                 yield row.name, column, own[column]
+            # an empty cell shows that a result is missing; a score of `scores` that no result has gets no column
             elif place in wanted and (column in measured.columns or not scores):
                 yield row.name, column, Cell(trained=study.trains(row))
             if place not in of_paper:

@@ -201,7 +201,9 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
 
 
 def _content_of(name: str) -> dict[str, Any]:
-    """Return the content of the config that NAME of `--on` names: `class_path`, and others of `KEYS`.
+    """Return the content of the config that NAME of `--on` names.
+
+    It has `class_path`, and perhaps `init_args`, `every_n_epochs` and `before_training`.
 
     Raises:
         UsageError: for an unknown name, or a config with other keys.

@@ -155,7 +155,7 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Read the record in a folder; errors are those of `Record.read`."""
+        """Read the record in a folder; ValueError or OSError if its `run.json` cannot be read."""
         return cls(path, Record.read(path))
 
     @classmethod
@@ -229,7 +229,7 @@ class RunFolder(NamedTuple):
             return saved[0]
         from ...backbones.files.checkpoints import read_content
 
-        states = read_content(saved[-1], whole=False)["callbacks"].values()
+        states = read_content(saved[-1], whole=False)["callbacks"].values()  # without reading the tensors
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
@@ -392,7 +392,7 @@ class Run:
         self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
 
     def _go_on_in(self, run: RunFolder) -> str | None:
-        """Take over an earlier run, tell the user, and return its last checkpoint, or None.
+        """Take over an earlier run, tell the user, and return its last checkpoint; None if it has none.
 
         Raises:
             SystemExit: with status 0, if the earlier run had the same words and has ended.

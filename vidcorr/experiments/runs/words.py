@@ -419,6 +419,8 @@ def last_class(said: Sequence[Word], part: str) -> str | None:
 def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
     """Return the keys of the model's arguments that configs and words give, as in `SavedModel.given`.
 
+    ("bank",) is a whole argument, ("bank", "frames") one value of it.
+
     Example:
         >>> sorted(given_arguments(list(read_words(["--model.lr=0.1", "--model.bank.frames", "9", "--data.size=64"]))))
         [('bank', 'frames'), ('lr',)]

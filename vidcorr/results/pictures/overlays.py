@@ -244,13 +244,21 @@ def overlay_tracks(
 def _draw_tails(
     picture: Picture, points: NDArray[np.float64], occluded: NDArray[np.bool_], t: int, colours: Sequence[Colour]
 ) -> None:
-    """Draw the tails of points into an image; the arguments are those of `overlay_tracks`."""
+    """Draw the tails of points into an image: lines through the last `TAIL` places of each point, up to frame `t`.
+
+    Args:
+        picture: the image, which is changed.
+        points: x, y `(N, T, 2)` in raster pixels.
+        occluded: `(N, T)`, True for a hidden point, at which a line has a gap.
+        t: index of the frame.
+        colours: RGB of each point.
+    """
     unit = thickness_of(picture)
     tails = slice(max(0, t - TAIL), t + 1)
     for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
         places = _pixels(track, picture)
         lengths = np.abs(np.diff(places, axis=0)).max(1)
-        is_near = lengths <= JUMP * max(picture.shape)
+        is_near = lengths <= JUMP * max(picture.shape)  # a longer step is a lost point
         for step in np.flatnonzero(is_near & ~hidden[1:] & ~hidden[:-1]).tolist():
             cv2.line(picture, places[step], places[step + 1], colour, unit, cv2.LINE_AA)
 
