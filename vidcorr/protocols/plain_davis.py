@@ -97,8 +97,7 @@ def resize_ids(ids, size, rule):
 
 def indices_like_opencv(old, new):
     """Return the pixel of a side of `old` pixels that each of `new` pixels takes: the one at or before its corner."""
-    # old / new would be rounded otherwise than OpenCV's 1 / (new / old)
-    return np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1)
+    return np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1)  # as OpenCV rounds
 
 
 def input_size(size, protocol):
