@@ -252,16 +252,16 @@ class EvaluationProtocol(BaseModel):
                 protocol's source: a user's rule would stand under the name of a publication.
         """
         try:
-            users = pkgutil.resolve_name(name)
+            imported = pkgutil.resolve_name(name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(f"protocol {name}: {error}") from error
-        if isinstance(users, type(self)):
-            return users
-        if not (isinstance(users, type) and issubclass(users, type(self))):
+        if isinstance(imported, type(self)):
+            return imported
+        if not (isinstance(imported, type) and issubclass(imported, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
-            raise ValueError(f"protocol {name}: is not {expected}, but {getattr(users, '__name__', users)!r}")
-        users.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
-        return users(**dict(self) | defaults_of_users_fields(users))
+            raise ValueError(f"protocol {name}: is not {expected}, but {getattr(imported, '__name__', imported)!r}")
+        imported.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
+        return imported(**dict(self) | defaults_of_users_fields(users))
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.

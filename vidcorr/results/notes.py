@@ -76,7 +76,7 @@ def _on_units(table: Table, format: str) -> list[str]:
 def _on_views(table: Table) -> list[str]:
     """Return a sentence on features (stage and stride) and a sentence on inputs (RGB) of the networks.
 
-    If rows differ, a sentence names the rows of each text. A sentence without a text is left out.
+    If rows differ, a sentence names the rows of each text. Without a text in any row, the sentence is left out.
     """
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []

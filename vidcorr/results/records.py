@@ -341,7 +341,7 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
         ValueError: if there is no such folder, or the folders of a NAME hold no results.json.
     """
     name, equals, pattern = str(text).partition("=")
-    if not equals or "/" in name:  # the "=" is part of a path
+    if not equals or "/" in name:  # no "=", or one within a path
         name, pattern = "", str(text)
     folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN as it is
     if not folders:

@@ -53,7 +53,7 @@ def evaluate(
 
 
 def _compared_with(table: Table, network: str) -> Table:
-    """Return the table with differences from the first row of a network, a name; unchanged if the network has no row.
+    """Return the table with differences from the first row of a named network; unchanged if it has no row.
 
     Several views of a network, such as its stages, are several rows.
     """

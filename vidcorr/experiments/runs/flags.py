@@ -38,7 +38,10 @@ Flags = Sequence[Flag | OneOf]
 
 
 def add_flags(parser: Any, flags: Flags) -> None:
-    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser; those of a `OneOf` exclusively."""
+    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser.
+
+    The flags of a `OneOf` exclude each other.
+    """
     for flag in flags:
         if isinstance(flag, Flag):
             parser.add_argument(flag.name, **flag.options)
