@@ -261,7 +261,7 @@ class EvaluationProtocol(BaseModel):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(imported, '__name__', imported)!r}")
         imported.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
-        return imported(**dict(self) | defaults_of_users_fields(users))
+        return imported(**dict(self) | defaults_of_users_fields(imported))
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
