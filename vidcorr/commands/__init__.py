@@ -204,6 +204,7 @@ def run_command(args: Sequence[str]) -> None:
         rest.remove(command)
         raise errors.UsageError(f"the command stands first: {shlex.join(['vidcorr', command, first, *rest])}")
     elif first not in commands:
+        # the verb of a command's line names it too: `train` is near `fit`, whose line begins with Train
         words = {word: name for name, command in commands.items() for word in [name, command.line.split()[0].lower()]}
         near = did_you_mean(first, words, words)
         raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{near}")

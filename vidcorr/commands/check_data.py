@@ -19,6 +19,8 @@ FLAGS = (
 def run(flags: Namespace) -> None:
     """Decode videos to their ends; print which cannot be used, and write clean.txt, a list of the usable ones.
 
+    Also print notes on videos, their number, their commonest size and a digest.
+
     Raises:
         SystemExit: with status 1 if a video cannot be used.
         ValueError, OSError: for a user's mistake, one line.

@@ -21,7 +21,7 @@ def run(flags: Namespace) -> None:
     """Write a network's weights to .safetensors with a model card, or the network to .onnx; print how to load it.
 
     Raises:
-        ValueError: for a user's mistake.
+        ValueError: for a user's mistake, such as another ending, or `--size` for .safetensors.
     """
     from ..backbones.export import export_onnx
     from ..experiments.reports.model_card import export_with_card

@@ -13,7 +13,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Write small generated data sets into a folder, and print the command that evaluates a network on them.
+    """Write small generated data sets into a folder, and print the command that evaluates a network on them, if any.
 
     Raises:
         ValueError, OSError: for a user's mistake.

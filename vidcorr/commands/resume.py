@@ -26,7 +26,7 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 def run(flags: Namespace) -> None:
     """Go on with the training of a run where it stopped, by the words of its record and further words.
 
-    It works in the directory in which the run began.
+    The training runs in the directory in which the run began.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as an unknown run.
@@ -62,11 +62,13 @@ def validate_run(name: str, words: Sequence[str]) -> None:
 
 @contextmanager
 def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[VidcorrCLI]]:
-    """Make the folder in which a run began the working directory, and let Python find its modules.
+    """Make the folder in which a run began the working directory, and let Python find the modules in it.
+
+    The working directory is changed back at the end of the `with` block; `sys.argv` and `sys.path` stay changed.
 
     Args:
         record: the run; if its folder is gone, the working directory stays.
-        words: words of the present command; Lightning starts further ranks by them.
+        words: words of the present command. They become `sys.argv`, by which Lightning starts further ranks.
 
     Yields:
         The class `VidcorrCLI`, which runs words of `fit` and `validate`. It is imported after `sys.argv` is set.
@@ -92,7 +94,7 @@ def words_from_here(words: Sequence[str]) -> list[str]:
         >>> words_from_here(["--trainer.max_epochs=200", "--trainer.default_root_dir", "/runs/../new"])
         ['--trainer.max_epochs=200', '--trainer.default_root_dir', '/new']
     """
-    found = []
+    absolute = []
     flag = ""
     for word in words:
         before_value, value = "", word
@@ -100,12 +102,12 @@ def words_from_here(words: Sequence[str]) -> list[str]:
             flag, equals, value = word.partition("=")
             before_value = flag + equals
         if flag == "--on" and value:
-            found.append(before_value + benchmark_from_here(value))
+            absolute.append(before_value + benchmark_from_here(value))
         elif flag == ROOT_FLAG and value:  # `from_here` would leave a folder as it is that does not exist yet
-            found.append(before_value + os.path.abspath(os.path.expanduser(value)))
+            absolute.append(before_value + os.path.abspath(os.path.expanduser(value)))
         else:
-            found.append(from_here(word))
-    return found
+            absolute.append(from_here(word))
+    return absolute
 
 
 def benchmark_from_here(text: str) -> str:

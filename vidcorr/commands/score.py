@@ -110,7 +110,7 @@ def run(flags: Namespace) -> None:
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
-    """Return the arguments of `scoring.masks.score` that the flags of masks give; None, () or False without a flag.
+    """Return the arguments of `scoring.masks.score` that the flags of masks give; None, [] or False without a flag.
 
     Raises:
         ValueError: for unseen categories of YouTube-VOS that the data set lacks.

@@ -152,6 +152,7 @@ class EvaluationProtocol(BaseModel):
     def sources(cls) -> Mapping[str, Source]:
         """Return name → source, of the class's section in protocols.yaml."""
         text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
+        # the loader in C, which is faster, if there is one
         entries = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get(cls.kind, {})
         for entry in entries.values():
             if isinstance(entry.get("note"), list):  # of sentences
@@ -192,9 +193,10 @@ class EvaluationProtocol(BaseModel):
         """Return a protocol by its name, for a benchmark; its class is that of `class_for`.
 
         Args:
-            name: one of these: a key of `sources()`; with changes as in tables, `vfs+radius=6+topk=5`; with a user's
-                class of protocols, `vfs+class=module:NAME`; `module:NAME` alone, a protocol of the user, or a class,
-                which takes the values of VFS, else of vidcorr, else of the first source; or a protocol.
+            name: a protocol, which keeps its benchmark and gets the changes; or a text in one of these forms:
+                `vfs`, a key of `sources()`; `vfs+radius=6+topk=5`, with changes, as tables show it;
+                `vfs+class=module:NAME`, as a user's class of protocols; `module:NAME`, a protocol of the user, or a
+                user's class with the values of vfs for the benchmark, else of vidcorr, else of the first source.
             benchmark: name of the benchmark; None: `default_benchmark`.
             changes: field → new value; it wins over a change in `name`. The protocol's name shows all changes.
 
@@ -250,16 +252,16 @@ class EvaluationProtocol(BaseModel):
                 protocol's source: a user's rule would stand under the name of a publication.
         """
         try:
-            given = pkgutil.resolve_name(name)
+            imported = pkgutil.resolve_name(name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(f"protocol {name}: {error}") from error
-        if isinstance(given, type(self)):
-            return given
-        if not (isinstance(given, type) and issubclass(given, type(self))):
+        if isinstance(imported, type(self)):
+            return imported
+        if not (isinstance(imported, type) and issubclass(imported, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
-            raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
-        given.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
-        return given(**dict(self) | defaults_of_users_fields(given))
+            raise ValueError(f"protocol {name}: is not {expected}, but {getattr(imported, '__name__', imported)!r}")
+        imported.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
+        return imported(**dict(self) | defaults_of_users_fields(imported))
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -280,7 +282,7 @@ class EvaluationProtocol(BaseModel):
             ('mine', 'mine+topk=3')
         """
         own = dict(self)
-        if own | fields == own:
+        if own | fields == own:  # nothing changes
             return self
         changed = type(self)(**own | fields)
         if "name" not in fields:
@@ -379,7 +381,7 @@ class EvaluationProtocol(BaseModel):
         return self.values() | {field: self._named[field] for field in self.idle()}
 
     def origin(self) -> dict[str, str]:
-        """Return the source of this protocol, for results and reports.
+        """Return texts on the source of this protocol, for results and reports.
 
         Returns:
             `code`, `note` (differences from the code) and `inferred` (values for the benchmark that the source does
@@ -401,7 +403,11 @@ class EvaluationProtocol(BaseModel):
         return {key: text for key, text in found.items() if text}
 
     def facts(self) -> dict[str, Any]:
-        """Return what a result keeps of its protocol: the fields of `results.result.ProtocolFacts`."""
+        """Return what a result keeps of its protocol, as plain values.
+
+        These are `name`, `digest`, `fields` (name, benchmark and effective values), and the name and the digest of
+        `shared()`, as `shared_name` and `shared`.
+        """
         shared = self.shared()
         fields = {"name": self.name, "benchmark": self.benchmark, **self.effective_values()}
         of_shared = {"shared_name": shared.name, "shared": shared.digest()}
@@ -471,15 +477,26 @@ class EvaluationProtocol(BaseModel):
 
 
 def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
-    """Return field → default, for the fields whose last declaration along the bases is the user's and has a default.
+    """Return field → default, for the fields whose default a user's class decides.
+
+    Of several classes that declare a field, the first in the order of inheritance decides, as in Python; it counts if
+    it is the user's and gives a default.
 
     Args:
         kind: a class of protocols, whose bases may be the user's and ours in any order.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> class Mine(PropagationProtocol):
+        ...     __module__ = "mine"  # not of vidcorr
+        ...     topk: int = 3
+        >>> defaults_of_users_fields(Mine), defaults_of_users_fields(PropagationProtocol)
+        ({'topk': 3}, {})
     """
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         for field in get_annotations(base):
-            found.pop(field, None)
+            found.pop(field, None)  # this class comes before those of the loop so far
             info = kind.model_fields.get(field)
             if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
                 found[field] = info.get_default(call_default_factory=True)
@@ -538,7 +555,7 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
     if field not in kind.value_fields():
         return text
     info = kind.model_fields[field]
-    typed: Any = Annotated[info.annotation, info]
+    typed: Any = Annotated[info.annotation, info]  # with the field's range
     adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
     plain = "null" if text == "none" else text
     for as_json in (plain, json.dumps(text), f"[{text}]"):  # a number or null, a text, a tuple

@@ -37,7 +37,7 @@ class TrackingProtocol(EvaluationProtocol):
         window_influence: weight of the cosine window in the response.
         stride: pixels of the search crop per cell of the response.
         dilated: the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": the
-            dilations of VFS's released code. A tracker takes both fields from its extractor.
+            dilations of VFS's released code. A tracker takes `stride` and `dilated` from its extractor.
         upsampling: factor by which the response is up-sampled.
         response_size: side in cells that is up-sampled to response_size · upsampling. VFS uses SiamFC's 17 although
             its response has 18 cells, so its displacements are 17/18 of the true ones. None: the true number.

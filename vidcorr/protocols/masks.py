@@ -70,7 +70,8 @@ class LabelProtocol(VideoFeatures):
         border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
         precision: data type of the compared features; labels are float32, or float64 with float64 features.
         rule: name of a user's `LabelPropagator`, which the benchmark sets; None is this project's.
-        label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
+        label_feedback: labels with which a tracked frame becomes a reference: its "soft" labels, or "hard": their
+            argmax at input size, of which every feature_stride-th pixel is taken.
 
     Raises:
         ValueError: for a value out of range.
@@ -156,7 +157,7 @@ class LabelProtocol(VideoFeatures):
         return [start, *padding, *recent]
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
-        """Return what memory has to hold: frames that are kept to the end, and how many latest frames beside them.
+        """Return what memory has to hold: indices of frames kept to the end, and the number of latest frames.
 
         Together they include every frame that `reference_frames` returns.
 
@@ -233,8 +234,8 @@ class PropagationProtocol(LabelProtocol):
             object begin at its start frame, and the labels of all start frames are added up (HVC).
         label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
             centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
-            "strided" (every feature_stride-th pixel of the network's input from the corner; if frames are resized, of
-            the mask resized by its pixel at or before the corner).
+            "strided" (every feature_stride-th pixel of the mask from its corner; if frames are resized, cell i of a
+            side with n cells takes the mask's pixel floor(i · side / n)).
         label_size: encode the annotation at the size of the "annotation", or resize it to the "input" size first, by
             OpenCV's nearest pixel.
         label_rescaling: min-max of the up-sampled channels over the image before the argmax.
@@ -245,8 +246,8 @@ class PropagationProtocol(LabelProtocol):
         decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),
             "bilinear-aligned" (align_corners True) or "nearest".
         decoding_nearest: whose nearest pixel resizes the argmax from the input size.
-        decoding_guidance: radius, as a share of the shorter side, of a guided filter (He et al. 2010) of the up-sampled
-            labels by their frame, before the argmax, which moves outlines to edges of the frame; 0 is off.
+        decoding_guidance: radius of a guided filter (He et al. 2010), as a share of the shorter side; 0 is off. Before
+            the argmax, the filter moves the outlines of the up-sampled labels to edges of their frame.
         decoding_guidance_cells: that radius on the grid of the filter's coefficients, in cells.
         decoding_guidance_epsilon: added to the variances of colours in [0, 1].
         first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.

@@ -22,8 +22,8 @@ class NetworkView(EvaluationProtocol):
     """Fields that say how a network sees an image of the right size, and which of its features are taken.
 
     Attributes:
-        features: view of a ResNet, `STAGE/STRIDE`, where neither its text nor the benchmark names one; None is the
-            default of the network.
+        features: `STAGE/STRIDE` of a ResNet's features, if neither the name of the network nor the benchmark states
+            them; None: the network's default.
         position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
             smoothed before shrinking), or as "dino" does: plain bicubic, by the scale factor (cells + 0.1) / cells.
         final_norm: apply the final norm of a transformer to its features; False: the features before it, as Probe3D

@@ -49,8 +49,9 @@ class MatchingProtocol(NetworkView):
         inclusive: a distance equal to the threshold is correct.
         compared: compare the distance with threshold · length ("product"), or distance / length with the threshold.
         compared_in: precision of the comparison; "float32-thresholds": float64, with thresholds rounded to float32.
-        average: average that is reported first: over pairs of the fraction of points ("image"), over all "point"s,
-            over classes of the fraction of points ("class"), or the same weighted by the pairs of a class ("weighted").
+        average: average that is reported first. "image": over pairs, of a pair's fraction of correct points; "point":
+            over all points; "class": over classes, of a class's fraction of correct points; "weighted": the same, with
+            classes weighted by their numbers of pairs.
         pairs: "all"; "subset": the sorted list, shuffled per class and viewpoint difference by Python from seed 20.
         pairs_per_class: number of pairs in a draw.
 

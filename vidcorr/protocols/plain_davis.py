@@ -68,7 +68,7 @@ def resize_like_opencv(image, size, on_floats):
     weights = weights[..., None]
     if on_floats:
         return rows[above] * weights[0] + rows[below] * weights[1]
-    rows = rows >> 4
+    rows = rows >> 4  # OpenCV drops the 22 bits of both weights in these three steps, the last one rounded
     sums = ((rows[above] * weights[0]) >> 16) + ((rows[below] * weights[1]) >> 16)
     return ((sums + 2) >> 2).clip(0, 255).astype(np.uint8)
 
@@ -97,11 +97,11 @@ def resize_ids(ids, size, rule):
 
 def indices_like_opencv(old, new):
     """Return the pixel of a side of `old` pixels that each of `new` pixels takes: the one at or before its corner."""
-    return np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1)
+    return np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1)  # as OpenCV rounds
 
 
 def input_size(size, protocol):
-    """Return the height and width at which the network sees a frame (H, W)."""
+    """Return the height and width at which the network sees a frame (H, W); one `input_size` is the shorter side."""
     wanted = protocol["input_size"]
     if isinstance(wanted, tuple):
         return wanted
@@ -114,7 +114,7 @@ def input_size(size, protocol):
 
     if wanted is None:
         return rounded(Fraction(size[0])), rounded(Fraction(size[1]))
-    other = rounded(Fraction(wanted * max(size), min(size)))
+    other = rounded(Fraction(wanted * max(size), min(size)))  # exact: a float may round to another multiple
     short, long = sorted((wanted, other))
     return (short, long) if size[0] <= size[1] else (long, short)
 
@@ -130,7 +130,7 @@ def read_frame(path, protocol):
     size = input_size(image.size[::-1], protocol)
     library, _, method = protocol["input_filter"].partition("-")
     if size == image.size[::-1]:
-        library = ""
+        library = ""  # nothing to resize
     if library == "pillow":
         image = image.resize(size[::-1], Image.Resampling[method.upper()])
     image = np.asarray(image)
@@ -179,7 +179,7 @@ def propagate(query, references, labels, protocol, chunk=500):
             squared = dy**2 + dx**2
             near = squared <= radius**2 if protocol["neighbourhood"] == "disc" else squared < radius**2
         near = near.repeat(len(references), 1)
-        near[: h * w] |= not protocol["first_frame_masked"]
+        near[: h * w] |= not protocol["first_frame_masked"]  # of frame 0, all cells unless it is masked too
         cosine = keys @ query.flatten(1)[:, cells]  # (R h w, chunk)
         cosine = cosine.masked_fill(~near, -torch.inf)
         best, index = cosine.topk(min(protocol["topk"] or len(cosine), len(cosine)), dim=0)
@@ -235,7 +235,8 @@ def boundary_accuracy(prediction, target):
     """Return F, the F-measure of the two boundaries, matched within 0.008 of the image diagonal."""
 
     def boundary(mask):
-        edge = np.zeros_like(mask)  # a pixel that differs from the one to the right, below, or below right
+        """Return the boundary of a mask: pixels that differ from the one to the right, below, or below right."""
+        edge = np.zeros_like(mask)
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
         edge[:-1] |= mask[:-1] ^ mask[1:]
         edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
@@ -262,7 +263,7 @@ def read_mask(path, protocol):
 
 @torch.inference_mode()
 def evaluate(root, encode, protocol=PROTOCOL, names=None):
-    """Return {sequence: {object id: (J, F)}}, means over the frames; the first and the last frame are not scored."""
+    """Return {sequence: {object id: (J, F)}}, means over frames but the first and the last; print each."""
     root = Path(root)
     scores = {}
     for name in names or (root / "ImageSets/2017/val.txt").read_text().split():

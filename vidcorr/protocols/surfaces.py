@@ -26,9 +26,10 @@ class SurfaceProtocol(NetworkView):
         distances: thresholds between the two points in space, metres; none: not scored.
         pixels: thresholds between the two points in the second picture, pixels.
         pixel: pixel of these thresholds: of the network's "input", or a cell of the "grid".
-        angle_bins: edges of the bins of rotation between the cameras, degrees; a bin has its lower edge. Its recall is
-            at the second of `distances`, or of `pixels` without distances.
-        rotations: angles, degrees: the fraction of pairs whose true rotation is below. No network enters.
+        angle_bins: edges of the bins of rotation between the cameras, degrees; a bin includes its lower edge. Their
+            recalls are at the second of `distances`, or of `pixels` without distances.
+        rotations: angles, degrees; for each, the fraction of pairs with a smaller true rotation is reported. It does
+            not depend on the network.
         max_angle: largest rotation to a drawn partner, degrees (NAVI).
 
     Raises:

@@ -43,7 +43,11 @@ class Cell:
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Ends of the 95 % interval; None for a published score, or without values of at least four sequences."""
+        """Ends of the 95 % interval, cut to the bounds of the score.
+
+        None for a published score, without values of at least four sequences, if a seed's score is NaN, or if the seeds
+        have different sequences.
+        """
         if not self.records:
             return None
         return interval([record.result.sample(record.key) for record in self.records], self.declared)
@@ -56,7 +60,7 @@ class Cell:
 
         Args:
             intervals: write 95 % intervals and p.
-            best: text of the column's best score, from `Table.best`; "": no score is bold.
+            best: text of the column's best score, from `Table.best`: a mean with this text is bold. "": none is.
 
         Example:
             >>> cell = Cell((0.55, 0.57), 0.56, deviation=0.0141, difference=Difference(0.028, 0.021, 0.034, 0.01))
@@ -85,11 +89,12 @@ class Cell:
         """The quantities of the cell by their names in CSV; a missing quantity is None, a missing mean NaN.
 
         Example:
-            >>> found = Cell((0.5, 0.6), 0.55, 0.07, difference=Difference(0.1, sequences=9)).quantities
-            >>> {name: value for name, value in found.items() if value not in ("", None)}
+            >>> known = Cell((0.5, 0.6), 0.55, 0.07, difference=Difference(0.1, sequences=9)).quantities
+            >>> {name: value for name, value in known.items() if value not in ("", None)}
             {'mean': 0.55, 'deviation': 0.07, 'difference': 0.1, 'difference over': 9, 'scores': '0.5 0.6'}
         """
         columns = [record.column for record in self.records]
+        # conditions in words, protocol as a digest; several if the records are of several columns
         found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
         found["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
         low, high = self.interval or (None, None)
@@ -102,7 +107,11 @@ class Cell:
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
     def difference_from(self, base: "Cell") -> Difference | None:
-        """Return the difference from the base row's cell; None unless every pair of their scores `pairs_with`."""
+        """Return the difference from the base row's cell.
+
+        It is None unless each score of this cell may be compared with each score of the base (`pairs_with`), and for
+        the causes that `paired_difference` names.
+        """
         pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
         return self.paired_difference(base) if all(pairs) else None
 
@@ -132,7 +141,7 @@ class Cell:
             return None
         common, lacking = common_parts(records)
         samples = [each.result.sample(each.key, common) for each in records]
-        if not all(sample.without for sample in samples):
+        if not all(sample.without for sample in samples):  # nothing in common, or no score of the common parts alone
             return None
         seeds = len(self.records)
         found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))

@@ -18,6 +18,8 @@ Json = dict[str, Any]
 def plain(value: object) -> Any:
     """Convert a value to what JSON would give back: lists for tuples, None for NaN, text for paths and other objects.
 
+    Of numpy's numbers only float64 stays a number; an int64 or a float32 is another object, and becomes text.
+
     Raises:
         ValueError: for an infinite number, which JSON lacks.
 
@@ -89,17 +91,18 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is damaged, or of another version; the message names file and field.
+        ValueError: if the file is damaged, or of another version; the message names file and field.
     """
     text = file.read_bytes()
     try:
         content = json.loads(text.decode("utf-8-sig"))
-        found = content.get("format", 0) if isinstance(content, dict) else format  # pydantic refuses what is no object
-        if found == format:
+        # without `format` the file is older; `model_validate` refuses what is no object
+        format_of_file = content.get("format", 0) if isinstance(content, dict) else format
+        if format_of_file == format:
             return kind.model_validate(content)
     except (ValueError, RecursionError) as error:
         mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
         raise ValueError(f"{file}: {fault} ({mistake})") from error
-    age = "a newer" if isinstance(found, int) and found > format else "an older"
-    about = f"its format is {found}, this version reads {format}"
+    age = "a newer" if isinstance(format_of_file, int) and format_of_file > format else "an older"
+    about = f"its format is {format_of_file}, this version reads {format}"
     raise ValueError(f"{file}: written by {age} version of vidcorr: {about}")

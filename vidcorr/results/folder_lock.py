@@ -33,7 +33,7 @@ def folder_lock(folder: Path, advice: str = ADVICE) -> Iterator[None]:
     except Timeout as error:
         text = f"{folder} is in use by another run, whose files this one would overwrite; {advice}"
         raise FolderInUse(text) from error
-    except NotImplementedError:  # a file system without locks
+    except NotImplementedError:  # a file system without locks: the run goes on without one
         pass
     try:
         yield

@@ -10,8 +10,9 @@ from ..metrics.declared import Score
 from .statistics import FRACTION
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
+"""A bold number in Markdown, `**55.3**`; the group is the number."""
 ONE = re.compile(r"(?<![\d.,])1 (frame|object|pair|scene|seed|sequence|video)s\b")
-"""A single thing in the plural."""
+"""A single thing in the plural, "1 videos"; not a number that ends in 1, such as "21 videos"."""
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -34,6 +35,8 @@ LONGEST_WORD = 12
 
 def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal["", "+"] = "") -> str:
     """Return a value of a score as it is printed everywhere: a fraction in per cent, else in the score's unit.
+
+    The minus is the sign −, no hyphen.
 
     Args:
         value: the value; NaN is printed as a dash.
@@ -63,7 +66,7 @@ def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: L
 
 
 def one_line(text: str) -> str:
-    r"""Return a text as one line: blanks and line ends become single blanks, letters that cannot be printed codes.
+    r"""Return a text as one line: blanks and line ends become single blanks, unprintable letters codes such as \x1b.
 
     Example:
         >>> one_line("été τ\n日本\x1b[2J")
@@ -130,7 +133,9 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
 
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
-    r"""Return a LaTeX tabular of cells, shrunk to the width of the text; the arguments are those of `grid`.
+    r"""Return a LaTeX tabular of unescaped heads and cells, shrunk to the width of the text.
+
+    `right` is the index of the first right-aligned column; `**` around a number makes it bold.
 
     Example:
         >>> print(latex_grid(["davis", "J"], [["[B] & co", "**55.3**"]], 1))

@@ -28,7 +28,7 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     """
     records = [record for cell in table.cells for record in cell.records]
     said = _on_units(table, format)
-    if not table.caption:
+    if not table.caption:  # a caption names the network
         said += _on_views(table)
     if format != "text" and any(map(table.best, table.columns)):  # a terminal's text has no bold
         said.append("Bold is the best of a column by each protocol and conditions")
@@ -51,7 +51,7 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
 def _on_units(table: Table, format: str) -> list[str]:
     """Return the first sentences: the table's caption, or else that scores are in per cent; then other units.
 
-    In LaTeX the data sets are named too.
+    Without a caption, the sentence names the data sets too in LaTeX.
 
     Example:
         >>> from vidcorr.results.cells import published_cell
@@ -74,7 +74,10 @@ def _on_units(table: Table, format: str) -> list[str]:
 
 
 def _on_views(table: Table) -> list[str]:
-    """Return a sentence on features and a sentence on inputs of the networks; with names of rows if rows differ."""
+    """Return a sentence on features (stage and stride) and a sentence on inputs (RGB) of the networks.
+
+    If rows differ, a sentence names the rows of each text. Without a text in any row, the sentence is left out.
+    """
     features: list[tuple[str, str]] = []
     inputs: list[tuple[str, str]] = []
     for name, row in table.rows.items():
@@ -210,7 +213,7 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which frames each benchmark scores, and whose frames are enlarged too much.
+    """Return sentences on the frames: which each benchmark scores, and which a protocol enlarges more than twice.
 
     Example:
         >>> protocol = {"name": "dino", "fields": {"input_size": 480}}

@@ -41,11 +41,13 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         Path of the page.
 
     Raises:
-        ValueError: if the folder holds no result or a damaged file.
+        OSError: if the folder holds no results.json.
+        ValueError: if its results.json, or a JSON in animations/, is damaged.
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))  # some rules have J&F only there
+    # scores that have values of sequences; some rules have J&F for these alone
+    by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))
     ranked_by = next(by_sequence, "")
     text_columns: set[str] = set()  # truth values and counts are no fractions either
     for row in result.rows:
@@ -74,6 +76,8 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
 def _lines_of_scores(result: Result) -> list[Json]:
     """Return the lines of the table of scores, `name` and `scores` as texts: this run, then earlier evaluations.
 
+    A result without scores, of data without truth, has no line of this run.
+
     Example:
         >>> history = [{"epoch": epoch, "step": 9 * epoch, "scores": {"J": epoch / 4}} for epoch in (0, 1, 2)]
         >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5}, history=history)
@@ -96,8 +100,9 @@ def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
         ranked_by: name of the score.
 
     Returns:
-        The fields that `write_animation` wrote, and `score`, `shown` (the score as text), `name` and `images`: of the
-        worst and the best `AT_EACH_END` sequences, in base64, the drawn frames, and the truth if it is known.
+        The fields that `write_animation` wrote, and `score`, `shown` (the score as text), `name` and `images`. For the
+        first and the last `AT_EACH_END` animations, `images` holds the drawn frames in base64, and then the truth if it
+        is known; for the others it is empty.
     """
     scores = result.scores_by_sequence(ranked_by)
     texts = {name: shown(score, result.declaration(ranked_by)) for name, score in scores.items()}

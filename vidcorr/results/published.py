@@ -81,6 +81,9 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
             class for masks and joints. A source without values for the benchmark gives those of the class's default
             benchmark.
 
+    Raises:
+        KeyError: if the class has no source of this name.
+
     Example:
         >>> protocol_named("dino+input_size=960", "davis").name, protocol_named("vfs", "otb").kind
         ('dino+input_size=960', 'boxes')

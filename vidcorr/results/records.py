@@ -87,7 +87,7 @@ class ScoreRecord:
         key: name of the score.
         row: the user's name for the row, or empty.
         place: folder of the result; empty for a result in memory.
-        benchmark: name of the column's benchmark, or empty: the data set of the result.
+        benchmark: name of the benchmark in the column; "" takes the data set of the result.
         trained: the row stands for a training, sampled by its seeds.
     """
 
@@ -128,7 +128,8 @@ class ScoreRecord:
     def origin(self) -> str:
         """The network without its seed: the recipe of its training, else the network's name.
 
-        For predictions of others it is their kind, such as "their masks".
+        A recipe is a digest of a training's configuration without seeds. For predictions of others the origin is their
+        kind, such as "their masks".
         """
         network = self.result.network
         if self.result.is_theirs:
@@ -139,8 +140,8 @@ class ScoreRecord:
     def shared_by_seeds(self) -> str:
         """A text that is equal for records which are seeds of one row: the recipe of their training.
 
-        Random weights have "". Loaded weights without a known recipe have the text of their seed, so that no other seed
-        joins their row.
+        A recipe is a digest of a training's configuration without seeds. Random weights have "". Loaded weights
+        without a known recipe have the text of their seed, so that no other seed joins their row.
         """
         network = self.result.network
         if network.loaded and not network.recipe:
@@ -148,7 +149,7 @@ class ScoreRecord:
         return network.recipe
 
     def is_copy_of(self, other: "ScoreRecord") -> bool:
-        """Return True if two records have equal scores, equal views, and the same weights.
+        """Return True if two records have equal scores, equal views (stage, stride, input), and the same weights.
 
         Weights without a digest count as the same if their seeds are equal.
         """
@@ -161,7 +162,13 @@ class ScoreRecord:
         """The rules of scoring as JSON text; predictions of others are compared with ours only if the texts are equal.
 
         The rules are `data["rules"]` of the result. If they have no entry `frames`, as those of points, the text holds
-        query mode, query stride and scored size instead: of the rules, or else of the protocol.
+        query mode, query stride and scored size instead. Each comes from the rules, or else from the protocol; it is
+        null if both lack it.
+
+        Example:
+            >>> about = {"network": {"name": "A"}, "scores": {}, "data": {"rules": {"query_mode": "first"}}}
+            >>> ScoreRecord(Result(benchmark="tap_vid", **about), "AJ").rules
+            '["first", null, null]'
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -172,8 +179,8 @@ class ScoreRecord:
     def pairs_with(self, other: "ScoreRecord") -> bool:
         """Return True if two scores may be compared sequence by sequence.
 
-        They must share benchmark, score, rules, conditions without the number of sequences, and the protocol, which
-        does not count if one side is predictions of others: these have no protocol.
+        They must share benchmark, score, rules, and conditions without the number of sequences. They must share the
+        protocol too, unless one side is predictions of others, which have no protocol.
 
         Example:
             >>> def record(*conditions):
@@ -264,20 +271,21 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
         of_title.setdefault(column.title, []).append(column)
     unique = {}
     for column in columns:
-        told = [column.conditions]
-        for kind, digest_of in TOLD_APART.items():
+        conditions = [column.conditions]
+        for kind, digest_of in TOLD_APART.items():  # protocol, sequences, data
             digests = set(map(digest_of, of_title[column.title]))
             if len(digests) > 1:
-                told.append(f"{kind} {digest_of(column) or 'not recorded'}")
-        unique[column] = column._replace(conditions=", ".join(filter(None, told)))
+                conditions.append(f"{kind} {digest_of(column) or 'not recorded'}")
+        unique[column] = column._replace(conditions=", ".join(filter(None, conditions)))
     return unique
 
 
 def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk as `os.walk` does, also through links, but enter each folder once.
+    """Walk a folder and all folders below it from the top down, also through links, but enter each folder once.
 
     Yields:
-        The folder, the names of the folders in it, from which the caller may remove some, and the names of its files.
+        The folder, the names of the folders in it, and the names of its files. The caller may remove names of folders
+        from the list: these are not entered.
     """
     entered: set[str] = set()
     for folder, below, files in os.walk(root, followlinks=True):
@@ -311,7 +319,7 @@ def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> 
     for place, below, files in walk_once(folder):
         below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
         if RESULTS_FILE in files:
-            below.clear()
+            below.clear()  # enter none of them
             try:
                 found[place] = Result.load(place)
             except (ValueError, OSError) as error:
@@ -330,10 +338,10 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
         NAME, or "" without one; and folder of a results.json → result.
 
     Raises:
-        ValueError: if there is no such folder, or a named folder holds no result.
+        ValueError: if there is no such folder, or the folders of a NAME hold no results.json.
     """
     name, equals, pattern = str(text).partition("=")
-    if not equals or "/" in name:
+    if not equals or "/" in name:  # no "=", or one within a path
         name, pattern = "", str(text)
     folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN as it is
     if not folders:
@@ -356,9 +364,9 @@ def records(*folders: str | Path) -> list[Json]:
         *folders: folders of results, or folders above; `NAME=FOLDER` names the row.
 
     Returns:
-        A record per score: row, network, digest of the weights, seed, benchmark, score, conditions, digest of the data,
-        protocol, date, folder, value (a fraction, or in the score's unit) and the ends of its 95 % interval, or None.
-        Files that cannot be read are named on standard error.
+        A record per score, with the keys `row`, `network`, `weights` (a digest), `seed`, `benchmark`, `score`,
+        `conditions`, `data` (a digest), `protocol`, `date`, `folder`, `value` (a fraction, or in the score's unit), and
+        `interval`, the ends of its 95 % interval, or None. Files that cannot be read are named on standard error.
 
     Raises:
         ValueError: if there is no such folder.
@@ -381,8 +389,9 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
     Two results are compared if their folders lie side by side, and benchmark and seed are equal. The result with fewer
-    steps is left out if both are of one training: their recipes and first evaluations are equal, or the history of the
-    result, if it has a trained step, is the beginning of the other's, whose recipe is longer.
+    steps is left out if both are of one training. They are if their recipes (digests of the configuration) and first
+    evaluations are equal; or if the history of the result has a step above 0 and begins the other's history: a training
+    that was resumed with another length has another recipe.
 
     Example:
         >>> def result(*steps):

@@ -132,6 +132,9 @@ class Table:
             base: name of the base row, or a part that no other row's name has.
             own_bases: row → its base row in place of `base`, by full names.
 
+        Raises:
+            ValueError: if `base` does not name exactly one row.
+
         Example:
             >>> from vidcorr.results.result import Result
             >>> from vidcorr.results.tabulate import tabulate
@@ -147,7 +150,7 @@ class Table:
         rows: dict[str, dict[Column, Cell]] = {}
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
-            base_cells = {} if name == base_of_row else self.rows[base_of_row]
+            base_cells = {} if name == base_of_row else self.rows[base_of_row]  # a base has no difference from itself
             rows[name] = {}
             for column, cell in row.items():
                 candidates = [base_cells[column]] if column in base_cells else base_cells.values()
@@ -207,12 +210,13 @@ class Section(NamedTuple):
             if len(set(of_lines)) > 1:
                 heads.append(head)
                 facts.append(of_lines)
+        # the grid's columns, which the last line turns into its lines
         columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
 
     def latex(self) -> str:
-        """Return the section as a LaTeX tabular; the benchmark is the head of the rows' names."""
+        """Return the section as a LaTeX tabular; the benchmark is the head of the rows' names, J-Mean becomes J."""
         heads, texts, right = self.columns(self.shared.benchmark)
         return latex_grid([head.replace("-Mean", "") for head in heads], texts, right)
 
@@ -226,8 +230,9 @@ def sections_of(
         table: the scores.
         intervals: write 95 % intervals and p into the texts.
         bold: write `**` around the best score of a column.
-        of_comparable_scores: True: a section per set of comparable scores, its lines sorted from the best first score;
-            steps keep their order. False: a section per benchmark.
+        of_comparable_scores: True: a section per set of comparable scores. Its lines are sorted by the score in their
+            first column, the best first; but the steps of a table with a caption keep their order. False: a section per
+            benchmark.
 
     Example:
         >>> from vidcorr.results.cells import published_cell
@@ -279,7 +284,7 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         any_column, *_ = column_of.values()
         best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
         for name, row in table.rows.items():
-            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
+            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]  # a title may lack a head
             texts = [""] * len(heads)
             for place, cell in enumerate(cells):
                 if cell is not None:
@@ -298,18 +303,18 @@ def render(
 ) -> str:
     """Return a table of scores as text.
 
-    A terminal's text, Markdown and LaTeX (packages booktabs and adjustbox) have a grid per benchmark. If its lines
-    differ in protocol or conditions, a column states these.
+    A terminal's text, Markdown and LaTeX (packages booktabs and adjustbox) have a grid per benchmark, with a column for
+    protocols or conditions if its lines differ in them.
     HTML is a page, whose tables hold the rows of one benchmark, protocol and data, the best first. A cell is, in per
     cent, mean ± standard deviation over the seeds, interval, and difference with interval and p. CSV has a line per
-    cell, with all quantities as fractions, and each seed's score.
+    cell, with all quantities as fractions, and each seed's score, but no sentences.
 
     Args:
         table: the scores.
         format: form of the text.
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
         width: width of a terminal, characters, to which sentences are wrapped.
-        start: folder of the page in HTML, whose links to the reports of results are relative.
+        start: folder of an HTML page; its links to the reports of results are relative to this folder.
 
     Example:
         >>> from vidcorr.results.cells import published_cell
@@ -356,7 +361,7 @@ def html_tables(table: Table) -> dict[Column, str]:
     """Return a table in HTML per set of comparable scores; Markdown takes HTML too.
 
     Returns:
-        The columns' shared column, with "" for the score → the table.
+        A column with what all columns of the table share, and "" for the score → the HTML of the table.
 
     Example:
         >>> from vidcorr.results.cells import published_cell
@@ -366,6 +371,7 @@ def html_tables(table: Table) -> dict[Column, str]:
         [('davis (vfs)', 2)]
     """
     texts = {}
+    # the template's macro `table`, without the page around it
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
     for section in sections_of(table, of_comparable_scores=True):
         shared = section.shared._replace(score="", published=False)
@@ -381,6 +387,7 @@ def _template() -> Any:
     environment = Environment(autoescape=True)
     escape, safe = environment.filters["escape"], environment.filters["safe"]
     environment.filters |= {"line": one_line, "report": _report_of}
+    # escape first: the tags are ours
     environment.filters["bold"] = lambda text: safe(BOLD.sub(r"<b>\1</b>", str(escape(text))))
     return environment.from_string((files(__package__) / "board.html").read_text("utf-8"))
 

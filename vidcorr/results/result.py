@@ -96,6 +96,11 @@ class Row(Exact):
 
         The video keeps the `_` that stands before the object in the row's name: rows then sort as the file names of the
         official tools do.
+
+        Example:
+            >>> rows = [Row(video="dogs", object=name) for name in ("10", "2", "tail")]
+            >>> [row.object for row in sorted(rows, key=lambda row: row.order)]
+            ['tail', '2', '10']
         """
         number = int(self.object) if self.object.isdecimal() else 0
         return self.name.removesuffix(self.object), number, self.object
@@ -224,7 +229,10 @@ class Result(Exact):
     __str__ = __repr__  # pydantic's prints all fields
 
     def print(self) -> None:
-        """Print benchmark, network and input in a line, all scores as a table, and a line for each doubt."""
+        """Print benchmark, network and input in a line, all scores as a table, and a line for each doubt.
+
+        A result without scores, of data without truth, has a sentence in place of table and doubts.
+        """
         about_input = self.stage.input.line if self.stage.input else ""
         print(one_line(", ".join(filter(None, (f"{self.benchmark}: {self.network}", about_input)))))
         if not self.scores:
@@ -238,7 +246,10 @@ class Result(Exact):
     # Files
 
     def save(self, folder: str | Path) -> None:
-        """Write per_sequence.csv, an export for people, and last results.json, which is complete; both atomically.
+        """Write results.json, which is complete, and before it per_sequence.csv, an export for people.
+
+        Both are written atomically, in place of earlier files; the folder is made. Without a row that has values there
+        is no per_sequence.csv.
 
         Raises:
             OSError: if the folder cannot be written.
@@ -293,6 +304,8 @@ class Result(Exact):
 
     def contradiction(self) -> str:
         """Return in words the first score beyond its declared bounds, or unlike the mean of its rows; "" if all agree.
+
+        The mean is over all rows with a finite value. Scores in `without` are no such means: only their bounds count.
 
         With rows of a single video, means are not checked: `without` is then empty, so a ratio of sums looks like a
         mean.
@@ -352,7 +365,9 @@ class Result(Exact):
         return facts_of_set.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
-        """Return the names of the main scores: of the first three declared scores, or else of the first three.
+        """Return the names of the main scores: those of the first three declared scores that the result has.
+
+        If it has none of them, they are its first three scores.
 
         Example:
             >>> scores = {"AJ": 0.5, "OA": 0.25, "d_avg": 0.5, "within_1": 0.1}
@@ -445,7 +460,8 @@ class Result(Exact):
     def parts(self, key: str) -> dict[str, str]:
         """Return the parts over which a score is computed, name of a part → its sequence.
 
-        The parts are the rows with a finite value; of a score that is no mean over rows, the sequences.
+        The parts are the rows with a finite value, and none if a row lacks the score. A score that is no mean over rows
+        (`without`) has the sequences as parts.
 
         Example:
             >>> rows = [Row(video="dogs", object="1", values={"J": 0.5}), Row(video="bike", values={"J": nan})]
@@ -457,7 +473,7 @@ class Result(Exact):
         return {row.name: row.video for row, value in self.values_of_rows(key) if isfinite(value)}
 
     def sample(self, key: str, parts: Collection[str] | None = None) -> Sample:
-        """Return a score as a sample of sequences; the sample is empty if the result lacks the score by sequence.
+        """Return a score as a sample of sequences; it is empty without rows, or if a row lacks the score.
 
         Args:
             key: name of the score.

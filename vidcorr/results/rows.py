@@ -45,7 +45,7 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
-    found: dict[RowKey, list[ScoreRecord]] = {}  # by the first key, also records that became rows of their folders
+    counted: dict[RowKey, list[ScoreRecord]] = {}  # by their first key, also records that became rows of their folders
     copies: dict[str, None] = {}
     for record in records:
         name = record.name
@@ -57,13 +57,14 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
             if record.row and other.origin != record.origin:
                 both = [f"{each.result.network.row} in {each.place}" for each in (other, record)]
                 raise ValueError(f"{record.row} names two networks, {both[0]} and {both[1]}: give each a name")
-        same = found.setdefault(key, [])
+        same = counted.setdefault(key, [])
         twins = [other for other in same if other.column == record.column and other.is_copy_of(record)]
         if twins:
             copies[f"{record.name}: {record.place} is a copy of {twins[0].place} and counts once"] = None
             continue
         same.append(record)
         in_column = [other for other in row if other.column == record.column]
+        # an unknown seed may be any seed
         rivals = [other for other in in_column if other.seed == record.seed or None in (other.seed, record.seed)]
         if rivals and record.row:
             twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"
@@ -76,6 +77,8 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
 
 def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> Rows:
     """Return the rows by unique names: rows of one name get the folder of their first result in brackets.
+
+    If another row has this name already, the row's number in the table follows the folder.
 
     Example:
         >>> from vidcorr.results.result import Result

@@ -50,8 +50,8 @@ class Sample(NamedTuple):
 
     Attributes:
         score: score of all sequences; NaN without a value.
-        without: sequence → score of all the others; NaN for a sequence without a value. An empty one makes an empty
-            sample, of which nothing is computed.
+        without: sequence → score of all the others; NaN for a sequence without a value. If it is empty, the sample
+            is empty, and nothing is computed from it.
         seed: seed of the training; None if unknown.
     """
 
@@ -98,7 +98,8 @@ class Difference(NamedTuple):
         mean: mean of the first minus mean of the second.
         low: lower end of the 95 % interval; None with too few seeds or sequences.
         high: upper end, or None.
-        p: two-sided p-value of a difference of zero; None if it is not tested, or the same in all sequences and seeds.
+        p: two-sided p-value of a difference of zero; None if it is not tested, or a constant other than 0: the same in
+            all sequences and seeds.
         sequences: number of the sequences that both rows define.
         lacking: objects of these that one of the rows lacks, or does not define.
     """
@@ -211,10 +212,11 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
 
 
 def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
-    """Return p: the level at which the interval around a mean just reaches zero; None for a constant difference.
+    """Return p: the level at which the interval around a mean just reaches zero.
 
-    With a single part, p is Student's two-sided p. With several parts, p is searched for: their joint interval is
-    longer than the interval of each part, so p lies between the largest p of a part and 1.
+    For a constant difference, whose parts are all 0, p is None, or 1 if the constant is 0. With a single part, p is
+    Student's two-sided p. With several parts, p is searched for: their joint interval is longer than the interval of
+    each part, so p lies between the largest p of a part and 1.
 
     Example:
         >>> part = Variance(0.0001, 9)
@@ -270,7 +272,7 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     finite = list(filter(isfinite, means))
     if len(finite) < 2:
         return Variance(0.0, 0)
-    spread = (len(finite) - 1) * pvariance(finite)
+    spread = (len(finite) - 1) * pvariance(finite)  # the jackknife's: (n − 1) / n · the sum of squared deviations
     if spread <= 1e-24:  # means that are equal in theory differ by rounding, about 1e-12
         spread = 0.0
     return Variance(spread, len(finite) - 1)

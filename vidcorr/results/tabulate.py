@@ -58,7 +58,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    columns_of = {record: [record.column] for record in records}
+    columns_of = {record: [record.column] for record in records}  # record → the columns in which it stands
     for theirs in records:
         if theirs.result.is_theirs:
             columns_of[theirs] = _columns_beside(theirs, records) or [theirs.column]
@@ -95,8 +95,8 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
     """
     found: dict[Column, None] = {}
     for record in records:
-        of_data = record.column._replace(by="", protocol="")
-        if not record.result.is_theirs and of_data == theirs.column and record.rules == theirs.rules:
+        without_protocol = record.column._replace(by="", protocol="")
+        if not record.result.is_theirs and without_protocol == theirs.column and record.rules == theirs.rules:
             found[record.column] = None
     return list(found)
 
@@ -120,9 +120,12 @@ def published_table() -> Table:
 
 
 def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
-    """Return row's name, column and cell of published rows, given their columns.
+    """Return name of the row, column and cell for each score of published rows.
 
     A row is named `NAME (published)`; if another row of this name has a score in one of the columns, `NAME (SOURCE)`.
+
+    Args:
+        columns_of_row: published row → columns in which it gets a cell; it has a score for each.
 
     Example:
         >>> column = Column("davis", "J&F-Mean", "dino")
@@ -142,9 +145,9 @@ def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tupl
 
 
 def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column]) -> dict[Published, list[Column]]:
-    """Return published row → the columns of a table beside whose scores the row may stand.
+    """Return published row → the columns of a table in which the row may stand.
 
-    These have the row's protocol and a score of the row, measured on the whole test set of papers.
+    Such a column has the row's protocol and a score of the row, and was measured on the whole test set of papers.
 
     Args:
         records: the records of the table.

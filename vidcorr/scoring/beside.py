@@ -40,26 +40,33 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
-    scored = set(result.sequences)
+    scored = set(result.sequences)  # names of videos, of which the benchmark may have a sequence per object
     names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
-    of_benchmark = [declared for declared in benchmark.declared if declared.name in result.scores]
+    main_scores = [declared for declared in benchmark.declared if declared.name in result.scores]
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
     conditions = *benchmark.conditions_in_words(of_data), *kept_ends, f"{len(names)} {benchmark.unit}"
     fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
     fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
-    fields["declared"] = tuple(dict.fromkeys((*of_benchmark, *result.declared)))  # in the order of our results
+    fields["declared"] = tuple(dict.fromkeys((*main_scores, *result.declared)))  # in the order of our results
     return result.model_copy(update=fields | {"limit_sequences": benchmark.limit_sequences})
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of predictions on a benchmark's sequences, as `score` and its sisters name and describe it.
+    """Return the result of `score`, `score_tracks` or `score_boxes` for predictions on a benchmark's sequences.
+
+    `score_beside` gives the result the benchmark's name and conditions later.
+
+    Args:
+        benchmark: the benchmark, which decides the function and its arguments.
+        predictions: folder of the predictions.
+        options: further arguments of the function, which replace the benchmark's.
 
     Raises:
         DataError: for a missing or wrong file.
         ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
     """
     truth: Any = benchmark.sequences
-    of_benchmark = f"is no choice for {benchmark.name}"
+    refusal = f"is no choice for {benchmark.name}"
     scorer: Callable[..., Result] = score_boxes
     known: dict[str, Any] = {}  # arguments that the benchmark decides
     if isinstance(benchmark, TapVidBenchmark):
@@ -71,6 +78,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}
         known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
         if isinstance(benchmark, YoutubeVosBenchmark):
+            # if the metadata, the source of each sequence, has a category for every object
             if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
                 known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
             if "unseen" in options:
@@ -80,7 +88,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
     for name in sorted(set(options).difference(signature(scorer).parameters)):
         flag = FLAGS.get(name, name.replace("_", "-"))
-        raise ValueError(f"score: {name} {of_benchmark}: leave out --{flag}")
+        raise ValueError(f"score: {name} {refusal}: leave out --{flag}")
     return scorer(truth, predictions, **known | options)
 
 

@@ -47,12 +47,16 @@ def score(
         truth: folder with a folder of indexed PNGs per video.
         predictions: folder of predictions with the same layout and file names, for all scored frames.
         rules: name in `RULES`, to which rules of yours may be added.
-        videos: names of videos; None: all videos of the metadata, or all folders of `truth`.
+        videos: names of videos; None or empty: all videos of the metadata, or all folders of `truth`.
         meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
         keep_ends: True: count the first and the last frame too, which the rules leave out.
-        allow_missing: True: accept videos without predictions or without an object to score. They are left out; by
-            rules whose official code does so (MOSEv2), videos without predictions count as 0.
+        allow_missing: True: accept videos without predictions or without an object to score. They are left out; but by
+            rules whose official code counts videos without predictions as 0 (MOSEv2), these count as 0.
+
+    Returns:
+        The result, named by the rules; its network is the folder of the predictions. `data["missing_videos"]` names the
+        videos without predictions or objects.
 
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, a video without an object to score, or a name
@@ -92,13 +96,13 @@ def score(
         about["conditions"] = [KEEP_ENDS]
     about["data"] = {"rules": chosen.facts(), "keep_ends": keep_ends}
     about["data"] |= {"missing_videos": unscored, "truth": folders.truth}
-    if chosen.pooled:
+    if chosen.pooled:  # the scores are no means over the rows, so intervals need them without each video
         about["without"] = leave_one_out(rows, scores_of)
     return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
 
 
 def require_categories(meta: Path, unseen: Collection[str]) -> None:
-    """Check the unseen categories of YouTube-VOS.
+    """Check the unseen categories of YouTube-VOS, those that training has not seen.
 
     Args:
         meta: metadata file of the data set.
@@ -117,7 +121,11 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
 def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
     """Return the rules of a name, with the metadata of the data set, and with the ends of videos if these count.
 
-    The arguments are those of `score`.
+    Args:
+        name: name in `RULES`.
+        meta: metadata file of the data set; None: there is none.
+        unseen: videos or categories that training has not seen.
+        keep_ends: True: the first and the last frame count too.
 
     Raises:
         DataError: for a file that is no metadata file.
@@ -194,7 +202,14 @@ class ScoredFolder:
 
 @dataclass(frozen=True)
 class MaskFolders:
-    """Folders of annotated and predicted masks, and the rules that compare them; arguments as of `score`."""
+    """Folders of annotated and predicted masks, and the rules that compare them.
+
+    Attributes:
+        truth: folder with a folder of annotated masks per video.
+        predictions: folder of the same layout, with predicted masks.
+        rules: the rules, with metadata if they need any.
+        allow_missing: True: accept videos without predictions or without an object to score.
+    """
 
     truth: Path
     predictions: Path
@@ -202,7 +217,7 @@ class MaskFolders:
     allow_missing: bool
 
     def videos(self) -> list[str]:
-        """Return the sorted names of all videos of the metadata, or without metadata of the folder of annotations."""
+        """Return the sorted names of all videos: of the metadata if the rules need it, else the folders in `truth`."""
         return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
@@ -240,10 +255,12 @@ class MaskFolders:
         return missing
 
     def rows_of_missing(self, names: Iterable[str]) -> Iterator[Row]:
-        """Yield rows of zeros for the objects of videos without predictions, if the rules count these as 0."""
+        """Yield a row per object of videos without predictions, if the rules count these as 0; else nothing.
+
+        The values are those of an object that is measured in no frame: 0, or NaN for measures of (re)appearance.
+        """
         if self.rules.missing_video != "counted as 0":
             return
-        # the values of an object that is measured in no frame
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
         for name in names:
             with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):
@@ -272,6 +289,9 @@ class MaskFolders:
         Args:
             video: name of the video.
             object_folder: name of an object's folder in the video's folder; "" for the video's folder itself.
+
+        Raises:
+            DataError: if no object is to be scored, or a mask is missing or does not fit.
         """
         rules = self.rules
         predicted = self.predictions / video / object_folder
@@ -289,7 +309,7 @@ class MaskFolders:
         rows: list[Row] = []
         for number, values in objects.items():
             rows.append(Row(video=video, object=object_folder or str(number), values=values))
-        # displacements by each reading, for the doubts about all folders
+        # displacements of the scored objects by each reading, for the doubts about all folders
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
@@ -368,7 +388,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
     ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
     places = np.zeros(ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
-    stems = list(predictions.frame_of)
+    stems = list(predictions.frame_of)  # in the order of frames, so that a shift is a step in the list
     for stem, t in annotations.frame_of.items():
         wanted = {number for number in objects if places[number] < PLACES}
         if not wanted:
@@ -386,7 +406,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
-    """Return the ids `(H, W)` of frame `t`, as the rules merge them, with 0 for void."""
+    """Read the ids `(H, W)` of frame `t`, as the rules merge them, with 0 for void."""
     ids = masks.read(t)
     if masks.void is not None:
         ids[ids == masks.void] = 0
@@ -416,7 +436,7 @@ def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> N
         return np.full(256, nan)
     predicted = np.bincount(prediction.ravel(), minlength=256)
     annotated = np.bincount(target.ravel(), minlength=256)
-    shared = np.bincount(target[prediction == target], minlength=256)
+    shared = np.bincount(target[prediction == target], minlength=256)  # pixels of each id in both masks
     differing = predicted + annotated - 2 * shared
     edges = np.zeros(256, np.int64)  # lengths of the edges of each id, pixels
     for before, after in ((target[1:], target[:-1]), (target[:, 1:], target[:, :-1])):

@@ -43,15 +43,18 @@ def errors_of_numbers(
 ) -> Errors:
     """Return the errors of boxes or points at their first places, by each reading: largest difference of a number.
 
-    The places of an item are its start and its next scored frames. The start does not count as written if the
-    prediction is 0 or not finite there.
+    The places of an item are its start and its next three scored frames. The error at the start is NaN as written if
+    the prediction is 0 or not finite there, and always in the reading "a frame early".
 
     Args:
         found: `(items, T, numbers)`, predicted boxes or points.
         target: `(items, T, numbers)`, annotated boxes or points.
         starts: `(items,)`, frames of the starts.
         is_scored: `(items, T)`.
-        conventions: further readings → `found` as read by them.
+        conventions: further readings → `found` as read by them, for example with 1 added to x and y.
+
+    Returns:
+        Reading → errors `(PLACES, items)`, pixels.
 
     Example:
         >>> target = np.array([[[10.0], [12], [14], [16], [18]]])  # a number that grows by 2 a frame
@@ -70,6 +73,7 @@ def errors_of_numbers(
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
         shifted = places + SHIFTS.get(reading, 0)  # frames whose predictions belong to the places by this reading
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
+        # places outside are read elsewhere here, and replaced by NaN below
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
         readings[reading] = np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
     at_start = found[numbers, places[0]]
@@ -82,9 +86,10 @@ def errors_of_numbers(
 def explaining_reading(sequences: Collection[Errors]) -> str | None:
     """Return the reading that explains predictions, the one with the least error if there are several; else None.
 
-    A reading explains them if, in the median over the items of all sequences, the first known place is right to `EXACT`
-    pixels under the reading, `TIMES` better than as written. Later places must be off as written too: if they are
-    right, the predictions are right, but for a start that is not scored, which some trackers leave out.
+    A reading explains them if three medians, over the items of all sequences, agree. Under the reading, the first known
+    place is right to `EXACT` pixels. As written, the first place is off by `OFF` or more, and at least `TIMES` as much
+    as under the reading. As written, later places are off by `OFF` or more too: if they are right, the predictions are
+    right but for a start that is not scored, which some trackers leave out.
 
     Args:
         sequences: errors of each sequence.
@@ -113,8 +118,8 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
             continue
         as_read = np.concatenate([errors[reading] for errors in sequences], axis=1)
         is_known = is_written & np.isfinite(as_read)
-        first = first_in_columns(is_known)
-        start = first_in_columns(is_written) & is_known.any(axis=0)
+        first = first_in_columns(is_known)  # the first place of each item with both errors
+        start = first_in_columns(is_written) & is_known.any(axis=0)  # its first place with an error as written
         if start.any() and (is_known & ~first).any():
             error = float(np.median(as_read[first]))
             off = np.median(as_written[start])
@@ -125,7 +130,7 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an array that is True only at the first True of each column of a condition, `(places, items)`.
+    """Return an array `(places, items)` that is True only at the first True of each column of a condition of its shape.
 
     Example:
         >>> condition = np.array([[False, True], [True, True]])

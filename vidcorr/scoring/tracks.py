@@ -90,7 +90,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
-        target = sequence.boxes[None]
+        target = sequence.boxes[None]  # (1, T, 4): one item
         with errors_at(file):
             found = read_boxes(file)[None]
             if found.shape != target.shape:

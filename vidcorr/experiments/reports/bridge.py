@@ -45,7 +45,7 @@ def bridge(
         order: fields that change first, in this order.
         together: texts `a,b` of fields that change in one step.
         score: name of the score; "": the benchmark's first.
-        picture: file for a picture of the steps; None: draw none.
+        picture: file for a picture of the steps, whose path is printed on the standard error; None: draw none.
         format: form of the printed table; None: text in a terminal, else Markdown.
         intervals: print 95 % intervals and p; None: in all formats but LaTeX.
 
@@ -105,11 +105,13 @@ def benchmarks_between(start: Benchmark, end: Benchmark, steps: Sequence[tuple[s
 
 
 def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str = "") -> Table:
-    """Return the table of the steps: score after each, and its difference, paired by sequence.
+    """Return the table of the steps: the score after each step, and its difference from the score before the step.
+
+    Differences are paired by sequence. The last row repeats the last score, with the difference from the first row.
 
     Args:
         names: names of the first protocol, of the steps, and of the last protocol: a row each.
-        results: results by the first protocol, and after each step. The row of the last protocol repeats the last.
+        results: results by the first protocol, and after each step.
         score: name of the score; "": the benchmark's first.
 
     Raises:
@@ -119,11 +121,11 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     score = score or initial.main_scores()[0]
     require_one_of(initial.scores, score=score)
     column = ScoreRecord(initial, score).column._replace(by="")
-    found = [measured_cell([ScoreRecord(result, score)]) for result in results]
-    cells = [(names[0], column, found[0])]
-    for name, before, after in zip(names[1:-1], found, found[1:], strict=False):
+    measured = [measured_cell([ScoreRecord(result, score)]) for result in results]
+    cells = [(names[0], column, measured[0])]
+    for name, before, after in zip(names[1:-1], measured, measured[1:], strict=False):
         cells.append((name, column, replace(after, difference=after.paired_difference(before))))
-    end = replace(found[-1], difference=found[-1].paired_difference(found[0]))
+    end = replace(measured[-1], difference=measured[-1].paired_difference(measured[0]))
     cells.append((names[-1], column, end))
     unit = initial.declaration(score).printed_unit
     title = f"{initial.network} on {column.title}, from {names[0]} to {names[-1]} step by step"

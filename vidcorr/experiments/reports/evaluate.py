@@ -53,7 +53,10 @@ def evaluate(
 
 
 def _compared_with(table: Table, network: str) -> Table:
-    """Return the table with differences from the first row of a network; unchanged if the network has no row."""
+    """Return the table with differences from the first row of a named network; unchanged if it has no row.
+
+    Several views of a network, such as its stages, are several rows.
+    """
     for name, row in table.rows.items():
         for cell in row.values():
             if any(record.name == network for record in cell.records):

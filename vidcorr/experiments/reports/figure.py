@@ -107,7 +107,7 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
     columns = frames or [predicted[index] for index in evenly_spaced(len(predicted), COLUMNS)]
     lines = []
     for name, folder, result in rows:
-        if result.digests.get(sequence.name, digest) != digest:
+        if result.digests.get(sequence.name, digest) != digest:  # a result without the digest is not refused
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
         pictures = [overlay_masks_small(sequence.frame(t), _predicted(sequence, folder, t)) for t in columns]
         names = [name]
@@ -116,11 +116,11 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
             if sequence.name in scores:
                 names.append(f"{key.removesuffix('-Mean')} {result.texts({key: scores[sequence.name]})[key]}")
         lines.append((names, pictures))
-    true = []
+    truth = []
     for t in columns:  # frames without an annotation, and void, are drawn bare
         mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
-        true.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
-    lines.append((["truth"], true))
+        truth.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
+    lines.append((["truth"], truth))
     return Block(sequence.name, [f"frame {t}" for t in columns], lines)
 
 

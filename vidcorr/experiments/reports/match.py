@@ -48,7 +48,7 @@ def match_pictures(
         DecodingError: if a file is no picture.
         ValueError: for a point outside the first picture.
     """
-    benchmark: Any = MatchBenchmark("", protocol=protocol)  # without data: it chooses the features, as for its scores
+    benchmark: Any = MatchBenchmark("", protocol=protocol)  # without data: it only chooses the features
     extractor = view_for(benchmark, network, load(network))
     matcher = PictureMatcher(extractor, benchmark.protocol, (Path(first), Path(second)))
     found = matcher.matches(points, best)
@@ -70,7 +70,7 @@ def _write(matcher: PictureMatcher, found: NDArray[np.float64], output: Path) ->
     similarities = found[:, 4]
     ends = [similarities.min(), similarities.max() + 1e-9]  # `interp` needs two ends, even if all are equal
     levels = np.interp(similarities, ends, [0, 255]).astype(np.uint8)
-    colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].tolist()
+    colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].tolist()  # RGB, (N, 3)
     reverse = found[::-1]  # the most similar match is drawn last, above the others
     picture = draw_matches(*matcher.pictures, reverse[:, :2], reverse[:, 2:4], colours[::-1], side=960, is_tight=True)
     write_picture(output / "matches.png", picture)

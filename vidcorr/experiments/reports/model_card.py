@@ -21,7 +21,7 @@ NO_CHECKPOINT: Mapping[str, Any] = {METADATA_KEY: {}}
 
 
 def export_with_card(network: str, output: Path) -> str:
-    """Export a checkpoint's backbone, and write the card with the scores of its run into the folder of the file.
+    """Export a network's backbone, and write a card into the folder of the file; a checkpoint's has scores of its run.
 
     Args:
         network: a checkpoint, a file or on a hub, or another network by name or file.
@@ -31,7 +31,8 @@ def export_with_card(network: str, output: Path) -> str:
         Lines of Python that load the file, and a comment that names the card.
 
     Raises:
-        ValueError: if the folder holds a README.md that is no card of ours, or the checkpoint has no named backbone.
+        ValueError: if the folder holds a README.md that is no card of ours, if there is no such checkpoint, or if it
+            has no named backbone.
     """
     card = output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
@@ -44,7 +45,7 @@ def export_with_card(network: str, output: Path) -> str:
         of_file = read_content(file, whole=False)
         if not is_foreign(of_file):
             content = of_file
-            run = file.resolve().parent.parent
+            run = file.resolve().parent.parent  # of RUN/checkpoints/FILE
     write_atomically(card, card_of(content, run, output.name, loading))
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 
@@ -61,6 +62,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     arguments = content.get("hyper_parameters", {}).items()
+    # without names such as `_instantiator`, which Lightning adds
     words = [f"{name}={value}" for name, value in arguments if isinstance(value, str | int | float) and name[0] != "_"]
     stated = content[METADATA_KEY].get("encoder") or {}
     about_input = f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}." if "mean" in stated else ""

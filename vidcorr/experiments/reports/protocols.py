@@ -141,7 +141,7 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if field in protocol.changes:
         return text
-    source = protocol.sources().get(protocol.source)  # None of a user's own name
+    source = protocol.sources().get(protocol.source)  # None for a user's own name
     if source is not None and field not in source.values[protocol.benchmark or ""]:
         return f"{text} *"
     is_inferred = re.search(rf"\b{field}\b", protocol.origin().get("inferred", ""))

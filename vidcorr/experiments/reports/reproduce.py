@@ -57,7 +57,7 @@ def list_of_rows(rows: Sequence[Published]) -> str:
 
 
 def lacks_weights(row: Published) -> bool:
-    """Return True if a row's weights are a checkpoint that is not in the working directory; others are downloaded."""
+    """Return True if a row's network is a `.ckpt` file that does not exist; other networks are downloaded."""
     return row.model.endswith(".ckpt") and not Path(row.model).is_file()
 
 
@@ -105,7 +105,7 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
         (['69.9; +0.0', '69.9'], ('Not the whole test set: dino-s8 on davis',))
     """
     cells: list[tuple[str, Column, Cell]] = []
-    partial = []
+    partial = []  # rows and benchmarks with a part of the test set
     for row, result in results:
         for score, value in row.scores.items():
             record = ScoreRecord(result, score, row.short_name)

@@ -224,8 +224,8 @@ class Study(BaseModel, extra="forbid"):
 
         Returns:
             The commands of the trainings, none for a network that is not trained; the words of `vidcorr evaluate` that
-            name the final network; and the folder of the last training, or, without trainings, a folder whose name the
-            network's evaluations have in theirs.
+            name the final network; and the folder of the last training. Without trainings this folder is never made:
+            its name alone stands in the paths of the evaluations.
         """
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
         words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
@@ -273,7 +273,7 @@ def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Comman
 
 
 def digest_of(arguments: Sequence[str]) -> str:
-    """Return a digest of a command's arguments, 8 letters, for the names of folders."""
+    """Return a digest of a command's arguments, 8 hexadecimal digits, for the names of folders."""
     return text_digest("\0".join(arguments), 8)
 
 
@@ -296,7 +296,7 @@ def read_study(name: str) -> Study:
 
 
 def is_done(line: Iterable[Command]) -> bool:
-    """Return True if all evaluations of a line have a result that can be read; its trainings then need not run."""
+    """Return True if all evaluations of a line of commands have a result on disk; its trainings then need not run."""
     return all(results_below(step.output, tell=lambda fault: None) for step in line if step.evaluation)
 
 
@@ -325,6 +325,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     cells = list(_cells(study, measured, scores))
     notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
     place = {column: number for number, column in enumerate(measured.columns)}
+    # in the order of the measured columns, then new ones; the paper's number stands behind the measured score
     cells.sort(key=lambda cell: (place.get(cell[1]._replace(published=False), len(place)), cell[1].published))
     table = table_of_cells(cells, [row.name for row in study.rows])
     own_bases = {row.name: row.base for row in study.rows if row.base}
@@ -352,7 +353,7 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
             continue
         for place, result in results_below(step.output, left_out.append).items():
             wanted = scores or study.scores[step.evaluation]
-            for score in set(wanted).difference(result.scores, scores):
+            for score in set(wanted).difference(result.scores, scores):  # the user's `scores` may be lacking
                 raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
             seed = step.seed if result.network.seed is None else result.network.seed
             network = result.network.model_copy(update={"seed": seed, "recipe": step.row})
@@ -403,7 +404,7 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
 
 
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
-    """Return the column for a row's score of an evaluation: the row's own, else another row's, else a new column."""
+    """Return the column for a row's score of an evaluation: the row's own, else any row's first, else a new one."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
     for column in of_score:
         if column in measured.rows.get(row.name, {}):
@@ -424,9 +425,10 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
     """
     for row in study.rows:
         own = measured.rows.get(row.name, {})
-        evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]  # None: not so
+        # None: the row leaves the evaluation out
+        evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]
         wanted = [(name, score) for name in evaluated for score in scores or study.scores[name]]
-        of_paper: dict[tuple[str, str], float] = {}
+        of_paper: dict[tuple[str, str], float] = {}  # evaluation, score → number
         for name in row.published:
             for score, number in study.printed(row, name).items():
                 if not scores or score in scores:
@@ -435,6 +437,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
             column = _column_of(measured, row, *place)
             if column in own:
                 yield row.name, column, own[column]
+            # an empty cell shows that a result is missing; a score of `scores` that no result has gets no column
             elif place in wanted and (column in measured.columns or not scores):
                 yield row.name, column, Cell(trained=study.trains(row))
             if place not in of_paper:

@@ -56,6 +56,8 @@ class BenchmarkChoice:
             {'protocol': 'vfs', 'changes': {'topk': 1, 'radius': 2}}
             >>> choice.with_arguments(protocol="crw").arguments
             {'protocol': 'crw'}
+            >>> BenchmarkChoice("my", "own.Mine", {"list": "{root}/val.txt"}, {}).with_arguments(root="/data").arguments
+            {'list': '/data/val.txt', 'root': '/data'}
         """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
@@ -103,8 +105,8 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
 
     Raises:
-        UsageError: for a flag without `--on`, an unknown name, a config that cannot be read, or several values of which
-            one does not fit the benchmark.
+        UsageError: for a flag without `--on`, an unknown benchmark, a config that cannot be read, or a wrong text of
+            `--change`; with `--change` and several benchmarks also for a protocol that does not fit one of them.
 
     Example:
         >>> given = {"on": ["davis=D", "otb=O"], "protocol": [], "stage": ["res3"], "stride": [4, 8], "limit": None}
@@ -124,7 +126,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     known = set().union(*fields_of_choices)
     found: list[BenchmarkChoice] = []
     for choice, own_fields in zip(choices, fields_of_choices, strict=True):
-        foreign = known.difference(own_fields)  # a field that no protocol has stays: `build` refuses it
+        foreign = known.difference(own_fields)  # fields of the others alone; an unknown field stays: `build` refuses it
         own_changes = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own_changes)
     return found
@@ -132,6 +134,10 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 def only_benchmark(flags: Any, protocol: str) -> Benchmark:
     """Return the single benchmark that the flags of `bridge` choose, by a given protocol.
+
+    Args:
+        flags: values of `BENCHMARK_FLAGS`; the value of `--protocol` is replaced.
+        protocol: name of the protocol.
 
     Raises:
         ValueError: if the flags choose several.
@@ -183,7 +189,8 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         class_path = path if "." in path else f"vidcorr.{path}"
         arguments = content.pop("init_args", None) or {}
         protocol = arguments.get("protocol")
-        if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
+        # a config may hold the user's class of protocols as a mapping; below it becomes a name and its changes
+        if isinstance(protocol, Mapping) and "class_path" in protocol:
             arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
         # the keys that are left of `content` are the schedule
@@ -194,7 +201,9 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
 
 
 def _content_of(name: str) -> dict[str, Any]:
-    """Return the content of the config that NAME of `--on` names: `class_path`, and others of `KEYS`.
+    """Return the content of the config that NAME of `--on` names.
+
+    It has `class_path`, and perhaps `init_args`, `every_n_epochs` and `before_training`.
 
     Raises:
         UsageError: for an unknown name, or a config with other keys.

@@ -75,11 +75,11 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """
     found = dict(content)
     for name in set(LISTS) & set(content):
-        given = content[name]
-        values = _pairs(given) if isinstance(given, dict) and name in PAIRS else as_list(given)
+        value = content[name]
+        values = _pairs(value) if isinstance(value, dict) and name in PAIRS else as_list(value)
         if not all(isinstance(each, str | int | float) for each in values):
             form = f"{name}: [NAME=VALUE, …] or a mapping" if name in PAIRS else f"{name}: [VALUE, …]"
-            raise UsageError(f"{path}: {name} is {given!s:.80}; write {form}")
+            raise UsageError(f"{path}: {name} is {value!s:.80}; write {form}")
         found[name] = list(map(str, values))
     return found
 
@@ -125,7 +125,7 @@ def yaml_value(text: str, place: str) -> Any:
     from jsonargparse import get_loader
 
     try:
-        yaml.load(text, _UniqueKeys)  # for its error alone
+        yaml.load(text, _UniqueKeys)  # only to refuse repeated keys
         value = get_loader("yaml")(text)
     except RecursionError as error:
         raise UsageError(f"{place} cannot be read: its values are nested too deeply") from error

@@ -38,7 +38,10 @@ Flags = Sequence[Flag | OneOf]
 
 
 def add_flags(parser: Any, flags: Flags) -> None:
-    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser."""
+    """Add flags to a parser of argparse or jsonargparse, or to a group of a parser.
+
+    The flags of a `OneOf` exclude each other.
+    """
     for flag in flags:
         if isinstance(flag, Flag):
             parser.add_argument(flag.name, **flag.options)
@@ -55,7 +58,7 @@ def names_of(parser: argparse.ArgumentParser) -> list[str]:
         >>> names_of(parser)
         ['--mask', '--box']
     """
-    return re.findall(r"--[\w-]+", parser.format_usage())
+    return re.findall(r"--[\w-]+", parser.format_usage())  # argparse has no public list of them
 
 
 def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
@@ -148,14 +151,16 @@ FORMAT_FLAGS: Flags = (
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:
-    """Return the spec of a network.
+    """Return the spec of a network, which says what to load.
+
+    A run allows the code that its words and configuration name, and Python finds it: whoever names a run trusts it.
 
     Args:
         text: name of a network, or of a run, whose best checkpoint is taken; also the network's name in tables.
         flags: values of `NETWORK_FLAGS`, for its weights and its input.
 
     Raises:
-        ValueError: for a mean without a deviation.
+        ValueError: for a mean without a deviation, or a run without a checkpoint.
     """
     from ...backbones import EncoderSpec
     from ...description import stated_input

@@ -155,7 +155,7 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Read the record in a folder; errors are those of `Record.read`."""
+        """Read the record in a folder; ValueError or OSError if its `run.json` cannot be read."""
         return cls(path, Record.read(path))
 
     @classmethod
@@ -169,7 +169,7 @@ class RunFolder(NamedTuple):
         for place, below, files in walk_once(Path(root).expanduser().resolve()):
             if FILE not in files:
                 continue
-            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # others are not entered
+            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # the folders to enter
             try:
                 if (place / FILE).stat().st_size:  # else another process is writing it
                     found.append(cls.read(place))
@@ -229,7 +229,7 @@ class RunFolder(NamedTuple):
             return saved[0]
         from ...backbones.files.checkpoints import read_content
 
-        states = read_content(saved[-1], whole=False)["callbacks"].values()
+        states = read_content(saved[-1], whole=False)["callbacks"].values()  # without reading the tensors
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
@@ -303,7 +303,7 @@ class Run:
 
     @property
     def begins_again(self) -> bool:
-        """True for a run in the folder of an earlier run that has saved no checkpoint."""
+        """True for a run in the folder of an earlier run that has no checkpoint; known after `choose_checkpoint`."""
         return self.goes_on_in is not None and self.record.resumed is None
 
     def choose_checkpoint(self, config: Any) -> str | None:
@@ -325,7 +325,7 @@ class Run:
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
         is_training = self.record.words[0] == "fit"
-        if self.goes_on_in is None:
+        if self.goes_on_in is None:  # no earlier run was given
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
@@ -350,7 +350,7 @@ class Run:
             for run in RunFolder.below(root):
                 slurm = run.record.slurm
                 if slurm and slurm == self.record.slurm and run.record.repeats(self.record):
-                    found = run
+                    found = run  # `below` sorts by start: the last one is the newest
         return found
 
     def _go_on_with_newest(self, root: Path) -> str | None:
@@ -392,7 +392,7 @@ class Run:
         self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
 
     def _go_on_in(self, run: RunFolder) -> str | None:
-        """Take over an earlier run, tell the user, and return its last checkpoint, or None.
+        """Take over an earlier run, tell the user, and return its last checkpoint; None if it has none.
 
         Raises:
             SystemExit: with status 0, if the earlier run had the same words and has ended.
@@ -409,7 +409,7 @@ class Run:
         return None if checkpoint is None else str(checkpoint)
 
     def make_folder(self, root: Path) -> Path:
-        """Return the folder of the run: the earlier run's, or a new `version_N` in a root.
+        """Return the folder of the run: the earlier run's, or a new `version_N` in a root, made with its `run.json`.
 
         Two runs that start at the same time get different folders.
         """
@@ -555,7 +555,7 @@ def digest_of_training(config: Any) -> str:
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
     arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
     callbacks = _callbacks_that_act(trainer.get("callbacks"))
-    begin = None if config.ckpt_path == "last" else config.ckpt_path
+    begin = None if config.ckpt_path == "last" else config.ckpt_path  # "last" is of this training itself
     classes = content.get("model"), content.get("data"), content.get("seed_everything")
     return text_digest(json.dumps([*classes, arguments, callbacks, batch, begin], sort_keys=True, default=str))
 

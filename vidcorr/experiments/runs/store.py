@@ -189,12 +189,13 @@ class Store:
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
+            # a `GivenNetwork` holds a network that the caller has built
             network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
             try:
-                with ranks.together():
+                with ranks.together():  # an error of one rank is raised on all
                     job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
                     result = Result.load(self.output / job.folder)
-            except LostRank:
+            except LostRank:  # without all ranks no other job can run
                 raise
             except Exception as error:  # any type, because the other jobs still run
                 text = printable(message_of(error))
@@ -234,7 +235,7 @@ def process_group() -> Iterator[bool]:
         return
     if torch.cuda.is_available():  # more ranks than GPUs share them
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo")  # ranks exchange Python objects, which needs no GPU
     try:
         is_first = dist.get_rank() == 0
         with nullcontext() if is_first else redirect_stdout(StringIO()):

@@ -90,8 +90,8 @@ class Word(NamedTuple):
     Attributes:
         kind: "config"; "class" of a part, perhaps with arguments; "argument" of a part's class; or "flag".
         part: "model" or "data"; of a flag its name, `--flag`; of a config "".
-        value: content of a config; `class_path` and `init_args` of a class; keys of an argument, of which one of
-            several is a tuple; text of a flag.
+        value: content of a config; dictionary of `class_path` and `init_args` of a class; text of a flag; set of an
+            argument's keys, each a tuple: ("bank", "frames") for `--model.bank.frames`.
         words: words for the parser.
     """
 
@@ -102,7 +102,12 @@ class Word(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Words for LightningCLI, and the model of `--ckpt_path` unless they name another class."""
+    """What `words_for_parser` returns.
+
+    Attributes:
+        words: words for LightningCLI.
+        saved: the model of the file of `--ckpt_path`; None without such a file, or if the words name another class.
+    """
 
     words: list[str]
     saved: SavedModel | None
@@ -194,6 +199,7 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
             values = behind if flag in SEVERAL else behind[:1]
             words += values
             del rest[: len(values)]
+        # these flags need a value; the parser itself refuses others that lack theirs
         is_known = "." in flag or flag.removeprefix("--") in (*PARTS, "config", "ckpt_path") or flag == "-c"
         if is_known and not values and not flag.endswith(".help"):
             raise UsageError(f"argument {flag}: expected one argument")
@@ -260,7 +266,7 @@ def _argument(flag: str, part: str, below: str, values: Sequence[str], words: li
         ['--model.stage=null']
     """
     keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")  # + appends to a list
-    names = {tuple(keys.split("."))}
+    names = {tuple(keys.split("."))}  # as in `Word.value`
     value = next(iter(values), "")
     if not keys:  # all arguments as YAML
         content = yaml_value(value, flag)
@@ -321,8 +327,8 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
     is_file = Path(value).suffix in (".yaml", ".yml")
     if not is_class and (is_file or value.startswith("{")):
         content = read_yaml(find_config(value)) if is_file else yaml_value(value, value)
-        found = content.get(part, content)
-        return {"class_path": found} if isinstance(found, str) else dict(found)
+        entry = content.get(part, content)  # a file may have the entry below the key `model` or `data`
+        return {"class_path": entry} if isinstance(entry, str) else dict(entry)
     if part == "model" and not is_class and _is_network(value):
         return {"class_path": "FrozenEncoder", "init_args": EncoderSpec(checkpoint_named(value)).to_dict()}
     return {"class_path": value.replace(":", ".")}
@@ -385,8 +391,8 @@ def _ordered(said: Sequence[Word]) -> list[str]:
 def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
     """Yield the contents of a part, "model" or "data", from left to right.
 
-    A word gives a mapping with `class_path` and perhaps `init_args`. A config gives its entry of the part: such a
-    mapping, a class path as text, or None if the config lacks the part.
+    A word of kind "class" gives a mapping with `class_path` and perhaps `init_args`. A config gives its entry of the
+    part: a mapping of this form, a class path as text, or None if the config lacks the part.
     """
     for word in said:
         if word.kind == "class" and word.part == part:
@@ -412,6 +418,8 @@ def last_class(said: Sequence[Word], part: str) -> str | None:
 
 def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
     """Return the keys of the model's arguments that configs and words give, as in `SavedModel.given`.
+
+    ("bank",) is a whole argument, ("bank", "frames") one value of it.
 
     Example:
         >>> sorted(given_arguments(list(read_words(["--model.lr=0.1", "--model.bank.frames", "9", "--data.size=64"]))))
@@ -455,9 +463,10 @@ def last_value(said: Sequence[Word], *keys: str) -> Any:
 
 
 def _read_and_allow(config: str) -> dict[str, Any]:
-    """Read a config that the user's words name, and allow the code that the config names.
+    """Read a config that the user's words name, and allow the code that the config names; return the content.
 
-    For the `config.yaml` of a run, the working directory of the run is added to Python's path, where its modules are.
+    For the `config.yaml` of a run, the working directory of the run is added to Python's path, so that Python finds the
+    user's modules.
 
     Args:
         config: name of a file, or the content itself, which begins with `{` and allows nothing.

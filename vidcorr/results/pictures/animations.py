@@ -48,7 +48,7 @@ def write_animation(
     columns = min(COLUMNS, len(pictures))
     for suffix, side_by_side in drawn.items():
         sheet = contact_sheet(side_by_side, columns=columns, width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(path.with_suffix(suffix), quality=70, method=0)
+        Image.fromarray(sheet).save(path.with_suffix(suffix), quality=70, method=0)  # the fastest method
     rounded = {}
     for name, curve in (curves or {}).items():
         rounded[name] = [np.round(values, 4).tolist() for values in curve]
@@ -60,7 +60,8 @@ def write_animation(
 def overlay_masks_small(frame: Tensor, mask: Tensor) -> Picture:
     """Return a frame, uint8 `(3, H, W)`, with the objects of a mask of ids `(H, W)`, drawn at the width of animations.
 
-    Frame and mask are reduced before they are drawn, which is faster than reducing the picture.
+    The picture is uint8 RGB `(H · 320 / W, 320, 3)`. Frame and mask are reduced before they are drawn, which is faster
+    than reducing the picture.
     """
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]

@@ -134,7 +134,7 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
     picture = as_picture(frame)
     boxes = np.asarray(boxes)
     first = _pixels(boxes[:, :2], picture)
-    last = _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture)
+    last = _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture)  # the last pixel inside a box
     texts: list[Label] = []
     for index in np.flatnonzero(np.isfinite(boxes).all(1)).tolist():
         for colour, width in _strokes(picture, colours[index]):
@@ -149,8 +149,8 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
-        found: one-based x, y, width, height; boxes may leave the frame.
-        truth: one-based x, y, width, height; None: not annotated.
+        found: x, y, width, height `(4,)`, one-based: the first pixel is 1, 1; boxes may leave the frame.
+        truth: the same of the annotated box; None: not annotated.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -171,10 +171,10 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
 
 def _draw_dot(picture: Picture, place: tuple[int, int], colour: Colour) -> None:
-    """Draw a dot into a picture, with a white ring and a dark ring around it."""
+    """Draw a dot into a picture at x, y, with a white ring and a dark ring around it."""
     unit = thickness_of(picture)
-    for radius, of_ring in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
-        cv2.circle(picture, place, radius, of_ring, -1, cv2.LINE_AA)
+    for radius, ink in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
+        cv2.circle(picture, place, radius, ink, -1, cv2.LINE_AA)
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -189,9 +189,9 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     """
     from torchvision.utils import draw_keypoints  # here, since it imports torch._dynamo for a second
 
-    found = (points >= 0).all(1)
-    joints = points.round()[None]
-    return as_picture(draw_keypoints(frame, joints, LIMBS, FOUND, radius=4, width=2, visibility=found[None]))
+    is_found = (points >= 0).all(1)
+    joints = points.round()[None]  # of one person
+    return as_picture(draw_keypoints(frame, joints, LIMBS, FOUND, radius=4, width=2, visibility=is_found[None]))
 
 
 def overlay_tracks(
@@ -213,7 +213,7 @@ def overlay_tracks(
         points: x, y `(N, T, 2)` in raster pixels of the frame; NaN for a point that is left out.
         occluded: `(N, T)`, True for a hidden point.
         t: index of the frame.
-        colours: RGB of the points.
+        colours: RGB of each point.
         truth: annotated points like `points`; a visible one gets a white ring, and a line to the tracked point. None:
             nothing is annotated.
         truth_occluded: `(N, T)`, True for a hidden annotated point; given together with `truth`.
@@ -244,13 +244,21 @@ def overlay_tracks(
 def _draw_tails(
     picture: Picture, points: NDArray[np.float64], occluded: NDArray[np.bool_], t: int, colours: Sequence[Colour]
 ) -> None:
-    """Draw the tails of points into an image; the arguments are those of `overlay_tracks`."""
+    """Draw the tails of points into an image: lines through the last `TAIL` places of each point, up to frame `t`.
+
+    Args:
+        picture: the image, which is changed.
+        points: x, y `(N, T, 2)` in raster pixels.
+        occluded: `(N, T)`, True for a hidden point, at which a line has a gap.
+        t: index of the frame.
+        colours: RGB of each point.
+    """
     unit = thickness_of(picture)
     tails = slice(max(0, t - TAIL), t + 1)
     for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
         places = _pixels(track, picture)
         lengths = np.abs(np.diff(places, axis=0)).max(1)
-        is_near = lengths <= JUMP * max(picture.shape)
+        is_near = lengths <= JUMP * max(picture.shape)  # a longer step is a lost point
         for step in np.flatnonzero(is_near & ~hidden[1:] & ~hidden[:-1]).tolist():
             cv2.line(picture, places[step], places[step + 1], colour, unit, cv2.LINE_AA)
 
@@ -358,7 +366,7 @@ def write_picture(path: str | Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """Return at most `count` different frame indices from the first to the last of `length` frames.
+    """Return at most `count` different frame indices, ascending, from the first to the last of one or more frames.
 
     Example:
         >>> evenly_spaced(10, 4), evenly_spaced(3, 8), evenly_spaced(5, 1)
@@ -369,6 +377,6 @@ def evenly_spaced(length: int, count: int) -> list[int]:
 
 
 def resized(picture: Picture, width: int) -> Picture:
-    """Return an image at another width, in pixels, and the same aspect."""
+    """Return an image `(H, W, 3)` at another width, in pixels, and the same aspect: `(H · width / W, width, 3)`."""
     height = round(picture.shape[0] * width / picture.shape[1])
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

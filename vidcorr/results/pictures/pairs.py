@@ -26,7 +26,7 @@ def draw_matches(
 ) -> Picture:
     """Draw the first picture above the second, with lines between the points of at most 40 matches.
 
-    The drawn matches are evenly spaced in the order of the matches. A coordinate that is NaN is drawn at 0.
+    The drawn matches are evenly spaced in the order of the matches. A NaN coordinate is drawn at 0 of the sheet.
 
     Args:
         first: uint8 RGB `(3, H, W)`.

@@ -54,6 +54,7 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
         for axes in axes_of_row:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
+        # a block may have fewer columns than the figure
         for axes, picture, head in zip(axes_of_row, pictures, block.columns, strict=False):
             axes.imshow(picture, interpolation="nearest")
             if number == 0:
@@ -92,7 +93,7 @@ def waterfall(table: Table) -> Figure:
         before, end = ends[place - 1], ends[place]
         texts.append(shown(cells[place].mean - cells[place - 1].mean, declared, sign="+"))
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
-        error = declared.factor * _error_of(cells[place]) or None
+        error = declared.factor * _error_of(cells[place]) or None  # None draws no line
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)
     for place in (0, len(cells) - 1):
         axes.plot(ends[place], place, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
@@ -115,13 +116,15 @@ def waterfall(table: Table) -> Figure:
 
 
 def _error_of(cell: Cell) -> float:
-    """Return half the length of the interval of a step's difference; 0 without an interval."""
+    """Return half the length of the interval of a step's difference, as a value of the score; 0 without an interval."""
     low, high = (cell.difference and cell.difference.ends) or (0.0, 0.0)
     return (high - low) / 2
 
 
 def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure, and make its folder; the suffix of the path (.png, .pdf, .svg, …) decides the format.
+
+    Without a suffix it is a PNG. Text stays text in PDF and SVG.
 
     Raises:
         ValueError: for an unknown suffix.

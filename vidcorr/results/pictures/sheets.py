@@ -23,9 +23,9 @@ MOST_REFERENCES = 5
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
-    """Draw clips of a batch, a clip per row; each frame's caption is its index, blue in the first half of a clip.
+    """Draw clips of a batch, a clip per row; each frame's caption is its index.
 
-    The second half is orange. The halves are the two views of VFS.
+    Captions are blue in the first half of a clip and orange in the second; the halves are the two views of VFS.
 
     Args:
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
@@ -35,9 +35,6 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 
     Returns:
         uint8 `(H', W', 3)`.
-
-    Raises:
-        ValueError: for another shape.
 
     Example:
         >>> clip_sheet(torch.zeros(9, 4, 3, 32, 64, dtype=torch.uint8), rows=2, width=32).shape
@@ -59,8 +56,8 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
     """Fit three principal components to feature maps; return a function that colours maps by them.
 
     A colour has the same meaning in all maps that the function colours. The largest loading of each component is made
-    positive, so that pictures do not invert between epochs. Values range from the 1st to the 99th percentile of the
-    fitted cells.
+    positive, so that pictures do not invert between epochs. Colours 0 and 1 are the 1st and the 99th percentile of the
+    fitted cells; values beyond are cut.
 
     Args:
         features: `(T, C, h, w)`, the maps to fit; l2-normalised here over the channels, as by most protocols.
@@ -82,7 +79,7 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # loading of each axis
     axes = F.pad(axes * largest.sign(), (0, 3 - axes.shape[1]))  # zeros for channels below three
     ordered = (centred @ axes).sort(0).values
-    cut = len(cells) // 100
+    cut = len(cells) // 100  # cells below the 1st percentile
     low = ordered[cut]
     span = ordered[len(cells) - 1 - cut] - low
     varies = span > 1e-6 * span.max().clamp_min(1e-6)  # a smaller span comes from rounding
@@ -179,8 +176,8 @@ def heat_map_sheet(
     The sheet shows the last frame with a dot on the query cell, then the up to five reference frames of the largest sum
     of weights, in the order of time, each under a heat map of its weights. A protocol with the compactness prior has
     two rows: with the prior (Liir, Eq. 7), and without it (Eq. 1, the softmax). The brightest colour of a row is the
-    row's largest weight. A caption states a reference's sum of weights, its share of the query's label, and its largest
-    weight. The mixture of the prior is not normalised, so shares may exceed 100 %.
+    row's largest weight. A caption states the sum of a reference's weights, which is its share of the query's label,
+    and its largest weight. The mixture of the prior is not normalised, so shares may exceed 100 %.
     Source: Liir, Figures 3d, 4b and 5.
 
     Args:
@@ -231,7 +228,7 @@ def heat_map_sheet(
 
 
 def with_dot(picture: Picture, cell: Tensor, cell_size: Tensor, radius: int = 5) -> Picture:
-    """Return an image with a dot in the middle of a feature cell.
+    """Return a copy of an image with a red dot in the middle of a feature cell.
 
     Args:
         picture: uint8 `(H, W, 3)`.
@@ -266,5 +263,5 @@ def heated(picture: Picture, heat: Tensor) -> Picture:
 
 
 def pale(picture: Picture) -> Picture:
-    """Return an image with half of its saturation."""
+    """Return an image, uint8 `(H, W, 3)`, with half of its saturation: the mean of each colour and its grey."""
     return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
