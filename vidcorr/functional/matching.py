@@ -87,7 +87,7 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
 def cell_similarities(
     source: Tensor, target: Tensor, points: Tensor, source_size: Size, protocol: MatchingProtocol
 ) -> Tensor:
-    """Return the cosines `(N, h', w')` between points of a source picture and all cells of a target picture.
+    """Return the cosines `(N, h', w')` of features at points of a source picture with all cells of a target picture.
 
     Args:
         source: features `(C, h, w)` of the source.
@@ -108,9 +108,9 @@ def cell_similarities(
 
 
 def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return the (H, W) of the canvas on which a picture of `size` lies in the network's input, by `input_fit`.
+    """Return the (H, W), pixels, of the canvas on which a picture of `size` lies, by the protocol's `input_fit`.
 
-    It is the picture's own size if the picture is stretched; else the size of the padded square.
+    The canvas of a stretched picture is the picture itself; else it is the padded square that the network gets.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")
@@ -227,6 +227,7 @@ def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: Matc
     size = canvas if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
     height, width = size
     if protocol.sampling == "aligned":
+        # cells per pixel, so that the canvas runs from the first cell's centre to the last one's
         steps = to_device([(width - 1) / canvas[1], (height - 1) / canvas[0]], points.device)
         return sample_features(F.normalize(features, dim=0), points * steps + 0.5)  # the first cell's centre is at 0.5
     flat = _cells_at(points, canvas, size, protocol)

@@ -269,5 +269,5 @@ def _window_chunks(
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
-    """Add `weights @ keys` to `mean` in place, batch by batch."""
+    """Add `weights @ keys` to `mean` in place: weights `(b, n, K)` of keys `(b, K, C)` to `(b, n, C)`."""
     return mean.baddbmm_(weights, keys)

@@ -121,6 +121,8 @@ class TileGrid:
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products each, but at least one row of tiles of a sample.
 
+        A part has several samples only if it has all of their rows.
+
         Args:
             samples: size of the batch.
             references: number of reference maps.

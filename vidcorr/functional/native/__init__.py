@@ -63,13 +63,13 @@ def members(kind: type, names: str) -> list[tuple[str, type]]:
 def run(
     name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, Any], items: int, together: int = 1
 ) -> int:
-    """Call a compiled function on as many threads as torch has, each with a range of the items.
+    """Call a compiled function on as many threads as torch has, each with a range of the items, and wait for all.
 
     Args:
         name: name of a function of (address of its arguments, first item, end of the items) that returns a count.
         variant: kind of the compiled file.
         kind: C structure of the function's arguments.
-        values: field of the structure → number, or tensor, whose address the function gets.
+        values: field of the structure → number; or tensor, whose address the function gets; or None, a null pointer.
         items: number of items.
         together: number of items that the function takes together; ranges begin at multiples of it.
 

@@ -122,8 +122,8 @@ def track_directly(job: TrackingJob) -> None:
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
         way_back.keep(start, features)
     for t in range(job.frames):
-        looks_for = job.starts != t if job.both_directions else job.starts < t
-        wanted = looks_for.nonzero()[:, 0]
+        is_searched = job.starts != t if job.both_directions else job.starts < t
+        wanted = is_searched.nonzero()[:, 0]
         if not len(wanted):
             continue
         features = job.features(t)
@@ -158,7 +158,10 @@ class WayBack:
         self._bytes = 0
 
     def keep(self, start: int, features: Tensor) -> None:
-        """Keep the features of a query frame for tracking back, if they fit into `KEPT_MAPS` bytes."""
+        """Keep the features of a query frame for tracking back, until a frame does not fit into `KEPT_MAPS` bytes.
+
+        Features of all later query frames are then computed again by `track`.
+        """
         self._room -= features.nbytes
         if self._job.wants_cycle and self._room >= 0:
             self._maps[start] = features
@@ -220,14 +223,14 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
         features = job.features(t)
         moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # queries whose frame this order has passed
         if before is not None and len(moving):
-            last = t - order.step
+            t_before = t - order.step
             rows = job.on_device(moving)
-            positions = job.to_cells(job.positions[rows, last], before)
+            positions = job.to_cells(job.positions[rows, t_before], before)
             forward = flow(job, before, features, positions)
             moved = positions + forward
             error = forward + flow(job, features, before, moved)  # zero for a closed cycle
             job.positions[rows, t] = job.to_pixels(moved, features)
-            errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
+            errors[rows, min(t, t_before)] = job.to_pixels(error, features).norm(dim=1).float()
             found = job.sample(features, job.positions[rows, t])
             job.record_similarity(moving, t, descriptors[rows].to(features), found)
         begins = (job.starts == t).nonzero()[:, 0]
