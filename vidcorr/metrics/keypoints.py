@@ -72,7 +72,7 @@ def keypoint_distances(
         extent = np.fmax.reduce(box, axis=1) - np.fmin.reduce(box, axis=1)
         scale = 0.6 * np.sqrt((extent**2).sum(axis=1, keepdims=True))
         distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
-    distances[~(scale[:, 0] > 0)] = np.inf
+    distances[~(scale[:, 0] > 0)] = np.inf  # a box without extent, or NaN: no joint is near
     if counting == "ground-truth":
         found = np.isfinite(points) & (points >= 0)
         distances[~found.all(axis=2)] = np.inf
@@ -82,7 +82,14 @@ def keypoint_distances(
 def _counted(
     points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
 ) -> NDArray[np.bool_]:
-    """Return which joints count, (T, K), by a rule of `keypoint_distances`; arguments as there."""
+    """Return which joints count, (T, K), by a rule of `keypoint_distances`.
+
+    Args:
+        points: predicted joints, (T, K, 2).
+        truth: annotated joints, (T, K, 2).
+        counting: the joints that count.
+        size: (H, W) of the image.
+    """
     is_annotated = np.isfinite(truth)
     counted = is_annotated[..., 0] & is_annotated[..., 1]
     if counting == "prediction-visible":

@@ -270,7 +270,7 @@ def mean_of_defined(values: Iterable[float]) -> float:
 
 
 def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
-    """Return the rules of TAP-Vid's scores for results.json; names of arguments are those of a protocol's fields.
+    """Return the rules of TAP-Vid's scores for results.json, under the names of a protocol's fields.
 
     Args:
         query_mode: "first" or "strided".
