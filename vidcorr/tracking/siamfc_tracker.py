@@ -189,9 +189,9 @@ class SiamFCTracker(FrameEncoder):
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
             matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
-            found = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
-        best, peak, finite = found[:3].astype(np.int64)
-        largest = found[3]
+            peaks = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
+        best, peak, finite = peaks[:3].astype(np.int64)
+        largest = peaks[3]
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), largest, strict=True):
@@ -200,7 +200,7 @@ class SiamFCTracker(FrameEncoder):
             offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
             in_crop = offset * protocol.stride / protocol.upsampling
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale  # pixels of the frame
-            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
+            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale  # only a part of the way to the best scale
             track.target[2:] *= growth
             track.side *= growth
         return one_based(np.stack([track.target for track in tracks]))
@@ -231,7 +231,12 @@ class SiamFCTracker(FrameEncoder):
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: NDArray[np.uint8], method: Any) -> Tensor:
-        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, by a method of the extractor."""
+        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, uint8 RGB.
+
+        Args:
+            crops: the crops.
+            method: the extractor, or its method `exemplar`.
+        """
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = features_by(method, images.float().div_(255))

@@ -66,7 +66,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         pictures: folder below it → names of its pictures; a folder without pictures is ignored.
     """
     children: dict[Path, list[Path]] = defaultdict(list)
-    but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)
+    but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)  # path without a part → the folders
     for folder, names in pictures.items():
         if names:
             children[folder.parent].append(folder)
@@ -97,12 +97,12 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
                     return True
         return False
 
-    found: set[Path] = set()
+    of_annotations: set[Path] = set()
     for folders in children.values():
         drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))
         if any(map(is_of_annotations, drawn)):
-            found.update(filter(is_of_annotations, folders))
-    return found
+            of_annotations.update(filter(is_of_annotations, folders))
+    return of_annotations
 
 
 def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:

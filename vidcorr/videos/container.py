@@ -244,7 +244,8 @@ class FrameTable:
     def from_pictures(cls, pictures: Sequence[tuple[int, Picture]]) -> Self | None:
         """Make the table from the time stamp and picture of each packet, in the order of the file.
 
-        None if time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
+        Returns:
+            None if two time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
 
         Example:
             >>> FrameTable.from_pictures([(0, "I"), (4, "P"), (2, "B"), (6, "I")])
@@ -270,7 +271,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         with a frame, from the first key frame on.
     """
     stream = film_stream(container)
-    has_headers = stream.codec_context.name == "mpeg4"
+    has_headers = stream.codec_context.name == "mpeg4"  # `picture_of` reads the pictures' own headers
     is_certain = has_headers or has_reliable_times(container, stream)
     pictures: list[tuple[int, Picture]] = []
     count = 0

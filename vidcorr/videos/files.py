@@ -74,9 +74,11 @@ def is_of_full_disk(error: object) -> bool:
 
 @contextmanager
 def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
-    """Raise `FullDisk` as `full_disk_at` does, also for a thread that writes, and let the thread print no traceback.
+    """Raise `FullDisk` in place of an error of the block that says that a disk has no room.
 
-    TensorBoard's thread hands its error to the thread that logs, which raises it in the block.
+    A thread with this error prints no traceback during the block.
+
+    TensorBoard's writing thread hands its error to the thread that logs, and that thread raises it in the block.
     """
     hook_before = threading.excepthook
 

@@ -185,7 +185,12 @@ class MaskFolder(dict[int, Path]):
         return np.minimum(values, 1) if self.all_is_object_1 else values
 
     def stored(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Read the values of a mask as they are in its file, (H, W) uint8; `size` as for `read`."""
+        """Read the values of a mask as they are in its file, (H, W) uint8; colours of RGB are replaced by their ids.
+
+        Args:
+            t: index of the frame.
+            size: (height, width) of the result, resized by nearest pixel; None: as stored.
+        """
         from PIL import Image
 
         values = _decoded(self, t)

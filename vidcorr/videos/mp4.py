@@ -54,7 +54,7 @@ class Mp4Writer:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file."""
+        """Write the frames that the encoder still holds, and finish the file."""
         if self._codec.is_open:
             self._container.mux(self._stream.encode())
         self._container.close()

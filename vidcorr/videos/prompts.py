@@ -82,11 +82,13 @@ class Prompt(ABC):
     def read_table(cls, path: str | Path) -> list[Self]:
         """Read a CSV with the heading `frame,point,x,y` or `frame,box,x,y,width,height`, as `predict` writes it.
 
+        Further columns, such as `score`, are ignored.
+
         Returns:
             A prompt for each frame, in order.
 
         Raises:
-            DataError: for another table, or numbers that are missing.
+            DataError: for another table, a number that is missing or not finite, or a name that is twice in a frame.
         """
         lines = list(filter(None, csv.reader(read_text(path).splitlines())))
         heading = ["frame", cls.thing, *cls.columns.split(",")]

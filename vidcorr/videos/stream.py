@@ -185,7 +185,7 @@ class GivenFrames:
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames of a list from t back to the first; errors are those of `forwards`."""
+        """Iterate over the frames of a tensor or list from t back to the first; errors are those of `forwards`."""
         return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
@@ -220,10 +220,12 @@ class GivenFrames:
 class LiveStream(GivenFrames):
     """A camera or a stream at an address, read once, as its frames come: `rtsp://…`, `http://…`, `/dev/video0`.
 
+    The constructor waits for the first frame.
+
     Args:
         address: the device of the camera, or the address.
         start: number of frames that are left out at the beginning.
-        end: index of the frame after the last; None: as long as frames come.
+        end: index of the frame after the last, with the frames before `start` counted; None: as long as frames come.
 
     Attributes:
         size: (height, width) of the frames, pixels.
