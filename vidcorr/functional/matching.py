@@ -46,9 +46,9 @@ def match_keypoints(
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
     descriptors = _descriptors(source.float(), points, source_size, protocol)
-    found = _match(descriptors, target.float(), canvas_size(target_size, protocol), protocol)
+    on_canvas = _match(descriptors, target.float(), canvas_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
-    answers = (found - to_device([left, top], found.device)) / scale
+    answers = (on_canvas - to_device([left, top], on_canvas.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
 
 

@@ -204,7 +204,7 @@ class TileGrid:
         return summed
 
     def extent(self, tile: int, size: int) -> slice:
-        """Return the rows (or columns) of a halo that lie on the map.
+        """Return the rows (or columns) of a halo that lie on the map, counted from the halo's first.
 
         Args:
             tile: index of the tile along the axis.
@@ -249,7 +249,7 @@ class TileGrid:
             first = end
 
     def size_of_band(self, columns: int, depth: int) -> int:
-        """Return the length of `band` for `halos_of_columns`, of `columns` columns of tiles and `depth` channels."""
+        """Return how many numbers `halos_of_columns` needs as `band`, for columns of tiles and `depth` channels."""
         down, _ = self.shape
         return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 

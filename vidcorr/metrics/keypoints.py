@@ -74,8 +74,8 @@ def keypoint_distances(
         distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
     distances[~(scale[:, 0] > 0)] = np.inf  # a box without extent, or NaN: no joint is near
     if counting == "ground-truth":
-        found = np.isfinite(points) & (points >= 0)
-        distances[~found.all(axis=2)] = np.inf
+        is_found = np.isfinite(points) & (points >= 0)
+        distances[~is_found.all(axis=2)] = np.inf
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
@@ -111,7 +111,7 @@ def pck_counts(
     counting: Counting = "prediction-visible",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Count, for each joint of a video, the frames in which the joint counts, and in which it is within a threshold.
+    """Count, for each joint of a video, the frames in which it counts, and those in which it is within each threshold.
 
     Args:
         prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.

@@ -229,13 +229,13 @@ def match_scores(
             points.append(points_of_pair)
             correct.append(correct_of_pair)
         right = np.array(correct, int).reshape(-1, len(protocol.thresholds))
-        of_draw = averages(right, np.array(points), categories)
+        pck_of_average = averages(right, np.array(points), categories)
         thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
         for place, threshold in enumerate(thresholds):
-            scores[score_key(threshold, draw)] = float(of_draw[protocol.average][place])
+            scores[score_key(threshold, draw)] = float(pck_of_average[protocol.average][place])
             if draw == "":
                 for kind in AVERAGES:
-                    scores[score_key(threshold, kind)] = float(of_draw[kind][place])
+                    scores[score_key(threshold, kind)] = float(pck_of_average[kind][place])
     return scores
 
 

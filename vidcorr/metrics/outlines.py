@@ -49,7 +49,7 @@ class Outline:
         """
         r = math.ceil(2 * self.radius + 1) // 2  # half the side of the disk's square, rounded down
         h, w = self.edge.shape
-        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
+        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)  # shifts by up to r never leave this frame
         framed[r : r + h, r : r + w] = self.edge
         if self.radius != r:  # a fraction
             import cv2

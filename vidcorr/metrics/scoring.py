@@ -401,7 +401,7 @@ class MaskScorer:
         for number, frames in self.plan.items():
             measured = np.zeros((len(frames), len(self.rules.measures)))
             for place, t in enumerate(frames):
-                if t is not None:
+                if t is not None:  # else the frame is never visited, and counts 0
                     measured[place] = self.measured[number, t]
             values[number] = self.rules.summarise(measured)
         return values

@@ -419,9 +419,9 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
 def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
     """Return the soft labels of all objects of masks in frame `t`, the background first, blended from passes.
 
-    The label of an object is the weighted sum of its labels in the passes that follow it. Each object also gives such a
-    sum of these passes' backgrounds, and the background of a cell is the smallest of the sums. An object that a pass
-    still follows beyond the object's next prompt counts as background in this pass.
+    The label of an object is the weighted sum of its labels in the passes that follow it. The backgrounds of these
+    passes are summed with the same weights, once per object; the background of a cell is the smallest of these sums. An
+    object that a pass still follows beyond the object's next prompt counts as background in this pass.
 
     Args:
         annotations: the prompts.
@@ -464,7 +464,7 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
 def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> list[tuple[Name, Name]]:
     """Return pairs of objects whose ids two prompts seem to have exchanged.
 
-    In such a pair, each object as followed forwards lies mostly on the other object as followed backwards.
+    Two objects are a pair if each, followed forwards, lies mostly on the cells of the other, followed backwards.
 
     Args:
         annotations: the prompts.

@@ -141,8 +141,8 @@ class MaskFollower(Follower):
             # `None`: decode labels only; the given mask is laid over the result below
             ids = self._coding(self.annotations.objects).decode(t, labels, None, frame)
         if keeps_given:
-            given = torch.from_numpy(prompt.labels)
-            ids = torch.where(given > 0, given, ids)
+            given_ids = torch.from_numpy(prompt.labels)
+            ids = torch.where(given_ids > 0, given_ids, ids)
             doubts |= dict.fromkeys(prompt.shown, 0.0)
         return MaskResult(ids, doubts)
 

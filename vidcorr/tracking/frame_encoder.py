@@ -176,8 +176,8 @@ class FrameEncoder:
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
         self.watch = Stopwatch()
-        seen = adapted(extractor, self.protocol)
-        self.input = seen.input
+        view = adapted(extractor, self.protocol)
+        self.input = view.input
         self.device = device_of(extractor)
         self.constant = False
         self.multiple = extractor.multiple
@@ -186,7 +186,7 @@ class FrameEncoder:
         if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
             precision: Any = getattr(self.protocol, "backbone_precision", "float32")
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
-        self._folded: Any = seen.folded()
+        self._folded: Any = view.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
         self.least_side = math.inf

@@ -83,8 +83,8 @@ class KeypointMatcher(FrameEncoder):
         sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
         with self.watch("match", self.device):
-            found = match_keypoints(source, target, points, sizes[0], sizes[1], self.protocol)
-            return found.cpu().numpy()
+            matches = match_keypoints(source, target, points, sizes[0], sizes[1], self.protocol)
+            return matches.cpu().numpy()
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
         """Read the source (0) or target (1) of a pair: uint8 RGB `(3, H, W)`.

@@ -74,9 +74,9 @@ class PictureMatcher(KeypointMatcher):
         first = self._cells(pair, 0)
         second = self._cells(pair, 1)
         if len(asked):
-            found = self.match(pair)
-            cosines = (_features_at(asked, *first) * _features_at(found, *second)).sum(1)
-            return _by_similarity(np.column_stack([asked, found, cosines]))
+            matched = self.match(pair)
+            cosines = (_features_at(asked, *first) * _features_at(matched, *second)).sum(1)
+            return _by_similarity(np.column_stack([asked, matched, cosines]))
         rows = _mutual_matches(*first, *second)
         least_distance = SPACING * math.sqrt(height * width / best)
         return rows[_spread_out(rows[:, :2], least_distance, best)]

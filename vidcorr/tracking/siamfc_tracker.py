@@ -279,16 +279,16 @@ class SiamFCTracker(FrameEncoder):
         if protocol.penalty_lowers:  # a factor above 1 makes a negative response lower
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
-        chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
-        low = chosen.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
-        high = chosen.amax(1, keepdim=True)
+        at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
+        low = at_best_scale.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
+        high = at_best_scale.amax(1, keepdim=True)
         # The response above its minimum is weighted to the sum 1 - influence, the window (of sum 1) to influence. The
         # minimum itself need not be subtracted: a constant moves no peak.
-        total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
+        total = at_best_scale.sum(1, keepdim=True, dtype=torch.float64) - at_best_scale.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         window = cosine_window(responses.shape[-1], responses.device)
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
-        peak = torch.addcmul(protocol.window_influence * window, weight, chosen).argmax(1)
+        peak = torch.addcmul(protocol.window_influence * window, weight, at_best_scale).argmax(1)
         finite = peaks.isfinite().all(1)
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 

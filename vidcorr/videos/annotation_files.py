@@ -62,10 +62,10 @@ def read_masks(
         frames = FrameNames(stems, film, [file.path.stem for file in files])
         prompts: list[MaskPrompt] = []
         for file in files:
-            found = MaskPrompt.in_file(file.path, file.source, size)
-            if file.frame is not None and len(found) > 1:
-                raise DataError(f"{file.source}: has {len(found)} images: @FRAME is for a file of one frame")
-            for stated, prompt in found:
+            images = MaskPrompt.in_file(file.path, file.source, size)
+            if file.frame is not None and len(images) > 1:
+                raise DataError(f"{file.source}: has {len(images)} images: @FRAME is for a file of one frame")
+            for stated, prompt in images:
                 notes = (*file.notes, *prompt.notes)
                 prompts.append(replace(prompt, frame=_frame_of(file, stated, frames), notes=notes))
     return prompts

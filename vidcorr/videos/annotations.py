@@ -55,8 +55,8 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
     A folder is also of annotations beside a folder of frames. The two paths differ in one part (SEGM/480p/dog and
     RGB/480p/dog), and the frames have a picture of the same size for each picture. The pictures must be maps of labels;
-    or the differing part has a name of annotations, and they are grey or the other folder has a name of frames. Folders
-    of maps of labels that differ in their last part need such a name too, since they may be different videos.
+    or the differing part has a name of annotations, and they are grey or the other folder has a name of frames. Two
+    folders that differ in their last part may be different videos: there maps of labels need a name of annotations too.
 
     Of many subfolders of a folder, `SIBLINGS` drawn ones are examined; the others only if one of these is of
     annotations. Frames of few colours without a partner, such as pixel art, grey films and screens, are videos.
@@ -77,23 +77,23 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
     def is_of_annotations(folder: Path) -> bool:
         """Return whether a folder holds annotations, by itself or beside the folder of the frames."""
-        seen = look(folder)
-        if seen is None:
+        own = look(folder)
+        if own is None:
             return False
         names = list(map(str.lower, folder.parts))
-        if seen.is_davis or (seen.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
+        if own.is_davis or (own.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
             return True
         for place in range(len(root.parts), len(folder.parts)):
             is_named = bool(OF_LABELS.search(names[place]))
             is_last = place == len(names) - 1
-            if not is_named and (is_last or not seen.is_label):
+            if not is_named and (is_last or not own.is_label):
                 continue  # folders that differ in this part are different videos
             for other in but_one[_without(folder, place)]:
                 frames = look(other) if other != folder else None
-                if frames is None or frames.is_label or frames.size != seen.size or not stems(folder) <= stems(other):
+                if frames is None or frames.is_label or frames.size != own.size or not stems(folder) <= stems(other):
                     continue
                 name = other.parts[place].lower()
-                if seen.is_label or (not OF_LABELS.search(name) and (seen.is_grey or OF_FRAMES.search(name))):
+                if own.is_label or (not OF_LABELS.search(name) and (own.is_grey or OF_FRAMES.search(name))):
                     return True
         return False
 
@@ -116,10 +116,10 @@ def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
 
 
 def _look(folder: Path, names: Sequence[str]) -> _Look | None:
-    """Return the look of the middle one of a folder's pictures; None if it cannot be read."""
+    """Return the look of a folder's middle picture, by the order of `names`; None if the picture cannot be read."""
     try:
         with open_image(folder / names[len(names) // 2]) as image:
-            colours = davis_palette()[:3].ravel().tolist()
+            colours = davis_palette()[:3].ravel().tolist()  # the first three tell the palette
             is_davis = image.mode == "P" and (image.getpalette() or [])[:9] == colours
             pixels = np.asarray(image)
             is_grey, size = image.mode not in ("P", "RGB", "RGBA"), image.size

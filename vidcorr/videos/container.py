@@ -153,8 +153,8 @@ def films(container: InputContainer) -> list[VideoStream]:
 def film_stream(container: InputContainer) -> VideoStream:
     """Return the film of a container: the video stream that FFmpeg shows (`av_find_best_stream`).
 
-    Attached pictures are no films, nor are streams of a single frame beside longer streams; some files mark such a
-    still as their default. If FFmpeg chooses one of these, the film is the longest other stream.
+    Attached pictures are no films, nor are stills, streams of a single frame beside longer streams; some files mark a
+    still as their default. If FFmpeg chooses a picture or a still, the film is the longest other stream.
 
     Raises:
         ValueError: if there is no stream but attached pictures.
@@ -196,7 +196,7 @@ class FrameTable:
         return isinstance(self.times, range)
 
     def key(self, index: int) -> int:
-        """Return the index of the key frame that starts the decoding of a frame."""
+        """Return the index of the latest key frame up to frame `index`, from which that frame can be decoded."""
         return self.keys[bisect_right(self.keys, index) - 1]
 
     @classmethod

@@ -338,7 +338,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:
     """Raise `LookupError` if a further packet shows a frame at a wanted time: which of the two is meant is unknown.
 
-    The index in a header has the times of decoding, none of which is later than the time at which its frame is shown.
+    The header's index has times of decoding. No frame is decoded later than it is shown, so the search ends at the
+    first packet that is decoded at the last wanted time or later.
 
     Args:
         packets: the packets after those with the wanted times.

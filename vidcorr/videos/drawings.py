@@ -135,8 +135,8 @@ class _Annotation(_Read, extra="allow"):
             ['7', '5', None]
         """
         facts = {**(self.model_extra or {}), **(self.attributes or {})}
-        found = facts.get("track_id", facts.get("instance_id"))
-        return None if found is None else str(found)
+        number = facts.get("track_id", facts.get("instance_id"))
+        return None if number is None else str(number)
 
 
 class _Coco(_Read):

@@ -174,10 +174,10 @@ class MaskPrompt(Prompt):
             (1,)
         """
         if isinstance(given, str | Path):
-            found = cls.in_file(Path(given), str(given))
-            if len(found) > 1:
-                raise DataError(f"{given}: has {len(found)} images: give it to `vidcorr predict --mask`")
-            return found[0][1].with_left(left)
+            images = cls.in_file(Path(given), str(given))
+            if len(images) > 1:
+                raise DataError(f"{given}: has {len(images)} images: give it to `vidcorr predict --mask`")
+            return images[0][1].with_left(left)
         array = np.asarray(given)
         is_mask = array.ndim == 2 and array.dtype.kind in "biu"
         if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:

@@ -194,12 +194,12 @@ class GivenFrames:
         Raises:
             ValueError: if it is not uint8 RGB `(3, H, W)`, or has another size than the first.
         """
-        given = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
+        tensor = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
         shape = tuple(getattr(frame, "shape", ()))
-        if isinstance(given, Tensor) and given.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
+        if isinstance(tensor, Tensor) and tensor.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
             if self.size not in ((0, 0), shape[1:]):
                 raise ValueError(f"frames must be of one size, got {in_px(shape[1:])} after {in_px(self.size)}")
-            return given
+            return tensor
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
         form = f"{name} {shape}" if shape else name
         raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}: {_remedy(frame)}")

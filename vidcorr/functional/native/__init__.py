@@ -79,11 +79,11 @@ def run(
     addresses = {field: value.data_ptr() for field, value in values.items() if isinstance(value, Tensor)}
     arguments = kind(**{**values, **addresses})
     function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
-    bands = math.ceil(items / together)
-    threads = min(torch.get_num_threads(), bands)
+    groups = math.ceil(items / together)  # no group of items is divided between threads
+    threads = min(torch.get_num_threads(), groups)
     if threads == 1:
         return int(function(0, items))
-    edges = [min(items, together * (i * bands // threads)) for i in range(threads + 1)]
+    edges = [min(items, together * (i * groups // threads)) for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(function, edges[:-1], edges[1:]))
 

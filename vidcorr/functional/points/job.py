@@ -49,7 +49,7 @@ class TrackingJob:
         self.starts = self.queries[:, 0].round().long()
         self.device = torch.device("cpu")
         if len(self.starts):
-            self.device = self.features(int(self.starts[0])).device
+            self.device = self.features(int(self.starts[0])).device  # computes a map
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)

@@ -123,17 +123,17 @@ def track_directly(job: TrackingJob) -> None:
         way_back.keep(start, features)
     for t in range(job.frames):
         is_searched = job.starts != t if job.both_directions else job.starts < t
-        wanted = is_searched.nonzero()[:, 0]
-        if not len(wanted):
+        searched = is_searched.nonzero()[:, 0]
+        if not len(searched):
             continue
         features = job.features(t)
-        rows = job.on_device(wanted)
+        rows = job.on_device(searched)
         looked_for = descriptors[rows].to(features)
         job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
-        found = job.sample(features, job.positions[rows, t])
-        job.record_similarity(wanted, t, looked_for, found)
+        found_features = job.sample(features, job.positions[rows, t])
+        job.record_similarity(searched, t, looked_for, found_features)
         if job.wants_cycle:
-            way_back.add(wanted, t, found)
+            way_back.add(searched, t, found_features)
     way_back.track()
 
 
@@ -231,8 +231,8 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
             error = forward + flow(job, features, before, moved)  # zero for a closed cycle
             job.positions[rows, t] = job.to_pixels(moved, features)
             errors[rows, min(t, t_before)] = job.to_pixels(error, features).norm(dim=1).float()
-            found = job.sample(features, job.positions[rows, t])
-            job.record_similarity(moving, t, descriptors[rows].to(features), found)
+            found_features = job.sample(features, job.positions[rows, t])
+            job.record_similarity(moving, t, descriptors[rows].to(features), found_features)
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
             rows = job.on_device(begins)
@@ -257,8 +257,8 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
     else:  # a GPU would wait for the number of different cells
         cells = corners.flatten()
         place = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
-    found = job.match(here.flatten(1)[:, cells].T, there)
-    displacement = found - cell_centres(height, width, here.device)[cells]
+    matches = job.match(here.flatten(1)[:, cells].T, there)
+    displacement = matches - cell_centres(height, width, here.device)[cells]
     return torch.einsum("nk,nkd->nd", weights, displacement[place])
 
 

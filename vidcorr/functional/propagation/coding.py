@@ -76,6 +76,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         width = rounded(Fraction(size[1]))
     else:
         side, other = sorted(size, reverse=rules.input_side == "long")  # `side` becomes `input_size` long
+        # the shorter first, whichever side is given, and however the other is rounded
         short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, side))))
         height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)

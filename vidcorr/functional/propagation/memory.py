@@ -153,8 +153,8 @@ class FrameMemory:
             ValueError: if the memory does not hold the frame.
         """
         if frame not in self._frames:
-            held = sorted(number for number in self._frames if number is not None)
-            raise ValueError(f"frame {frame} is not in the memory, which holds the frames {held}")
+            kept = sorted(number for number in self._frames if number is not None)
+            raise ValueError(f"frame {frame} is not in the memory, which holds the frames {kept}")
         return self._frames.index(frame)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:

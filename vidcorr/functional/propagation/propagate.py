@@ -129,11 +129,12 @@ class References:
             protocol: the neighbourhoods that are searched.
         """
         places = list(range(len(frames)))
-        parts = {Neighbourhood.of(protocol, keys.shape): places}
+        # neighbourhood → places in `frames` of the references that are searched in it
+        places_of = {Neighbourhood.of(protocol, keys.shape): places}
         if searches_all_of_first_frame(protocol):
-            parts = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
+            places_of = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
         sources: list[Source] = []
-        for neighbourhood, members in parts.items():
+        for neighbourhood, members in places_of.items():
             if not members:
                 continue
             listed = [frames[place] for place in members]
@@ -343,11 +344,11 @@ class LabelPropagator:
     def _average_since(self, query: Tensor, start: int) -> Tensor:
         """Return the average (h, w, L) of the labels of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
-        of_memory = {NEARBY: frames}  # memory → its references among the frames
+        frames_of_memory = {NEARBY: frames}  # memory → its references among the frames
         if start in self._memories:  # `start`, the first of the frames, has a memory of its own
-            of_memory = {start: frames[:1], NEARBY: frames[1:]}
+            frames_of_memory = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
-        for memory, members in of_memory.items():
+        for memory, members in frames_of_memory.items():
             if members:
                 sources.append(Source(self._memories[memory], members))
         average = self.average(query, References(frames, sources))
