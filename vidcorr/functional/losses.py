@@ -119,6 +119,7 @@ def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[
         >>> pair_similarities(predicted, target, queue=torch.tensor([[-1.0, 0.0, 0.0]]))
         {'positive_similarity': tensor(0.5000), 'negative_similarity': tensor(-1.)}
     """
+    # the mean over all pairs of frames is the product of the groups' means
     positive = predicted.mean(dim=1) * target.mean(dim=1)
     of_queue = queue.mean(dim=0).to(predicted.dtype)
     return {

@@ -104,7 +104,7 @@ class TileGrid:
 
     @property
     def reach(self) -> int:
-        """Largest offset from a query to a key along an axis."""
+        """Largest offset from a query to a key along an axis, in cells; 0 for a neighbourhood without a radius."""
         return self.neighbourhood.reach or 0
 
     @property

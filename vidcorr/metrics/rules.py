@@ -302,7 +302,7 @@ class MoseV2Rules(Rules):
             >>> values["J-Mean"], values["F_new-Mean"], values["F-Mean"], values["disappear_J-Mean"]
             (0.5, 0.4, 0.3, nan)
         """
-        present = frames[:, 3] > 0
+        present = frames[:, 3] > 0  # J, F_new, F, present
         starts = np.flatnonzero(np.diff(present)) + 1
         runs: dict[str, list[NDArray[np.float64]]] = {"disappear": [], "reappear": []}
         for run in np.split(frames, starts)[1:]:  # in the first run the object has neither left nor returned
@@ -404,7 +404,7 @@ class VosBenchmarkRules(Rules):
 
         Without such a frame they are means over all frames.
         """
-        first = int(np.argmax(frames[:, 2] > 0))
+        first = int(np.argmax(frames[:, 2] > 0))  # by `present`
         region = float(np.mean(frames[first:, 0]))
         boundary = float(np.mean(frames[first:, 1]))
         return {"J-Mean": region, "F-Mean": boundary}

@@ -172,7 +172,7 @@ class Rules:
 
         Raises:
             KeyError: for metadata that lack the video.
-            ValueError: if too many ids below the largest are missing.
+            ValueError: if more ids below the largest are missing than `tolerates_gaps` allows.
         """
         objects = set(video.shown(video.frames[0])) - {255}
         tolerated = len(objects) if self.tolerates_gaps else 0

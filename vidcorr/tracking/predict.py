@@ -368,7 +368,8 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
 def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the colour of each id in overlays, `(256, 3)`.
 
-    It is the colour of the id in the given masks, except for DAVIS's own colours, which the overlays' replace.
+    It is the colour of the id in the given masks; but where that is DAVIS's own colour of the id, or there is none, it
+    is the overlays' own.
 
     Args:
         given: colour in the given masks, as 0xRRGGBB → id.

@@ -173,7 +173,7 @@ class SiamFCTracker(FrameEncoder):
         """Find the targets in the next frame.
 
         Args:
-            tracks: results of `start`; moved in place.
+            tracks: results of `start`; target, side and response are changed in place.
             frame: the next frame, (H, W, 3) uint8 RGB.
 
         Returns:
@@ -198,7 +198,7 @@ class SiamFCTracker(FrameEncoder):
             track.response = float(response)
             row, column = divmod(index, size)
             offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
-            in_crop = offset * protocol.stride / protocol.upsampling
+            in_crop = offset * protocol.stride / protocol.upsampling  # pixels of the crop
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale  # pixels of the frame
             growth = 1 - protocol.scale_rate + protocol.scale_rate * scale  # only a part of the way to the best scale
             track.target[2:] *= growth

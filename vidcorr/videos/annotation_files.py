@@ -39,9 +39,9 @@ def read_masks(
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 
     Of a zip the PNGs of `SegmentationObject` are read (CVAT's "Segmentation mask 1.1"), else its JSON, else its PNGs.
-    The frame of a file is stated by `@FRAME`, else by its name, and of a JSON also by its image's (`FrameNames`). A PNG
-    that is given alone and states no frame is of the first frame that is read. `Objects` gives ids to names and
-    colours.
+    The frame of a file is stated by `@FRAME`, else by the file's name, and in a JSON also by the name or index of an
+    image (`FrameNames`). A PNG that is given alone and states no frame is of the first frame that is read. The masks
+    keep names and colours, to which `Objects` gives ids.
 
     Args:
         words: the texts `PATH` or `PATH@FRAME`.

@@ -164,7 +164,7 @@ class Drawn(NamedTuple):
 
 
 def read_drawings(path: Path, source: str, size: tuple[int, int] | None = None) -> list[Drawn]:
-    """Read the objects of LabelMe's or COCO's JSON, a value per image with an annotation.
+    """Read the objects of LabelMe's JSON, which has one image, or of each image with an annotation in COCO's JSON.
 
     Args:
         path: the file.
@@ -199,7 +199,8 @@ def _size_of(source: str, height: int | None, width: int | None, size: tuple[int
 def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
     """Return the objects of LabelMe's shapes: shapes of one label and group, and each shape without a group.
 
-    A shape without a group is named `label`; several of one label are named `label #1`, `label #2`.
+    A shape without a group is named `label`; several of one label are named `label #1`, `label #2`. Shapes of a label
+    without a group, but with the flag `part`, are one object.
 
     Example:
         >>> corners = [(0, 0), (2, 0), (2, 2)]

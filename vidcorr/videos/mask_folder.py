@@ -117,7 +117,8 @@ class MaskFolder(dict[int, Path]):
         At least one mask must hold 255. Masks are read up to the first one with another value.
 
         Raises:
-            DataError: if a mask is damaged or holds no ids, or if that first one has more pixels of 255 than of ids.
+            DataError: if a mask is damaged or holds no ids, or if the first mask with a value besides 0 and 255 has
+                more pixels of 255 than of ids.
         """
         if self.of_object:
             return True
@@ -140,7 +141,10 @@ class MaskFolder(dict[int, Path]):
         """Return the ids of the objects in the mask of frame `t`, ascending; void is none of them.
 
         Raises:
-            DataError: as `read`.
+            DecodingError: if the file is damaged or cannot be decoded.
+            DataError: if the mask holds no ids, its 255 may be void or an object, or a mask of a single object holds
+                several values.
+            KeyError: if frame `t` has no mask.
         """
         values = self._values_of(t)  # without 0
         if self.of_object and len(values) > 1:

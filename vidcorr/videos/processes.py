@@ -48,7 +48,7 @@ def _start_server() -> None:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
     try:
-        resource_tracker.ensure_running()  # before STOPS are blocked: it ignores them, and would unblock them here
+        resource_tracker.ensure_running()  # first: it ignores STOPS, but this call would unblock them
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         forkserver.ensure_running()
     finally:

@@ -278,7 +278,7 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
-    """Return an entry without a label per path, sorted.
+    """Return an entry without a label per path, sorted with runs of digits as numbers (9 before 10).
 
     Example:
         >>> [entry.file for entry in _in_natural_order(["b/clip10.mp4", "b/clip9.MP4", "a.webm"])]

@@ -230,6 +230,7 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
             moved = positions + forward
             error = forward + flow(job, features, before, moved)  # zero for a closed cycle
             job.positions[rows, t] = job.to_pixels(moved, features)
+            # a step has the index of its earlier frame, in either order
             errors[rows, min(t, t_before)] = job.to_pixels(error, features).norm(dim=1).float()
             found_features = job.sample(features, job.positions[rows, t])
             job.record_similarity(moving, t, descriptors[rows].to(features), found_features)
