@@ -326,6 +326,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     # even places are cells, odd places lie halfway to the next cell; nothing follows the last cell
     squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)
     for part in features.float().split(64):  # 64 channels fit into the CPU's cache
+        # sums of two neighbours: twice the features halfway between them
         wide = part[:, :, :-1] + part[:, :, 1:]
         tall = part[:, :-1] + part[:, 1:]
         squares[:-1:2, :-1:2] += part.square().sum(0)

@@ -27,8 +27,8 @@ def match_surfaces(
 
     Returns:
         Cells of the source and the target, each `(N,)`, as row · W + column of their grid; and weights `(N,)` in
-        [0, 1], the largest first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the second
-        nearest cell. Of equal cells the first counts as the nearest.
+        [0, 1], the largest first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the
+        second nearest cell. Of equal cells the first counts as the nearest.
 
     Example:
         >>> features = torch.eye(2).view(2, 1, 2)
