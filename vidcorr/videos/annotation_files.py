@@ -151,15 +151,15 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
         >>> with_flags_of_left([replace(mask, frame=30)], ["2@30"], start=0)[0].objects
         (1, 2)
     """
-    named = list(prompts)
+    masks = list(prompts)
     frames = [start if prompt.frame is None else prompt.frame for prompt in prompts]
     for word in words:
         number, _, frame = word.partition("@")
         if not number.isdecimal() or not frame.isdecimal() or int(frame) not in frames:
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
         place = frames.index(int(frame))
-        named[place] = named[place].with_left([int(number)])
-    return named
+        masks[place] = masks[place].with_left([int(number)])
+    return masks
 
 
 def split_frame(word: str) -> tuple[Path, int | None]:

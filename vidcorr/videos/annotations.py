@@ -55,10 +55,10 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
     A folder is also of annotations beside a folder of frames. The two paths differ in one part (SEGM/480p/dog and
     RGB/480p/dog), the other folder has a picture of the same stem for each picture, and the sizes are equal. One of two
-    conditions must hold. First: the folder's pictures are maps of labels, the other's are not; if the last parts differ,
-    the folder's part must have a name of annotations too, since these may be two videos. Second: the folder's part has
-    a name of annotations, the other's has none, and the folder's pictures are grey or the other's part has a name of
-    frames.
+    conditions must hold. First: the folder's pictures are maps of labels, the other's are not; if the last parts
+    differ, the folder's part must have a name of annotations too, since these may be two videos. Second: the folder's
+    part has a name of annotations, the other's has none, and the folder's pictures are grey or the other's part has a
+    name of frames.
 
     Of many subfolders of a folder, `SIBLINGS` drawn ones are examined; the others only if one of these is of
     annotations. Frames of few colours without a partner, such as pixel art, grey films and screens, are videos.

@@ -287,7 +287,9 @@ def remove(path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row".
+    """Return a folder name for a name: small letters, digits, dots, dashes, underscores; an empty name becomes "row".
+
+    "+" becomes "plus", and all else a dash.
 
     Example:
         >>> slug("VFS + res4"), slug("日本")

@@ -165,7 +165,8 @@ class MaskPrompt(Prompt):
             left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
 
         Raises:
-            DataError: if the file or array is no mask, or its void outweighs its objects.
+            DataError: if the file or array is no mask, the JSON has several images, or void has more pixels than all
+                objects.
 
         Example:
             >>> MaskPrompt.of(np.array([[0, 3], [7, 255]])).objects  # 255 beside ids is void
@@ -197,7 +198,7 @@ class MaskPrompt(Prompt):
             Of each image what states its frame (`Stated`), and the prompt, whose `frame` is None.
 
         Raises:
-            DataError: if the file is no mask, or its void outweighs its objects.
+            DataError: if the file is no mask, or its void has more pixels than all objects.
         """
         if path.suffix.lower() == ".json":
             return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]
