@@ -48,7 +48,7 @@ def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     count, _, height, width = exemplar.shape
     rows = search.shape[-2] - height + 1
     columns = search.shape[-1] - width + 1
-    kernels = exemplar.transpose(1, 2).unsqueeze(3)
+    kernels = exemplar.transpose(1, 2).unsqueeze(3)  # (N, a rows, C, 1, a): each row is a kernel
     with torch.autocast(search.device.type, enabled=False):
         of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]  # map n of each of the K groups
         of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)

@@ -288,7 +288,7 @@ class MoseV2Rules(Rules):
             new = _boundary(prediction, target, radius)
             old = _boundary(prediction, target, math.ceil(limit))
         else:
-            new = old = _boundary(prediction, target, limit)
+            new = old = _boundary(prediction, target, limit)  # unrounded, as in the official code
         return region, new, old, float(target.area > 0)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:

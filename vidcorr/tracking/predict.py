@@ -368,8 +368,7 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
 def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the colour of each id in overlays, `(256, 3)`.
 
-    It is the colour of the id in the given masks; but where that is DAVIS's own colour of the id, or there is none, it
-    is the overlays' own.
+    An id has its colour in the given masks. If the masks give it none, or DAVIS's own colour, it has the overlays' own.
 
     Args:
         given: colour in the given masks, as 0xRRGGBB → id.

@@ -285,8 +285,8 @@ def free_number(taken: Collection[int], source: object) -> int:
 def ids_of_palette(path: Path) -> dict[int, int]:
     """Return colour, 0xRRGGBB → id, by which predictions in RGB are read if the truth is this indexed or grey mask.
 
-    A colour of the mask's palette has its index. Without a palette, or with one of greys alone, the colours are those of
-    DAVIS, and the greys: the grey of value v is id v.
+    A colour of the mask's palette has its index. Without a palette, or with one of greys alone, the colours are those
+    of DAVIS, and the greys: the grey of value v is id v.
     """
     with open_image(path) as image:
         palette = _palette(image)

@@ -93,7 +93,8 @@ def _whitened(features: Features, protocol: PointProtocol) -> Features:
 def _hidden(job: TrackingJob) -> Tensor:
     """Return which points are hidden by the protocol's occlusion rule, `(N, T)` bool.
 
-    By every rule but "none", a point outside the picture is hidden too. In the query's frame a point is visible.
+    By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden too. In the
+    query's frame a point is visible.
     """
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
@@ -158,9 +159,9 @@ class WayBack:
         self._bytes = 0
 
     def keep(self, start: int, features: Tensor) -> None:
-        """Keep the features of a query frame for tracking back, until a frame does not fit into `KEPT_MAPS` bytes.
+        """Keep the features of a query frame, if the protocol tracks back and they fit into `KEPT_MAPS` bytes.
 
-        Features of all later query frames are then computed again by `track`.
+        After the first that do not fit, no more are kept; `track` computes them again.
         """
         self._room -= features.nbytes
         if self._job.wants_cycle and self._room >= 0:
