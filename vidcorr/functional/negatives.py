@@ -262,7 +262,7 @@ def _window_chunks(
         tiles = slice(rows.start * across, rows.stop * across)
         logits = torch.bmm(of_tiles[tiles], keys.mT)
         by_map = logits.view(*halos.shape[:2], samples, -1, len(stored), cells)  # the next lines change the logits
-        by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]
+        by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]  # hugely negative outside the window
         if excluded is not None:
             by_map.masked_fill_(excluded[:, frames][:, None, :, None], -torch.inf)
         yield tiles, logits, partial(_add_weighted, keys=keys)

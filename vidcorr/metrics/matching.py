@@ -49,7 +49,7 @@ def correct_points(
         protocol: its fields `thresholds`; `inclusive`: an error equal to the threshold is correct; `compared`:
             "product" compares the error with threshold · length, other values error / length with the threshold;
             `compared_in`: type of the compared numbers, where "float32-thresholds" rounds the thresholds alone;
-            `integer_points`: points are whole pixels of the network's input.
+            `integer_points`: annotated points are truncated to whole pixels of the network's input first.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")

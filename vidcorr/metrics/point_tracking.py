@@ -111,9 +111,9 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         track = np.flatnonzero(~hidden.all(axis=1))
         frame = (~hidden[track]).argmax(axis=1) if len(track) else track  # argmax refuses an empty video
     else:
-        asked = np.arange(0, hidden.shape[1], stride)
-        index, track = np.nonzero(~hidden[:, asked].T)
-        frame = asked[index]
+        queried_frames = np.arange(0, hidden.shape[1], stride)
+        index, track = np.nonzero(~hidden[:, queried_frames].T)
+        frame = queried_frames[index]
     x, y = positions[track, frame].astype(np.float64).reshape(-1, 2).T
     points = np.column_stack([frame.astype(np.float64), y, x])
     return PointQueries(points, positions[track], hidden[track], track.astype(np.int64))
@@ -238,7 +238,7 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
             official code adds up the videos.
 
     Returns:
-        Key → fraction; NaN if the metric is 0/0 in all videos.
+        Name of a metric → fraction; NaN if the metric is 0/0 in all videos.
 
     Example:
         >>> seen = [2, 1, 1] + 5 * [1, 1, 1]  # of two frames one is seen rightly, and found within each threshold

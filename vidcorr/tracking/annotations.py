@@ -290,7 +290,7 @@ class Annotations:
             after = None if before == t else self._next_prompt(name, t)
             weights: dict[Pass, float] = {}
             for each in self.passes:
-                prompt_frame = before if each.step > 0 else after
+                prompt_frame = before if each.step > 0 else after  # whose pass reaches frame `t`
                 if each.frame == prompt_frame and name in self.prompts[each.frame].shown:
                     weights[each] = 1.0
             if len(weights) == 2 and after is not None:

@@ -134,7 +134,7 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def mistakes_of(error: ValidationError) -> str:
-    """Return the fields and messages of the first three mistakes, in a single line."""
+    """Return the fields and messages of an error's first three mistakes, in a single line."""
     mistakes = []
     for mistake in error.errors()[:3]:
         field = ".".join(map(str, mistake["loc"]))
