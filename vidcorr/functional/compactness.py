@@ -104,7 +104,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
             mass = (nearest * windows[..., None, :]).sum(-1)
             weights = mass / mass.sum(-1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
     falloff = (-0.5 / variance)[..., None]
-    # `exp` of numbers below the limit is slow on a CPU
+    # (…, K, P) each; `exp` of numbers below the limit is slow on a CPU
     rows, columns = (squared_distances * falloff).clamp_min(LOWEST_EXPONENT).exp()
     with torch.autocast(windows.device.type, enabled=False):  # the mixture in the type of the windows
         mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)

@@ -28,7 +28,7 @@ class LocalReconstruction(NamedTuple):
     Attributes:
         values: `(B, V, h, w)` (Liir, Eq. 2).
         logsumexp: `(B, h, w)`, logarithm of the denominator of Eq. 1.
-        compactness: scalar (Liir, Eq. 8); 0 without a prior.
+        compactness: scalar, mean over all entries of the affinity (Liir, Eq. 8); 0 without a prior.
     """
 
     values: Tensor
@@ -93,14 +93,14 @@ def reconstruct_locally(
         for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
             for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
                 part = grid, rows, references.shape[1], border, prior
-                of_part, distance = checkpoint(_reconstruct_rows, *samples, *part, use_reentrant=False)
-                tiles.append(of_part)
+                values_and_logsumexp, distance = checkpoint(_reconstruct_rows, *samples, *part, use_reentrant=False)
+                tiles.append(values_and_logsumexp)
                 distances.append(distance)
-        of_map = grid.from_queries(torch.cat(tiles).view(*queries.shape[:4], -1))
-        found, logsumexp = of_map.split([values.shape[2], 1], dim=-1)
-        entries = query[:, 0].numel() * references.shape[1] * (2 * radius + 1) ** 2
-        compactness = torch.stack(distances).sum() / entries
-    return LocalReconstruction(found.movedim(-1, 1), logsumexp.squeeze(-1), compactness)
+        joined = grid.from_queries(torch.cat(tiles).view(*queries.shape[:4], -1))
+        reconstructed, logsumexp = joined.split([values.shape[2], 1], dim=-1)
+        entries = query[:, 0].numel() * references.shape[1] * (2 * radius + 1) ** 2  # of the affinity's windows
+        compactness = torch.stack(distances).sum() / entries  # entries of unconfident queries count as distance 0
+    return LocalReconstruction(reconstructed.movedim(-1, 1), logsumexp.squeeze(-1), compactness)
 
 
 def _reconstruct_rows(
@@ -127,18 +127,19 @@ def _reconstruct_rows(
 
     Returns:
         (tiles, queries, V + 1), the values followed by the logarithm of the softmax's denominator; and a scalar, the
-        sum of the smooth-L1 distances between the affinity and the prior's mixture, 0 without a prior.
+        sum of the smooth-L1 distances between `SHARPNESS` times the affinity and `SHARPNESS` times the prior's mixture
+        over the queries whose largest weight is above the prior's threshold; 0 without a prior.
     """
     tiles = len(queries), rows.stop - rows.start, grid.shape[1]
     q = queries[:, rows].flatten(0, 2)
     k = _Halos.apply(keys, grid, rows).reshape(len(q), -1, q.shape[-1])
     v = _Halos.apply(values, grid, rows).reshape(len(q), k.shape[1], -1)
     logits = torch.bmm(q, k.mT)
-    logits.unflatten(0, tiles).add_(grid.bias(rows, references, border, q))  # a view: the logits change
+    logits.unflatten(0, tiles).add_(grid.bias(rows, references, border, q))  # a view: masks the logits in place
     weights, logsumexp = _Softmax.apply(logits)
-    found = torch.cat([weights @ v, logsumexp], dim=-1)
+    values_and_logsumexp = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
-        return found, q.new_zeros(())
+        return values_and_logsumexp, q.new_zeros(())
     ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))
     is_on_map = ones_on_map[:, rows].expand(*tiles, -1, -1) > 0
     is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
@@ -149,7 +150,7 @@ def _reconstruct_rows(
     affinity = weights.flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
     of_logits = logits.detach().flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
     compact = compact_windows(affinity.detach(), prior, of_logits)
-    return found, F.smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact, reduction="sum")
+    return values_and_logsumexp, F.smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact, reduction="sum")
 
 
 class _Halos(Function):
@@ -180,6 +181,7 @@ class _Softmax(Function):
         """Return the weights, and the logarithm of their denominator, `(…, 1)`."""
         weights = logits.softmax(-1)
         ctx.save_for_backward(weights)
+        # the largest weight is exp(largest logit) / denominator
         return weights, logits.amax(-1, keepdim=True) - weights.amax(-1, keepdim=True).log()
 
     @staticmethod

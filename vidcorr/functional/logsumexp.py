@@ -54,7 +54,10 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
 
 
 def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
-    """Compute `streamed_logsumexp`, and the mean key if it is wanted; with `chunks` given it is a `Compute`."""
+    """Return the log-sum-exp `(…)` of queries `(…, C)`, and if it is wanted their mean key `(…, C)` by the softmax.
+
+    Arguments are those of `streamed_logsumexp`. The products in `chunks` are overwritten.
+    """
     lowest = torch.finfo(queries.dtype).min
     largest = queries.new_full((*queries.shape[:-1], 1), lowest)
     weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
@@ -64,10 +67,10 @@ def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tup
         after = torch.maximum(before, logits.amax(-1, keepdim=True))
         shrink = (before - after).exp_()
         largest[block] = after  # `before` is a view of it
-        weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()
+        weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()  # e^−80 for excluded keys: below rounding
         weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
         if key_sum is not None:
-            add_keys(key_sum[block].mul_(shrink), weights)
+            add_keys(key_sum[block].mul_(shrink), weights)  # a view of `key_sum`, changed in place
     without_keys = largest == lowest
     if key_sum is not None:
         key_sum.div_(weight_sum).masked_fill_(without_keys, 0)

@@ -119,6 +119,7 @@ def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[
         >>> pair_similarities(predicted, target, queue=torch.tensor([[-1.0, 0.0, 0.0]]))
         {'positive_similarity': tensor(0.5000), 'negative_similarity': tensor(-1.)}
     """
+    # the mean over all pairs of frames is the product of the groups' means
     positive = predicted.mean(dim=1) * target.mean(dim=1)
     of_queue = queue.mean(dim=0).to(predicted.dtype)
     return {
@@ -181,10 +182,11 @@ def contrastive_random_walk_loss(
             forward_walk = forward_walk @ forward[:, step]
             return_walk = backward[:, step] @ return_walk
             round_trip = (forward_walk @ return_walk + EPSILON).log()
+            # logarithms of probabilities pass the softmax of cross-entropy unchanged
             terms.append(cross_entropy(round_trip.flatten(0, 1), first_nodes))
     if terms:
         return torch.stack(terms).mean()
-    return nodes.sum() * 0
+    return nodes.sum() * 0  # T = 2 has no term: 0 with a gradient
 
 
 def draw_dropped_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

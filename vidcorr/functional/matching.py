@@ -46,9 +46,9 @@ def match_keypoints(
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
     descriptors = _descriptors(source.float(), points, source_size, protocol)
-    found = _match(descriptors, target.float(), canvas_size(target_size, protocol), protocol)
+    on_canvas = _match(descriptors, target.float(), canvas_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
-    answers = (found - to_device([left, top], found.device)) / scale
+    answers = (on_canvas - to_device([left, top], on_canvas.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
 
 
@@ -87,7 +87,7 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
 def cell_similarities(
     source: Tensor, target: Tensor, points: Tensor, source_size: Size, protocol: MatchingProtocol
 ) -> Tensor:
-    """Return the cosines `(N, h', w')` between points of a source picture and all cells of a target picture.
+    """Return the cosines `(N, h', w')` of features at points of a source picture with all cells of a target picture.
 
     Args:
         source: features `(C, h, w)` of the source.
@@ -108,9 +108,9 @@ def cell_similarities(
 
 
 def canvas_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return the (H, W) of the canvas on which a picture of `size` lies in the network's input, by `input_fit`.
+    """Return the (H, W), pixels, of the canvas on which a picture of `size` lies, by the protocol's `input_fit`.
 
-    It is the picture's own size if the picture is stretched; else the size of the padded square.
+    The canvas of a stretched picture is the picture itself; else it is the padded square that the network gets.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")
@@ -227,6 +227,7 @@ def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: Matc
     size = canvas if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
     height, width = size
     if protocol.sampling == "aligned":
+        # cells per pixel, so that the canvas runs from the first cell's centre to the last one's
         steps = to_device([(width - 1) / canvas[1], (height - 1) / canvas[0]], points.device)
         return sample_features(F.normalize(features, dim=0), points * steps + 0.5)  # the first cell's centre is at 0.5
     flat = _cells_at(points, canvas, size, protocol)
@@ -325,6 +326,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     # even places are cells, odd places lie halfway to the next cell; nothing follows the last cell
     squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)
     for part in features.float().split(64):  # 64 channels fit into the CPU's cache
+        # sums of two neighbours: twice the features halfway between them
         wide = part[:, :, :-1] + part[:, :, 1:]
         tall = part[:, :-1] + part[:, 1:]
         squares[:-1:2, :-1:2] += part.square().sum(0)

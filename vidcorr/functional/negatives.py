@@ -256,18 +256,18 @@ def _window_chunks(
     of_tiles = queries.flatten(2, 3).flatten(0, 1)
     cells = grid.halo**2
     for frames, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
-        chosen = maps[frames].movedim(1, -1).to(queries.dtype)
-        halos = grid.halos(grid.pad(chosen), rows).permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
-        keys = halos.reshape(-1, len(chosen) * cells, channels)
+        stored = maps[frames].movedim(1, -1).to(queries.dtype)
+        halos = grid.halos(grid.pad(stored), rows).permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
+        keys = halos.reshape(-1, len(stored) * cells, channels)
         tiles = slice(rows.start * across, rows.stop * across)
         logits = torch.bmm(of_tiles[tiles], keys.mT)
-        by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)  # the next lines change the logits
-        by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]
+        by_map = logits.view(*halos.shape[:2], samples, -1, len(stored), cells)  # the next lines change the logits
+        by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]  # hugely negative outside the window
         if excluded is not None:
             by_map.masked_fill_(excluded[:, frames][:, None, :, None], -torch.inf)
         yield tiles, logits, partial(_add_weighted, keys=keys)
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
-    """Add `weights @ keys` to `mean` in place, batch by batch."""
+    """Add `weights @ keys` to `mean` in place: weights `(b, n, K)` of keys `(b, K, C)` to `(b, n, C)`."""
     return mean.baddbmm_(weights, keys)

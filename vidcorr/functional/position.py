@@ -50,7 +50,7 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
 
 def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a position map `(C, h, w)` by bicubic interpolation.
+    """Resize a position map `(C, h, w)` to `size`, (H, W), by bicubic interpolation; a map of this size stays itself.
 
     Example:
         >>> resized_position(torch.tensor([[[0.0, 1.0, 2.0, 3.0]]]), (1, 2))

@@ -43,13 +43,14 @@ def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     """Correlate by a convolution whose output channels are the exemplar's rows, then sum along diagonals.
 
     A convolution with the exemplar itself would have a single output channel, and leave most units of a processor idle.
+    Shapes are those of `siamese_correlation`.
     """
     count, _, height, width = exemplar.shape
     rows = search.shape[-2] - height + 1
     columns = search.shape[-1] - width + 1
-    kernels = exemplar.transpose(1, 2).unsqueeze(3)
+    kernels = exemplar.transpose(1, 2).unsqueeze(3)  # (N, a rows, C, 1, a): each row is a kernel
     with torch.autocast(search.device.type, enabled=False):
-        of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]
+        of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]  # map n of each of the K groups
         of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)
     # the response of the exemplar's row y lies y cells below the response of its row 0, so sum channel y at row + y
     map_step, channel_step, row_step, column_step = of_rows.stride()
@@ -59,12 +60,13 @@ def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def _correlate_by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
-    """Correlate by products of Fourier spectra, which also have fast gradients."""
+    """Correlate by products of Fourier spectra, which also have fast gradients; shapes as for `siamese_correlation`."""
     count, _, height, width = exemplar.shape
     rows, columns = search.shape[-2:]
     # transforms of channels-last tensors take twice the time
     spectrum = torch.fft.rfft2(search.contiguous()).unflatten(0, (-1, count))
     pattern = torch.fft.rfft2(exemplar.contiguous(), s=(rows, columns))
+    # conjugate: a correlation, not a convolution
     # products of spectra wrap around at the border: cut off the offsets at which the exemplar crosses it
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
     inside = response[..., : rows - height + 1, : columns - width + 1]

@@ -26,9 +26,9 @@ def match_surfaces(
         count: number of matches; all, if there are fewer.
 
     Returns:
-        Cells of the source and the target, each `(N,)`, as row · W + column; and weights `(N,)` in [0, 1], the largest
-        first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the second nearest cell.
-        Of equal cells the first counts as the nearest.
+        Cells of the source and the target, each `(N,)`, as row · W + column of their grid; and weights `(N,)` in
+        [0, 1], the largest first. A weight is 1 minus the ratio of the distances (1 − cosine) of the nearest and the
+        second nearest cell. Of equal cells the first counts as the nearest.
 
     Example:
         >>> features = torch.eye(2).view(2, 1, 2)
@@ -41,9 +41,9 @@ def match_surfaces(
     device = source.device
     source_cells = to_device(source_cells, device)
     target_cells = to_device(target_cells, device)
-    none = torch.zeros(0, dtype=torch.long, device=device)
+    no_cells = torch.zeros(0, dtype=torch.long, device=device)
     if not source_cells.any() or not target_cells.any():
-        return none, none, none.float()
+        return no_cells, no_cells, no_cells.float()
     cells, nearest, weights = _nearest_cells(source.float(), target.float(), source_cells, target_cells, sampling)
     largest, chosen = weights.topk(min(count, len(weights)))
     return cells[chosen], nearest[chosen], largest
@@ -52,7 +52,11 @@ def match_surfaces(
 def _nearest_cells(
     source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor, sampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all matched cells of the source, row by row, with nearest cells and weights as `match_surfaces` does."""
+    """Match all cells of the source's grid; arguments are those of `match_surfaces`.
+
+    Returns:
+        Cells of the source in row order, their nearest cells of the target, and weights, each `(N,)`.
+    """
     device = source.device
     source_lengths = _lengths(source, source_cells, sampling)
     # only the target's rows and columns with cells that may be found are computed
@@ -62,7 +66,7 @@ def _nearest_cells(
     across = sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
     allowed = target_cells[rows[:, None], columns]
     scale = allowed / _lengths(target, target_cells, sampling)[rows[:, None], columns]
-    bias = torch.where(allowed, 0.0, -torch.inf)
+    bias = torch.where(allowed, 0.0, -torch.inf)  # a cell that may not be found is never the nearest
     features = source.permute(1, 2, 0)
     on_grid = (down @ (target @ across)).flatten(1)  # (C, cells that may be found)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)

@@ -104,7 +104,7 @@ class TileGrid:
 
     @property
     def reach(self) -> int:
-        """Largest offset from a query to a key along an axis."""
+        """Largest offset from a query to a key along an axis, in cells; 0 for a neighbourhood without a radius."""
         return self.neighbourhood.reach or 0
 
     @property
@@ -120,6 +120,8 @@ class TileGrid:
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products each, but at least one row of tiles of a sample.
+
+        A part has several samples only if it has all of their rows.
 
         Args:
             samples: size of the batch.
@@ -202,7 +204,7 @@ class TileGrid:
         return summed
 
     def extent(self, tile: int, size: int) -> slice:
-        """Return the rows (or columns) of a halo that lie on the map.
+        """Return the rows (or columns) of a halo that lie on the map, counted from the halo's first.
 
         Args:
             tile: index of the tile along the axis.
@@ -247,7 +249,7 @@ class TileGrid:
             first = end
 
     def size_of_band(self, columns: int, depth: int) -> int:
-        """Return the length of `band` for `halos_of_columns`, of `columns` columns of tiles and `depth` channels."""
+        """Return how many numbers `halos_of_columns` needs as `band`, for columns of tiles and `depth` channels."""
         down, _ = self.shape
         return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 

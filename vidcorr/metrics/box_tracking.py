@@ -45,7 +45,7 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     corner = np.maximum(a[:, :2], b[:, :2])
     end_of_a = a[:, :2] + a[:, 2:]
     end_of_b = b[:, :2] + b[:, 2:]
-    sides = np.maximum(np.minimum(end_of_a, end_of_b) - corner, 0)
+    sides = np.maximum(np.minimum(end_of_a, end_of_b) - corner, 0)  # width and height of the intersection
     shared = sides.prod(axis=1)
     area_of_a = a[:, 2] * a[:, 3]
     area_of_b = b[:, 2] * b[:, 3]
@@ -121,7 +121,7 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
 
 
 def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the curves of a sequence over the frames with an annotated box.
+    """Return the curves of a sequence over the frames with an annotated box, and the number of other frames.
 
     UAV123 and LaSOT write NaN where the target is absent. GOT-10k's toolkit, which is for OTB, would count such frames
     as failures.
@@ -142,7 +142,7 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
         (1.0, 1)
     """
     is_box = np.isfinite(target).all(axis=1)
-    has_scored = np.isfinite(target[1:]).all(axis=1).any()
+    has_scored = np.isfinite(target[1:]).all(axis=1).any()  # frame 0 is given, and alone makes no score
     curves = one_pass_curves(prediction[is_box], target[is_box]) if has_scored else np.full(CURVES, np.nan)
     counts: dict[str, Any] = {"curves": curves.tolist()}
     if not is_box.all():

@@ -148,7 +148,8 @@ class RegionBoundary(RowMetric):
         kwargs: arguments of torchmetrics.Metric, for example `process_group`.
 
     Raises:
-        ValueError: by `update`, if the shapes differ.
+        ValueError: by `update`, if the shapes differ, an id is above the largest id of the first target, or a smaller
+            id than that occurs in no target.
 
     Example:
         >>> import torch
@@ -176,7 +177,12 @@ class RegionBoundary(RowMetric):
 
 
 def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
-    """Return object → values by DAVIS's rules, from predicted and annotated ids (T, H, W) of a sequence."""
+    """Return object → values such as `J-Mean` by DAVIS's rules, from ids (T, H, W) of a sequence.
+
+    Raises:
+        ValueError: if the shapes differ, an id is above the largest id of the first target, or a smaller id than that
+            occurs in no target.
+    """
     predicted, wanted = as_pair(prediction, target)
     video = AnnotatedVideo("", range(len(wanted)), lambda t: numbers_in(wanted[t]))
     scorer = MaskScorer(DAVIS, video)

@@ -16,10 +16,10 @@ same name. geometric-several: the same, for source points with several target po
 
 
 def point_errors(predicted: NDArray[Any], targets: NDArray[Any], length: float) -> NDArray[np.float64]:
-    """Return the distances `(N, M)` between predictions and target points, in longer sides of the target's box.
+    """Return the distances `(N, M)` between predictions and target points; 1 is the longer side of the target's box.
 
     Args:
-        predicted: x, y `(N, 2)` in longer sides of the target's padded picture.
+        predicted: x, y `(N, 2)`; 1 is the side of the target's square, padded picture.
         targets: x, y `(M, 2)` in the same unit.
         length: longer side of the target's box, in the same unit.
 
@@ -55,6 +55,7 @@ def candidate_cells(
         array([ 2, -1,  3])
     """
     _, height, width = similarities.shape
+    # a point on the right or lower edge belongs to the last cell
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
     cells = inside[:, 1] * width + inside[:, 0]
     chosen = np.full(len(similarities), -1)

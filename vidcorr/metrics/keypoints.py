@@ -72,17 +72,24 @@ def keypoint_distances(
         extent = np.fmax.reduce(box, axis=1) - np.fmin.reduce(box, axis=1)
         scale = 0.6 * np.sqrt((extent**2).sum(axis=1, keepdims=True))
         distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
-    distances[~(scale[:, 0] > 0)] = np.inf
+    distances[~(scale[:, 0] > 0)] = np.inf  # a box without extent, or NaN: no joint is near
     if counting == "ground-truth":
-        found = np.isfinite(points) & (points >= 0)
-        distances[~found.all(axis=2)] = np.inf
+        is_found = np.isfinite(points) & (points >= 0)
+        distances[~is_found.all(axis=2)] = np.inf
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
 def _counted(
     points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
 ) -> NDArray[np.bool_]:
-    """Return which joints count, (T, K), by a rule of `keypoint_distances`; arguments as there."""
+    """Return which joints count, (T, K), by a rule of `keypoint_distances`.
+
+    Args:
+        points: predicted joints, (T, K, 2).
+        truth: annotated joints, (T, K, 2).
+        counting: the joints that count.
+        size: (H, W) of the image.
+    """
     is_annotated = np.isfinite(truth)
     counted = is_annotated[..., 0] & is_annotated[..., 1]
     if counting == "prediction-visible":
@@ -104,7 +111,7 @@ def pck_counts(
     counting: Counting = "prediction-visible",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Count, for each joint of a video, the frames in which the joint counts, and in which it is within a threshold.
+    """Count, for each joint of a video, the frames in which it counts, and those in which it is within each threshold.
 
     Args:
         prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.

@@ -14,7 +14,7 @@ AVERAGES = ("image", "point", "class", "weighted")
 
 
 def reference_length(box: Sequence[float] | None, size: tuple[int, int], protocol: MatchingProtocol) -> float:
-    """Return the length that thresholds multiply, pixels of the target.
+    """Return the longer side of the target picture, or of its object's box, in pixels: thresholds multiply it.
 
     Args:
         box: x0, y0, x1, y1 of the target's object.
@@ -49,7 +49,7 @@ def correct_points(
         protocol: its fields `thresholds`; `inclusive`: an error equal to the threshold is correct; `compared`:
             "product" compares the error with threshold · length, other values error / length with the threshold;
             `compared_in`: type of the compared numbers, where "float32-thresholds" rounds the thresholds alone;
-            `integer_points`: points are whole pixels of the network's input.
+            `integer_points`: annotated points are truncated to whole pixels of the network's input first.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")
@@ -216,7 +216,7 @@ def match_scores(
         >>> scores["PCK@0.1-viewpoint-1"]
         1.0
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for draw, names in draws.items():
         categories: list[str] = []
         points: list[int] = []
@@ -229,14 +229,14 @@ def match_scores(
             points.append(points_of_pair)
             correct.append(correct_of_pair)
         right = np.array(correct, int).reshape(-1, len(protocol.thresholds))
-        of_draw = averages(right, np.array(points), categories)
+        pck_of_average = averages(right, np.array(points), categories)
         thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
         for place, threshold in enumerate(thresholds):
-            found[score_key(threshold, draw)] = float(of_draw[protocol.average][place])
+            scores[score_key(threshold, draw)] = float(pck_of_average[protocol.average][place])
             if draw == "":
                 for kind in AVERAGES:
-                    found[score_key(threshold, kind)] = float(of_draw[kind][place])
-    return found
+                    scores[score_key(threshold, kind)] = float(pck_of_average[kind][place])
+    return scores
 
 
 def score_key(threshold: float, of: str = "") -> str:

@@ -49,7 +49,7 @@ class Outline:
         """
         r = math.ceil(2 * self.radius + 1) // 2  # half the side of the disk's square, rounded down
         h, w = self.edge.shape
-        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
+        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)  # shifts by up to r never leave this frame
         framed[r : r + h, r : r + w] = self.edge
         if self.radius != r:  # a fraction
             import cv2
@@ -98,7 +98,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         left = max(x - 1, 0)
         mask = bits[:0, :0]
         if w:  # 0 for an object without a pixel
-            mask = bits[top : y + h + 1, left : x + w + 1].copy()
+            mask = bits[top : y + h + 1, left : x + w + 1].copy()  # with a pixel around the box, inside the image
         edge = np.zeros_like(mask)
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
         edge[:-1] |= mask[:-1] ^ mask[1:]
@@ -117,7 +117,7 @@ def jaccard(prediction: Outline, target: Outline) -> float:
 
 
 def boundary_score(prediction: Outline, target: Outline) -> float:
-    """Compute F of two masks of an image, with the outlines' radius."""
+    """Compute F of two masks of an image, with the outlines' radius; two empty boundaries score 1, a single one 0."""
     if not prediction.length or not target.length:
         return float(prediction.length == target.length)
     precision = shared_pixels(prediction.edge, prediction, target.near, target) / prediction.length
@@ -195,6 +195,6 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
 
 @lru_cache(maxsize=16)
 def _shifted_disk(radius: float) -> NDArray[np.uint8]:
-    """Return the disk (S, S) in {0, 1} of a fractional radius: offsets −radius, −radius + 1, … miss the centre."""
+    """Return the disk (S, S) in {0, 1} of a fractional radius; its offsets −radius, −radius + 1, … skip the centre."""
     offsets = np.arange(-radius, radius + 1)
     return (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)

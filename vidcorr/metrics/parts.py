@@ -58,8 +58,8 @@ def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
     """Return mean intersection over union, mean recall of the classes, and the fraction of correct pixels.
 
     Areas are summed over the videos before they are divided. The means leave out classes that are neither predicted
-    nor annotated; a class that is only predicted scores 0. Predictions outside the classes raise in `class_areas`:
-    VFS's histogram silently counted the value 20 as class 19.
+    nor annotated; a class that is only predicted scores 0. `class_areas` refuses predictions outside the classes; VFS's
+    code silently counts the value 20 as class 19.
 
     Args:
         videos: the (4, C) areas of each video, from `class_areas`.
@@ -180,6 +180,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     precision = right / (ends + 1)
     # the largest precision at this recall or more
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    # each correct detection is a step of 1 / annotated in recall
     return float((np.diff(right, prepend=0) * envelope).sum() / annotated)
 
 
@@ -190,8 +191,8 @@ def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
     Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018). The detections of a class are
     ranked by score over the whole data set. A detection is correct if its IoU with the annotated instance of its class
     that it overlaps most is above the threshold, strictly. Several detections may claim an instance, as in ATEN's
-    published script; SDS counts all but the best-scored one as wrong. The mean leaves out classes
-    that are neither predicted nor annotated; ATEN's script gives them 0, which differs only if a class never occurs.
+    published script; SDS counts all but the best-scored one as wrong. The mean leaves out classes that are neither
+    predicted nor annotated; in ATEN's script they count 0.
     Propagated labels have no detector's confidence, so other authors may have ranked them differently.
 
     Args:
@@ -232,13 +233,13 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
         annotated.update(map(int, classes))
     rows = np.array(detections, np.float64).reshape(-1, 3)
     predicted = rows[:, 0].astype(int).tolist()
-    found: dict[int, list[float]] = {}
+    precisions: dict[int, list[float]] = {}
     for kind in sorted({*annotated, *predicted}):
         _, scores, iou = rows[rows[:, 0] == kind].T
-        found[kind] = []
+        precisions[kind] = []
         for threshold in AP_THRESHOLDS:
-            found[kind].append(average_precision(iou > threshold, scores, annotated[kind]))
-    return found
+            precisions[kind].append(average_precision(iou > threshold, scores, annotated[kind]))
+    return precisions
 
 
 def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) -> None:

@@ -111,9 +111,9 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         track = np.flatnonzero(~hidden.all(axis=1))
         frame = (~hidden[track]).argmax(axis=1) if len(track) else track  # argmax refuses an empty video
     else:
-        asked = np.arange(0, hidden.shape[1], stride)
-        index, track = np.nonzero(~hidden[:, asked].T)
-        frame = asked[index]
+        queried_frames = np.arange(0, hidden.shape[1], stride)
+        index, track = np.nonzero(~hidden[:, queried_frames].T)
+        frame = queried_frames[index]
     x, y = positions[track, frame].astype(np.float64).reshape(-1, 2).T
     points = np.column_stack([frame.astype(np.float64), y, x])
     return PointQueries(points, positions[track], hidden[track], track.astype(np.int64))
@@ -238,7 +238,7 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
             official code adds up the videos.
 
     Returns:
-        Key → fraction; NaN if the metric is 0/0 in all videos.
+        Name of a metric → fraction; NaN if the metric is 0/0 in all videos.
 
     Example:
         >>> seen = [2, 1, 1] + 5 * [1, 1, 1]  # of two frames one is seen rightly, and found within each threshold
@@ -270,7 +270,7 @@ def mean_of_defined(values: Iterable[float]) -> float:
 
 
 def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
-    """Return the rules of TAP-Vid's scores for results.json; names of arguments are those of a protocol's fields.
+    """Return the rules of TAP-Vid's scores for results.json, under the names of a protocol's fields.
 
     Args:
         query_mode: "first" or "strided".

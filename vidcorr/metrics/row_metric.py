@@ -42,8 +42,8 @@ class RowMetric(Metric):
         Args:
             prediction: the prediction, as `measure` takes it.
             target: the annotation, as `measure` takes it.
-            name: the sequence's name; None: `sequence-0001` and so on. Several ranks would use equal ones, which
-                `table` refuses: name sequences there.
+            name: the sequence's name; None: `sequence-0001` and so on. With several ranks always give names: two ranks
+                would both use `sequence-0001`, and `table` refuses a name that comes twice.
             options: further arguments of `measure`.
 
         Raises:
@@ -59,7 +59,7 @@ class RowMetric(Metric):
         return [(name, measured)]
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Add the row of a sequence, and return its scores."""
+        """Add the row of a sequence, with the arguments of `update`, and return the scores of this sequence alone."""
         before = len(self._rows)
         self.update(*args, **kwargs)
         return self.scores([row for _, row in self._rows[before:]])

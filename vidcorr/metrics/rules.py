@@ -128,11 +128,11 @@ class LvosRules(Rules):
     """J, F and their variation V over the object's range of frames, averaged over seen and unseen videos.
 
     Objects and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
-    The first visited frame does not count, nor does the frame with index `frame_nums` − 1. Frames without the object
-    count.
+    `frame_nums` frames are counted; those that are not visited come last, and count 0. The first and the last of the
+    counted frames are left out. Frames without the object count.
 
     Attributes:
-        drops_ends: leave out both frames.
+        drops_ends: leave out the first and the last counted frame.
     """
 
     pooled = True
@@ -205,7 +205,10 @@ class LvosRules(Rules):
         return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return the means over objects of seen and of unseen videos, and the means of both."""
+        """Return J, F and V as means over the objects of seen and of unseen videos, and the mean of both.
+
+        `J&F-Mean` is the mean of the four means of J and F.
+        """
         groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
         for (video, _), values in objects.items():
             kind = "unseen" if video in self.metadata.unseen else "seen"
@@ -280,12 +283,12 @@ class MoseV2Rules(Rules):
         shared = shared_pixels(prediction.mask, prediction, target.mask, target)
         region = (shared + 1) / (prediction.area + target.area - shared + 1)
         limit = BOUND * float(np.linalg.norm(target.shape))
-        radius = math.ceil(NEW_BOUND * math.sqrt(target.area))
+        radius = math.ceil(NEW_BOUND * math.sqrt(target.area))  # 0.1 times the root of the area, whole pixels
         if target.area and radius < limit:
             new = _boundary(prediction, target, radius)
             old = _boundary(prediction, target, math.ceil(limit))
         else:
-            new = old = _boundary(prediction, target, limit)
+            new = old = _boundary(prediction, target, limit)  # unrounded, as in the official code
         return region, new, old, float(target.area > 0)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
@@ -299,7 +302,7 @@ class MoseV2Rules(Rules):
             >>> values["J-Mean"], values["F_new-Mean"], values["F-Mean"], values["disappear_J-Mean"]
             (0.5, 0.4, 0.3, nan)
         """
-        present = frames[:, 3] > 0
+        present = frames[:, 3] > 0  # J, F_new, F, present
         starts = np.flatnonzero(np.diff(present)) + 1
         runs: dict[str, list[NDArray[np.float64]]] = {"disappear": [], "reappear": []}
         for run in np.split(frames, starts)[1:]:  # in the first run the object has neither left nor returned
@@ -316,7 +319,10 @@ class MoseV2Rules(Rules):
         return values
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return the means over all objects; disappear and reappear as means over the objects with such runs."""
+        """Return the means over all objects; `disappear_…` and `reappear_…` are means over the objects with such runs.
+
+        J&F is the mean of the means of J and F, for each kind of F.
+        """
 
         def over_objects(name: str) -> float:
             """Return the mean of a value over the objects for which it is not NaN."""
@@ -332,7 +338,7 @@ class MoseV2Rules(Rules):
 
 
 def _boundary(prediction: Outline, target: Outline, radius: float) -> float:
-    """Return F of two masks with another tolerance, pixels."""
+    """Return F of two masks with `radius` pixels as the tolerance, in place of the outlines' own."""
     return boundary_score(replace(prediction, radius=radius), replace(target, radius=radius))
 
 
@@ -394,14 +400,17 @@ class VosBenchmarkRules(Rules):
         return *super().measure(prediction, target, before), float(bool(prediction.area or target.area))
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means over the frames from the first frame on that has a pixel in either mask."""
-        first = int(np.argmax(frames[:, 2] > 0))
+        """Return the means of J and F over the frames from the first one that has a pixel in either mask.
+
+        Without such a frame they are means over all frames.
+        """
+        first = int(np.argmax(frames[:, 2] > 0))  # by `present`
         region = float(np.mean(frames[first:, 0]))
         boundary = float(np.mean(frames[first:, 1]))
         return {"J-Mean": region, "F-Mean": boundary}
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return the means over all objects."""
+        """Return the means over all objects, as `J&F`, `J` and `F`."""
         scores = super().scores(objects)
         return {name.removesuffix("-Mean"): score for name, score in scores.items()}
 

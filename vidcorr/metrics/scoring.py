@@ -108,15 +108,16 @@ class Rules:
     @property
     def declared(self) -> tuple[Score, ...]:
         """Declarations of the scores that the rules return without metadata, the means first."""
-        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))  # any values: their names are read
+        # only the names are read, so any values of an object will do
+        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))
         names = replace(self, read_metadata=Metadata).scores({("", 1): values_of_lost_object})
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     def doubts(self, scores: Values) -> list[str]:
         """Return sentences about scores and metadata that may be wrong.
 
-        They tell of scores to which no object contributes, of objects in the metadata that are no ids of masks, and of
-        metadata that name none of the videos as unseen.
+        There is one sentence each about scores to which no object contributes, objects in the metadata that are no ids
+        of masks, and metadata that name none of the videos as unseen.
 
         Example:
             >>> metadata = Metadata({"v": {"objects": {"1": {}, "dog": {}}}})
@@ -126,20 +127,20 @@ class Rules:
             No scored object counts for J-Mean
             Objects dog of the metadata are no ids of masks: they are not scored
         """
-        found: list[str] = []
+        sentences: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]
         if undefined:
-            found.append(f"No scored object counts for {', '.join(undefined)}")
+            sentences.append(f"No scored object counts for {', '.join(undefined)}")
         videos, unseen, _ = self.metadata
         names: set[str] = set()
         for entry in videos.values():
             names.update(map(str, entry.get("objects") or ()))
         no_ids = sorted(name for name in names if not name.isdecimal())
         if no_ids:
-            found.append(f"Objects {', '.join(no_ids)} of the metadata are no ids of masks: they are not scored")
+            sentences.append(f"Objects {', '.join(no_ids)} of the metadata are no ids of masks: they are not scored")
         if self.has_unseen_videos and videos.keys().isdisjoint(unseen):
-            found.append(f"None of the videos is named as unseen; named are: {', '.join(sorted(unseen)) or 'none'}")
-        return found
+            sentences.append(f"None of the videos is named as unseen; named are: {', '.join(sorted(unseen)) or 'none'}")
+        return sentences
 
     def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
         """Return the declarations of scores with these names, in their order."""
@@ -171,7 +172,7 @@ class Rules:
 
         Raises:
             KeyError: for metadata that lack the video.
-            ValueError: if too many ids below the largest are missing.
+            ValueError: if more ids below the largest are missing than `tolerates_gaps` allows.
         """
         objects = set(video.shown(video.frames[0])) - {255}
         tolerated = len(objects) if self.tolerates_gaps else 0
@@ -212,7 +213,7 @@ class Rules:
         return f"{self.metadata.file}: video {video}" if self.needs_meta else folder
 
     def required(self, video: AnnotatedVideo, plan: Plan) -> list[int]:
-        """Return the frames that must have a prediction, ascending: by default all frames of the `plan`."""
+        """Return the indices of the frames that must have a prediction, ascending: by default all of the `plan`."""
         frames: set[Any] = set().union(*plan.values())
         return sorted(frames - {None})
 
@@ -228,7 +229,10 @@ class Rules:
         return jaccard(prediction, target), boundary_score(prediction, target)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the values of an object from its measures (frames, measures): by default means, recalls and decays."""
+        """Return the values of an object from its `measures` in each frame that counts, `(frames, measures)`.
+
+        By default they are mean, recall and decay of each measure, such as `J-Mean`.
+        """
         values: Values = {}
         for measure, column in zip(self.measures, frames.T, strict=True):
             mean_of_frames, recall, decay = sequence_statistics(column)
@@ -238,7 +242,10 @@ class Rules:
         return values
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return the scores of a data set from the values of its objects: by default the means over all objects."""
+        """Return the scores of a data set from the values of its objects, at least one.
+
+        By default they are the means over all objects, and first `J&F-Mean`, if there are J and F.
+        """
         names = next(iter(objects.values()))
         scores = {name: mean(column(objects.values(), name)) for name in names}
         if "F-Mean" not in scores:
@@ -352,17 +359,17 @@ class MaskScorer:
         target = object_outlines(truth, numbers)
         ids = self.rules.ids(prediction)
         self._refuse_unknown(ids, "prediction")
-        found = object_outlines(ids, numbers)
+        predicted = object_outlines(ids, numbers)
         if self.rules.has_void and ids.max() == 255 > truth.max():
             self.writes_void = True
         is_annotated = False  # the annotation shows an object
         for number in numbers:
-            pair = found[number], target[number]
+            pair = predicted[number], target[number]
             self.measured[number, t] = self.rules.measure(*pair, self._before.get(number))
             self._before[number] = pair
-            self._found = self._found or found[number].area > 0
+            self._found = self._found or predicted[number].area > 0
             is_annotated = is_annotated or target[number].area > 0
-        if is_annotated and not self._found:
+        if is_annotated and not self._found:  # for `_refuse_foreign_ids`, at the end
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
@@ -394,7 +401,7 @@ class MaskScorer:
         for number, frames in self.plan.items():
             measured = np.zeros((len(frames), len(self.rules.measures)))
             for place, t in enumerate(frames):
-                if t is not None:
+                if t is not None:  # else the frame is never visited, and counts 0
                     measured[place] = self.measured[number, t]
             values[number] = self.rules.summarise(measured)
         return values

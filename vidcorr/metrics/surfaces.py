@@ -71,9 +71,9 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
         protocol: thresholds, bins of angle.
 
     Returns:
-        `recall@…`: the fraction of the matches of all pairs; `recall@2cm-0-30`: the mean of the pairs' recalls with an
-        angle from 0 to below 30 degrees; `rotation@5deg`: the fraction of pairs with an angle below. NaN without a
-        match or pair.
+        `recall@…`: the fraction of correct matches among the matches of all pairs; `recall@2cm-0-30`: the mean recall
+        of the pairs whose angle is 0 or more and below 30 degrees; `rotation@5deg`: the fraction of pairs whose angle
+        is below 5 degrees. NaN without a match or pair.
 
     Example:
         >>> protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"rotations": (20.0,)})

@@ -68,7 +68,7 @@ class Found(NamedTuple):
     """Results of a pass in a frame.
 
     Attributes:
-        frame: uint8 RGB `(3, H, W)`; None for a backward pass, which does not keep frames.
+        frame: uint8 RGB `(3, H, W)`; None in results of a backward pass that have waited on disk without it.
         result: a `MaskResult`; or a tensor or array with a row of numbers per object.
         labels: soft labels of masks `(1 + objects, h, w)`, the background first; None if they are not needed to blend.
     """
@@ -97,15 +97,15 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
         given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
     if isinstance(given, Prompt):
         given = [given]
-    found: dict[int, Prompt] = {}
+    prompts: dict[int, Prompt] = {}
     for prompt in map(_checked, given):
         frame = start if prompt.frame is None else prompt.frame
         if frame < start:
             raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
-        if frame in found:
-            raise DataError(f"frame {frame} has two prompts: {found[frame].source} and {prompt.source}")
-        found[frame] = prompt
-    return found
+        if frame in prompts:
+            raise DataError(f"frame {frame} has two prompts: {prompts[frame].source} and {prompt.source}")
+        prompts[frame] = prompt
+    return prompts
 
 
 def _checked(prompt: Any) -> Prompt:
@@ -275,7 +275,8 @@ class Annotations:
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
         """Return object → pass → the weight with which the pass counts for the object in frame `t`.
 
-        The weights of an object sum to 1; an object that has left has no pass.
+        Between two prompts the weight of a pass falls linearly, from 1 at its prompt to 0 at the other. The weights of
+        an object sum to 1; an object that has left has no pass.
 
         Example:
             >>> mask = MaskPrompt.of(np.array([[1]]))
@@ -289,7 +290,7 @@ class Annotations:
             after = None if before == t else self._next_prompt(name, t)
             weights: dict[Pass, float] = {}
             for each in self.passes:
-                prompt_frame = before if each.step > 0 else after
+                prompt_frame = before if each.step > 0 else after  # whose pass reaches frame `t`
                 if each.frame == prompt_frame and name in self.prompts[each.frame].shown:
                     weights[each] = 1.0
             if len(weights) == 2 and after is not None:
@@ -411,16 +412,16 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
         for length in reversed(lengths[1:]):  # without the prompt's own frame, the first that was written
             file.seek(-length, 1)
             packed = file.read(length)
-            file.seek(-length, 1)
+            file.seek(-length, 1)  # where these results begin, and those of the next frame end
             yield pickle.loads(zlib.decompress(packed))
 
 
 def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
     """Return the soft labels of all objects of masks in frame `t`, the background first, blended from passes.
 
-    The label of an object is the weighted sum of its labels in the passes that follow it. Each object also gives such a
-    sum of these passes' backgrounds, and the background of a cell is the smallest of the sums. An object that a pass
-    still follows beyond the object's next prompt counts as background in this pass.
+    The label of an object is the weighted sum of its labels in the passes that follow it. The backgrounds of these
+    passes are summed with the same weights, once per object; the background of a cell is the smallest of these sums. An
+    object that a pass still follows beyond the object's next prompt counts as background in this pass.
 
     Args:
         annotations: the prompts.
@@ -463,7 +464,7 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
 def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> list[tuple[Name, Name]]:
     """Return pairs of objects whose ids two prompts seem to have exchanged.
 
-    In such a pair, each object as followed forwards lies mostly on the other object as followed backwards.
+    Two objects are a pair if each, followed forwards, lies mostly on the cells of the other, followed backwards.
 
     Args:
         annotations: the prompts.

@@ -55,6 +55,7 @@ def feature_pictures(
         ValueError: for an unknown network or protocol.
         DataError: if a frame cannot be read, or the point lies outside.
     """
+    # x, y in pixels of the video
     place = None if point is None else PointPrompt.of(point).fitted_to_frame(stream.size).labels[0]
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
     covered_size = encoder.input_sizes(size).covered
@@ -71,10 +72,12 @@ def feature_pictures(
     colours = colour_basis(some_maps)
     similarity: _Similarity | None = None
     if place is not None:
+        # cells per pixel of the reduced frame, times pixels of the reduced frame per pixel of the video
         cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
         row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
         similarity = _Similarity(some_maps[0], encoder.protocol, row, column)
     for t, (frame, features) in enumerate(zip(reduced_frames(), encoder.maps(reduced_frames()), strict=True)):
+        # the frame's grey shows through the colours
         tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
         pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
         if similarity is not None:
@@ -90,7 +93,7 @@ def feature_pictures(
 def _as_for_masks(
     network: Any, stream: FrameStream, protocol: str | None, short_side: int
 ) -> tuple[FrameEncoder, tuple[int, int]]:
-    """Return the encoder that would follow masks through a video, and the (H, W) to which frames are reduced for it.
+    """Return an encoder under the protocol by which masks are followed, and the (H, W) to which frames are reduced.
 
     The arguments are those of `feature_pictures`.
     """
@@ -125,7 +128,7 @@ class _Similarity:
 def write_maps(
     output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
-    """Write the feature maps of a video as .npz, from memory at the end.
+    """Write the feature maps of a video as .npz; all maps are in memory until the end.
 
     The file has `features` `(T, C, h, w)` float16 (float32, if a value exceeds 65,504); `stage`; `stride`, pixels of
     the network's input per cell; and `input`, the RGB that the network gets, as JSON.

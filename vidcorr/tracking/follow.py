@@ -99,7 +99,7 @@ def follow_with_doubts(
     short_side: int,
     propagator: Propagator,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow prompts as `follow` does, with its arguments, but yield a `MaskResult` in place of the ids of masks."""
+    """Return the iterator of `follow`, whose arguments these are, with a `MaskResult` (ids, doubts) in place of ids."""
     if isinstance(video, str | Path):
         video = open_stream(video)
     source = video if isinstance(video, AnyStream) else GivenFrames(video)
@@ -108,19 +108,19 @@ def follow_with_doubts(
     if max(annotations.prompts):
         source.require(max(annotations.prompts))
     extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)
-    asked = (annotations, source, size)
+    arguments = (annotations, source, size)
     with eval_mode(extractor):  # for the constructors; each frame is computed in eval mode below
         if isinstance(rules, TrackingProtocol):
-            follower: Follower = BoxFollower(*asked, extractor, rules)
+            follower: Follower = BoxFollower(*arguments, extractor, rules)
         else:
             seen = seen_size(size, rules, short_side)
             encoder = FrameEncoder(extractor, rules)
             if not isinstance(rules, LabelProtocol):
-                follower = QueryFollower(*asked, encoder, seen)
+                follower = QueryFollower(*arguments, encoder, seen)
             elif annotations.first.kind == "mask":
-                follower = MaskFollower(*asked, encoder, seen, propagator)
+                follower = MaskFollower(*arguments, encoder, seen, propagator)
             else:
-                follower = PointFollower(*asked, encoder, seen, propagator)
+                follower = PointFollower(*arguments, encoder, seen, propagator)
     return each_within(lambda: eval_mode(extractor), follower.follow())  # in between it has its own mode
 
 

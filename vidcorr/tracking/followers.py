@@ -126,6 +126,7 @@ class MaskFollower(Follower):
         ids = torch.zeros(self.size, dtype=torch.uint8)
         doubts: dict[Name, float] = {}
         prompt: Any = self.annotations.prompts.get(t)
+        # the given mask is kept as it is, not decoded from its labels
         keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
         if t + 1 in self.annotations.prompts:
             for name, other in exchanged_pairs(self.annotations, t, found):
@@ -140,8 +141,8 @@ class MaskFollower(Follower):
             # `None`: decode labels only; the given mask is laid over the result below
             ids = self._coding(self.annotations.objects).decode(t, labels, None, frame)
         if keeps_given:
-            given = torch.from_numpy(prompt.labels)
-            ids = torch.where(given > 0, given, ids)
+            given_ids = torch.from_numpy(prompt.labels)
+            ids = torch.where(given_ids > 0, given_ids, ids)
             doubts |= dict.fromkeys(prompt.shown, 0.0)
         return MaskResult(ids, doubts)
 
@@ -210,11 +211,11 @@ class QueryFollower(Follower):
 
     @cached_property
     def _count(self) -> int:
-        """Number of frames of the video."""
+        """Number of frames of the video, counted by reading it once."""
         return sum(1 for _ in self.video.forwards())
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Track the points of a prompt through the pass's frames, then read the frames again and yield both."""
+        """Track the points of a prompt through the pass's frames; then read the frames again, and yield both."""
         count = a_pass.length(self._count)
         assert count is not None
         # x, y: pixels of the frame per pixel of the raster in which the protocol counts

@@ -176,8 +176,8 @@ class FrameEncoder:
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
         self.watch = Stopwatch()
-        seen = adapted(extractor, self.protocol)
-        self.input = seen.input
+        view = adapted(extractor, self.protocol)
+        self.input = view.input
         self.device = device_of(extractor)
         self.constant = False
         self.multiple = extractor.multiple
@@ -186,7 +186,7 @@ class FrameEncoder:
         if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
             precision: Any = getattr(self.protocol, "backbone_precision", "float32")
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
-        self._folded: Any = seen.folded()
+        self._folded: Any = view.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
         self.least_side = math.inf
@@ -261,13 +261,13 @@ class FrameEncoder:
         encoder = self._folded
         kind = encoder.network_name
         remaining = iter(frames)
-        given = 0  # number of frames that the encoder has read
+        read = 0  # number of frames that the encoder has taken
 
         def prepared_frames() -> Iterator[Tensor]:
             """Yield the frames as the network takes them, and count them."""
-            nonlocal given
+            nonlocal read
             for frame in remaining:
-                given += 1
+                read += 1
                 yield fit_input(frame[None], self._rules, self.multiple, self.device)[0]
 
         encoded = iter(encoder.encode(prepared_frames()))
@@ -280,9 +280,9 @@ class FrameEncoder:
                 torch.no_grad(),
             ):
                 output = next(encoded, None)
-            if output is None and yielded == given and next(remaining, None) is None:
+            if output is None and yielded == read and next(remaining, None) is None:  # no map, and no frame left
                 return
-            if output is None or yielded == given:
+            if output is None or yielded == read:
                 amount = "fewer" if output is None else "more"
                 raise ValueError(f"{kind}: encode must yield a map for each frame, and gave {amount}")
             yielded += 1

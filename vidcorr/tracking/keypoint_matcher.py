@@ -61,7 +61,7 @@ class KeypointMatcher(FrameEncoder):
             raise ValueError(f"protocol {protocol.name!r}: {text}")
         super().__init__(extractor, protocol.with_changes(input_size=size))
         self._category: str | None = None  # of the pictures whose features are kept
-        self._room = 0
+        self._room = 0  # bytes that further kept features may take
         self._kept: dict[Path, Tensor] = {}
 
     @torch.no_grad()
@@ -83,8 +83,8 @@ class KeypointMatcher(FrameEncoder):
         sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
         with self.watch("match", self.device):
-            found = match_keypoints(source, target, points, sizes[0], sizes[1], self.protocol)
-            return found.cpu().numpy()
+            matches = match_keypoints(source, target, points, sizes[0], sizes[1], self.protocol)
+            return matches.cpu().numpy()
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
         """Read the source (0) or target (1) of a pair: uint8 RGB `(3, H, W)`.
@@ -99,6 +99,10 @@ class KeypointMatcher(FrameEncoder):
         """Return the features `(C, h, w)` of the source (0) or target (1) of a pair.
 
         A picture is encoded as a video of one frame, unless its features are kept from an earlier pair of the category.
+
+        Raises:
+            DecodingError: if the picture cannot be decoded or has another size than the pair says.
+            ValueError: if its features are not finite.
         """
         if pair.category != self._category:
             self._category = pair.category

@@ -83,9 +83,10 @@ class MaskCoding(LabelCoding):
             mask: ids `(H, W)`.
 
         Returns:
-            `(1 + objects, h, w)`, background first; after frame 0, channels of objects that do not start in the frame
-            are 0.
+            `(1 + objects, h, w)`, background first; after frame 0, all channels are 0 but those of objects that start
+            in frame `t`.
         """
+        # reduced as the frame was, then padded by background to the size that the map covers
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
         height, width = self.encoder.input_sizes(self.seen).covered
         below = height - self.seen[0]
@@ -120,6 +121,7 @@ class MaskCoding(LabelCoding):
     def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
         """Decode labels to ids `(H, W)` uint8."""
         height, width = self.encoder.input_sizes(self.seen).covered
+        # from pixels of the reduced frame to pixels of the frame
         covered = round(height * self.size[0] / self.seen[0]), round(width * self.size[1] / self.seen[1])
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 

@@ -69,13 +69,14 @@ class PictureMatcher(KeypointMatcher):
         for x, y in asked:
             if not (0 <= x < width and 0 <= y < height):
                 raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
+        # the second picture's points, here the first one's again, are not read
         pair = MatchPair("pair", "", self._files, sizes, (asked, asked), tuple(range(len(asked))))
         first = self._cells(pair, 0)
         second = self._cells(pair, 1)
         if len(asked):
-            found = self.match(pair)
-            cosines = (_features_at(asked, *first) * _features_at(found, *second)).sum(1)
-            return _by_similarity(np.column_stack([asked, found, cosines]))
+            matched = self.match(pair)
+            cosines = (_features_at(asked, *first) * _features_at(matched, *second)).sum(1)
+            return _by_similarity(np.column_stack([asked, matched, cosines]))
         rows = _mutual_matches(*first, *second)
         least_distance = SPACING * math.sqrt(height * width / best)
         return rows[_spread_out(rows[:, :2], least_distance, best)]
@@ -97,6 +98,7 @@ class PictureMatcher(KeypointMatcher):
         top_left, bottom_right = canvas_points(corners, (height, width), self.protocol).double()
         y = (torch.arange(features.shape[1]) + 0.5).double() * canvas_height / features.shape[1]
         x = (torch.arange(features.shape[2]) + 0.5).double() * canvas_width / features.shape[2]
+        # x, y as fractions of the picture's width and height
         fractions = (torch.cartesian_prod(y, x).flip(1) - top_left) / (bottom_right - top_left)
         is_inside = ((fractions > 0) & (fractions < 1)).all(1)
         vectors = F.normalize(features.float().flatten(1).T).cpu()
@@ -179,7 +181,7 @@ def read_upright(file: Path) -> Tensor:
     Raises:
         DecodingError: if the file is missing or damaged, is no picture, or exceeds Pillow's limit on pixels.
     """
-    picture = Image.fromarray(read_photo(file))
+    picture = Image.fromarray(read_photo(file))  # pixels as stored, without the tag, which is copied here
     with open_image(file) as image:
         picture.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
     turned = ImageOps.exif_transpose(picture)

@@ -55,7 +55,7 @@ def follow_points(
     resized, padded, _ = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
-    covered_size = height, width  # of the map, padding included
+    covered_size = height, width  # area under the map, padding included, in pixels of the scored size
     start = torch.as_tensor(queries, dtype=torch.float64)
     with encoder.watch("track", encoder.device):
         return track_points(

@@ -122,7 +122,7 @@ def predict_video(
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
     results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
     with folder_lock(folder, "name another output folder"):
-        if earlier_record(folder, content) != earlier:
+        if earlier_record(folder, content) != earlier:  # read before the lock was held
             raise ValueError(f"{folder}: another run has just written into it; repeat the command")
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
@@ -162,6 +162,7 @@ def _record_at_start(
         "stage": extractor.stage,
         "stride": extractor.stride,
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
+        # as JSON gives it back, with lists in place of tuples
         "protocol": json.loads(json.dumps({"digest": rules.digest(), **named, **rules.effective_values()})),
         "size": list(stream.size),
         "short_side": short_side,
@@ -220,10 +221,10 @@ def recorded_prompts(record: Mapping[str, Any], folder: Path, kind: type[Prompt]
     """
     prompts: dict[int, Prompt] = {}
     with errors_at(folder / RECORD, *WRONG_JSON):
-        for told in record.get("prompts", []):
-            values = told.get(kind.kind, folder / GIVEN / f"{told['frame']:05d}.png")
-            options = {"left": told.get("left", [])} if kind is MaskPrompt else {}
-            prompts[told["frame"]] = replace(kind.of(values, **options), source=told["source"])
+        for entry in record.get("prompts", []):
+            values = entry.get(kind.kind, folder / GIVEN / f"{entry['frame']:05d}.png")
+            options = {"left": entry.get("left", [])} if kind is MaskPrompt else {}
+            prompts[entry["frame"]] = replace(kind.of(values, **options), source=entry["source"])
     return prompts
 
 
@@ -303,7 +304,12 @@ class _ResultFiles:
         self._film = Mp4Writer(film, stream.frame_rate, crf="23") if overlay else None
 
     def add(self, frame: Tensor, results: Any) -> None:
-        """Write the results of the next frame, as `follow_with_doubts` yields them."""
+        """Write the results of the next frame.
+
+        Args:
+            frame: uint8 RGB `(3, H, W)`.
+            results: a `MaskResult`; or boxes or points, a row of numbers per object.
+        """
         if self._mask_folder is not None:
             rows = self._add_mask(self._mask_folder, results)
             results = results.ids
@@ -362,7 +368,7 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
 def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the colour of each id in overlays, `(256, 3)`.
 
-    It is the colour of the id in the given masks, except for DAVIS's own colours, which the overlays' replace.
+    An id has its colour in the given masks. If the masks give it none, or DAVIS's own colour, it has the overlays' own.
 
     Args:
         given: colour in the given masks, as 0xRRGGBB → id.

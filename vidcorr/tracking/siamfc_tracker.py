@@ -173,7 +173,7 @@ class SiamFCTracker(FrameEncoder):
         """Find the targets in the next frame.
 
         Args:
-            tracks: results of `start`; moved in place.
+            tracks: results of `start`; target, side and response are changed in place.
             frame: the next frame, (H, W, 3) uint8 RGB.
 
         Returns:
@@ -189,18 +189,18 @@ class SiamFCTracker(FrameEncoder):
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
             matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
-            found = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
-        best, peak, finite = found[:3].astype(np.int64)
-        largest = found[3]
+            peaks = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
+        best, peak, finite = peaks[:3].astype(np.int64)
+        largest = peaks[3]
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), largest, strict=True):
             track.response = float(response)
             row, column = divmod(index, size)
             offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
-            in_crop = offset * protocol.stride / protocol.upsampling
+            in_crop = offset * protocol.stride / protocol.upsampling  # pixels of the crop
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale  # pixels of the frame
-            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
+            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale  # only a part of the way to the best scale
             track.target[2:] *= growth
             track.side *= growth
         return one_based(np.stack([track.target for track in tracks]))
@@ -231,7 +231,12 @@ class SiamFCTracker(FrameEncoder):
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: NDArray[np.uint8], method: Any) -> Tensor:
-        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, by a method of the extractor."""
+        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, uint8 RGB.
+
+        Args:
+            crops: the crops.
+            method: the extractor, or its method `exemplar`.
+        """
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = features_by(method, images.float().div_(255))
@@ -274,16 +279,16 @@ class SiamFCTracker(FrameEncoder):
         if protocol.penalty_lowers:  # a factor above 1 makes a negative response lower
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
-        chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
-        low = chosen.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
-        high = chosen.amax(1, keepdim=True)
+        at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
+        low = at_best_scale.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
+        high = at_best_scale.amax(1, keepdim=True)
         # The response above its minimum is weighted to the sum 1 - influence, the window (of sum 1) to influence. The
         # minimum itself need not be subtracted: a constant moves no peak.
-        total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
+        total = at_best_scale.sum(1, keepdim=True, dtype=torch.float64) - at_best_scale.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         window = cosine_window(responses.shape[-1], responses.device)
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
-        peak = torch.addcmul(protocol.window_influence * window, weight, chosen).argmax(1)
+        peak = torch.addcmul(protocol.window_influence * window, weight, at_best_scale).argmax(1)
         finite = peaks.isfinite().all(1)
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 

@@ -54,7 +54,9 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count the time of a block for a kind of work, without the time of blocks inside it.
+        """Count the time of a block for a kind of work, without the time of counted blocks inside it.
+
+        A block that raises an error is not counted.
 
         Args:
             work: name of the kind of work.
@@ -72,7 +74,7 @@ class Stopwatch:
             self._add_up()
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
-        """Return an iterator over the items, which counts for a kind of work the time to get them."""
+        """Return an iterator over the items that counts the time to get each of them for the kind of work `work`."""
         return each_within(lambda: self(work), items)
 
 

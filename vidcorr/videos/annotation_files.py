@@ -39,9 +39,9 @@ def read_masks(
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 
     Of a zip the PNGs of `SegmentationObject` are read (CVAT's "Segmentation mask 1.1"), else its JSON, else its PNGs.
-    The frame of a file is stated by `@FRAME`, else by its name, and of a JSON also by its image's (`FrameNames`). A PNG
-    that is given alone and states no frame is of the first frame that is read. `Objects` gives ids to names and
-    colours.
+    The frame of a file is stated by `@FRAME`, else by the file's name, and in a JSON also by the name or index of an
+    image (`FrameNames`). A PNG that is given alone and states no frame is of the first frame that is read. The masks
+    keep names and colours, to which `Objects` gives ids.
 
     Args:
         words: the texts `PATH` or `PATH@FRAME`.
@@ -62,10 +62,10 @@ def read_masks(
         frames = FrameNames(stems, film, [file.path.stem for file in files])
         prompts: list[MaskPrompt] = []
         for file in files:
-            found = MaskPrompt.in_file(file.path, file.source, size)
-            if file.frame is not None and len(found) > 1:
-                raise DataError(f"{file.source}: has {len(found)} images: @FRAME is for a file of one frame")
-            for stated, prompt in found:
+            images = MaskPrompt.in_file(file.path, file.source, size)
+            if file.frame is not None and len(images) > 1:
+                raise DataError(f"{file.source}: has {len(images)} images: @FRAME is for a file of one frame")
+            for stated, prompt in images:
                 notes = (*file.notes, *prompt.notes)
                 prompts.append(replace(prompt, frame=_frame_of(file, stated, frames), notes=notes))
     return prompts
@@ -151,15 +151,15 @@ def with_flags_of_left(prompts: Sequence[MaskPrompt], words: Sequence[str], star
         >>> with_flags_of_left([replace(mask, frame=30)], ["2@30"], start=0)[0].objects
         (1, 2)
     """
-    named = list(prompts)
+    masks = list(prompts)
     frames = [start if prompt.frame is None else prompt.frame for prompt in prompts]
     for word in words:
         number, _, frame = word.partition("@")
         if not number.isdecimal() or not frame.isdecimal() or int(frame) not in frames:
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
         place = frames.index(int(frame))
-        named[place] = named[place].with_left([int(number)])
-    return named
+        masks[place] = masks[place].with_left([int(number)])
+    return masks
 
 
 def split_frame(word: str) -> tuple[Path, int | None]:

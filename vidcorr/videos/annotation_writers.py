@@ -165,8 +165,8 @@ def _bridge(whole: NDArray[Any], part: NDArray[Any]) -> tuple[float, int, int]:
         (3.0, 2, 1)
     """
     distances = np.linalg.norm(whole[:, None] - part[None], axis=-1)
-    at, begin = np.unravel_index(distances.argmin(), distances.shape)
-    return float(distances[at, begin]), int(at), int(begin)
+    of_whole, of_part = np.unravel_index(distances.argmin(), distances.shape)
+    return float(distances[of_whole, of_part]), int(of_whole), int(of_part)
 
 
 def outline(pixels: Bitmap) -> NDArray[np.float64]:
@@ -182,19 +182,20 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     """
     import cv2
 
-    found, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in found]
-    whole = rest.pop(0)
+    contours, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in contours]
+    whole = rest.pop(0)  # grows by the other parts and holes, the nearest first
     bridges = [_bridge(whole, part) for part in rest]
     while rest:
         nearest = int(np.argmin([length for length, _, _ in bridges]))
-        _, at, begin = bridges.pop(nearest)
-        around = np.roll(rest.pop(nearest), -begin, axis=0)
-        added = np.concatenate([around, around[:1], whole[at : at + 1]])
-        whole = np.insert(whole, at + 1, added, axis=0)
+        _, start, first = bridges.pop(nearest)  # corners of the bridge in the whole and in the part
+        around = np.roll(rest.pop(nearest), -first, axis=0)
+        # over the bridge, around the part and back to the corner where it began
+        added = np.concatenate([around, around[:1], whole[start : start + 1]])
+        whole = np.insert(whole, start + 1, added, axis=0)
         for place, part in enumerate(rest):  # only corners that were added can be nearer than before
             length, corner, first = bridges[place]
-            moved = (length, corner + len(added) * (corner > at), first)
+            moved = (length, corner + len(added) * (corner > start), first)  # corners after the inserted ones move
             new_length, corner, first = _bridge(added, part)
-            bridges[place] = min(moved, (new_length, at + 1 + corner, first))
+            bridges[place] = min(moved, (new_length, start + 1 + corner, first))
     return whole.astype(np.float64) + 0.5

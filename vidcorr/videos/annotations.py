@@ -54,9 +54,11 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
     has a name of annotations (`depth`) and its pictures are flat or of 16 bits.
 
     A folder is also of annotations beside a folder of frames. The two paths differ in one part (SEGM/480p/dog and
-    RGB/480p/dog), and the frames have a picture of the same size for each picture. The pictures must be maps of labels;
-    or the differing part has a name of annotations, and they are grey or the other folder has a name of frames. Folders
-    of maps of labels that differ in their last part need such a name too, since they may be different videos.
+    RGB/480p/dog), the other folder has a picture of the same stem for each picture, and the sizes are equal. One of two
+    conditions must hold. First: the folder's pictures are maps of labels, the other's are not; if the last parts
+    differ, the folder's part must have a name of annotations too, since these may be two videos. Second: the folder's
+    part has a name of annotations, the other's has none, and the folder's pictures are grey or the other's part has a
+    name of frames.
 
     Of many subfolders of a folder, `SIBLINGS` drawn ones are examined; the others only if one of these is of
     annotations. Frames of few colours without a partner, such as pixel art, grey films and screens, are videos.
@@ -66,7 +68,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         pictures: folder below it → names of its pictures; a folder without pictures is ignored.
     """
     children: dict[Path, list[Path]] = defaultdict(list)
-    but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)
+    but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)  # path without a part → the folders
     for folder, names in pictures.items():
         if names:
             children[folder.parent].append(folder)
@@ -77,32 +79,32 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
     def is_of_annotations(folder: Path) -> bool:
         """Return whether a folder holds annotations, by itself or beside the folder of the frames."""
-        seen = look(folder)
-        if seen is None:
+        own = look(folder)
+        if own is None:
             return False
         names = list(map(str.lower, folder.parts))
-        if seen.is_davis or (seen.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
+        if own.is_davis or (own.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
             return True
         for place in range(len(root.parts), len(folder.parts)):
             is_named = bool(OF_LABELS.search(names[place]))
             is_last = place == len(names) - 1
-            if not is_named and (is_last or not seen.is_label):
+            if not is_named and (is_last or not own.is_label):
                 continue  # folders that differ in this part are different videos
             for other in but_one[_without(folder, place)]:
                 frames = look(other) if other != folder else None
-                if frames is None or frames.is_label or frames.size != seen.size or not stems(folder) <= stems(other):
+                if frames is None or frames.is_label or frames.size != own.size or not stems(folder) <= stems(other):
                     continue
                 name = other.parts[place].lower()
-                if seen.is_label or (not OF_LABELS.search(name) and (seen.is_grey or OF_FRAMES.search(name))):
+                if own.is_label or (not OF_LABELS.search(name) and (own.is_grey or OF_FRAMES.search(name))):
                     return True
         return False
 
-    found: set[Path] = set()
+    of_annotations: set[Path] = set()
     for folders in children.values():
         drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))
         if any(map(is_of_annotations, drawn)):
-            found.update(filter(is_of_annotations, folders))
-    return found
+            of_annotations.update(filter(is_of_annotations, folders))
+    return of_annotations
 
 
 def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
@@ -116,10 +118,10 @@ def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
 
 
 def _look(folder: Path, names: Sequence[str]) -> _Look | None:
-    """Return the look of the middle one of a folder's pictures; None if it cannot be read."""
+    """Return the look of a folder's middle picture, by the order of `names`; None if the picture cannot be read."""
     try:
         with open_image(folder / names[len(names) // 2]) as image:
-            colours = davis_palette()[:3].ravel().tolist()
+            colours = davis_palette()[:3].ravel().tolist()  # the first three tell the palette
             is_davis = image.mode == "P" and (image.getpalette() or [])[:9] == colours
             pixels = np.asarray(image)
             is_grey, size = image.mode not in ("P", "RGB", "RGBA"), image.size

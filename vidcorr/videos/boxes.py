@@ -109,6 +109,6 @@ def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[i
     high = round(middle + side / 2)
     start = min(max(low, 0), length)
     end = min(max(high, 0), length)
-    start_in_crop = max(0, -low * size // (high - low))
+    start_in_crop = max(0, -low * size // (high - low))  # the crop's share before the frame begins
     length_in_crop = max(1, round(size * (end - start) / (high - low)))
     return start, end, start_in_crop, length_in_crop

@@ -55,7 +55,7 @@ def check_data(
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
     if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
-        clean.unlink(missing_ok=True)  # of an earlier check
+        clean.unlink(missing_ok=True)  # of an earlier check; one that is a source stays until it is replaced
     paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}

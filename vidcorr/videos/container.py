@@ -153,8 +153,8 @@ def films(container: InputContainer) -> list[VideoStream]:
 def film_stream(container: InputContainer) -> VideoStream:
     """Return the film of a container: the video stream that FFmpeg shows (`av_find_best_stream`).
 
-    Attached pictures are no films, nor are streams of a single frame beside longer streams; some files mark such a
-    still as their default. If FFmpeg chooses one of these, the film is the longest other stream.
+    Attached pictures are no films, nor are stills, streams of a single frame beside longer streams; some files mark a
+    still as their default. If FFmpeg chooses a picture or a still, the film is the longest other stream.
 
     Raises:
         ValueError: if there is no stream but attached pictures.
@@ -196,7 +196,7 @@ class FrameTable:
         return isinstance(self.times, range)
 
     def key(self, index: int) -> int:
-        """Return the index of the key frame that starts the decoding of a frame."""
+        """Return the index of the latest key frame up to frame `index`, from which that frame can be decoded."""
         return self.keys[bisect_right(self.keys, index) - 1]
 
     @classmethod
@@ -244,7 +244,8 @@ class FrameTable:
     def from_pictures(cls, pictures: Sequence[tuple[int, Picture]]) -> Self | None:
         """Make the table from the time stamp and picture of each packet, in the order of the file.
 
-        None if time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
+        Returns:
+            None if two time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
 
         Example:
             >>> FrameTable.from_pictures([(0, "I"), (4, "P"), (2, "B"), (6, "I")])
@@ -270,7 +271,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         with a frame, from the first key frame on.
     """
     stream = film_stream(container)
-    has_headers = stream.codec_context.name == "mpeg4"
+    has_headers = stream.codec_context.name == "mpeg4"  # `picture_of` reads the pictures' own headers
     is_certain = has_headers or has_reliable_times(container, stream)
     pictures: list[tuple[int, Picture]] = []
     count = 0

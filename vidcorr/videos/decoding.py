@@ -92,6 +92,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
         Raises:
             DecodingError: if a frame cannot be decoded, or differs in size from the first frame.
+            ValueError: for no index, or an index below 0.
         """
         if not indices or min(indices) < 0:
             raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
@@ -186,7 +187,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             yield packet
 
     def _scan(self) -> None:
-        """Learn the frames' times, or at least their number, from all packets."""
+        """Set the table of the frames' times, or at least `num_frames`, from all packets."""
         status = self.path.stat()  # size and time of change: a changed file is scanned again
         self._table, count = _scan_file(self.path, self._timeout, status.st_size, status.st_mtime_ns)
         if not self._is_end_known:
@@ -277,13 +278,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             if keys_beyond > 1:  # a wanted frame may follow the key frame that is shown after it, never two of them
                 raise LookupError("a frame has another time")
             is_wanted = packet.pts in wanted
-            if codec.name in _CAN_SKIP:
+            if codec.name in _CAN_SKIP:  # unwanted frames are decoded only if others refer to them
                 codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             yield from codec.decode(packet)
             missing -= is_wanted
             if not missing:
                 break
-        yield from codec.decode(None)
+        yield from codec.decode(None)  # the frames that the decoder still holds
         if table.is_computed and codec.has_b_frames:
             _refuse_equal_times(packets, wanted)
 
@@ -307,7 +308,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                     frames = packet.decode()
                 except av.InvalidDataError as error:
                     if key is None or (packet.pts or 0) < (key.pts or 0):
-                        continue  # such a picture
+                        continue  # a picture whose references are missing, as at the start of a cut stream
                     raise DecodingError(self.path, f"frame {index + 1} is damaged ({error.strerror})") from error
                 for frame in frames:
                     index += 1
@@ -337,7 +338,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:
     """Raise `LookupError` if a further packet shows a frame at a wanted time: which of the two is meant is unknown.
 
-    The index in a header has the times of decoding, none of which is later than the time at which its frame is shown.
+    The header's index has times of decoding. No frame is decoded later than it is shown, so the search ends at the
+    first packet that is decoded at the last wanted time or later.
 
     Args:
         packets: the packets after those with the wanted times.

@@ -31,6 +31,7 @@ Coordinate = Annotated[float, Field(ge=-(2**20), le=2**20)]
 
 
 def _require_corners(numbers: list[float]) -> list[float]:
+    """Return the numbers x, y, x, y, … of a polygon as they are; raise `ValueError` for fewer than three corners."""
     if len(numbers) % 2 or len(numbers) < 6:
         raise ValueError("a polygon needs x and y of three corners")
     return numbers
@@ -43,6 +44,8 @@ class _Read(BaseModel):
 
 
 class _Shape(_Read):
+    """A shape of LabelMe; its points are x, y in pixels from the corner of the first pixel."""
+
     label: Annotated[str, Field(min_length=1)]
     points: Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=1)]
     group_id: str | None = None
@@ -57,6 +60,8 @@ class _Shape(_Read):
 
 
 class _LabelMe(_Read):
+    """LabelMe's JSON of an image."""
+
     shapes: list[_Shape]
     imageHeight: Side | None = None
     imageWidth: Side | None = None
@@ -64,7 +69,7 @@ class _LabelMe(_Read):
 
 
 class _Segment(_Read):
-    """Polygons, or runs down the columns of an image of `size`."""
+    """COCO's segmentation: polygons x, y, x, y, …, or lengths of runs down the columns of an image of `size`."""
 
     polygons: list[Annotated[list[Coordinate], AfterValidator(_require_corners)]] = []
     counts: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(lambda counts: runs_of_text(counts))] = []
@@ -94,11 +99,15 @@ class _Segment(_Read):
 
 
 class _Category(_Read):
+    """A category of COCO, such as `person`."""
+
     id: str
     name: str = ""
 
 
 class _Image(_Read):
+    """An image of COCO; tools for videos also state the index of its frame."""
+
     id: str
     height: Side | None = None
     width: Side | None = None
@@ -108,6 +117,8 @@ class _Image(_Read):
 
 
 class _Annotation(_Read, extra="allow"):
+    """An object of COCO in an image."""
+
     image_id: str
     category_id: str
     attributes: dict[str, Any] | None = None
@@ -124,11 +135,13 @@ class _Annotation(_Read, extra="allow"):
             ['7', '5', None]
         """
         facts = {**(self.model_extra or {}), **(self.attributes or {})}
-        found = facts.get("track_id", facts.get("instance_id"))
-        return None if found is None else str(found)
+        number = facts.get("track_id", facts.get("instance_id"))
+        return None if number is None else str(number)
 
 
 class _Coco(_Read):
+    """COCO's JSON of many images."""
+
     images: list[_Image]
     annotations: list[_Annotation]
     categories: list[_Category] = []
@@ -151,7 +164,7 @@ class Drawn(NamedTuple):
 
 
 def read_drawings(path: Path, source: str, size: tuple[int, int] | None = None) -> list[Drawn]:
-    """Read the objects of LabelMe's or COCO's JSON, a value per image with an annotation.
+    """Read the objects of LabelMe's JSON, which has one image, or of each image with an annotation in COCO's JSON.
 
     Args:
         path: the file.
@@ -186,7 +199,8 @@ def _size_of(source: str, height: int | None, width: int | None, size: tuple[int
 def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
     """Return the objects of LabelMe's shapes: shapes of one label and group, and each shape without a group.
 
-    A shape without a group is named `label`; several of one label are named `label #1`, `label #2`.
+    A shape without a group is named `label`; several of one label are named `label #1`, `label #2`. Shapes of a label
+    without a group, but with the flag `part`, are one object.
 
     Example:
         >>> corners = [(0, 0), (2, 0), (2, 2)]
@@ -356,7 +370,7 @@ def runs_of_text(text: Any) -> Any:
         shift += 5
         if group & 32:
             continue
-        if group & 16:
+        if group & 16:  # negative, as a two's complement
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0

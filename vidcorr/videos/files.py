@@ -74,9 +74,11 @@ def is_of_full_disk(error: object) -> bool:
 
 @contextmanager
 def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
-    """Raise `FullDisk` as `full_disk_at` does, also for a thread that writes, and let the thread print no traceback.
+    """Raise `FullDisk` in place of an error of the block that says that a disk has no room.
 
-    TensorBoard's thread hands its error to the thread that logs, which raises it in the block.
+    A thread with this error prints no traceback during the block.
+
+    TensorBoard's writing thread hands its error to the thread that logs, and that thread raises it in the block.
     """
     hook_before = threading.excepthook
 
@@ -132,7 +134,7 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def mistakes_of(error: ValidationError) -> str:
-    """Return the fields and messages of the first three mistakes, in a single line."""
+    """Return the fields and messages of an error's first three mistakes, in a single line."""
     mistakes = []
     for mistake in error.errors()[:3]:
         field = ".".join(map(str, mistake["loc"]))
@@ -285,7 +287,9 @@ def remove(path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a folder name for a name: small letters, digits, dots, dashes; "+" becomes "plus", an empty name "row".
+    """Return a folder name for a name: small letters, digits, dots, dashes, underscores; an empty name becomes "row".
+
+    "+" becomes "plus", and all else a dash.
 
     Example:
         >>> slug("VFS + res4"), slug("日本")

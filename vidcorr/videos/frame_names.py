@@ -36,6 +36,7 @@ class FrameNames:
     def __init__(self, stems: Sequence[str] | None = None, film: str = "", given: Iterable[str] = ()) -> None:
         self._film = film
         self._index = None if stems is None else {stem: index for index, stem in enumerate(stems)}
+        # beginning and last digits of each name
         parts = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
         beginnings = {beginning for beginning, _ in parts}
         widths = {len(digits) for _, digits in parts}
@@ -55,8 +56,8 @@ class FrameNames:
         stem = PureWindowsPath(name).stem
         if self._index is not None:
             return self._index.get(stem)
-        found = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png beside 12.mp4: no frame
-        return int(found[1]) if found else None
+        match = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png beside 12.mp4: no frame
+        return int(match[1]) if match else None
 
     def frame_of(self, source: str, stated: Mapping[str, str | int | None]) -> int | None:
         """Return the frame of a file; None if nothing states one.
@@ -77,8 +78,8 @@ class FrameNames:
             vidcorr.videos.files.DataError: 3.json: is of frame 3 by its name (3.json), 0 by its imagePath (0.png): ...
         """
         indices = {what: self.index(name) for what, name in stated.items()}
-        found = {what: index for what, index in indices.items() if index is not None}
-        if len(set(found.values())) > 1:
-            told = ", ".join(f"{index} by its {what} ({stated[what]})" for what, index in found.items())
+        stated_indices = {what: index for what, index in indices.items() if index is not None}
+        if len(set(stated_indices.values())) > 1:
+            told = ", ".join(f"{index} by its {what} ({stated[what]})" for what, index in stated_indices.items())
             raise DataError(f"{source}: is of frame {told}: rename one, or give {Path(source).name}@FRAME")
-        return next(iter(found.values()), None)
+        return next(iter(stated_indices.values()), None)

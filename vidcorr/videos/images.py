@@ -150,7 +150,7 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     with open_image(path) as image:
         is_grey_of_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
         if is_grey_of_16_bits:  # Pillow's conversion to RGB would cut values at 255
-            high = np.asarray(image).astype(np.uint16) >> 8
+            high = np.asarray(image).astype(np.uint16) >> 8  # the upper 8 of 16 bits
             return np.repeat(high.astype(np.uint8)[..., None], 3, axis=2)
         if image.format != "JPEG":
             return np.asarray(image.convert("RGB"))

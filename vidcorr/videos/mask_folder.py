@@ -117,7 +117,8 @@ class MaskFolder(dict[int, Path]):
         At least one mask must hold 255. Masks are read up to the first one with another value.
 
         Raises:
-            DataError: if a mask is damaged or holds no ids, or if that first one has more pixels of 255 than of ids.
+            DataError: if a mask is damaged or holds no ids, or if the first mask with a value besides 0 and 255 has
+                more pixels of 255 than of ids.
         """
         if self.of_object:
             return True
@@ -140,7 +141,10 @@ class MaskFolder(dict[int, Path]):
         """Return the ids of the objects in the mask of frame `t`, ascending; void is none of them.
 
         Raises:
-            DataError: as `read`.
+            DecodingError: if the file is damaged or cannot be decoded.
+            DataError: if the mask holds no ids, its 255 may be void or an object, or a mask of a single object holds
+                several values.
+            KeyError: if frame `t` has no mask.
         """
         values = self._values_of(t)  # without 0
         if self.of_object and len(values) > 1:
@@ -185,7 +189,12 @@ class MaskFolder(dict[int, Path]):
         return np.minimum(values, 1) if self.all_is_object_1 else values
 
     def stored(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Read the values of a mask as they are in its file, (H, W) uint8; `size` as for `read`."""
+        """Read the values of a mask as they are in its file, (H, W) uint8; colours of RGB are replaced by their ids.
+
+        Args:
+            t: index of the frame.
+            size: (height, width) of the result, resized by nearest pixel; None: as stored.
+        """
         from PIL import Image
 
         values = _decoded(self, t)

@@ -58,8 +58,8 @@ class StoredMask(NamedTuple):
                 known = described(ids_of_colours) if len(ids_of_colours) <= MOST_COLOURS else "those of a palette"
                 raise DataError(f"{self.source}: colour #{colour:06x} is none of the annotations' ({known})")
             ids[label] = ids_of_colours[colour]
-        found: NDArray[np.uint8] = ids[self.labels]
-        return found
+        of_pixels: NDArray[np.uint8] = ids[self.labels]
+        return of_pixels
 
 
 def stored_mask(path: Path) -> StoredMask:
@@ -92,7 +92,11 @@ def stored_mask(path: Path) -> StoredMask:
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Decode a mask: (H, W) uint8 ids; colours of RGB as `number_colours` numbers them. Errors as of `stored_mask`."""
+    """Decode a mask: (H, W) uint8 ids; colours of RGB get the ids that `number_colours` gives them.
+
+    Raises:
+        DataError: as `stored_mask`; or for a mask in RGB without a black pixel, unless all its colours are DAVIS's.
+    """
     mask = stored_mask(path)
     return mask.labels if mask.has_ids else mask.ids(number_colours({}, [mask]))
 
@@ -147,7 +151,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
     if COLOUR_OF_VOID in labels:
         labels[COLOUR_OF_VOID] = VOID
     of_pixels = np.array(list(labels.values()), np.uint8)[places.reshape(packed.shape)]
-    labels.pop(0, None)
+    labels.pop(0, None)  # black is the background, no object
     return StoredMask(path, of_pixels, labels, has_ids=False)
 
 
@@ -174,9 +178,9 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
     if present < 3:  # one or two values may be ids of thin objects
         return False
     is_on_edge = np.zeros(ids.shape, bool)
-    for values, found in ((ids, is_on_edge), (ids.T, is_on_edge.T)):
+    for values, on_edge in ((ids, is_on_edge), (ids.T, is_on_edge.T)):  # down, then across; `.T` is a view
         before, middle, after = values[:-2], values[1:-1], values[2:]
-        found[1:-1] |= (before < middle) & (middle < after) | (before > middle) & (middle > after)
+        on_edge[1:-1] |= (before < middle) & (middle < after) | (before > middle) & (middle > after)
     shades = np.count_nonzero(2 * pixel_counts(ids[is_on_edge])[1:] > pixels)
     most_are_shades = shades > max(2, present / 2)
     is_noise = 2 * np.count_nonzero(is_on_edge) >= ids.size
@@ -202,7 +206,7 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     """
     clear: list[int] = []
     if image.mode == "P":
-        image.apply_transparency()
+        image.apply_transparency()  # moves the file's transparency into the palette
         palette = np.reshape(image.getpalette("RGBA") or [], (-1, 4))
         if not np.isin(palette[:, 3], (0, 255)).all():
             raise DataError(f"{path}: {HALF_TRANSPARENT}")
@@ -281,8 +285,8 @@ def free_number(taken: Collection[int], source: object) -> int:
 def ids_of_palette(path: Path) -> dict[int, int]:
     """Return colour, 0xRRGGBB → id, by which predictions in RGB are read if the truth is this indexed or grey mask.
 
-    A colour of the mask's palette has its index. Without a palette, the colours are those of DAVIS, and the greys: the
-    grey of value v is id v.
+    A colour of the mask's palette has its index. Without a palette, or with one of greys alone, the colours are those
+    of DAVIS, and the greys: the grey of value v is id v.
     """
     with open_image(path) as image:
         palette = _palette(image)
@@ -389,6 +393,9 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     Args:
         source: the mask, for the message.
         ids: (H, W) uint8.
+
+    Raises:
+        DataError: if 255 has more pixels.
 
     Example:
         >>> refuse_large_void("a.png", np.array([[1, 255, 255]], np.uint8))  # doctest: +ELLIPSIS

@@ -47,14 +47,14 @@ class Mp4Writer:
         width = image.shape[1] // 2 * 2
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
         frame = self._reformat(frame, format="yuv420p")
-        if not self._codec.is_open:
+        if not self._codec.is_open:  # the first frame
             self._codec.pix_fmt = "yuv420p"
             for name in ("width", "height", "colorspace", "color_range", "color_primaries", "color_trc"):
                 setattr(self._codec, name, getattr(frame, name))
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file."""
+        """Write the frames that the encoder still holds, and finish the file."""
         if self._codec.is_open:
             self._container.mux(self._stream.encode())
         self._container.close()

@@ -48,7 +48,7 @@ def _start_server() -> None:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
     try:
-        resource_tracker.ensure_running()  # before STOPS are blocked: it ignores them, and would unblock them here
+        resource_tracker.ensure_running()  # first: it ignores STOPS, but this call would unblock them
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         forkserver.ensure_running()
     finally:
@@ -146,7 +146,7 @@ def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | Dat
 def _result_or_error_of_item(future: Future[ResultT | DataError], timeout: float) -> ResultT | DataError:
     """Return the result of `_outcome`; raise its error, which ends the run.
 
-    A call that takes too long, or that ends its process, gives a `DataError` of its item.
+    For a call that takes longer than `timeout` seconds, or whose process dies, return a `DataError` of its item.
     """
     try:
         return future.result()

@@ -82,11 +82,13 @@ class Prompt(ABC):
     def read_table(cls, path: str | Path) -> list[Self]:
         """Read a CSV with the heading `frame,point,x,y` or `frame,box,x,y,width,height`, as `predict` writes it.
 
+        Further columns, such as `score`, are ignored.
+
         Returns:
             A prompt for each frame, in order.
 
         Raises:
-            DataError: for another table, or numbers that are missing.
+            DataError: for another table, a number that is missing or not finite, or a name that is twice in a frame.
         """
         lines = list(filter(None, csv.reader(read_text(path).splitlines())))
         heading = ["frame", cls.thing, *cls.columns.split(",")]
@@ -163,7 +165,8 @@ class MaskPrompt(Prompt):
             left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
 
         Raises:
-            DataError: if the file or array is no mask, or its void outweighs its objects.
+            DataError: if the file or array is no mask, the JSON has several images, or void has more pixels than all
+                objects.
 
         Example:
             >>> MaskPrompt.of(np.array([[0, 3], [7, 255]])).objects  # 255 beside ids is void
@@ -172,10 +175,10 @@ class MaskPrompt(Prompt):
             (1,)
         """
         if isinstance(given, str | Path):
-            found = cls.in_file(Path(given), str(given))
-            if len(found) > 1:
-                raise DataError(f"{given}: has {len(found)} images: give it to `vidcorr predict --mask`")
-            return found[0][1].with_left(left)
+            images = cls.in_file(Path(given), str(given))
+            if len(images) > 1:
+                raise DataError(f"{given}: has {len(images)} images: give it to `vidcorr predict --mask`")
+            return images[0][1].with_left(left)
         array = np.asarray(given)
         is_mask = array.ndim == 2 and array.dtype.kind in "biu"
         if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
@@ -195,7 +198,7 @@ class MaskPrompt(Prompt):
             Of each image what states its frame (`Stated`), and the prompt, whose `frame` is None.
 
         Raises:
-            DataError: if the file is no mask, or its void outweighs its objects.
+            DataError: if the file is no mask, or its void has more pixels than all objects.
         """
         if path.suffix.lower() == ".json":
             return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]

@@ -85,12 +85,19 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return None
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Iterate over the images in order, as `VideoFile.frames` does."""
+        """Iterate over the images from index `start` on, (H, W, 3) uint8 RGB.
+
+        Raises:
+            DecodingError: naming the image that cannot be read, or differs in size from the folder's first image.
+        """
         first_size = image_size(self._file(0))
         return (read_image(self._file(i), size=first_size) for i in range(start, self.num_frames))
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Read images by index, as `VideoFile.read` does.
+        """Return an image (H, W, 3) uint8 RGB for each index; an index beyond the end gives the last image.
+
+        Args:
+            indices: zero-based, in any order, repeats allowed.
 
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the folder's first image.
@@ -152,8 +159,8 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
         that a folder holds. In a list, every line is a video.
 
     Raises:
-        DataError: if there is no video, a line names a missing file or no video, or a folder of
-            frames has a video in a folder below it.
+        DataError: if there is no video, a line names a missing file or no video, or a folder of frames has a video in
+            a folder below it.
 
     Example:
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
@@ -271,7 +278,7 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
-    """Return an entry without a label per path, sorted.
+    """Return an entry without a label per path, sorted with runs of digits as numbers (9 before 10).
 
     Example:
         >>> [entry.file for entry in _in_natural_order(["b/clip10.mp4", "b/clip9.MP4", "a.webm"])]

@@ -185,7 +185,7 @@ class GivenFrames:
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames of a list from t back to the first; errors are those of `forwards`."""
+        """Iterate over the frames of a tensor or list from t back to the first; errors are those of `forwards`."""
         return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
@@ -194,12 +194,12 @@ class GivenFrames:
         Raises:
             ValueError: if it is not uint8 RGB `(3, H, W)`, or has another size than the first.
         """
-        given = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
+        tensor = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
         shape = tuple(getattr(frame, "shape", ()))
-        if isinstance(given, Tensor) and given.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
+        if isinstance(tensor, Tensor) and tensor.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
             if self.size not in ((0, 0), shape[1:]):
                 raise ValueError(f"frames must be of one size, got {in_px(shape[1:])} after {in_px(self.size)}")
-            return given
+            return tensor
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
         form = f"{name} {shape}" if shape else name
         raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}: {_remedy(frame)}")
@@ -220,10 +220,12 @@ class GivenFrames:
 class LiveStream(GivenFrames):
     """A camera or a stream at an address, read once, as its frames come: `rtsp://…`, `http://…`, `/dev/video0`.
 
+    The constructor waits for the first frame.
+
     Args:
         address: the device of the camera, or the address.
         start: number of frames that are left out at the beginning.
-        end: index of the frame after the last; None: as long as frames come.
+        end: index of the frame after the last, with the frames before `start` counted; None: as long as frames come.
 
     Attributes:
         size: (height, width) of the frames, pixels.

@@ -63,13 +63,13 @@ def members(kind: type, names: str) -> list[tuple[str, type]]:
 def run(
     name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, Any], items: int, together: int = 1
 ) -> int:
-    """Call a compiled function on as many threads as torch has, each with a range of the items.
+    """Call a compiled function on as many threads as torch has, each with a range of the items, and wait for all.
 
     Args:
         name: name of a function of (address of its arguments, first item, end of the items) that returns a count.
         variant: kind of the compiled file.
         kind: C structure of the function's arguments.
-        values: field of the structure → number, or tensor, whose address the function gets.
+        values: field of the structure → number; or tensor, whose address the function gets; or None, a null pointer.
         items: number of items.
         together: number of items that the function takes together; ranges begin at multiples of it.
 
@@ -79,11 +79,11 @@ def run(
     addresses = {field: value.data_ptr() for field, value in values.items() if isinstance(value, Tensor)}
     arguments = kind(**{**values, **addresses})
     function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
-    bands = math.ceil(items / together)
-    threads = min(torch.get_num_threads(), bands)
+    groups = math.ceil(items / together)  # no group of items is divided between threads
+    threads = min(torch.get_num_threads(), groups)
     if threads == 1:
         return int(function(0, items))
-    edges = [min(items, together * (i * bands // threads)) for i in range(threads + 1)]
+    edges = [min(items, together * (i * groups // threads)) for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(function, edges[:-1], edges[1:]))
 

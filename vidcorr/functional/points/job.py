@@ -34,7 +34,8 @@ class TrackingJob:
         origins: x, y `(N, 2)` float64 of the queries.
         positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
         similarity: `(N, T)` cosine between the feature at the found position and the query's feature.
-        misses: `(N, T)` error in pixels of tracking back, which each tracking (`track.TRACKINGS`) defines.
+        misses: `(N, T)` error in pixels of tracking back, which each tracking (`track.TRACKINGS`) defines; 0 where
+            nothing is tracked back.
     """
 
     features: Features
@@ -48,7 +49,7 @@ class TrackingJob:
         self.starts = self.queries[:, 0].round().long()
         self.device = torch.device("cpu")
         if len(self.starts):
-            self.device = self.features(int(self.starts[0])).device
+            self.device = self.features(int(self.starts[0])).device  # computes a map
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
@@ -90,7 +91,7 @@ class TrackingJob:
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
         """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
-        temperature = protocol.temperature or math.sqrt(len(features))
+        temperature = protocol.temperature or math.sqrt(len(features))  # None: the root of the number of channels
         normalise = protocol.feature_normalisation != "raw"
         bytes_of_map = 16 * features[0].numel()  # the similarity and three copies that decoding makes, in float32
         positions: list[Tensor] = []

@@ -106,6 +106,6 @@ def decode_positions(
     logits = flat / temperature
     if decoding == "soft_argmax":
         peaks = centres[flat.argmax(1)]
-        distances = (centres - peaks[:, None]).square().sum(-1)
-        logits = logits.masked_fill(distances >= radius**2, -math.inf)
+        squared_distances = (centres - peaks[:, None]).square().sum(-1)
+        logits = logits.masked_fill(squared_distances >= radius**2, -math.inf)
     return logits.softmax(1) @ centres

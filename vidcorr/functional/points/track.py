@@ -93,7 +93,8 @@ def _whitened(features: Features, protocol: PointProtocol) -> Features:
 def _hidden(job: TrackingJob) -> Tensor:
     """Return which points are hidden by the protocol's occlusion rule, `(N, T)` bool.
 
-    By every rule but "none", a point outside the picture is hidden too. In the query's frame a point is visible.
+    By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden too. In the
+    query's frame a point is visible.
     """
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
@@ -122,18 +123,18 @@ def track_directly(job: TrackingJob) -> None:
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
         way_back.keep(start, features)
     for t in range(job.frames):
-        looks_for = job.starts != t if job.both_directions else job.starts < t
-        wanted = looks_for.nonzero()[:, 0]
-        if not len(wanted):
+        is_searched = job.starts != t if job.both_directions else job.starts < t
+        searched = is_searched.nonzero()[:, 0]
+        if not len(searched):
             continue
         features = job.features(t)
-        rows = job.on_device(wanted)
+        rows = job.on_device(searched)
         looked_for = descriptors[rows].to(features)
         job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
-        found = job.sample(features, job.positions[rows, t])
-        job.record_similarity(wanted, t, looked_for, found)
+        found_features = job.sample(features, job.positions[rows, t])
+        job.record_similarity(searched, t, looked_for, found_features)
         if job.wants_cycle:
-            way_back.add(wanted, t, found)
+            way_back.add(searched, t, found_features)
     way_back.track()
 
 
@@ -158,7 +159,10 @@ class WayBack:
         self._bytes = 0
 
     def keep(self, start: int, features: Tensor) -> None:
-        """Keep the features of a query frame for tracking back, if they fit into `KEPT_MAPS` bytes."""
+        """Keep the features of a query frame, if the protocol tracks back and they fit into `KEPT_MAPS` bytes.
+
+        After the first that do not fit, no more are kept; `track` computes them again.
+        """
         self._room -= features.nbytes
         if self._job.wants_cycle and self._room >= 0:
             self._maps[start] = features
@@ -220,16 +224,17 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
         features = job.features(t)
         moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # queries whose frame this order has passed
         if before is not None and len(moving):
-            last = t - order.step
+            t_before = t - order.step
             rows = job.on_device(moving)
-            positions = job.to_cells(job.positions[rows, last], before)
+            positions = job.to_cells(job.positions[rows, t_before], before)
             forward = flow(job, before, features, positions)
             moved = positions + forward
             error = forward + flow(job, features, before, moved)  # zero for a closed cycle
             job.positions[rows, t] = job.to_pixels(moved, features)
-            errors[rows, min(t, last)] = job.to_pixels(error, features).norm(dim=1).float()
-            found = job.sample(features, job.positions[rows, t])
-            job.record_similarity(moving, t, descriptors[rows].to(features), found)
+            # a step has the index of its earlier frame, in either order
+            errors[rows, min(t, t_before)] = job.to_pixels(error, features).norm(dim=1).float()
+            found_features = job.sample(features, job.positions[rows, t])
+            job.record_similarity(moving, t, descriptors[rows].to(features), found_features)
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
             rows = job.on_device(begins)
@@ -254,8 +259,8 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
     else:  # a GPU would wait for the number of different cells
         cells = corners.flatten()
         place = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
-    found = job.match(here.flatten(1)[:, cells].T, there)
-    displacement = found - cell_centres(height, width, here.device)[cells]
+    matches = job.match(here.flatten(1)[:, cells].T, there)
+    displacement = matches - cell_centres(height, width, here.device)[cells]
     return torch.einsum("nk,nkd->nd", weights, displacement[place])
 
 

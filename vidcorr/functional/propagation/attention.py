@@ -112,7 +112,7 @@ def best_matches(
     """
     height, width, slots, _ = keys.shape
     used = sorted(set(references))
-    in_used = to_device(list(map(used.index, references)), keys.device)
+    in_used = to_device(list(map(used.index, references)), keys.device)  # place of each reference in `used`
     listed = to_device(references, keys.device)
     # a row per cell of the map; the last row, index −1, takes the results of queries beyond the map
     values = query.new_full((height * width + 1, topk), -torch.inf)
@@ -126,7 +126,7 @@ def best_matches(
         best_of_cells = part.products.amax(2).masked_fill_(is_no_match, -torch.inf)
         maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)
         tile = torch.arange(count, device=keys.device)[:, None, None]
-        first = (tile * cells_of_tile + choice) * (number * queries)  # address of a cell's products
+        first = (tile * cells_of_tile + choice) * (number * queries)  # flat address of a cell's products
         first += torch.arange(queries, device=keys.device)[:, None]
         addresses = first[..., None] + in_used * queries  # of a cell in each listed reference
         candidates = part.products.view(-1).index_select(0, addresses.view(-1)).view(addresses.shape)
@@ -195,7 +195,7 @@ def average_of_all(
 
 
 def prior_of(protocol: LabelProtocol) -> CompactnessPrior | None:
-    """Return the prior whose mixtures replace windows of weights (Liir, Eq. 7); None without mixtures."""
+    """Return the prior whose mixtures of Gaussians replace windows of weights (Liir, Eq. 7); None without mixtures."""
     if protocol.mixture_components is None:
         return None
     return CompactnessPrior(

@@ -66,7 +66,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
     step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
     def rounded(side: Fraction) -> int:
-        """Round a side to a multiple of `step`."""
+        """Round a side to a multiple of `step`, at least `step` itself."""
         return max(ROUNDINGS[rules.input_rounding](side / step), 1) * step
 
     if isinstance(rules.input_size, tuple):
@@ -76,6 +76,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         width = rounded(Fraction(size[1]))
     else:
         side, other = sorted(size, reverse=rules.input_side == "long")  # `side` becomes `input_size` long
+        # the shorter first, whichever side is given, and however the other is rounded
         short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, side))))
         height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)
@@ -118,7 +119,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         images = F.interpolate(images, size=size, mode="bilinear", antialias=smooth).clamp_(0, 1)
     below = padded[0] - size[0]
     right = padded[1] - size[1]
-    if below or right:
+    if below or right:  # no copy without padding
         return F.pad(images, (0, right, 0, below), value=GREY)
     return images
 
@@ -261,8 +262,8 @@ def decode_masks(
         )
     floor = protocol.label_rescaling_floor if protocol.label_rescaling else None
     if protocol.decoding_size == "input":
-        at_input = labels.shape[1] * protocol.feature_stride, labels.shape[2] * protocol.feature_stride
-        winner = upsampled_argmax(labels.float(), at_input, floor, protocol.decoding_filter)
+        input_size = labels.shape[1] * protocol.feature_stride, labels.shape[2] * protocol.feature_stride
+        winner = upsampled_argmax(labels.float(), input_size, floor, protocol.decoding_filter)
         winner = resize_ids(winner, covered_size, protocol.decoding_nearest)
     else:
         guide = _guide(frame, protocol, covered_size, labels.device) if protocol.decoding_guidance else None
@@ -290,7 +291,11 @@ def label_doubts(labels: Tensor) -> list[float]:
 
 
 def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:
-    """Return the guided filter of a frame; the frame is padded to the covered size by its last row and column."""
+    """Return the guided filter of a frame (3, H, W), padded to `size` by repeating its last row and column.
+
+    Raises:
+        ValueError: if the frame is None.
+    """
     if frame is None:
         raise ValueError(f"protocol {protocol.name!r} decodes labels by their frame: give frame, (3, H, W)")
     below = size[0] - frame.shape[1]
@@ -408,7 +413,7 @@ def upsampled_argmax(
         if guide is not None:  # the filter is linear: filtering differences from the background saves one pass
             if channel == 0:
                 background = value.clone()
-                best.zero_()
+                best.zero_()  # the background's difference from itself
                 continue
             value = guide(value - background)
         torch.gt(value, best, out=better)
@@ -436,7 +441,7 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
         start = (coordinate - 3 * sigma).trunc()
         stop = (coordinate + 3 * sigma + 1).trunc()
         positions = torch.arange(extent, device=points.device)
-        centre = start + (6 * sigma + 1) // 2
+        centre = start + (6 * sigma + 1) // 2  # of the window
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
         distance = positions - centre[:, None]
         axes.append(torch.exp(-(distance**2) / (2 * sigma**2)) * inside)

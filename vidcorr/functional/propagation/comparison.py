@@ -95,7 +95,7 @@ def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureTransform:
         A function: features (C, h, w) → (h, w, K), whose dot products are the similarities.
     """
     dtype: torch.dtype = getattr(torch, protocol.precision)
-    computed = torch.float64 if dtype == torch.float64 else torch.float32
+    computed = torch.float64 if dtype == torch.float64 else torch.float32  # rounded to `dtype` at the end
     normalised: FeatureTransform | None = None
     if protocol.feature_normalisation == "whitened":
         normalised = whitened_by(first.to(computed), protocol)

@@ -46,7 +46,7 @@ class GuidedFilter:
         self.grid = max(round(height / cell), 1), max(round(width / cell), 1)
         self.colour = self._reduced(self.frame)
         self.mean = self._window_mean(self.colour)
-        rows, columns = torch.triu_indices(3, 3)
+        rows, columns = torch.triu_indices(3, 3)  # the six pairs of channels of a symmetric covariance
         products = self._window_mean(self.colour[rows] * self.colour[columns])
         covariance = products - self.mean[rows] * self.mean[columns]
         covariance[rows == columns] += epsilon
@@ -57,11 +57,12 @@ class GuidedFilter:
         reduced = self._reduced(values[None])
         mean = self._window_mean(reduced)
         covariance = self._window_mean(self.colour * reduced) - self.mean * mean
-        slope = (self.inverse * covariance).sum(1)
+        slope = (self.inverse * covariance).sum(1)  # (3, h, w): output per unit of red, green and blue
         offset = mean - (slope * self.mean).sum(0, keepdim=True)
+        # a place lies in many windows, each with its own affine function: their mean counts
         coefficients = self._window_mean(torch.cat([slope, offset])).float()
         at_pixels = F.interpolate(coefficients[None], size=values.shape, mode="bilinear")[0]
-        filtered = at_pixels[3]
+        filtered = at_pixels[3]  # the offset; the colours follow
         for channel, colour in enumerate(self.frame):
             filtered.addcmul_(at_pixels[channel], colour)
         return filtered
@@ -88,6 +89,7 @@ def inverse_of_symmetric(upper: Tensor) -> Tensor:
                 [0.0000, 0.0000, 0.1250]])
     """
     a, b, c, d, e, f = upper
+    # rows of the adjugate, which is symmetric too
     first = [d * f - e * e, c * e - b * f, b * e - c * d]
     second = [first[1], a * f - c * c, b * c - a * e]
     third = [first[2], second[2], a * d - b * b]

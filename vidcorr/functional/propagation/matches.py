@@ -65,18 +65,19 @@ def affinity_of_cells(
         compared = comparison(features[0], protocol)
         query = compared(features[last])
         keys = torch.stack([compared(features[frame]) for frame in listed], 2)
+        # any labels will do: the average is linear in them, so its gradient is the weights
         labels = torch.ones_like(keys[..., :1], dtype=features.dtype).requires_grad_()
         rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)
-        rule.frame = last
+        rule.frame = last  # a user's `average` may read frame and network
         rule.network = network
         average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
         weights = _gradients_of_cells(average, labels, cells)
     frames = sorted(set(listed))
-    places = torch.tensor(list(map(frames.index, listed)), device=features.device)
-    of_frames = weights.new_zeros(len(cells), len(frames), height, width).index_add_(1, places, weights)
-    return CellAffinity(frames, of_frames)
+    places = torch.tensor(list(map(frames.index, listed)), device=features.device)  # of references in `frames`
+    summed = weights.new_zeros(len(cells), len(frames), height, width).index_add_(1, places, weights)
+    return CellAffinity(frames, summed)
 
 
 def _gradients_of_cells(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:

@@ -153,8 +153,8 @@ class FrameMemory:
             ValueError: if the memory does not hold the frame.
         """
         if frame not in self._frames:
-            held = sorted(number for number in self._frames if number is not None)
-            raise ValueError(f"frame {frame} is not in the memory, which holds the frames {held}")
+            kept = sorted(number for number in self._frames if number is not None)
+            raise ValueError(f"frame {frame} is not in the memory, which holds the frames {kept}")
         return self._frames.index(frame)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
@@ -222,10 +222,14 @@ class SketchedMemory(FrameMemory):
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, as `FrameMemory` does.
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and the keys' cells.
 
-        If a neighbourhood has fewer than `topk` keys, the result is padded with −inf at index 0. The search keeps the
-        sketches of `query` for a `write` of the same tensor, and lengthens all sketches if they rule out too few keys.
+        The search keeps the sketches of `query` for a `write` of the same tensor, and lengthens all sketches if they
+        rule out too few keys.
+
+        Returns:
+            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s.
+            If a neighbourhood has fewer than `topk` keys, both are padded with −inf at index 0.
         """
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
@@ -235,7 +239,7 @@ class SketchedMemory(FrameMemory):
         query = query.contiguous()
         listed = Counter(map(self.slot, frames))  # slot → how often it counts
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
-        units = self._units[used_slots] * sketches.unit
+        units = self._units[used_slots] * sketches.unit  # of products of two sketches
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
         arguments = {
@@ -284,7 +288,7 @@ class SketchedMemory(FrameMemory):
         """
         if self._largest >= LARGE:
             return math.inf
-        excess = (4 * self.keys.shape[3] + 8) * 2.0**-24  # of float32's rounding
+        excess = (4 * self.keys.shape[3] + 8) * 2.0**-24  # by float32's rounding, 2^-24 for each operation
         if self._kernel.sketches is torch.int16:
             length = self._chunks * self._kernel.chunk
             moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER
@@ -312,7 +316,7 @@ class SketchedMemory(FrameMemory):
         # the kernel takes keys in pairs, so the last key of a row needs a neighbour in memory: width + 1
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
         for slot, frame in enumerate(self._frames):
-            if frame is not None:
+            if frame is not None:  # written again, for its new sketches
                 self.write(frame, self.keys[:, :, slot], self.labels[:, :, slot])
 
     def _sketch(self, features: Tensor) -> Sketches:

@@ -101,7 +101,7 @@ class Source(NamedTuple):
 
     @property
     def slots(self) -> list[int]:
-        """Indices of the frames in the memory."""
+        """Index of each frame on the third axis of the memory's `keys` and `labels`."""
         return list(map(self.memory.slot, self.frames))
 
 
@@ -129,11 +129,12 @@ class References:
             protocol: the neighbourhoods that are searched.
         """
         places = list(range(len(frames)))
-        parts = {Neighbourhood.of(protocol, keys.shape): places}
+        # neighbourhood → places in `frames` of the references that are searched in it
+        places_of = {Neighbourhood.of(protocol, keys.shape): places}
         if searches_all_of_first_frame(protocol):
-            parts = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
+            places_of = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
         sources: list[Source] = []
-        for neighbourhood, members in parts.items():
+        for neighbourhood, members in places_of.items():
             if not members:
                 continue
             listed = [frames[place] for place in members]
@@ -203,13 +204,14 @@ class LabelPropagator:
 
         Args:
             features: (C, h, w), with h and w of the labels.
-            entering: (L, h, w): labels of objects that start at this frame.
+            entering: (L, h, w): labels of objects that start at this frame, 0 in other channels; None: none start.
 
         Returns:
             (L, h, w) float32 (float64 if the protocol's precision is float64).
 
         Raises:
-            ValueError: for shapes that do not fit those of frame 0, or labels that are not finite.
+            ValueError: for shapes that do not fit those of frame 0, or labels that are not finite: on a GPU up to 32
+                frames late, by `check_finite`.
         """
         self._check(features, entering)
         protocol = self.protocol
@@ -314,10 +316,10 @@ class LabelPropagator:
             tables.append(source.memory.labels)
         topk = protocol.topk
         if protocol.topk_ties == "cut":
-            found = [search(topk=topk) for search in searches]
+            matches = [search(topk=topk) for search in searches]
         else:
-            found, topk = _matches_with_ties(searches, topk)
-        return average_of_matches(tables, found, topk, protocol.temperature)
+            matches, topk = _matches_with_ties(searches, topk)
+        return average_of_matches(tables, matches, topk, protocol.temperature)
 
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C): averages of the references, normalised as the protocol says.
@@ -342,11 +344,11 @@ class LabelPropagator:
     def _average_since(self, query: Tensor, start: int) -> Tensor:
         """Return the average (h, w, L) of the labels of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
-        of_memory = {NEARBY: frames}  # memory → its references among the frames
+        frames_of_memory = {NEARBY: frames}  # memory → its references among the frames
         if start in self._memories:  # `start`, the first of the frames, has a memory of its own
-            of_memory = {start: frames[:1], NEARBY: frames[1:]}
+            frames_of_memory = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
-        for memory, members in of_memory.items():
+        for memory, members in frames_of_memory.items():
             if members:
                 sources.append(Source(self._memories[memory], members))
         average = self.average(query, References(frames, sources))
@@ -357,7 +359,11 @@ class LabelPropagator:
         return average.to(labels)
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
-        """Return labels (L, h, w) combined with the labels `entering` (L, h, w) of objects that start at this frame."""
+        """Return labels (L, h, w) combined with the labels `entering` (L, h, w) of objects that start at this frame.
+
+        Channels of starting objects are replaced, and the others fade where the entering labels lie. With "own-context"
+        all channels are blended, with the sum of the entering labels as the weight.
+        """
         total = entering.sum(0)  # at most 1 for labels of masks
         if self.protocol.own_context:  # as HVC's code blends old and new labels
             return labels * (1 - total) + entering * total
@@ -436,7 +442,7 @@ def searches_all_of_first_frame(protocol: LabelProtocol) -> bool:
 def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:
     """Return the top-k matches of all sources together, with all further matches that equal the k-th.
 
-    The searches ask for twice as many matches, until the worst match of each source is below the k-th.
+    Each round of searches asks for twice as many matches, until the worst match of each source is below the k-th.
 
     Args:
         searches: one search per source.
@@ -445,19 +451,19 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
     Returns:
         The matches of each source, in which products below the k-th are −inf; and how many matches each search gave.
     """
-    count = topk + 1
+    count = topk + 1  # one more than k: it shows whether the k-th is tied
     while True:
-        found = [search(topk=count) for search in searches]
-        products = torch.cat([values for values, _ in found], dim=2)
+        matches = [search(topk=count) for search in searches]
+        products = torch.cat([values for values, _ in matches], dim=2)
         top = products.topk(min(topk, products.shape[2])).values
         # finite, so that the padding of −inf is below it
         last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
         have_no_more: list[Tensor] = []
-        for values, _ in found:
+        for values, _ in matches:
             if values.shape[2] == count:  # a source with fewer has returned all matches
                 have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())
         if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():  # the one wait of a frame
-            return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
+            return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in matches], count
         count *= 2
 
 
@@ -468,7 +474,7 @@ def average_of_matches(
 
     Args:
         labels: labels (h, w, S, L) of each source.
-        matches: products and cells (h, w, k) found in each source.
+        matches: of each source products (h, w, k), and the keys' cells (h, w, k) as indices (y · w + x) · S + s.
         topk: number of best matches, among all sources, that count; others have weight 0.
         temperature: divides the products before the softmax.
 
@@ -486,7 +492,7 @@ def average_of_matches(
     products = [values.to(average.dtype) for values, _ in matches]
     logits = torch.cat(products, dim=2).flatten(0, 1)
     top, choice = logits.topk(min(topk, logits.shape[1]))
-    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
+    weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))  # (cells, all matches)
     of_sources = weights.split([values.shape[2] for values in products], 1)
     for table, (_, cells), of_source in zip(labels, matches, of_sources, strict=True):
         rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=of_source, mode="sum")

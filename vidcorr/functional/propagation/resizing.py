@@ -95,11 +95,11 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
     """Reduce a frame to a size by averaging over areas (OpenCV's INTER_AREA).
 
     Args:
-        frame: RGB `(3, H, W)` uint8.
+        frame: RGB `(3, H, W)` uint8, on the CPU.
         size: (H', W').
 
     Returns:
-        `(3, H', W')` uint8; a frame of this size stays as it is.
+        `(3, H', W')` uint8; a frame of this size is returned itself.
 
     Example:
         >>> reduced_frame(torch.tensor([[[0, 10, 50, 20, 30, 100]]], dtype=torch.uint8).expand(3, 1, 6), (1, 2))[0]
@@ -157,6 +157,8 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
 
 def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> Tensor:
     """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule.
+
+    Ids of this size are returned themselves.
 
     Example:
         >>> ids = torch.tensor([[1, 2], [3, 4]])
@@ -216,6 +218,6 @@ def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.dev
     if sampling == "bicubic":  # resizing is linear, so the weights are the resized unit vectors
         basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
         return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
-    at = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
-    distance = (at[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
+    places = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
+    distance = (places[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
     return (1 - distance).clamp(min=0)
