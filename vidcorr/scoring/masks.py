@@ -47,7 +47,7 @@ def score(
         truth: folder with a folder of indexed PNGs per video.
         predictions: folder of predictions with the same layout and file names, for all scored frames.
         rules: name in `RULES`, to which rules of yours may be added.
-        videos: names of videos; None or empty: all videos of the metadata, or all folders of `truth`.
+        videos: names of videos; None: all videos of the metadata, or all folders of `truth`.
         meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
         keep_ends: True: count the first and the last frame too, which the rules leave out.
@@ -70,7 +70,7 @@ def score(
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
     listed = folders.videos()
-    names = list(dict.fromkeys(videos or listed))
+    names = list(dict.fromkeys(listed if videos is None else videos))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
     for name in sorted(set(names).difference(listed)):

@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped]
 
 from ...errors import UsageError, message_of
 from ...near_names import did_you_mean
+from ...videos.files import read_text
 
 PACKAGE = Path(__file__).resolve().parents[2]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
@@ -45,7 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: if the file is not YAML with names of options, or holds a key twice.
     """
-    content = yaml_value(path.read_text("utf-8"), str(path))
+    content = yaml_value(read_text(path), str(path))
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
     if not isinstance(content.get("trainer", {}), dict | None):

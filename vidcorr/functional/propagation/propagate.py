@@ -449,7 +449,16 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         topk: k.
 
     Returns:
-        The matches of each source, in which products below the k-th are −inf; and how many matches each search gave.
+        The matches of each source, in which products below the k-th are −inf; and the `topk` by which
+        `average_of_matches` leaves none of them out.
+
+    Example:
+        >>> equal = torch.ones(1, 1, 5)
+        >>> searches = [lambda topk: (equal[..., :topk], torch.arange(5).expand(1, 1, 5)[..., :topk])] * 2
+        >>> matches, topk = _matches_with_ties(searches, topk=2)  # all cells of both sources are equally good
+        >>> labels = torch.eye(5).view(1, 1, 5, 5)  # a cell of five frames
+        >>> average_of_matches([labels, labels], matches, topk, temperature=1.0).flatten()
+        tensor([0.2000, 0.2000, 0.2000, 0.2000, 0.2000])
     """
     count = topk + 1  # one more than k: it shows whether the k-th is tied
     while True:
@@ -463,7 +472,8 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
             if values.shape[2] == count:  # a source with fewer has returned all matches
                 have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())
         if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():  # the one wait of a frame
-            return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in matches], count
+            kept = [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in matches]
+            return kept, count * len(kept)
         count *= 2
 
 

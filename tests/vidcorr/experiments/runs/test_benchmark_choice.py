@@ -9,6 +9,7 @@ from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.benchmark_choice import read_on
 from vidcorr.experiments.runs.flags import positive
+from vidcorr.videos.files import DataError
 
 
 class TimeOrder(DavisBenchmark):
@@ -61,3 +62,5 @@ def test_what_cannot_be_chosen_is_one_line(tmp_path, recorded):
     ):
         config.write_text(content)
         refused(UsageError, said, chosen, "--on", config)
+    config.write_bytes(b"\xff")
+    refused(DataError, "config.yaml: not text in UTF-8", chosen, "--on", config)
