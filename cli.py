@@ -99,7 +99,7 @@ class NamedConfig(ActionConfigFile):
 
 
 def is_other_class(before: Any, now: Any) -> bool:
-    """Return True if a config names another class for a part than the earlier class or a subclass of it.
+    """Return True if a config gives a part a class that is neither the earlier class nor a subclass of it.
 
     The arguments of the earlier class then count no more; a subclass keeps them.
 

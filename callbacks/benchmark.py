@@ -197,7 +197,11 @@ class BenchmarkCallback(Callback):
             self._run(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run after the last step if its weights have no score: the training ended within an epoch, or a run failed."""
+        """Run after the last step, if the final weights have no score.
+
+        That is so if the last epoch was not complete or not due, if the benchmark failed at this step, or if an average
+        of weights (EMA, SWA) has moved since the last score.
+        """
         if trainer.global_step not in self.history or self._average_has_moved(trainer, pl_module):
             self._run(trainer, pl_module)
 

@@ -246,14 +246,17 @@ class LastCheckpoint(ModelCheckpoint):
     def save(self, trainer: Trainer, error: BaseException | None = None) -> None:
         """Save the newest step, if it is not saved and a run can resume from the present state.
 
+        After a save that failed, later calls save nothing.
+
         Args:
             trainer: the trainer, of every rank: a save waits for all of them.
             error: the error that ends the run; None while it trains. With an error, a save that fails is logged, not
-                raised, and nothing is saved if another rank may not have the error.
+                raised. Nothing is saved if the error is `TrainingStopped` (the loss or the weights are not finite), or
+                if another rank may not have it.
 
         Raises:
             OSError: if the file cannot be written; an earlier file is kept.
-            TrainingStopped: if the loss or the weights are not finite.
+            TrainingStopped: without `error`, if the loss or the weights are found not to be finite.
         """
         if self._save_has_failed or trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
             return

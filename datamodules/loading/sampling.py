@@ -435,13 +435,22 @@ class PairCrops(Crops):
         require_area(self.local_area)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop, resize and flip the pairs of an even number of frames."""
+        """Return two views of each pair of frames; `kind` says from which frame, box and flip (`views`).
+
+        Args:
+            frames: an even number of frames, (H, W, 3) uint8.
+            generator: draws a box, a local box and two flips per pair, whatever `kind`.
+            size: side of the views, pixels.
+
+        Returns:
+            (frames, 3, size, size) uint8.
+        """
         clip: list[np.ndarray] = []
         uncropped = [self.prepared(frame, size) for frame in frames]
         for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, self.area, generator)
-            (local_box,) = random_crops(size, size, 1, self.local_area, generator)  # drawn also if no view is local
+            (local_box,) = random_crops(size, size, 1, self.local_area, generator)  # unused by "shared"
             flips = (torch.rand(2, generator=generator) < self.flip).tolist()
             clip += self.views(first, second, size, [box, local_box], flips)
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()

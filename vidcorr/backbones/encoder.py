@@ -237,15 +237,17 @@ class Encoder(Changeable, nn.Module):
             stage, _, pixels = of_protocol.partition("/")
             stride = int(pixels)
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
-        if self.view_class is None:
+        if self.view_class is None:  # the network makes its own views
             own_view = self.network.feature_extractor(stage, stride, **options)
             view = own_view if isinstance(own_view, View) else MapExtractor(own_view)
             if self.stated is not None:
                 facts["input"] = self.stated
         else:
+            # a view may change strides and mode, so of a copy; some classes of views take the network itself
             network = module_copy(self.network, shares_tensors=True) if self.view_class.takes_copy else self.network
             view = self.view_class(network, stage, stride, **options)
             facts["input"] = self.input
+            # a view that reads parts of the network then does so within the network's own call, so that its hooks run
             facts["called"] = Reference(network) if view.reads else None
         if self.stated is not None and not view.normalises:
             name = view.network_name

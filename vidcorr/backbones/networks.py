@@ -289,8 +289,9 @@ class EncoderSpec:
         """
         name, file, _ = self.located
         if name or file is None or not file.is_file():
-            # by a name alone or with a file; short names and raw colour have no ":" and are ours; a folder may change
+            # a name, alone or with a file; a name without ":" is in our list, or is raw colour
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
+            # the content of a folder may change; "family" is of `family:NAME`, a layout of weights in our table
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
         content = read_content(file, whole=False)
         if is_foreign(content):  # weights alone, which a family of our table reads

@@ -364,7 +364,8 @@ class Benchmark(ABC):
         """Return the result of the rows of all sequences, which are sorted by name; `run` adds history and duration.
 
         Raises:
-            ValueError: if a score is beyond its declared bounds, or is no mean of its rows though it should be one.
+            ValueError: if a score is beyond its declared bounds; or is not the mean of its rows, though `leave_one_out`
+                gives no values for it either.
             DataError: if all main scores are undefined.
         """
         scores = self.scores(rows) if rows else {}
@@ -379,13 +380,14 @@ class Benchmark(ABC):
         if frame_encoder.least_side < FEW_CELLS:
             doubts.append(f"maps have {frame_encoder.least_side} cells along a side, too few to compare networks")
         extractor = frame_encoder.extractor
-        used = frame_encoder.protocol  # None if nothing is tracked
+        used = frame_encoder.protocol  # `self.protocol` as fitted to this network; None if nothing is tracked
         protocol = ProtocolFacts() if used is None else ProtocolFacts(**used.facts())
         stage = Setup(layer=extractor.stage, stride=extractor.stride, input=frame_encoder.input, protocol=protocol)
         result = Result(
             benchmark=self.name,
             network=network,
             scores=scores,
+            # intervals of a score that is no mean of rows need its values without each sequence
             without=leave_one_out(rows, self.scores) if self.pooled else {},
             stage=stage,
             rows=rows,
@@ -394,6 +396,7 @@ class Benchmark(ABC):
             conditions=conditions,
             limit_sequences=self.limit_sequences,
             data=facts,
+            # the protocol as it was chosen
             protocol_source={} if self.protocol is None else self.protocol.origin(),
             declared=self.declared,
             doubts=doubts,

@@ -216,7 +216,9 @@ def follow_masks(
         encoder: the network under the protocol.
         propagator: the propagation of labels.
     """
+    # counted from the first frame that is followed
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
+    # seen: a benchmark does not reduce frames before they enter the network
     coding = MaskCoding(encoder, size=sequence.size, seen=sequence.size, starts=starts)
     return follow_labels(frames_with_starts(sequence, frames), coding, propagator)
 
