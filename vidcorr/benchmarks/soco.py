@@ -68,12 +68,16 @@ class SocoBenchmark(PairBenchmark):
         return read_soco(self.root, self.pairs)
 
     def match(self, pair: SocoPair, matcher: KeypointMatcher) -> Matched:
-        """Match the key points of a pair, and measure the matches by name, by concept and among a concept's cells."""
+        """Match the key points of a pair, and measure the matches.
+
+        The matches are measured by name and by concept of the target points near them. `geometric_errors` is of the
+        most similar cells among those that hold points of the concept.
+        """
         protocol = matcher.protocol
         points = matcher.match(pair)
         side = protocol.input_sides[0]  # lengths below are in sides of the padded square
         targets = canvas_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
-        # matches are in pixels of the picture; both become sides of the square
+        # matches are in pixels of the picture, whose longer side is the side of the square
         errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
         geometric = geometric_errors(matcher, pair, targets)
         counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)

@@ -162,7 +162,7 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
     lines: list[str] = []
 
     def add(value: Any) -> None:
-        """Add lines for the files and arrays of a value to `lines`; of frames for the first, and the sizes of all."""
+        """Add a line to `lines` for each file and array in a value; for frames, the first file and the sizes of all."""
         if isinstance(value, Path):
             lines.append(f"{value.name} {digest_of(value)}")
         elif isinstance(value, np.ndarray):

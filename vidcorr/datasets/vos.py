@@ -111,7 +111,10 @@ def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int
 
 
 def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:
-    """Return True if some mask after the first object shows an object of an earlier mask, or introduces none.
+    """Return True if some mask after the first object's frame is more than a prompt.
+
+    A mask that only introduces objects is a prompt. A mask with an object of an earlier frame, or with no new object,
+    even an empty one, holds truth.
 
     Args:
         masks: the masks of a video.

@@ -130,22 +130,23 @@ def _reconstruct_rows(
         sum of the smooth-L1 distances between `SHARPNESS` times the affinity and `SHARPNESS` times the prior's mixture
         over the queries whose largest weight is above the prior's threshold; 0 without a prior.
     """
-    tiles = len(queries), rows.stop - rows.start, grid.shape[1]
+    tiles_shape = len(queries), rows.stop - rows.start, grid.shape[1]
     q = queries[:, rows].flatten(0, 2)
     k = _Halos.apply(keys, grid, rows).reshape(len(q), -1, q.shape[-1])
     v = _Halos.apply(values, grid, rows).reshape(len(q), k.shape[1], -1)
     logits = torch.bmm(q, k.mT)
-    logits.unflatten(0, tiles).add_(grid.bias(rows, references, border, q))  # a view: masks the logits in place
+    logits.unflatten(0, tiles_shape).add_(grid.bias(rows, references, border, q))  # a view: masks the logits in place
     weights, logsumexp = _Softmax.apply(logits)
     values_and_logsumexp = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return values_and_logsumexp, q.new_zeros(())
     ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))
-    is_on_map = ones_on_map[:, rows].expand(*tiles, -1, -1) > 0
+    is_on_map = ones_on_map[:, rows].expand(*tiles_shape, -1, -1) > 0
     is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
-    indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # the one wait of a part
+    indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # only here the CPU waits for the GPU
     confident = to_device(indices, q.device)
-    windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]  # by place in the tile
+    # the number of a query, modulo the queries of a tile, is its place in the tile
+    windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]
     shape = references, -1
     affinity = weights.flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
     of_logits = logits.detach().flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)

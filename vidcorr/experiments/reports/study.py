@@ -425,7 +425,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
     """
     for row in study.rows:
         own = measured.rows.get(row.name, {})
-        # None: the row leaves the evaluation out
+        # without an entry the row has the study's arguments; None: it leaves the evaluation out
         evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]
         wanted = [(name, score) for name in evaluated for score in scores or study.scores[name]]
         of_paper: dict[tuple[str, str], float] = {}  # evaluation, score → number
@@ -437,7 +437,8 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
             column = _column_of(measured, row, *place)
             if column in own:
                 yield row.name, column, own[column]
-            # an empty cell shows that a result is missing; a score of `scores` that no result has gets no column
+            # an empty cell shows that a result is missing: always for the study's scores, but for the argument `scores`
+            # only if some result has the score, so that no column is empty
             elif place in wanted and (column in measured.columns or not scores):
                 yield row.name, column, Cell(trained=study.trains(row))
             if place not in of_paper:

@@ -321,6 +321,7 @@ class Run:
         Raises:
             SystemExit: with status 0, if the run to go on with has already ended.
         """
+        # `_go_on_in` and `_go_on_with_newest` set `goes_on_in`, or raise SystemExit
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
@@ -336,7 +337,7 @@ class Run:
         elif checkpoint == "last":  # the last checkpoint of the earlier run
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
-        if self.goes_on_in is not None:  # the lines above may have set it
+        if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
             self.record = self.record.changed(resumed=checkpoint)
         elif is_training and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
@@ -561,7 +562,7 @@ def digest_of_training(config: Any) -> str:
 
 
 def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
-    """Return the number of samples per step on all devices, or values that are equal for equal numbers.
+    """Return the samples per step on all devices, as far as they are known here, for the digest of a training.
 
     Args:
         batch: samples per device, or None.

@@ -87,8 +87,8 @@ class Job:
 def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, Result]]:
     """Run the jobs whose results a folder lacks, and yield the results of all jobs; progress goes to standard error.
 
-    Ranks of torchrun share the sequences of each job; only the first rank prints. The process group ends with the
-    `with` block, so that all ranks know the results in it.
+    Ranks of torchrun share the sequences of each job; only the first rank prints. All ranks get the results, and the
+    process group lasts until the end of the `with` block.
 
     Args:
         jobs: networks and benchmarks; jobs with equal folders run once.
