@@ -116,7 +116,7 @@ def pck_counts(
     Args:
         prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
         target: (T, K, 2) x, y in pixels, zero-based; NaN for a joint not annotated.
-        thresholds: A fractions of the person's size.
+        thresholds: A fractions of the person's size: 0.6 times the diagonal of the box of the joints that count.
         counting: the joints that count: "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without
             frame 0; "ground-truth": annotated inside the image, without frame 0.
         size: (H, W) of the image, needed by "ground-truth".
@@ -128,14 +128,14 @@ def pck_counts(
         ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
 
     Example:
-        >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # a size of 30 px
+        >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # a box of 30 x 40 px: a size of 30 px
         >>> pck_counts(truth + [[6.0, 0.0], [0.0, 0.0]], truth, thresholds=(0.1, 0.2))  # 6 px are within 0.2
         tensor([[1, 1],
                 [0, 1],
                 [1, 1]])
     """
     distances = keypoint_distances(prediction, target, counting, size)
-    counts = [~distances.isnan()]
+    counts = [~distances.isnan()]  # NaN: the joint does not count
     counts += [distances <= threshold for threshold in thresholds]
     return torch.stack(counts).sum(dim=1)
 

@@ -42,12 +42,13 @@ class Outline:
 
     @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """Pixels within `radius` of the edge (x² + y² ≤ radius²), (h + 2r, w + 2r) in {0, 1}: r more on all sides.
+        """Pixels within `radius` of the edge (x² + y² ≤ radius²), (h + 2r, w + 2r) in {0, 1}; r is `radius` rounded up.
 
-        The image is one large integer with a bit per pixel. A shift of the integer moves all pixels at once, which is
-        several times as fast as OpenCV.
+        The frame of `edge` grows by r pixels on all sides. For a fractional radius OpenCV dilates the edge.
+        Else the image is one large integer with a bit per pixel. A shift of the integer moves all pixels at once, which
+        is several times as fast as OpenCV.
         """
-        r = math.ceil(2 * self.radius + 1) // 2  # half the side of the disk's square, rounded down
+        r = math.ceil(2 * self.radius + 1) // 2  # half the side of `_shifted_disk`, rounded down: `radius` rounded up
         h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)  # shifts by up to r never leave this frame
         framed[r : r + h, r : r + w] = self.edge

@@ -384,7 +384,7 @@ class VosBenchmarkRules(Rules):
     measures = ("J", "F", "present")
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the ids of the scored frames, in all scored frames.
+        """Plan each id that any scored frame shows, for all scored frames; `summarise` drops those before it appears.
 
         Example:
             >>> video = AnnotatedVideo("bike", range(4), [{1}, {1, 255}, {2}, {3}].__getitem__)

@@ -155,12 +155,14 @@ def difference(
     Args:
         first: samples of the first row, one per seed.
         second: samples of the second row, one per seed. If two trainings share three seeds or more, only the shared
-            seeds count, in pairs, for the mean too. Else all seeds count, as independent samples.
+            seeds count, in pairs; the mean then leaves the other seeds out too. Else all seeds count, as independent
+            samples.
         trained: (first, second): True if the row stands for a training, sampled by its seeds.
 
     Returns:
         Difference first − second, its 95 % interval and p. Interval and p are None with fewer than three seeds of a
-        training or fewer than four sequences. The whole result is None if the sequences of the samples differ.
+        training or fewer than four sequences. p is also None for a difference other than 0 that is the same in all
+        sequences and seeds. The whole result is None if the sequences of the samples differ.
 
     Example:
         >>> ours = Sample.of_means({"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]})

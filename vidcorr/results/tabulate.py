@@ -161,6 +161,7 @@ def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column
     for paper in published_rows():
         if paper.benchmark not in whole:
             continue
+        # without what the network sets, as in the digest of a record's column
         protocol = paper.evaluation_protocol().shared().digest()
         for column in whole[paper.benchmark]:
             if column.protocol == protocol and column.score in paper.scores:

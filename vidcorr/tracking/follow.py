@@ -140,11 +140,12 @@ def extractor_and_protocol(
     """
     encoder = load(network)
     chosen = protocol_of_prompt(encoder, prompt, protocol)
-    if isinstance(chosen, TrackingProtocol):
+    if isinstance(chosen, TrackingProtocol):  # SiamFC has a view of its own: of a ResNet res5, with dilations
         extractor = encoder.placed_view(**view_options(encoder))
         fitted: AnyProtocol = at_extractor(chosen, extractor)
     else:
         extractor = encoder.placed_view(of_protocol=chosen.features)
+        # by name: at another stride the protocol may get another sigma of joints
         fitted = at_stride(chosen, settled_stride(extractor), by_name=protocol is None or isinstance(protocol, str))
     if isinstance(fitted, LabelProtocol):
         return extractor, with_rule_of(fitted, propagator)

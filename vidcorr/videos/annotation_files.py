@@ -76,11 +76,13 @@ def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
 
     Args:
         file: the file.
-        stated: what states the frame of an image in the file.
+        stated: field of the file that may state the frame → name or index; None if the file lacks the field. At least
+            one field has a name.
         frames: names of the video's frames.
 
     Raises:
-        DataError: if nothing states a frame, unless the file may be of the first one; or if two frames are stated.
+        DataError: if no field names a frame of the video, unless the file may be of the first one; or if two frames
+            are stated.
     """
     frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
     if frame is None and not file.may_be_first:

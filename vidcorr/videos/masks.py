@@ -225,13 +225,13 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
 def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[int] = ()) -> dict[int, int]:
     """Give ids to the colours of masks in RGB that have no id yet, mask by mask, so that later masks change no id.
 
-    Within a mask, first a colour of DAVIS's palette gets its index in the palette, if that is free. Then every other
-    colour gets the smallest free number.
+    Within a mask, first each colour of DAVIS's palette gets its index in the palette, if no other colour has this id.
+    Then every other colour gets the smallest number that is neither in `ids` nor in `taken`.
 
     Args:
         ids: colour, 0xRRGGBB → id; the colours are added.
         masks: the masks in RGB of a video, as `stored_mask` reads them, or prompts.
-        taken: further ids that are not free.
+        taken: further ids, of objects without a colour. DAVIS's colour of such an id is this object's colour.
 
     Returns:
         `ids`, changed.
@@ -248,6 +248,8 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
         >>> full = StoredMask(Path("b.png"), labels[1:], colours={0x0000FF: 2}, has_ids=False)
         >>> described(number_colours({}, [full, mask]))  # only the other mask shows the background
         '#0000ff = 1, #008000 = 2, #ff0000 = 3'
+        >>> described(number_colours({}, [mask], taken=[1, 2]))  # #008000 is object 2, #ff0000 neither of them
+        '#008000 = 2, #ff0000 = 3'
     """
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # of the colours that are not of DAVIS
