@@ -271,7 +271,7 @@ class BenchmarkCallback(Callback):
     def _result_or_none(
         self, trainer: Trainer, pl_module: LightningModule, output: Output, options_of_fit: Mapping[str, Any]
     ) -> Result | None:
-        """Return the result of the benchmark; None after an error with which a fit continues, and which is logged."""
+        """Return the result of the benchmark; None after an error that is logged and does not end the fit."""
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
                 return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)

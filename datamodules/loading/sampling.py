@@ -398,7 +398,7 @@ class WholeFrames(Crops):
         height, width = frames[0].shape[:2]
         return _crops(frames, [(0, 0, height, width)] * len(frames), size)
 
-    of_evaluation = __call__
+    of_evaluation = __call__  # in place of the square in the centre
 
 
 @dataclass(frozen=True)

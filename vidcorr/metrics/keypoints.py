@@ -94,7 +94,7 @@ def _counted(
     counted = is_annotated[..., 0] & is_annotated[..., 1]
     if counting == "prediction-visible":
         return counted & (points[..., 0] > 0)
-    counted[0] = False
+    counted[0] = False  # its joints are given
     if counting == "crw":
         return counted & (points[..., 0] >= 0)
     if size is None:
@@ -141,7 +141,9 @@ def pck_counts(
 
 
 def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
-    """Return PCK at each threshold: the mean over joints of a joint's fraction over all frames of all videos.
+    """Return PCK at each threshold: the mean over the joints that count in some frame.
+
+    The value of a joint is the fraction of its counted frames, of all videos together, in which it is near enough.
 
     Args:
         videos: the (1 + A, K) counts of each video, from `pck_counts`.

@@ -255,7 +255,7 @@ class MoseV2Rules(Rules):
     missing_video = "counted as 0"
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the objects of the metadata file, in all frames but the first and the last.
+        """Plan every object of the metadata file, for all frames but the first and the last.
 
         Example:
             >>> from vidcorr.metrics.scoring import Metadata
@@ -356,7 +356,7 @@ class NafRules(Rules):
     refuses_unknown = True
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
+        """Plan the ids from 1 to the largest in any mask of the video, for all frames but the first and the last."""
         objects = set().union(*map(video.shown, video.frames))
         return self.plan_up_to(video, max(objects, default=0))
 

@@ -26,11 +26,11 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
         (['first', 'ours'], {})
     """
     columns: dict[Column, None] = {}
-    found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
+    cells_of_row: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
     for name, column, cell in cells:
         columns[column] = None
-        found.setdefault(name, {})[column] = cell
-    return Table(tuple(columns), found)
+        cells_of_row.setdefault(name, {})[column] = cell
+    return Table(tuple(columns), cells_of_row)
 
 
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
@@ -157,7 +157,7 @@ def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column
     for record in records:
         if record.result.on_test_set:
             whole.setdefault(record.column.benchmark, {})[record.column] = None
-    found: dict[Published, list[Column]] = {}
+    columns_of_row: dict[Published, list[Column]] = {}
     for paper in published_rows():
         if paper.benchmark not in whole:
             continue
@@ -165,5 +165,5 @@ def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column
         protocol = paper.evaluation_protocol().shared().digest()
         for column in whole[paper.benchmark]:
             if column.protocol == protocol and column.score in paper.scores:
-                found.setdefault(paper, []).append(titled[column])
-    return found
+                columns_of_row.setdefault(paper, []).append(titled[column])
+    return columns_of_row

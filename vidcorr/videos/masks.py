@@ -33,8 +33,8 @@ class StoredMask(NamedTuple):
         source: the file.
         labels: (H, W) uint8: ids, or numbers of the colours of a mask in RGB, `VOID` of its void; 0 is the
             background, black or clear.
-        colours: colour, 0xRRGGBB → its label: in RGB of each colour but black; of an indexed mask of the objects'
-            colours that are not grey and that the palette has once.
+        colours: colour, 0xRRGGBB → its label. In RGB: every colour but black. In an indexed mask: the colour of each
+            object, unless the colour is grey or the palette has it more than once.
         has_ids: the labels are ids; False: the mask is in RGB.
     """
 

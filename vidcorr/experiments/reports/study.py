@@ -347,20 +347,20 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
     Raises:
         ValueError: if a result lacks a score of the study.
     """
-    found: list[ScoreRecord] = []
+    records: list[ScoreRecord] = []
     for step in chain.from_iterable(study.lines(output)):
         if not step.evaluation:
             continue
         for place, result in results_below(step.output, left_out.append).items():
             wanted = scores or study.scores[step.evaluation]
-            for score in set(wanted).difference(result.scores, scores):  # the user's `scores` may be lacking
+            for score in set(wanted).difference(result.scores, scores):  # one of `scores` may be lacking
                 raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
             seed = step.seed if result.network.seed is None else result.network.seed
             network = result.network.model_copy(update={"seed": seed, "recipe": step.row})
             of_row = result.model_copy(update={"network": network})
             trained = study.trains(study.row(step.row))
-            found += records_of(of_row, wanted, step.row, place, benchmark=step.evaluation, trained=trained)
-    return found
+            records += records_of(of_row, wanted, step.row, place, benchmark=step.evaluation, trained=trained)
+    return records
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
@@ -460,9 +460,9 @@ def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> l
         >>> _lacking_seeds(Study(seeds=(0, 1, 2), **about), cells), _lacking_seeds(Study(seeds=(0,), **about), cells)
         (['vfs has 1 of 3 seeds on davis (vfs)'], [])
     """
-    found: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     for name, column, cell in cells:
         wanted = len(study.seeds) if cell.trained else 1
         if len(cell.scores) < wanted and not column.published:
-            found[f"{name} has {len(cell.scores)} of {wanted} seeds on {column.title}"] = None
-    return list(found)
+            sentences[f"{name} has {len(cell.scores)} of {wanted} seeds on {column.title}"] = None
+    return list(sentences)

@@ -346,13 +346,13 @@ class Run:
 
     def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
         """Return the newest run of this job of SLURM by the same words; None if the job was not requeued."""
-        found = None
+        newest = None
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             for run in RunFolder.below(root):
                 slurm = run.record.slurm
                 if slurm and slurm == self.record.slurm and run.record.repeats(self.record):
-                    found = run  # `below` sorts by start: the last one is the newest
-        return found
+                    newest = run  # `below` sorts by start
+        return newest
 
     def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training that has the newest last checkpoint; return the checkpoint.
@@ -364,21 +364,21 @@ class Run:
         Raises:
             SystemExit: with status 0, if the newest run has ended at this length.
         """
-        found: dict[Path, RunFolder] = {}  # last checkpoint → its run
+        run_of_checkpoint: dict[Path, RunFolder] = {}  # last checkpoint → its run
         for run in RunFolder.below(root):
             record = run.record
             checkpoint = run.last
             if checkpoint is not None and record.training == self.record.training:
-                found[checkpoint] = run
+                run_of_checkpoint[checkpoint] = run
             has_begun = record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file()
             if checkpoint is None and has_begun:
                 self._take_over(run)  # until a run with a checkpoint takes its place below
-        if not found:
+        if not run_of_checkpoint:
             new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
             self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")
             return None
-        newest = max(found, key=_time_written)
-        run = found[newest]
+        newest = max(run_of_checkpoint, key=_time_written)
+        run = run_of_checkpoint[newest]
         if run.record.end and run.record.length == self.record.length:
             self.say(f"--ckpt_path last: {run.path} has ended at this length, {run.record.end}")
             raise SystemExit(0)
@@ -597,14 +597,14 @@ def _callbacks_that_act(configured: Any) -> list[Any]:
         >>> _callbacks_that_act([{"class_path": "pytorch_lightning.callbacks.Timer"}, {"class_path": "mine.Freeze"}])
         [{'class_path': 'mine.Freeze'}]
     """
-    found = []
+    acting = []
     for callback in as_list(configured):
         class_path = callback.get("class_path") if isinstance(callback, dict) else callback
         package, _, name = str(class_path).partition(".")
         is_observer = package in ("pytorch_lightning", "lightning") and name.rpartition(".")[2] in OBSERVERS
         if class_path and package != "vidcorr" and not is_observer:
-            found.append(callback)
-    return found
+            acting.append(callback)
+    return acting
 
 
 def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:

@@ -163,8 +163,8 @@ class Store:
     def stored(self, job: Job) -> Result | None:
         """Return a job's result in the folder; None if the job has to run.
 
-        It has to run without a results.json, if the file cannot be read, which is printed, or if network, benchmark or
-        protocol are the user's code, which may have changed.
+        It has to run if there is no results.json; if the file cannot be read, which is printed; or if network,
+        benchmark or protocol are the user's code, which may have changed.
         """
         file = self.output / job.folder / RESULTS_FILE
         if not file.is_file() or not job.is_reusable:
