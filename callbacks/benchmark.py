@@ -107,7 +107,7 @@ class BenchmarkCallback(Callback):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
         # a new list: Lightning goes through the old one
         trainer.callbacks = averages_first(trainer.callbacks)  # type: ignore[attr-defined]
-        # every rank logs the scores of all ranks
+        # every rank logs the scores of all ranks, so the `sync_dist` that Lightning recommends is not needed
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded_step = None
         self._home = None

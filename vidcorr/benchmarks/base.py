@@ -344,7 +344,7 @@ class Benchmark(ABC):
                 frame_encoder = type(self).encoder(extractor, self.protocol)
                 own_rows = self._score_share(ranks, frame_encoder, output)
             rows = sorted_rows(chain.from_iterable(ranks.gather(own_rows)), self.name)
-            # what `_result` doubts: facts of the sequences of all ranks
+            # by these `_result` may doubt the scores; a rank knows them for its own sequences alone
             frame_encoder.constant = any(ranks.gather(frame_encoder.constant))
             frame_encoder.least_side = min(ranks.gather(frame_encoder.least_side))
             with ranks.together():

@@ -169,6 +169,7 @@ def Davis(
         held = ", ".join(resolutions)
         raise DataError(f"{frames}: holds {held}, not {resolution}; get DAVIS at {resolution}, or give {remedy}")
     if not annotations:
+        # the truth of the test splits is on a server
         annotations = "first" if str(split).startswith("test") else "dense"
     if split is not None:
         split = find_list(root, split, [f"ImageSets/{year}/{{}}.txt", f"ImageSets/{resolution}/{{}}.txt"])

@@ -207,11 +207,11 @@ class RunFolder(NamedTuple):
 
         If the run's folder of checkpoints holds none, it is the checkpoint from which the run resumed.
         """
-        found = list((self.path / self.record.checkpoints).glob("last*.ckpt"))
+        files = list((self.path / self.record.checkpoints).glob("last*.ckpt"))
         resumed = self.record.resumed
-        if not found and resumed is not None and Path(resumed).is_file():
-            found = [Path(resumed)]
-        return max(found, key=_time_written, default=None)
+        if not files and resumed is not None and Path(resumed).is_file():
+            files = [Path(resumed)]
+        return max(files, key=_time_written, default=None)
 
     @property
     def best(self) -> Path | None:
