@@ -4,7 +4,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence, Sized
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +17,6 @@ from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import server_context, usable_cores
-from vidcorr.videos.source import hashed_rank
 
 from .loading.clips import collate, start_worker
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
@@ -172,23 +170,6 @@ class SampledDataModule(pl.LightningDataModule):
                 f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
                 f"see {checks}, and train on the clean.txt that it writes"
             )
-
-    def hold_out_key(self, path: str) -> bytes:
-        """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source.
-
-        Args:
-            path: path of a video, as a list or search of the sources gives it.
-        """
-        for root in self._roots:
-            if root and path.startswith(root) and "/.." not in path:  # as `relpath` cuts it, in less time
-                return hashed_rank(self.seed, path[len(root) :])
-        return hashed_rank(self.seed, os.path.relpath(path, self._roots[0] or "."))
-
-    @cached_property
-    def _roots(self) -> list[str]:
-        """Folders of the sources with a separator at the end; "" for the working directory."""
-        roots = [source.parent if source.is_file() else source for source in self.sources]
-        return [os.path.join(root, "") if root.parts else "" for root in roots]
 
     @property
     def named(self) -> str:

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.loops import batches_taken
 from vidcorr.videos.files import DataError, require_at_least, require_fractions
-from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, open_video
+from vidcorr.videos.source import Listing, SourceEntry, hashed_rank, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
@@ -243,6 +243,23 @@ class VideoDataModule(SampledDataModule):
         count = max(1, round(self.validation_fraction * len(self.videos)))
         ranked = sorted(range(len(self.videos)), key=lambda index: self.hold_out_key(self.videos[index].file))
         return sorted(ranked[count:]), sorted(ranked[:count])
+
+    def hold_out_key(self, path: str) -> bytes:
+        """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source.
+
+        Args:
+            path: path of a video, as a list or search of the sources gives it.
+        """
+        for root in self._roots:
+            if root and path.startswith(root) and "/.." not in path:  # as `relpath` cuts it, in less time
+                return hashed_rank(self.seed, path[len(root) :])
+        return hashed_rank(self.seed, os.path.relpath(path, self._roots[0] or "."))
+
+    @cached_property
+    def _roots(self) -> list[str]:
+        """Folders of the sources with a separator at the end; "" for the working directory."""
+        roots = [source.parent if source.is_file() else source for source in self.sources]
+        return [os.path.join(root, "") if root.parts else "" for root in roots]
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
         """Return the number of frames of each video; 0 if it cannot be opened.

@@ -12,9 +12,6 @@ from vidcorr.videos.images import read_photo
 
 from .clips import ReplacingDataset, Transform
 
-LabelledPaths = Sequence[tuple[str | Path, int]]
-"""(path, class) pairs."""
-
 
 class LabelledImages(ReplacingDataset):
     """Images with a class; draws are a function of (seed, epoch, index).
@@ -28,7 +25,9 @@ class LabelledImages(ReplacingDataset):
         training: replace unusable images.
     """
 
-    def __init__(self, samples: LabelledPaths, transform: Transform, seed: int, training: bool) -> None:
+    def __init__(
+        self, samples: Sequence[tuple[str | Path, int]], transform: Transform, seed: int, training: bool
+    ) -> None:
         paths, labels = zip(*samples, strict=True)
         super().__init__(paths, len(paths), seed, replaces=training)
         self.labels = np.array(labels)
