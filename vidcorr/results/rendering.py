@@ -87,7 +87,8 @@ class Table:
         declared = self.declared(column)
         if self.caption or len(cells) < 2 or declared.direction == "neither":
             return ""
-        cell = (min if declared.direction == "less" else max)(cells, key=attrgetter("mean"))
+        best_of = min if declared.direction == "less" else max
+        cell = best_of(cells, key=attrgetter("mean"))
         return shown(cell.mean, declared, cell.digits)
 
     def declared(self, column: Column) -> Score:

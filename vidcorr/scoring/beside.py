@@ -46,9 +46,10 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
     conditions = *benchmark.conditions_in_words(of_data), *kept_ends, f"{len(names)} {benchmark.unit}"
     fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
+    fields["limit_sequences"] = benchmark.limit_sequences
     fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
     fields["declared"] = tuple(dict.fromkeys((*main_scores, *result.declared)))  # in the order of our results
-    return result.model_copy(update=fields | {"limit_sequences": benchmark.limit_sequences})
+    return result.model_copy(update=fields)
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:

@@ -188,8 +188,8 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     bridges = [_bridge(whole, part) for part in rest]
     while rest:
         nearest = int(np.argmin([length for length, _, _ in bridges]))
-        _, start, first = bridges.pop(nearest)  # corners of the bridge in the whole and in the part
-        around = np.roll(rest.pop(nearest), -first, axis=0)
+        _, start, begin = bridges.pop(nearest)  # corners of the bridge in the whole and in the part
+        around = np.roll(rest.pop(nearest), -begin, axis=0)
         # over the bridge, around the part and back to the corner where it began
         added = np.concatenate([around, around[:1], whole[start : start + 1]])
         whole = np.insert(whole, start + 1, added, axis=0)
