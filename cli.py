@@ -453,7 +453,8 @@ class VidcorrCLI(LightningCLI):
         saved = best_of_run(self.trainer)
         if not saved:
             return
-        if type(self.model).validation_step is pl.LightningModule.validation_step:  # it cannot be validated
+        # a model without a `validation_step` of its own, which `vidcorr validate` would refuse
+        if type(self.model).validation_step is pl.LightningModule.validation_step:
             print(f"checkpoint: {saved}")
             return
         words = ["vidcorr", "validate", str(folder)]

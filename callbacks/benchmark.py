@@ -159,6 +159,7 @@ class BenchmarkCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without features, a monitor that would read old scores, and a training on scored videos."""
+        # callbacks that read the score after every epoch: one without a benchmark would give them the last epoch's
         monitors = self._takers_of_old_scores(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"

@@ -144,6 +144,7 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
         overwrites the numbers of this one.
     """
     places, samples, channels = queries.shape
+    # at once: as many maps and places as fit into the memory that is set aside for the drawn cells
     maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * channels))
     keys_of_place = min(maps_at_once, len(maps)) * points
     places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * channels)))
@@ -152,7 +153,7 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
     gathered = features.new_empty(places_at_once * keys_of_place, channels)
     products = queries.new_empty(places_at_once * keys_of_place * samples)
     for of_maps in slices(len(maps), maps_at_once):
-        drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)
+        drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)  # (places, keys)
         left_out = None if excluded is None else excluded[:, of_maps].repeat_interleave(points, 1)
         for chunk in slices(places, places_at_once):
             rows = drawn[chunk].flatten()

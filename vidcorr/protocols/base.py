@@ -108,19 +108,20 @@ class EvaluationProtocol(BaseModel):
     """Benchmark → class of its protocols, for benchmarks whose protocols are of another class than this one."""
 
     def __init__(self, **arguments: Any) -> None:
-        if "source" in arguments:  # as in `model_dump()` and `dict(protocol)`
+        if "source" in arguments:  # the field's name in `model_dump()`; in Python one writes `name=`
             arguments.setdefault("name", arguments.pop("source"))
         try:
             super().__init__(**{field: _as_plain_type(value) for field, value in arguments.items()})
         except ValidationError as error:
             raise _refusal(type(self), arguments, error) from None
+        # `_named` holds the values from which the name says the changes, `vfs+topk=5`
         if self.source in self.sources():
-            benchmarks = self.sources()[self.source].values
+            benchmarks = self.sources()[self.source].values  # benchmark → values of the source on it
             default = self.default_benchmark if self.default_benchmark in benchmarks else next(iter(benchmarks))
             benchmark = self.benchmark or default
             object.__setattr__(self, "benchmark", benchmark)  # the class is frozen
             self._named = self.values_of(self.source, benchmark)
-        else:  # a user's own name
+        else:  # a user's own name: its values are not changes of another protocol
             object.__setattr__(self, "benchmark", None)
             self._named = self.values()
         for field, holds, expected in self._conditions():

@@ -178,19 +178,25 @@ class LabelProtocol(VideoFeatures):
         return self.repeat_first == "padding" and self.references is None
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break a rule."""
-        has_context = self.context > 0 or not self.pads_start
+        """Yield the rules between fields: field, whether the rule holds, and what is expected of the field.
+
+        `__init__` refuses values that break a rule.
+        """
+        has_context = self.context > 0 or not self.pads_start  # padding repeats frame 0 up to `context`
         yield Condition("context", has_context, "1 or more frames with repeat_first='padding'")
         if self.radius_unit == "side" and self.radius is not None:
             in_sides = "above 0 and at most 1 side (in another unit: radius_unit=pixel or cell)"
             yield Condition("radius", 0 < self.radius <= 1, in_sides)
         else:
-            has_area = self.radius != 0 or self.neighbourhood != "circle"
+            has_area = self.radius != 0 or self.neighbourhood != "circle"  # a circle's distances are below the radius
             yield Condition("radius", has_area, "above 0 feature cells for a circle")
+        # else frame 1, whose only earlier frame is 0, has no reference
         has_first_or_last = self.references is None or not {0, -1}.isdisjoint(self.references)
         yield Condition("references", has_first_or_last, "frame indices with 0 or -1 among them, or None")
+        # an average of all cells is computed over equal neighbourhoods in all references
         fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
         yield Condition("first_frame_masked", fits_first, "True without a topk")
+        # a window of P x P cells, as the mixture and the cells beyond the border need it
         takes_whole_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
         unless = "unless the neighbourhood is a square with topk=None"
         if self.mixture_components is not None:

@@ -232,7 +232,7 @@ def _on_frames(results: Iterable[Result]) -> list[str]:
             scored.append((str(rules["frames"]), result.data_set))
         smallest, *_ = result.data.get("short_sides") or [0]  # ascending; 0: not known
         fields = result.stage.protocol.fields
-        size = fields.get("input_size")
+        size = fields.get("input_size")  # a number is the shorter side, a list is height and width
         if smallest and size and fields.get("input_side") != "long":  # results lack the long sides of the frames
             times = (min(size) if isinstance(size, list) else size) / smallest
             if times > ENLARGED:

@@ -214,6 +214,9 @@ class ScoreRecord:
     def column(self) -> Column:
         """Column of the score; scores with equal columns are comparable.
 
+        The column names the protocol by `shared_name` and its digest by `shared`, which leave out what the network sets
+        (the stride, for example): rows of other networks are in the same column.
+
         Example:
             >>> protocol = {"name": "vfs+topk=5", "shared_name": "vfs", "shared": "1f"}
             >>> about = {"stage": {"protocol": protocol}, "conditions": ["val", "1 sequences"], "scores": {}}
@@ -223,7 +226,7 @@ class ScoreRecord:
         """
         result = self.result
         protocol = result.stage.protocol
-        names = " ".join(sorted({row.name for row in result.rows}))
+        names = " ".join(sorted({row.name for row in result.rows}))  # of the scored sequences
         return Column(
             benchmark=self.benchmark or result.data_set,
             score=self.key,

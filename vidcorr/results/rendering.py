@@ -271,7 +271,7 @@ def _rank(cell: Cell | None, sign: int) -> float:
 
 def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: bool) -> Section:
     """Return the section of some columns; each row has a line per protocol and conditions by which it has a score."""
-    shared = columns[0]
+    shared = columns[0]  # what all columns have in common, for the section's title
     if len({column.by for column in columns}) > 1:
         shared = shared._replace(by="")
     if len({column.conditions for column in columns}) > 1:

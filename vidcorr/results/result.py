@@ -327,8 +327,8 @@ class Result(Exact):
             value = self.scores.get(score.name, nan)
             if value < low - ROUNDING or value > high + ROUNDING:
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
-        of_means = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
-        for key in of_means:
+        means_of_rows = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
+        for key in means_of_rows:
             means = []  # one per column, since a row may have a J and no F
             for column in MEANS_OF.get(key, (key,)):
                 finite = [value for _, value in self.values_of_rows(column) if isfinite(value)]

@@ -170,6 +170,7 @@ class FrameEncoder:
         if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
+        # what a rule with learnt numbers reads: the user's own module, if the view was made of one
         reference = extractor.user_module
         self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
@@ -186,8 +187,8 @@ class FrameEncoder:
         if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
             precision: Any = getattr(self.protocol, "backbone_precision", "float32")
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
-        self._folded: Any = view.folded()
-        self._is_checked = False
+        self._folded: Any = view.folded()  # BatchNorms are part of the convolutions before them
+        self._is_checked = False  # whether the first maps had the form and the stride that the view states
         self.grid: Size = (0, 0)
         self.least_side = math.inf
 

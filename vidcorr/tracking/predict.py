@@ -162,7 +162,7 @@ def _record_at_start(
         "stage": extractor.stage,
         "stride": extractor.stride,
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
-        # as JSON gives it back, with lists in place of tuples
+        # by way of JSON, which makes lists of tuples, so that it equals the protocol in a file that is read again
         "protocol": json.loads(json.dumps({"digest": rules.digest(), **named, **rules.effective_values()})),
         "size": list(stream.size),
         "short_side": short_side,

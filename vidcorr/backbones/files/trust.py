@@ -403,9 +403,10 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     values = as_annotated(kind, stated | overrides)
-    # both the file's texts and the converted values: a converted path may have another text
+    # names of networks in the file: its own texts, and the converted values, since a converted path has another text
     built_from = _source_of(file, [stated, [values[name] for name in stated]])
-    # a class of ours makes only networks that its arguments name, and no override of the caller is among these
+    # A class of ours makes only networks that its arguments name. Without overrides all arguments are the file's, so
+    # every network that is made now counts as named by the file (None: by any text).
     if not overrides and is_listed(import_path(kind)):
         built_from = _Source(str(file), None)
     name = getattr(kind, "__name__", type(kind).__name__)

@@ -335,8 +335,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
     """Return the records of a study's results.
 
-    The results' networks get the row's name as recipe, so that the table takes all results of a row for one network,
-    and the command's seed if they record none.
+    The table takes results of one recipe for one network. So all results of a row get the row's name as their recipe;
+    a result that records no seed gets the seed of its command.
 
     Args:
         study: the study.
@@ -353,7 +353,7 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
             continue
         for place, result in results_below(step.output, left_out.append).items():
             wanted = scores or study.scores[step.evaluation]
-            for score in set(wanted).difference(result.scores, scores):  # one of `scores` may be lacking
+            for score in set(wanted).difference(result.scores, scores):  # a result may lack what the user asked for
                 raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
             seed = step.seed if result.network.seed is None else result.network.seed
             network = result.network.model_copy(update={"seed": seed, "recipe": step.row})

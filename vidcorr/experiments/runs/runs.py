@@ -472,11 +472,12 @@ class Run:
         if folder is None or self.goes_on_in is not None or self.is_begun:
             return
         has_results = (folder / "benchmarks").exists() or any(folder.rglob("*.ckpt"))
+        # another begin in the folder's record: another process has begun there
         if has_results or Record.read(folder).begin != self.record.begin:
             return
         try:
             with folder_lock(folder / self.record.checkpoints):
-                shutil.rmtree(folder, ignore_errors=True)  # its lock is open, which NFS does not remove
+                shutil.rmtree(folder, ignore_errors=True)  # the folder's lock file is open, which NFS does not remove
         except FolderInUse:
             return
         self.folder = None
