@@ -103,11 +103,11 @@ KINDS = {
     "timm:eva02_tiny_patch14_224": tokens_of(14),
     "timm:test_convnext": last_map,
     "timm:mobilevit_xxs": last_map,
-    "timm:small_swin": lambda *given: last_map(*given).permute(0, 3, 1, 2),
+    f"{OWN}:InList@0": lambda network, images: network(images)[0],
     "timm:regnetx_002": last_map,
     f"{OWN}:features_only@layer3": lambda network, images: network(images)[3],
     f"{OWN}:Maps@coarse": lambda network, images: network(images)["coarse"],
-    f"{OWN}:InList@0": lambda network, images: network(images)[0],
+    "timm:small_swin": lambda *given: last_map(*given).permute(0, 3, 1, 2),
     **{f"{OWN}:{name}": by_own_call for name in OF_OWN_CALL},
     f"{OWN}:OfHub": lambda network, images: on_cells(network(images).last_hidden_state, images, 8),
     f"{OWN}:Dino": by_blocks,
@@ -185,7 +185,7 @@ def doors(text, folder):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *HUB])
-@pytest.mark.sampled(8, 3)
+@pytest.mark.sampled(12, 3)
 def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
     plain = (KINDS | HUB)[kind]
     text = name_of(kind, tmp_path)

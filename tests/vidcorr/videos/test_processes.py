@@ -40,7 +40,7 @@ def threads_of_opencv():
 
 
 READ = "stopped the process that read it"
-SECONDS = 2
+SECONDS = 1
 """Limit of an item: no busy machine delays the shortest for so long."""
 OUTCOMES = {
     (signal.raise_signal, signal.SIGINT): None,  # Ctrl-C is for the parent
