@@ -265,6 +265,7 @@ class VidcorrCLI(LightningCLI):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
         self.command = args[0]
         self.run = Run(args, earlier, more, say=rank_zero_info)
+        # `saved`: the model in a checkpoint that the words name; the parser is made without the arguments it states
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
         known_arguments = () if self.saved is None else self.saved.arguments
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}

@@ -336,15 +336,19 @@ class VideoMae(nn.Module):
         self.stride = int(model.config.patch_size)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
-        size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
+        """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`.
+
+        For frames of another size than in the training, the positions are resized to the grid of their patches.
+        """
+        size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)  # rows and columns of patches
         embeddings = self.model.embeddings
-        # of the grid on which the positions were trained
+        # rows and columns of the trained positions
         rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)
-        # tubelets x C x rows x columns
+        # the positions as maps: tubelets x C x rows x columns
         places = embeddings.position_embeddings[0].unflatten(0, (-1, rows, columns)).movedim(-1, 1)
         resized = torch.stack([resized_position(of_tubelet, size) for of_tubelet in places])
         positions = resized.movedim(1, -1).flatten(0, 2)[None]
+        # transformers compares the frames with the trained size, and adds the trained positions
         with (
             attribute_set(embeddings, "position_embeddings", positions),
             attribute_set(embeddings.patch_embeddings, "image_size", tuple(clip.shape[3:])),

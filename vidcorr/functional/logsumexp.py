@@ -129,6 +129,10 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
         keys: `(K, D)`.
         excluded: `(B, K)` bool, or None.
         rows_per_sample: N / B.
+
+    Yields:
+        A range of rows, their logits with a part of the keys, and a function that adds the keys of this part, weighted.
+        The next chunk overwrites the logits.
     """
     for block in slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]

@@ -235,7 +235,7 @@ def follow_labels(
             given_labels = None if annotation is None else coding.encode(t, annotation)
             if propagation is None:
                 propagation = _start_propagation(propagator, encoder, features, given_labels)
-                given_labels = None
+                given_labels = None  # frame 0 has its labels now; none enter it a second time
             labels = propagation.step(features, given_labels)
         with encoder.watch(coding.work, encoder.device):
             decoded = coding.decode(t, labels, annotation, frame)

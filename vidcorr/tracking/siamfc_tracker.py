@@ -215,12 +215,13 @@ class SiamFCTracker(FrameEncoder):
         Returns:
             Responses (N, scales, n, n).
         """
-        size = self.protocol.instance_size
+        size = self.protocol.instance_size  # side of a search crop as the network sees it, pixels
         scales = self.protocol.factors
         crops = []
         with self.watch("crop"):  # (scales · N, S, S, 3): all targets at the smallest scale, then at the next
             for scale, track in product(scales, tracks):
                 y, x = track.target[:2]
+                # `track.side` pixels of the frame are the exemplar; the search crop is larger in the same proportion
                 side = track.side * size / self.protocol.exemplar_size * scale
                 crops.append(square_crop(frame, (y, x), side, size))
             stacked = np.stack(crops)

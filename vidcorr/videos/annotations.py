@@ -118,7 +118,11 @@ def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
 
 
 def _look(folder: Path, names: Sequence[str]) -> _Look | None:
-    """Return the look of a folder's middle picture, by the order of `names`; None if the picture cannot be read."""
+    """Return the look of a folder's middle picture, by the order of `names`; None if the picture cannot be read.
+
+    A picture is flat if its `MOST_COLOURS` commonest colours cover the fraction `FLAT` of it. A flat picture is a map
+    of labels if it has at most `MOST_LABELS` colours, or `MOST_COLOURS` grey values.
+    """
     try:
         with open_image(folder / names[len(names) // 2]) as image:
             colours = davis_palette()[:3].ravel().tolist()  # the first three tell the palette
@@ -130,8 +134,8 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
     packed = np.zeros(pixels.shape[:2], np.int64)  # a number for each colour
     for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
         packed = packed * 256 + channel
-    counts = np.sort(np.unique(packed, return_counts=True)[1])
-    is_deep = pixels.dtype.itemsize > 1
+    counts = np.sort(np.unique(packed, return_counts=True)[1])  # pixels of each colour, the commonest colour last
+    is_deep = pixels.dtype.itemsize > 1  # 16 bits or more: depths, flow or ids
     is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())
     has_few = len(counts) <= (MOST_COLOURS if is_grey else MOST_LABELS)
     return _Look(size, is_grey, is_davis, is_flat or is_deep, is_deep or (is_flat and has_few))

@@ -342,7 +342,11 @@ class LabelPropagator:
         return labels
 
     def _average_since(self, query: Tensor, start: int) -> Tensor:
-        """Return the average (h, w, L) of the labels of the references since frame `start`."""
+        """Return the average (h, w, L) of the labels of the references since frame `start`.
+
+        A frame that is searched everywhere (frame 0, or the start of an object) has a memory of its own; the memory
+        `NEARBY` holds the frames that are searched within the radius.
+        """
         frames = self.protocol.reference_frames(self.frame, start)
         frames_of_memory = {NEARBY: frames}  # memory → its references among the frames
         if start in self._memories:  # `start`, the first of the frames, has a memory of its own
@@ -352,8 +356,8 @@ class LabelPropagator:
             if members:
                 sources.append(Source(self._memories[memory], members))
         average = self.average(query, References(frames, sources))
-        labels = sources[0].memory.labels[:, :, 0]
-        if average.shape != labels.shape:
+        labels = sources[0].memory.labels[:, :, 0]  # of any frame, for their shape and type
+        if average.shape != labels.shape:  # a user's rule may return anything
             rule = f"{type(self).__name__}.average"
             raise ValueError(f"{rule} must return {tuple(labels.shape)}, got {tuple(average.shape)}")
         return average.to(labels)
