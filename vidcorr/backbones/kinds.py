@@ -100,7 +100,7 @@ def kind_of(network: Any) -> type[View] | None:
     if gives_extractors(network):
         return None
     kind = next(kind for accepts, kind in EXTRACTORS if accepts(network))
-    if kind.reads is None:
+    if kind.reads is None:  # a view that only calls the network
         return kind
     if not (_call_is_known(network, kind.reads) or _shows(network, kind)):
         return MapExtractor

@@ -83,10 +83,11 @@ def view_options(
         {'stage': None, 'stride': 8, 'dilated': False}
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
-    if encoder.default_stride or isinstance(encoder.network, View):
+    if encoder.default_stride or isinstance(encoder.network, View):  # a stride takes the place of dilations
         return chosen
     if encoder.default_stage:
         return chosen | {"dilated": dilated or False}
+    # a network that makes its own views (None) may hold a ResNet
     has_stages = encoder.view_class in (None, ResNetExtractor)
     resnets = list(filter(is_resnet, encoder.modules())) if has_stages else []
     # not every ResNet has res5: `vidcorr-r18` ends with res4
