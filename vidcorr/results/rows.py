@@ -51,12 +51,14 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         name = record.name
         if name in have_several_views:
             name = ", ".join(filter(None, [name, record.view]))
+        # `row`: the user's name, which makes one row of all its records; without it, seeds of one training are a row
         key = (name,) if record.row else (name, record.shared_by_seeds)
         row = rows.get(key, [])
         for other in row:
-            if record.row and other.origin != record.origin:
+            if record.row and other.origin != record.origin:  # another training or network
                 both = [f"{each.result.network.row} in {each.place}" for each in (other, record)]
                 raise ValueError(f"{record.row} names two networks, {both[0]} and {both[1]}: give each a name")
+        # copies are left out first, so that only two different results of a seed are rivals
         same = counted.setdefault(key, [])
         twins = [other for other in same if other.column == record.column and other.is_copy_of(record)]
         if twins:
@@ -69,7 +71,7 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         if rivals and record.row:
             twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"
             raise ValueError(f"{record.row} has {twice}; name one of them, or give each a row")
-        if rivals:
+        if rivals:  # a row of its own
             key = (name, str(record.place))
         rows.setdefault(key, []).append(record)
     return _uniquely_named(rows), tuple(copies)
