@@ -138,7 +138,7 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     epochs = loops["epoch_progress"]
     batches = loops["epoch_loop.batch_progress"]
     done = batches["current"]["processed"]
-    after_batch = done > 0 and done == batches["current"]["started"]
+    after_batch = done > 0 and done == batches["current"]["started"]  # no batch has begun and is not processed
     if not after_batch or ends_epoch(trainer, done):
         return
     is_in_hook = batches["current"]["completed"] < done

@@ -67,7 +67,10 @@ class TrackingProtocol(EvaluationProtocol):
     default_benchmark: ClassVar[str] = "otb"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break a rule."""
+        """Yield the rules between fields: field, whether the rule holds, and what is expected of the field.
+
+        `__init__` refuses values that break a rule.
+        """
         fits_search = self.exemplar_size <= self.instance_size
         yield Condition("exemplar_size", fits_search, f"at most instance_size, {self.instance_size}")
         yield Condition("scales", self.scales % 2 == 1, "odd")

@@ -99,7 +99,10 @@ class MatchingProtocol(NetworkView):
         return (self.input_size, self.input_size)
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break a rule."""
+        """Yield the rules between fields: field, whether the rule holds, and what is expected of the field.
+
+        `__init__` refuses values that break a rule.
+        """
         is_stretched = self.input_fit == "stretched"
         fits_padding = is_stretched or isinstance(self.input_size, int)
         yield Condition("input_size", fits_padding, "the side of a square for padded pictures")

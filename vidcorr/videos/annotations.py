@@ -86,12 +86,13 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         if own.is_davis or (own.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
             return True
         for place in range(len(root.parts), len(folder.parts)):
-            is_named = bool(OF_LABELS.search(names[place]))
+            is_named = bool(OF_LABELS.search(names[place]))  # this part of the path has a name of annotations
             is_last = place == len(names) - 1
             if not is_named and (is_last or not own.is_label):
                 continue  # folders that differ in this part are different videos
             for other in but_one[_without(folder, place)]:
                 frames = look(other) if other != folder else None
+                # the other folder must hold frames, of the same size, and one for each picture of this folder
                 if frames is None or frames.is_label or frames.size != own.size or not stems(folder) <= stems(other):
                     continue
                 name = other.parts[place].lower()
