@@ -305,12 +305,15 @@ class VidcorrCLI(LightningCLI):
         """Do nothing: LightningCLI would parse the hyper-parameters of a checkpoint, which `self.saved` holds here."""
 
     def before_instantiate_classes(self) -> None:
-        """Drop data that the command cannot or need not read, and choose the checkpoint to load."""
+        """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
-        if has_no_videos(config) and (self.command == "validate" or has_own_data(config)):
+        if self.command == "validate":
+            # 0 is of a training without validations, whose config it is: here Lightning would measure nothing
+            config.trainer.limit_val_batches = config.trainer.limit_val_batches or None
+            if has_no_videos(config) or holds_nothing_out(config):
+                config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
+        elif has_no_videos(config) and has_own_data(config):
             config.data = None  # a method's config describes clips, without a source of videos
-        if self.command == "validate" and holds_nothing_out(config):
-            config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
         config.ckpt_path = self.run.choose_checkpoint(config)
         if self.saved is not None:
             self.parser.add_instantiator(self._build_from_checkpoint, pl.LightningModule, prepend=True)
@@ -346,9 +349,7 @@ class VidcorrCLI(LightningCLI):
                 self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
-        given = trainer.callbacks or []
-        if not isinstance(given, list):
-            given = [given]
+        given = [trainer.callbacks] if isinstance(trainer.callbacks, pl.Callback) else trainer.callbacks or []
         benchmarks = self._chosen_benchmarks()
         callbacks = [*given, *benchmarks]
         if not trainer.barebones:
@@ -413,10 +414,10 @@ class VidcorrCLI(LightningCLI):
         Raises:
             ValueError: if a model of ours measured nothing.
         """
-        benchmarks = benchmarks_among(self.trainer)
-        self._run_in_folder(self.trainer.validate, verbose=not benchmarks, **options)
+        self._run_in_folder(self.trainer.validate, verbose=not benchmarks_among(self.trainer), **options)
+        results = [benchmark.result for benchmark in benchmarks_among(self.trainer)]
         # a model of the user may print or write what it measures, without logging it
-        if isinstance(self.model, SavedModule) and not (benchmarks or self.trainer.logged_metrics):
+        if isinstance(self.model, SavedModule) and not (any(results) or self.trainer.logged_metrics):
             remedy = "name a benchmark, --on davis=/data/DAVIS, or videos to hold out, --data.source FOLDER"
             raise ValueError(f"validate: nothing was measured: {remedy}")
 

@@ -332,20 +332,26 @@ def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
 def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
     """Return the description of a module in training or validation.
 
-    In a training it has the seed of Lightning and the digest of the recipe. In a validation of a checkpoint, `weights`
-    names the file from which the module was built, then the checkpoint with its folder, because many runs have a
-    `last.ckpt`; and `loaded` is true, because these weights are not random.
+    In a training it has the training's seed and recipe, in a validation of a checkpoint those that the checkpoint
+    states. Then `weights` names the file from which the module was built, and the checkpoint with its folder, because
+    many runs have a `last.ckpt`; and `loaded` is true, because these weights are not random.
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__
     facts: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
     if trainer.state.fn == "fit":
-        seed = os.environ.get("PL_GLOBAL_SEED")
-        facts |= {"seed": seed and int(seed), "recipe": training_digest(trainer)}
+        facts |= seed_and_recipe(trainer)
     elif trainer.ckpt_path:
         weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
-        facts |= {"weights": weights, "loaded": True, "seed": None}
+        # the seed of random weights is not that of the training
+        facts |= {"weights": weights, "loaded": True, "seed": network.seed if network.loaded else None}
     return network.model_copy(update=facts)
+
+
+def seed_and_recipe(trainer: Trainer) -> dict[str, Any]:
+    """Return `seed` and `recipe` of a training, as fields of `Network`: Lightning's seed, or None, and a digest."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return {"seed": seed and int(seed), "recipe": training_digest(trainer)}
 
 
 def training_digest(trainer: Trainer) -> str:

@@ -10,6 +10,7 @@ from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.experiments.runs.runs import Run
 
+from .benchmark import seed_and_recipe
 from .checkpoints import last_checkpoints
 from .run_folder import hide_logs
 
@@ -51,8 +52,8 @@ class RunStart(SaveConfigCallback):
             self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record in a checkpoint which run, and which training, wrote it."""
-        checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
+        """Record in a checkpoint which run wrote it, and the training with its seed and recipe."""
+        checkpoint["run"] = self.run.record.model_dump(include={"id", "training"}) | seed_and_recipe(trainer)
 
     def _begin_once(self, trainer: Trainer) -> None:
         """Begin the run in its folder and write its configuration there, once; all ranks must call it."""

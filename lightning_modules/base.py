@@ -519,7 +519,7 @@ class CorrespondenceModule(SavedModule):
             continue_schedule(self.lr_schedulers())
         self._print_plan()
         if self.backbone_learns and self.described is not None:
-            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
+            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True, "recipe": ""}
             self.described = self.described.model_copy(update=trained)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -30,12 +30,14 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
+from vidcorr.backbones import load
 from vidcorr.backbones.files import trust
 from vidcorr.cli import NOISE, is_first_rank, main, make_trainer, require_ranks_as_commands
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.experiments.runs.words import words_for_parser
 from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.results.result import Result
 
 
 @pytest.mark.slow
@@ -162,6 +164,12 @@ def test_videos_without_a_data_module_are_our_clips():
     assert (images.class_path, images.init_args.validation_fraction) == ("vidcorr.ImageClipDataModule", 0.0)
 
 
+def test_a_validation_measures_what_the_training_did_not_validate():
+    for words, limit in (("--trainer.limit_val_batches=0", None), ("--trainer.limit_val_batches=3", 3)):
+        assert parsed("validate", "--model=raw_colour", words).trainer.limit_val_batches == limit
+    assert parsed("fit", "--model=VFSSimSiam", "--trainer.limit_val_batches=0").trainer.limit_val_batches == 0
+
+
 def classes_in(words):
     """Return what the words for the parser say of the model, one after the other, and its other words."""
     configs = [json.loads(word.removeprefix("--config=")) for word in words if word.startswith("--config={")]
@@ -253,6 +261,23 @@ def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_roo
     (best,) = set((here / "runs/version_0").rglob("*.ckpt")) - set(here.rglob("last.ckpt"))
     assert line == f"next: vidcorr validate {here}/runs/version_0"
     assert RunFolder.read(here / "runs/version_0").best == best
+    trained = Result.load(here / "runs/version_0/benchmarks/davis/step=000001").network
+    loaded = load(best).described
+    assert (loaded.seed, loaded.recipe) == (trained.seed, trained.recipe) != (None, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["evaluate", "validate"])
+def test_seeds_that_are_scored_after_their_trainings_are_a_row(command, video_folder, davis_root, here, capsys):
+    on = ["--on", f"davis={davis_root}", "--limit", "1", "--stage", "res4", "--change", "radius=3"]
+    options = {"evaluate": ["--output=scored"]}
+    options["validate"] = flags("trainer", accelerator="cpu", default_root_dir="scored")
+    for seed in (0, 1):
+        fit_one_step(video_folder, "runs", f"--seed_everything={seed}")
+        main([command, f"runs/version_{seed}", *on, *options[command]])
+    capsys.readouterr()
+    main(["table", "ours=scored"])
+    assert "± is the standard deviation over 2 seeds" in capsys.readouterr().out
 
 
 def test_the_next_command_of_a_probe_is_one_that_measures_it(here, capsys):

@@ -210,10 +210,28 @@ class Network(BaseModel):
             described = cls(name=type(module).__name__)
         return described if name is None else described.model_copy(update={"name": name, "weights": ""})
 
-    def with_weights_of(self, source: str | Path) -> Self:
-        """Return the description for weights loaded from a file: no seed, and the file as source."""
-        update: dict[str, Any] = {"weights": f"weights of {source_of(source)}", "seed": None, "loaded": True}
-        return self.model_copy(update=update)
+    def with_weights_of(self, source: str | Path, run: object = None) -> Self:
+        """Return the description for weights loaded from a file, with the seed and the recipe of their training.
+
+        Args:
+            source: the file.
+            run: entry `run` of a checkpoint, in which a training by command states its seed and recipe. None, or an
+                entry of another form: neither is known.
+
+        Example:
+            >>> network = Network(name="ResNet-18", seed=7, loaded=False)  # random weights, drawn with seed 7
+            >>> loaded = network.with_weights_of("runs/last.ckpt", {"seed": 1, "recipe": "3f2a"})
+            >>> loaded.row, loaded.seed, loaded.recipe
+            ('ResNet-18, weights of last.ckpt', 1, '3f2a')
+            >>> network.with_weights_of("own.pth").seed, network.with_weights_of("a.ckpt", {"seed": "one"}).seed
+            (None, None)
+        """
+        stated = run if isinstance(run, dict) else {}
+        facts = {"weights": f"weights of {source_of(source)}", "loaded": True, "seed": None, "recipe": ""}
+        for name, kind in (("seed", int), ("recipe", str)):
+            if isinstance(stated.get(name), kind):
+                facts[name] = stated[name]
+        return self.model_copy(update=facts)
 
     @property
     def row(self) -> str:

@@ -180,7 +180,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
-    return encoder.eval().changed(described=encoder.described.with_weights_of(path))
+    return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint.get("run")))
 
 
 def _load_foreign(path: Path, part: str, family: str | None, content: Any = None) -> Encoder:
@@ -246,7 +246,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     module = make(recipe_of(checkpoint, path), path, **overrides)
     module.configure_model()  # Lightning's hook, which may make layers
     load_weights(module, checkpoint["state_dict"], path, strict)
-    module.described = Network.of(module).with_weights_of(path)
+    module.described = Network.of(module).with_weights_of(path, checkpoint.get("run"))
     return module.eval()
 
 

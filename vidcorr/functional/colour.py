@@ -33,8 +33,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     curved = ((rgb + 0.055) / 1.055).pow(2.4)
     linear = torch.where(rgb > 0.04045, curved, rgb / 12.92)
     red, green, blue = linear.unbind(-3)
-    roots = [_cube_root(r * red + g * green + b * blue) for r, g, b in _XYZ_OF_RGB]
-    x, y, z = roots
+    x, y, z = (_cube_root(r * red + g * green + b * blue) for r, g, b in _XYZ_OF_RGB)
     lightness = 116 * y - 16
     a = 500 * (x - y)
     b = 200 * (y - z)
