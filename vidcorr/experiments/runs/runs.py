@@ -612,17 +612,19 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
     """Read a word that may name a run.
 
     Args:
-        word: `RUN`, the folder of a run; `RUN/best` or `RUN/last` names a checkpoint of it.
+        word: `RUN`, the folder of a run, a path from here or from `runs`; `RUN/best` or `RUN/last` names a checkpoint
+            of it.
         which: the checkpoint of `RUN` alone: "best" or "last".
 
     Returns:
         Folder of the run, and "best" or "last"; None if the word names no run.
     """
-    path = Path(word).expanduser()
-    if (path / FILE).is_file():
-        return path.resolve(), which
-    if path.name in ("best", "last") and (path.parent / FILE).is_file():
-        return path.parent.resolve(), path.name
+    from_here = Path(word).expanduser()
+    for path in (from_here, Path(ROOT, from_here)):
+        if (path / FILE).is_file():
+            return path.resolve(), which
+        if path.name in ("best", "last") and (path.parent / FILE).is_file():
+            return path.parent.resolve(), path.name
     return None
 
 

@@ -472,8 +472,7 @@ def _read_and_allow(config: str) -> dict[str, Any]:
         config: name of a file, or the content itself, which begins with `{` and allows nothing.
     """
     if config.startswith("{"):
-        content: dict[str, Any] = yaml_value(config, config)
-        return content
+        return dict(yaml_value(config, config))
     path = find_config(config)
     content = read_yaml(path)
     allow_named([str(content), "--allow", *with_lists(content, path).get("allow", [])])

@@ -354,8 +354,10 @@ def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
     assert (network.name, network.spec, network.stage) == (f"{folder}@res4/8", str(better), "res4")  # its row
     Record.read(folder).changed(best="checkpoints/best-1.ckpt").save(folder)
     assert [checkpoint_named(f"{folder}{end}") for end in ("", "/best", "/last")] == [str(best), str(best), str(last)]
-    for other in (str(last), "timm:resnet18@res4", str(tmp_path)):
+    for other in (str(last), "timm:resnet18@res4", str(tmp_path), "a/last"):
         assert checkpoint_named(other) == other
+    monkeypatch.setattr("vidcorr.experiments.runs.runs.ROOT", str(tmp_path))  # names below the folder of runs
+    assert [checkpoint_named(name) for name in ("a", "a/last", "b/last")] == [str(best), str(last), "b/last"]
 
 
 def test_further_words_of_resume_are_read_here(here):
