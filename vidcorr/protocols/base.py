@@ -552,6 +552,8 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
         >>> from vidcorr.protocols import PropagationProtocol
         >>> [_value_of_text(text, PropagationProtocol, "input_size") for text in ("480", "none", "560,560", "wide")]
         [480, None, (560, 560), 'wide']
+        >>> _value_of_text("3", PropagationProtocol, "unknown")
+        '3'
     """
     if field not in kind.value_fields():
         return text

@@ -53,7 +53,7 @@ def check_data(
         for entry in listing.entries:
             entries.append((os.path.abspath(entry.path), entry.label))
     clean = Path(output).expanduser() / "clean.txt"
-    clean.parent.mkdir(parents=True, exist_ok=True)
+    clean.parent.mkdir(parents=True, exist_ok=True)  # now: a folder that cannot be made should not cost the check
     if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
         clean.unlink(missing_ok=True)  # of an earlier check; one that is a source stays until it is replaced
     paths = list(dict(entries))  # a path twice in a list is checked once

@@ -42,6 +42,9 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, r
     assert capsys.readouterr().out.startswith("1 videos, 7 frames")
     run_command(["check-data", str(clean), *words[2:], "--min-frames", "7"])  # its own list
     assert clean.read_text() == f"{tmp_path / 'b.mp4'}\n"
+    asked.clear()
+    refused(OSError, "list.txt", run_command, ["check-data", str(source), "--output", f"{source}/out"])
+    assert not asked  # before hours of decoding
 
 
 def test_a_folder_of_frames_is_counted_and_measured_to_its_end(tmp_path):

@@ -95,6 +95,16 @@ def _hidden(job: TrackingJob) -> Tensor:
 
     By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden too. In the
     query's frame a point is visible.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> points = {"frames": 4, "starts": torch.tensor([0]), "similarity": torch.tensor([[0.1, 0.4, 0.9, 0.9]])}
+        >>> points |= {"positions": torch.tensor([[[0.0, 0], [0, 0], [-1, 0], [0, 0]]]), "wants_cycle": False}
+        >>> rules = PointProtocol.named("fomo").with_changes(occlusion="similarity", similarity_threshold=0.5)
+        >>> _hidden(SimpleNamespace(protocol=rules, **points))  # frame 0 is the query's
+        tensor([[False,  True,  True, False]])
+        >>> _hidden(SimpleNamespace(protocol=rules.with_changes(occlusion="cycle"), **points))
+        tensor([[False, False,  True, False]])
     """
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
