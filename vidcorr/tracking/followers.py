@@ -58,7 +58,17 @@ class Follower(ABC):
         """
 
     def frames(self, a_pass: Pass, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames of a pass in its order, from its frame `t` on; its frame 0 is the prompt's."""
+        """Iterate over the frames of a pass in its order, from its frame `t` on; its frame 0 is the prompt's.
+
+        Example:
+            >>> from types import SimpleNamespace
+            >>> video = SimpleNamespace(forwards=lambda t: range(t, 9), backwards=lambda t: range(t, -1, -1))
+            >>> follower = SimpleNamespace(video=video)  # its frames are numbers
+            >>> list(Follower.frames(follower, Pass(frame=3, step=1, first=3, end=7), t=2))
+            [5, 6]
+            >>> list(Follower.frames(follower, Pass(frame=5, step=-1, first=2, end=5), t=1))
+            [4, 3, 2]
+        """
         first = a_pass.frame + a_pass.step * t
         frames = self.video.forwards(first) if a_pass.step > 0 else self.video.backwards(first)
         length = a_pass.length()

@@ -91,9 +91,14 @@ def test_results_of_a_name_with_a_file_are_those_of_its_bytes(tmp_path):
     moved = path.rename(tmp_path / "moved.pth")
     assert EncoderSpec(f"timm:test_resnet={moved}").identity() == keys[1]
     assert not EncoderSpec(f"my_module:net={moved}").is_reusable
-    for name, is_reusable in (("timm:test_resnet", True), ("tests.helpers.training:Tiny", False)):
-        path = write_checkpoint(FrozenEncoder(name), tmp_path / "frozen.ckpt")
+    own = "tests.helpers.training:Tiny"
+    for kind, name, is_reusable in ((FrozenEncoder, VIT, True), (OwnMethod, VIT, True), (FrozenEncoder, own, False)):
+        path = write_checkpoint(kind(name), tmp_path / "frozen.ckpt")
         assert EncoderSpec(str(path)).is_reusable == is_reusable
+
+
+class OwnMethod(FrozenEncoder):
+    """A user's class, whose features are the library's encoder's."""
 
 
 def weights_of(name, path):
