@@ -249,7 +249,7 @@ class VidcorrCLI(LightningCLI):
         args: command and arguments.
         earlier: folder of the earlier run to go on with; None: a new run, unless `--ckpt_path last` or a requeued job
             of SLURM finds an earlier run.
-        more: arguments that the user adds to the arguments of the earlier run.
+        more: arguments that the user adds to the arguments of the earlier run, or of the run to validate.
 
     Raises:
         UsageError: if the arguments cannot be understood.
@@ -264,6 +264,7 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
         self.command = args[0]
+        self.adds_to_a_run = earlier is not None or bool(more)  # else one NAME of `--on` with two folders is refused
         self.run = Run(args, earlier, more, say=rank_zero_info)
         # `saved`: the model in a checkpoint that the words name; the parser is made without the arguments it states
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
@@ -396,11 +397,10 @@ class VidcorrCLI(LightningCLI):
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
         """Return a callback per benchmark of `--on`; `--every` and `--before` win over the configs' schedules."""
         flags = self.config[self.command]
-        schedule: dict[str, Any] = {}
-        if flags.every:
-            schedule["every_n_epochs"] = flags.every
-        if flags.before:
-            schedule["before_training"] = True
+        if self.adds_to_a_run and flags.on:  # its data may have moved: the last FOLDER of a NAME counts
+            flags.on = list({text.partition("=")[0]: text for text in flags.on}.values())
+        of_flags = {"every_n_epochs": flags.every, "before_training": flags.before}
+        schedule = {name: value for name, value in of_flags.items() if value}
         choices = chosen_benchmarks(flags)
         return [BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}) for choice in choices]
 

@@ -32,6 +32,7 @@ from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import load
 from vidcorr.backbones.files import trust
+from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.cli import NOISE, is_first_rank, main, make_trainer, require_ranks_as_commands
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.runs import Record, RunFolder
@@ -335,6 +336,15 @@ def test_a_run_has_a_folder_and_callbacks_unless_there_are_ones_of_their_kind(wo
     folder = tmp_path.resolve() / "version_0"
     assert trainer.default_root_dir == str(folder)
     assert [Path(logger.log_dir) for logger in trainer.loggers] == [folder] * has_logger
+
+
+def test_data_of_a_run_that_have_moved_are_named_again(tmp_path):
+    """By the words that are added to those of the run; words of one command name a benchmark once."""
+    of_run = ["validate", "--model=raw_colour", config_file(tmp_path / "run.yaml", "on: [davis=a, jhmdb=c]")]
+    more = ["--on", "davis=b", f"--trainer.default_root_dir={tmp_path}"]
+    callbacks = benchmarks_among(Built(of_run, None, more).trainer)
+    assert [(each.name, each.benchmark.root) for each in callbacks] == [("davis", "b"), ("jhmdb", "c")]
+    refused(UsageError, "davis stands twice", Built, [*of_run, *more])
 
 
 def test_a_trial_and_a_further_rank_have_no_folder(tmp_path, monkeypatch):
