@@ -148,13 +148,16 @@ class BenchmarkCallback(Callback):
         checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
+        """Restore the scores of the resumed run, and note at which step the checkpoint was written.
+
+        A branch is a new run that begins from a checkpoint of another run; it restores no scores.
+        """
         self._loaded_step = checkpoint["global_step"]
         if begins_branch(trainer, checkpoint):
             return  # the checkpoint's scores are those of another run
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
-        if run_of(trainer) is None:  # a run of a command has a folder of its own
+        if run_of(trainer) is None:  # a Trainer of the user's script: results go into the folder of before
             self._resumed_name = state.get("folder")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -59,12 +59,14 @@ class BestCheckpoint(ModelCheckpoint):
         use_atomic_files(trainer)
         if stage != "fit":
             return
-        monitor, _, dirpath = self._arguments
+        monitor, _, dirpath = self._arguments  # the constructor's: monitor, save_top_k, dirpath
+        # without a monitor, the first score of the benchmarks is taken
         monitor, self._benchmark = _score_and_benchmark(monitor, benchmarks_among(trainer))
         declared = {f"{self._benchmark.name}/{score.name}": score for score in self._benchmark.benchmark.declared}
         direction = declared[monitor].direction
         if direction == "neither":
             raise ValueError(f"BestCheckpoint: {monitor} has no best value, so it cannot be monitored")
+        # calls Lightning's constructor again, now with the score: this forgets an earlier fit too
         self._reset(monitor, "min" if direction == "less" else "max")
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)

@@ -124,15 +124,17 @@ class LastCheckpoint(ModelCheckpoint):
         """Take no state."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record what a resumed run must keep: batches, optimisers, the weights that learn, and its place in an epoch.
+        """Add to a checkpoint what a resumed run needs: batches, optimisers, trained weights, its place in an epoch.
 
-        `loops.stay_within_epoch` sets the counters: a run that resumes from within an epoch continues this epoch.
+        A checkpoint of another command than `fit` is not changed.
         """
         if trainer.state.fn != "fit":
             return
+        # `_note`: facts about batches and optimisers; a checkpoint from within an optimiser step cannot be resumed
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
-        if self._learning is not None and OF_LEARNING in checkpoint:
-            checkpoint[OF_LEARNING] = self._learning
+        if self._learning is not None and OF_LEARNING in checkpoint:  # a callback averages weights
+            checkpoint[OF_LEARNING] = self._learning  # the weights before the average replaced them
+        # sets the counters, so that a run that resumes from within an epoch continues this epoch
         loops.stay_within_epoch(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -189,20 +191,20 @@ class LastCheckpoint(ModelCheckpoint):
         loops.follow_schedules(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Put a stop by `max_time` or a callback off to the end of an optimiser step of several batches.
+        """Delay a stop by `max_time` or a callback until the optimiser step ends, if a step takes several batches.
 
-        Lightning would stop at once, and drop the batches of this step so far.
+        Lightning would stop at once, and drop the gradients of the batches before the step.
         """
-        if loops.accumulates(trainer):
+        if loops.accumulates(trainer):  # further batches of this step are to come
             self._stop_after_step |= trainer.should_stop
             trainer.should_stop = False
         else:
             trainer.should_stop |= self._stop_after_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save before the validation that Lightning runs when `max_time` or a callback ends a run within an epoch.
+        """Save before the validation that Lightning adds when `max_time` or a callback ends a run within an epoch.
 
-        A run that is not stopped has no validation at this place, so a resumed one must begin before it.
+        A run without a stop has no validation here. So a run that resumes must go on from before this validation.
         """
         is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
         if is_in_fit and loops.ends_within_epoch(trainer):
@@ -210,14 +212,14 @@ class LastCheckpoint(ModelCheckpoint):
             self._is_at_last_validation = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copy the weights that learn, if a callback averages weights; save again after a validation that ends the run.
+        """Copy the trained weights if a callback averages weights; save again after a validation that ends the run.
 
-        After the training Lightning puts the average in their place, and a longer run goes on from the copy. The
-        validation may have moved the best scores or an average, which a checkpoint holds.
+        After the training, Lightning replaces the trained weights by the average. Checkpoints keep the copy, from which
+        a longer run goes on. The validation may have changed the best scores or an average, which checkpoints hold too.
         """
         if averages_among(trainer):
             self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
-        if self._is_at_last_validation:
+        if self._is_at_last_validation:  # set by `on_validation_start`, which has saved already
             self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -303,7 +305,9 @@ def last_checkpoints(trainer: Trainer) -> list[LastCheckpoint]:
 
 
 def best_of_run(trainer: Trainer) -> str:
-    """Return the best checkpoint of a run, the last without any; "" if it has saved none.
+    """Return the path of a run's best checkpoint, or of its last one if no callback saves the best.
+
+    "" if the run has saved no checkpoint.
 
     Example:
         >>> from types import SimpleNamespace

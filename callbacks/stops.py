@@ -117,7 +117,10 @@ class Stops(Callback):
             signals.check()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Agree over all ranks whether to continue: a signal may have come after the last batch, in a validation."""
+        """Ask all ranks whether one received a signal after the last batch, for example in a validation.
+
+        It waits for all ranks, and keeps the largest number of a signal in `_outcome`; 0: none, continue.
+        """
         # `max`: a stop that was agreed on earlier still counts
         self._outcome = max(self._outcome, self._ranks.largest(signals.requests.received or 0))
 

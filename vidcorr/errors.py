@@ -67,8 +67,11 @@ def _is_expected(error: BaseException) -> bool:
 
 
 def _is_of_lost_rank(error: BaseException, message: str) -> bool:
-    """Return True if an error follows from the end of another rank."""
-    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)  # a download has OSErrors of this kind too
+    """Return True if an error follows from the end of another rank: by its type, or by the words of `LOST_RANK`.
+
+    The words, such as "connection reset", do not count in errors of ours, or in an OSError, which a download may raise.
+    """
+    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)
     return "DistError" in _names_of(error) or (may_be_of_ranks and bool(signals.LOST_RANK.search(message)))
 
 

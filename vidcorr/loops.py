@@ -10,13 +10,16 @@ Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
-    """Return True within an optimiser step of several batches: some of them in this epoch have not begun yet."""
+    """Return True if an optimiser step takes several batches, and further batches of the newest step are to come.
+
+    At the end of an epoch it is False: Lightning then steps with the batches that there are.
+    """
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
 
 def _batches(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch whose training has begun, also if it has ended."""
+    """Return how many batches of the current epoch have begun; batches that are completed count too."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.started
 
 
@@ -65,9 +68,11 @@ def ends_epoch(trainer: Trainer, batch: int) -> bool:
 def is_resumable(trainer: Trainer) -> bool:
     """Return True if a run can resume exactly from the present state.
 
-    It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot within a batch or a
-    validation, nor at the end of an epoch, whose hooks a resumed run would leave out. Lightning counts an epoch or a
-    batch as ready, started, processed and completed, in this order.
+    True at the start of an epoch, and between two optimiser steps of an epoch. False within a batch, in a validation,
+    and at the end of an epoch: a resumed run would skip the hooks of this end.
+
+    Lightning has four counters of epochs and of batches: ready, started, processed and completed. Each epoch or batch
+    raises them in this order.
     """
     epochs: Any = trainer.fit_loop.epoch_progress.current
     is_at_start_of_epoch = epochs.ready > epochs.started
@@ -75,15 +80,18 @@ def is_resumable(trainer: Trainer) -> bool:
         return True
     completed = trainer.fit_loop.epoch_loop.batch_progress.current.completed
     is_within_epoch = epochs.processed < epochs.started and not ends_epoch(trainer, completed)
+    # `training` is False in a validation; a batch that has begun and is not completed is still being trained on
     is_between_batches = trainer.training and completed == _batches(trainer)
-    is_between_steps = is_between_batches and not accumulates(trainer)
+    is_between_steps = is_between_batches and not accumulates(trainer)  # no batch of the next step is done yet
     return is_within_epoch and is_between_steps
 
 
 def ends_within_epoch(trainer: Trainer) -> bool:
-    """Return True if `trainer.should_stop`, which `max_time` and callbacks set, ends the run after the newest batch.
+    """Return True if Lightning ends the run after the newest batch, within an epoch.
 
-    It is False after the last batch of an epoch and before a validation that is due: Lightning finishes these first.
+    It does so if `trainer.should_stop` is set, by `max_time` or a callback, and `min_epochs` and `min_steps` are
+    reached. It does not do so if the newest batch ends the epoch, or if a validation is due after the newest batch:
+    Lightning then completes the epoch or the validation first.
     """
     epochs = trainer.fit_loop.epoch_progress.current.processed
     may_stop = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
@@ -92,6 +100,7 @@ def ends_within_epoch(trainer: Trainer) -> bool:
         return False
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
         batch = trainer.fit_loop.total_batch_idx + 1
+    # True if no validation is due: there is none within an epoch, or the batch is no multiple of its interval
     return trainer.val_check_batch is None or batch % trainer.val_check_batch != 0
 
 
@@ -125,20 +134,20 @@ def has_reached_its_length(trainer: Trainer) -> bool:
 
 
 def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Change the counters of a checkpoint from within an epoch to their values in the hook `on_train_batch_end`.
+    """Change the counters of a checkpoint from within an epoch, so that Lightning resumes exactly after its last batch.
 
-    From these values Lightning resumes exactly. Without the change it would count an epoch that a stop cut as complete
-    and begin the next one, and would leave out a batch that had just begun. A checkpoint from another place of a
-    training is not changed.
+    The counters get the values that Lightning has in the hook `on_train_batch_end`, from which it can resume. After n
+    batches of the first epoch, ready, started, processed and completed are then 1, 1, 0, 0 for epochs and n, n, n,
+    n - 1 for batches. Without the change, Lightning would count an epoch that was stopped early as complete, and would
+    skip a batch that had just begun.
 
-    In the hook, after n batches of the first epoch, ready, started, processed and completed are 1, 1, 0, 0 for epochs
-    and n, n, n, n - 1 for batches.
+    The function changes the content of `checkpoint`. It changes nothing at the end of an epoch or within a batch.
     """
     loops = checkpoint["loops"]["fit_loop"]
     epochs = loops["epoch_progress"]
     batches = loops["epoch_loop.batch_progress"]
     done = batches["current"]["processed"]
-    after_batch = done > 0 and done == batches["current"]["started"]  # no batch has begun and is not processed
+    after_batch = done > 0 and done == batches["current"]["started"]  # every batch that has begun is processed
     if not after_batch or ends_epoch(trainer, done):
         return
     is_in_hook = batches["current"]["completed"] < done
@@ -151,7 +160,7 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
     for state in loops["state_dict"].get("combined_loader", []):
-        if "batches" in state:  # of our loader, which has given the batch that begins
+        if "batches" in state:  # our loader's count includes the batch that had just begun; it will be given again
             state["batches"] = batches["current"]["processed"]
 
 
@@ -198,10 +207,10 @@ def begin_next_epoch(trainer: Trainer) -> None:
 def follow_schedules(trainer: Trainer) -> None:
     """Let schedules that follow a score, such as ReduceLROnPlateau, step in the epoch in which a run resumes.
 
-    They step at the end of the epoch. Lightning leaves them out while it counts the loop as restarting. This is called
-    at a batch.
+    Such schedules step at the end of the epoch, but Lightning skips them as long as `fit_loop.restarting` is True. So
+    call this function at a batch of the epoch. It does nothing if `max_steps` is set: Lightning then refuses False.
     """
-    if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning refuses False here
+    if trainer.fit_loop.restarting and trainer.max_steps == -1:
         trainer.fit_loop.restarting = False
 
 

@@ -331,7 +331,7 @@ def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> 
 
 
 def named_results(text: str | Path, tell: Callable[[str], object] = print_fault) -> tuple[str, dict[Path, Result]]:
-    """Read the results that a word of a command names; of a training's evaluations, the last one alone.
+    """Read the results in the folders that a user names; of the evaluations during a training, only the last.
 
     Args:
         text: `FOLDER` or `NAME=FOLDER`; FOLDER may be a pattern, as in `NAME=runs/seed-*`, or a results.json.
@@ -353,7 +353,7 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
     faults: list[str] = []
     for folder in map(Path, folders):
         results |= results_below(folder.parent if folder.name == RESULTS_FILE else folder, faults.append)
-    if name and not results and not faults:
+    if name and not results and not faults:  # a name needs a result; faults are told below instead
         raise ValueError(f"{text}: no result in this folder")
     for fault in faults:
         tell(fault)
@@ -374,7 +374,7 @@ def records(*folders: str | Path) -> list[Json]:
     Raises:
         ValueError: if there is no such folder.
     """
-    found: list[Json] = []
+    records: list[Json] = []
     for folder in folders:
         row, results = named_results(folder)
         for place, result in results.items():
@@ -383,9 +383,9 @@ def records(*folders: str | Path) -> list[Json]:
                 names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
                 ends = interval([result.sample(each.key)], result.declaration(each.key))
                 value = {"value": result.scores[each.key], "interval": ends}
-                made = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
-                found.append({**names, "seed": each.seed, **of_column, **made, **value})
-    return found
+                origin = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
+                records.append({**names, "seed": each.seed, **of_column, **origin, **value})
+    return records
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:

@@ -192,7 +192,8 @@ class Section(NamedTuple):
     def columns(self, first: str = "") -> tuple[list[str], list[list[str]], int]:
         """Return the heads of a grid, the texts of its lines, and how many of its columns stand before the scores.
 
-        Before the scores stand the rows' names, and, if lines differ in them, protocols and conditions.
+        Before the scores stand the names of the rows. A column of protocols follows if the lines have several
+        protocols, and a column of conditions if they have several conditions.
 
         Args:
             first: head of the names.
@@ -205,13 +206,13 @@ class Section(NamedTuple):
             (['davis', 'J-Mean'], [['ours', '55.3']], 1)
         """
         heads = [first]
-        facts = [[line.name for line in self.lines]]
+        facts = [[line.name for line in self.lines]]  # column → its text in each line
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
             of_lines = [fact_of(line.column) for line in self.lines]
             if len(set(of_lines)) > 1:
                 heads.append(head)
                 facts.append(of_lines)
-        # the grid's columns, which the last line turns into its lines
+        # scores by column, like `facts`; the next line but one turns columns into lines
         columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)

@@ -176,6 +176,7 @@ def difference(
         >>> difference([ours], [Sample.of_means({"bike": [1.0]})]) is None
         True
     """
+    # seeds that both rows have
     by_seed = {run.seed: run for run in second if run.seed is not None}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
     is_by_seed = all(trained) and len(pairs) >= FEWEST_SEEDS
@@ -187,14 +188,15 @@ def difference(
     of_first = [sample.score for sample in first]
     of_second = [sample.score for sample in second]
     mean = fmean(of_first) - fmean(of_second)
+    # scores over the seeds of each row that stands for a training; a network without a training has no such variance
     of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
-        return Difference(mean)
-    if is_by_seed:  # the differences of the seeds vary, in place of the seeds of either row
+        return Difference(mean)  # too few seeds or sequences for an interval
+    if is_by_seed:  # one variance, of the differences seed by seed, replaces the variances of the two rows
         of_trainings = [list(map(sub, of_first, of_second))]
-    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
-    half = _half_length(parts)
+    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]  # variances that add up
+    half = _half_length(parts)  # of the 95 % interval
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
 
 

@@ -36,8 +36,8 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
-    A row with several seeds, or with a history, stands for a training. Predictions of others stand in every column of
-    our results that has the same data and rules.
+    A row stands for a training if it has several seeds, or a result of an evaluation during the training. Predictions
+    of others have no protocol, so they stand in every column of our results that has the same data and rules.
 
     Args:
         records: the scores.
@@ -62,6 +62,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     for theirs in records:
         if theirs.result.is_theirs:
             columns_of[theirs] = _columns_beside(theirs, records) or [theirs.column]
+    # column → the same column with a title that no other column has
     titled = uniquely_titled(list(chain.from_iterable(columns_of.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():

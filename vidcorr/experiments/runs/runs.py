@@ -296,10 +296,11 @@ class Run:
         self.folder: Path | None = None
         self.is_begun = False
         if earlier is not None:
+            # sets `goes_on_in`, copies the earlier run's id into `record`, and returns its last checkpoint
             checkpoint = self._go_on_in(RunFolder.read(earlier))
             if checkpoint is not None:
                 self.words.append(f"--ckpt_path={checkpoint}")
-        self.words += more
+        self.words += more  # last, because the parser takes the last value of a flag
 
     @property
     def begins_again(self) -> bool:
@@ -309,8 +310,11 @@ class Run:
     def choose_checkpoint(self, config: Any) -> str | None:
         """Decide whether the run goes on with an earlier run, and return the checkpoint that it loads.
 
-        A requeued job of SLURM, and `fit --ckpt_path last`, look for an earlier run. The fields `length`, `training`,
-        `resumed` and `branched` of `record` are set.
+        There are four cases. The earlier run is given at construction (`vidcorr resume RUN`). A requeued job of SLURM
+        goes on with the job's earlier run. `fit --ckpt_path last` goes on with the newest run of this training. Any
+        other run is new, also if it loads a checkpoint.
+
+        The method sets the fields `length`, `training`, `resumed` and `branched` of `record`.
 
         Args:
             config: parsed configuration of the command.
@@ -321,12 +325,13 @@ class Run:
         Raises:
             SystemExit: with status 0, if the run to go on with has already ended.
         """
-        # `_go_on_in` and `_go_on_with_newest` set `goes_on_in`, or raise SystemExit
+        # `_go_on_in` and `_go_on_with_newest` set `goes_on_in` and return the earlier run's last checkpoint, or None if
+        # it has none; they raise SystemExit if the earlier run has ended
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
         is_training = self.record.words[0] == "fit"
-        if self.goes_on_in is None:  # no earlier run was given
+        if self.goes_on_in is None:  # no earlier run was given at construction
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
@@ -334,18 +339,21 @@ class Run:
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
-        elif checkpoint == "last":  # the last checkpoint of the earlier run
+        elif checkpoint == "last":  # the user's word for the last checkpoint of the given run
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
             self.record = self.record.changed(resumed=checkpoint)
-        elif is_training and checkpoint is not None:
+        elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
 
     def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
-        """Return the newest run of this job of SLURM by the same words; None if the job was not requeued."""
+        """Return the newest run below `root` with this SLURM job's id and the same command.
+
+        None if SLURM has not requeued the job, or no earlier run of the job is there.
+        """
         newest = None
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             for run in RunFolder.below(root):

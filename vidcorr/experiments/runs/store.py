@@ -185,7 +185,7 @@ class Store:
         """
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
-            if not ranks.gather(is_ours)[0]:  # the first rank decides
+            if not ranks.gather(is_ours)[0]:  # the first rank decides, and the others wait for its answer
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)

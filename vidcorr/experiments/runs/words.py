@@ -122,7 +122,8 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     Args:
         args: `fit` or `validate`, and the words after it.
         say: prints a line for the user: the file that `validate --ckpt_path last` measures.
-        goes_on: True: `--ckpt_path` is of the earlier run that this run goes on with, and so the user's own file.
+        goes_on: True: `--ckpt_path` names a checkpoint of the earlier run that this run goes on with. The file is then
+            the user's own, so the code that it names may run.
 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
@@ -140,9 +141,9 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     command, *rest = args
     said = list(read_words(rest))
     # the class of the data comes first, so that the parser knows the arguments that the flags name
-    first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]
+    first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]  # words before the user's
     named = last_value(said, "ckpt_path")
-    saved: SavedModel | None = None
+    saved: SavedModel | None = None  # the model of the checkpoint, unless the user names another class
     # "null" takes back an earlier word; `Run.choose_checkpoint` finds the file of `fit --ckpt_path last` later
     if named not in (None, "null") and (named, command) != ("last", "fit"):
         if named == "last":
@@ -155,7 +156,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
             file = checkpoint_named(str(named), "last" if command == "fit" else "best")
         said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
         recipe = saved_model(file, is_own=goes_on or named == "last")
-        kind = last_class(said, "model")
+        kind = last_class(said, "model")  # the class that the user names
         if recipe is not None and kind is None:
             first.append(_class_word("model", recipe["class_path"]))
         if recipe is not None and (kind is None or _class_name(kind) == _class_name(recipe["class_path"])):
