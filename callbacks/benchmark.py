@@ -162,7 +162,7 @@ class BenchmarkCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without features, a monitor that would read old scores, and a training on scored videos."""
-        # callbacks that read the score after every epoch: one without a benchmark would give them the last epoch's
+        # callbacks that read the score after every epoch; in an epoch without the benchmark they would read an old score
         monitors = self._takers_of_old_scores(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
@@ -195,7 +195,7 @@ class BenchmarkCallback(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run in the epochs that are due, if the fit has no validation and so no `on_validation_epoch_end`."""
         batches = trainer.num_val_batches
-        # until the first pass Lightning's list is empty, and a pass is to be expected
+        # before the first validation Lightning's list is empty; then a validation is expected
         validates = trainer.enable_validation and (not batches or sum(batches) > 0)
         if not validates and self._is_due(trainer):
             self._run(trainer, pl_module)
@@ -290,11 +290,12 @@ class BenchmarkCallback(Callback):
     def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks must call it.
 
-        The folder above it, in the run's folder, is chosen at the first results of a fit or validation:
-        `benchmarks/NAME`; in a fit from a checkpoint, the folder that the checkpoint names, if it names one. Without a
-        command, an earlier run may have filled `benchmarks/NAME`: a second `fit` of a Trainer, a requeued job of SLURM,
-        or a logger of a fixed version. A fit then takes the first of `NAME-1`, `NAME-2`, … without any results, a
-        validation the first without results of this step.
+        Its parent `_home` is chosen once, at the first results of a fit or validation, on the first rank. Usually it is
+        `benchmarks/NAME` in the run's folder. There are two exceptions:
+        - A fit from a checkpoint goes on in the folder that the checkpoint names, if it names one.
+        - In a script, which begins no run by command, an earlier fit may have filled `benchmarks/NAME`. A fit then
+          takes the first of `NAME-1`, `NAME-2`, … without any results, a validation the first without results of this
+          step.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None

@@ -34,7 +34,8 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
         self._arguments = (monitor, save_top_k, dirpath)
-        self._reset(monitor or "the first score", "max")  # any name: without one Lightning refuses `save_top_k` > 1
+        # calls Lightning's constructor, which refuses `save_top_k` > 1 without a name; `setup` replaces name and mode
+        self._reset(monitor or "the first score", "max")
 
     def _reset(self, monitor: str, mode: Literal["max", "min"]) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback.

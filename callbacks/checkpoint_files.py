@@ -51,7 +51,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _write(_as_data(checkpoint), path)
         except FullDisk:
             raise
-        except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
+        except (OSError, RuntimeError) as error:  # torch may raise a RuntimeError while it handles an OSError
             if "inline_container" in str(error):  # torch's words for a file that ends before its content
                 raise FullDisk(path) from error
             raise OSError(f"{path} could not be written: {error.__context__ or error}") from error

@@ -94,7 +94,7 @@ class LastCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let the loops take the state of the checkpoint that a fit resumes from, before Lightning makes the loaders.
+        """Restore the loops from the checkpoint that a fit resumes from, earlier than Lightning does.
 
         A checkpoint between two epochs is changed first: its epoch counts as ended (`loops.complete_epoch`). The time
         that `max_time` counted is dropped. If the file is this run's own `last.ckpt`, later saves replace it.
@@ -121,7 +121,7 @@ class LastCheckpoint(ModelCheckpoint):
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take no state."""
+        """Do nothing: `state_dict` holds no state."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add to a checkpoint what a resumed run needs: batches, optimisers, trained weights, its place in an epoch.
@@ -155,9 +155,10 @@ class LastCheckpoint(ModelCheckpoint):
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to resume with other batches or optimisers, and hide what the run will log for the second time.
+        """Refuse to resume with other batches or optimisers, and hide logged steps that the run will log again.
 
-        A run that resumes between two epochs begins with the first batch of the next one.
+        A new run only notes its batch sizes. A run that resumes between two epochs begins with the first batch of the
+        next epoch.
         """
         self._saved_step = trainer.global_step
         samples: list[str] = []
@@ -165,7 +166,7 @@ class LastCheckpoint(ModelCheckpoint):
             size = getattr(loader, "batch_size", None)
             samples.append(str(size and size * trainer.world_size))  # "None": a loader that states no size
         self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
-        if self._resumed is None:
+        if self._resumed is None:  # a new run
             return
         self._require_same_settings(trainer, self._resumed)
         _hide_later_logs(trainer)
@@ -181,7 +182,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
-        self._learning = None
+        self._learning = None  # the copy of the trained weights counts at the end of an epoch only
         self.save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -347,7 +348,9 @@ def _hide_later_logs(trainer: Trainer) -> None:
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a parameter group that a resumed training keeps; `lr` is the rate before any schedule.
+    """Return the settings of an optimiser's parameter group that must not differ when a training is resumed.
+
+    `lr` is the learning rate before any schedule. Settings that the group lacks are left out.
 
     Example:
         >>> _settings_of({"params": [], "lr": 0.01, "initial_lr": 0.1, "momentum": 0.9, "nesterov": False})

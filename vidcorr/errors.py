@@ -138,12 +138,12 @@ def message_of(error: BaseException) -> str:
 
 
 def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
-    """Return the lines of an indented outline that stand above its first deepest line, as parents, outermost first.
+    """Return the parents of the first line with the largest indent in an indented outline, outermost parent first.
 
-    jsonargparse's lines "Errors:" are left out.
+    Lines "Errors:", which jsonargparse writes, are left out.
 
     Args:
-        lines: the lines.
+        lines: lines of the outline.
         deepest: the largest indent, in blanks.
 
     Example:
@@ -152,6 +152,7 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     """
     above: list[str] = []
     for line in lines:
+        # lines of this indent or more are no parents of this line
         while above and _indent(above[-1]) >= _indent(line):
             above.pop()
         if _indent(line) == deepest:

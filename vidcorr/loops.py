@@ -57,8 +57,7 @@ def logs_step_of(trainer: Trainer, batch: int) -> bool:
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
     """Return True if a batch, counted from 1, is the last of the epoch.
 
-    Of a loader without a length, whose number of batches is infinite here, only the newest batch can be known to be the
-    last.
+    A loader without a length counts as infinite. It tells that a batch is the last only when it gives this batch.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch
@@ -107,15 +106,19 @@ def ends_within_epoch(trainer: Trainer) -> bool:
 def logged_step(trainer: Trainer) -> int:
     """Return the step under which Lightning logs within its loops: the number of optimiser steps that were logged.
 
-    Lightning keeps the number private, so it is read from what a checkpoint would hold. It counts a step after the
-    step's hooks, and after the last batch of an epoch is one more until the end of the epoch is logged.
+    Lightning raises the number after the hooks of a step. After the last batch of an epoch the number is one too large,
+    until the end of the epoch is logged.
     """
+    # Lightning keeps the number private; a checkpoint would hold it
     counts = trainer.fit_loop.epoch_loop.on_save_checkpoint()
     return int(counts["_batches_that_stepped"])
 
 
 def epochs_completed(trainer: Trainer) -> int:
-    """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
+    """Return the number of epochs that were trained to their end.
+
+    Lightning's own number includes an epoch that was stopped before its end.
+    """
     started: int = trainer.fit_loop.epoch_progress.current.started
     newest_is_whole = ends_epoch(trainer, _batches(trainer))
     return started if newest_is_whole else started - 1

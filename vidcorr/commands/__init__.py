@@ -59,11 +59,14 @@ class Command(NamedTuple):
 
     @property
     def module(self) -> Any:
-        """The command's module, imported here, with `FLAGS`, `run` and perhaps `require`; `RUNS` have no module."""
+        """The command's module, imported at this access, with `FLAGS`, `run` and perhaps `require`.
+
+        The commands `RUNS` (`fit`, `validate`), which LightningCLI runs, have no module.
+        """
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
     def parser(self) -> Parser:
-        """Return the parser of the command's flags; for `RUNS`, of the flags that Lightning does not have."""
+        """Return the parser of the command's flags; for `fit` and `validate`, of the flags that Lightning lacks."""
         parser = Parser(prog=f"vidcorr {self.name}", description=self.line)
         if self.name in RUNS:
             parser.epilog = OPTIONS_OF_RUN.format(self.name)
@@ -254,7 +257,10 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
 
 def start_collector() -> None:
-    """Turn Python's garbage collector on again, if `main` turned it off; it ignores all objects that exist so far."""
+    """Turn Python's garbage collector on again, if `main` turned it off to import faster.
+
+    The collector will not search the objects that exist so far.
+    """
     if not gc.isenabled():
         gc.freeze()
         atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked

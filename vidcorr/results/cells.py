@@ -107,10 +107,11 @@ class Cell:
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
     def difference_from(self, base: "Cell") -> Difference | None:
-        """Return the difference from the base row's cell.
+        """Return the difference from the base row's cell, paired by sequence.
 
-        It is None unless each score of this cell may be compared with each score of the base (`pairs_with`), and for
-        the causes that `paired_difference` names.
+        None if some score of this cell may not be compared with some score of the base, for example because their
+        protocols differ (`pairs_with`). None too if a cell has no results, if the results have other data, or if they
+        share no sequence.
         """
         pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
         return self.paired_difference(base) if all(pairs) else None

@@ -85,7 +85,7 @@ def _lines_of_scores(result: Result) -> list[Json]:
         [('this run', '50.0'), ('before training', '0.0'), ('epoch 1, step 9', '25.0')]
     """
     lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
-    for past in result.history[:-1]:
+    for past in result.history[:-1]:  # the last evaluation of the history is this run
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
         lines.append({"name": name, "scores": result.texts(past.scores)})
     return lines

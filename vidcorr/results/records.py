@@ -301,7 +301,7 @@ def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def print_fault(fault: str) -> None:
-    """Print a sentence on a file that was left out on the standard error."""
+    """Print to standard error a sentence about a file that was left out."""
     print(fault, file=sys.stderr)
 
 

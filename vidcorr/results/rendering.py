@@ -85,6 +85,7 @@ class Table:
         """
         cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
         declared = self.declared(column)
+        # only a table of steps has a caption
         if self.caption or len(cells) < 2 or declared.direction == "neither":
             return ""
         best_of = min if declared.direction == "less" else max

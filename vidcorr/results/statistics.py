@@ -201,10 +201,12 @@ def difference(
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
-    """Return half the length of a mean's interval: √(Σ half²) over the Student intervals of the parts.
+    """Return half the length of a mean's interval whose variance is a sum of independent variances.
+
+    Each variance alone gives half the length of a Student interval; the result is the root of the sum of their squares.
 
     Args:
-        parts: independent parts of the mean's variance.
+        parts: the independent variances, of sequences and of seeds, with their degrees of freedom.
         level: share of cases that the interval may miss.
     """
     from scipy.special import stdtrit  # here, because scipy would delay a tool's `--help`

@@ -53,9 +53,9 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of `score`, `score_tracks` or `score_boxes` for predictions on a benchmark's sequences.
+    """Score predictions of others on a benchmark's sequences, by `score`, `score_tracks` or `score_boxes`.
 
-    `score_beside` gives the result the benchmark's name and conditions later.
+    The caller `score_beside` then gives the result the benchmark's name and conditions.
 
     Args:
         benchmark: the benchmark, which decides the function and its arguments.
@@ -73,7 +73,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     if isinstance(benchmark, TapVidBenchmark):
         scorer = score_tracks
         known["query_mode"] = benchmark.protocol.query_mode  # type: ignore[union-attr]
-    # VosBenchmark may merge ids that its rules would score apart
+    # with `one_object`, VosBenchmark merges all ids into one object, but the rules score each id: it is refused below
     elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
         scorer = score
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}

@@ -146,11 +146,14 @@ def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
-    """Refuse predictions that another reading explains; else return sentences on what is doubtful about their starts.
+    """Refuse predictions that another reading explains; else return a sentence per doubt about the first frames.
+
+    One doubt: predictions at the start differ from what the tracker was given. The other: a sequence has no predictions
+    in its first scored frames.
 
     Args:
         sequences: file or folder of a sequence's predictions → errors.
-        start: name of what the protocol gives, such as "the given box".
+        start: name of what the tracker was given at the start, such as "the given box".
         expected: how predictions should be written, in words.
 
     Raises:
@@ -170,7 +173,7 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
     off: list[str] = []
     empty: list[str] = []
     for place, errors in sequences.items():
-        at_start, later = np.split(errors[AS_WRITTEN], [1])
+        at_start, later = np.split(errors[AS_WRITTEN], [1])  # infinite: no prediction; NaN: no such place
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
             off.append(f"{place.name}: {largest:.1f} px away")

@@ -47,11 +47,12 @@ def score_tracks(
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = Path(predictions).expanduser() / f"{sequence.name}.npz"
         arrays = read_npz(path)
-        with errors_at(path):  # before the errors of the start, since it checks the shapes
+        with errors_at(path):  # `tapvid_counts` checks the shapes, so it comes before all other use of the arrays
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
             counts = tapvid_counts(queries, arrays["occluded"], arrays["tracks"], query_mode).tolist()
-        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)  # track and frame of each query
+        # two arrays (N,), index of the track and frame of each query; a query's point is visible
+        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
         if len(queries) > 0 and arrays["occluded"][at_queries].all():
             hiding.append(sequence.name)
         tracks = np.asarray(arrays["tracks"], np.float64)

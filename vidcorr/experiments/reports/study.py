@@ -132,7 +132,10 @@ class Study(BaseModel, extra="forbid"):
         return self
 
     def _check_origin(self, row: StudyRow) -> None:
-        """Refuse a row that names its network in two ways, or by `of` a row that trains nothing.
+        """Refuse a row that names its network in two ways, or whose `of` names a row without a training of its own.
+
+        With `then`, the row trains the network of `of` further. So `of` may then name a frozen network, but never a row
+        that takes its network from a third row.
 
         Example:
             >>> raw = {"name": "raw", "model": "raw_colour"}
@@ -203,7 +206,8 @@ class Study(BaseModel, extra="forbid"):
             seeds = self.seeds if self.trains(row) else self.seeds[:1]
             for seed in seeds:
                 trainings, network_words, folder = self._chain_of(row, seed, output)
-                begin = trainings[0].output if trainings else folder  # the folder of a frozen network
+                # one line per first training; a frozen network has no training and a line by its own folder
+                begin = trainings[0].output if trainings else folder
                 line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
@@ -217,7 +221,9 @@ class Study(BaseModel, extra="forbid"):
         return list(lines.values())
 
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
-        """Return what makes the network of a row for a seed: up to two trainings, the second from the first's network.
+        """Return the commands that train the network of a row for a seed, the words that name it, and its folder.
+
+        There are up to two trainings; the second begins with the network of the first.
 
         The first training is the row's own, or of the row that `of` names. The second is the `then` of the row, or of
         the row that `of` names, or of the study, whichever comes first.
@@ -335,8 +341,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
     """Return the records of a study's results.
 
-    The table takes results of one recipe for one network. So all results of a row get the row's name as their recipe;
-    a result that records no seed gets the seed of its command.
+    The table makes one row of results with the same recipe. So each result gets the name of its row in the study as
+    the recipe. A result that records no seed gets the seed of its command.
 
     Args:
         study: the study.

@@ -363,11 +363,11 @@ class Run:
         return newest
 
     def _go_on_with_newest(self, root: Path) -> str | None:
-        """Go on with the run of this training that has the newest last checkpoint; return the checkpoint.
+        """Go on with the run of this training whose last checkpoint is the newest; return this checkpoint.
 
-        If no run of this training has a checkpoint, return None: a run of the same command that has written its
-        configuration begins again in its folder, or else a new run begins. A run without its configuration may just be
-        starting, and is left alone.
+        If no run of this training below `root` has a checkpoint, return None. Then a run of the same command that began
+        and did not end begins again in its folder. A run that has not written its configuration may just be starting in
+        another process, so it does not begin again. Without such a run, `goes_on_in` stays None: a new run begins.
 
         Raises:
             SystemExit: with status 0, if the newest run has ended at this length.
@@ -435,12 +435,12 @@ class Run:
         return self.folder
 
     def begin(self, checkpoints: Path | None, threads: int, precision: str) -> None:
-        """Write `run.json`, once the run is not refused; the record of an earlier start moves to `earlier`.
+        """Write `run.json` when the run begins. The record of an earlier start in the folder moves to `earlier`.
 
         Args:
-            checkpoints: folder of its `last.ckpt`; None keeps the default.
-            threads: number of torch's threads. If the start before had another number, the user is told, because sums
-                are then rounded otherwise.
+            checkpoints: folder of the run's `last.ckpt`; None keeps the default.
+            threads: number of torch's threads. If the earlier start had another number, the user is told, because
+                sums of floats then differ in their last bits.
             precision: Lightning's precision.
         """
         folder = self.folder
@@ -451,10 +451,10 @@ class Run:
         if checkpoints is not None:
             self.record = self.record.changed(checkpoints=_place_in(folder, checkpoints))
         before = Record.read(folder)
-        if before.threads not in (0, threads):
+        if before.threads not in (0, threads):  # 0: not recorded
             remedy = f"OMP_NUM_THREADS={before.threads} repeats the run bit by bit"
             self.say(f"torch has {threads} thread(s), before {before.threads}: {remedy}")
-        if before.begin != self.record.begin:  # else `make_folder` has just written it
+        if before.begin != self.record.begin:  # equal: `make_folder` has written the record of this start
             fields = before.model_dump(exclude={"earlier"}, mode="json")
             self.record = self.record.changed(earlier=(*before.earlier, fields))
         self.record.save(folder)
@@ -637,9 +637,10 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
 
 
 def checkpoint_named(word: str, which: str = "best") -> str:
-    """Return a network's word with the path of a checkpoint in place of a run; a word without a run as it is.
+    """Return a network's name, in which the path of a checkpoint replaces the name of a run.
 
-    The code that the run's words and configuration name is allowed, and Python finds it: whoever names a run trusts it.
+    A name that is no run's is returned unchanged. If it is a run's, the modules that the run's command and
+    configuration name may be imported: whoever names a run trusts it.
 
     Args:
         word: name of a network or run, with or without a view: `RUN/last@res4/8`.

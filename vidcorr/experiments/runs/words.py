@@ -170,7 +170,7 @@ def _class_name(class_path: str) -> str:
 
 
 def read_words(args: Sequence[str]) -> Iterator[Word]:
-    """Yield a `Word` per flag, from left to right, with names of networks and runs as the parser takes them.
+    """Yield a `Word` per flag, from left to right, in which the parser's arguments replace names of networks and runs.
 
     Args:
         args: the words after `fit` or `validate`.
@@ -249,13 +249,15 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
 
 
 def _argument(flag: str, part: str, below: str, values: Sequence[str], words: list[str]) -> Word:
-    """Return the `Word` of a flag that gives arguments of a part's class.
+    """Return the `Word` of a flag that gives arguments to the class of the model or of the data.
+
+    In the word's texts, "None" becomes "null" for the parser, and a run's name becomes the path of its checkpoint.
 
     Args:
         flag: the flag, `--model.init_args.bank`.
         part: "model" or "data".
         below: the flag after the part, `init_args.bank`.
-        values: its values.
+        values: the flag's values as texts.
         words: the flag and its values as the user wrote them.
 
     Example:
@@ -311,7 +313,7 @@ def is_number(text: str) -> bool:
 
 
 def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
-    """Return `class_path`, and `init_args` if given, that a value of `--model` or `--data` states.
+    """Return the class that a value of `--model` or `--data` names: `class_path`, and `init_args` if it has arguments.
 
     Args:
         part: "model" or "data".
