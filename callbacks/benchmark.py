@@ -162,7 +162,7 @@ class BenchmarkCallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without features, a monitor that would read old scores, and a training on scored videos."""
-        # callbacks that read the score after every epoch; in an epoch without the benchmark they would read an old score
+        # these callbacks read the score after every epoch: in an epoch without the benchmark, the score is an old one
         monitors = self._takers_of_old_scores(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
@@ -218,10 +218,11 @@ class BenchmarkCallback(Callback):
 
     @contextmanager
     def _scored_network(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[Any, Network]]:
-        """Give the features that the benchmark scores, and the description of their network, during a block.
+        """Yield the view of the network that the benchmark scores, and the description of the network.
 
-        The module has the weights that a checkpoint would hold, and the buffers of the first rank. Before the first
-        step of a fit the features are a copy, whose BatchNorms without statistics get those of the first batches.
+        During the block the module has the weights that a checkpoint would hold (an average, if weights are averaged)
+        and the buffers of the first rank. Before the first step of a fit, BatchNorms may have no statistics yet: a copy
+        of the view then gets the statistics of the first batches.
         """
         network = network_of(trainer, pl_module)
         with weights_as_saved(trainer, pl_module):
@@ -353,8 +354,11 @@ def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
 
 
 def seed_and_recipe(trainer: Trainer) -> dict[str, Any]:
-    """Return `seed` and `recipe` of a training, as fields of `Network`: Lightning's seed, or None, and a digest."""
-    seed = os.environ.get("PL_GLOBAL_SEED")
+    """Return the fields `seed` and `recipe` of `Network` for a training.
+
+    The seed is the number that Lightning was seeded with, or None. The recipe is a digest of the configuration.
+    """
+    seed = os.environ.get("PL_GLOBAL_SEED")  # a text
     return {"seed": seed and int(seed), "recipe": training_digest(trainer)}
 
 

@@ -45,9 +45,9 @@ def _folder_of_logger(logger: Logger, default: Path) -> Path:
 
 
 def begins_branch(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
-    """Return whether a fit by command begins a run of its own from the checkpoint of another run.
+    """Return True if a fit by command is a new run that begins from the checkpoint of another run.
 
-    Without a command nothing records which run a fit is: there each checkpoint counts as that of the same run.
+    A fit in a script has no record of a run. There every checkpoint counts as a checkpoint of the same run: False.
     """
     run = run_of(trainer)
     return trainer.state.fn == "fit" and run is not None and checkpoint.get("run", {}).get("id") != run.record.id

@@ -34,7 +34,10 @@ class RunStart(SaveConfigCallback):
         self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write nothing yet: a refused run leaves the files of the run before it."""
+        """Do nothing, where Lightning's class writes the configuration: other callbacks may still refuse the run.
+
+        A refused run must not replace the files of an earlier run. `_begin_once` writes the configuration later.
+        """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""

@@ -138,13 +138,17 @@ class Stops(Callback):
             self._raise_on_all_ranks(fault)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """End hanging ranks, let the newest step be saved, report a signal; after SLURM's signal requeue the job."""
+        """Clean up after an error: end hanging ranks, save the newest step, and report the signal behind the error.
+
+        If the signal was SLURM's requeue signal, on this rank or another, the first rank requeues the job.
+        """
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if trainer.state.fn == "fit":
             for saver in last_checkpoints(trainer):
                 saver.save(trainer, exception)  # before the job is queued again
+        # a lost rank is a fault, also if a signal came
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
@@ -156,7 +160,7 @@ class Stops(Callback):
         """Restore the signal handlers, and end the exchange of the ranks."""
         self._handlers.close()
         self._ranks.close()
-        self._ranks = Ranks(shared=False)
+        self._ranks = Ranks(shared=False)  # each rank alone: outside a fit nothing is agreed on
 
     def _install_handlers(self) -> None:
         """Let SIGTERM and Ctrl-C wait for the end of a step; SLURM's signals too, if Lightning requeues at them."""

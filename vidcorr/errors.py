@@ -62,7 +62,10 @@ def _message_to_user(error: BaseException) -> str | None:
 
 
 def _is_expected(error: BaseException) -> bool:
-    """Return True for an error that a user can mend: vidcorr's own, ValueError, OSError, or Lightning's of its use."""
+    """Return True for an error that a user can mend.
+
+    These are errors of vidcorr, ValueError, OSError, and Lightning's `MisconfigurationException`.
+    """
     return _is_ours(error) or isinstance(error, ValueError | OSError) or "MisconfigurationException" in _names_of(error)
 
 

@@ -187,8 +187,8 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
 def restore_early(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
     """Restore the loops of a resumed run earlier than Lightning does.
 
-    It is called before a learning-rate schedule asks for the number of batches. Lightning then makes the loaders, and
-    tells them at which batch to resume only if the loops are restored.
+    Call this before a learning-rate schedule asks for the number of batches. The question lets Lightning make the
+    loaders, and Lightning tells a loader at which batch to resume only if the loops are restored by then.
     """
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
@@ -202,7 +202,7 @@ def is_between_epochs(trainer: Trainer) -> bool:
 def begin_next_epoch(trainer: Trainer) -> None:
     """Let a run that resumes between two epochs begin the next epoch at its first batch.
 
-    It is called at the start of the training.
+    Call it at the start of the training. As long as `restarting` is True, Lightning would go on within an epoch.
     """
     trainer.fit_loop.epoch_loop.restarting = False
 
@@ -220,7 +220,7 @@ def follow_schedules(trainer: Trainer) -> None:
 def accumulate(trainer: Trainer, batches: int) -> None:
     """Set the number of batches per optimiser step, until `restore_accumulation` sets it to 1 again."""
     trainer.accumulate_grad_batches = batches
-    trainer.accumulated_by_method = batches
+    trainer.accumulated_by_method = batches  # tells `restore_accumulation` that the number is not the user's
 
 
 def restore_accumulation(trainer: Trainer) -> None:

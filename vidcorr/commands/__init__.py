@@ -231,16 +231,17 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
-    """Parse the words of a command and run it; the code that the words name is allowed.
+    """Parse the words of a command and run the command.
 
-    Words of `resume` behind the name of a run are words of `fit`; `flags.further` holds them, unparsed.
+    Code that the words name may be loaded from then on. `resume` takes a run and then words of `fit`: these words are
+    not parsed here, and `flags.further` holds them.
 
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
     """
     further: Sequence[str] = ()
     if command.name == "resume":
-        has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
+        has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))  # the run, or a flag for help
         number = int(has_own_word)
         words, further = words[:number], words[number:]
     flags = parse(command, words)

@@ -84,9 +84,10 @@ def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[Vid
 
 
 def words_from_here(words: Sequence[str]) -> list[str]:
-    """Return words of `fit` with absolute paths, since another working directory follows before they are parsed.
+    """Return words of `fit` in which relative paths are absolute.
 
-    A benchmark of `--on` gets the absolute folder of its data, even if only its config names a folder.
+    The words are parsed later, in another working directory: the directory of the run. A benchmark of `--on` gets the
+    absolute folder of its data, even if only its config names a folder.
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.

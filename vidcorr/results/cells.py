@@ -184,7 +184,9 @@ def published_cell(score: float, paper: Published | None = None) -> Cell:
 
 
 def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
-    """Return the parts over which all records can be compared; parts are those of `Result.parts`.
+    """Return the parts over which all records can be compared.
+
+    A part is a row of a result with a finite value, usually an object of a sequence (`Result.parts`).
 
     Returns:
         Common parts: name of a part that all records have → its sequence. Lacking parts: sorted names of the parts that

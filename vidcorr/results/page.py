@@ -46,7 +46,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    # scores that have values of sequences; some rules have J&F for these alone
+    # animations are ranked by the first score with a value per sequence; some rules have J&F per sequence only
     by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))
     ranked_by = next(by_sequence, "")
     text_columns: set[str] = set()  # truth values and counts are no fractions either

@@ -138,10 +138,10 @@ class ScoreRecord:
 
     @property
     def shared_by_seeds(self) -> str:
-        """A text that is equal for records which are seeds of one row: the recipe of their training.
+        """The recipe of the training; records of one name with equal texts are seeds of one row.
 
-        A recipe is a digest of a training's configuration without seeds. Random weights have "". Loaded weights
-        without a known recipe have the text of their seed, so that no other seed joins their row.
+        A recipe is a digest of a training's configuration without seeds. Random weights have no recipe: "". Loaded
+        weights without a recipe may be of any training, so their text is their seed, and no other seed joins their row.
         """
         network = self.result.network
         if network.loaded and not network.recipe:
@@ -391,10 +391,10 @@ def records(*folders: str | Path) -> list[Json]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Two results are compared if their folders lie side by side, and benchmark and seed are equal. The result with fewer
-    steps is left out if both are of one training. They are if their recipes (digests of the configuration) and first
-    evaluations are equal; or if the history of the result has a step above 0 and begins the other's history: a training
-    that was resumed with another length has another recipe.
+    Two results are compared if their folders lie side by side, and benchmark and seed are equal. If both are of one
+    training, the result with fewer steps is left out. There are two signs of one training. Recipes (digests of the
+    configuration) and first evaluations are equal. Or the longer history begins with all evaluations of the shorter
+    history, at least one after step 0; for a training that was resumed with another length has another recipe.
 
     Example:
         >>> def result(*steps):

@@ -272,13 +272,22 @@ def _rank(cell: Cell | None, sign: int) -> float:
 
 
 def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: bool) -> Section:
-    """Return the section of some columns; each row has a line per protocol and conditions by which it has a score."""
+    """Return the section of some columns.
+
+    A row of the table may have scores by several protocols or conditions. Each of them is a line of the section.
+
+    Args:
+        table: the table.
+        columns: columns of the section, all of one benchmark.
+        intervals: write 95 % intervals and p.
+        bold: write `**` around the best score of a column.
+    """
     shared = columns[0]  # what all columns have in common, for the section's title
     if len({column.by for column in columns}) > 1:
         shared = shared._replace(by="")
     if len({column.conditions for column in columns}) > 1:
         shared = shared._replace(conditions="")
-    heads = list(dict.fromkeys(column.label for column in columns))
+    heads = list(dict.fromkeys(column.label for column in columns))  # names of scores
     lines = []
     columns_by_title: dict[str, dict[str, Column]] = {}  # title → head → column
     for column in columns:
@@ -364,7 +373,8 @@ def html_tables(table: Table) -> dict[Column, str]:
     """Return a table in HTML per set of comparable scores; Markdown takes HTML too.
 
     Returns:
-        A column with what all columns of the table share, and "" for the score → the HTML of the table.
+        Column → HTML of a table. The column, whose score is "", holds the benchmark, protocol and conditions of the
+        table's scores.
 
     Example:
         >>> from vidcorr.results.cells import published_cell

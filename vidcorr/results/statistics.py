@@ -220,9 +220,10 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
 def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
     """Return p: the level at which the interval around a mean just reaches zero.
 
-    For a constant difference, whose parts are all 0, p is None, or 1 if the constant is 0. With a single part, p is
-    Student's two-sided p. With several parts, p is searched for: their joint interval is longer than the interval of
-    each part, so p lies between the largest p of a part and 1.
+    `parts` are the independent variances, of sequences and of seeds, whose sum is the variance of the mean. If all are
+    0, the difference is constant: p is None, or 1 for the constant 0. With one variance, p is Student's two-sided p.
+    With several, p is searched for: the joint interval is longer than the interval by each variance alone, so p lies
+    between the largest p by one variance and 1.
 
     Example:
         >>> part = Variance(0.0001, 9)

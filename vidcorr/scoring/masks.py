@@ -376,6 +376,9 @@ def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
     """Return by how many pixels each object is displaced in the first annotated frames that show it, by each reading.
 
+    A reading compares the mask of a frame with the prediction of the same frame (as written), of the next frame (a
+    frame late) or of the frame before (a frame early).
+
     Args:
         annotations: masks of the video.
         predictions: masks with the same names; some may be missing, and there may be others.
@@ -396,7 +399,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
             break
         truth = _ids_in(annotations, t, rules)
         shown = sorted(numbers_in(truth) & wanted)
-        if shown and stem in stems:
+        if shown and stem in stems:  # else the places of these objects stay NaN
             for reading, shift in enumerate(SHIFTS.values()):
                 index = stems.index(stem) + shift
                 if 0 <= index < len(stems):

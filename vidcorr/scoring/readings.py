@@ -41,16 +41,18 @@ def errors_of_numbers(
     is_scored: NDArray[np.bool_],
     conventions: dict[str, NDArray[Any]],
 ) -> Errors:
-    """Return the errors of boxes or points at their first places, by each reading: largest difference of a number.
+    """Return how far predicted boxes or points are from the annotation in their first frames, by each reading.
 
-    The places of an item are its start and its next three scored frames. The error at the start is NaN as written if
-    the prediction is 0 or not finite there, and always in the reading "a frame early".
+    A reading is a way to understand the file: as written, a frame late, a frame early, or by a further convention. An
+    error is the largest difference of a coordinate. The places of an item (box or point) are its start and its next
+    three scored frames. At the start, the error as written is NaN if the prediction is 0 or not finite, since some
+    trackers write nothing there. In the reading "a frame early" the error at the start is always NaN.
 
     Args:
         found: `(items, T, numbers)`, predicted boxes or points.
         target: `(items, T, numbers)`, annotated boxes or points.
         starts: `(items,)`, frames of the starts.
-        is_scored: `(items, T)`.
+        is_scored: `(items, T)`, True for a frame in which the item counts.
         conventions: further readings → `found` as read by them, for example with 1 added to x and y.
 
     Returns:

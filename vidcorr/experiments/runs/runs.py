@@ -169,7 +169,8 @@ class RunFolder(NamedTuple):
         for place, below, files in walk_once(Path(root).expanduser().resolve()):
             if FILE not in files:
                 continue
-            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # the folders to enter
+            # the walk enters the folders that this list holds: no run lies in the checkpoints or results of a run
+            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
             try:
                 if (place / FILE).stat().st_size:  # else another process is writing it
                     found.append(cls.read(place))
@@ -234,9 +235,10 @@ class RunFolder(NamedTuple):
         return next((path for path in saved if path.name in names), saved[-1])
 
     def trusted_checkpoint(self, which: str) -> Path:
-        """Allow the code that the run's words and configuration name, let Python find it, and return a checkpoint.
+        """Return the path of a checkpoint of the run, and allow to import the modules that loading it needs.
 
-        Python finds the code because the run's working directory is added to its path.
+        These are the modules that the run's command and configuration name. The run's working directory is added to
+        Python's path, so that Python finds them.
 
         Args:
             which: "best" or "last".

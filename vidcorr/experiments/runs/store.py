@@ -56,7 +56,7 @@ class Job:
     def key(self) -> str:
         """Digest of all that the result depends on: network, view, benchmark, data, protocol.
 
-        A precision "auto" counts by what it is on this device.
+        The precision "auto" differs between devices, so the digest has the precision that it selects on this device.
         """
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None

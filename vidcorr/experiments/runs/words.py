@@ -220,6 +220,9 @@ def _is_flag(word: str) -> bool:
 def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
     """Return the `Word` of a flag.
 
+    Its kind is "config", "class" (of the model or the data), "argument" (of one of these classes), or "flag" for all
+    other flags. `--input`, `--mean` and `--std` are short for arguments of the model.
+
     Args:
         flag: the flag, `--model.bank`.
         values: its values; most flags have a single value.
@@ -361,10 +364,11 @@ def _class_word(part: str, class_path: str) -> Word:
 
 
 def _ordered(said: Sequence[Word]) -> list[str]:
-    """Return the words for the parser, with each class moved forward to directly behind the last config before it.
+    """Return the words for the parser, in which flags of arguments stand behind the class that they belong to.
 
-    The parser reads from left to right, so the flags between that config and the class then count for the class. A
-    class that a config names is moved too if there are flags between, without its arguments.
+    The parser reads from left to right and takes arguments for the class that it knows by then. So a class is moved
+    forward, to directly behind the last config before it, and the flags between then count for the class. If a config
+    names a class behind flags, this class is written before the flags too, without its arguments.
 
     Example:
         >>> flag = list(read_words(["--data.size=64"]))
@@ -374,7 +378,7 @@ def _ordered(said: Sequence[Word]) -> list[str]:
         ['--config={"data": {"class_path": "mine.Data"}}', '--data.size=64', '--config=mine.yaml']
     """
     ordered: list[str] = []
-    place_of_class = 0
+    place_of_class = 0  # index behind the last config so far
     for word in said:
         if word.kind == "class":
             ordered.insert(place_of_class, f"--config={json.dumps({word.part: word.value}, default=str)}")
@@ -439,7 +443,9 @@ def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
 
 
 def last_value(said: Sequence[Word], *keys: str) -> Any:
-    """Return the value of an option: of its last flag, else of the last config that has it; None without either.
+    """Return the value of an option: from its last flag, else from the last config with a value for the option.
+
+    None if no flag and no config gives a value.
 
     Args:
         said: the words.
@@ -456,20 +462,20 @@ def last_value(said: Sequence[Word], *keys: str) -> Any:
     of_flags = [word.value for word in said if word.kind == "flag" and word.part == f"--{'.'.join(keys)}"]
     if of_flags:
         return of_flags[-1]
-    found = None
+    from_config = None
     for word in said:
         value: Any = word.value if word.kind == "config" else {}
-        for key in keys:
+        for key in keys:  # follow the keys down the nested mappings
             value = (value or {}).get(key)
-        found = found if value is None else value
-    return found
+        from_config = from_config if value is None else value
+    return from_config
 
 
 def _read_and_allow(config: str) -> dict[str, Any]:
-    """Read a config that the user's words name, and allow the code that the config names; return the content.
+    """Return the content of a config that the user's words name. The code that the config names may then be loaded.
 
-    For the `config.yaml` of a run, the working directory of the run is added to Python's path, so that Python finds the
-    user's modules.
+    If the config lies in the folder of a run, the run's working directory is added to Python's path, so that Python
+    finds the user's modules.
 
     Args:
         config: name of a file, or the content itself, which begins with `{` and allows nothing.
