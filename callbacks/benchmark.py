@@ -337,9 +337,9 @@ def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
 def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
     """Return the description of a module in training or validation.
 
-    In a training it has the training's seed and recipe, in a validation of a checkpoint those that the checkpoint
-    states. Then `weights` names the file from which the module was built, and the checkpoint with its folder, because
-    many runs have a `last.ckpt`; and `loaded` is true, because these weights are not random.
+    In a training, the description has the seed and recipe of the training. In a validation of a checkpoint, it has the
+    seed and recipe that the checkpoint states; `loaded` is True, because the weights are not random; and `weights`
+    names the file from which the module was built, and the path of the checkpoint: many runs have a `last.ckpt`.
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__

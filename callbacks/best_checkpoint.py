@@ -73,9 +73,10 @@ class BestCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
-        """Return whether there is a file that must not be replaced; False in a resumed run.
+        """Return True if the file exists and must not be replaced; always False in a resumed run.
 
-        After a kill such a run saves a step for the second time: it replaces the file, and writes no other beside it.
+        A run that was killed and resumed may save a step again. It then replaces the file of this step, where Lightning
+        would write a second file beside it.
         """
         return not self._is_resumed and super().file_exists(filepath, trainer)
 

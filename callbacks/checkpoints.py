@@ -150,7 +150,7 @@ class LastCheckpoint(ModelCheckpoint):
         for optimizer in trainer.optimizers:
             settings += map(_settings_of, optimizer.param_groups)
         self._note["optimisers"] = settings
-        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
+        with Ranks() as ranks, ranks.together():  # an error of the first rank is raised on all ranks
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
@@ -186,7 +186,7 @@ class LastCheckpoint(ModelCheckpoint):
         self.save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save every few steps, and let schedules that follow a score move again after a resumption."""
+        """Save every `every_n_steps` steps; in a resumed run, let schedules that follow a score step again."""
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
@@ -337,7 +337,10 @@ def _restart_timers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def _hide_later_logs(trainer: Trainer) -> None:
-    """Hide what a run logged after the checkpoint that it resumes from; benchmarks' scores of its step stay."""
+    """Hide the steps that a run logged after the checkpoint from which it resumes; the run will log them again.
+
+    Scores of benchmarks at the checkpoint's step are logged again here, because the resumed run does not repeat them.
+    """
     scores: dict[str, float] = {}
     for benchmark in benchmarks_among(trainer):
         scores |= benchmark.history.get(trainer.global_step, {})

@@ -87,9 +87,9 @@ def _is_untouched(norm: _BatchNorm) -> bool:
 
 
 def _first_images(loader: Any) -> Iterator[Tensor]:
-    """Yield the images of the first `BATCHES` batches, float RGB in [0, 1] (N, 3, H, W); it ends at one without images.
+    """Yield the images of the first `BATCHES` batches of a loader, float RGB in [0, 1] (N, 3, H, W).
 
-    A loader that is not ours gives none.
+    It stops at a batch without images, and yields nothing for a loader that is not ours.
     """
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return

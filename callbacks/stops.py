@@ -211,15 +211,15 @@ def requeue_job() -> None:
 
 
 def may_resume_inexactly(callback: Callback) -> bool:
-    """Return whether a callback is, or inherits from, one of Lightning's that changes rates, batches or weights.
+    """Return True for a callback of Lightning that changes rates, batches or weights, and for its subclasses.
 
-    False for a user's callback that inherits from `Callback` alone: most only observe.
+    False for a user's callback that inherits from `Callback` alone, because most of these only observe.
 
     Example:
         >>> from pytorch_lightning.callbacks import EMAWeightAveraging, Timer
         >>> may_resume_inexactly(EMAWeightAveraging()), may_resume_inexactly(Timer()), may_resume_inexactly(Stops())
         (True, False, False)
     """
-    # `OBSERVERS` are the names of Lightning's callbacks that only observe
+    # the nearest base class of Lightning decides; `OBSERVERS` are the names of those that only observe
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

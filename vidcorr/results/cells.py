@@ -144,7 +144,7 @@ class Cell:
         samples = [each.result.sample(each.key, common) for each in records]
         if not all(sample.without for sample in samples):  # nothing in common, or no score of the common parts alone
             return None
-        seeds = len(self.records)
+        seeds = len(self.records)  # a record per seed; this cell's samples come first
         found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
         return found and found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
 

@@ -37,10 +37,12 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
             set lacks.
     """
     result = _scored(benchmark, predictions, options)
-    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
+    # `Benchmark.facts` expects an encoder and reads these two attributes; here nothing was encoded
+    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
-    scored = set(result.sequences)  # names of videos, of which the benchmark may have a sequence per object
+    # the result names videos; in some benchmarks each object of a video is a sequence
+    scored = set(result.sequences)
     names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
     main_scores = [declared for declared in benchmark.declared if declared.name in result.scores]
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]

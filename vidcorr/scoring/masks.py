@@ -104,11 +104,11 @@ def score(
 
 
 def require_categories(meta: Path, unseen: Collection[str]) -> None:
-    """Check the unseen categories of YouTube-VOS, those that training has not seen.
+    """Check that YouTube-VOS has the categories that training has not seen.
 
     Args:
         meta: metadata file of the data set.
-        unseen: the categories.
+        unseen: the categories that training has not seen.
 
     Raises:
         ValueError: if `unseen` is empty, or names a category that the data set lacks.

@@ -34,7 +34,9 @@ class ResultRow(NamedTuple):
 
 
 def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()) -> Figure:
-    """Draw the masks of results: a block per sequence, with a row per result, a row of truth, and a column per frame.
+    """Draw the predicted masks of results: a block per sequence, with a row per result and a column per frame.
+
+    The last row of a block holds the annotated masks.
 
     Args:
         results: folders of results, or folders above; `NAME=FOLDER` names the row. Rows name their protocols if these

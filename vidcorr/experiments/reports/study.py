@@ -331,7 +331,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     cells = list(_cells(study, measured, scores))
     notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
     place = {column: number for number, column in enumerate(measured.columns)}
-    # in the order of the measured columns, then new ones; the paper's number stands behind the measured score
+    # measured columns in their order, then columns of empty cells; a paper's number follows the measured score
     cells.sort(key=lambda cell: (place.get(cell[1]._replace(published=False), len(place)), cell[1].published))
     table = table_of_cells(cells, [row.name for row in study.rows])
     own_bases = {row.name: row.base for row in study.rows if row.base}
@@ -370,9 +370,10 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records of the commonest column in each row and benchmark: of one protocol, conditions and data.
+    """Keep, for each row and benchmark, only the records of one protocol, conditions and data: the commonest.
 
-    Of equally common columns the one that is commonest in the study counts, then the last by name.
+    A stray is a result of another column, for example a seed that was evaluated by another protocol. If two columns are
+    equally common in the row, the column that is commoner in the study is kept, then the last by name.
 
     Args:
         records: records of all rows.
@@ -389,6 +390,7 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
         >>> [record.seed for record in _without_strays(records, left_out)], left_out
         ([0, 1], ['base: seed 2 is by dino and left out: .'])
     """
+    # a column without its score is one protocol, conditions and data
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}
     for record in records:

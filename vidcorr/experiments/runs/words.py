@@ -343,7 +343,7 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
 def _is_network(value: str) -> bool:
     """Return True if a value of `--model` names a network, False if it names a LightningModule.
 
-    `module:Name` of the user is imported to tell.
+    A value `module:Name` is imported to find out which of the two the user's class is.
 
     Example:
         >>> [_is_network(value) for value in ("raw_colour", "timm:resnet18@res4", "last.ckpt", "VFSMoCo")]
