@@ -8,7 +8,7 @@ from ..experiments.runs.flags import Flag
 
 FLAGS = (
     Flag("folder", "folder of the data sets, a folder for each", type=Path, metavar="FOLDER"),
-    Flag("layouts", f"{', '.join(LAYOUTS)} (default: all)", nargs="*", metavar="LAYOUT"),
+    Flag("layouts", f"{', '.join(LAYOUTS)} (default: all)", nargs="*", default=(), metavar="LAYOUT"),
 )
 
 
