@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.helpers.benchmark_data import WRITERS
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
@@ -97,3 +98,11 @@ def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     result.save(tmp_path / "result")
     message = "result: its synthetic-000 has other frames or annotations than the data of --on"
     assert message in refusal("figure", tmp_path / "result", "--on", on, "--output", tmp_path / "figure.png")
+
+
+def test_a_sequence_of_an_object_is_one_that_all_results_have(here):
+    """In SA-V each object of a video is a sequence."""
+    WRITERS["sa_v"](here / "data")
+    main(["evaluate", "raw_colour", "--on", "sa_v=data", "--limit", "1", "--change", "radius=3", "--output", "scored"])
+    drawn = figure(["scored"], "sa_v=data", frames=[0])
+    assert re.match("synthetic-00._000\nframe 0$", drawn.axes[0].get_title())

@@ -62,7 +62,7 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
         raise ValueError(f"figure: no result of {benchmark.name}")
     by_name = {sequence.name: sequence for sequence in benchmark.sequences}
     in_all = set.intersection(*(set(row.result.sequences) for row in rows))
-    names = sequences or [each.name for each in benchmark.sequences if each.video in in_all][:SHOWN]
+    names = sequences or [each.name for each in benchmark.sequences if each.name in in_all][:SHOWN]
     if not names:
         raise ValueError(f"figure: the results have no sequence of {on} in common")
     for name in names:
