@@ -83,7 +83,7 @@ class CorrespondenceModule(SavedModule):
         self.unused: list[str] = []  # parts of the backbone that take no part in its maps
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
-        self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
+        self._drawn: Counter[tuple[int, ...]] = Counter()  # key of `generator` → its calls, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
 
         self._seed: int | None = None
@@ -108,7 +108,7 @@ class CorrespondenceModule(SavedModule):
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
-        # by a copy of the views, which is not kept: a method may replace parts of the network after this call
+        # the views cache the parts of a network; a copy is asked here, since a method may replace parts after this call
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
         # weights; else the fields of the spec, since its file may be gone and its name may fetch weights
@@ -138,8 +138,8 @@ class CorrespondenceModule(SavedModule):
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
 
-        Without a stage it is the network's last map, at the network's own strides. Benchmarks may score another one: of
-        a ResNet res4 at stride 8, unless they or the backbone's name say otherwise.
+        Without a stage, the map is the network's last one, at the network's own strides. Benchmarks may score another
+        map: by default, of a ResNet the map of res4 at stride 8.
 
         Args:
             images: RGB.
@@ -176,8 +176,8 @@ class CorrespondenceModule(SavedModule):
         """
 
     def samples_in(self, batch: Batch) -> int:
-        """Return the number of samples in a batch; if it holds a batch of each of several loaders, in all of them."""
-        first = next(iter(self.images))
+        """Return the number of samples in a batch; of several loaders' batches together, the sum."""
+        first = next(iter(self.images))  # name of the method's images, such as `clip`
         return sum(len(part[first]) for part in parts_of(batch, first))
 
     def generator(self, *further: int) -> torch.Generator:
@@ -214,8 +214,8 @@ class CorrespondenceModule(SavedModule):
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
-        Several ranks log their means, in the steps that the Trainer logs and in the last of an epoch; in every step if
-        a callback or a schedule monitors one of them.
+        Of several ranks, the means are logged: in the steps that the Trainer logs, and in the last step of an epoch. If
+        a callback or a schedule monitors one of the scalars, the means are logged in every step.
 
         Returns:
             The outputs of `step`, as a dict with `loss`.
@@ -486,8 +486,8 @@ class CorrespondenceModule(SavedModule):
     def configure_model(self) -> None:
         """Begin a `fit`: convert BatchNorm to SyncBatchNorm, if the method asks for it and several GPUs train.
 
-        The hook also forgets an earlier `fit`: the count of its batch, and the number of accumulated batches that Liir
-        may have left. Outside of a training it does nothing.
+        The hook also forgets what an earlier `fit` left: the cached number of samples per batch, and the accumulation
+        that Liir may have set in the Trainer. Outside of a training it does nothing.
         """
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
         if trainer is None:
@@ -525,8 +525,8 @@ class CorrespondenceModule(SavedModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the checkpoint, then restore the loops, earlier than Lightning does.
 
-        Before Lightning restores the loops, a schedule asks for the number of batches, and this makes the loaders. A
-        loader that is made before the restoring gets no state, and would begin at its first batch.
+        Before Lightning restores the loops, a schedule asks for the number of batches, and the Trainer makes the
+        loaders. A loader that is made before the loops are restored gets no state, and would begin at its first batch.
         """
         super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
@@ -598,7 +598,7 @@ class CorrespondenceModule(SavedModule):
         Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
         many methods have a part of this name.
         """
-        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
+        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}  # network → class of views
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
 
 

@@ -103,7 +103,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)
         self.prior = None if prior is None else _settings(CompactnessPrior, prior)
-        # of `start` the weights are in the checkpoint
+        # values for checkpoints: settings as objects; no `start`, since a checkpoint has the weights itself
         self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior, "start": None}
         self.position = position
         self.compactness_weight = compactness_weight
@@ -151,7 +151,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.training:
             self._require_size_of_bank(batch["clip"].shape[-2:])
             generator = self.generator()
-            dropped = 1 + int(torch.randint(2, (), generator=generator))
+            dropped = 1 + int(torch.randint(2, (), generator=generator))  # channel 1 or 2 of Lab, a or b
             return self.objective(batch, dropped, generator)
         without_a = self.objective(batch, 1)
         without_b = self.objective(batch, 2)

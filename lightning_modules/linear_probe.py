@@ -108,7 +108,7 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                if batch_index == 0:  # the base does so with the loss, and says why
+                if batch_index == 0:  # of an earlier validation that was broken off, values would be left
                     metric.reset()
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))

@@ -220,11 +220,12 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
-        if isinstance(backbone, str) and not is_checkpoint(backbone):
+        if isinstance(backbone, str) and not is_checkpoint(backbone):  # a new training: a checkpoint has its positions
             is_random = self.described is not None and not self.described.loaded
-            if is_random and str(backbone).startswith(LIBRARIES):
+            if is_random and str(backbone).startswith(LIBRARIES):  # a user's callable has drawn its own weights
                 _initialise_encoder(network)
-            rows, columns = network.patch_embed.grid_size  # a user's callable may have drawn other positions
+            # the positions are MAE's fixed ones in any case
+            rows, columns = network.patch_embed.grid_size
             network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)  # the decoder is drawn as in MAE's code

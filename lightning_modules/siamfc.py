@@ -33,7 +33,7 @@ class SiameseExtractor(ProjectedExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
-        super().__init__(inner, search_conv, exemplar_conv)  # the last for copies alone
+        super().__init__(inner, search_conv, exemplar_conv)  # as `further`: copies are made with `exemplar_conv` too
         self.exemplar_conv = exemplar_conv
 
     def exemplar(self, crops: Tensor) -> Tensor:
@@ -165,6 +165,7 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for another stage, stride or dilation.
         """
+        # `described`: name and weights of the encoder, which results record
         inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)
         # a copy, so that `eval` leaves the mode of this module's convolutions as it is
         return module_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv), shares_tensors=True).eval()

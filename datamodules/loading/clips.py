@@ -67,9 +67,9 @@ class ReplacingDataset(Dataset[Sample]):
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """`items`: their number; `digest`: a digest of their weights, and of their paths below the shared folder.
+        """`items`: number of items; `digest`: digest of the items' weights, and of their paths below the shared folder.
 
-        A checkpoint holds it, by which a run knows its data again: it must not change.
+        A checkpoint holds the fingerprint, by which a resumed run recognises its data: this function must not change.
 
         Example:
             >>> ReplacingDataset(["/data/sets/a/1.mp4", "/data/sets/ab/2.mp4"], length=2, seed=0).fingerprint
@@ -246,7 +246,7 @@ def start_worker(worker: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of the parent process, which loads, and end this process at once."""
+    """Wait for the end of the parent process, then end this worker process at once."""
     parent: Any = parent_process()
     wait([parent.sentinel])
     os._exit(1)

@@ -32,8 +32,9 @@ class ColourAugmentation:
 
         Returns:
             `factors`, (N, 4): factors of brightness, contrast and saturation, 0.6 to 1.4, and shift of the hue, ± 0.1
-            turns; `order`, (N, 4) long: their columns in the order in which they are applied; `jitter`, `grey` and
-            `blur`, (N,) bool: what is applied; `sigma`, (N,): deviation of the blur, pixels.
+            turns; `order`, (N, 4) long: indices of the columns of `factors` in the order of their application;
+            `jitter`, `grey` and `blur`, (N,) bool: what is applied to a frame; `sigma`, (N,): deviation of the blur,
+            pixels.
         """
         spread = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(_SPREAD)
         factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])

@@ -190,7 +190,7 @@ class GapPairs(FrameSampling):
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         pairs = []
         for _ in range(n // 2):
-            low = min(self.gap[0], num_frames - 1)
+            low = min(self.gap[0], num_frames - 1)  # in a short video the largest gap is from its first to last frame
             high = min(self.gap[1], num_frames - 1)
             drawn = int(torch.randint(low, high + 1, (), generator=generator))
             first = int(torch.randint(num_frames - drawn, (), generator=generator))
@@ -224,8 +224,8 @@ class FractionPairs(FrameSampling):
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
-        end = num_frames - gap  # of the first frames
-        if num_frames <= 4 or gap < 1 or end <= 1:
+        end = num_frames - gap  # a pair's first frame is drawn from 1 to end - 1: as in Co-Settle's code, never 0
+        if num_frames <= 4 or gap < 1 or end <= 1:  # too short for pairs: n independent frames
             return torch.randint(num_frames, (n,), generator=generator)
         first = torch.randint(1, end, (n // 2,), generator=generator)
         return torch.stack([first, first + gap], dim=1).flatten()
@@ -258,7 +258,11 @@ def random_crops(
 
 
 def _random_box(height: int, width: int, area: tuple[float, float], attempts: list[list[float]]) -> Box:
-    """Return the box of the first attempt that fits; an attempt has four draws in [0, 1): of area, ratio, top, left."""
+    """Return the box (top, left, height, width) of the first attempt that fits into a frame of (height, width).
+
+    `area` is the range of the box's area, as fractions of the frame. An attempt has four draws in [0, 1): of area,
+    ratio, top and left.
+    """
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
     for fraction, log_ratio, y, x in attempts:
@@ -329,7 +333,7 @@ class Crops(ABC):
         """
 
     def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Make the squares (T, 3, size, size) of a held-out clip: by default the largest in the centre, not drawn."""
+        """Make the squares (T, 3, size, size) of a held-out clip: by default the largest centred ones; draw nothing."""
         return CentreCrops()(frames, generator, size)
 
 
@@ -373,7 +377,7 @@ class CentreCrops(Crops):
     """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop and resize, without draws."""
+        """Return the centre square of each frame, resized: uint8 `(T, 3, size, size)`; nothing is drawn."""
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
@@ -394,7 +398,7 @@ class WholeFrames(Crops):
     """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Resize, without draws."""
+        """Return the whole frames, resized to squares: uint8 `(T, 3, size, size)`; nothing is drawn."""
         height, width = frames[0].shape[:2]
         return _crops(frames, [(0, 0, height, width)] * len(frames), size)
 

@@ -109,16 +109,19 @@ class SavedModule(pl.LightningModule):
     """Prefix of the weights of `evaluated` in a checkpoint."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let the hooks of a subclass that lack `super()` run after those of its bases."""
+        """Let a subclass's hook for checkpoints that forgets `super()` first call the hook of the bases.
+
+        Without the bases' hook, a checkpoint would lack what loads it again.
+        """
         super().__init_subclass__(**options)
         for name in HOOKS.intersection(vars(cls)):
             hook = vars(cls)[name]
-            if "super" not in unwrap(hook).__code__.co_names:  # else it calls its bases itself
+            if "super" not in unwrap(hook).__code__.co_names:  # the code does not name `super`
                 setattr(cls, name, _after_bases(cls, hook))
 
     def __init__(self) -> None:
         super().__init__()
-        self.rebuilt_by: dict[str, Any] = {}
+        self.rebuilt_by: dict[str, Any] = {}  # constructor's argument → value in checkpoints, in place of `hparams`'s
 
     def _set_hparams(self, hp: Any) -> None:
         """Keep arguments in `hparams` as plain values, which `hparams.yaml` and checkpoints give back.
@@ -168,7 +171,7 @@ class SavedModule(pl.LightningModule):
         """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`.
 
         Raises:
-            NotImplementedError: if a subclass overrides neither of both.
+            NotImplementedError: if a subclass overrides neither this property nor `feature_extractor`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither evaluated nor feature_extractor")
 

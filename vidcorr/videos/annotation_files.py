@@ -84,8 +84,8 @@ def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
         DataError: if no field names a frame of the video, unless the file may be of the first one; or if two frames
             are stated.
     """
-    frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
-    if frame is None and not file.may_be_first:
+    frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame  # `file.frame`: by `@FRAME`
+    if frame is None and not file.may_be_first:  # only a PNG that was given alone may be of the first frame
         named = " and ".join(f"{what} {name}" for what, name in stated.items() if name is not None)
         raise DataError(f"{file.source}: its {named} names no frame of the video; give {file.path.name}@FRAME")
     return frame
@@ -120,14 +120,14 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
 def _unpack(path: Path, folder: Path) -> list[Path]:
     """Unpack the masks of a zip into a folder, and return the files in natural order.
 
-    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs; nothing hidden (`is_data`) below
-    the folder that holds all members.
+    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs. Hidden files and folders
+    (`is_data`) are left out, but the common folder of all members may be hidden.
 
     Raises:
         DataError: for a damaged zip.
     """
     with errors_at(path, Exception), zipfile.ZipFile(path) as archive:  # damage makes the readers fail in every way
-        root = os.path.commonpath([os.path.dirname(name) for name in archive.namelist()] or [""])  # it may be hidden
+        root = os.path.commonpath([os.path.dirname(name) for name in archive.namelist()] or [""])
         names = [name for name in archive.namelist() if all(map(is_data, Path(name).relative_to(root).parts))]
         pictures = [name for name in names if name.lower().endswith(".png")]
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]

@@ -177,11 +177,12 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
     """Return the frames of a sequence, sorted by their names: JPEG or PNG files of one extension.
 
     Raises:
-        DataError: if the folder does not exist, there are fewer than two, or their order is unclear; and for the same
-            faults as `list_images`.
+        DataError: if the folder does not exist, has fewer than two frames, or their names give no order; and for the
+            same faults as `list_images`.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
+    # the names are cached until the folder changes
     return tuple(folder / name for name in frame_names(os.fspath(folder), os.stat(folder).st_mtime_ns))
 
 
@@ -191,10 +192,11 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
     Args:
         folder: the folder.
-        modified_ns: time of its last change, which makes a new entry in the cache.
+        modified_ns: time of the folder's last change; another time makes a new entry in the cache.
 
     Raises:
-        DataError: if there are fewer than two, or their order is unclear; and for the same faults as `list_images`.
+        DataError: if there are fewer than two frames, or their names give no order; and for the same faults as
+            `list_images`.
     """
     names = sorted_image_names(folder)
     if len(names) < 2:

@@ -74,10 +74,11 @@ class MaskFolder(dict[int, Path]):
         self._values: dict[int, tuple[int, ...]] = {}
         self.index_of_colour: dict[int, int] = {}
         masks = list_images(folder)
+        # this dict: index of a frame → path of its mask
         if frames is None:
             self.update(enumerate(masks))
             return
-        numbers = {frame.stem: t for t, frame in enumerate(frames)}
+        numbers = {frame.stem: t for t, frame in enumerate(frames)}  # name of a frame → its index
         for mask in masks:
             if mask.stem not in numbers:
                 raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")

@@ -127,12 +127,15 @@ def _prepare() -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    unblock_stops()
+    unblock_stops()  # a new process inherits the signals that its parent has blocked
     cv2.setNumThreads(0)
 
 
 def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | DataError:
-    """Return the function's result, or the `DataError` of its item; raise any other error in a form that pickles."""
+    """Return the function's result, or the `DataError` of its item.
+
+    Any other error is raised in a form that pickles: the error goes to the parent process.
+    """
     try:
         return function(item)
     except DataError as error:

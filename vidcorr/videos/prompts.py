@@ -43,7 +43,7 @@ class Prompt(ABC):
 
     @property
     def shown(self) -> tuple[Name, ...]:
-        """The objects that are in the frame; the others have left."""
+        """The objects that are in the frame: of boxes and points all; a mask may name objects that have left."""
         return self.objects
 
     @classmethod
@@ -203,13 +203,16 @@ class MaskPrompt(Prompt):
         if path.suffix.lower() == ".json":
             return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]
         mask = stored_mask(path)
-        colours = {colour: label for colour, label in mask.colours.items() if label != VOID}
+        colours = {colour: label for colour, label in mask.colours.items() if label != VOID}  # void is no object
         prompt = cls._without_void(source, mask.labels, mask.has_ids, colours=colours)
         return [({"name": path.name}, prompt)]
 
     @classmethod
     def _without_void(cls, source: str, ids: NDArray[np.uint8], has_ids: bool = True, **fields: Any) -> Self:
-        """Build the prompt of labels (H, W); void becomes background, or object 1 if it is alone among ids."""
+        """Build the prompt of labels (H, W) without void, 255: it becomes background.
+
+        In a mask of ids that holds 0 and 255 alone, 255 is the object and becomes id 1.
+        """
         refuse_large_void(source, ids)
         id_of_void = int(has_ids and not object_ids(ids))
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
@@ -229,6 +232,7 @@ class MaskPrompt(Prompt):
     def of_drawn(cls, drawn: Drawn, source: str) -> Self:
         """Build the prompt of an image of a tool's JSON; the label of a name is its place in the file, from 1 on.
 
+        A later object covers the pixels of earlier objects.
         Raises:
             DataError: for an object without a pixel, of another size than the image, or more than 254.
         """

@@ -78,7 +78,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.names = frame_names(os.fspath(path), os.stat(path).st_mtime_ns)
+        self.names = frame_names(os.fspath(path), os.stat(path).st_mtime_ns)  # cached until the folder changes
         self.num_frames = len(self.names)
 
     def __exit__(self, *error: object) -> None:
@@ -112,14 +112,17 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return [frames[i] for i in indices]
 
     def notes(self) -> list[str]:
-        """Return a sentence for the user if images of 16 bits use few of their levels; the first one is decoded."""
-        largest = largest_of_16_bits(self._file(0))
+        """Return a sentence for the user if the first image has 16 bits and uses less than half of the levels.
+
+        An image of 16 bits is read by its upper 8 bits, so few grey levels would be left. The image is decoded.
+        """
+        largest = largest_of_16_bits(self._file(0))  # None for an image of 8 bits
         if largest is None or largest >= 2**15:
             return []
         return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
 
     def _file(self, index: int) -> str:
-        """Return the path of the image with this index; beyond the end, that of the last image."""
+        """Return the path of the image with this index; beyond the end, as in a film, the path of the last image."""
         return os.path.join(self.path, self.names[min(index, self.num_frames - 1)])
 
 

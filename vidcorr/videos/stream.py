@@ -127,8 +127,11 @@ class FrameStream:
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def _images_backwards(self, last: int) -> Generator[np.ndarray]:
-        """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part."""
-        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))
+        """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part.
+
+        Films are decoded forwards only: groups of frames are decoded, the last group first, and each is reversed.
+        """
+        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))  # a group has at most `HELD` bytes
         with open_video(self.path, timeout=SEARCH) as video:
             for end in range(last + 1, self.start, -frames_of_group):
                 group = range(max(end - frames_of_group, self.start), end)
@@ -197,7 +200,7 @@ class GivenFrames:
         tensor = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
         shape = tuple(getattr(frame, "shape", ()))
         if isinstance(tensor, Tensor) and tensor.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
-            if self.size not in ((0, 0), shape[1:]):
+            if self.size not in ((0, 0), shape[1:]):  # (0, 0) until the first frame is checked
                 raise ValueError(f"frames must be of one size, got {in_px(shape[1:])} after {in_px(self.size)}")
             return tensor
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
