@@ -91,7 +91,7 @@ class NamedConfig(ActionConfigFile):
         else:
             path = find_config(values)
             content = read_yaml(path)
-            # a list in a config, such as `on`, is first converted to the form of a repeated flag
+            # keys such as `on` may hold a mapping, which becomes a list of texts, as their flags take it
             has_lists = any(name in content for name in LISTS)
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
         for part in PARTS:
@@ -308,16 +308,16 @@ class VidcorrCLI(LightningCLI):
         self.parser_of_command = parser
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: LightningCLI's method would parse a checkpoint's hyper-parameters as further flags.
+        """Do nothing: LightningCLI's method would parse the hyper-parameters of the checkpoint into the configuration.
 
-        Here the checkpoint's arguments were read before the parser was made.
+        This class has read the checkpoint's arguments before, into `self.saved`.
         """
 
     def before_instantiate_classes(self) -> None:
         """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
         if self.command == "validate":
-            # 0 is of a training without validations, whose config it is: here Lightning would measure nothing
+            # the config of a training without validations sets 0, by which Lightning would measure nothing here
             config.trainer.limit_val_batches = config.trainer.limit_val_batches or None
             if has_no_videos(config) or holds_nothing_out(config):
                 config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
@@ -358,10 +358,11 @@ class VidcorrCLI(LightningCLI):
                 self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
+        # the user's callbacks: None, a single one, or a list
         given = [trainer.callbacks] if isinstance(trainer.callbacks, pl.Callback) else trainer.callbacks or []
         benchmarks = self._chosen_benchmarks()
         callbacks = [*given, *benchmarks]
-        if not trainer.barebones:
+        if not trainer.barebones:  # this mode has no checkpoints, logs and bars
             callbacks += self._default_callbacks(given, bool(benchmarks))
         if not trainer.fast_dev_run:  # a trial writes nothing
             kwargs |= self._make_run_folder(trainer)

@@ -108,7 +108,7 @@ class CorrespondenceModule(SavedModule):
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
-        # the views cache the parts of a network; a copy is asked here, since a method may replace parts after this call
+        # views keep the functions that make maps: a copy makes these, since a method may replace parts of the network
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
         # weights; else the fields of the spec, since its file may be gone and its name may fetch weights

@@ -108,7 +108,8 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                if batch_index == 0:  # of an earlier validation that was broken off, values would be left
+                # begins the mean anew; tensors that `validate` made in inference mode could not be changed in a fit
+                if batch_index == 0:
                     metric.reset()
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))

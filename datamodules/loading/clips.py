@@ -57,10 +57,10 @@ class ReplacingDataset(Dataset[Sample]):
         weights: Sequence[int] | None = None,
     ) -> None:
         self._paths = np.array(list(map(os.fsencode, paths)))  # one array: workers share its memory
-        self.length = length
+        self.length = length  # samples of an epoch
         self.seed = seed
-        self.replaces = replaces
-        self._cumulative_weights = None if weights is None else np.cumsum(weights)
+        self.replaces = replaces  # an item that cannot be used
+        self._cumulative_weights = None if weights is None else np.cumsum(weights)  # items are drawn by their weights
 
     def __len__(self) -> int:
         return self.length

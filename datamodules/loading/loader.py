@@ -101,7 +101,7 @@ class FixedSampler(DistributedSampler[Key]):
 
     @property
     def indices(self) -> range:
-        """Indices of this rank's samples; sample 0 for a rank without a sample."""
+        """Indices of this rank's samples; sample 0 for a rank without a sample, since Lightning needs a batch."""
         ranks, rank = world_size_and_rank()
         return range(rank, self.num_samples, ranks) or range(1)
 

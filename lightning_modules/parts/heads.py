@@ -104,7 +104,7 @@ class ProjectedExtractor(FeatureExtractor):
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the projected maps `(N, D, h, w)` of images as `inner` takes them."""
+        """Return the projected maps `(N, D, h, w)` of images that `prepared` has normalised."""
         return self.head(self.inner.by_call(images))
 
     def folded(self) -> Self:

@@ -103,7 +103,7 @@ class KeyQueue(nn.Module):
         self.held: list[tuple[Tensor, Tensor]] = []  # keys and video ids that enter after the optimiser's step
 
     def __len__(self) -> int:
-        """Return K, the number of keys, those of the start included."""
+        """Return K, the number of keys; keys that the queue started with count too."""
         return len(self.keys)
 
     def hold(self, keys: Tensor, video_index: Tensor) -> None:

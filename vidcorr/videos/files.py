@@ -227,7 +227,7 @@ def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
     """Return the lines of a list file with their numbers from 1, without blank lines.
 
     Raises:
-        DataError: as `read_text`.
+        DataError: if the file cannot be read or is no text in UTF-8.
     """
     lines = enumerate(map(str.strip, read_text(path, errors).splitlines()), start=1)
     return [(number, line) for number, line in lines if line]

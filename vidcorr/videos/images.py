@@ -152,7 +152,7 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         if is_grey_of_16_bits:  # Pillow's conversion to RGB would cut values at 255
             high = np.asarray(image).astype(np.uint16) >> 8  # the upper 8 of 16 bits
             return np.repeat(high.astype(np.uint8)[..., None], 3, axis=2)
-        if image.format != "JPEG":  # JPEGs are decoded by the faster decoder of all frames
+        if image.format != "JPEG":  # a JPEG is decoded as frames are, by a decoder that refuses damaged data
             return np.asarray(image.convert("RGB"))
     return decode_jpeg(path, read_bytes(path))
 

@@ -240,7 +240,7 @@ def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
     Colours of an indexed mask are added to `masks.index_of_colour`.
 
     Raises:
-        DataError: as of `stored_mask`; for a colour without an id, or with two indices.
+        DataError: if the file is no mask (`stored_mask`), or has a colour without an id or with two indices.
     """
     mask = stored_mask(masks[t])
     if masks.only_values and not mask.has_ids:

@@ -50,7 +50,8 @@ class Prompt(ABC):
     def of(cls, given: Any) -> Self:
         """Build a prompt from the numbers of an object, text `1,2,…` or a list, or from several objects.
 
-        Several are a list of texts or of lists, or a mapping of name → numbers. Objects of a list are named "1", "2", …
+        Several objects are a list of texts or lists, or a mapping of name → numbers. The objects of a list are named
+        "1", "2", …
 
         Raises:
             DataError: for other numbers than those of `columns`.

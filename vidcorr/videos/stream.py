@@ -57,8 +57,8 @@ class FrameStream:
         with open_video(self.path, table=is_part) as video:  # the header's count cannot tell whether a part exists
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
-            self._names = video.names
-            self.num_frames = len(range(video.num_frames)[start:end])
+            self._names = video.names  # of a folder's images; None for a file
+            self.num_frames = len(range(video.num_frames)[start:end])  # of the part
             if min(start, end or 0) < 0:
                 raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
             if self.num_frames < 1:
@@ -102,7 +102,7 @@ class FrameStream:
         """Iterate over the frames from t back to the first; a thread decodes them, in groups of `HELD` bytes.
 
         Raises:
-            DecodingError: as `forwards`.
+            DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
         """
         last = self.start + t
         for index, image in zip(range(last, self.start - 1, -1), read_ahead(self._images_backwards(last)), strict=True):
@@ -166,7 +166,7 @@ class GivenFrames:
     start = 0
 
     def __init__(self, frames: Iterable[Tensor]) -> None:
-        self._listed: Any = frames if hasattr(frames, "__getitem__") else None
+        self._listed: Any = frames if hasattr(frames, "__getitem__") else None  # a tensor or list can be read again
         self.is_read_once = self._listed is None
         self.size = (0, 0)  # not known yet
         remaining = iter(frames)
