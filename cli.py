@@ -101,9 +101,9 @@ class NamedConfig(ActionConfigFile):
 
 
 def is_other_class(before: Any, now: Any) -> bool:
-    """Return True if a config gives a part a class that is neither the earlier class nor a subclass of it.
+    """Return True if a config replaces the class of a part by a class that does not derive from the earlier class.
 
-    The arguments of the earlier class then count no more; a subclass keeps them.
+    Then the arguments for the earlier class are dropped. A subclass takes these arguments too.
 
     Args:
         before: the part so far, with `class_path` and `init_args`, or None.

@@ -120,7 +120,7 @@ class CorrespondenceModule(SavedModule):
     def seed(self) -> int:
         """Seed of the method's draws: the seed that was set, else the argument `seed`, else the run's seed.
 
-        None, set or as an argument, stands for the next of these.
+        If None was set, or nothing, the argument counts; if the argument is None, the run's seed counts.
         """
         own_seed = self.hparams.get("seed") if self._seed is None else self._seed
         return self._seed_of_run if own_seed is None else own_seed
@@ -319,7 +319,8 @@ class CorrespondenceModule(SavedModule):
     def samples_per_device(self) -> int:
         """Return the number of samples of a device's batch; it makes the training's loader if there is none yet.
 
-        A loader without a batch size, whose data set makes the batches itself, gives a batch to count, once.
+        If the data set makes the batches itself, the loader has no batch size: then the samples of a batch are counted,
+        once per loader.
         """
         loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
@@ -330,8 +331,8 @@ class CorrespondenceModule(SavedModule):
     def _samples_from(self, loaders: Any) -> int:
         """Return the number of samples in a batch of a loader; of several loaders, the sum over their batches.
 
-        Loaders in a dictionary whose keys are those of `images`, such as exemplar and search, give parts of the same
-        samples: one loader is counted.
+        If the loaders are a dictionary with the names of the method's images as keys, such as exemplar and search, they
+        give parts of the same samples: one loader is counted.
 
         Example:
             >>> from torch.utils.data import DataLoader
@@ -372,7 +373,8 @@ class CorrespondenceModule(SavedModule):
     def rate_of_batch(self, base_lr: float) -> float:
         """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch.
 
-        Exception: if `lr` is set, as `lr_find` does, `lr` is returned as it is. For VFS the scaling is our choice.
+        If `lr` is set, for example by Lightning's `lr_find`, `lr` is returned unscaled. For VFS the scaling is our
+        choice.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """

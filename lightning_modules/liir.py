@@ -275,8 +275,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def on_fit_start(self) -> None:
         """Store the bank in half precision if the Trainer's precision is mixed, else in float32.
 
-        Features of mixed precision are in half precision already, so they lose no bit; those of a training in float64
-        are rounded.
+        In mixed precision the features are in half precision already, so the bank loses no bit. In a training in
+        float64 the features are rounded.
         """
         super().on_fit_start()
         if self.bank is not None:
@@ -289,7 +289,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """True in the first phase.
 
         Raises:
-            ValueError: in a training with a first phase whose epochs no Trainer counts.
+            ValueError: in a training without a Trainer, whose epochs are not counted, if there is a first phase.
         """
         epochs = self.schedule.warmup_epochs
         if epochs and self.training and self.counting_trainer is None:
@@ -343,7 +343,7 @@ def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
-    """Return the encoder of a checkpoint, of the same arguments as `encoder`.
+    """Return the encoder of a checkpoint; refuse it unless it was built with the arguments of `encoder`.
 
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.

@@ -57,7 +57,7 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
-    """Return the indices of the patches that a random mask leaves: those of the smallest noise, the smallest first.
+    """Return the indices of the patches that a random mask leaves visible: the patches of smallest noise, ascending.
 
     Args:
         noise: `(B, N)` in [0, 1).
@@ -352,6 +352,7 @@ def _has_class_position(network: Any) -> bool:
 def _initialise_encoder(network: Any) -> None:
     """Draw the weights of a ViT of timm anew, in place, as MAE's code does."""
     network.apply(start_linear)
-    filters = network.patch_embed.proj.weight  # drawn as those of a linear layer over the pixels of a patch
+    # Xavier's range for a convolution is another one: draw as for a linear layer over the pixels of a patch
+    filters = network.patch_embed.proj.weight
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)

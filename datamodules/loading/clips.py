@@ -92,12 +92,12 @@ class ReplacingDataset(Dataset[Sample]):
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the item for an attempt to read sample `index`.
 
-        With weights it is drawn by them. Without weights, attempt 0 takes the item `index` modulo the number of items,
-        and later attempts a random item.
+        With weights, every item is drawn in proportion to its weight. Without weights, attempt 0 takes item `index`
+        modulo the number of items, and later attempts take a random item.
         """
         if self._cumulative_weights is not None:
             ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
-            return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))
+            return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))  # in whose stretch it lies
         items = len(self._paths)
         return int(torch.randint(items, (), generator=generator)) if attempt else index % items
 

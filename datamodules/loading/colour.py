@@ -64,7 +64,7 @@ class ColourAugmentation:
         frames = frames.clone()
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
-                # frames that are jittered, and whose order has this kind of adjustment at this turn
+                # each frame has its own order: the frames that get this adjustment at this turn
                 chosen = draws["jitter"] & (draws["order"][:, turn] == kind)
                 _replace(frames, chosen, adjust, draws["factors"][:, kind])
         # greyscale needs no parameter: `sigma` only fills the place

@@ -75,7 +75,7 @@ class ClipSampler(DistributedSampler[Key]):
             yield self.epoch, index
 
     def __len__(self) -> int:
-        """Return the number of this rank's samples in a whole epoch: those of full global batches."""
+        """Return the number of this rank's samples in a whole epoch: only samples of full global batches count."""
         ranks, _ = world_size_and_rank()
         return self.num_samples // (self.batch_size * ranks) * self.batch_size
 
@@ -254,7 +254,9 @@ class ResumableLoader(DataLoader[BatchT]):
 
 
 def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
-    """Yield batches of torch's loader, whose time limit is short; after a time-out ask again, until `patience` is over.
+    """Yield batches of torch's loader; after each of its short time limits ask again, until `patience` is over.
+
+    At each time limit torch looks whether a worker was killed, so a killed worker is found early.
 
     Args:
         batches: iterator of torch's loader, which may be asked for a batch again after a time-out.

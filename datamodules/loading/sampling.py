@@ -236,8 +236,9 @@ def random_crops(
 ) -> list[Box]:
     """Draw `count` boxes of random resized crops independently.
 
-    As in torchvision: fraction of the area uniform, log of width / height uniform between those of `RATIOS`, 3/4 and
-    4/3; up to ten attempts to fit the box into the frame, then the largest centred box with a permitted ratio.
+    As in torchvision, the fraction of the area is uniform, and so is the logarithm of width / height, from 3/4 to 4/3
+    (`RATIOS`). The first of ten attempts whose box fits into the frame counts; if no box fits, the largest centred box
+    with a permitted ratio is taken.
 
     Args:
         height: height of the frame, pixels.

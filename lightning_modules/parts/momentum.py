@@ -230,7 +230,7 @@ class MomentumMethod(SavedModule):
 
     @property
     def steps_taken(self) -> int:
-        """Optimiser steps so far: by the Trainer, whose count a resumed run continues; without one, by this module."""
+        """Optimiser steps so far: counted by the Trainer, also over a resumed run; without one by this module."""
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
@@ -279,7 +279,7 @@ class MomentumMethod(SavedModule):
 
 
 def _is_running(optimizer: Optimizer) -> bool:
-    """Return whether a step of an optimiser runs: a method of it is on the call stack.
+    """Return whether a step of an optimiser runs now: one of the optimiser's methods is on the call stack.
 
     Only the stack tells: a step that has raised an error has begun and will never end.
     """

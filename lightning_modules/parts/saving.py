@@ -83,7 +83,7 @@ def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Cal
 
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
-        """Call both hooks."""
+        """Call the hook of the bases, then the hook of the class."""
         getattr(super(kind, self), hook.__name__)(checkpoint)
         hook(self, checkpoint)
 
@@ -236,8 +236,8 @@ class SavedModule(pl.LightningModule):
         Args:
             checkpoint_path: the file; it is read whole and as data.
             map_location: device; None is the CPU.
-            strict: refuse weights whose names differ; None does so too. False: weights that the file lacks keep their
-                first values, and weights that the module lacks are left out.
+            strict: True or None: refuse weights whose names differ. False: weights that the file lacks keep their first
+                values, and weights that the module lacks are left out.
             weights_only: as in Lightning; a checkpoint is read as data in any case.
             overrides: arguments that override the saved arguments.
 
@@ -271,8 +271,8 @@ class SavedModule(pl.LightningModule):
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
-            The fields of its spec, which make it again, and the `prefix` of its weights; None for a network without a
-            name, or a module with features of its own, whose class a checkpoint then needs.
+            The fields of the encoder's spec, which build it again, and the `prefix` of its weights. None for a network
+            without a name, and for a module with features of its own: benchmarks then need the module's class.
         """
         fields = None if self.has_own_features else checkpoint_fields(self.evaluated)
         return None if fields is None else {**fields, "prefix": self.prefix_of_evaluated}

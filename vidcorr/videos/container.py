@@ -57,7 +57,8 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         DecodingError: if the file cannot be opened, its format does not belong to `VIDEO_SUFFIXES`, or it has no video
             stream besides cover pictures.
     """
-    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES  # whose header mostly makes the first frames unnecessary
+    # the header of an MP4 mostly tells all: then FFmpeg need not decode the first frames, which saves time
+    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES
     options = {"format_whitelist": _DEMUXERS}
     container = _open(path, f"file:{path}", timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
@@ -153,8 +154,9 @@ def films(container: InputContainer) -> list[VideoStream]:
 def film_stream(container: InputContainer) -> VideoStream:
     """Return the film of a container: the video stream that FFmpeg shows (`av_find_best_stream`).
 
-    Attached pictures are no films, nor are stills, streams of a single frame beside longer streams; some files mark a
-    still as their default. If FFmpeg chooses a picture or a still, the film is the longest other stream.
+    An attached picture is no film. A still, a stream of a single frame beside longer streams, is no film either, though
+    some files mark a still as the default stream. If FFmpeg chooses a picture or a still, the film is the longest other
+    stream.
 
     Raises:
         ValueError: if there is no stream but attached pictures.

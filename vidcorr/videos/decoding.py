@@ -164,7 +164,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             raise DecodingError(self.path, reason) from error
 
     def _require_first_size(self, frame: "av.VideoFrame", index: int) -> None:
-        """Refuse a frame, given with its index, whose size is not that of the first frame.
+        """Refuse a frame, given with its index, whose size differs from the size of the first frame.
 
         The size in the header counts until a frame has another size. Then the first frame is decoded for its size,
         since the header may be wrong.
@@ -227,8 +227,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def _show_first_packet(self) -> None:
         """Show the decoder the first packet before the first seek.
 
-        The packet holds the name and version of the encoder (x264, Xvid). The decoder makes up for known faults of
-        old versions, and a seek would skip the packet. No frame comes of it.
+        The packet holds the name and version of the encoder (x264, Xvid). With them the decoder corrects for known
+        faults of old versions. A seek would skip the packet. No frame is decoded here.
         """
         codec = self._stream.codec_context
         if self._has_named_encoder or codec.name not in _CAN_SKIP:
@@ -339,8 +339,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:
     """Raise `LookupError` if a further packet shows a frame at a wanted time: which of the two is meant is unknown.
 
-    The header's index has times of decoding. No frame is decoded later than it is shown, so the search ends at the
-    first packet that is decoded at the last wanted time or later.
+    The search ends at the first packet with a time of decoding at the last wanted time or later: no frame is decoded
+    later than it is shown.
 
     Args:
         packets: the packets after those with the wanted times.

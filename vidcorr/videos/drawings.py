@@ -55,7 +55,7 @@ class _Shape(_Read):
 
     @property
     def is_instance(self) -> bool:
-        """True if the shape is an object alone: it has no group, nor the flag `part` that `prompt_page` sets."""
+        """True if the shape alone is an object; a shape with a group, or the flag `part` of our page, is a part."""
         return self.group_id is None and not (self.flags or {}).get("part")
 
 

@@ -106,7 +106,8 @@ def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
     """Return the names of a folder's frames or masks, sorted; `list_images` returns the same files as paths.
 
     Raises:
-        DataError: for the same faults as `list_images`.
+        DataError: naming a picture of another format if none is a JPEG or PNG; or for files that are no single series:
+            a copy, two extensions, or an order that differs as text and by number.
     """
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
@@ -206,7 +207,7 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 
 def _numeric_order(stem: str) -> list[Any]:
-    """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`.
+    """Return a sorting key: of a number, such as -2 or -1.5, its value; of another name the key of `natural_order`.
 
     Example:
         >>> sorted(["10", "-2", "-1.5"], key=_numeric_order)

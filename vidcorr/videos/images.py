@@ -168,7 +168,7 @@ def in_px(shape: Sequence[int]) -> str:
 
 
 def require_size(where: object, shape: Sequence[int], others: Sequence[int], index: int | None = None) -> None:
-    """Refuse a frame whose shape (height, width, …) differs from the (height, width) of the others of its video.
+    """Refuse a frame whose shape (height, width, …) differs from `others`, (height, width) of its video's other frames.
 
     Raises:
         DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.

@@ -96,17 +96,18 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """Decode a mask: (H, W) uint8 ids; colours of RGB get the ids that `number_colours` gives them.
 
     Raises:
-        DataError: as `stored_mask`; or for a mask in RGB without a black pixel, unless all its colours are DAVIS's.
+        DataError: if the file is no mask (`stored_mask`); or for a mask in RGB that has no black pixel, but a colour
+            that is not of DAVIS.
     """
     mask = stored_mask(path)
     return mask.labels if mask.has_ids else mask.ids(number_colours({}, [mask]))
 
 
 def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
-    """Add the colours of a mask's palette and their indices to those of the video's other masks.
+    """Add the colours of a mask's palette to a table of colours, and check that each colour has one index in a video.
 
     Args:
-        index_of_colour: colour, 0xRRGGBB → index, of the other masks; it is changed.
+        index_of_colour: colour, 0xRRGGBB → index, of the video's other masks; it is changed.
         mask: a mask with ids, as `stored_mask` reads it, or a prompt.
 
     Raises:
@@ -397,7 +398,7 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
-    """Refuse a mask that introduces objects if 255 has more pixels than all ids: it is an object then, not void.
+    """Refuse a mask that introduces objects if 255, void, has more pixels than all ids: 255 is probably an object.
 
     Args:
         source: the mask, for the message.

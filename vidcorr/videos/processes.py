@@ -82,7 +82,7 @@ def in_processes(
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
     """Call a function with every item in processes; yield results as they are ready.
 
-    While it is iterated over, also between two items, the main module is hidden (`without_main`).
+    From the first item to the last, also while the caller handles an item, the main module is hidden (`without_main`).
 
     An item fails if its process dies or exceeds the time limit. The processes are killed when the caller stops
     iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that killed a process, and wait

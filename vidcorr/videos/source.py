@@ -138,7 +138,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
         table: read the times of all frames first, which `read` needs to seek; `frames` needs no table.
 
     Raises:
-        DataError: if the path is neither.
+        DataError: if the path is neither a video file nor a folder of frames.
     """
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
@@ -198,7 +198,7 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
         that a folder holds.
 
     Raises:
-        DataError: if the source is neither, or a line of a list names no image.
+        DataError: if the source is neither a folder nor a list, or a line of a list names no image.
     """
     root = Path(source).expanduser()
     if root.is_dir():
@@ -231,8 +231,8 @@ def hashed_rank(seed: int, name: str) -> bytes:
 def _videos_below(root: Path) -> Listing:
     """List the video files and the folders of frames below a folder.
 
-    Images beside video files are no frames. Beside a single video file, images in order are refused: either may be the
-    video.
+    Images beside video files are no frames. Images in order beside a single video file are refused: the images or the
+    file may be the video.
 
     Raises:
         DataError: if there is no video, a video lies below frames, or a preview beside them.
@@ -295,7 +295,7 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
 
     Args:
         folder: the folder.
-        seen: real paths of the folders that were visited, which are left out; it is changed.
+        seen: real paths of the folders that were visited; they are not entered again. The set is changed.
     """
     place = os.path.realpath(folder)
     if place in seen:

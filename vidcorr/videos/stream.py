@@ -188,7 +188,7 @@ class GivenFrames:
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames of a tensor or list from t back to the first; errors are those of `forwards`."""
+        """Iterate over the frames of a tensor or list from t back to the first; raise `ValueError` as `forwards`."""
         return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
@@ -289,7 +289,7 @@ AnyStream = FrameStream | LiveStream
 def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = None) -> AnyStream:
     """Open a file or a folder as `FrameStream`, a camera or an address as `LiveStream`.
 
-    `start` and `end` are the part that is read. Errors are those of the classes.
+    The frames from index `start` up to `end`, without `end`, are read. The classes raise their errors.
     """
     source = str(video)
     is_address = "://" in source or source.startswith("/dev/video")
