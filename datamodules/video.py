@@ -88,7 +88,7 @@ class VideoDataModule(SampledDataModule):
     ) -> None:
         super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
-        multiple = getattr(sampling, "multiple", 1)
+        multiple = getattr(sampling, "multiple", 1)  # 2 for samplings that draw pairs
         if frames % multiple:
             raise ValueError(f"frames {frames}: {type(sampling).__name__} draws a multiple of {multiple}")
         if samples_per_epoch is not None:
@@ -211,7 +211,7 @@ class VideoDataModule(SampledDataModule):
         place = self._place_in_training(batch)
         if place is None:
             return batch
-        clip: Tensor = batch["clip"]
+        clip: Tensor = batch["clip"]  # B x T x 3 x H x W; each frame draws colours of its own
         generator = seeded_generator(self.seed, *place, world_size_and_rank()[1])
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 

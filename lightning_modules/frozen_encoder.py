@@ -39,6 +39,7 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         encoder = self.frozen_network(spec, pretrained, "spec")
+        # what the user gives replaces what the network's name or checkpoint states
         self.encoder = encoder.changed(
             stated=stated_input(mean, std) or encoder.stated,
             default_stage=stage or encoder.default_stage,

@@ -225,9 +225,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
             >>> references.requires_grad
             False
         """
+        # the first phase always learns from query and references, whatever the settings of the second phase
         uses_average = self.reference_encoder == "average" and not self.warming_up
         if not uses_average:
-            features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])  # B x T x C x h x w
             references = features[:, :-1]
             takes_gradient = self.warming_up or self.reference_gradient
             if not takes_gradient:

@@ -102,13 +102,13 @@ class SiamFC(CorrespondenceModule):
         self.positive_radius = positive_radius
         self.lr: float = lr
         self.last_lr = last_lr
-        built = self.frozen_network(backbone, pretrained)
+        built = self.frozen_network(backbone, pretrained)  # only the two convolutions below learn
         self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride: int = self.backbone.stride
         width = width_of(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
-        if start == "identity":
+        if start == "identity":  # the convolutions return the frozen features at first
             for convolution in (self.exemplar_conv, self.search_conv):
                 nn.init.dirac_(convolution.weight)
                 nn.init.zeros_(cast(Tensor, convolution.bias))

@@ -163,7 +163,7 @@ class ClipDataset(ReplacingDataset):
         seed: int = 0,
     ) -> None:
         super().__init__([entries[index].file for index in indices], length, seed, weights=weights)
-        self.indices = np.array(indices, dtype=np.int64)
+        self.indices = np.array(indices, dtype=np.int64)  # item → index of its entry, the `video_index` of samples
         self._sampling = sampling
         self._transform = transform
 

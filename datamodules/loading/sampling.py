@@ -478,12 +478,12 @@ class PairCrops(Crops):
             flips: for each returned view, True to flip it; "shared" takes the first flag for both views.
         """
         outer = resized_crop(first, boxes[0], size, self.bicubic)
-        if self.kind == "shared":
+        if self.kind == "shared":  # both frames by one box; the other kinds take two views of the first frame
             pair = [outer, resized_crop(second, boxes[0], size, self.bicubic)]
             flips = [flips[0], flips[0]]
         else:
             pair = [outer, resized_crop(outer, boxes[1], size, self.bicubic)]
-        if self.kind == "local-to-global":
+        if self.kind == "local-to-global":  # the local view comes first
             pair.reverse()
         views: list[np.ndarray] = []
         for view, flip in zip(pair, flips, strict=True):

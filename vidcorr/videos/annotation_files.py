@@ -59,7 +59,7 @@ def read_masks(
         files: list[_File] = []
         for number, word in enumerate(words):
             files += _files_of_word(word, Path(scratch, str(number)))
-        frames = FrameNames(stems, film, [file.path.stem for file in files])
+        frames = FrameNames(stems, film, [file.path.stem for file in files])  # which frame a name states
         prompts: list[MaskPrompt] = []
         for file in files:
             images = MaskPrompt.in_file(file.path, file.source, size)

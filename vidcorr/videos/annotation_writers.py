@@ -73,7 +73,7 @@ class CocoWriter(MaskWriter):
         import cv2
 
         height, width = ids.shape
-        image_id = len(self._images) + 1
+        image_id = len(self._images) + 1  # COCO's ids begin with 1
         self._images.append({"id": image_id, "file_name": image, "height": height, "width": width})
         for object_id in object_ids(ids):
             pixels = (ids == object_id).astype(np.uint8)
@@ -192,15 +192,15 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     bridges = [_bridge(whole, part) for part in rest]  # length, corner of the whole, corner of the part
     while rest:
         nearest = int(np.argmin([length for length, _, _ in bridges]))
-        _, start, begin = bridges.pop(nearest)
+        _, start, begin = bridges.pop(nearest)  # the bridge leads from corner `start` of the whole to `begin` of a part
         around = np.roll(rest.pop(nearest), -begin, axis=0)
         # over the bridge, around the part and back to the corner where it began
         added = np.concatenate([around, around[:1], whole[start : start + 1]])
         whole = np.insert(whole, start + 1, added, axis=0)
         # a part keeps its bridge, unless one of the added corners is nearer
         for place, part in enumerate(rest):
-            length, corner, first = bridges[place]
-            moved = (length, corner + len(added) * (corner > start), first)  # indices behind the added corners shift
-            new_length, corner, first = _bridge(added, part)
-            bridges[place] = min(moved, (new_length, start + 1 + corner, first))
+            length, of_whole, of_part = bridges[place]
+            kept = (length, of_whole + len(added) * (of_whole > start), of_part)  # indices behind the added ones shift
+            length, of_added, of_part = _bridge(added, part)
+            bridges[place] = min(kept, (length, start + 1 + of_added, of_part))
     return whole.astype(np.float64) + 0.5

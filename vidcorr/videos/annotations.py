@@ -92,7 +92,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         for place in range(len(root.parts), len(folder.parts)):
             is_named = bool(OF_LABELS.search(names[place]))  # this part of the path has a name of annotations
             is_last = place == len(names) - 1
-            # without a name, only maps of labels are annotations; and folders that differ at their end are two videos
+            # without a name, only maps of labels may be annotations; folders that differ at their end may be two videos
             if not is_named and (is_last or not own.is_label):
                 continue
             for other in but_one[_without(folder, place)]:
@@ -145,4 +145,4 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
     is_deep = pixels.dtype.itemsize > 1  # 16 bits or more, depths, flow or ids: counts as flat and as labels
     is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())
     has_few = len(counts) <= (MOST_COLOURS if is_grey else MOST_LABELS)
-    return _Look(size, is_grey, is_davis, is_flat or is_deep, is_deep or (is_flat and has_few))
+    return _Look(size, is_grey, is_davis, is_flat=is_flat or is_deep, is_label=is_deep or (is_flat and has_few))

@@ -263,7 +263,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             The decoded frames, in order of time: all wanted frames, and some of the other frames.
 
         Raises:
-            LookupError: if the packets disagree with the table; the caller then decodes from the start.
+            LookupError: if the packets disagree with the table; `read` then reads in another way.
         """
         codec = self._stream.codec_context
         last = max(wanted)

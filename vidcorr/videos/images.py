@@ -269,7 +269,7 @@ def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
     end = object()
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
+        pending = deque(pool.submit(next, source, end) for _ in range(ahead))  # `end` stands for no further item
         item = pending.popleft().result()
         while item is not end:
             pending.append(pool.submit(next, source, end))

@@ -121,12 +121,12 @@ class MaskFolder(dict[int, Path]):
             DataError: if a mask is damaged or holds no ids, or if the first mask with a value besides 0 and 255 has
                 more pixels of 255 than of ids.
         """
-        if self.of_object:
+        if self.of_object:  # the folder of a single object
             return True
         has_white = False
         for t in self:
-            values = self._values_of(t)
-            if values not in ((), (VOID,)):
+            values = self._values_of(t)  # without 0
+            if values not in ((), (VOID,)):  # a mask with ids: then 255 is not object 1
                 if self.has_void:
                     refuse_large_void(self[t], _decoded(self, t))
                 return False

@@ -109,7 +109,7 @@ def in_processes(
     with progress_bar(title, len(items)) as progress, without_main():
         try:
             while True:
-                for item in islice(waiting, count - len(busy)):
+                for item in islice(waiting, count - len(busy)):  # as many items as processes are free
                     busy[pool.schedule(_outcome, (function, item), timeout=timeout)] = item
                 if not busy:
                     return
