@@ -148,18 +148,21 @@ class BenchmarkCallback(Callback):
         checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
+        """Restore the scores of the resumed run, and note at which step the checkpoint was written.
+
+        A branch is a new run that begins from a checkpoint of another run; it restores no scores.
+        """
         self._loaded_step = checkpoint["global_step"]
         if begins_branch(trainer, checkpoint):
             return  # the checkpoint's scores are those of another run
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
-        if run_of(trainer) is None:  # a run of a command has a folder of its own
+        if run_of(trainer) is None:  # a Trainer of the user's script: results go into the folder of before
             self._resumed_name = state.get("folder")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without features, a monitor that would read old scores, and a training on scored videos."""
-        # callbacks that read the score after every epoch: one without a benchmark would give them the last epoch's
+        # these callbacks read the score after every epoch: in an epoch without the benchmark, the score is an old one
         monitors = self._takers_of_old_scores(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
@@ -192,7 +195,7 @@ class BenchmarkCallback(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run in the epochs that are due, if the fit has no validation and so no `on_validation_epoch_end`."""
         batches = trainer.num_val_batches
-        # until the first pass Lightning's list is empty, and a pass is to be expected
+        # before the first validation Lightning's list is empty; then a validation is expected
         validates = trainer.enable_validation and (not batches or sum(batches) > 0)
         if not validates and self._is_due(trainer):
             self._run(trainer, pl_module)
@@ -215,10 +218,11 @@ class BenchmarkCallback(Callback):
 
     @contextmanager
     def _scored_network(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[Any, Network]]:
-        """Give the features that the benchmark scores, and the description of their network, during a block.
+        """Yield the view of the network that the benchmark scores, and the description of the network.
 
-        The module has the weights that a checkpoint would hold, and the buffers of the first rank. Before the first
-        step of a fit the features are a copy, whose BatchNorms without statistics get those of the first batches.
+        During the block the module has the weights that a checkpoint would hold (an average, if weights are averaged)
+        and the buffers of the first rank. Before the first step of a fit, BatchNorms may have no statistics yet: a copy
+        of the view then gets the statistics of the first batches.
         """
         network = network_of(trainer, pl_module)
         with weights_as_saved(trainer, pl_module):
@@ -287,11 +291,12 @@ class BenchmarkCallback(Callback):
     def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks must call it.
 
-        The folder above it, in the run's folder, is chosen at the first results of a fit or validation:
-        `benchmarks/NAME`; in a fit from a checkpoint, the folder that the checkpoint names, if it names one. Without a
-        command, an earlier run may have filled `benchmarks/NAME`: a second `fit` of a Trainer, a requeued job of SLURM,
-        or a logger of a fixed version. A fit then takes the first of `NAME-1`, `NAME-2`, … without any results, a
-        validation the first without results of this step.
+        Its parent `_home` is chosen once, at the first results of a fit or validation, on the first rank. Usually it is
+        `benchmarks/NAME` in the run's folder. There are two exceptions:
+        - A fit from a checkpoint goes on in the folder that the checkpoint names, if it names one.
+        - In a script, which begins no run by command, an earlier fit may have filled `benchmarks/NAME`. A fit then
+          takes the first of `NAME-1`, `NAME-2`, … without any results, a validation the first without results of this
+          step.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
@@ -332,9 +337,9 @@ def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
 def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
     """Return the description of a module in training or validation.
 
-    In a training it has the training's seed and recipe, in a validation of a checkpoint those that the checkpoint
-    states. Then `weights` names the file from which the module was built, and the checkpoint with its folder, because
-    many runs have a `last.ckpt`; and `loaded` is true, because these weights are not random.
+    In a training, the description has the seed and recipe of the training. In a validation of a checkpoint, it has the
+    seed and recipe that the checkpoint states; `loaded` is True, because the weights are not random; and `weights`
+    names the file from which the module was built, and the path of the checkpoint: many runs have a `last.ckpt`.
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__
@@ -349,8 +354,11 @@ def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
 
 
 def seed_and_recipe(trainer: Trainer) -> dict[str, Any]:
-    """Return `seed` and `recipe` of a training, as fields of `Network`: Lightning's seed, or None, and a digest."""
-    seed = os.environ.get("PL_GLOBAL_SEED")
+    """Return the fields `seed` and `recipe` of `Network` for a training.
+
+    The seed is the number that Lightning was seeded with, or None. The recipe is a digest of the configuration.
+    """
+    seed = os.environ.get("PL_GLOBAL_SEED")  # a text
     return {"seed": seed and int(seed), "recipe": training_digest(trainer)}
 
 

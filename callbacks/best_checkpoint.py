@@ -34,7 +34,8 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
         self._arguments = (monitor, save_top_k, dirpath)
-        self._reset(monitor or "the first score", "max")  # any name: without one Lightning refuses `save_top_k` > 1
+        # calls Lightning's constructor, which refuses `save_top_k` > 1 without a name; `setup` replaces name and mode
+        self._reset(monitor or "the first score", "max")
 
     def _reset(self, monitor: str, mode: Literal["max", "min"]) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback.
@@ -59,20 +60,23 @@ class BestCheckpoint(ModelCheckpoint):
         use_atomic_files(trainer)
         if stage != "fit":
             return
-        monitor, _, dirpath = self._arguments
+        monitor, _, dirpath = self._arguments  # the constructor's: monitor, save_top_k, dirpath
+        # without a monitor, the first score of the benchmarks is taken
         monitor, self._benchmark = _score_and_benchmark(monitor, benchmarks_among(trainer))
         declared = {f"{self._benchmark.name}/{score.name}": score for score in self._benchmark.benchmark.declared}
         direction = declared[monitor].direction
         if direction == "neither":
             raise ValueError(f"BestCheckpoint: {monitor} has no best value, so it cannot be monitored")
+        # calls Lightning's constructor again, now with the score: this forgets an earlier fit too
         self._reset(monitor, "min" if direction == "less" else "max")
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
-        """Return whether there is a file that must not be replaced; False in a resumed run.
+        """Return True if the file exists and must not be replaced; always False in a resumed run.
 
-        After a kill such a run saves a step for the second time: it replaces the file, and writes no other beside it.
+        A run that was killed and resumed may save a step again. It then replaces the file of this step, where Lightning
+        would write a second file beside it.
         """
         return not self._is_resumed and super().file_exists(filepath, trainer)
 

@@ -51,7 +51,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _write(_as_data(checkpoint), path)
         except FullDisk:
             raise
-        except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
+        except (OSError, RuntimeError) as error:  # torch may raise a RuntimeError while it handles an OSError
             if "inline_container" in str(error):  # torch's words for a file that ends before its content
                 raise FullDisk(path) from error
             raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
@@ -65,7 +65,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = read_content(path)
         if not is_foreign(content) and version_mistake(content):
-            return content  # of another version of ours, which `SavedModule.on_load_checkpoint` refuses in a fit
+            return content  # another version of ours wrote it; in a fit, `SavedModule.on_load_checkpoint` refuses it
         return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -117,10 +117,10 @@ def use_atomic_files(trainer: Trainer) -> None:
 
 @contextmanager
 def faults_of_state(trainer: Trainer) -> Iterator[None]:
-    """Replace an error that the state of a resumed run causes by an error of one line with the checkpoint's path.
+    """Context that turns an error by a damaged state in a checkpoint into an error of one line that names the file.
 
-    The state shows its faults while Lightning restores it, or in torch's step of an optimiser. All other errors, and
-    all errors of a run that resumes nothing, are raised as they are.
+    A damaged state causes errors at two places: while Lightning restores it, and in torch's code of an optimiser's
+    step. Errors at other places, errors of a GPU, and all errors of a run that resumes nothing are raised unchanged.
 
     Raises:
         ValueError: for a state of another form, such as an optimiser's tensor of another shape.
@@ -128,16 +128,17 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise
+        raise  # a RuntimeError of torch, but no fault of the state
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
         # the optimiser's own code, or a function that it calls
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
+        is_of_state = is_restored or is_of_torch
         is_ours = isinstance(error, ValueError) and not is_of_torch  # its message is one line already
-        if re.search("CUDA|NCCL|HIP", str(error)):  # a GPU tells errors late: the fault may be of any earlier call
-            raise
-        if trainer.ckpt_path is None or is_ours or not (is_restored or is_of_torch):
+        # a GPU tells errors late: any earlier call may have caused it
+        is_of_gpu = re.search("CUDA|NCCL|HIP", str(error)) is not None
+        if trainer.ckpt_path is None or is_of_gpu or is_ours or not is_of_state:
             raise
         kind = type(error).__name__
         raise ValueError(f"{trainer.ckpt_path}: {DAMAGED_STATE}: {kind}: {reason(error)}") from error

@@ -94,7 +94,7 @@ class LastCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let the loops take the state of the checkpoint that a fit resumes from, before Lightning makes the loaders.
+        """Restore the loops from the checkpoint that a fit resumes from, earlier than Lightning does.
 
         A checkpoint between two epochs is changed first: its epoch counts as ended (`loops.complete_epoch`). The time
         that `max_time` counted is dropped. If the file is this run's own `last.ckpt`, later saves replace it.
@@ -121,18 +121,20 @@ class LastCheckpoint(ModelCheckpoint):
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take no state."""
+        """Do nothing: `state_dict` holds no state."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record what a resumed run must keep: batches, optimisers, the weights that learn, and its place in an epoch.
+        """Add to a checkpoint what a resumed run needs: batches, optimisers, trained weights, its place in an epoch.
 
-        `loops.stay_within_epoch` sets the counters: a run that resumes from within an epoch continues this epoch.
+        A checkpoint of another command than `fit` is not changed.
         """
         if trainer.state.fn != "fit":
             return
+        # `_note`: facts about batches and optimisers; a checkpoint from within an optimiser step cannot be resumed
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
-        if self._learning is not None and OF_LEARNING in checkpoint:
-            checkpoint[OF_LEARNING] = self._learning
+        if self._learning is not None and OF_LEARNING in checkpoint:  # a callback averages weights
+            checkpoint[OF_LEARNING] = self._learning  # the weights before the average replaced them
+        # sets the counters, so that a run that resumes from within an epoch continues this epoch
         loops.stay_within_epoch(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -148,14 +150,15 @@ class LastCheckpoint(ModelCheckpoint):
         for optimizer in trainer.optimizers:
             settings += map(_settings_of, optimizer.param_groups)
         self._note["optimisers"] = settings
-        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
+        with Ranks() as ranks, ranks.together():  # an error of the first rank is raised on all ranks
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to resume with other batches or optimisers, and hide what the run will log for the second time.
+        """Refuse to resume with other batches or optimisers, and hide logged steps that the run will log again.
 
-        A run that resumes between two epochs begins with the first batch of the next one.
+        A new run only notes its batch sizes. A run that resumes between two epochs begins with the first batch of the
+        next epoch.
         """
         self._saved_step = trainer.global_step
         samples: list[str] = []
@@ -163,7 +166,7 @@ class LastCheckpoint(ModelCheckpoint):
             size = getattr(loader, "batch_size", None)
             samples.append(str(size and size * trainer.world_size))  # "None": a loader that states no size
         self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
-        if self._resumed is None:
+        if self._resumed is None:  # a new run
             return
         self._require_same_settings(trainer, self._resumed)
         _hide_later_logs(trainer)
@@ -179,30 +182,30 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
-        self._learning = None
+        self._learning = None  # the copy of the trained weights counts at the end of an epoch only
         self.save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save every few steps, and let schedules that follow a score move again after a resumption."""
+        """Save every `every_n_steps` steps; in a resumed run, let schedules that follow a score step again."""
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Put a stop by `max_time` or a callback off to the end of an optimiser step of several batches.
+        """Delay a stop by `max_time` or a callback until the optimiser step ends, if a step takes several batches.
 
-        Lightning would stop at once, and drop the batches of this step so far.
+        Lightning would stop at once, and drop the gradients of the batches before the step.
         """
-        if loops.accumulates(trainer):
+        if loops.accumulates(trainer):  # further batches of this step are to come
             self._stop_after_step |= trainer.should_stop
             trainer.should_stop = False
         else:
             trainer.should_stop |= self._stop_after_step
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save before the validation that Lightning runs when `max_time` or a callback ends a run within an epoch.
+        """Save before the validation that Lightning adds when `max_time` or a callback ends a run within an epoch.
 
-        A run that is not stopped has no validation at this place, so a resumed one must begin before it.
+        A run without a stop has no validation here. So a run that resumes must go on from before this validation.
         """
         is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
         if is_in_fit and loops.ends_within_epoch(trainer):
@@ -210,14 +213,14 @@ class LastCheckpoint(ModelCheckpoint):
             self._is_at_last_validation = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copy the weights that learn, if a callback averages weights; save again after a validation that ends the run.
+        """Copy the trained weights if a callback averages weights; save again after a validation that ends the run.
 
-        After the training Lightning puts the average in their place, and a longer run goes on from the copy. The
-        validation may have moved the best scores or an average, which a checkpoint holds.
+        After the training, Lightning replaces the trained weights by the average. Checkpoints keep the copy, from which
+        a longer run goes on. The validation may have changed the best scores or an average, which checkpoints hold too.
         """
         if averages_among(trainer):
             self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
-        if self._is_at_last_validation:
+        if self._is_at_last_validation:  # set by `on_validation_start`, which has saved already
             self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -303,7 +306,9 @@ def last_checkpoints(trainer: Trainer) -> list[LastCheckpoint]:
 
 
 def best_of_run(trainer: Trainer) -> str:
-    """Return the best checkpoint of a run, the last without any; "" if it has saved none.
+    """Return the path of a run's best checkpoint, or of its last one if no callback saves the best.
+
+    "" if the run has saved no checkpoint.
 
     Example:
         >>> from types import SimpleNamespace
@@ -332,7 +337,10 @@ def _restart_timers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def _hide_later_logs(trainer: Trainer) -> None:
-    """Hide what a run logged after the checkpoint that it resumes from; benchmarks' scores of its step stay."""
+    """Hide the steps that a run logged after the checkpoint from which it resumes; the run will log them again.
+
+    Scores of benchmarks at the checkpoint's step are logged again here, because the resumed run does not repeat them.
+    """
     scores: dict[str, float] = {}
     for benchmark in benchmarks_among(trainer):
         scores |= benchmark.history.get(trainer.global_step, {})
@@ -343,7 +351,9 @@ def _hide_later_logs(trainer: Trainer) -> None:
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a parameter group that a resumed training keeps; `lr` is the rate before any schedule.
+    """Return the settings of an optimiser's parameter group that must not differ when a training is resumed.
+
+    `lr` is the learning rate before any schedule. Settings that the group lacks are left out.
 
     Example:
         >>> _settings_of({"params": [], "lr": 0.01, "initial_lr": 0.1, "momentum": 0.9, "nesterov": False})

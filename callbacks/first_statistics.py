@@ -27,10 +27,11 @@ SAMPLES = 8
 
 
 def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
-    """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours; say which.
+    """Give BatchNorms that have seen no batch yet the mean statistics of the first batches of the training.
 
-    The statistics are the view's own: the trained module, its loader and all random states stay as they were. A sample
-    of our loaders is a function of its key. Another loader is not read, since that could change its later batches.
+    Only the view `features` is changed: the BatchNorms get statistics of their own, which the trained module does not
+    share. The trained module, the loader and all random states stay as they were. Only a loader of ours is read, whose
+    samples depend on their keys alone; reading another loader could change its later batches.
 
     Args:
         features: view of a network, in eval mode: RGB in [0, 1] (N, 3, H, W) to maps.
@@ -86,9 +87,9 @@ def _is_untouched(norm: _BatchNorm) -> bool:
 
 
 def _first_images(loader: Any) -> Iterator[Tensor]:
-    """Yield the images of the first `BATCHES` batches, float RGB in [0, 1] (N, 3, H, W); it ends at one without images.
+    """Yield the images of the first `BATCHES` batches of a loader, float RGB in [0, 1] (N, 3, H, W).
 
-    A loader that is not ours gives none.
+    It stops at a batch without images, and yields nothing for a loader that is not ours.
     """
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return

@@ -45,9 +45,9 @@ def _folder_of_logger(logger: Logger, default: Path) -> Path:
 
 
 def begins_branch(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
-    """Return whether a fit by command begins a run of its own from the checkpoint of another run.
+    """Return True if a fit by command is a new run that begins from the checkpoint of another run.
 
-    Without a command nothing records which run a fit is: there each checkpoint counts as that of the same run.
+    A fit in a script has no record of a run. There every checkpoint counts as a checkpoint of the same run: False.
     """
     run = run_of(trainer)
     return trainer.state.fn == "fit" and run is not None and checkpoint.get("run", {}).get("id") != run.record.id
@@ -60,14 +60,15 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
 
 
 def hide_logs(trainer: Trainer, step: int, scores: Mapping[str, float]) -> None:
-    """Hide from TensorBoard what earlier runs in the folder logged from a step on: a resumed run logs it again.
+    """Hide from TensorBoard what an earlier run in the folder logged from `step` on; the resumed run logs it again.
 
-    It adds an event of a new session, as `purge_step` of TensorBoard's writer does.
+    The function writes the START of a session at `step`: TensorBoard then drops earlier events of `step` and later
+    steps. Other loggers are left alone. Only the first rank writes.
 
     Args:
         trainer: the trainer.
         step: first step that is hidden.
-        scores: scores of the trainer's step, which the resumed run does not compute again.
+        scores: key → score of the trainer's present step, logged again: the resumed run does not compute them anew.
     """
     if not trainer.is_global_zero:
         return

@@ -34,7 +34,10 @@ class RunStart(SaveConfigCallback):
         self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write nothing yet: a refused run leaves the files of the run before it."""
+        """Do nothing, where Lightning's class writes the configuration: other callbacks may still refuse the run.
+
+        A refused run must not replace the files of an earlier run. `_begin_once` writes the configuration later.
+        """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
@@ -46,9 +49,9 @@ class RunStart(SaveConfigCallback):
         self._begin_once(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hide the logs of an earlier start, and begin the run, at the start of `validate`."""
-        if trainer.state.fn == "validate":
-            self.on_train_start(trainer, pl_module)
+        """At the start of `validate`, hide the logs of an earlier start, and begin the run; in `fit`, do nothing."""
+        if trainer.state.fn == "validate":  # this command has no hook of a training
+            self.on_train_start(trainer, pl_module)  # hides the logs
             self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -60,13 +63,13 @@ class RunStart(SaveConfigCallback):
         if self.already_saved:  # an attribute of Lightning's class
             return
         self.already_saved = True
-        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
+        with Ranks() as ranks, ranks.together():  # an error of the first rank is raised on all ranks
             if trainer.is_global_zero and self.run.folder is not None:
-                savers = last_checkpoints(trainer)
+                savers = last_checkpoints(trainer)  # callbacks that write last.ckpt
                 checkpoints = Path(str(savers[0].dirpath)) if savers else None
                 self.run.begin(checkpoints, torch.get_num_threads(), str(trainer.precision))
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
-                    config.ckpt_path = None  # a training that begins by the file resumes nothing
+                    config.ckpt_path = None  # a later `fit --config config.yaml` trains from the beginning
                 path = self.run.folder / self.config_filename
                 self.parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)

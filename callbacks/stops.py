@@ -117,7 +117,10 @@ class Stops(Callback):
             signals.check()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Agree over all ranks whether to continue: a signal may have come after the last batch, in a validation."""
+        """Ask all ranks whether one received a signal after the last batch, for example in a validation.
+
+        It waits for all ranks, and keeps the largest number of a signal in `_outcome`; 0: none, continue.
+        """
         # `max`: a stop that was agreed on earlier still counts
         self._outcome = max(self._outcome, self._ranks.largest(signals.requests.received or 0))
 
@@ -135,13 +138,17 @@ class Stops(Callback):
             self._raise_on_all_ranks(fault)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """End hanging ranks, let the newest step be saved, report a signal; after SLURM's signal requeue the job."""
+        """Clean up after an error: end hanging ranks, save the newest step, and report the signal behind the error.
+
+        If the signal was SLURM's requeue signal, on this rank or another, the first rank requeues the job.
+        """
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if trainer.state.fn == "fit":
             for saver in last_checkpoints(trainer):
                 saver.save(trainer, exception)  # before the job is queued again
+        # a lost rank is a fault, also if a signal came
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
@@ -153,7 +160,7 @@ class Stops(Callback):
         """Restore the signal handlers, and end the exchange of the ranks."""
         self._handlers.close()
         self._ranks.close()
-        self._ranks = Ranks(shared=False)
+        self._ranks = Ranks(shared=False)  # each rank alone: outside a fit nothing is agreed on
 
     def _install_handlers(self) -> None:
         """Let SIGTERM and Ctrl-C wait for the end of a step; SLURM's signals too, if Lightning requeues at them."""
@@ -204,15 +211,15 @@ def requeue_job() -> None:
 
 
 def may_resume_inexactly(callback: Callback) -> bool:
-    """Return whether a callback is, or inherits from, one of Lightning's that changes rates, batches or weights.
+    """Return True for a callback of Lightning that changes rates, batches or weights, and for its subclasses.
 
-    False for a user's callback that inherits from `Callback` alone: most only observe.
+    False for a user's callback that inherits from `Callback` alone, because most of these only observe.
 
     Example:
         >>> from pytorch_lightning.callbacks import EMAWeightAveraging, Timer
         >>> may_resume_inexactly(EMAWeightAveraging()), may_resume_inexactly(Timer()), may_resume_inexactly(Stops())
         (True, False, False)
     """
-    # `OBSERVERS` are the names of Lightning's callbacks that only observe
+    # the nearest base class of Lightning decides; `OBSERVERS` are the names of those that only observe
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
     return nearest.__name__ not in {"Callback", *OBSERVERS}

@@ -62,13 +62,19 @@ def _message_to_user(error: BaseException) -> str | None:
 
 
 def _is_expected(error: BaseException) -> bool:
-    """Return True for an error that a user can mend: vidcorr's own, ValueError, OSError, or Lightning's of its use."""
+    """Return True for an error that a user can mend.
+
+    These are errors of vidcorr, ValueError, OSError, and Lightning's `MisconfigurationException`.
+    """
     return _is_ours(error) or isinstance(error, ValueError | OSError) or "MisconfigurationException" in _names_of(error)
 
 
 def _is_of_lost_rank(error: BaseException, message: str) -> bool:
-    """Return True if an error follows from the end of another rank."""
-    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)  # a download has OSErrors of this kind too
+    """Return True if an error follows from the end of another rank: by its type, or by the words of `LOST_RANK`.
+
+    The words, such as "connection reset", do not count in errors of ours, or in an OSError, which a download may raise.
+    """
+    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)
     return "DistError" in _names_of(error) or (may_be_of_ranks and bool(signals.LOST_RANK.search(message)))
 
 
@@ -135,12 +141,12 @@ def message_of(error: BaseException) -> str:
 
 
 def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
-    """Return the lines of an indented outline that stand above its first deepest line, as parents, outermost first.
+    """Return the parents of the first line with the largest indent in an indented outline, outermost parent first.
 
-    jsonargparse's lines "Errors:" are left out.
+    Lines "Errors:", which jsonargparse writes, are left out.
 
     Args:
-        lines: the lines.
+        lines: lines of the outline.
         deepest: the largest indent, in blanks.
 
     Example:
@@ -149,6 +155,7 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     """
     above: list[str] = []
     for line in lines:
+        # lines of this indent or more are no parents of this line
         while above and _indent(above[-1]) >= _indent(line):
             above.pop()
         if _indent(line) == deepest:

@@ -10,13 +10,16 @@ Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
-    """Return True within an optimiser step of several batches: some of them in this epoch have not begun yet."""
+    """Return True if an optimiser step takes several batches, and further batches of the newest step are to come.
+
+    At the end of an epoch it is False: Lightning then steps with the batches that there are.
+    """
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
 
 def _batches(trainer: Trainer) -> int:
-    """Return the number of batches of the epoch whose training has begun, also if it has ended."""
+    """Return how many batches of the current epoch have begun; batches that are completed count too."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.started
 
 
@@ -54,8 +57,7 @@ def logs_step_of(trainer: Trainer, batch: int) -> bool:
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
     """Return True if a batch, counted from 1, is the last of the epoch.
 
-    Of a loader without a length, whose number of batches is infinite here, only the newest batch can be known to be the
-    last.
+    A loader without a length counts as infinite. It tells that a batch is the last only when it gives this batch.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch
@@ -65,9 +67,11 @@ def ends_epoch(trainer: Trainer, batch: int) -> bool:
 def is_resumable(trainer: Trainer) -> bool:
     """Return True if a run can resume exactly from the present state.
 
-    It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot within a batch or a
-    validation, nor at the end of an epoch, whose hooks a resumed run would leave out. Lightning counts an epoch or a
-    batch as ready, started, processed and completed, in this order.
+    True at the start of an epoch, and between two optimiser steps of an epoch. False within a batch, in a validation,
+    and at the end of an epoch: a resumed run would skip the hooks of this end.
+
+    Lightning has four counters of epochs and of batches: ready, started, processed and completed. Each epoch or batch
+    raises them in this order.
     """
     epochs: Any = trainer.fit_loop.epoch_progress.current
     is_at_start_of_epoch = epochs.ready > epochs.started
@@ -75,15 +79,18 @@ def is_resumable(trainer: Trainer) -> bool:
         return True
     completed = trainer.fit_loop.epoch_loop.batch_progress.current.completed
     is_within_epoch = epochs.processed < epochs.started and not ends_epoch(trainer, completed)
+    # `training` is False in a validation; a batch that has begun and is not completed is still being trained on
     is_between_batches = trainer.training and completed == _batches(trainer)
-    is_between_steps = is_between_batches and not accumulates(trainer)
+    is_between_steps = is_between_batches and not accumulates(trainer)  # no batch of the next step is done yet
     return is_within_epoch and is_between_steps
 
 
 def ends_within_epoch(trainer: Trainer) -> bool:
-    """Return True if `trainer.should_stop`, which `max_time` and callbacks set, ends the run after the newest batch.
+    """Return True if Lightning ends the run after the newest batch, within an epoch.
 
-    It is False after the last batch of an epoch and before a validation that is due: Lightning finishes these first.
+    It does so if `trainer.should_stop` is set, by `max_time` or a callback, and `min_epochs` and `min_steps` are
+    reached. It does not do so if the newest batch ends the epoch, or if a validation is due after the newest batch:
+    Lightning then completes the epoch or the validation first.
     """
     epochs = trainer.fit_loop.epoch_progress.current.processed
     may_stop = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
@@ -92,21 +99,26 @@ def ends_within_epoch(trainer: Trainer) -> bool:
         return False
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
         batch = trainer.fit_loop.total_batch_idx + 1
+    # True if no validation is due: there is none within an epoch, or the batch is no multiple of its interval
     return trainer.val_check_batch is None or batch % trainer.val_check_batch != 0
 
 
 def logged_step(trainer: Trainer) -> int:
     """Return the step under which Lightning logs within its loops: the number of optimiser steps that were logged.
 
-    Lightning keeps the number private, so it is read from what a checkpoint would hold. It counts a step after the
-    step's hooks, and after the last batch of an epoch is one more until the end of the epoch is logged.
+    Lightning raises the number after the hooks of a step. After the last batch of an epoch the number is one too large,
+    until the end of the epoch is logged.
     """
+    # Lightning keeps the number private; a checkpoint would hold it
     counts = trainer.fit_loop.epoch_loop.on_save_checkpoint()
     return int(counts["_batches_that_stepped"])
 
 
 def epochs_completed(trainer: Trainer) -> int:
-    """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
+    """Return the number of epochs that were trained to their end.
+
+    Lightning's own number includes an epoch that was stopped before its end.
+    """
     started: int = trainer.fit_loop.epoch_progress.current.started
     newest_is_whole = ends_epoch(trainer, _batches(trainer))
     return started if newest_is_whole else started - 1
@@ -125,20 +137,20 @@ def has_reached_its_length(trainer: Trainer) -> bool:
 
 
 def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Change the counters of a checkpoint from within an epoch to their values in the hook `on_train_batch_end`.
+    """Change the counters of a checkpoint from within an epoch, so that Lightning resumes exactly after its last batch.
 
-    From these values Lightning resumes exactly. Without the change it would count an epoch that a stop cut as complete
-    and begin the next one, and would leave out a batch that had just begun. A checkpoint from another place of a
-    training is not changed.
+    The counters get the values that Lightning has in the hook `on_train_batch_end`, from which it can resume. After n
+    batches of the first epoch, ready, started, processed and completed are then 1, 1, 0, 0 for epochs and n, n, n,
+    n - 1 for batches. Without the change, Lightning would count an epoch that was stopped early as complete, and would
+    skip a batch that had just begun.
 
-    In the hook, after n batches of the first epoch, ready, started, processed and completed are 1, 1, 0, 0 for epochs
-    and n, n, n, n - 1 for batches.
+    The function changes the content of `checkpoint`. It changes nothing at the end of an epoch or within a batch.
     """
     loops = checkpoint["loops"]["fit_loop"]
     epochs = loops["epoch_progress"]
     batches = loops["epoch_loop.batch_progress"]
     done = batches["current"]["processed"]
-    after_batch = done > 0 and done == batches["current"]["started"]  # no batch has begun and is not processed
+    after_batch = done > 0 and done == batches["current"]["started"]  # every batch that has begun is processed
     if not after_batch or ends_epoch(trainer, done):
         return
     is_in_hook = batches["current"]["completed"] < done
@@ -151,7 +163,7 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
     for state in loops["state_dict"].get("combined_loader", []):
-        if "batches" in state:  # of our loader, which has given the batch that begins
+        if "batches" in state:  # our loader's count includes the batch that had just begun; it will be given again
             state["batches"] = batches["current"]["processed"]
 
 
@@ -175,8 +187,8 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
 def restore_early(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
     """Restore the loops of a resumed run earlier than Lightning does.
 
-    It is called before a learning-rate schedule asks for the number of batches. Lightning then makes the loaders, and
-    tells them at which batch to resume only if the loops are restored.
+    Call this before a learning-rate schedule asks for the number of batches. The question lets Lightning make the
+    loaders, and Lightning tells a loader at which batch to resume only if the loops are restored by then.
     """
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
@@ -190,7 +202,7 @@ def is_between_epochs(trainer: Trainer) -> bool:
 def begin_next_epoch(trainer: Trainer) -> None:
     """Let a run that resumes between two epochs begin the next epoch at its first batch.
 
-    It is called at the start of the training.
+    Call it at the start of the training. As long as `restarting` is True, Lightning would go on within an epoch.
     """
     trainer.fit_loop.epoch_loop.restarting = False
 
@@ -198,17 +210,17 @@ def begin_next_epoch(trainer: Trainer) -> None:
 def follow_schedules(trainer: Trainer) -> None:
     """Let schedules that follow a score, such as ReduceLROnPlateau, step in the epoch in which a run resumes.
 
-    They step at the end of the epoch. Lightning leaves them out while it counts the loop as restarting. This is called
-    at a batch.
+    Such schedules step at the end of the epoch, but Lightning skips them as long as `fit_loop.restarting` is True. So
+    call this function at a batch of the epoch. It does nothing if `max_steps` is set: Lightning then refuses False.
     """
-    if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning refuses False here
+    if trainer.fit_loop.restarting and trainer.max_steps == -1:
         trainer.fit_loop.restarting = False
 
 
 def accumulate(trainer: Trainer, batches: int) -> None:
     """Set the number of batches per optimiser step, until `restore_accumulation` sets it to 1 again."""
     trainer.accumulate_grad_batches = batches
-    trainer.accumulated_by_method = batches
+    trainer.accumulated_by_method = batches  # tells `restore_accumulation` that the number is not the user's
 
 
 def restore_accumulation(trainer: Trainer) -> None:

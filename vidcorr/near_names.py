@@ -39,8 +39,8 @@ def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | 
 def near_names(written: str, known: Iterable[str]) -> list[str]:
     """Return up to `MOST` known names of the least distance from an unknown name; empty if none is near.
 
-    Only the ends of names are compared, such as `base_lr` of `model.base_lr`. If the unknown name is a part of a name
-    without dots and slashes, the distance is 0, as for equal ends.
+    Only the ends of names are compared, such as `base_lr` of `model.base_lr`. If one end is a word of the other end,
+    the distance is `PART`; but 0 if the known name has no dots and slashes.
 
     Example:
         >>> near_names("learning_rate", ["model.lr", "model.momentum"]), near_names("clips", ["data/clips.yaml"])

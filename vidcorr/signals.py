@@ -66,15 +66,16 @@ requests = _Requests()
 def cause_of(error: BaseException) -> int | None:
     """Return the number of the signal behind an error; None if it follows from no signal.
 
-    `Stopped` and Lightning's own error for SIGTERM follow from a signal, and if one was received, the errors about a
-    worker or rank that has ended.
+    `Stopped` and Lightning's `SIGTERMException` follow from a signal. An error about a lost worker or rank follows from
+    a signal only if this process has received one.
 
     Example:
         >>> int(cause_of(Stopped(signal.SIGTERM))), cause_of(ValueError("no pair"))
         (15, None)
     """
     number = requests.received
-    if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":  # raised before our handlers are set
+    # Lightning raises SIGTERMException if SIGTERM comes before our handlers are set
+    if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":
         return number or signal.SIGTERM  # without a number, another rank has received the signal
     is_of_lost_process = LOST_RANK.search(str(error)) or LOST_WORKER.search(str(error))
     return number if is_of_lost_process else None
@@ -86,7 +87,7 @@ def check() -> None:
     Raises:
         Stopped: if SIGTERM or Ctrl-C arrived since `handled` or `deferred` began.
     """
-    if requests.depth and requests.received is not None:
+    if requests.depth and requests.received is not None:  # `depth`: number of open blocks of `handled`
         raise Stopped(requests.received)
 
 

@@ -154,17 +154,17 @@ class Encoder(Changeable, nn.Module):
     ) -> None:
         super().__init__()
         outer = unwrapped(network)
-        self.network: Any = inner_network(outer)
-        self.user_module = Reference(outer)
+        self.network: Any = inner_network(outer)  # of a LightningModule, for example, its backbone
+        self.user_module = Reference(outer)  # no submodule, so that its weights are not in `state_dict` twice
         self.view_class: Any = decide(self.network)
         by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
-        if self.stated is None and self.view_class is not None:
+        if self.stated is None and self.view_class is not None:  # a library's network, which may have a record
             self.stated = input_of_record(getattr(self.network, "pretrained_cfg", None) or {})
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
-        self.is_ours = False
+        self.is_ours = False  # `load` sets it for networks that it makes
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     @property

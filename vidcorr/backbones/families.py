@@ -234,6 +234,7 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
         elif not name:
             unknown.append(key)
         elif name in renamed:
+            # of two networks in one file; FILE#NAME names one of them
             raise ValueError(f"two tensors, one of them {key}, would both become {name}; name one, FILE#NAME")
         else:
             renamed[name] = tensor

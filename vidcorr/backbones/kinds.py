@@ -161,16 +161,16 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
         image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))
         image = to_device(image, device_of(noisy)).to(type_of_weights(noisy))
         expected = view.map_of(image)
-        matches: list[bool] = []  # whether the output of a part holds the map, in the order of the calls
+        # whether the output of a part holds the map, in the order in which the parts end; the network's own is the last
+        matches: list[bool] = []
         for part in list(noisy.modules()):
             part.register_forward_hook(lambda _, inputs, output: matches.append(_holds(noisy, output, expected, sides)))
         try:
             output = noisy(image)
         except torch.OutOfMemoryError:
             raise
-        except Exception:  # of the user's code: `MapExtractor`, the kind for False, raises it again with a remedy
+        except Exception:  # of the user's code; after False `kind_of` takes a `MapExtractor`, which raises it again
             return False
-    # `matches` ends with the answer for the network's own output, since its hook is called after those of its parts
     is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1  # N x C, or N x C x 1 x 1
     return any(matches) if is_vector else matches[-1]
 

@@ -353,8 +353,7 @@ def draws_weights(spec: str) -> bool:
     A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
     Args:
-        spec: `package.module:callable`, which is called twice, unless it is in our list: our networks hold all of their
-            numbers, and a short name stands for trained weights.
+        spec: `package.module:callable`, which is called twice, unless it is one of ours.
 
     Raises:
         ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
@@ -365,7 +364,7 @@ def draws_weights(spec: str) -> bool:
         >>> draws_weights("vidcorr.backbones:crw_resnet18"), draws_weights("vidcorr.backbones:vidcorr_r18")
         (True, False)
     """
-    if listed.is_listed(spec):
+    if listed.is_listed(spec):  # one of ours: it draws all of its weights, unless a short name stands for trained ones
         return spec not in SHORT_NAMES.values()
     library, _, name = spec.partition(":")
     made: list[Any] = []

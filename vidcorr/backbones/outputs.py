@@ -149,7 +149,7 @@ class MapExtractor(FeatureExtractor):
         self.multiple = getattr(network, "multiple", patch_of(network) or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
         own_stride = stated_stride(network) if stages == OWN else None  # of several maps it may be another map's
-        self.set_stride(own_stride or measured_stride(self, self), stride)
+        self.set_stride(own_stride or measured_stride(view=self, function=self), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the map of the stage in the network's output; tokens become a map.

@@ -181,6 +181,8 @@ class ResNetExtractor(FeatureExtractor):
         is_whole: bool = False,
     ) -> None:
         blocks = named_blocks(network)
+        # Strides: those of a whole network stay; dilations take the place of those above 8; else stages with a larger
+        # stride than the wanted one lose it.
         own_strides = strides_of(network)
         last_stage = list(own_strides)[-1]
         super().__init__(stage or (last_stage if is_whole else "res4"), [*own_strides, *blocks], "this ResNet")

@@ -58,7 +58,7 @@ class TimmExtractor(FeatureExtractor):
         super().__init__(stage or OUTPUT, [OUTPUT, *stage_names("stage", count)], type(network).__name__)
         self.network: Any = network
         self.eval()
-        self.set_stride(measured_stride(self, self), stride)
+        self.set_stride(measured_stride(view=self, function=self), stride)
         self.multiple = self.stride  # some networks drop a last incomplete cell
 
     def map_of(self, images: Tensor) -> Tensor:

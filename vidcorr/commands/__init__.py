@@ -59,11 +59,14 @@ class Command(NamedTuple):
 
     @property
     def module(self) -> Any:
-        """The command's module, imported here, with `FLAGS`, `run` and perhaps `require`; `RUNS` have no module."""
+        """The command's module, imported at this access, with `FLAGS`, `run` and perhaps `require`.
+
+        The commands `RUNS` (`fit`, `validate`), which LightningCLI runs, have no module.
+        """
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
     def parser(self) -> Parser:
-        """Return the parser of the command's flags; for `RUNS`, of the flags that Lightning does not have."""
+        """Return the parser of the command's flags; for `fit` and `validate`, of the flags that Lightning lacks."""
         parser = Parser(prog=f"vidcorr {self.name}", description=self.line)
         if self.name in RUNS:
             parser.epilog = OPTIONS_OF_RUN.format(self.name)
@@ -228,16 +231,17 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
-    """Parse the words of a command and run it; the code that the words name is allowed.
+    """Parse the words of a command and run the command.
 
-    Words of `resume` behind the name of a run are words of `fit`; `flags.further` holds them, unparsed.
+    Code that the words name may be loaded from then on. `resume` takes a run and then words of `fit`: these words are
+    not parsed here, and `flags.further` holds them.
 
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
     """
     further: Sequence[str] = ()
     if command.name == "resume":
-        has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
+        has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))  # the run, or a flag for help
         number = int(has_own_word)
         words, further = words[:number], words[number:]
     flags = parse(command, words)
@@ -254,7 +258,10 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
 
 def start_collector() -> None:
-    """Turn Python's garbage collector on again, if `main` turned it off; it ignores all objects that exist so far."""
+    """Turn Python's garbage collector on again, if `main` turned it off to import faster.
+
+    The collector will not search the objects that exist so far.
+    """
     if not gc.isenabled():
         gc.freeze()
         atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked

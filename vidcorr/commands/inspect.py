@@ -18,7 +18,7 @@ def run(flags: Namespace) -> None:
     from ..backbones.files.checkpoints import names_in_file
     from ..backbones.files.trust import to_allow
 
-    code, others = names_in_file(flags.file)
+    code, others = names_in_file(flags.file)  # names of classes and networks, and names that loading ignores
     print(printable(f"names: {', '.join(code) or 'no class and no network'}"))
     if others:
         print(printable(f"holds too, and nothing of it is made: {', '.join(others)}"))

@@ -16,9 +16,10 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Evaluate the networks of published rows, and print our scores beside the published ones; else list the rows.
+    """Evaluate the networks of published rows, and print our scores beside the published scores.
 
-    The rows are only listed without `--on`, or without rows and `--all`.
+    Without `--on`, or with neither rows nor `--all`, nothing is evaluated: the rows are listed. Rows whose weights are
+    not to be had are listed as left out.
 
     Raises:
         ValueError: for a user's mistake, or if a row failed.

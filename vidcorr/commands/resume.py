@@ -24,9 +24,10 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
 def run(flags: Namespace) -> None:
-    """Go on with the training of a run where it stopped, by the words of its record and further words.
+    """Go on with the training of a run where it stopped.
 
-    The training runs in the directory in which the run began.
+    The command consists of the words in the run's record and the user's further words. The training runs in the
+    directory in which the run began.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as an unknown run.
@@ -34,9 +35,9 @@ def run(flags: Namespace) -> None:
     from ..experiments.runs.runs import RunFolder
 
     folder, record = RunFolder.named(flags.run)
-    further = words_from_here(flags.further)
+    further = words_from_here(flags.further)  # relative paths become absolute before the directory changes
     last_words = list(record.words[-len(further) :])
-    is_repeated = last_words == further  # the same command again adds its words to the run's once only
+    is_repeated = last_words == further  # the record has them from an earlier `resume` with the same words
     with _in_folder_of_run(record, ["resume", str(folder), *further]) as command_line:
         command_line(record.words, folder, [] if is_repeated else further)
 
@@ -57,7 +58,7 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     further = words_from_here(words)
     of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint("best"))]
     with _in_folder_of_run(run.record, ["validate", str(run.path), *further]) as command_line:
-        command_line(["validate", *of_run], None, further)
+        command_line(["validate", *of_run, *further])
 
 
 @contextmanager
@@ -83,9 +84,10 @@ def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[Vid
 
 
 def words_from_here(words: Sequence[str]) -> list[str]:
-    """Return words of `fit` with absolute paths, since another working directory follows before they are parsed.
+    """Return words of `fit` in which relative paths are absolute.
 
-    A benchmark of `--on` gets the absolute folder of its data, even if only its config names a folder.
+    The words are parsed later, in another working directory: the directory of the run. A benchmark of `--on` gets the
+    absolute folder of its data, even if only its config names a folder.
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.

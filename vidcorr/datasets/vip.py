@@ -65,7 +65,10 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(read_parts(self.masks, t, self.size))
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
-        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
+        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class.
+
+        An id is person · `NUM_PARTS` + class, by `part_instances`; 0 is background.
+        """
         instances = self._instance_ids(t)
         classes = {instance: instance % NUM_PARTS for instance in np.unique(instances).tolist() if instance}
         return torch.from_numpy(instances), classes

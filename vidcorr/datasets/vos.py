@@ -99,9 +99,13 @@ def Vos(
 
 
 def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int]:
-    """Return object id → index of the frame that introduces the object; raise `DataError` without an object to follow.
+    """Return object id → index of the frame that introduces the object.
 
-    With `annotations` "dense" or "first", frame 0 must introduce the objects.
+    With `annotations` "dense", these are the objects of frame 0. With "first", the only mask is that of frame 0. With
+    None, each object starts in the first mask that shows it.
+
+    Raises:
+        DataError: without an object; or, unless `annotations` is None, without an object in frame 0.
     """
     starts = dict.fromkeys(masks.shown(0), 0) if annotations == "dense" else masks.starts()
     must_start_at_0 = annotations is not None

@@ -184,8 +184,8 @@ class LvosRules(Rules):
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))
             places = [*visited, *never_visited]
-            if self.drops_ends:  # the last place is the last visited frame, or one that is never visited
-                places = places[1 : count - 1]
+            if self.drops_ends:  # of the `count` places: the last is the last visited frame, or one never visited
+                places = places[1:-1]
             plan[int(number)] = [name if name is None else _index_of_frame(video, name) for name in places]
         return plan
 

@@ -107,10 +107,11 @@ class Cell:
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
     def difference_from(self, base: "Cell") -> Difference | None:
-        """Return the difference from the base row's cell.
+        """Return the difference from the base row's cell, paired by sequence.
 
-        It is None unless each score of this cell may be compared with each score of the base (`pairs_with`), and for
-        the causes that `paired_difference` names.
+        None if some score of this cell may not be compared with some score of the base, for example because their
+        protocols differ (`pairs_with`). None too if a cell has no results, if the results have other data, or if they
+        share no sequence.
         """
         pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
         return self.paired_difference(base) if all(pairs) else None
@@ -143,7 +144,7 @@ class Cell:
         samples = [each.result.sample(each.key, common) for each in records]
         if not all(sample.without for sample in samples):  # nothing in common, or no score of the common parts alone
             return None
-        seeds = len(self.records)
+        seeds = len(self.records)  # a record per seed; this cell's samples come first
         found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
         return found and found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
 
@@ -183,7 +184,9 @@ def published_cell(score: float, paper: Published | None = None) -> Cell:
 
 
 def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
-    """Return the parts over which all records can be compared; parts are those of `Result.parts`.
+    """Return the parts over which all records can be compared.
+
+    A part is a row of a result with a finite value, usually an object of a sequence (`Result.parts`).
 
     Returns:
         Common parts: name of a part that all records have → its sequence. Lacking parts: sorted names of the parts that

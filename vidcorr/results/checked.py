@@ -96,7 +96,8 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
     text = file.read_bytes()
     try:
         content = json.loads(text.decode("utf-8-sig"))
-        # without `format` the file is older; `model_validate` refuses what is no object
+        # a file without `format` is of an older version; content that is no JSON object counts as of this format, so
+        # that `model_validate` refuses it with a message
         format_of_file = content.get("format", 0) if isinstance(content, dict) else format
         if format_of_file == format:
             return kind.model_validate(content)

@@ -49,9 +49,10 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_units(table: Table, format: str) -> list[str]:
-    """Return the first sentences: the table's caption, or else that scores are in per cent; then other units.
+    """Return the first sentence, and a sentence per score that is not in per cent.
 
-    Without a caption, the sentence names the data sets too in LaTeX.
+    The first sentence is the table's caption. Without a caption, it says that scores are in per cent; in LaTeX, where
+    the sentences are the caption, it also names the data sets.
 
     Example:
         >>> from vidcorr.results.cells import published_cell

@@ -46,7 +46,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    # scores that have values of sequences; some rules have J&F for these alone
+    # animations are ranked by the first score with a value per sequence; some rules have J&F per sequence only
     by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))
     ranked_by = next(by_sequence, "")
     text_columns: set[str] = set()  # truth values and counts are no fractions either
@@ -85,7 +85,7 @@ def _lines_of_scores(result: Result) -> list[Json]:
         [('this run', '50.0'), ('before training', '0.0'), ('epoch 1, step 9', '25.0')]
     """
     lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
-    for past in result.history[:-1]:
+    for past in result.history[:-1]:  # the last evaluation of the history is this run
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
         lines.append({"name": name, "scores": result.texts(past.scores)})
     return lines

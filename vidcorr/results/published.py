@@ -77,9 +77,9 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
 
     Args:
         name: name of a source, with changes as in `dino+input_size=960`.
-        benchmark: name of the benchmark. It decides the class: the class that has values for the benchmark, or else the
-            class for masks and joints. A source without values for the benchmark gives those of the class's default
-            benchmark.
+        benchmark: name of the benchmark. The protocol's class is the class that has values for the benchmark, or
+            without such a class the class for masks and joints. If the source has no values for the benchmark, its
+            values for the class's default benchmark are taken.
 
     Raises:
         KeyError: if the class has no source of this name.
@@ -88,7 +88,7 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         >>> protocol_named("dino+input_size=960", "davis").name, protocol_named("vfs", "otb").kind
         ('dino+input_size=960', 'boxes')
     """
-    kind, *others = protocol_classes()
+    kind, *others = protocol_classes()  # the first class is for masks and joints
     for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other

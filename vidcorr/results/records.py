@@ -138,10 +138,10 @@ class ScoreRecord:
 
     @property
     def shared_by_seeds(self) -> str:
-        """A text that is equal for records which are seeds of one row: the recipe of their training.
+        """The recipe of the training; records of one name with equal texts are seeds of one row.
 
-        A recipe is a digest of a training's configuration without seeds. Random weights have "". Loaded weights
-        without a known recipe have the text of their seed, so that no other seed joins their row.
+        A recipe is a digest of a training's configuration without seeds. Random weights have no recipe: "". Loaded
+        weights without a recipe may be of any training, so their text is their seed, and no other seed joins their row.
         """
         network = self.result.network
         if network.loaded and not network.recipe:
@@ -301,7 +301,7 @@ def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def print_fault(fault: str) -> None:
-    """Print a sentence on a file that was left out on the standard error."""
+    """Print to standard error a sentence about a file that was left out."""
     print(fault, file=sys.stderr)
 
 
@@ -331,7 +331,7 @@ def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> 
 
 
 def named_results(text: str | Path, tell: Callable[[str], object] = print_fault) -> tuple[str, dict[Path, Result]]:
-    """Read the results that a word of a command names; of a training's evaluations, the last one alone.
+    """Read the results in the folders that a user names; of the evaluations during a training, only the last.
 
     Args:
         text: `FOLDER` or `NAME=FOLDER`; FOLDER may be a pattern, as in `NAME=runs/seed-*`, or a results.json.
@@ -353,7 +353,7 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
     faults: list[str] = []
     for folder in map(Path, folders):
         results |= results_below(folder.parent if folder.name == RESULTS_FILE else folder, faults.append)
-    if name and not results and not faults:
+    if name and not results and not faults:  # a name needs a result; faults are told below instead
         raise ValueError(f"{text}: no result in this folder")
     for fault in faults:
         tell(fault)
@@ -374,7 +374,7 @@ def records(*folders: str | Path) -> list[Json]:
     Raises:
         ValueError: if there is no such folder.
     """
-    found: list[Json] = []
+    records: list[Json] = []
     for folder in folders:
         row, results = named_results(folder)
         for place, result in results.items():
@@ -383,18 +383,18 @@ def records(*folders: str | Path) -> list[Json]:
                 names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
                 ends = interval([result.sample(each.key)], result.declaration(each.key))
                 value = {"value": result.scores[each.key], "interval": ends}
-                made = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
-                found.append({**names, "seed": each.seed, **of_column, **made, **value})
-    return found
+                origin = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
+                records.append({**names, "seed": each.seed, **of_column, **origin, **value})
+    return records
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Two results are compared if their folders lie side by side, and benchmark and seed are equal. The result with fewer
-    steps is left out if both are of one training. They are if their recipes (digests of the configuration) and first
-    evaluations are equal; or if the history of the result has a step above 0 and begins the other's history: a training
-    that was resumed with another length has another recipe.
+    Two results are compared if their folders lie side by side, and benchmark and seed are equal. If both are of one
+    training, the result with fewer steps is left out. There are two signs of one training. Recipes (digests of the
+    configuration) and first evaluations are equal. Or the longer history begins with all evaluations of the shorter
+    history, at least one after step 0; for a training that was resumed with another length has another recipe.
 
     Example:
         >>> def result(*steps):

@@ -85,6 +85,7 @@ class Table:
         """
         cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
         declared = self.declared(column)
+        # only a table of steps has a caption
         if self.caption or len(cells) < 2 or declared.direction == "neither":
             return ""
         best_of = min if declared.direction == "less" else max
@@ -192,7 +193,8 @@ class Section(NamedTuple):
     def columns(self, first: str = "") -> tuple[list[str], list[list[str]], int]:
         """Return the heads of a grid, the texts of its lines, and how many of its columns stand before the scores.
 
-        Before the scores stand the rows' names, and, if lines differ in them, protocols and conditions.
+        Before the scores stand the names of the rows. A column of protocols follows if the lines have several
+        protocols, and a column of conditions if they have several conditions.
 
         Args:
             first: head of the names.
@@ -205,13 +207,13 @@ class Section(NamedTuple):
             (['davis', 'J-Mean'], [['ours', '55.3']], 1)
         """
         heads = [first]
-        facts = [[line.name for line in self.lines]]
+        facts = [[line.name for line in self.lines]]  # column → its text in each line
         for head, fact_of in (("protocol", attrgetter("by")), ("conditions", attrgetter("conditions"))):
             of_lines = [fact_of(line.column) for line in self.lines]
             if len(set(of_lines)) > 1:
                 heads.append(head)
                 facts.append(of_lines)
-        # the grid's columns, which the last line turns into its lines
+        # scores by column, like `facts`; the next line but one turns columns into lines
         columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
@@ -270,13 +272,22 @@ def _rank(cell: Cell | None, sign: int) -> float:
 
 
 def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: bool) -> Section:
-    """Return the section of some columns; each row has a line per protocol and conditions by which it has a score."""
+    """Return the section of some columns.
+
+    A row of the table may have scores by several protocols or conditions. Each of them is a line of the section.
+
+    Args:
+        table: the table.
+        columns: columns of the section, all of one benchmark.
+        intervals: write 95 % intervals and p.
+        bold: write `**` around the best score of a column.
+    """
     shared = columns[0]  # what all columns have in common, for the section's title
     if len({column.by for column in columns}) > 1:
         shared = shared._replace(by="")
     if len({column.conditions for column in columns}) > 1:
         shared = shared._replace(conditions="")
-    heads = list(dict.fromkeys(column.label for column in columns))
+    heads = list(dict.fromkeys(column.label for column in columns))  # names of scores
     lines = []
     columns_by_title: dict[str, dict[str, Column]] = {}  # title → head → column
     for column in columns:
@@ -362,7 +373,8 @@ def html_tables(table: Table) -> dict[Column, str]:
     """Return a table in HTML per set of comparable scores; Markdown takes HTML too.
 
     Returns:
-        A column with what all columns of the table share, and "" for the score → the HTML of the table.
+        Column → HTML of a table. The column, whose score is "", holds the benchmark, protocol and conditions of the
+        table's scores.
 
     Example:
         >>> from vidcorr.results.cells import published_cell

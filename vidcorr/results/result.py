@@ -303,12 +303,11 @@ class Result(Exact):
             raise ValueError(f"{place}: {contradiction}: edited, or declared wrongly?")
 
     def contradiction(self) -> str:
-        """Return in words the first score beyond its declared bounds, or unlike the mean of its rows; "" if all agree.
+        """Return in words the first score that lies beyond its declared bounds or differs from the mean of its rows.
 
-        The mean is over all rows with a finite value. Scores in `without` are no such means: only their bounds count.
-
-        With rows of a single video, means are not checked: `without` is then empty, so a ratio of sums looks like a
-        mean.
+        "" if no score contradicts. The mean is over all rows with a finite value. Scores in `without` are no means over
+        rows, so only their bounds are checked. With rows of a single video, `without` is always empty and does not tell
+        which scores are means, so no means are checked.
 
         Example:
             >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]

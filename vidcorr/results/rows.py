@@ -45,13 +45,14 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
-    counted: dict[RowKey, list[ScoreRecord]] = {}  # by their first key, also records that became rows of their folders
+    # record's first key → records that are no copies; a record that gets a row of its own below stays here too
+    counted: dict[RowKey, list[ScoreRecord]] = {}
     copies: dict[str, None] = {}
     for record in records:
         name = record.name
         if name in have_several_views:
             name = ", ".join(filter(None, [name, record.view]))
-        # `row`: the user's name, which makes one row of all its records; without it, seeds of one training are a row
+        # `record.row`: the user's name, whose records are one row; without it, the seeds of one training are one row
         key = (name,) if record.row else (name, record.shared_by_seeds)
         row = rows.get(key, [])
         for other in row:
@@ -71,7 +72,7 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         if rivals and record.row:
             twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"
             raise ValueError(f"{record.row} has {twice}; name one of them, or give each a row")
-        if rivals:  # a row of its own
+        if rivals:  # two results of one seed: the second gets a row of its own, by its folder
             key = (name, str(record.place))
         rows.setdefault(key, []).append(record)
     return _uniquely_named(rows), tuple(copies)

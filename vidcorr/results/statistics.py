@@ -176,6 +176,7 @@ def difference(
         >>> difference([ours], [Sample.of_means({"bike": [1.0]})]) is None
         True
     """
+    # seeds that both rows have
     by_seed = {run.seed: run for run in second if run.seed is not None}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
     is_by_seed = all(trained) and len(pairs) >= FEWEST_SEEDS
@@ -187,22 +188,25 @@ def difference(
     of_first = [sample.score for sample in first]
     of_second = [sample.score for sample in second]
     mean = fmean(of_first) - fmean(of_second)
+    # scores over the seeds of each row that stands for a training; a network without a training has no such variance
     of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
-        return Difference(mean)
-    if is_by_seed:  # the differences of the seeds vary, in place of the seeds of either row
+        return Difference(mean)  # too few seeds or sequences for an interval
+    if is_by_seed:  # one variance, of the differences seed by seed, replaces the variances of the two rows
         of_trainings = [list(map(sub, of_first, of_second))]
-    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
-    half = _half_length(parts)
+    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]  # variances that add up
+    half = _half_length(parts)  # of the 95 % interval
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
-    """Return half the length of a mean's interval: √(Σ half²) over the Student intervals of the parts.
+    """Return half the length of a mean's interval whose variance is a sum of independent variances.
+
+    Each variance alone gives half the length of a Student interval; the result is the root of the sum of their squares.
 
     Args:
-        parts: independent parts of the mean's variance.
+        parts: the independent variances, of sequences and of seeds, with their degrees of freedom.
         level: share of cases that the interval may miss.
     """
     from scipy.special import stdtrit  # here, because scipy would delay a tool's `--help`
@@ -216,9 +220,10 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
 def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
     """Return p: the level at which the interval around a mean just reaches zero.
 
-    For a constant difference, whose parts are all 0, p is None, or 1 if the constant is 0. With a single part, p is
-    Student's two-sided p. With several parts, p is searched for: their joint interval is longer than the interval of
-    each part, so p lies between the largest p of a part and 1.
+    `parts` are the independent variances, of sequences and of seeds, whose sum is the variance of the mean. If all are
+    0, the difference is constant: p is None, or 1 for the constant 0. With one variance, p is Student's two-sided p.
+    With several, p is searched for: the joint interval is longer than the interval by each variance alone, so p lies
+    between the largest p by one variance and 1.
 
     Example:
         >>> part = Variance(0.0001, 9)

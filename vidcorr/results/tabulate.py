@@ -36,8 +36,8 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
-    A row with several seeds, or with a history, stands for a training. Predictions of others stand in every column of
-    our results that has the same data and rules.
+    A row stands for a training if it has several seeds, or a result of an evaluation during the training. Predictions
+    of others have no protocol, so they stand in every column of our results that has the same data and rules.
 
     Args:
         records: the scores.
@@ -62,6 +62,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     for theirs in records:
         if theirs.result.is_theirs:
             columns_of[theirs] = _columns_beside(theirs, records) or [theirs.column]
+    # column → the same column with a title that no other column has
     titled = uniquely_titled(list(chain.from_iterable(columns_of.values())))
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in rows.items():
@@ -79,9 +80,10 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
 
 
 def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns of our results on the data, and by the rules, of a score of others' predictions.
+    """Return the columns in which a score of others' predictions may stand beside scores of our results.
 
-    Predictions of others have no protocol, so their score may stand in a column of each protocol of ours.
+    These are the columns of our results with the same score, data and rules. Predictions of others have no protocol, so
+    their score may stand in the columns of all our protocols.
 
     Example:
         >>> from vidcorr.results.result import Result
@@ -93,12 +95,12 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
         >>> [column.title for column in _columns_beside(record("their masks"), [by_vfs, others])]
         ['davis (vfs)']
     """
-    found: dict[Column, None] = {}
+    columns: dict[Column, None] = {}
     for record in records:
         without_protocol = record.column._replace(by="", protocol="")
         if not record.result.is_theirs and without_protocol == theirs.column and record.rules == theirs.rules:
-            found[record.column] = None
-    return list(found)
+            columns[record.column] = None
+    return list(columns)
 
 
 def published_table() -> Table:

@@ -37,10 +37,12 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
             set lacks.
     """
     result = _scored(benchmark, predictions, options)
-    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # `facts` reads these; nothing was encoded
+    # `Benchmark.facts` expects an encoder and reads these two attributes; here nothing was encoded
+    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
-    scored = set(result.sequences)  # names of videos, of which the benchmark may have a sequence per object
+    # the result names videos; in some benchmarks each object of a video is a sequence
+    scored = set(result.sequences)
     names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
     main_scores = [declared for declared in benchmark.declared if declared.name in result.scores]
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
@@ -53,9 +55,9 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Return the result of `score`, `score_tracks` or `score_boxes` for predictions on a benchmark's sequences.
+    """Score predictions of others on a benchmark's sequences, by `score`, `score_tracks` or `score_boxes`.
 
-    `score_beside` gives the result the benchmark's name and conditions later.
+    The caller `score_beside` then gives the result the benchmark's name and conditions.
 
     Args:
         benchmark: the benchmark, which decides the function and its arguments.
@@ -73,7 +75,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     if isinstance(benchmark, TapVidBenchmark):
         scorer = score_tracks
         known["query_mode"] = benchmark.protocol.query_mode  # type: ignore[union-attr]
-    # VosBenchmark may merge ids that its rules would score apart
+    # with `one_object`, VosBenchmark merges all ids into one object, but the rules score each id: it is refused below
     elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
         scorer = score
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}

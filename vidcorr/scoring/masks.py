@@ -69,15 +69,17 @@ def score(
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
-    listed = folders.videos()
+    listed = folders.videos()  # of the metadata, or the folders of `truth`
     names = list(dict.fromkeys(listed if videos is None else videos))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
     for name in sorted(set(names).difference(listed)):
         raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
-    missing = folders.missing(names)
-    found = folders.score([name for name in names if name not in missing])
-    rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("order"))
+    missing = folders.missing(names)  # videos without predictions; an error, unless `allow_missing`
+    scored_folders = folders.score([name for name in names if name not in missing])
+    # by some rules a missing video has rows with the score 0, by others it has no rows
+    all_rows = chain(folders.rows_of_missing(missing), *(folder.rows for folder in scored_folders))
+    rows = sorted(all_rows, key=attrgetter("order"))
     if not rows:
         expected = f"expected {folders.predictions}/VIDEO/FRAME.png"
         raise DataError(f"{folders.predictions}: holds no video of {folders.truth}; {expected}")
@@ -86,27 +88,27 @@ def score(
         """Return the scores of the data set from rows of objects."""
         return chosen.scores(values_of_objects(rows))
 
-    with errors_at(meta, *WRONG_JSON):
+    with errors_at(meta, *WRONG_JSON):  # the rules read categories in the metadata here
         scores = scores_of(rows)
     scored = set(videos_of(rows)).difference(missing)
     unscored = [name for name in names if name not in scored]
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
-    about["doubts"] = _doubts_about_masks(found) + chosen.doubts(scores)
+    about["doubts"] = _doubts_about_masks(scored_folders) + chosen.doubts(scores)
     if keep_ends:
         about["conditions"] = [KEEP_ENDS]
     about["data"] = {"rules": chosen.facts(), "keep_ends": keep_ends}
     about["data"] |= {"missing_videos": unscored, "truth": folders.truth}
-    if chosen.pooled:  # the scores are no means over the rows, so intervals need them without each video
+    if chosen.pooled:  # the scores are no means over the rows: intervals need the scores without each video
         about["without"] = leave_one_out(rows, scores_of)
     return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
 
 
 def require_categories(meta: Path, unseen: Collection[str]) -> None:
-    """Check the unseen categories of YouTube-VOS, those that training has not seen.
+    """Check that YouTube-VOS has the categories that training has not seen.
 
     Args:
         meta: metadata file of the data set.
-        unseen: the categories.
+        unseen: the categories that training has not seen.
 
     Raises:
         ValueError: if `unseen` is empty, or names a category that the data set lacks.
@@ -284,32 +286,31 @@ class MaskFolders:
             yield object_folder
 
     def _score_folder(self, video: str, object_folder: str) -> ScoredFolder:
-        """Score a folder of masks.
+        """Score the predicted masks of a video, or of one object of a video if each object has a folder of its own.
 
         Args:
             video: name of the video.
-            object_folder: name of an object's folder in the video's folder; "" for the video's folder itself.
+            object_folder: name of an object's folder in the video's folder; "": the video's folder holds the masks.
 
         Raises:
             DataError: if no object is to be scored, or a mask is missing or does not fit.
         """
         rules = self.rules
         predicted = self.predictions / video / object_folder
+        # `of_object`: all values but 0 are the one object; `has_void`: 255 is void, not an id
         how_ids_are_written: dict[str, Any] = {"of_object": bool(object_folder), "has_void": rules.has_void}
         annotations = MaskFolder(self.truth / video / object_folder, **how_ids_are_written)
         predictions = MaskFolder(predicted, truth=annotations, **how_ids_are_written)
         scorer = self._scorer_of(video, annotations)
         _refuse_missing_masks(annotations, predictions, scorer)
         for t in scorer.objects:  # frame → the objects that count in it
-            predicted_t = predictions.frame_of[annotations[t].stem]
+            predicted_t = predictions.frame_of[annotations[t].stem]  # index of the prediction with the same file name
             with errors_at(predictions[predicted_t]):
                 scorer.add(t, annotations.read(t), predictions.read(predicted_t))
         with errors_at(predicted):
             objects = scorer.finish()
-        rows: list[Row] = []
-        for number, values in objects.items():
-            rows.append(Row(video=video, object=object_folder or str(number), values=values))
-        # displacements of the scored objects by each reading, for the doubts about all folders
+        rows = [Row(video=video, object=object_folder or str(id), values=values) for id, values in objects.items()]
+        # errors as written, and as if written a frame late or early: `score` doubts a wrong numbering of the frames
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
@@ -317,16 +318,16 @@ class MaskFolders:
         """Return the scorer of a folder of annotated masks.
 
         Raises:
-            DataError: if the rules score no object in the masks; not with `allow_missing`, unless the rules have a
-                folder per object.
+            DataError: if the rules score no object in the masks. With `allow_missing` such a video is accepted; but if
+                the rules have a folder per object, each folder must show its object.
         """
         rules = self.rules
         folder = annotations.folder
         video = AnnotatedVideo(name, list(annotations), annotations.shown, names=annotations.frame_of)
         with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):
             scorer = MaskScorer(rules, video)
-        is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
-        if not scorer.plan and not is_optional:
+        is_optional = self.allow_missing and not rules.folder_per_object
+        if not scorer.plan and not is_optional:  # `plan`: the objects to score; the error gives the likely cause
             first_alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
             has_ends = bool(MaskScorer(replace(rules, keep_ends=True), video).plan)
             left_out = "; they leave out the first and the last mask: --keep-ends counts them" if has_ends else ""
@@ -375,6 +376,9 @@ def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
     """Return by how many pixels each object is displaced in the first annotated frames that show it, by each reading.
 
+    A reading compares the mask of a frame with the prediction of the same frame (as written), of the next frame (a
+    frame late) or of the frame before (a frame early).
+
     Args:
         annotations: masks of the video.
         predictions: masks with the same names; some may be missing, and there may be others.
@@ -395,7 +399,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
             break
         truth = _ids_in(annotations, t, rules)
         shown = sorted(numbers_in(truth) & wanted)
-        if shown and stem in stems:
+        if shown and stem in stems:  # else the places of these objects stay NaN
             for reading, shift in enumerate(SHIFTS.values()):
                 index = stems.index(stem) + shift
                 if 0 <= index < len(stems):

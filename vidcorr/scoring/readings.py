@@ -41,16 +41,18 @@ def errors_of_numbers(
     is_scored: NDArray[np.bool_],
     conventions: dict[str, NDArray[Any]],
 ) -> Errors:
-    """Return the errors of boxes or points at their first places, by each reading: largest difference of a number.
+    """Return how far predicted boxes or points are from the annotation in their first frames, by each reading.
 
-    The places of an item are its start and its next three scored frames. The error at the start is NaN as written if
-    the prediction is 0 or not finite there, and always in the reading "a frame early".
+    A reading is a way to understand the file: as written, a frame late, a frame early, or by a further convention. An
+    error is the largest difference of a coordinate. The places of an item (box or point) are its start and its next
+    three scored frames. At the start, the error as written is NaN if the prediction is 0 or not finite, since some
+    trackers write nothing there. In the reading "a frame early" the error at the start is always NaN.
 
     Args:
         found: `(items, T, numbers)`, predicted boxes or points.
         target: `(items, T, numbers)`, annotated boxes or points.
         starts: `(items,)`, frames of the starts.
-        is_scored: `(items, T)`.
+        is_scored: `(items, T)`, True for a frame in which the item counts.
         conventions: further readings → `found` as read by them, for example with 1 added to x and y.
 
     Returns:
@@ -84,15 +86,18 @@ def errors_of_numbers(
 
 
 def explaining_reading(sequences: Collection[Errors]) -> str | None:
-    """Return the reading that explains predictions, the one with the least error if there are several; else None.
+    """Return the reading, such as "a frame late", under which predictions are right that are wrong as written.
 
-    A reading explains them if three medians, over the items of all sequences, agree. Under the reading, the first known
-    place is right to `EXACT` pixels. As written, the first place is off by `OFF` or more, and at least `TIMES` as much
-    as under the reading. As written, later places are off by `OFF` or more too: if they are right, the predictions are
-    right but for a start that is not scored, which some trackers leave out.
+    None if no reading explains the predictions; of several readings, the one with the least error is returned.
+
+    A reading has to pass three tests of medians over the items (objects, points) of all sequences:
+    1. Under the reading, each item's first known place is right to `EXACT` pixels.
+    2. As written, each item's first place is off by `OFF` or more, and by `TIMES` the error under the reading or more.
+    3. As written, the later places are off by `OFF` or more too. Without this test, a tracker that writes a wrong box
+       at the start alone, which is not scored, would be suspected.
 
     Args:
-        sequences: errors of each sequence.
+        sequences: errors of each sequence: reading → `(PLACES, items)`, pixels; NaN: the item has no such place.
 
     Example:
         >>> def reading_of(written_as, late, others=0):  # of an item, beside others that are right as written
@@ -113,24 +118,26 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
     explained: dict[str, float] = {}
     as_written = np.concatenate([errors[AS_WRITTEN] for errors in sequences], axis=1)
     is_written = ~np.isnan(as_written)
-    for reading in next(iter(sequences)):
+    for reading in next(iter(sequences)):  # all sequences have the same readings
         if reading == AS_WRITTEN:
             continue
         as_read = np.concatenate([errors[reading] for errors in sequences], axis=1)
         is_known = is_written & np.isfinite(as_read)
-        first = first_in_columns(is_known)  # the first place of each item with both errors
-        start = first_in_columns(is_written) & is_known.any(axis=0)  # its first place with an error as written
-        if start.any() and (is_known & ~first).any():
-            error = float(np.median(as_read[first]))
-            off = np.median(as_written[start])
-            is_off = off >= OFF and np.median(as_written[is_known & ~first]) >= OFF
+        first_known = first_in_columns(is_known)  # the first place of each item with both errors
+        is_later = is_known & ~first_known
+        # the first place with an error as written, of items that have both errors at some place
+        first_written = first_in_columns(is_written) & is_known.any(axis=0)
+        if first_written.any() and is_later.any():
+            error = float(np.median(as_read[first_known]))
+            off = np.median(as_written[first_written])
+            is_off = off >= OFF and np.median(as_written[is_later]) >= OFF
             if is_off and error <= min(EXACT, off / TIMES):
                 explained[reading] = error
     return min(explained, key=explained.__getitem__, default=None)
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return an array `(places, items)` that is True only at the first True of each column of a condition of its shape.
+    """Return a copy of a condition `(places, items)` in which only the first True of each column stays True.
 
     Example:
         >>> condition = np.array([[False, True], [True, True]])
@@ -141,11 +148,14 @@ def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
-    """Refuse predictions that another reading explains; else return sentences on what is doubtful about their starts.
+    """Refuse predictions that another reading explains; else return a sentence per doubt about the first frames.
+
+    One doubt: predictions at the start differ from what the tracker was given. The other: a sequence has no predictions
+    in its first scored frames.
 
     Args:
         sequences: file or folder of a sequence's predictions → errors.
-        start: name of what the protocol gives, such as "the given box".
+        start: name of what the tracker was given at the start, such as "the given box".
         expected: how predictions should be written, in words.
 
     Raises:
@@ -165,7 +175,7 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
     off: list[str] = []
     empty: list[str] = []
     for place, errors in sequences.items():
-        at_start, later = np.split(errors[AS_WRITTEN], [1])
+        at_start, later = np.split(errors[AS_WRITTEN], [1])  # infinite: no prediction; NaN: no such place
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
             off.append(f"{place.name}: {largest:.1f} px away")

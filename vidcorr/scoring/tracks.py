@@ -39,7 +39,7 @@ def score_tracks(
         DataError: for a missing or wrong file; the message names it.
     """
     rows: list[Row] = []
-    errors_of_files: dict[Path, Errors] = {}  # they tell predictions that are written by another convention
+    errors_of_files: dict[Path, Errors] = {}  # as written and by other conventions, to detect a wrong convention
     digests: dict[str, str] = {}
     hiding: list[str] = []  # sequences whose predictions hide all queries
     for sequence in sequences:
@@ -47,11 +47,12 @@ def score_tracks(
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = Path(predictions).expanduser() / f"{sequence.name}.npz"
         arrays = read_npz(path)
-        with errors_at(path):  # before the errors of the start, since it checks the shapes
+        with errors_at(path):  # `tapvid_counts` checks the shapes, so it comes before all other use of the arrays
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
             counts = tapvid_counts(queries, arrays["occluded"], arrays["tracks"], query_mode).tolist()
-        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)  # track and frame of each query
+        # two arrays (N,), index of the track and frame of each query; a query's point is visible
+        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
         if len(queries) > 0 and arrays["occluded"][at_queries].all():
             hiding.append(sequence.name)
         tracks = np.asarray(arrays["tracks"], np.float64)
@@ -83,7 +84,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
     """
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
-    errors_of_files: dict[Path, Errors] = {}  # they tell predictions that are written by another convention
+    errors_of_files: dict[Path, Errors] = {}  # as written and by other conventions, to detect a wrong convention
     digests: dict[str, str] = {}
     for sequence in sequences:
         digests[sequence.name] = content_digest(sequence)
@@ -92,14 +93,15 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
         target = sequence.boxes[None]  # (1, T, 4): one item
         with errors_at(file):
-            found = read_boxes(file)[None]
+            found = read_boxes(file)[None]  # (1, T, 4), like the target
             if found.shape != target.shape:
                 numbers = f"{len(found[0])} boxes, the annotation {len(target[0])}"
                 raise ValueError(f"holds {numbers}: write a line for each frame")
             counts = one_pass_counts(found[0], target[0])
         is_scored = np.asarray(np.isfinite(target).all(axis=-1))
+        # `CORNER` adds 1 to x and y
         conventions = {"counted from 0": found + CORNER, "y,x,height,width": found[..., [1, 0, 3, 2]]}
-        errors_of_files[file] = errors_of_numbers(found, target, [0], is_scored, conventions)
+        errors_of_files[file] = errors_of_numbers(found, target, [0], is_scored, conventions)  # [0]: the start frame
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
     doubts = refuse_or_doubt(errors_of_files, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})

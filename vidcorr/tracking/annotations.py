@@ -36,10 +36,11 @@ class Pass(NamedTuple):
     """A pass over a video from a prompt.
 
     Attributes:
-        frame: index of the prompt's frame.
+        frame: index of the prompt's frame, which the pass reads first.
         step: 1: forwards, −1: backwards.
-        first: index of the earliest frame with a wanted result; a backward pass ends with it.
-        end: index of the frame after the latest frame with a wanted result; None: to the end of the video.
+        first: index of the earliest frame with a wanted result, also of a backward pass, which ends with this frame.
+        end: index of the frame after the latest frame with a wanted result. Of a backward pass it is the prompt's
+            frame, which the pass reads too. None: to the end of the video.
 
     Example:
         >>> Pass(frame=2, step=1, first=2, end=None).length(9), Pass(frame=5, step=-1, first=3, end=5).length()
@@ -61,7 +62,8 @@ class Pass(NamedTuple):
             None for a pass to the end of a video whose number of frames is unknown.
         """
         end = frames if self.end is None else self.end
-        return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
+        # a backward pass also reads frame `end`, that of its prompt
+        return None if end is None else end - self.first + (self.step < 0)
 
 
 class Found(NamedTuple):

@@ -142,10 +142,11 @@ class MaskFollower(Follower):
             for name, other in exchanged_pairs(self.annotations, t, found):
                 text = f"objects {name} and {other} seem exchanged in the mask of frame {self.video.start + t + 1}"
                 warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=2)
-        if found:
+        if found:  # else all objects have left, and no pass reads this frame
             labels = blended_labels(self.annotations, t, found)
             doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
             if keeps_given:
+                # `objects` of a prompt: those that it shows, and those that it says have left
                 is_named = [name in prompt.objects for name in self.annotations.objects]
                 labels[1:][is_named] = 0  # named objects are where the given mask shows them, or have left
             # `None`: decode labels only; the given mask is laid over the result below

@@ -283,7 +283,7 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
     accepted = {"class_path": class_path, "init_args": own_arguments(arguments)}
-    refuse(named_code(accepted), source)
+    refuse(named_code(accepted), source)  # raises for names that are neither listed nor allowed
     return accepted
 
 

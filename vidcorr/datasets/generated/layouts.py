@@ -67,6 +67,7 @@ def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) 
         split = "train" if i < count else "valid"
         name = f"{scenes.first + i:010x}"
         draws = np.random.default_rng([scenes.seed, scenes.first + i])
+        # `sprites` is (fewest, most); `shown`: masks of the annotated objects, each from the frame in which it enters
         objects, shown = _annotated_objects(masks, scenes.sprites[1], draws, is_train=split == "train")
         entries[split][name] = {"objects": objects}
         annotated = [t for t in fifth if split == "train" or shown[t].any()]

@@ -234,7 +234,7 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
         >>> frames.shape, masks.shape
         ((4, 64, 80, 3), (4, 64, 80))
     """
-    return Scenes(seed, index, **arguments).render(0)
+    return Scenes(seed, first=index, **arguments).render(0)  # the first of a set that begins with this index
 
 
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -191,12 +191,13 @@ def steps_between(
     groups: list[tuple[str, ...]] = [pair for pair in UNITS.items() if set(pair) <= set(fields)]
     groups += [tuple(text.split(",")) for text in together]
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for group in groups:  # join it with the earlier groups of its fields
+    # field → all fields that change with it; a group is joined with earlier groups that share a field
+    for group in groups:
         members = dict.fromkeys(group)
         for field in group:
             members |= dict.fromkeys(step_of.get(field, ()))
         step_of |= dict.fromkeys(members, tuple(members))
-    for field in (*order, *step_of):
+    for field in (*order, *step_of):  # the user may have named a field that does not differ
         require_one_of(fields, field=field)
     steps = [step_of[field] for field in (*order, *fields)]
     return list(dict.fromkeys(steps))  # each step once, at its first field

@@ -34,7 +34,9 @@ class ResultRow(NamedTuple):
 
 
 def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()) -> Figure:
-    """Draw the masks of results: a block per sequence, with a row per result, a row of truth, and a column per frame.
+    """Draw the predicted masks of results: a block per sequence, with a row per result and a column per frame.
+
+    The last row of a block holds the annotated masks.
 
     Args:
         results: folders of results, or folders above; `NAME=FOLDER` names the row. Rows name their protocols if these
@@ -88,7 +90,7 @@ def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:
 
 
 def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frames: Sequence[int]) -> Block:
-    """Draw a sequence: a row per result with its masks, and a last row with the truth, bare frames if not annotated.
+    """Draw a sequence: a row per result with the predicted masks, and a last row with the annotated masks.
 
     Args:
         sequence: the sequence.
@@ -111,7 +113,7 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
         pictures = [overlay_masks_small(sequence.frame(t), _predicted(sequence, folder, t)) for t in columns]
         names = [name]
-        for key in result.main_scores()[:1]:  # a result without truth has none
+        for key in result.main_scores()[:1]:  # empty for a result without scores, of data without truth
             scores = result.scores_by_sequence(key)
             if sequence.name in scores:
                 names.append(f"{key.removesuffix('-Mean')} {result.texts({key: scores[sequence.name]})[key]}")

@@ -21,7 +21,10 @@ NO_CHECKPOINT: Mapping[str, Any] = {METADATA_KEY: {}}
 
 
 def export_with_card(network: str, output: Path) -> str:
-    """Export a network's backbone, and write a card into the folder of the file; a checkpoint's has scores of its run.
+    """Export a network's backbone, and write a model card beside the file.
+
+    For a checkpoint of ours, the card has the training and the scores of the checkpoint's run; for another network,
+    these fields are "not recorded".
 
     Args:
         network: a checkpoint, a file or on a hub, or another network by name or file.
@@ -31,8 +34,8 @@ def export_with_card(network: str, output: Path) -> str:
         Lines of Python that load the file, and a comment that names the card.
 
     Raises:
-        ValueError: if the folder holds a README.md that is no card of ours, if there is no such checkpoint, or if it
-            has no named backbone.
+        ValueError: if the folder holds a README.md that is no card of ours, if there is no such checkpoint, or if the
+            checkpoint's backbone has no name.
     """
     card = output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
@@ -41,7 +44,7 @@ def export_with_card(network: str, output: Path) -> str:
     name, file, _ = EncoderSpec(network).located
     content: Mapping[str, Any] = NO_CHECKPOINT
     run: Path | None = None
-    if file is not None and not name:
+    if file is not None and not name:  # a checkpoint: a name beside the file would say which network gets its weights
         of_file = read_content(file, whole=False)
         if not is_foreign(of_file):
             content = of_file

@@ -141,8 +141,8 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if field in protocol.changes:
         return text
-    source = protocol.sources().get(protocol.source)  # None for a user's own name
-    if source is not None and field not in source.values[protocol.benchmark or ""]:
+    source = protocol.sources().get(protocol.source)  # the paper's entry in protocols.yaml; None for a user's own name
+    if source is not None and field not in source.values[protocol.benchmark or ""]:  # the paper gives no value
         return f"{text} *"
     is_inferred = re.search(rf"\b{field}\b", protocol.origin().get("inferred", ""))
     return f"{text} ~" if is_inferred else text

@@ -132,7 +132,10 @@ class Study(BaseModel, extra="forbid"):
         return self
 
     def _check_origin(self, row: StudyRow) -> None:
-        """Refuse a row that names its network in two ways, or by `of` a row that trains nothing.
+        """Refuse a row that names its network in two ways, or whose `of` names a row without a training of its own.
+
+        With `then`, the row trains the network of `of` further. So `of` may then name a frozen network, but never a row
+        that takes its network from a third row.
 
         Example:
             >>> raw = {"name": "raw", "model": "raw_colour"}
@@ -203,7 +206,8 @@ class Study(BaseModel, extra="forbid"):
             seeds = self.seeds if self.trains(row) else self.seeds[:1]
             for seed in seeds:
                 trainings, network_words, folder = self._chain_of(row, seed, output)
-                begin = trainings[0].output if trainings else folder  # the folder of a frozen network
+                # one line per first training; a frozen network has no training and a line by its own folder
+                begin = trainings[0].output if trainings else folder
                 line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
@@ -217,7 +221,9 @@ class Study(BaseModel, extra="forbid"):
         return list(lines.values())
 
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
-        """Return what makes the network of a row for a seed: up to two trainings, the second from the first's network.
+        """Return the commands that train the network of a row for a seed, the words that name it, and its folder.
+
+        There are up to two trainings; the second begins with the network of the first.
 
         The first training is the row's own, or of the row that `of` names. The second is the `then` of the row, or of
         the row that `of` names, or of the study, whichever comes first.
@@ -325,7 +331,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     cells = list(_cells(study, measured, scores))
     notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
     place = {column: number for number, column in enumerate(measured.columns)}
-    # in the order of the measured columns, then new ones; the paper's number stands behind the measured score
+    # measured columns in their order, then columns of empty cells; a paper's number follows the measured score
     cells.sort(key=lambda cell: (place.get(cell[1]._replace(published=False), len(place)), cell[1].published))
     table = table_of_cells(cells, [row.name for row in study.rows])
     own_bases = {row.name: row.base for row in study.rows if row.base}
@@ -335,8 +341,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
     """Return the records of a study's results.
 
-    The table takes results of one recipe for one network. So all results of a row get the row's name as their recipe;
-    a result that records no seed gets the seed of its command.
+    The table makes one row of results with the same recipe. So each result gets the name of its row in the study as
+    the recipe. A result that records no seed gets the seed of its command.
 
     Args:
         study: the study.
@@ -364,9 +370,10 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records of the commonest column in each row and benchmark: of one protocol, conditions and data.
+    """Keep, for each row and benchmark, only the records of one protocol, conditions and data: the commonest.
 
-    Of equally common columns the one that is commonest in the study counts, then the last by name.
+    A stray is a result of another column, for example a seed that was evaluated by another protocol. If two columns are
+    equally common in the row, the column that is commoner in the study is kept, then the last by name.
 
     Args:
         records: records of all rows.
@@ -383,6 +390,7 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
         >>> [record.seed for record in _without_strays(records, left_out)], left_out
         ([0, 1], ['base: seed 2 is by dino and left out: .'])
     """
+    # a column without its score is one protocol, conditions and data
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}
     for record in records:

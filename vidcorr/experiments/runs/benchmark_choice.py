@@ -120,7 +120,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
     choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
-    fields_of_choices: list[Collection[str]] = [()] * len(choices)
+    fields_of_choices: list[Collection[str]] = [()] * len(choices)  # one benchmark gets all changes
     if changes and len(choices) > 1:
         fields_of_choices = [_fields_of(choice, flags.protocol) for choice in choices]
     known = set().union(*fields_of_choices)

@@ -153,7 +153,8 @@ FORMAT_FLAGS: Flags = (
 def named_network(text: str, flags: Any) -> EncoderSpec:
     """Return the spec of a network, which says what to load.
 
-    A run allows the code that its words and configuration name, and Python finds it: whoever names a run trusts it.
+    If `text` names a run, loading it imports the modules that the run's command and configuration name. Whoever names a
+    run trusts it.
 
     Args:
         text: name of a network, or of a run, whose best checkpoint is taken; also the network's name in tables.

@@ -169,7 +169,8 @@ class RunFolder(NamedTuple):
         for place, below, files in walk_once(Path(root).expanduser().resolve()):
             if FILE not in files:
                 continue
-            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]  # the folders to enter
+            # the walk enters the folders that this list holds: no run lies in the checkpoints or results of a run
+            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
             try:
                 if (place / FILE).stat().st_size:  # else another process is writing it
                     found.append(cls.read(place))
@@ -234,9 +235,10 @@ class RunFolder(NamedTuple):
         return next((path for path in saved if path.name in names), saved[-1])
 
     def trusted_checkpoint(self, which: str) -> Path:
-        """Allow the code that the run's words and configuration name, let Python find it, and return a checkpoint.
+        """Return the path of a checkpoint of the run, and allow to import the modules that loading it needs.
 
-        Python finds the code because the run's working directory is added to its path.
+        These are the modules that the run's command and configuration name. The run's working directory is added to
+        Python's path, so that Python finds them.
 
         Args:
             which: "best" or "last".
@@ -296,10 +298,11 @@ class Run:
         self.folder: Path | None = None
         self.is_begun = False
         if earlier is not None:
+            # sets `goes_on_in`, copies the earlier run's id into `record`, and returns its last checkpoint
             checkpoint = self._go_on_in(RunFolder.read(earlier))
             if checkpoint is not None:
                 self.words.append(f"--ckpt_path={checkpoint}")
-        self.words += more
+        self.words += more  # last, because the parser takes the last value of a flag
 
     @property
     def begins_again(self) -> bool:
@@ -309,8 +312,11 @@ class Run:
     def choose_checkpoint(self, config: Any) -> str | None:
         """Decide whether the run goes on with an earlier run, and return the checkpoint that it loads.
 
-        A requeued job of SLURM, and `fit --ckpt_path last`, look for an earlier run. The fields `length`, `training`,
-        `resumed` and `branched` of `record` are set.
+        There are four cases. The earlier run is given at construction (`vidcorr resume RUN`). A requeued job of SLURM
+        goes on with the job's earlier run. `fit --ckpt_path last` goes on with the newest run of this training. Any
+        other run is new, also if it loads a checkpoint.
+
+        The method sets the fields `length`, `training`, `resumed` and `branched` of `record`.
 
         Args:
             config: parsed configuration of the command.
@@ -321,12 +327,13 @@ class Run:
         Raises:
             SystemExit: with status 0, if the run to go on with has already ended.
         """
-        # `_go_on_in` and `_go_on_with_newest` set `goes_on_in`, or raise SystemExit
+        # `_go_on_in` and `_go_on_with_newest` set `goes_on_in` and return the earlier run's last checkpoint, or None if
+        # it has none; they raise SystemExit if the earlier run has ended
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
         is_training = self.record.words[0] == "fit"
-        if self.goes_on_in is None:  # no earlier run was given
+        if self.goes_on_in is None:  # no earlier run was given at construction
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
@@ -334,18 +341,21 @@ class Run:
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
-        elif checkpoint == "last":  # the last checkpoint of the earlier run
+        elif checkpoint == "last":  # the user's word for the last checkpoint of the given run
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
             self.record = self.record.changed(resumed=checkpoint)
-        elif is_training and checkpoint is not None:
+        elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
 
     def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
-        """Return the newest run of this job of SLURM by the same words; None if the job was not requeued."""
+        """Return the newest run below `root` with this SLURM job's id and the same command.
+
+        None if SLURM has not requeued the job, or no earlier run of the job is there.
+        """
         newest = None
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             for run in RunFolder.below(root):
@@ -355,11 +365,11 @@ class Run:
         return newest
 
     def _go_on_with_newest(self, root: Path) -> str | None:
-        """Go on with the run of this training that has the newest last checkpoint; return the checkpoint.
+        """Go on with the run of this training whose last checkpoint is the newest; return this checkpoint.
 
-        If no run of this training has a checkpoint, return None: a run of the same command that has written its
-        configuration begins again in its folder, or else a new run begins. A run without its configuration may just be
-        starting, and is left alone.
+        If no run of this training below `root` has a checkpoint, return None. Then a run of the same command that began
+        and did not end begins again in its folder. A run that has not written its configuration may just be starting in
+        another process, so it does not begin again. Without such a run, `goes_on_in` stays None: a new run begins.
 
         Raises:
             SystemExit: with status 0, if the newest run has ended at this length.
@@ -427,12 +437,12 @@ class Run:
         return self.folder
 
     def begin(self, checkpoints: Path | None, threads: int, precision: str) -> None:
-        """Write `run.json`, once the run is not refused; the record of an earlier start moves to `earlier`.
+        """Write `run.json` when the run begins. The record of an earlier start in the folder moves to `earlier`.
 
         Args:
-            checkpoints: folder of its `last.ckpt`; None keeps the default.
-            threads: number of torch's threads. If the start before had another number, the user is told, because sums
-                are then rounded otherwise.
+            checkpoints: folder of the run's `last.ckpt`; None keeps the default.
+            threads: number of torch's threads. If the earlier start had another number, the user is told, because
+                sums of floats then differ in their last bits.
             precision: Lightning's precision.
         """
         folder = self.folder
@@ -443,10 +453,10 @@ class Run:
         if checkpoints is not None:
             self.record = self.record.changed(checkpoints=_place_in(folder, checkpoints))
         before = Record.read(folder)
-        if before.threads not in (0, threads):
+        if before.threads not in (0, threads):  # 0: not recorded
             remedy = f"OMP_NUM_THREADS={before.threads} repeats the run bit by bit"
             self.say(f"torch has {threads} thread(s), before {before.threads}: {remedy}")
-        if before.begin != self.record.begin:  # else `make_folder` has just written it
+        if before.begin != self.record.begin:  # equal: `make_folder` has written the record of this start
             fields = before.model_dump(exclude={"earlier"}, mode="json")
             self.record = self.record.changed(earlier=(*before.earlier, fields))
         self.record.save(folder)
@@ -629,9 +639,10 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
 
 
 def checkpoint_named(word: str, which: str = "best") -> str:
-    """Return a network's word with the path of a checkpoint in place of a run; a word without a run as it is.
+    """Return a network's name, in which the path of a checkpoint replaces the name of a run.
 
-    The code that the run's words and configuration name is allowed, and Python finds it: whoever names a run trusts it.
+    A name that is no run's is returned unchanged. If it is a run's, the modules that the run's command and
+    configuration name may be imported: whoever names a run trusts it.
 
     Args:
         word: name of a network or run, with or without a view: `RUN/last@res4/8`.

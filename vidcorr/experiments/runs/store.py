@@ -56,7 +56,7 @@ class Job:
     def key(self) -> str:
         """Digest of all that the result depends on: network, view, benchmark, data, protocol.
 
-        A precision "auto" counts by what it is on this device.
+        The precision "auto" differs between devices, so the digest has the precision that it selects on this device.
         """
         protocol = self.benchmark.protocol
         digest = protocol.digest() if protocol else None
@@ -185,7 +185,7 @@ class Store:
         """
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
-            if not ranks.gather(is_ours)[0]:  # the first rank decides
+            if not ranks.gather(is_ours)[0]:  # the first rank decides, and the others wait for its answer
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)

@@ -122,7 +122,8 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     Args:
         args: `fit` or `validate`, and the words after it.
         say: prints a line for the user: the file that `validate --ckpt_path last` measures.
-        goes_on: True: `--ckpt_path` is of the earlier run that this run goes on with, and so the user's own file.
+        goes_on: True: `--ckpt_path` names a checkpoint of the earlier run that this run goes on with. The file is then
+            the user's own, so the code that it names may run.
 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
@@ -140,9 +141,9 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     command, *rest = args
     said = list(read_words(rest))
     # the class of the data comes first, so that the parser knows the arguments that the flags name
-    first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]
+    first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]  # words before the user's
     named = last_value(said, "ckpt_path")
-    saved: SavedModel | None = None
+    saved: SavedModel | None = None  # the model of the checkpoint, unless the user names another class
     # "null" takes back an earlier word; `Run.choose_checkpoint` finds the file of `fit --ckpt_path last` later
     if named not in (None, "null") and (named, command) != ("last", "fit"):
         if named == "last":
@@ -155,7 +156,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
             file = checkpoint_named(str(named), "last" if command == "fit" else "best")
         said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
         recipe = saved_model(file, is_own=goes_on or named == "last")
-        kind = last_class(said, "model")
+        kind = last_class(said, "model")  # the class that the user names
         if recipe is not None and kind is None:
             first.append(_class_word("model", recipe["class_path"]))
         if recipe is not None and (kind is None or _class_name(kind) == _class_name(recipe["class_path"])):
@@ -169,7 +170,7 @@ def _class_name(class_path: str) -> str:
 
 
 def read_words(args: Sequence[str]) -> Iterator[Word]:
-    """Yield a `Word` per flag, from left to right, with names of networks and runs as the parser takes them.
+    """Yield a `Word` per flag, from left to right, in which the parser's arguments replace names of networks and runs.
 
     Args:
         args: the words after `fit` or `validate`.
@@ -219,6 +220,9 @@ def _is_flag(word: str) -> bool:
 def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
     """Return the `Word` of a flag.
 
+    Its kind is "config", "class" (of the model or the data), "argument" (of one of these classes), or "flag" for all
+    other flags. `--input`, `--mean` and `--std` are short for arguments of the model.
+
     Args:
         flag: the flag, `--model.bank`.
         values: its values; most flags have a single value.
@@ -248,13 +252,15 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
 
 
 def _argument(flag: str, part: str, below: str, values: Sequence[str], words: list[str]) -> Word:
-    """Return the `Word` of a flag that gives arguments of a part's class.
+    """Return the `Word` of a flag that gives arguments to the class of the model or of the data.
+
+    In the word's texts, "None" becomes "null" for the parser, and a run's name becomes the path of its checkpoint.
 
     Args:
         flag: the flag, `--model.init_args.bank`.
         part: "model" or "data".
         below: the flag after the part, `init_args.bank`.
-        values: its values.
+        values: the flag's values as texts.
         words: the flag and its values as the user wrote them.
 
     Example:
@@ -310,7 +316,7 @@ def is_number(text: str) -> bool:
 
 
 def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
-    """Return `class_path`, and `init_args` if given, that a value of `--model` or `--data` states.
+    """Return the class that a value of `--model` or `--data` names: `class_path`, and `init_args` if it has arguments.
 
     Args:
         part: "model" or "data".
@@ -337,7 +343,7 @@ def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
 def _is_network(value: str) -> bool:
     """Return True if a value of `--model` names a network, False if it names a LightningModule.
 
-    `module:Name` of the user is imported to tell.
+    A value `module:Name` is imported to find out which of the two the user's class is.
 
     Example:
         >>> [_is_network(value) for value in ("raw_colour", "timm:resnet18@res4", "last.ckpt", "VFSMoCo")]
@@ -358,10 +364,11 @@ def _class_word(part: str, class_path: str) -> Word:
 
 
 def _ordered(said: Sequence[Word]) -> list[str]:
-    """Return the words for the parser, with each class moved forward to directly behind the last config before it.
+    """Return the words for the parser, in which flags of arguments stand behind the class that they belong to.
 
-    The parser reads from left to right, so the flags between that config and the class then count for the class. A
-    class that a config names is moved too if there are flags between, without its arguments.
+    The parser reads from left to right and takes arguments for the class that it knows by then. So a class is moved
+    forward, to directly behind the last config before it, and the flags between then count for the class. If a config
+    names a class behind flags, this class is written before the flags too, without its arguments.
 
     Example:
         >>> flag = list(read_words(["--data.size=64"]))
@@ -371,7 +378,7 @@ def _ordered(said: Sequence[Word]) -> list[str]:
         ['--config={"data": {"class_path": "mine.Data"}}', '--data.size=64', '--config=mine.yaml']
     """
     ordered: list[str] = []
-    place_of_class = 0
+    place_of_class = 0  # index behind the last config so far
     for word in said:
         if word.kind == "class":
             ordered.insert(place_of_class, f"--config={json.dumps({word.part: word.value}, default=str)}")
@@ -436,7 +443,9 @@ def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
 
 
 def last_value(said: Sequence[Word], *keys: str) -> Any:
-    """Return the value of an option: of its last flag, else of the last config that has it; None without either.
+    """Return the value of an option: from its last flag, else from the last config with a value for the option.
+
+    None if no flag and no config gives a value.
 
     Args:
         said: the words.
@@ -453,20 +462,20 @@ def last_value(said: Sequence[Word], *keys: str) -> Any:
     of_flags = [word.value for word in said if word.kind == "flag" and word.part == f"--{'.'.join(keys)}"]
     if of_flags:
         return of_flags[-1]
-    found = None
+    from_config = None
     for word in said:
         value: Any = word.value if word.kind == "config" else {}
-        for key in keys:
+        for key in keys:  # follow the keys down the nested mappings
             value = (value or {}).get(key)
-        found = found if value is None else value
-    return found
+        from_config = from_config if value is None else value
+    return from_config
 
 
 def _read_and_allow(config: str) -> dict[str, Any]:
-    """Read a config that the user's words name, and allow the code that the config names; return the content.
+    """Return the content of a config that the user's words name. The code that the config names may then be loaded.
 
-    For the `config.yaml` of a run, the working directory of the run is added to Python's path, so that Python finds the
-    user's modules.
+    If the config lies in the folder of a run, the run's working directory is added to Python's path, so that Python
+    finds the user's modules.
 
     Args:
         config: name of a file, or the content itself, which begins with `{` and allows nothing.

@@ -61,6 +61,9 @@ def _parts(
             products = (rows @ query.flatten(0, 1)[places].T).unflatten(0, (-1, references))
             yield _Part(places[None], cells_of_map.view(1, -1), products[None], nothing_is_far)
         return
+    # Queries are taken in square tiles. The keys of a tile's queries lie in the tile and a margin around it, its halo.
+    # A band holds the keys of some columns of tiles, copied once, so that halos are views of it. With `on_map`, halos
+    # are cut at the map's edge: all halos of a part must be cut alike, so a band has one column of tiles.
     grid = TileGrid((height, width), neighbourhood)
     queries = grid.queries(query[None])[0]
     # + 1 − 1: a grid fills with 0 beyond the map, where places and cells are −1

@@ -255,6 +255,7 @@ def _draw_tails(
     """
     unit = thickness_of(picture)
     tails = slice(max(0, t - TAIL), t + 1)
+    # − 0.5: in raster pixels the centre of the first pixel is 0.5, for OpenCV it is 0
     for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
         places = _pixels(track, picture)
         lengths = np.abs(np.diff(places, axis=0)).max(1)

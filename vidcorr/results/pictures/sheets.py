@@ -86,7 +86,9 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
 
     def colours(maps: Tensor) -> Tensor:
         """Return RGB in [0, 1], `(N, 3, h, w)`, of maps `(N, C, h, w)`."""
+        # three principal components of each cell; `low` becomes 0 and `low + span` becomes 1
         scaled = ((_cells(maps) - mean) @ axes - low) / span.where(varies, 1.0)
+        # a component that does not vary is drawn as 0.5
         shown = torch.where(varies, scaled, 0.5).clamp(0, 1)
         return shown.float().unflatten(0, (len(maps), *maps.shape[2:])).permute(0, 3, 1, 2)
 
@@ -145,7 +147,7 @@ def feature_sheet(
 
 
 def _over_frames(maps: Tensor, covered_size: Size | None, frames: Tensor) -> Tensor:
-    """Resize maps to the frames they lie over, and crop what covers padding.
+    """Resize maps to the size in pixels that they cover, and crop them to the frames, without the padding.
 
     Args:
         maps: `(N, C, h, w)`.
@@ -220,7 +222,7 @@ def heat_map_sheet(
         heats = _over_frames(weights[shown, None].float(), covered_size, frames)[:, 0]
         largest = max(float(weights.max()), 1e-12)  # all weights may be 0
         for index, heat in zip(shown, heats, strict=True):
-            number = propagated.frames[index]
+            number = propagated.frames[index]  # index of the reference among the frames
             of_frame = weights[index]
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(heated(drawn[number], heat / largest), caption))
