@@ -123,7 +123,7 @@ def is_other_class(before: Any, now: Any) -> bool:
         named = resolve_name(name) if "." in name else getattr(vidcorr, name)
     except (ImportError, AttributeError, ValueError):  # a class of the user's by its name alone, or a mistake
         return name != earlier.__name__
-    return not (isinstance(named, type) and issubclass(named, earlier))
+    return not (isinstance(named, type) and issubclass(named, earlier))  # a name may be of a function, too
 
 
 # Trainer and config

@@ -165,7 +165,7 @@ class SampledDataModule(pl.LightningDataModule):
             if path not in self.skipped:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=1)
             self.skipped[path] += 1
-        tolerated = max(FEWEST - 1, MOST_UNUSABLE * self._samples)
+        tolerated = max(FEWEST - 1, MOST_UNUSABLE * self._samples)  # a fraction of all samples, and a few at the start
         if self.skipped.total() > tolerated and not self._warned:
             self._warned = True
             checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)

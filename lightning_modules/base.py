@@ -236,9 +236,9 @@ class CorrespondenceModule(SavedModule):
     def _log_scalars(self, scalars: Mapping[str, Any], batch_index: int, size: int) -> None:
         """Log scalars of a training step.
 
-        Of several ranks the means are logged, and only in a step that the Trainer logs, in the last of an epoch, and
-        where a callback or a schedule monitors one of the scalars. Lightning's `sync_dist` would hold all ranks at a
-        barrier for each scalar of each step.
+        Of several ranks the means are logged, in the steps that the Trainer logs, and in the last step of an epoch. If
+        a callback or a schedule monitors one of the scalars, the means are logged in every step. Lightning's
+        `sync_dist` would hold all ranks at a barrier for each scalar of each step.
 
         Args:
             scalars: name → scalar; the names are the same on all ranks.
@@ -631,7 +631,7 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
             raise ValueError(f"{wanted}, got {tensor.dtype}: divide bytes by 255, or give the Trainer our DataModule")
         if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
             raise ValueError(f"{wanted}, got shape {tuple(tensor.shape)}")
-        extremes = torch.stack(torch.aminmax(tensor.detach().float()))
+        extremes = torch.stack(torch.aminmax(tensor.detach().float()))  # smallest and largest value
         low, high = PendingCopy(extremes).wait().tolist()  # the one wait for the device
         if not (low >= -SLACK and high <= 1 + SLACK):  # written so that NaN is refused too
             raise ValueError(f"{wanted}, got values from {low:.4g} to {high:.4g}: the method normalises them itself")

@@ -268,6 +268,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
             orders = drawn_orders(self.bank_settings.modulation, all_frames, grid, generator)
             if orders is not None:
+                # a function that moves the cells of the position map, in another order for each frame
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
         features = without_statistics(encoders[self.bank_settings.encoder], frames, displace)  # B x C x h x w

@@ -127,7 +127,7 @@ class LinearProbe(CorrespondenceModule):
             lars = Lars(weights, lr, self.momentum, weight_decay=self.weight_decay, always_adapt=True)
             return scheduled(lars, lambda step: cosine_factor(step, steps))
         optimizer = SGD(weights, lr, self.momentum, weight_decay=self.weight_decay)
-        milestones = [round(0.6 * steps), round(0.8 * steps)]
+        milestones = [round(0.6 * steps), round(0.8 * steps)]  # MoCo's epochs 60 and 80 of 100
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
     def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:

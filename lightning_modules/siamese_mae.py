@@ -284,6 +284,7 @@ class SiameseMAE(CorrespondenceModule):
         first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
         seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
+        # visible tokens take their places; the masked patches keep the mask token
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
         positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(exact)  # 1 x 1+N x width
         tokens = torch.cat([seen[:, :1], patches], dim=1) + positions

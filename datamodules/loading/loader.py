@@ -141,9 +141,9 @@ class ResumableLoader(DataLoader[BatchT]):
     _data_before: dict[str, Any] | None = None  # facts of the resumed run's data, until the next pass
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place, as `epoch` and number of `batches` before it, and facts of the `data`.
+        """Return the place at which a resumed run begins, `epoch` and number of `batches` before, and facts of `data`.
 
-        With a Trainer the number is of the batches that it has trained on, because workers load ahead of the training.
+        With a Trainer the batches are counted that it has trained on, because workers load ahead of the training.
         """
         epoch, batches = self.place
         if self.trainer is not None:
@@ -233,7 +233,8 @@ class ResumableLoader(DataLoader[BatchT]):
         self.sampler.first_batch = taken
         began = time.perf_counter()
         patience = self.timeout
-        self.timeout = min(patience, LOOK)  # torch looks at its workers when this time is over
+        # torch's iterator keeps the time limit at which it is made: when it is over, torch looks at its workers
+        self.timeout = min(patience, LOOK)
         with without_main():
             batches = super().__iter__()
         self.timeout = patience

@@ -284,14 +284,14 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
 def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips: Sequence[bool] = ()) -> Tensor:
     """Cut a box out of each of T frames (H, W, 3) and resize it: (T, 3, size, size) uint8.
 
-    `flips` has a flag per frame, by which the crop is mirrored; empty: none is.
+    `flips` has a flag per frame, True to mirror the crop from left to right; if empty, no crop is mirrored.
     """
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
     flips = flips or [False] * len(frames)
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
-        # bilinear as in the original code, or the mean of the pixels if that would skip some
+        # bilinear as in the original code; if the crop shrinks to half or less, bilinear would skip pixels: their mean
         shrinks = min(height, width) >= 2 * size
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)

@@ -100,7 +100,7 @@ class ProjectedExtractor(FeatureExtractor):
         # this extractor has the stride, input, description, … of the encoder's
         for name in (*View.__annotations__, *FeatureExtractor.__annotations__):
             setattr(self, name, getattr(inner, name))
-        self.called = None  # `map_of` lets `inner` call the network
+        self.called = None  # this extractor calls no network itself: `map_of` lets `inner` call it
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:

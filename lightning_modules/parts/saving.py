@@ -255,6 +255,7 @@ class SavedModule(pl.LightningModule):
 
         Then the file is enough to load the module or its encoder. The class is allowed in this process (`allow`).
         """
+        # `hparams` may hold arguments of base classes too, which the constructor does not take
         arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
         class_path = import_path(type(self))

@@ -118,7 +118,10 @@ class LabelMeWriter(MaskWriter):
 
 
 def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
-    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap with its first and its last corner pixel."""
+    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap with its first and its last corner pixel.
+
+    A polygon is returned only if it gives exactly the pixels `(H, W)` of the object.
+    """
     import cv2
 
     corners = outline(pixels)

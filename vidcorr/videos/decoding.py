@@ -240,7 +240,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def _packets_from(self, time_of_key: int) -> Iterator["av.Packet"]:
         """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it.
 
-        A seek may lead to an earlier packet. A later one is no use: the file is then decoded from its start.
+        A seek may lead to an earlier packet: the packets before the key frame are left out. After a seek to a later
+        packet the key frame cannot be found.
         """
         self._container.seek(time_of_key, stream=self._stream)
         packets = self._packets(self._container, self._stream)
@@ -324,7 +325,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._is_end_known = True
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Return index → frame `(H, W, 3)`, decoded from the start; an index beyond the end adds the last frame."""
+        """Return index → frame `(H, W, 3)`, decoded from the start.
+
+        If a wanted index lies beyond the end, the last frame is added under the last frame's own index.
+        """
         frames = {}
         last = max(wanted)
         for index, frame in self._frames_from_start():

@@ -211,6 +211,7 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
     """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
+    # label → number of shapes that are objects alone; only if there are several, their names are numbered
     instances = Counter(shape.label for shape in content.shapes if shape.is_instance)
     instances_so_far: Counter[str] = Counter()
     for shape in content.shapes:
@@ -218,6 +219,7 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
         counted = f"#{instances_so_far[shape.label]}" if shape.is_instance and instances[shape.label] > 1 else None
         name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
         drawn = _pixels_of_labelme(source, shape, size)
+        # shapes of one name are parts of one object
         objects[name] = objects[name] | drawn if name in objects else drawn
     notes = [f"{source}: {label} is drawn {n} times without a group_id: they are {n} objects, in the file's "
              "order; parts of one, and objects of several frames, need a group_id each"

@@ -152,7 +152,7 @@ class MaskFolder(dict[int, Path]):
             raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
         if self.all_is_object_1:
             return (1,) if values else ()
-        if not self.has_void:
+        if not self.has_void:  # 255 is an ordinary id
             return values
         if values == (VOID,) and not self._shows_void_beside_ids:
             text = "holds only 0 and 255, other masks of the video ids"

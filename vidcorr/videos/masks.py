@@ -139,7 +139,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
         >>> _mask_of_colours(Path("a.png"), pixels).labels.tolist()  # blue, 0x0000FF, sorts before red
         [[0, 2, 1]]
     """
-    opacity = pixels[..., 3:]
+    opacity = pixels[..., 3:]  # empty for RGB
     if ((opacity > 0) & (opacity < 255)).any():
         raise DataError(f"{path}: {HALF_TRANSPARENT}")
     packed = _as_numbers(pixels)
@@ -150,7 +150,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
         raise DataError(f"{path}: {told}, not the ids of a mask")
     first = int(present[0] > 0)  # without black the labels begin with 1
     labels = {colour: label for label, colour in enumerate(present.tolist(), first)}
-    if COLOUR_OF_VOID in labels:
+    if COLOUR_OF_VOID in labels:  # the colour of index 255 in DAVIS's palette
         labels[COLOUR_OF_VOID] = VOID
     of_pixels = np.array(list(labels.values()), np.uint8)[places.reshape(packed.shape)]
     labels.pop(0, None)  # black is the background, no object

@@ -148,7 +148,7 @@ class Objects:
             owner = self.names.get(number, "")  # name of the object with this id; "" if it has none, or there is none
             if owner and not owner.isdecimal():
                 raise DataError(f"{source_of[name]}: {name} is the id of {owner}: draw it under its name or another")
-            if not number or owner:
+            if not number or owner:  # a word, or a number whose id an object has that is named by another number
                 number = free_number(self.names, source_of[name])
             self.names[number] = name
 

@@ -289,7 +289,9 @@ class BoxPrompt(Prompt):
     columns = "x,y,width,height"
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with its boxes cut at the border of the frame, (height, width); a detector's may cross it.
+        """Return the prompt with its boxes cut at the border of the frame, (height, width) pixels.
+
+        A detector may give boxes that cross the border.
 
         Raises:
             DataError: unless the boxes are in pixels and have an area in the frame.
@@ -369,7 +371,7 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
     try:
         numbers = np.atleast_2d(np.array(words, np.float64))
     except (TypeError, ValueError):
-        numbers = np.empty((0, 0))
+        numbers = np.empty((0, 0))  # refused below
     if numbers.shape[1:] != (columns.count(",") + 1,) or not np.isfinite(numbers).all():
         raise DataError(f"{source}: expected {columns}, got {rows!s:.120}")
     return numbers

@@ -235,7 +235,7 @@ def _videos_below(root: Path) -> Listing:
     file may be the video.
 
     Raises:
-        DataError: if there is no video, a video lies below frames, or a preview beside them.
+        DataError: if there is no video, or a video lies below a folder of frames or beside images in order.
     """
     paths: list[str] = []
     frames_of: dict[Path, list[str]] = {}
@@ -255,7 +255,7 @@ def _videos_below(root: Path) -> Listing:
             held = f"holds annotations alone, such as {min(annotations)}; give the folder of the frames"
             raise DataError(f"{root}: {held}")
         for folder, files in _folders(root, set()):
-            refuse_other_pictures(folder, files)
+            refuse_other_pictures(folder, files)  # frames in another format get an error of their own
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
     path_in_folder = {os.path.dirname(path): path for path in paths}  # a path of each folder: its parents are the same
     for folder_of_path, path in path_in_folder.items():
@@ -344,6 +344,7 @@ def _entry(line: str, folder: str) -> SourceEntry:
     match = LABELLED.fullmatch(line)
     if match is not None:
         path = match[1].rstrip(" ,")
+        # a number behind a video file is a label; behind another path, unless the whole line is a path
         if is_video(path) or not os.path.exists(_joined(folder, line)):
             return SourceEntry(_joined(folder, path), int(match[2]))
     return SourceEntry(_joined(folder, line))
