@@ -389,7 +389,7 @@ class VidcorrCLI(LightningCLI):
         """
         trainer = self.config_init[self.command].trainer
         fits = self.command == "fit"
-        saves = fits and trainer.enable_checkpointing is not False
+        saves = fits and trainer.enable_checkpointing is not False  # None, Lightning's default, means True
         is_wanted: dict[type[pl.Callback], bool] = {
             BestCheckpoint: saves and has_benchmarks,
             Throughput: fits,

@@ -516,8 +516,8 @@ class CorrespondenceModule(SavedModule):
                 kind = type(finder).__name__
                 remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
                 raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
-        self._hold_frozen_backbone()
-        if self.trainer.ckpt_path:
+        self._hold_frozen_backbone()  # in eval mode, if nothing in it learns
+        if self.trainer.ckpt_path:  # the run resumes
             continue_schedule(self.lr_schedulers())
         self._print_plan()
         if self.backbone_learns and self.described is not None:

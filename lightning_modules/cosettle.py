@@ -193,7 +193,7 @@ class CoSettle(CorrespondenceModule):
         frozen_second = extractor(second)
         frozen_return = frozen_first  # of the walk's last step, back to the first frame
         network = extractor.network if isinstance(extractor, ViTExtractor) else None
-        if self.stretch and network is not None and network.pos_embed is not None:
+        if self.stretch and network is not None and network.pos_embed is not None:  # a ViT with positions
             size = tuple(frozen_first.shape[2:])
             with positions_set(network, self.drawn_positions(network, size), size):
                 frozen_return = extractor(first)

@@ -75,7 +75,7 @@ class ColourAugmentation:
 
 
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
-    """Change the chosen ones of some frames in place, each by its value of a parameter.
+    """Change chosen frames of a batch in place, each frame by its own value of a parameter.
 
     Args:
         frames: (N, 3, H, W) on the device; they are changed.

@@ -111,6 +111,7 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
         raise DataError(f"{path}: holds no PNG and no JSON")
     if len(files) > 1 and frame is not None:
         raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
+    # the files of CVAT's zip may give one object several colours: the first file carries a note for the user
     if len(files) > 1 and suffix == ".zip" and "SegmentationObject" in files[0].path.parts:
         note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
         files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))

@@ -164,7 +164,7 @@ def film_stream(container: InputContainer) -> VideoStream:
     best = container.streams.best("video")
     candidates = films(container)
     moving = [film for film in candidates if film.frames != 1]  # 0: the header does not say
-    return max(moving or candidates, key=lambda film: (film is best, film.frames))
+    return max(moving or candidates, key=lambda film: (film is best, film.frames))  # FFmpeg's choice, else the longest
 
 
 def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:

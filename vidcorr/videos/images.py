@@ -37,7 +37,7 @@ def read_image(
     Args:
         path: the file.
         content: decode these bytes instead; `path` names them in errors.
-        size: (height, width) of the other frames of its video, which it must have.
+        size: (height, width) of the video's other frames: an image of another size is refused.
 
     Returns:
         (H, W, 3) uint8 RGB.

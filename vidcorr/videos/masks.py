@@ -369,7 +369,7 @@ def davis_palette() -> NDArray[np.uint8]:
     channel = np.arange(3)[None]
     palette = np.zeros((256, 3), np.uint8)
     for level in range(3):
-        bits = (index >> (3 * level + channel)) & 1
+        bits = (index >> (3 * level + channel)) & 1  # 256 x 3: a bit of each index for each channel
         palette += (bits << (7 - level)).astype(np.uint8)
     return palette
 

@@ -60,7 +60,10 @@ class Objects:
         return self._text(self.names)
 
     def _text(self, numbers: Iterable[int]) -> str:
-        """Return objects as text: an id with its name, else with its colour if DAVIS's palette has another one for it.
+        """Return objects as text: each id with its name, such as `2 = dog`.
+
+        An id without a name has its colour, unless this is the colour of the id in DAVIS's palette: then the id stands
+        alone.
 
         Args:
             numbers: ids of the objects.
