@@ -84,13 +84,15 @@ class NamedConfig(ActionConfigFile):
         Raises:
             UsageError: for a config that is not found or has another form.
         """
+        # `values` becomes what jsonargparse reads: a path, or JSON
         if values.startswith("{"):
             content = yaml_value(values, "--config")
             values = json.dumps(content)
         else:
             path = find_config(values)
             content = read_yaml(path)
-            has_lists = any(name in content for name in LISTS)  # of flags with several values, such as `on`
+            # keys such as `on` may hold a mapping, which becomes a list of texts, as their flags take it
+            has_lists = any(name in content for name in LISTS)
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
         for part in PARTS:
             if is_other_class(cfg.get(part), content.get(part)):
@@ -99,9 +101,9 @@ class NamedConfig(ActionConfigFile):
 
 
 def is_other_class(before: Any, now: Any) -> bool:
-    """Return True if a config gives a part a class that is neither the earlier class nor a subclass of it.
+    """Return True if a config replaces the class of a part by a class that does not derive from the earlier class.
 
-    The arguments of the earlier class then count no more; a subclass keeps them.
+    Then the arguments for the earlier class are dropped. A subclass takes these arguments too.
 
     Args:
         before: the part so far, with `class_path` and `init_args`, or None.
@@ -121,7 +123,7 @@ def is_other_class(before: Any, now: Any) -> bool:
         named = resolve_name(name) if "." in name else getattr(vidcorr, name)
     except (ImportError, AttributeError, ValueError):  # a class of the user's by its name alone, or a mistake
         return name != earlier.__name__
-    return not (isinstance(named, type) and issubclass(named, earlier))
+    return not (isinstance(named, type) and issubclass(named, earlier))  # a name may be of a function, too
 
 
 # Trainer and config
@@ -153,9 +155,9 @@ TRAINER = class_from_function(make_trainer)
 
 
 def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
-    """Return a class of parsers without some arguments of the model, whose values a checkpoint states.
+    """Return a class of parsers without flags for some arguments of the model: a checkpoint states their values.
 
-    The parsers take the Trainer's arguments from `make_trainer`.
+    The Trainer's flags are the arguments of `make_trainer`.
 
     Args:
         names: names of the model's arguments to leave out.
@@ -165,7 +167,7 @@ def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
         def add_lightning_class_args(
             self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
         ) -> Any:
-            """Add the arguments of the class of a part, "trainer", "data" or "model": of the model without `names`."""
+            """Add the flags of a part, "trainer", "data" or "model"; for the model leave `names` out."""
             if nested_key != "model":
                 kind = TRAINER if nested_key == "trainer" else lightning_class
                 return super().add_lightning_class_args(kind, nested_key, subclass_mode, required)
@@ -186,8 +188,9 @@ def is_first_rank() -> bool:
 
     In an interactive job of SLURM each task is a run of its own, as in Lightning, and so a first rank.
     """
-    if "RANK" in os.environ:
+    if "RANK" in os.environ:  # torchrun's rank among all ranks
         return os.environ["RANK"] == "0"
+    # else the first rank has 0 in each variable by which a launcher tells a part of the rank
     is_task = SLURM_RANK in os.environ and SLURMEnvironment.detect()
     names = (*RANKS, SLURM_RANK) if is_task else RANKS
     return all(os.environ.get(name, "0") == "0" for name in names)
@@ -259,16 +262,18 @@ class VidcorrCLI(LightningCLI):
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         quieten_lightning()
         yaml.SafeDumper.add_multi_representer(Enum, _write_value)
-        if is_first_rank():  # in an interactive job of SLURM, Lightning would take a task for a rank and log nothing
+        # the first rank logs: in an interactive job of SLURM, Lightning would take this task for another rank
+        if is_first_rank():
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         for name in dir(vidcorr):
-            getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
+            getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
-        self.adds_to_a_run = earlier is not None or bool(more)  # else one NAME of `--on` with two folders is refused
-        self.run = Run(args, earlier, more, say=rank_zero_info)
-        # `saved`: the model in a checkpoint that the words name; the parser is made without the arguments it states
+        self.adds_to_a_run = earlier is not None or bool(more)  # then a second folder of a benchmark replaces the first
+        self.run = Run(args, earlier, more, say=rank_zero_info)  # `words`: all arguments, the earlier run's too
+        # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
         known_arguments = () if self.saved is None else self.saved.arguments
+        # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
             super().__init__(
@@ -288,7 +293,7 @@ class VidcorrCLI(LightningCLI):
             raise UsageError(message + remedy_for(message, words[1:])) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
-        """Return the command, as the only command, with the names of its method's arguments that are no flags."""
+        """Return this command alone → names of the arguments of Lightning's method that become no flags."""
         return {self.command: LightningCLI.subcommands()[self.command] | {"verbose", "weights_only"}}
 
     def init_parser(self, **options: Any) -> LightningArgumentParser:
@@ -303,13 +308,16 @@ class VidcorrCLI(LightningCLI):
         self.parser_of_command = parser
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: LightningCLI would parse the hyper-parameters of a checkpoint, which `self.saved` holds here."""
+        """Do nothing: LightningCLI's method would parse the hyper-parameters of the checkpoint into the configuration.
+
+        This class has read the checkpoint's arguments before, into `self.saved`.
+        """
 
     def before_instantiate_classes(self) -> None:
         """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
         if self.command == "validate":
-            # 0 is of a training without validations, whose config it is: here Lightning would measure nothing
+            # the config of a training without validations sets 0, by which Lightning would measure nothing here
             config.trainer.limit_val_batches = config.trainer.limit_val_batches or None
             if has_no_videos(config) or holds_nothing_out(config):
                 config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
@@ -350,10 +358,11 @@ class VidcorrCLI(LightningCLI):
                 self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
+        # the user's callbacks: None, a single one, or a list
         given = [trainer.callbacks] if isinstance(trainer.callbacks, pl.Callback) else trainer.callbacks or []
         benchmarks = self._chosen_benchmarks()
         callbacks = [*given, *benchmarks]
-        if not trainer.barebones:
+        if not trainer.barebones:  # this mode has no checkpoints, logs and bars
             callbacks += self._default_callbacks(given, bool(benchmarks))
         if not trainer.fast_dev_run:  # a trial writes nothing
             kwargs |= self._make_run_folder(trainer)
@@ -367,7 +376,8 @@ class VidcorrCLI(LightningCLI):
         folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
         arguments: dict[str, Any] = {"default_root_dir": folder}
         if trainer.logger in (None, True) and not trainer.barebones:
-            arguments["logger"] = TensorBoardLogger(folder, "", "")  # a version would stand in the bar, cut to "on_0"
+            # without name and version: the run folder itself holds the events, and the bar shows no "on_0" of a version
+            arguments["logger"] = TensorBoardLogger(folder, "", "")
         return arguments
 
     def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
@@ -379,7 +389,7 @@ class VidcorrCLI(LightningCLI):
         """
         trainer = self.config_init[self.command].trainer
         fits = self.command == "fit"
-        saves = fits and trainer.enable_checkpointing is not False
+        saves = fits and trainer.enable_checkpointing is not False  # None, Lightning's default, means True
         is_wanted: dict[type[pl.Callback], bool] = {
             BestCheckpoint: saves and has_benchmarks,
             Throughput: fits,
@@ -493,6 +503,7 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
         >>> remedy_for("unrecognized arguments: --model.projector_dims=3", ["--model=VFSSimSiam"])
         '; did you mean --model.projector_dim?'
     """
+    # a user's class derives from `lightning`, whose classes are not those of `pytorch_lightning`
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
     is_missing = "required" in message  # the only word that all versions of jsonargparse since 4.46 share
@@ -500,6 +511,7 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
     if is_missing and "validate.model" in message:
         return "; name a run, vidcorr validate RUN, a checkpoint, --ckpt_path FILE, or a network, --model timm:NAME"
+    # what the message names: an argument of a class, a flag, or (with its `key`, such as model) a class
     unknown = UNKNOWN.search(message)
     if unknown is None:
         return ""
@@ -509,13 +521,14 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
     if unknown["flag"]:
         forms = known_flags(words)
         return did_you_mean(unknown["flag"], forms, forms)
+    # known name → how it is written: configs for model and data, short names of networks, and all classes
     forms = {name: f"--config {name}" for name in config_names()} if unknown["key"] in PARTS else {}
     if unknown["key"] == "model":
         forms |= dict(zip(SHORT_NAMES, SHORT_NAMES, strict=True))
     for room in (vidcorr, pl.callbacks, pl.loggers):
         forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
     near = did_you_mean(unknown["name"], forms, forms)
-    if not near and unknown["key"] == "model":
+    if not near and unknown["key"] == "model":  # probably the name of a network, in place of a method
         return "; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
     return near
 
@@ -532,7 +545,7 @@ def known_flags(words: Sequence[str]) -> dict[str, str]:
         ('--model.projector_dim', '--trainer.max_epochs', 'vidcorr table', '--config data/clips.yaml')
     """
     forms = {name: f"--{name}" for name in OF_LIGHTNING}
-    forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
+    forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}  # our own flags of training
     forms |= {f"trainer.{name}": f"--trainer.{name}" for name in signature(pl.Trainer).parameters}
     said = list(read_words(words))  # the words as flags with their values
     for part in PARTS:

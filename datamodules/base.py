@@ -64,9 +64,9 @@ class SampledDataModule(pl.LightningDataModule):
         self.source = self.sources[0]
         self.batch_size = batch_size
         self.seed = run_seed(seed)
-        self.skipped: Counter[str] = Counter()
-        self._samples = 0  # of all batches so far, with the replaced ones
-        self._warned = False  # that too many are replaced
+        self.skipped: Counter[str] = Counter()  # path of an unusable item → how often another replaced it
+        self._samples = 0  # samples of all batches so far, replaced items included
+        self._warned = False  # True after the warning that too many items are replaced
         self._loader: ResumableLoader[Any] | None = None  # the newest loader of training
         self._resumed: tuple[Any, dict[str, Any]] = (None, {})  # the Trainer that resumes, and its loader's state
 
@@ -75,7 +75,10 @@ class SampledDataModule(pl.LightningDataModule):
         return {} if self._loader is None else self._loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state for the loader that the Trainer asks for, since it may ask before it restores loaders."""
+        """Keep the state, and the Trainer that resumes: `train_dataloader` gives the state to the new loader.
+
+        The Trainer may ask for the loader before Lightning restores loaders itself.
+        """
         self._resumed = (self.trainer, state_dict)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
@@ -162,7 +165,7 @@ class SampledDataModule(pl.LightningDataModule):
             if path not in self.skipped:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=1)
             self.skipped[path] += 1
-        tolerated = max(FEWEST - 1, MOST_UNUSABLE * self._samples)
+        tolerated = max(FEWEST - 1, MOST_UNUSABLE * self._samples)  # a fraction of all samples, and a few at the start
         if self.skipped.total() > tolerated and not self._warned:
             self._warned = True
             checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)
@@ -185,6 +188,7 @@ class SampledDataModule(pl.LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
             "worker_init_fn": start_worker,
+            # `timeout` is seconds per sample; without workers torch takes no time limit
             "timeout": self.batch_size * self.timeout if self.num_workers else 0,
             "multiprocessing_context": server_context() if self.num_workers else None,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator

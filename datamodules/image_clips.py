@@ -51,6 +51,7 @@ class ImageClipDataModule(VideoDataModule):
     def trained_videos(self) -> set[str]:
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
         trained: set[str] = set()
-        for path in filter(os.path.isabs, super().trained_videos()):  # names, such as 00001, are those of many images
+        # without the bare names: many images have a name such as 00001
+        for path in filter(os.path.isabs, super().trained_videos()):
             trained.update((path, os.path.dirname(path)))
         return trained

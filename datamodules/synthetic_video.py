@@ -45,6 +45,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         super().__init__(source=Path(root) / "videos", **kwargs)
         self.root = Path(root).expanduser()
         self._counts = videos, benchmark_videos, point_videos
+        # arguments of the functions that write the videos and the benchmarks
         self.generation: dict[str, Any] = {
             "seed": generator_seed,
             "frames": frames_per_video,

@@ -88,7 +88,7 @@ class VideoDataModule(SampledDataModule):
     ) -> None:
         super().__init__(source, batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
-        multiple = getattr(sampling, "multiple", 1)
+        multiple = getattr(sampling, "multiple", 1)  # 2 for samplings that draw pairs
         if frames % multiple:
             raise ValueError(f"frames {frames}: {type(sampling).__name__} draws a multiple of {multiple}")
         if samples_per_epoch is not None:
@@ -211,25 +211,25 @@ class VideoDataModule(SampledDataModule):
         place = self._place_in_training(batch)
         if place is None:
             return batch
-        clip: Tensor = batch["clip"]
+        clip: Tensor = batch["clip"]  # B x T x 3 x H x W; each frame draws colours of its own
         generator = seeded_generator(self.seed, *place, world_size_and_rank()[1])
         return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
 
     def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
-        """Return the epoch of a batch, and the number of batches before it in the epoch; None if it is not of training.
+        """Return the epoch of a training batch, and the number of batches before it; None for other batches.
 
-        Without a Trainer, it takes the batch for the last one that the newest loader of training gave.
+        Without a Trainer, the batch is taken for the last batch of the newest training loader.
         """
         trainer = self.trainer
         if trainer is not None:
-            number = batches_taken(trainer)  # this batch is not counted yet
+            number = batches_taken(trainer)  # of this epoch, without this batch
             return (trainer.current_epoch, number) if trainer.training else None
-        # a loader of the user's over `held_out` does not mark its batches by `EVALUATION`
+        # our validation loaders mark their batches by the entry `EVALUATION`; a user's loader over `held_out` does not
         is_held_out = self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices
         if EVALUATION in batch or is_held_out:
             return None
         loader: Any = self._loader
-        epoch, taken = loader.place
+        epoch, taken = loader.place  # epoch, and batches given so far in the epoch
         return epoch, taken - 1  # without this batch
 
     def _split(self) -> tuple[list[int], list[int]]:
@@ -251,8 +251,9 @@ class VideoDataModule(SampledDataModule):
             path: path of a video, as a list or search of the sources gives it.
         """
         for root in self._roots:
-            if root and path.startswith(root) and "/.." not in path:  # as `relpath` cuts it, in less time
+            if root and path.startswith(root) and "/.." not in path:  # the same text as `relpath`'s, in less time
                 return hashed_rank(self.seed, path[len(root) :])
+        # the path lies outside the folders of the sources, as a path in a list may
         return hashed_rank(self.seed, os.path.relpath(path, self._roots[0] or "."))
 
     @cached_property

@@ -83,7 +83,7 @@ class CorrespondenceModule(SavedModule):
         self.unused: list[str] = []  # parts of the backbone that take no part in its maps
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
-        self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
+        self._drawn: Counter[tuple[int, ...]] = Counter()  # key of `generator` → its calls, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
 
         self._seed: int | None = None
@@ -108,7 +108,7 @@ class CorrespondenceModule(SavedModule):
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
-        # by a copy of the views, which is not kept: a method may replace parts of the network after this call
+        # views keep the functions that make maps: a copy makes these, since a method may replace parts of the network
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
         # weights; else the fields of the spec, since its file may be gone and its name may fetch weights
@@ -120,7 +120,7 @@ class CorrespondenceModule(SavedModule):
     def seed(self) -> int:
         """Seed of the method's draws: the seed that was set, else the argument `seed`, else the run's seed.
 
-        None, set or as an argument, stands for the next of these.
+        If None was set, or nothing, the argument counts; if the argument is None, the run's seed counts.
         """
         own_seed = self.hparams.get("seed") if self._seed is None else self._seed
         return self._seed_of_run if own_seed is None else own_seed
@@ -138,8 +138,8 @@ class CorrespondenceModule(SavedModule):
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
 
-        Without a stage it is the network's last map, at the network's own strides. Benchmarks may score another one: of
-        a ResNet res4 at stride 8, unless they or the backbone's name say otherwise.
+        Without a stage, the map is the network's last one, at the network's own strides. Benchmarks may score another
+        map: by default, of a ResNet the map of res4 at stride 8.
 
         Args:
             images: RGB.
@@ -176,8 +176,8 @@ class CorrespondenceModule(SavedModule):
         """
 
     def samples_in(self, batch: Batch) -> int:
-        """Return the number of samples in a batch; if it holds a batch of each of several loaders, in all of them."""
-        first = next(iter(self.images))
+        """Return the number of samples in a batch; of several loaders' batches together, the sum."""
+        first = next(iter(self.images))  # name of the method's images, such as `clip`
         return sum(len(part[first]) for part in parts_of(batch, first))
 
     def generator(self, *further: int) -> torch.Generator:
@@ -214,8 +214,8 @@ class CorrespondenceModule(SavedModule):
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
-        Several ranks log their means, in the steps that the Trainer logs and in the last of an epoch; in every step if
-        a callback or a schedule monitors one of them.
+        Of several ranks, the means are logged: in the steps that the Trainer logs, and in the last step of an epoch. If
+        a callback or a schedule monitors one of the scalars, the means are logged in every step.
 
         Returns:
             The outputs of `step`, as a dict with `loss`.
@@ -236,9 +236,9 @@ class CorrespondenceModule(SavedModule):
     def _log_scalars(self, scalars: Mapping[str, Any], batch_index: int, size: int) -> None:
         """Log scalars of a training step.
 
-        Of several ranks the means are logged, and only in a step that the Trainer logs, in the last of an epoch, and
-        where a callback or a schedule monitors one of the scalars. Lightning's `sync_dist` would hold all ranks at a
-        barrier for each scalar of each step.
+        Of several ranks the means are logged, in the steps that the Trainer logs, and in the last step of an epoch. If
+        a callback or a schedule monitors one of the scalars, the means are logged in every step. Lightning's
+        `sync_dist` would hold all ranks at a barrier for each scalar of each step.
 
         Args:
             scalars: name → scalar; the names are the same on all ranks.
@@ -319,7 +319,8 @@ class CorrespondenceModule(SavedModule):
     def samples_per_device(self) -> int:
         """Return the number of samples of a device's batch; it makes the training's loader if there is none yet.
 
-        A loader without a batch size, whose data set makes the batches itself, gives a batch to count, once.
+        If the data set makes the batches itself, the loader has no batch size: then the samples of a batch are counted,
+        once per loader.
         """
         loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
@@ -330,8 +331,8 @@ class CorrespondenceModule(SavedModule):
     def _samples_from(self, loaders: Any) -> int:
         """Return the number of samples in a batch of a loader; of several loaders, the sum over their batches.
 
-        Loaders in a dictionary whose keys are those of `images`, such as exemplar and search, give parts of the same
-        samples: one loader is counted.
+        If the loaders are a dictionary with the names of the method's images as keys, such as exemplar and search, they
+        give parts of the same samples: one loader is counted.
 
         Example:
             >>> from torch.utils.data import DataLoader
@@ -372,7 +373,8 @@ class CorrespondenceModule(SavedModule):
     def rate_of_batch(self, base_lr: float) -> float:
         """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch.
 
-        Exception: if `lr` is set, as `lr_find` does, `lr` is returned as it is. For VFS the scaling is our choice.
+        If `lr` is set, for example by Lightning's `lr_find`, `lr` is returned unscaled. For VFS the scaling is our
+        choice.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """
@@ -486,8 +488,8 @@ class CorrespondenceModule(SavedModule):
     def configure_model(self) -> None:
         """Begin a `fit`: convert BatchNorm to SyncBatchNorm, if the method asks for it and several GPUs train.
 
-        The hook also forgets an earlier `fit`: the count of its batch, and the number of accumulated batches that Liir
-        may have left. Outside of a training it does nothing.
+        The hook also forgets what an earlier `fit` left: the cached number of samples per batch, and the accumulation
+        that Liir may have set in the Trainer. Outside of a training it does nothing.
         """
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
         if trainer is None:
@@ -514,8 +516,8 @@ class CorrespondenceModule(SavedModule):
                 kind = type(finder).__name__
                 remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
                 raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
-        self._hold_frozen_backbone()
-        if self.trainer.ckpt_path:
+        self._hold_frozen_backbone()  # in eval mode, if nothing in it learns
+        if self.trainer.ckpt_path:  # the run resumes
             continue_schedule(self.lr_schedulers())
         self._print_plan()
         if self.backbone_learns and self.described is not None:
@@ -525,8 +527,8 @@ class CorrespondenceModule(SavedModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the checkpoint, then restore the loops, earlier than Lightning does.
 
-        Before Lightning restores the loops, a schedule asks for the number of batches, and this makes the loaders. A
-        loader that is made before the restoring gets no state, and would begin at its first batch.
+        Before Lightning restores the loops, a schedule asks for the number of batches, and the Trainer makes the
+        loaders. A loader that is made before the loops are restored gets no state, and would begin at its first batch.
         """
         super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
@@ -598,7 +600,7 @@ class CorrespondenceModule(SavedModule):
         Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
         many methods have a part of this name.
         """
-        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
+        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}  # network → class of views
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
 
 
@@ -629,7 +631,7 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
             raise ValueError(f"{wanted}, got {tensor.dtype}: divide bytes by 255, or give the Trainer our DataModule")
         if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
             raise ValueError(f"{wanted}, got shape {tuple(tensor.shape)}")
-        extremes = torch.stack(torch.aminmax(tensor.detach().float()))
+        extremes = torch.stack(torch.aminmax(tensor.detach().float()))  # smallest and largest value
         low, high = PendingCopy(extremes).wait().tolist()  # the one wait for the device
         if not (low >= -SLACK and high <= 1 + SLACK):  # written so that NaN is refused too
             raise ValueError(f"{wanted}, got values from {low:.4g} to {high:.4g}: the method normalises them itself")

@@ -193,7 +193,7 @@ class CoSettle(CorrespondenceModule):
         frozen_second = extractor(second)
         frozen_return = frozen_first  # of the walk's last step, back to the first frame
         network = extractor.network if isinstance(extractor, ViTExtractor) else None
-        if self.stretch and network is not None and network.pos_embed is not None:
+        if self.stretch and network is not None and network.pos_embed is not None:  # a ViT with positions
             size = tuple(frozen_first.shape[2:])
             with positions_set(network, self.drawn_positions(network, size), size):
                 frozen_return = extractor(first)
@@ -276,7 +276,7 @@ class CoSettle(CorrespondenceModule):
         clip = batch["clip"]
         if clip.shape[1] < 2:
             raise ValueError("clips of 1 frame hold no pair: set data.frames to 2")
-        frozen = self.encode(clip[:, 0], clip[:, -1])
+        frozen = self.encode(clip[:, 0], clip[:, -1])  # maps B x 3 x d x h x w: first frame, last, first again
         height, width = frozen.shape[-2:]
         if min(height, width) < WINDOW:
             raise ValueError(f"maps of {height} × {width} cells hold no {WINDOW} × {WINDOW} cells: raise data.size")

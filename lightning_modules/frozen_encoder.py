@@ -39,6 +39,7 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         encoder = self.frozen_network(spec, pretrained, "spec")
+        # what the user gives replaces what the network's name or checkpoint states
         self.encoder = encoder.changed(
             stated=stated_input(mean, std) or encoder.stated,
             default_stage=stage or encoder.default_stage,
@@ -47,8 +48,8 @@ class FrozenEncoder(SavedModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder, with the module's description: of a module that was loaded, this names the checkpoint."""
+        """The encoder, described as this module: the description of a loaded module names its checkpoint."""
         return self.encoder.changed(described=self.described or self.encoder.described)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:
-        """Do nothing; benchmarks run in later hooks."""
+        """Do nothing: Lightning validates only a module with this method, and benchmarks run in later hooks."""

@@ -103,7 +103,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)
         self.prior = None if prior is None else _settings(CompactnessPrior, prior)
-        # of `start` the weights are in the checkpoint
+        # values for checkpoints: settings as objects; no `start`, since a checkpoint has the weights itself
         self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior, "start": None}
         self.position = position
         self.compactness_weight = compactness_weight
@@ -151,7 +151,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.training:
             self._require_size_of_bank(batch["clip"].shape[-2:])
             generator = self.generator()
-            dropped = 1 + int(torch.randint(2, (), generator=generator))
+            dropped = 1 + int(torch.randint(2, (), generator=generator))  # channel 1 or 2 of Lab, a or b
             return self.objective(batch, dropped, generator)
         without_a = self.objective(batch, 1)
         without_b = self.objective(batch, 2)
@@ -225,9 +225,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
             >>> references.requires_grad
             False
         """
+        # the first phase always learns from query and references, whatever the settings of the second phase
         uses_average = self.reference_encoder == "average" and not self.warming_up
         if not uses_average:
-            features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])  # B x T x C x h x w
             references = features[:, :-1]
             takes_gradient = self.warming_up or self.reference_gradient
             if not takes_gradient:
@@ -267,6 +268,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
             orders = drawn_orders(self.bank_settings.modulation, all_frames, grid, generator)
             if orders is not None:
+                # a function that moves the cells of the position map, in another order for each frame
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
         features = without_statistics(encoders[self.bank_settings.encoder], frames, displace)  # B x C x h x w
@@ -275,8 +277,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def on_fit_start(self) -> None:
         """Store the bank in half precision if the Trainer's precision is mixed, else in float32.
 
-        Features of mixed precision are in half precision already, so they lose no bit; those of a training in float64
-        are rounded.
+        In mixed precision the features are in half precision already, so the bank loses no bit. In a training in
+        float64 the features are rounded.
         """
         super().on_fit_start()
         if self.bank is not None:
@@ -289,7 +291,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """True in the first phase.
 
         Raises:
-            ValueError: in a training with a first phase whose epochs no Trainer counts.
+            ValueError: in a training without a Trainer, whose epochs are not counted, if there is a first phase.
         """
         epochs = self.schedule.warmup_epochs
         if epochs and self.training and self.counting_trainer is None:
@@ -343,7 +345,7 @@ def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
-    """Return the encoder of a checkpoint, of the same arguments as `encoder`.
+    """Return the encoder of a checkpoint; refuse it unless it was built with the arguments of `encoder`.
 
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.

@@ -108,7 +108,8 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                if batch_index == 0:  # the base does so with the loss, and says why
+                # begins the mean anew; tensors that `validate` made in inference mode could not be changed in a fit
+                if batch_index == 0:
                     metric.reset()
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
@@ -126,7 +127,7 @@ class LinearProbe(CorrespondenceModule):
             lars = Lars(weights, lr, self.momentum, weight_decay=self.weight_decay, always_adapt=True)
             return scheduled(lars, lambda step: cosine_factor(step, steps))
         optimizer = SGD(weights, lr, self.momentum, weight_decay=self.weight_decay)
-        milestones = [round(0.6 * steps), round(0.8 * steps)]
+        milestones = [round(0.6 * steps), round(0.8 * steps)]  # MoCo's epochs 60 and 80 of 100
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
     def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:

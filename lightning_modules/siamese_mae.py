@@ -57,7 +57,7 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
-    """Return the indices of the patches that a random mask leaves: those of the smallest noise, the smallest first.
+    """Return the indices of the patches that a random mask leaves visible: the patches of smallest noise, ascending.
 
     Args:
         noise: `(B, N)` in [0, 1).
@@ -220,11 +220,12 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
-        if isinstance(backbone, str) and not is_checkpoint(backbone):
+        if isinstance(backbone, str) and not is_checkpoint(backbone):  # a new training: a checkpoint has its positions
             is_random = self.described is not None and not self.described.loaded
-            if is_random and str(backbone).startswith(LIBRARIES):
+            if is_random and str(backbone).startswith(LIBRARIES):  # a user's callable has drawn its own weights
                 _initialise_encoder(network)
-            rows, columns = network.patch_embed.grid_size  # a user's callable may have drawn other positions
+            # the positions are MAE's fixed ones in any case
+            rows, columns = network.patch_embed.grid_size
             network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)  # the decoder is drawn as in MAE's code
@@ -283,6 +284,7 @@ class SiameseMAE(CorrespondenceModule):
         first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
         seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
+        # visible tokens take their places; the masked patches keep the mask token
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
         positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(exact)  # 1 x 1+N x width
         tokens = torch.cat([seen[:, :1], patches], dim=1) + positions
@@ -351,6 +353,7 @@ def _has_class_position(network: Any) -> bool:
 def _initialise_encoder(network: Any) -> None:
     """Draw the weights of a ViT of timm anew, in place, as MAE's code does."""
     network.apply(start_linear)
-    filters = network.patch_embed.proj.weight  # drawn as those of a linear layer over the pixels of a patch
+    # Xavier's range for a convolution is another one: draw as for a linear layer over the pixels of a patch
+    filters = network.patch_embed.proj.weight
     filters.copy_(nn.init.xavier_uniform_(torch.empty(len(filters), filters[0].numel())).view(filters.shape))
     nn.init.normal_(network.cls_token, std=0.02)

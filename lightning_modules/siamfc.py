@@ -33,12 +33,12 @@ class SiameseExtractor(ProjectedExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
-        super().__init__(inner, search_conv, exemplar_conv)  # the last for copies alone
+        super().__init__(inner, search_conv, exemplar_conv)  # as `further`: copies are made with `exemplar_conv` too
         self.exemplar_conv = exemplar_conv
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        return self.exemplar_conv(self.inner.by_call(self.prepared(crops)))
+        return self.exemplar_conv(self.inner.by_call(self.prepared(crops)))  # `prepared` normalises the crops
 
 
 class SiamFC(CorrespondenceModule):
@@ -102,13 +102,13 @@ class SiamFC(CorrespondenceModule):
         self.positive_radius = positive_radius
         self.lr: float = lr
         self.last_lr = last_lr
-        built = self.frozen_network(backbone, pretrained)
+        built = self.frozen_network(backbone, pretrained)  # only the two convolutions below learn
         self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride: int = self.backbone.stride
         width = width_of(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
-        if start == "identity":
+        if start == "identity":  # the convolutions return the frozen features at first
             for convolution in (self.exemplar_conv, self.search_conv):
                 nn.init.dirac_(convolution.weight)
                 nn.init.zeros_(cast(Tensor, convolution.bias))
@@ -165,6 +165,7 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for another stage, stride or dilation.
         """
+        # `described`: name and weights of the encoder, which results record
         inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)
         # a copy, so that `eval` leaves the mode of this module's convolutions as it is
         return module_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv), shares_tensors=True).eval()

@@ -110,7 +110,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         if not self.training:
             return encode(frames)
-        # by the numbers of steps and of held batches, not by `self.generator`: published runs drew so
+        # a shuffle for each batch: keys of earlier batches are held until the step. Published runs drew by these seeds
         generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
@@ -134,6 +134,8 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def groups(self, videos: int) -> int:
         """Return the number of BatchNorm groups of a device's batch: the argument `groups`, or its default.
 
+        The default on one device is 4, 2 or 1: the largest that divides the videos and leaves two or more per group. On
+        each of several devices it is 1.
         Args:
             videos: number of videos in the batch.
 

@@ -57,19 +57,19 @@ class ReplacingDataset(Dataset[Sample]):
         weights: Sequence[int] | None = None,
     ) -> None:
         self._paths = np.array(list(map(os.fsencode, paths)))  # one array: workers share its memory
-        self.length = length
+        self.length = length  # samples of an epoch
         self.seed = seed
-        self.replaces = replaces
-        self._cumulative_weights = None if weights is None else np.cumsum(weights)
+        self.replaces = replaces  # an item that cannot be used
+        self._cumulative_weights = None if weights is None else np.cumsum(weights)  # items are drawn by their weights
 
     def __len__(self) -> int:
         return self.length
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """`items`: their number; `digest`: a digest of their weights, and of their paths below the shared folder.
+        """`items`: number of items; `digest`: digest of the items' weights, and of their paths below the shared folder.
 
-        A checkpoint holds it, by which a run knows its data again: it must not change.
+        A checkpoint holds the fingerprint, by which a resumed run recognises its data: this function must not change.
 
         Example:
             >>> ReplacingDataset(["/data/sets/a/1.mp4", "/data/sets/ab/2.mp4"], length=2, seed=0).fingerprint
@@ -92,12 +92,12 @@ class ReplacingDataset(Dataset[Sample]):
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the item for an attempt to read sample `index`.
 
-        With weights it is drawn by them. Without weights, attempt 0 takes the item `index` modulo the number of items,
-        and later attempts a random item.
+        With weights, every item is drawn in proportion to its weight. Without weights, attempt 0 takes item `index`
+        modulo the number of items, and later attempts take a random item.
         """
         if self._cumulative_weights is not None:
             ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
-            return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))
+            return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))  # in whose stretch it lies
         items = len(self._paths)
         return int(torch.randint(items, (), generator=generator)) if attempt else index % items
 
@@ -163,7 +163,7 @@ class ClipDataset(ReplacingDataset):
         seed: int = 0,
     ) -> None:
         super().__init__([entries[index].file for index in indices], length, seed, weights=weights)
-        self.indices = np.array(indices, dtype=np.int64)
+        self.indices = np.array(indices, dtype=np.int64)  # item → index of its entry, the `video_index` of samples
         self._sampling = sampling
         self._transform = transform
 
@@ -246,7 +246,7 @@ def start_worker(worker: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of the parent process, which loads, and end this process at once."""
+    """Wait for the end of the parent process, then end this worker process at once."""
     parent: Any = parent_process()
     wait([parent.sentinel])
     os._exit(1)

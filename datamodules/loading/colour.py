@@ -32,8 +32,9 @@ class ColourAugmentation:
 
         Returns:
             `factors`, (N, 4): factors of brightness, contrast and saturation, 0.6 to 1.4, and shift of the hue, ± 0.1
-            turns; `order`, (N, 4) long: their columns in the order in which they are applied; `jitter`, `grey` and
-            `blur`, (N,) bool: what is applied; `sigma`, (N,): deviation of the blur, pixels.
+            turns; `order`, (N, 4) long: indices of the columns of `factors` in the order of their application;
+            `jitter`, `grey` and `blur`, (N,) bool: what is applied to a frame; `sigma`, (N,): deviation of the blur,
+            pixels.
         """
         spread = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(_SPREAD)
         factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])
@@ -63,7 +64,7 @@ class ColourAugmentation:
         frames = frames.clone()
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
-                # frames that are jittered, and whose order has this kind of adjustment at this turn
+                # each frame has its own order: the frames that get this adjustment at this turn
                 chosen = draws["jitter"] & (draws["order"][:, turn] == kind)
                 _replace(frames, chosen, adjust, draws["factors"][:, kind])
         # greyscale needs no parameter: `sigma` only fills the place
@@ -74,7 +75,7 @@ class ColourAugmentation:
 
 
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
-    """Change the chosen ones of some frames in place, each by its value of a parameter.
+    """Change chosen frames of a batch in place, each frame by its own value of a parameter.
 
     Args:
         frames: (N, 3, H, W) on the device; they are changed.

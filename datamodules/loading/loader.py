@@ -55,7 +55,7 @@ class ClipSampler(DistributedSampler[Key]):
     """
 
     def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
-        # a single rank for the base class: see above
+        # torch's class learns of one rank: the ranks may not have started, and our methods ask for them at each use
         super().__init__(dataset, num_replicas=1, rank=0, seed=seed)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.first_batch = 0
@@ -75,7 +75,7 @@ class ClipSampler(DistributedSampler[Key]):
             yield self.epoch, index
 
     def __len__(self) -> int:
-        """Return the number of this rank's samples in a whole epoch: those of full global batches."""
+        """Return the number of this rank's samples in a whole epoch: only samples of full global batches count."""
         ranks, _ = world_size_and_rank()
         return self.num_samples // (self.batch_size * ranks) * self.batch_size
 
@@ -96,12 +96,12 @@ class FixedSampler(DistributedSampler[Key]):
     """
 
     def __init__(self, dataset: Sized) -> None:
-        # a single rank for the base class: see above
+        # torch's class learns of one rank: the ranks may not have started, and our methods ask for them at each use
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
 
     @property
     def indices(self) -> range:
-        """Indices of this rank's samples; sample 0 for a rank without a sample."""
+        """Indices of this rank's samples; sample 0 for a rank without a sample, since Lightning needs a batch."""
         ranks, rank = world_size_and_rank()
         return range(rank, self.num_samples, ranks) or range(1)
 
@@ -141,9 +141,9 @@ class ResumableLoader(DataLoader[BatchT]):
     _data_before: dict[str, Any] | None = None  # facts of the resumed run's data, until the next pass
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place, as `epoch` and number of `batches` before it, and facts of the `data`.
+        """Return the place at which a resumed run begins, `epoch` and number of `batches` before, and facts of `data`.
 
-        With a Trainer the number is of the batches that it has trained on, because workers load ahead of the training.
+        With a Trainer the batches are counted that it has trained on, because workers load ahead of the training.
         """
         epoch, batches = self.place
         if self.trainer is not None:
@@ -155,8 +155,8 @@ class ResumableLoader(DataLoader[BatchT]):
         if not isinstance(self.sampler, ClipSampler):  # Lightning's `overfit_batches` has replaced it
             return
         self.place = (state_dict["epoch"], state_dict["batches"])
-        self._data_before = state_dict["data"]
-        if not self.sampler.is_chosen:
+        self._data_before = state_dict["data"]  # compared with the present data when the pass begins
+        if not self.sampler.is_chosen:  # `set_epoch` has not been called
             self.sampler.epoch = state_dict["epoch"]
 
     def _facts_of_data(self) -> dict[str, Any]:
@@ -165,11 +165,12 @@ class ResumableLoader(DataLoader[BatchT]):
         return facts | getattr(self.dataset, "fingerprint", {})
 
     def _begin_pass(self) -> tuple[int, int]:
-        """Decide where the pass that begins starts, and set the sampler's epoch.
+        """Decide where a new pass starts, and set the sampler's epoch.
 
-        The first pass after `load_state_dict` begins at the loaded place, or with the next epoch if the place is its
-        epoch's end; unless `set_epoch` chose another epoch. Every other pass begins at the start of an epoch: the epoch
-        that `set_epoch` chose; else the next epoch, after a whole pass; else the same epoch again.
+        The first pass after `load_state_dict` begins at the loaded place; if the place is the end of an epoch, with the
+        next epoch. If `set_epoch` has chosen another epoch, the loaded place does not count. Every other pass begins at
+        the start of an epoch: the epoch that `set_epoch` chose; without a choice the next epoch after a whole pass, and
+        the same epoch again after a pass that was broken off.
 
         Returns:
             The epoch, and the number of batches that the pass leaves out at its start.
@@ -195,18 +196,21 @@ class ResumableLoader(DataLoader[BatchT]):
         sampler = self.sampler
         if not isinstance(sampler, ClipSampler):
             return 0, 0
-        epoch, taken = self.place
-        continues = self._data_before is not None and sampler.epoch == epoch  # from a loaded place
-        is_whole = taken > 0 and taken >= len(self)  # the pass before gave all batches of its epoch
+        epoch, taken = self.place  # of the last pass, or loaded: the epoch, and the batches given so far
+        continues = self._data_before is not None and sampler.epoch == epoch  # the place was loaded, and counts
+        is_whole = taken > 0 and taken >= len(self)  # all batches of the epoch were given
+        # a chosen epoch counts, unless it is the loaded epoch, which is over
         if is_whole and (continues or not sampler.is_chosen):
             sampler.epoch = epoch + 1
+        # only a loaded place within an epoch leaves batches out
         if is_whole or not continues:
             taken = 0
-        sampler.is_chosen = False
+        sampler.is_chosen = False  # a choice and a loaded place hold for one pass
         before = self._data_before
         self._data_before = None
         if before is not None:
             now = self._facts_of_data()
+            # the order within an epoch depends on all facts; a new epoch may begin on other data, with a warning
             if taken and before != now:
                 raise DataError(f"the checkpoint was written within an epoch of other data: {before}, now {now}")
             if before.get("digest") != now.get("digest"):
@@ -229,7 +233,8 @@ class ResumableLoader(DataLoader[BatchT]):
         self.sampler.first_batch = taken
         began = time.perf_counter()
         patience = self.timeout
-        self.timeout = min(patience, LOOK)  # torch looks at its workers when this time is over
+        # torch's iterator keeps the time limit at which it is made: when it is over, torch looks at its workers
+        self.timeout = min(patience, LOOK)
         with without_main():
             batches = super().__iter__()
         self.timeout = patience
@@ -250,7 +255,9 @@ class ResumableLoader(DataLoader[BatchT]):
 
 
 def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
-    """Yield batches of torch's loader, whose time limit is short; after a time-out ask again, until `patience` is over.
+    """Yield batches of torch's loader; after each of its short time limits ask again, until `patience` is over.
+
+    At each time limit torch looks whether a worker was killed, so a killed worker is found early.
 
     Args:
         batches: iterator of torch's loader, which may be asked for a batch again after a time-out.

@@ -190,7 +190,7 @@ class GapPairs(FrameSampling):
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         pairs = []
         for _ in range(n // 2):
-            low = min(self.gap[0], num_frames - 1)
+            low = min(self.gap[0], num_frames - 1)  # in a short video the largest gap is from its first to last frame
             high = min(self.gap[1], num_frames - 1)
             drawn = int(torch.randint(low, high + 1, (), generator=generator))
             first = int(torch.randint(num_frames - drawn, (), generator=generator))
@@ -224,8 +224,8 @@ class FractionPairs(FrameSampling):
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
-        end = num_frames - gap  # of the first frames
-        if num_frames <= 4 or gap < 1 or end <= 1:
+        end = num_frames - gap  # a pair's first frame is drawn from 1 to end - 1: as in Co-Settle's code, never 0
+        if num_frames <= 4 or gap < 1 or end <= 1:  # too short for pairs: n independent frames
             return torch.randint(num_frames, (n,), generator=generator)
         first = torch.randint(1, end, (n // 2,), generator=generator)
         return torch.stack([first, first + gap], dim=1).flatten()
@@ -236,8 +236,9 @@ def random_crops(
 ) -> list[Box]:
     """Draw `count` boxes of random resized crops independently.
 
-    As in torchvision: fraction of the area uniform, log of width / height uniform between those of `RATIOS`, 3/4 and
-    4/3; up to ten attempts to fit the box into the frame, then the largest centred box with a permitted ratio.
+    As in torchvision, the fraction of the area is uniform, and so is the logarithm of width / height, from 3/4 to 4/3
+    (`RATIOS`). The first of ten attempts whose box fits into the frame counts; if no box fits, the largest centred box
+    with a permitted ratio is taken.
 
     Args:
         height: height of the frame, pixels.
@@ -258,7 +259,11 @@ def random_crops(
 
 
 def _random_box(height: int, width: int, area: tuple[float, float], attempts: list[list[float]]) -> Box:
-    """Return the box of the first attempt that fits; an attempt has four draws in [0, 1): of area, ratio, top, left."""
+    """Return the box (top, left, height, width) of the first attempt that fits into a frame of (height, width).
+
+    `area` is the range of the box's area, as fractions of the frame. An attempt has four draws in [0, 1): of area,
+    ratio, top and left.
+    """
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
     for fraction, log_ratio, y, x in attempts:
@@ -279,14 +284,14 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
 def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips: Sequence[bool] = ()) -> Tensor:
     """Cut a box out of each of T frames (H, W, 3) and resize it: (T, 3, size, size) uint8.
 
-    `flips` has a flag per frame, by which the crop is mirrored; empty: none is.
+    `flips` has a flag per frame, True to mirror the crop from left to right; if empty, no crop is mirrored.
     """
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
     flips = flips or [False] * len(frames)
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
-        # bilinear as in the original code, or the mean of the pixels if that would skip some
+        # bilinear as in the original code; if the crop shrinks to half or less, bilinear would skip pixels: their mean
         shrinks = min(height, width) >= 2 * size
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
@@ -329,7 +334,7 @@ class Crops(ABC):
         """
 
     def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Make the squares (T, 3, size, size) of a held-out clip: by default the largest in the centre, not drawn."""
+        """Make the squares (T, 3, size, size) of a held-out clip: by default the largest centred ones; draw nothing."""
         return CentreCrops()(frames, generator, size)
 
 
@@ -373,7 +378,7 @@ class CentreCrops(Crops):
     """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Crop and resize, without draws."""
+        """Return the centre square of each frame, resized: uint8 `(T, 3, size, size)`; nothing is drawn."""
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
@@ -394,7 +399,7 @@ class WholeFrames(Crops):
     """
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Resize, without draws."""
+        """Return the whole frames, resized to squares: uint8 `(T, 3, size, size)`; nothing is drawn."""
         height, width = frames[0].shape[:2]
         return _crops(frames, [(0, 0, height, width)] * len(frames), size)
 
@@ -473,12 +478,12 @@ class PairCrops(Crops):
             flips: for each returned view, True to flip it; "shared" takes the first flag for both views.
         """
         outer = resized_crop(first, boxes[0], size, self.bicubic)
-        if self.kind == "shared":
+        if self.kind == "shared":  # both frames by one box; the other kinds take two views of the first frame
             pair = [outer, resized_crop(second, boxes[0], size, self.bicubic)]
             flips = [flips[0], flips[0]]
         else:
             pair = [outer, resized_crop(outer, boxes[1], size, self.bicubic)]
-        if self.kind == "local-to-global":
+        if self.kind == "local-to-global":  # the local view comes first
             pair.reverse()
         views: list[np.ndarray] = []
         for view, flip in zip(pair, flips, strict=True):

@@ -82,12 +82,12 @@ def usable_boxes(
     """
     corners = boxes[:, :2]
     sides = boxes[:, 2:]
-    extent = np.array(size[::-1])
+    extent = np.array(size[::-1])  # width, height of the frame
     fractions = sides / extent
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
     usable = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
-    usable &= (corners < extent + 1).all(axis=1) & (corners + sides > 1).all(axis=1)
+    usable &= (corners < extent + 1).all(axis=1) & (corners + sides > 1).all(axis=1)  # one-based: meets the frame
     usable &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
     if visible is not None:
         usable &= visible > max(1.0, 0.3 * visible.max(initial=0.0))

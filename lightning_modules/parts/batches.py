@@ -37,7 +37,7 @@ def join_loaders(batch: Any, image: str) -> Any:
     Only tensors are joined, and only names that all batches have; the rest is left out.
 
     Args:
-        batch: as in `parts_of`.
+        batch: the batch of one loader; or a dict or list of the batches of several loaders, None for an ended loader.
         image: name of an image that each batch has.
 
     Example:

@@ -55,7 +55,7 @@ def own_rows(gathered: Tensor, rows: int) -> Tensor:
             alone, which is returned unchanged.
         rows: number of rows per rank.
     """
-    first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0
+    first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0  # 0: the rows are this rank's alone
     return gathered[first : first + rows]
 
 

@@ -95,15 +95,16 @@ class ProjectedExtractor(FeatureExtractor):
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
         super().__init__(inner.stage, known=inner.stages, network_name="the encoder")  # `inner` has checked the stage
         self.inner = inner
-        self.head = module_copy(head, shares_tensors=True)  # so that `eval` below leaves the mode of `head`
+        self.head = module_copy(head, shares_tensors=True)  # a copy, so that `eval` below leaves the mode of `head`
         self.further = further
-        for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # stride, input, description, …
+        # this extractor has the stride, input, description, … of the encoder's
+        for name in (*View.__annotations__, *FeatureExtractor.__annotations__):
             setattr(self, name, getattr(inner, name))
-        self.called = None  # `map_of` lets `inner` call the network
+        self.called = None  # this extractor calls no network itself: `map_of` lets `inner` call it
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the projected maps `(N, D, h, w)` of images as `inner` takes them."""
+        """Return the projected maps `(N, D, h, w)` of images that `prepared` has normalised."""
         return self.head(self.inner.by_call(images))
 
     def folded(self) -> Self:
@@ -111,5 +112,5 @@ class ProjectedExtractor(FeatureExtractor):
         return type(self)(self.inner.folded(), self.head, *self.further)
 
     def changed(self, **values: Any) -> Self:
-        """Return a copy with other values, as `changed` of the encoder's extractor takes them."""
+        """Return a copy whose encoder's extractor has other values, by its own `changed(**values)`."""
         return type(self)(self.inner.changed(**values), self.head, *self.further)

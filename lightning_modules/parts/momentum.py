@@ -94,16 +94,16 @@ class KeyQueue(nn.Module):
     def __init__(self, size: int, shape: int | tuple[int, ...], seed: int | None = 0) -> None:
         super().__init__()
         of_key = (shape,) if isinstance(shape, int) else shape
-        first = torch.zeros(size, *of_key, dtype=torch.float32)
+        first = torch.zeros(size, *of_key, dtype=torch.float32)  # until videos come: zeros, or random unit vectors
         if seed is not None:
             first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)))
         self.register_buffer("keys", first)
-        self.register_buffer("video_ids", torch.full((size,), -1))
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
-        self.held: list[tuple[Tensor, Tensor]] = []
+        self.register_buffer("video_ids", torch.full((size,), -1))  # -1: a key of no video
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))  # row of the next key
+        self.held: list[tuple[Tensor, Tensor]] = []  # keys and video ids that enter after the optimiser's step
 
     def __len__(self) -> int:
-        """Return K, the number of keys, those of the start included."""
+        """Return K, the number of keys; keys that the queue started with count too."""
         return len(self.keys)
 
     def hold(self, keys: Tensor, video_index: Tensor) -> None:
@@ -133,7 +133,7 @@ class KeyQueue(nn.Module):
 
         The number is right once all keys of the present step are held, and infinite or NaN while none are.
         """
-        return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
+        return self.filled.sum() / sum(len(keys) for keys, _ in self.held)  # filled keys / keys of a step
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, video_ids: Tensor) -> None:
@@ -184,8 +184,8 @@ class MomentumMethod(SavedModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self._own_steps = 0
-        self._next_momentum = 0.0  # of the average, at the end of the present step
+        self._own_steps = 0  # optimiser steps so far, for a training without a Trainer
+        self._next_momentum = 0.0  # m of the average's move at the end of the present step
         STEPPING[self] = _none  # no optimiser steps yet; torch's hooks find this module in the table
 
     def __setstate__(self, state: Any) -> None:
@@ -214,7 +214,10 @@ class MomentumMethod(SavedModule):
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers."""
+        """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers.
+
+        Every rank gives its queues the keys of all ranks, so the queues are equal without a broadcast.
+        """
         prefixes = tuple(f"{name}." for name in self.queues)
         return [name for name, _ in self.named_buffers() if name.startswith(prefixes)]
 
@@ -227,22 +230,25 @@ class MomentumMethod(SavedModule):
 
     @property
     def steps_taken(self) -> int:
-        """Optimiser steps so far: by the Trainer, whose count a resumed run continues; without one, by this module."""
+        """Optimiser steps so far: counted by the Trainer, also over a resumed run; without one by this module."""
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
     def begin_step_of(self, optimizer: Optimizer) -> None:
-        """Note that an optimiser of the encoder steps, and fix the momentum with which `end_step_of` moves the average.
+        """Begin a step of this method, if an optimiser that is about to step trains the encoder.
 
-        Nothing happens for an optimiser that does not train the encoder, nor for one that steps within the step of
-        another, such as the inner optimiser of Lookahead or SAM.
+        The optimiser is noted in `STEPPING`, so that `end_step_of` knows it. The momentum of the average's next move is
+        computed now, before the step is counted.
+
+        Nothing happens for an optimiser that does not train the encoder. Lookahead and SAM call an inner optimiser
+        within their own step: nothing happens for the inner optimiser.
         """
-        other = STEPPING[self]()
+        other = STEPPING[self]()  # the optimiser whose step was begun last; None if that step has ended
         is_within = other is not None and other is not optimizer and _is_running(other)
-        is_unmade = not hasattr(self, "target_encoder")  # its constructor has raised, or has not ended yet
+        is_unmade = not hasattr(self, "target_encoder")  # the constructor of this module has raised, or still runs
         if is_within or is_unmade:
             return
-        stepped: set[int] = set()
+        stepped: set[int] = set()  # ids of the optimiser's parameters
         for group in optimizer.param_groups:
             stepped.update(map(id, group["params"]))
         if stepped.isdisjoint(map(id, self.encoder.parameters())):
@@ -252,8 +258,9 @@ class MomentumMethod(SavedModule):
         STEPPING[self] = ref(optimizer)
 
     def end_step_of(self, optimizer: Optimizer) -> None:
-        """Move the average and fill the queues, if the step that `begin_step_of` noted was of this optimiser.
+        """Move the average and fill the queues, if `begin_step_of` has noted a step of this optimiser.
 
+        A step without new keys for the queues counts no step, and leaves the average as it is.
         Raises:
             ValueError: for an average in half precision.
         """
@@ -272,7 +279,7 @@ class MomentumMethod(SavedModule):
 
 
 def _is_running(optimizer: Optimizer) -> bool:
-    """Return whether a step of an optimiser runs: a method of it is on the call stack.
+    """Return whether a step of an optimiser runs now: one of the optimiser's methods is on the call stack.
 
     Only the stack tells: a step that has raised an error has begun and will never end.
     """
@@ -283,7 +290,7 @@ def _is_running(optimizer: Optimizer) -> bool:
 
 
 def _none() -> None:
-    """Return None, as a weak reference to nothing would: the value in `STEPPING` while no optimiser steps."""
+    """Return None: in `STEPPING` this function stands for a weak reference to no optimiser, while none steps."""
 
 
 STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()

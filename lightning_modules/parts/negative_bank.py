@@ -67,9 +67,9 @@ class NegativeBank(KeyQueue):
     """
 
     def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:
-        shared = settings.negatives == "shared"
+        shared = settings.negatives == "shared"  # a key is the vector of a cell, else a frame's whole map
         keys = settings.frames * settings.points if shared else settings.frames
-        shape = width if shared else (side, side, width)  # a key is a cell, or a whole map
+        shape = width if shared else (side, side, width)
         super().__init__(keys, shape, seed=None)  # zeros of no video, which `logsumexp` leaves out
         self.points = settings.points
         self.kind = settings.negatives
@@ -84,9 +84,9 @@ class NegativeBank(KeyQueue):
             destination[f"{prefix}keys"] = self.keys[:filled].clone()  # of a part, torch would save the whole
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the rows that were saved; the rows after them become zeros, as in an empty bank.
+        """Load the saved rows, those that were filled; the further rows become zeros, as in an empty bank.
 
-        They are added to `state_dict` itself.
+        The rows of zeros are added to the entry of `state_dict`, which is changed.
         """
         name = f"{prefix}keys"
         saved = state_dict.get(name)

@@ -47,8 +47,8 @@ class LiirSchedule:
 
         Args:
             step: optimiser steps before this one.
-            samples_of_batch: over all ranks.
-            batches_of_epoch: number of them.
+            samples_of_batch: samples of a batch, over all ranks.
+            batches_of_epoch: number of batches of an epoch.
 
         Example:
             >>> schedule = LiirSchedule(warmup_epochs=1)  # two batches a step in the first epoch, then one
@@ -70,8 +70,8 @@ class LiirSchedule:
 
         Args:
             step: optimiser steps before this one.
-            samples_of_batch: over all ranks.
-            batches_of_epoch: number of them.
+            samples_of_batch: samples of a batch, over all ranks.
+            batches_of_epoch: number of batches of an epoch.
 
         Example:
             >>> schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)

@@ -83,7 +83,7 @@ def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Cal
 
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
-        """Call both hooks."""
+        """Call the hook of the bases, then the hook of the class."""
         getattr(super(kind, self), hook.__name__)(checkpoint)
         hook(self, checkpoint)
 
@@ -109,16 +109,19 @@ class SavedModule(pl.LightningModule):
     """Prefix of the weights of `evaluated` in a checkpoint."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let the hooks of a subclass that lack `super()` run after those of its bases."""
+        """Let a subclass's hook for checkpoints that forgets `super()` first call the hook of the bases.
+
+        Without the bases' hook, a checkpoint would lack what loads it again.
+        """
         super().__init_subclass__(**options)
         for name in HOOKS.intersection(vars(cls)):
             hook = vars(cls)[name]
-            if "super" not in unwrap(hook).__code__.co_names:  # else it calls its bases itself
+            if "super" not in unwrap(hook).__code__.co_names:  # the code does not name `super`
                 setattr(cls, name, _after_bases(cls, hook))
 
     def __init__(self) -> None:
         super().__init__()
-        self.rebuilt_by: dict[str, Any] = {}
+        self.rebuilt_by: dict[str, Any] = {}  # constructor's argument → value in checkpoints, in place of `hparams`'s
 
     def _set_hparams(self, hp: Any) -> None:
         """Keep arguments in `hparams` as plain values, which `hparams.yaml` and checkpoints give back.
@@ -168,7 +171,7 @@ class SavedModule(pl.LightningModule):
         """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`.
 
         Raises:
-            NotImplementedError: if a subclass overrides neither of both.
+            NotImplementedError: if a subclass overrides neither this property nor `feature_extractor`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither evaluated nor feature_extractor")
 
@@ -233,8 +236,8 @@ class SavedModule(pl.LightningModule):
         Args:
             checkpoint_path: the file; it is read whole and as data.
             map_location: device; None is the CPU.
-            strict: refuse weights whose names differ; None does so too. False: weights that the file lacks keep their
-                first values, and weights that the module lacks are left out.
+            strict: True or None: refuse weights whose names differ. False: weights that the file lacks keep their first
+                values, and weights that the module lacks are left out.
             weights_only: as in Lightning; a checkpoint is read as data in any case.
             overrides: arguments that override the saved arguments.
 
@@ -252,6 +255,7 @@ class SavedModule(pl.LightningModule):
 
         Then the file is enough to load the module or its encoder. The class is allowed in this process (`allow`).
         """
+        # `hparams` may hold arguments of base classes too, which the constructor does not take
         arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
         class_path = import_path(type(self))
@@ -268,8 +272,8 @@ class SavedModule(pl.LightningModule):
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
-            The fields of its spec, which make it again, and the `prefix` of its weights; None for a network without a
-            name, or a module with features of its own, whose class a checkpoint then needs.
+            The fields of the encoder's spec, which build it again, and the `prefix` of its weights. None for a network
+            without a name, and for a module with features of its own: benchmarks then need the module's class.
         """
         fields = None if self.has_own_features else checkpoint_fields(self.evaluated)
         return None if fields is None else {**fields, "prefix": self.prefix_of_evaluated}

@@ -84,9 +84,9 @@ def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Optimizer
 
 
 def continue_schedule(schedule: object) -> None:
-    """Set the rates of a resumed run to those of its own schedule, whose length may differ from the checkpoint's.
+    """Set the rates of a resumed run by its own schedule, whose length may differ from the schedule in the checkpoint.
 
-    Without it the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. A
+    Otherwise the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. A
     schedule of another kind, by a user's method, continues as torch restores it.
     """
     if isinstance(schedule, FactorLR):

@@ -92,7 +92,8 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
     """
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
-    dealt = all_rows(frames)[to_device(deal[rank], frames.device)]  # as MoCo's code does, of the videos of all ranks
+    # as in MoCo's code, each rank gathers the videos of all ranks, and takes those that were dealt to it
+    dealt = all_rows(frames)[to_device(deal[rank], frames.device)]
     shuffled = all_rows(encode(dealt))  # ranks·B x m x D, in the order of the deal
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
@@ -100,9 +101,9 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
 
 def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
-    """Shuffle the videos of all groups evenly into all groups, at random.
+    """Deal the videos of each group out to all groups, as evenly as possible and at random.
 
-    With at least two videos per group, no group is the same after the shuffle as before it.
+    Of several groups, each of at least two videos, every group then holds videos of at least two groups.
 
     Args:
         groups: number of groups over all ranks.
@@ -131,9 +132,9 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
     order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])  # groups x videos
     first = torch.randint(groups, (), generator=generator)
-    source = torch.arange(groups)[:, None]
-    # each group deals its shuffled videos out in turn, from `first` groups further on
-    receiver = (torch.arange(videos) + source + first) % groups
+    group = torch.arange(groups)[:, None]
+    dealt = (order + group * videos).flatten()  # indices of each group's videos, shuffled within the group
+    # group g deals its videos out like cards, one to each group in turn: the first to group g + `first`
+    receiver = (torch.arange(videos) + group + first) % groups  # groups x videos, in the order of `dealt`
     by_receiver = receiver.flatten().argsort(stable=True)  # stable: in one order on all machines
-    dealt = (order + source * videos).flatten()
     return dealt[by_receiver].view(groups, videos)  # all groups receive equally many

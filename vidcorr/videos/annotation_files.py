@@ -59,7 +59,7 @@ def read_masks(
         files: list[_File] = []
         for number, word in enumerate(words):
             files += _files_of_word(word, Path(scratch, str(number)))
-        frames = FrameNames(stems, film, [file.path.stem for file in files])
+        frames = FrameNames(stems, film, [file.path.stem for file in files])  # which frame a name states
         prompts: list[MaskPrompt] = []
         for file in files:
             images = MaskPrompt.in_file(file.path, file.source, size)
@@ -84,8 +84,8 @@ def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
         DataError: if no field names a frame of the video, unless the file may be of the first one; or if two frames
             are stated.
     """
-    frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
-    if frame is None and not file.may_be_first:
+    frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame  # `file.frame`: by `@FRAME`
+    if frame is None and not file.may_be_first:  # only a PNG that was given alone may be of the first frame
         named = " and ".join(f"{what} {name}" for what, name in stated.items() if name is not None)
         raise DataError(f"{file.source}: its {named} names no frame of the video; give {file.path.name}@FRAME")
     return frame
@@ -111,6 +111,7 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
         raise DataError(f"{path}: holds no PNG and no JSON")
     if len(files) > 1 and frame is not None:
         raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
+    # the files of CVAT's zip may give one object several colours: the first file carries a note for the user
     if len(files) > 1 and suffix == ".zip" and "SegmentationObject" in files[0].path.parts:
         note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
         files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))
@@ -120,14 +121,14 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
 def _unpack(path: Path, folder: Path) -> list[Path]:
     """Unpack the masks of a zip into a folder, and return the files in natural order.
 
-    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs; nothing hidden (`is_data`) below
-    the folder that holds all members.
+    The masks are the PNGs of `SegmentationObject`, else the JSON files, else all PNGs. Hidden files and folders
+    (`is_data`) are left out, but the common folder of all members may be hidden.
 
     Raises:
         DataError: for a damaged zip.
     """
     with errors_at(path, Exception), zipfile.ZipFile(path) as archive:  # damage makes the readers fail in every way
-        root = os.path.commonpath([os.path.dirname(name) for name in archive.namelist()] or [""])  # it may be hidden
+        root = os.path.commonpath([os.path.dirname(name) for name in archive.namelist()] or [""])
         names = [name for name in archive.namelist() if all(map(is_data, Path(name).relative_to(root).parts))]
         pictures = [name for name in names if name.lower().endswith(".png")]
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]

@@ -41,8 +41,8 @@ class MaskWriter:
     """File or folder that is written."""
 
     def __init__(self, folder: Path, names: Mapping[int, str]) -> None:
-        self.place = folder / self.files
-        self.names = {number: names[number] or str(number) for number in sorted(names)}
+        self.place = folder / self.files  # the file or folder to write
+        self.names = {number: names[number] or str(number) for number in sorted(names)}  # without a name, the id
 
     def add(self, image: str, frame: int, ids: Bitmap) -> None:
         """Write the mask of a frame.
@@ -73,7 +73,7 @@ class CocoWriter(MaskWriter):
         import cv2
 
         height, width = ids.shape
-        image_id = len(self._images) + 1
+        image_id = len(self._images) + 1  # COCO's ids begin with 1
         self._images.append({"id": image_id, "file_name": image, "height": height, "width": width})
         for object_id in object_ids(ids):
             pixels = (ids == object_id).astype(np.uint8)
@@ -106,7 +106,7 @@ class LabelMeWriter(MaskWriter):
     files = "labelme"
 
     def add(self, image: str, frame: int, ids: Bitmap) -> None:
-        """Write the file of a frame."""
+        """Write the JSON file of a frame, with a shape per object."""
         shapes: list[dict[str, Any]] = []
         for number in object_ids(ids):
             shape: dict[str, Any] = {"label": self.names[number], "group_id": None, "flags": {}}
@@ -118,7 +118,10 @@ class LabelMeWriter(MaskWriter):
 
 
 def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
-    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap with its first and its last corner pixel."""
+    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap with its first and its last corner pixel.
+
+    A polygon is returned only if it gives exactly the pixels `(H, W)` of the object.
+    """
     import cv2
 
     corners = outline(pixels)
@@ -136,7 +139,10 @@ class YoloWriter(MaskWriter):
     files = "yolo"
 
     def add(self, image: str, frame: int, ids: Bitmap) -> None:
-        """Write the text of a frame."""
+        """Write the text file of a frame: a line per object, with its class (id − 1) and outline.
+
+        The outline's x and y are fractions of the picture's width and height.
+        """
         height, width = ids.shape
         lines: list[str] = []
         for number in object_ids(ids):
@@ -172,9 +178,10 @@ def _bridge(whole: NDArray[Any], part: NDArray[Any]) -> tuple[float, int, int]:
 def outline(pixels: Bitmap) -> NDArray[np.float64]:
     """Return a single outline of an object, x and y of corners `(n, 2)`; (0, 0) is the picture's upper left corner.
 
-    The outline runs through the centres of the pixels at the border. Parts and holes are joined by bridges of no width,
-    there and back, between the nearest corners: the tools read each polygon as an object. A part of one or two pixels
-    repeats a corner, since a polygon needs three.
+    The outline runs through the centres of the pixels at the border. The tools read each polygon as an object, so an
+    object of several parts or with holes must become one polygon. A bridge without width therefore joins each part and
+    hole to the outline: the outline runs over the bridge, around the part, and back over the bridge. A part of one or
+    two pixels repeats a corner, since a polygon needs three.
 
     Example:
         >>> outline(np.ones((2, 3), np.uint8)).tolist()
@@ -183,19 +190,20 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     import cv2
 
     contours, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in contours]
+    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in contours]  # `resize` repeats corners
     whole = rest.pop(0)  # grows by the other parts and holes, the nearest first
-    bridges = [_bridge(whole, part) for part in rest]
+    bridges = [_bridge(whole, part) for part in rest]  # length, corner of the whole, corner of the part
     while rest:
         nearest = int(np.argmin([length for length, _, _ in bridges]))
-        _, start, begin = bridges.pop(nearest)  # corners of the bridge in the whole and in the part
+        _, start, begin = bridges.pop(nearest)  # the bridge leads from corner `start` of the whole to `begin` of a part
         around = np.roll(rest.pop(nearest), -begin, axis=0)
         # over the bridge, around the part and back to the corner where it began
         added = np.concatenate([around, around[:1], whole[start : start + 1]])
         whole = np.insert(whole, start + 1, added, axis=0)
-        for place, part in enumerate(rest):  # only corners that were added can be nearer than before
-            length, corner, first = bridges[place]
-            moved = (length, corner + len(added) * (corner > start), first)  # corners after the inserted ones move
-            new_length, corner, first = _bridge(added, part)
-            bridges[place] = min(moved, (new_length, start + 1 + corner, first))
+        # a part keeps its bridge, unless one of the added corners is nearer
+        for place, part in enumerate(rest):
+            length, of_whole, of_part = bridges[place]
+            kept = (length, of_whole + len(added) * (of_whole > start), of_part)  # indices behind the added ones shift
+            length, of_added, of_part = _bridge(added, part)
+            bridges[place] = min(kept, (length, start + 1 + of_added, of_part))
     return whole.astype(np.float64) + 0.5

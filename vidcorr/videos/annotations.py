@@ -54,20 +54,22 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
     has a name of annotations (`depth`) and its pictures are flat or of 16 bits.
 
     A folder is also of annotations beside a folder of frames. The two paths differ in one part (SEGM/480p/dog and
-    RGB/480p/dog), the other folder has a picture of the same stem for each picture, and the sizes are equal. One of two
-    conditions must hold. First: the folder's pictures are maps of labels, the other's are not; if the last parts
-    differ, the folder's part must have a name of annotations too, since these may be two videos. Second: the folder's
-    part has a name of annotations, the other's has none, and the folder's pictures are grey or the other's part has a
-    name of frames.
+    RGB/480p/dog). For each picture the folder of frames has a picture of the same stem, and the sizes are equal. Then
+    one of two conditions must hold:
 
-    Of many subfolders of a folder, `SIBLINGS` drawn ones are examined; the others only if one of these is of
-    annotations. Frames of few colours without a partner, such as pixel art, grey films and screens, are videos.
+    - The folder's pictures are maps of labels, and the pictures of the other folder are not. If the last parts of the
+      paths differ, the folder's last part must have a name of annotations too: the folders may be two videos.
+    - The folder's part has a name of annotations, and the other part has none. Also, the folder's pictures are grey, or
+      the other part has a name of frames.
+
+    Of many subfolders of a folder, `SIBLINGS` random subfolders are examined; the other subfolders are examined only if
+    annotations were found. Frames of few colours without a partner, such as pixel art or grey films, are videos.
 
     Args:
         root: folder that was searched.
         pictures: folder below it → names of its pictures; a folder without pictures is ignored.
     """
-    children: dict[Path, list[Path]] = defaultdict(list)
+    children: dict[Path, list[Path]] = defaultdict(list)  # folder → its subfolders with pictures
     but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)  # path without a part → the folders
     for folder, names in pictures.items():
         if names:
@@ -80,29 +82,33 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
     def is_of_annotations(folder: Path) -> bool:
         """Return whether a folder holds annotations, by itself or beside the folder of the frames."""
         own = look(folder)
-        if own is None:
+        if own is None:  # the picture cannot be read
             return False
         names = list(map(str.lower, folder.parts))
+        # by itself: the palette, or flat pictures under a name of annotations below the root
         if own.is_davis or (own.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
             return True
+        # beside frames: folders whose paths differ in the part at `place` alone
         for place in range(len(root.parts), len(folder.parts)):
             is_named = bool(OF_LABELS.search(names[place]))  # this part of the path has a name of annotations
             is_last = place == len(names) - 1
+            # without a name, only maps of labels may be annotations; folders that differ at their end may be two videos
             if not is_named and (is_last or not own.is_label):
-                continue  # folders that differ in this part are different videos
+                continue
             for other in but_one[_without(folder, place)]:
                 frames = look(other) if other != folder else None
                 # the other folder must hold frames, of the same size, and one for each picture of this folder
                 if frames is None or frames.is_label or frames.size != own.size or not stems(folder) <= stems(other):
                     continue
                 name = other.parts[place].lower()
+                # labels beside frames; else, by their names, annotations beside frames
                 if own.is_label or (not OF_LABELS.search(name) and (own.is_grey or OF_FRAMES.search(name))):
                     return True
         return False
 
     of_annotations: set[Path] = set()
     for folders in children.values():
-        drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))
+        drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))  # saves decoding a picture of each
         if any(map(is_of_annotations, drawn)):
             of_annotations.update(filter(is_of_annotations, folders))
     return of_annotations
@@ -136,7 +142,7 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
     for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
         packed = packed * 256 + channel
     counts = np.sort(np.unique(packed, return_counts=True)[1])  # pixels of each colour, the commonest colour last
-    is_deep = pixels.dtype.itemsize > 1  # 16 bits or more: depths, flow or ids
+    is_deep = pixels.dtype.itemsize > 1  # 16 bits or more, depths, flow or ids: counts as flat and as labels
     is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())
     has_few = len(counts) <= (MOST_COLOURS if is_grey else MOST_LABELS)
-    return _Look(size, is_grey, is_davis, is_flat or is_deep, is_deep or (is_flat and has_few))
+    return _Look(size, is_grey, is_davis, is_flat=is_flat or is_deep, is_label=is_deep or (is_flat and has_few))

@@ -78,6 +78,7 @@ def square_crop(
 
     crop = np.empty((size, size, 3), np.uint8)
     side = max(side, SMALLEST_SIDE)
+    # start and end in the frame, then start and length in the crop
     top, bottom, above, height = _visible_part(centre[0], side, image.shape[0], size)
     left, right, before, width = _visible_part(centre[1], side, image.shape[1], size)
     region = image[top:bottom, left:right]

@@ -55,7 +55,7 @@ def check_data(
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)  # now: a folder that cannot be made should not cost the check
     if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
-        clean.unlink(missing_ok=True)  # of an earlier check; one that is a source stays until it is replaced
+        clean.unlink(missing_ok=True)  # the list of an earlier check; as a source of this check it stays until the end
     paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}

@@ -57,7 +57,8 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         DecodingError: if the file cannot be opened, its format does not belong to `VIDEO_SUFFIXES`, or it has no video
             stream besides cover pictures.
     """
-    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES  # whose header mostly makes the first frames unnecessary
+    # the header of an MP4 mostly tells all: then FFmpeg need not decode the first frames, which saves time
+    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES
     options = {"format_whitelist": _DEMUXERS}
     container = _open(path, f"file:{path}", timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
@@ -117,8 +118,8 @@ def open_address(address: str, timeout: float) -> InputContainer:
 def _header_tells_all(container: InputContainer) -> bool:
     """Return whether the header states number of frames, rate and order of decoding.
 
-    Otherwise FFmpeg must decode the first frames to find them. It must also decode them to choose the film among
-    several video streams, and for a film in H.264 whose frames seem to be in order: they may be reordered all the same.
+    Otherwise FFmpeg must decode the first frames to find these facts. It must also decode the first frames to choose
+    the film among several video streams. And H.264 without B-frames in its header may have some all the same.
 
     Example:
         >>> from types import SimpleNamespace
@@ -135,7 +136,7 @@ def _header_tells_all(container: InputContainer) -> bool:
         [False, False, False, False, False]
     """
     streams = container.streams.video
-    if len(streams) != 1 or not has_reliable_times(container, streams[0]):
+    if len(streams) != 1 or not has_reliable_times(container, streams[0]):  # times: known for some formats only
         return False
     codec = streams[0].codec_context
     has_rate = streams[0].frames > 0 and streams[0].average_rate is not None
@@ -153,8 +154,9 @@ def films(container: InputContainer) -> list[VideoStream]:
 def film_stream(container: InputContainer) -> VideoStream:
     """Return the film of a container: the video stream that FFmpeg shows (`av_find_best_stream`).
 
-    Attached pictures are no films, nor are stills, streams of a single frame beside longer streams; some files mark a
-    still as their default. If FFmpeg chooses a picture or a still, the film is the longest other stream.
+    An attached picture is no film. A still, a stream of a single frame beside longer streams, is no film either, though
+    some files mark a still as the default stream. If FFmpeg chooses a picture or a still, the film is the longest other
+    stream.
 
     Raises:
         ValueError: if there is no stream but attached pictures.
@@ -162,7 +164,7 @@ def film_stream(container: InputContainer) -> VideoStream:
     best = container.streams.best("video")
     candidates = films(container)
     moving = [film for film in candidates if film.frames != 1]  # 0: the header does not say
-    return max(moving or candidates, key=lambda film: (film is best, film.frames))
+    return max(moving or candidates, key=lambda film: (film is best, film.frames))  # FFmpeg's choice, else the longest
 
 
 def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:
@@ -272,8 +274,8 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     """
     stream = film_stream(container)
     has_headers = stream.codec_context.name == "mpeg4"  # `picture_of` reads the pictures' own headers
-    is_certain = has_headers or has_reliable_times(container, stream)
-    pictures: list[tuple[int, Picture]] = []
+    is_certain = has_headers or has_reliable_times(container, stream)  # that the packets give the times of all frames
+    pictures: list[tuple[int, Picture]] = []  # time stamp and kind of picture of each packet
     count = 0
     has_key = False
     for packet in container.demux(stream):
@@ -282,7 +284,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         if packet.is_keyframe and not has_key:
             has_key = True
             count = 0  # a stream that is cut within a group of pictures decodes from here on
-        if not packet.is_discard:
+        if not packet.is_discard:  # the file may mark a packet whose frame is not shown
             count += 1
         picture = picture_of(packet) if is_certain else None
         if picture is None or packet.pts is None or packet.is_discard:
@@ -290,7 +292,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
         else:
             pictures.append((packet.pts, picture))
     shown = shown_order(pictures)
-    if has_headers and shown != sorted(shown):  # the times are not those of the frames
+    if has_headers and shown != sorted(shown):  # the time stamps are wrong: frames would be shown out of order
         is_certain = False
     table = FrameTable.from_pictures(pictures) if is_certain else None
     return table, count

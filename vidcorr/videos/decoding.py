@@ -59,22 +59,22 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self.path = Path(path)
         self._timeout = timeout
         self._reformat = reformatter()
-        self._is_end_known = False
+        self._is_end_known = False  # True once `num_frames` is exact
         self._has_named_encoder = False  # the decoder knows the file's encoder
-        self._table: FrameTable | None = None
+        self._table: FrameTable | None = None  # None: frames are decoded from the start, without a seek
         with self._within_time_limit():
             self._container = open_container(self.path, self._timeout)
             self._stream = film_stream(self._container)
             codec = self._stream.codec_context
-            self._size = (codec.height, codec.width)  # size in the header, until a frame disagrees
+            self._size = (codec.height, codec.width)  # of the header; the first decoded frame may correct it
             self._is_first_size_known = False
             self.frame_rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
             seconds = (self._container.duration or 0) / 1e6  # FFmpeg counts microseconds
             self.num_frames = max(self._stream.frames or round(seconds * self.frame_rate), 1)  # often wrong
             if table and has_reliable_times(self._container, self._stream):
-                self._table = FrameTable.from_index(self._stream)
+                self._table = FrameTable.from_index(self._stream)  # None if the header's index does not tell all times
             if table and self._table is None:
-                self._scan()
+                self._scan()  # reads all packets for the table
 
     def __exit__(self, *error: object) -> None:
         self._container.close()
@@ -164,7 +164,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             raise DecodingError(self.path, reason) from error
 
     def _require_first_size(self, frame: "av.VideoFrame", index: int) -> None:
-        """Refuse a frame, given with its index, whose size is not that of the first frame.
+        """Refuse a frame, given with its index, whose size differs from the size of the first frame.
 
         The size in the header counts until a frame has another size. Then the first frame is decoded for its size,
         since the header may be wrong.
@@ -203,7 +203,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         table = self._table
         if table is None:
             return None
-        existing = {min(index, len(table) - 1) for index in indices}
+        existing = {min(index, len(table) - 1) for index in indices}  # the wanted indices, cut at the last frame
         groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame → time of a wanted frame → its index
         for index in sorted(existing):
             groups[table.key(index)][table.times[index]] = index
@@ -218,17 +218,17 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                         index = wanted[frame.pts]
                         self._require_first_size(frame, index)
                         frames[index] = self.to_rgb(frame)
-        except DecodingError:
+        except DecodingError:  # a frame of another size
             raise
-        except (av.FFmpegError, LookupError, ValueError):
+        except (av.FFmpegError, LookupError, ValueError):  # the table may be wrong: the caller reads in another way
             return None
         return frames if frames.keys() == existing else None
 
     def _show_first_packet(self) -> None:
         """Show the decoder the first packet before the first seek.
 
-        The packet holds the name and version of the encoder (x264, Xvid). The decoder makes up for known faults of
-        old versions, and a seek would skip the packet. No frame comes of it.
+        The packet holds the name and version of the encoder (x264, Xvid). With them the decoder corrects for known
+        faults of old versions. A seek would skip the packet. No frame is decoded here.
         """
         codec = self._stream.codec_context
         if self._has_named_encoder or codec.name not in _CAN_SKIP:
@@ -240,7 +240,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def _packets_from(self, time_of_key: int) -> Iterator["av.Packet"]:
         """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it.
 
-        A seek may lead to an earlier packet. A later one is no use: the file is then decoded from its start.
+        A seek may lead to an earlier packet: the packets before the key frame are left out. After a seek to a later
+        packet the key frame cannot be found.
         """
         self._container.seek(time_of_key, stream=self._stream)
         packets = self._packets(self._container, self._stream)
@@ -252,7 +253,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         raise LookupError("the seek did not lead to the key frame")
 
     def _decode_group(self, table: FrameTable, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
-        """Decode from the key frame with index `key` until all wanted times are decoded.
+        """Decode the packets from the key frame with index `key` up to the last packet of a wanted frame.
 
         Args:
             table: times and key frames of the file.
@@ -260,32 +261,33 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             wanted: times of the wanted frames, which can be decoded from this key frame.
 
         Yields:
-            The decoded frames, with others between the wanted ones.
+            The decoded frames, in order of time: all wanted frames, and some of the other frames.
 
         Raises:
-            LookupError: if the packets disagree with the table.
+            LookupError: if the packets disagree with the table; `read` then reads in another way.
         """
         codec = self._stream.codec_context
         last = max(wanted)
-        missing = len(wanted)
-        keys_beyond = 0  # key frames after the last wanted time
+        missing = len(wanted)  # wanted packets still to come
+        keys_beyond = 0  # key frames so far that are shown after the last wanted frame
         packets = self._packets_from(table.times[key])
         for packet in packets:
             if packet.pts is None:
                 raise LookupError("a packet has no time")
             if packet.is_keyframe and packet.pts > last:
                 keys_beyond += 1
-            if keys_beyond > 1:  # a wanted frame may follow the key frame that is shown after it, never two of them
+            # packets stand in the order of decoding: a wanted frame may stand behind one later key frame, but not two
+            if keys_beyond > 1:
                 raise LookupError("a frame has another time")
             is_wanted = packet.pts in wanted
-            if codec.name in _CAN_SKIP:  # unwanted frames are decoded only if others refer to them
+            if codec.name in _CAN_SKIP:  # "NONREF" skips a frame to which no other frame refers
                 codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             yield from codec.decode(packet)
             missing -= is_wanted
             if not missing:
                 break
         yield from codec.decode(None)  # the frames that the decoder still holds
-        if table.is_computed and codec.has_b_frames:
+        if table.is_computed and codec.has_b_frames:  # computed times may be wrong: two frames may share a time
             _refuse_equal_times(packets, wanted)
 
     def _frames_from_start(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
@@ -299,8 +301,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         import av
 
         index = -1
-        key: av.Packet | None = None
-        has_whole = False  # a frame that is not corrupt has come
+        key: av.Packet | None = None  # the first key frame's packet
+        has_whole = False  # a frame that is not corrupt has come: no later one is of a cut start
         with open_container(self.path, self._timeout) as container:
             for packet in self._packets(container, film_stream(container)):
                 key = packet if key is None and packet.is_keyframe else key
@@ -323,7 +325,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._is_end_known = True
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Return index → frame `(H, W, 3)`, decoded from the start; an index beyond the end adds the last frame."""
+        """Return index → frame `(H, W, 3)`, decoded from the start.
+
+        If a wanted index lies beyond the end, the last frame is added under the last frame's own index.
+        """
         frames = {}
         last = max(wanted)
         for index, frame in self._frames_from_start():
@@ -338,8 +343,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:
     """Raise `LookupError` if a further packet shows a frame at a wanted time: which of the two is meant is unknown.
 
-    The header's index has times of decoding. No frame is decoded later than it is shown, so the search ends at the
-    first packet that is decoded at the last wanted time or later.
+    The search ends at the first packet with a time of decoding at the last wanted time or later: no frame is decoded
+    later than it is shown.
 
     Args:
         packets: the packets after those with the wanted times.

@@ -55,7 +55,7 @@ class _Shape(_Read):
 
     @property
     def is_instance(self) -> bool:
-        """True if the shape is an object alone: it has no group, nor the flag `part` that `prompt_page` sets."""
+        """True if the shape alone is an object; a shape with a group, or the flag `part` of our page, is a part."""
         return self.group_id is None and not (self.flags or {}).get("part")
 
 
@@ -78,7 +78,7 @@ class _Segment(_Read):
     @model_validator(mode="before")
     @classmethod
     def _of_a_list(cls, given: Any) -> Any:
-        """Read a list as polygons; a list of numbers is a single polygon.
+        """Read a list as polygons, and a list of numbers as a single polygon; leave other forms to pydantic.
 
         Example:
             >>> _Segment.model_validate([4, 4, 14, 4, 14, 10]).polygons
@@ -164,7 +164,7 @@ class Drawn(NamedTuple):
 
 
 def read_drawings(path: Path, source: str, size: tuple[int, int] | None = None) -> list[Drawn]:
-    """Read the objects of LabelMe's JSON, which has one image, or of each image with an annotation in COCO's JSON.
+    """Read drawn objects from JSON: of LabelMe's single image, or of each image in COCO's file that has an annotation.
 
     Args:
         path: the file.
@@ -176,7 +176,7 @@ def read_drawings(path: Path, source: str, size: tuple[int, int] | None = None) 
     """
     try:
         content = TypeAdapter(Any).validate_json(read_text(path))
-        content = content if isinstance(content, dict) else {}
+        content = content if isinstance(content, dict) else {}  # a list or number is refused below as no known format
         if "shapes" in content:
             return [_read_labelme(source, path.name, _LabelMe.model_validate(content), size)]
         if "annotations" in content and "images" in content:
@@ -211,6 +211,7 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
     """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
+    # label → number of shapes that are objects alone; only if there are several, their names are numbered
     instances = Counter(shape.label for shape in content.shapes if shape.is_instance)
     instances_so_far: Counter[str] = Counter()
     for shape in content.shapes:
@@ -218,6 +219,7 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
         counted = f"#{instances_so_far[shape.label]}" if shape.is_instance and instances[shape.label] > 1 else None
         name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
         drawn = _pixels_of_labelme(source, shape, size)
+        # shapes of one name are parts of one object
         objects[name] = objects[name] | drawn if name in objects else drawn
     notes = [f"{source}: {label} is drawn {n} times without a group_id: they are {n} objects, in the file's "
              "order; parts of one, and objects of several frames, need a group_id each"
@@ -231,7 +233,7 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
 def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bitmap:
     """Return the pixels of a shape of LabelMe: a polygon, a rectangle by two corners, or a bitmap from a corner on.
 
-    What a bitmap has outside of the image is cut off.
+    The part of a bitmap that lies outside of the image is cut off.
 
     Example:
         >>> shape = _Shape(label="dog", points=[(7.5, 4.5), (1.5, 0.5)], shape_type="rectangle")
@@ -253,11 +255,12 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     if kind == "mask":
         left, top = corners.min(0).astype(int).tolist()
         mask = np.zeros(size, np.uint8)
-        part = mask[max(top, 0) :, max(left, 0) :]
+        behind_corner = mask[max(top, 0) :, max(left, 0) :]  # a view: what is written there is written into `mask`
         with open_image(source, shape.mask) as image:
             drawn = np.array(image.convert("L")) > 0
-        drawn = drawn[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
-        part[: drawn.shape[0], : drawn.shape[1]] = drawn
+        # without the rows and columns before the image, then without those behind it
+        drawn = drawn[max(-top, 0) :, max(-left, 0) :][: behind_corner.shape[0], : behind_corner.shape[1]]
+        behind_corner[: drawn.shape[0], : drawn.shape[1]] = drawn
         return mask
     if kind == "rectangle":
         (left, top), (right, bottom) = corners.min(0), corners.max(0)
@@ -268,9 +271,10 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
 
 
 def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int] | None) -> list[Drawn]:
-    """Return the objects of each image of COCO's file that has some.
+    """Return an entry per image of COCO's file, with the image's objects; images without an object are left out.
 
-    An object is named by its category and its track or instance, `person 3`; it has one annotation in an image.
+    An object is named by its category and the id of its track or instance, `person 3`. Two annotations of one name in
+    an image are refused.
 
     Example:
         >>> images = [{"id": n, "file_name": f"{n}.png", "height": 4, "width": 6} for n in (1, 2)]

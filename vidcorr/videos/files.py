@@ -76,9 +76,8 @@ def is_of_full_disk(error: object) -> bool:
 def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
     """Raise `FullDisk` in place of an error of the block that says that a disk has no room.
 
-    A thread with this error prints no traceback during the block.
-
-    TensorBoard's writing thread hands its error to the thread that logs, and that thread raises it in the block.
+    The error may come from a thread: TensorBoard's writing thread hands its error to the thread that logs, which raises
+    the error again in the block. During the block the writing thread therefore prints no traceback of a full disk.
     """
     hook_before = threading.excepthook
 
@@ -228,7 +227,7 @@ def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
     """Return the lines of a list file with their numbers from 1, without blank lines.
 
     Raises:
-        DataError: as `read_text`.
+        DataError: if the file cannot be read or is no text in UTF-8.
     """
     lines = enumerate(map(str.strip, read_text(path, errors).splitlines()), start=1)
     return [(number, line) for number, line in lines if line]

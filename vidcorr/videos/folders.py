@@ -106,7 +106,8 @@ def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
     """Return the names of a folder's frames or masks, sorted; `list_images` returns the same files as paths.
 
     Raises:
-        DataError: for the same faults as `list_images`.
+        DataError: naming a picture of another format if none is a JPEG or PNG; or for files that are no single series:
+            a copy, two extensions, or an order that differs as text and by number.
     """
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
@@ -177,11 +178,12 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
     """Return the frames of a sequence, sorted by their names: JPEG or PNG files of one extension.
 
     Raises:
-        DataError: if the folder does not exist, there are fewer than two, or their order is unclear; and for the same
-            faults as `list_images`.
+        DataError: if the folder does not exist, has fewer than two frames, or their names give no order; and for the
+            same faults as `list_images`.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
+    # the names are cached until the folder changes
     return tuple(folder / name for name in frame_names(os.fspath(folder), os.stat(folder).st_mtime_ns))
 
 
@@ -191,10 +193,11 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
     Args:
         folder: the folder.
-        modified_ns: time of its last change, which makes a new entry in the cache.
+        modified_ns: time of the folder's last change; another time makes a new entry in the cache.
 
     Raises:
-        DataError: if there are fewer than two, or their order is unclear; and for the same faults as `list_images`.
+        DataError: if there are fewer than two frames, or their names give no order; and for the same faults as
+            `list_images`.
     """
     names = sorted_image_names(folder)
     if len(names) < 2:
@@ -204,7 +207,7 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 
 def _numeric_order(stem: str) -> list[Any]:
-    """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`.
+    """Return a sorting key: of a number, such as -2 or -1.5, its value; of another name the key of `natural_order`.
 
     Example:
         >>> sorted(["10", "-2", "-1.5"], key=_numeric_order)

@@ -36,11 +36,13 @@ class FrameNames:
     def __init__(self, stems: Sequence[str] | None = None, film: str = "", given: Iterable[str] = ()) -> None:
         self._film = film
         self._index = None if stems is None else {stem: index for index, stem in enumerate(stems)}
-        # beginning and last digits of each name
-        parts = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
-        beginnings = {beginning for beginning, _ in parts}
-        widths = {len(digits) for _, digits in parts}
-        is_series = len(parts) > 1 and len(beginnings) == len(widths) == 1 and min(widths) >= 4
+        # each name of `given`, cut into its beginning and its last digits
+        split_names = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
+        beginnings = {beginning for beginning, _ in split_names}
+        widths = {len(digits) for _, digits in split_names}
+        # several files of one beginning and one width are a series of frames, `take3_0001`, `take3_0002`
+        is_series = len(split_names) > 1 and len(beginnings) == len(widths) == 1 and min(widths) >= 4
+        # a frame's number may stand alone, or behind one of these words
         words = [*PREFIXES, film, *(beginnings if is_series else ())]
         self._numbered = re.compile(rf"(?:(?:{'|'.join(map(re.escape, filter(None, words)))})[ _.-]?)?(\d+)", re.I)
 
@@ -51,12 +53,14 @@ class FrameNames:
             name: a path of any system, a URL, or the index in a film. Beside a folder an index states nothing, as it
                 may count the frames of the film from which the folder was made.
         """
+        # `self._index`: name of a folder's image → its index; None: the video is a film
         if name is None or isinstance(name, int):
             return name if self._index is None else None
         stem = PureWindowsPath(name).stem
         if self._index is not None:
             return self._index.get(stem)
-        match = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png beside 12.mp4: no frame
+        # a number, alone or behind a known word; the film's own name is no frame, such as 12.png beside 12.mp4
+        match = None if stem == self._film else self._numbered.fullmatch(stem)
         return int(match[1]) if match else None
 
     def frame_of(self, source: str, stated: Mapping[str, str | int | None]) -> int | None:

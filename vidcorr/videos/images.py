@@ -37,7 +37,7 @@ def read_image(
     Args:
         path: the file.
         content: decode these bytes instead; `path` names them in errors.
-        size: (height, width) of the other frames of its video, which it must have.
+        size: (height, width) of the video's other frames: an image of another size is refused.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -152,7 +152,7 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         if is_grey_of_16_bits:  # Pillow's conversion to RGB would cut values at 255
             high = np.asarray(image).astype(np.uint16) >> 8  # the upper 8 of 16 bits
             return np.repeat(high.astype(np.uint8)[..., None], 3, axis=2)
-        if image.format != "JPEG":
+        if image.format != "JPEG":  # a JPEG is decoded as frames are, by a decoder that refuses damaged data
             return np.asarray(image.convert("RGB"))
     return decode_jpeg(path, read_bytes(path))
 
@@ -168,7 +168,7 @@ def in_px(shape: Sequence[int]) -> str:
 
 
 def require_size(where: object, shape: Sequence[int], others: Sequence[int], index: int | None = None) -> None:
-    """Refuse a frame whose shape (height, width, …) differs from the (height, width) of the others of its video.
+    """Refuse a frame whose shape (height, width, …) differs from `others`, (height, width) of its video's other frames.
 
     Raises:
         DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.
@@ -269,7 +269,7 @@ def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
     end = object()
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
+        pending = deque(pool.submit(next, source, end) for _ in range(ahead))  # `end` stands for no further item
         item = pending.popleft().result()
         while item is not end:
             pending.append(pool.submit(next, source, end))

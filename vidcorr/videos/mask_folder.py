@@ -74,10 +74,11 @@ class MaskFolder(dict[int, Path]):
         self._values: dict[int, tuple[int, ...]] = {}
         self.index_of_colour: dict[int, int] = {}
         masks = list_images(folder)
+        # this dict: index of a frame → path of its mask
         if frames is None:
             self.update(enumerate(masks))
             return
-        numbers = {frame.stem: t for t, frame in enumerate(frames)}
+        numbers = {frame.stem: t for t, frame in enumerate(frames)}  # name of a frame → its index
         for mask in masks:
             if mask.stem not in numbers:
                 raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
@@ -120,12 +121,12 @@ class MaskFolder(dict[int, Path]):
             DataError: if a mask is damaged or holds no ids, or if the first mask with a value besides 0 and 255 has
                 more pixels of 255 than of ids.
         """
-        if self.of_object:
+        if self.of_object:  # the folder of a single object
             return True
         has_white = False
         for t in self:
-            values = self._values_of(t)
-            if values not in ((), (VOID,)):
+            values = self._values_of(t)  # without 0
+            if values not in ((), (VOID,)):  # a mask with ids: then 255 is not object 1
                 if self.has_void:
                     refuse_large_void(self[t], _decoded(self, t))
                 return False
@@ -151,7 +152,7 @@ class MaskFolder(dict[int, Path]):
             raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
         if self.all_is_object_1:
             return (1,) if values else ()
-        if not self.has_void:
+        if not self.has_void:  # 255 is an ordinary id
             return values
         if values == (VOID,) and not self._shows_void_beside_ids:
             text = "holds only 0 and 255, other masks of the video ids"
@@ -239,7 +240,7 @@ def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
     Colours of an indexed mask are added to `masks.index_of_colour`.
 
     Raises:
-        DataError: as of `stored_mask`; for a colour without an id, or with two indices.
+        DataError: if the file is no mask (`stored_mask`), or has a colour without an id or with two indices.
     """
     mask = stored_mask(masks[t])
     if masks.only_values and not mask.has_ids:

@@ -80,12 +80,13 @@ def stored_mask(path: Path) -> StoredMask:
     if pixels.ndim == 3:
         return _mask_of_colours(path, pixels)
     ids = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
-    if clear:
+    if clear:  # transparent indices
         ids[np.isin(ids, clear)] = 0
-    if GREYS.issuperset(palette) and has_smoothed_edges(ids):
+    if GREYS.issuperset(palette) and has_smoothed_edges(ids):  # also without a palette
         raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
     colours: dict[int, int] = {}
     for number in object_ids(ids):
+        # only a colour that a single index has, and that is no grey, tells the object
         if number < len(palette) and palette.count(palette[number]) == 1 and palette[number] not in GREYS:
             colours[palette[number]] = number
     return StoredMask(path, ids, colours, has_ids=True)
@@ -95,17 +96,18 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """Decode a mask: (H, W) uint8 ids; colours of RGB get the ids that `number_colours` gives them.
 
     Raises:
-        DataError: as `stored_mask`; or for a mask in RGB without a black pixel, unless all its colours are DAVIS's.
+        DataError: if the file is no mask (`stored_mask`); or for a mask in RGB that has no black pixel, but a colour
+            that is not of DAVIS.
     """
     mask = stored_mask(path)
     return mask.labels if mask.has_ids else mask.ids(number_colours({}, [mask]))
 
 
 def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
-    """Add the colours of a mask's palette and their indices to those of the video's other masks.
+    """Add the colours of a mask's palette to a table of colours, and check that each colour has one index in a video.
 
     Args:
-        index_of_colour: colour, 0xRRGGBB → index, of the other masks; it is changed.
+        index_of_colour: colour, 0xRRGGBB → index, of the video's other masks; it is changed.
         mask: a mask with ids, as `stored_mask` reads it, or a prompt.
 
     Raises:
@@ -137,7 +139,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
         >>> _mask_of_colours(Path("a.png"), pixels).labels.tolist()  # blue, 0x0000FF, sorts before red
         [[0, 2, 1]]
     """
-    opacity = pixels[..., 3:]
+    opacity = pixels[..., 3:]  # empty for RGB
     if ((opacity > 0) & (opacity < 255)).any():
         raise DataError(f"{path}: {HALF_TRANSPARENT}")
     packed = _as_numbers(pixels)
@@ -148,7 +150,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
         raise DataError(f"{path}: {told}, not the ids of a mask")
     first = int(present[0] > 0)  # without black the labels begin with 1
     labels = {colour: label for label, colour in enumerate(present.tolist(), first)}
-    if COLOUR_OF_VOID in labels:
+    if COLOUR_OF_VOID in labels:  # the colour of index 255 in DAVIS's palette
         labels[COLOUR_OF_VOID] = VOID
     of_pixels = np.array(list(labels.values()), np.uint8)[places.reshape(packed.shape)]
     labels.pop(0, None)  # black is the background, no object
@@ -165,8 +167,9 @@ def _palette(image: ImageFile.ImageFile) -> list[int]:
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
     """Return True if most values of a mask, at least three, are shades of smoothed edges.
 
-    A pixel lies on an edge if along an axis it is strictly between its two neighbours. A value is a shade if most of
-    its pixels lie on edges. A mask in which half of all pixels do is noise.
+    A pixel lies on an edge if, along an axis, its value is strictly between the values of its two neighbours. A value
+    is a shade if most of its pixels lie on edges. If half of all pixels lie on edges, the mask is noise, and the result
+    is False.
 
     Example:
         >>> edge = np.array([0, 50, 100, 150, 200, 200, 200, 200, 200, 200], np.uint8)
@@ -181,7 +184,7 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
     for values, on_edge in ((ids, is_on_edge), (ids.T, is_on_edge.T)):  # down, then across; `.T` is a view
         before, middle, after = values[:-2], values[1:-1], values[2:]
         on_edge[1:-1] |= (before < middle) & (middle < after) | (before > middle) & (middle > after)
-    shades = np.count_nonzero(2 * pixel_counts(ids[is_on_edge])[1:] > pixels)
+    shades = np.count_nonzero(2 * pixel_counts(ids[is_on_edge])[1:] > pixels)  # number of values that are shades
     most_are_shades = shades > max(2, present / 2)
     is_noise = 2 * np.count_nonzero(is_on_edge) >= ids.size
     return bool(most_are_shades and not is_noise)
@@ -211,9 +214,10 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
         if not np.isin(palette[:, 3], (0, 255)).all():
             raise DataError(f"{path}: {HALF_TRANSPARENT}")
         clear = np.flatnonzero(palette[:, 3] == 0).tolist()
-        is_mask = 0 in clear or palette[:1, :3].tolist() == [[0, 0, 0]]
+        is_mask = 0 in clear or palette[:1, :3].tolist() == [[0, 0, 0]]  # index 0, the background, is clear or black
     else:
-        is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
+        # Pillow opens grey of 2 and 4 bits as "L" too, but scales the values, which are then no ids
+        is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"
         is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
     if image.format != "PNG" or not is_mask:
         raise DataError(
@@ -252,10 +256,11 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
         '#008000 = 2, #ff0000 = 3'
     """
     davis = ids_in_davis()
-    source_of: dict[int, object] = {}  # of the colours that are not of DAVIS
+    source_of: dict[int, object] = {}  # colour that is not of DAVIS → the first mask that has it
     has_background = False
     for mask in masks:
         has_background = has_background or not mask.labels.all()
+        # colours of DAVIS first, so that no other colour takes their ids
         for colour in sorted(mask.colours, key=lambda colour: colour not in davis):
             if colour not in davis:
                 source_of.setdefault(colour, mask.source)
@@ -285,10 +290,13 @@ def free_number(taken: Collection[int], source: object) -> int:
 
 
 def ids_of_palette(path: Path) -> dict[int, int]:
-    """Return colour, 0xRRGGBB → id, by which predictions in RGB are read if the truth is this indexed or grey mask.
+    """Return colour, 0xRRGGBB → id, to read predictions in RGB whose truth is an indexed or grey mask.
 
-    A colour of the mask's palette has its index. Without a palette, or with one of greys alone, the colours are those
-    of DAVIS, and the greys: the grey of value v is id v.
+    A colour of the mask's palette has the index as id. If the mask has no palette or a palette of greys, colours of
+    DAVIS have their indices there, and the grey of value v has id v.
+
+    Args:
+        path: the mask of the truth.
     """
     with open_image(path) as image:
         palette = _palette(image)
@@ -361,7 +369,7 @@ def davis_palette() -> NDArray[np.uint8]:
     channel = np.arange(3)[None]
     palette = np.zeros((256, 3), np.uint8)
     for level in range(3):
-        bits = (index >> (3 * level + channel)) & 1
+        bits = (index >> (3 * level + channel)) & 1  # 256 x 3: a bit of each index for each channel
         palette += (bits << (7 - level)).astype(np.uint8)
     return palette
 
@@ -390,7 +398,7 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
-    """Refuse a mask that introduces objects if 255 has more pixels than all ids: it is an object then, not void.
+    """Refuse a mask that introduces objects if 255, void, has more pixels than all ids: 255 is probably an object.
 
     Args:
         source: the mask, for the message.

@@ -31,7 +31,7 @@ class Mp4Writer:
         self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
         self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
         rate = Fraction(rate).limit_denominator(1001)  # NTSC's rates, such as 30000/1001, stay exact
-        options = options | {"x264-params": REPEATABLE_X264}
+        options = options | {"x264-params": REPEATABLE_X264}  # and one thread: the same bytes on every machine
         self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
         self._codec = self._stream.codec_context
         self._codec.thread_count = 1

@@ -34,9 +34,9 @@ class Objects:
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.names: dict[int, str] = {}
-        self.colours: dict[int, int] = {}
-        self.notes: list[str] = []
+        self.names: dict[int, str] = {}  # id → name, "" without one
+        self.colours: dict[int, int] = {}  # 0xRRGGBB → id
+        self.notes: list[str] = []  # sentences for the user
         for row in rows:
             self.names[row["id"]] = row["name"] or ""
             self.colours[int(row["colour"][1:], 16)] = row["id"]
@@ -49,17 +49,21 @@ class Objects:
 
     @property
     def palette(self) -> NDArray[np.uint8]:
-        """The palette of masks, (256, 3) uint8 RGB: the colours of the objects, DAVIS's of other ids."""
+        """The palette of masks, (256, 3) uint8 RGB: objects have their own colours, other ids the colours of DAVIS."""
         palette = davis_palette()
         for number, colour in self._colour_of_id().items():
             palette[number] = list(colour.to_bytes(3, "big"))
         return palette
 
     def __str__(self) -> str:
+        """Return all objects as text, such as `1 = cat, 2 = dog`."""
         return self._text(self.names)
 
     def _text(self, numbers: Iterable[int]) -> str:
-        """Return objects as text: an id with its name, else with its colour if DAVIS's palette has another one for it.
+        """Return objects as text: each id with its name, such as `2 = dog`.
+
+        An id without a name has its colour, unless this is the colour of the id in DAVIS's palette: then the id stands
+        alone.
 
         Args:
             numbers: ids of the objects.
@@ -74,7 +78,8 @@ class Objects:
         return ", ".join(words)
 
     def _colour_of_id(self) -> dict[int, int]:
-        """Return id → colour of its row, the first of its colours."""
+        """Return id → colour of the object's row: of several colours the first."""
+        # reversed: the first colour is written last, and stays
         return {number: colour for colour, number in reversed(self.colours.items())}
 
     def numbered(self, prompts: Sequence[MaskPrompt]) -> list[MaskPrompt]:
@@ -98,6 +103,7 @@ class Objects:
             ([[0, 2, 1]], '1 = cat, 2 = dog')
         """
         before = dict(self.names)  # the known objects
+        # first ids, with the colours of their palettes: they stay as they are
         with_ids = [prompt for prompt in prompts if prompt.has_ids]
         without_ids = [prompt for prompt in prompts if not prompt.has_ids]
         for prompt in with_ids:
@@ -105,18 +111,19 @@ class Objects:
                 self.names.setdefault(int(number), "")
             claim_indices(self.colours, prompt)
         in_colours = [prompt for prompt in without_ids if prompt.colours]
-        for colour, index in ids_in_davis().items():  # whatever the order of the files
+        # then colours: all that DAVIS has get their index there first, so that the order of the files does not matter
+        for colour, index in ids_in_davis().items():
             if any(colour in prompt.colours for prompt in in_colours) and index not in self.colours.values():
                 self.colours.setdefault(colour, index)
         number_colours(self.colours, in_colours, self.names)
         for number in self.colours.values():
             self.names.setdefault(number, "")
-        # of an empty table: ids and colours of these masks are no news, only names that join them are
+        # the first masks: their ids and colours are not "new beside" anything, but names that follow below are
         before = before or dict(self.names)
         self._claim_names(without_ids)
         self._colour_all()
         for prompt in prompts:
-            unknown = sorted(set(prompt.left) - self.names.keys())
+            unknown = sorted(set(prompt.left) - self.names.keys())  # `left`: ids of objects that have left the frame
             if unknown:
                 raise DataError(f"{prompt.source}: object {unknown[0]} cannot have left: the objects are {self}")
         for prompt in with_ids:
@@ -144,7 +151,7 @@ class Objects:
             owner = self.names.get(number, "")  # name of the object with this id; "" if it has none, or there is none
             if owner and not owner.isdecimal():
                 raise DataError(f"{source_of[name]}: {name} is the id of {owner}: draw it under its name or another")
-            if not number or owner:
+            if not number or owner:  # a word, or a number whose id an object has that is named by another number
                 number = free_number(self.names, source_of[name])
             self.names[number] = name
 
@@ -157,12 +164,12 @@ class Objects:
             self.colours[free[0]] = number
 
     def _renumbered(self, prompt: MaskPrompt) -> MaskPrompt:
-        """Return a mask with the ids of the table; its names and colours are all in the table.
+        """Return a mask with the ids of the table, which already has all names and colours of the mask.
 
         Raises:
             DataError: if an object has left and has pixels too.
         """
-        lookup = np.arange(256, dtype=np.uint8)
+        lookup = np.arange(256, dtype=np.uint8)  # label of the mask → id of the table
         if not prompt.has_ids:
             ids = {name: number for number, name in self.names.items()}
             for name, label in prompt.names.items():

@@ -82,7 +82,7 @@ def in_processes(
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
     """Call a function with every item in processes; yield results as they are ready.
 
-    While it is iterated over, also between two items, the main module is hidden (`without_main`).
+    From the first item to the last, also while the caller handles an item, the main module is hidden (`without_main`).
 
     An item fails if its process dies or exceeds the time limit. The processes are killed when the caller stops
     iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that killed a process, and wait
@@ -109,7 +109,7 @@ def in_processes(
     with progress_bar(title, len(items)) as progress, without_main():
         try:
             while True:
-                for item in islice(waiting, count - len(busy)):
+                for item in islice(waiting, count - len(busy)):  # as many items as processes are free
                     busy[pool.schedule(_outcome, (function, item), timeout=timeout)] = item
                 if not busy:
                     return
@@ -127,12 +127,15 @@ def _prepare() -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    unblock_stops()
+    unblock_stops()  # a new process inherits the signals that its parent has blocked
     cv2.setNumThreads(0)
 
 
 def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | DataError:
-    """Return the function's result, or the `DataError` of its item; raise any other error in a form that pickles."""
+    """Return the function's result, or the `DataError` of its item.
+
+    Any other error is raised in a form that pickles: the error goes to the parent process.
+    """
     try:
         return function(item)
     except DataError as error:

@@ -43,14 +43,15 @@ class Prompt(ABC):
 
     @property
     def shown(self) -> tuple[Name, ...]:
-        """The objects that are in the frame; the others have left."""
+        """The objects that are in the frame: of boxes and points all; a mask may name objects that have left."""
         return self.objects
 
     @classmethod
     def of(cls, given: Any) -> Self:
         """Build a prompt from the numbers of an object, text `1,2,…` or a list, or from several objects.
 
-        Several are a list of texts or of lists, or a mapping of name → numbers. Objects of a list are named "1", "2", …
+        Several objects are a list of texts or lists, or a mapping of name → numbers. The objects of a list are named
+        "1", "2", …
 
         Raises:
             DataError: for other numbers than those of `columns`.
@@ -203,13 +204,16 @@ class MaskPrompt(Prompt):
         if path.suffix.lower() == ".json":
             return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]
         mask = stored_mask(path)
-        colours = {colour: label for colour, label in mask.colours.items() if label != VOID}
+        colours = {colour: label for colour, label in mask.colours.items() if label != VOID}  # void is no object
         prompt = cls._without_void(source, mask.labels, mask.has_ids, colours=colours)
         return [({"name": path.name}, prompt)]
 
     @classmethod
     def _without_void(cls, source: str, ids: NDArray[np.uint8], has_ids: bool = True, **fields: Any) -> Self:
-        """Build the prompt of labels (H, W); void becomes background, or object 1 if it is alone among ids."""
+        """Build the prompt of labels (H, W) without void, 255: it becomes background.
+
+        In a mask of ids that holds 0 and 255 alone, 255 is the object and becomes id 1.
+        """
         refuse_large_void(source, ids)
         id_of_void = int(has_ids and not object_ids(ids))
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
@@ -229,6 +233,7 @@ class MaskPrompt(Prompt):
     def of_drawn(cls, drawn: Drawn, source: str) -> Self:
         """Build the prompt of an image of a tool's JSON; the label of a name is its place in the file, from 1 on.
 
+        A later object covers the pixels of earlier objects.
         Raises:
             DataError: for an object without a pixel, of another size than the image, or more than 254.
         """
@@ -284,7 +289,9 @@ class BoxPrompt(Prompt):
     columns = "x,y,width,height"
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with its boxes cut at the border of the frame, (height, width); a detector's may cross it.
+        """Return the prompt with its boxes cut at the border of the frame, (height, width) pixels.
+
+        A detector may give boxes that cross the border.
 
         Raises:
             DataError: unless the boxes are in pixels and have an area in the frame.
@@ -364,7 +371,7 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
     try:
         numbers = np.atleast_2d(np.array(words, np.float64))
     except (TypeError, ValueError):
-        numbers = np.empty((0, 0))
+        numbers = np.empty((0, 0))  # refused below
     if numbers.shape[1:] != (columns.count(",") + 1,) or not np.isfinite(numbers).all():
         raise DataError(f"{source}: expected {columns}, got {rows!s:.120}")
     return numbers

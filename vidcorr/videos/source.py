@@ -78,7 +78,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.names = frame_names(os.fspath(path), os.stat(path).st_mtime_ns)
+        self.names = frame_names(os.fspath(path), os.stat(path).st_mtime_ns)  # cached until the folder changes
         self.num_frames = len(self.names)
 
     def __exit__(self, *error: object) -> None:
@@ -112,14 +112,17 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return [frames[i] for i in indices]
 
     def notes(self) -> list[str]:
-        """Return a sentence for the user if images of 16 bits use few of their levels; the first one is decoded."""
-        largest = largest_of_16_bits(self._file(0))
+        """Return a sentence for the user if the first image has 16 bits and uses less than half of the levels.
+
+        An image of 16 bits is read by its upper 8 bits, so few grey levels would be left. The image is decoded.
+        """
+        largest = largest_of_16_bits(self._file(0))  # None for an image of 8 bits
         if largest is None or largest >= 2**15:
             return []
         return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
 
     def _file(self, index: int) -> str:
-        """Return the path of the image with this index; beyond the end, that of the last image."""
+        """Return the path of the image with this index; beyond the end, as in a film, the path of the last image."""
         return os.path.join(self.path, self.names[min(index, self.num_frames - 1)])
 
 
@@ -135,7 +138,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
         table: read the times of all frames first, which `read` needs to seek; `frames` needs no table.
 
     Raises:
-        DataError: if the path is neither.
+        DataError: if the path is neither a video file nor a folder of frames.
     """
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
@@ -195,7 +198,7 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
         that a folder holds.
 
     Raises:
-        DataError: if the source is neither, or a line of a list names no image.
+        DataError: if the source is neither a folder nor a list, or a line of a list names no image.
     """
     root = Path(source).expanduser()
     if root.is_dir():
@@ -228,11 +231,11 @@ def hashed_rank(seed: int, name: str) -> bytes:
 def _videos_below(root: Path) -> Listing:
     """List the video files and the folders of frames below a folder.
 
-    Images beside video files are no frames. Beside a single video file, images in order are refused: either may be the
-    video.
+    Images beside video files are no frames. Images in order beside a single video file are refused: the images or the
+    file may be the video.
 
     Raises:
-        DataError: if there is no video, a video lies below frames, or a preview beside them.
+        DataError: if there is no video, or a video lies below a folder of frames or beside images in order.
     """
     paths: list[str] = []
     frames_of: dict[Path, list[str]] = {}
@@ -252,7 +255,7 @@ def _videos_below(root: Path) -> Listing:
             held = f"holds annotations alone, such as {min(annotations)}; give the folder of the frames"
             raise DataError(f"{root}: {held}")
         for folder, files in _folders(root, set()):
-            refuse_other_pictures(folder, files)
+            refuse_other_pictures(folder, files)  # frames in another format get an error of their own
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
     path_in_folder = {os.path.dirname(path): path for path in paths}  # a path of each folder: its parents are the same
     for folder_of_path, path in path_in_folder.items():
@@ -292,7 +295,7 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
 
     Args:
         folder: the folder.
-        seen: real paths of the folders that were visited, which are left out; it is changed.
+        seen: real paths of the folders that were visited; they are not entered again. The set is changed.
     """
     place = os.path.realpath(folder)
     if place in seen:
@@ -313,7 +316,7 @@ def _read_list(path: Path) -> list[SourceEntry]:
     if path.suffix != ".txt":
         what = "not a folder or a list (.txt) of paths" if path.exists() else "no such file or folder"
         raise DataError(f"{path}: {what}")
-    folder = os.path.join(path.parent, "") if path.parent.parts else ""
+    folder = os.path.join(path.parent, "") if path.parent.parts else ""  # paths in the list are relative to its folder
     entries = [_entry(line, folder) for _, line in list_lines(path, errors="surrogateescape")]
     if not entries:
         raise DataError(f"{path}: the list is empty")
@@ -341,6 +344,7 @@ def _entry(line: str, folder: str) -> SourceEntry:
     match = LABELLED.fullmatch(line)
     if match is not None:
         path = match[1].rstrip(" ,")
+        # a number behind a video file is a label; behind another path, unless the whole line is a path
         if is_video(path) or not os.path.exists(_joined(folder, line)):
             return SourceEntry(_joined(folder, path), int(match[2]))
     return SourceEntry(_joined(folder, line))

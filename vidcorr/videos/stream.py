@@ -57,8 +57,8 @@ class FrameStream:
         with open_video(self.path, table=is_part) as video:  # the header's count cannot tell whether a part exists
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
-            self._names = video.names
-            self.num_frames = len(range(video.num_frames)[start:end])
+            self._names = video.names  # of a folder's images; None for a file
+            self.num_frames = len(range(video.num_frames)[start:end])  # of the part
             if min(start, end or 0) < 0:
                 raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
             if self.num_frames < 1:
@@ -102,7 +102,7 @@ class FrameStream:
         """Iterate over the frames from t back to the first; a thread decodes them, in groups of `HELD` bytes.
 
         Raises:
-            DecodingError: as `forwards`.
+            DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
         """
         last = self.start + t
         for index, image in zip(range(last, self.start - 1, -1), read_ahead(self._images_backwards(last)), strict=True):
@@ -127,8 +127,11 @@ class FrameStream:
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def _images_backwards(self, last: int) -> Generator[np.ndarray]:
-        """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part."""
-        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))
+        """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part.
+
+        Films are decoded forwards only: groups of frames are decoded, the last group first, and each is reversed.
+        """
+        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))  # a group has at most `HELD` bytes
         with open_video(self.path, timeout=SEARCH) as video:
             for end in range(last + 1, self.start, -frames_of_group):
                 group = range(max(end - frames_of_group, self.start), end)
@@ -163,7 +166,7 @@ class GivenFrames:
     start = 0
 
     def __init__(self, frames: Iterable[Tensor]) -> None:
-        self._listed: Any = frames if hasattr(frames, "__getitem__") else None
+        self._listed: Any = frames if hasattr(frames, "__getitem__") else None  # a tensor or list can be read again
         self.is_read_once = self._listed is None
         self.size = (0, 0)  # not known yet
         remaining = iter(frames)
@@ -185,7 +188,7 @@ class GivenFrames:
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames of a tensor or list from t back to the first; errors are those of `forwards`."""
+        """Iterate over the frames of a tensor or list from t back to the first; raise `ValueError` as `forwards`."""
         return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
@@ -197,7 +200,7 @@ class GivenFrames:
         tensor = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
         shape = tuple(getattr(frame, "shape", ()))
         if isinstance(tensor, Tensor) and tensor.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
-            if self.size not in ((0, 0), shape[1:]):
+            if self.size not in ((0, 0), shape[1:]):  # (0, 0) until the first frame is checked
                 raise ValueError(f"frames must be of one size, got {in_px(shape[1:])} after {in_px(self.size)}")
             return tensor
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
@@ -286,7 +289,7 @@ AnyStream = FrameStream | LiveStream
 def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = None) -> AnyStream:
     """Open a file or a folder as `FrameStream`, a camera or an address as `LiveStream`.
 
-    `start` and `end` are the part that is read. Errors are those of the classes.
+    The frames from index `start` up to `end`, without `end`, are read. The classes raise their errors.
     """
     source = str(video)
     is_address = "://" in source or source.startswith("/dev/video")
