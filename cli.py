@@ -40,7 +40,7 @@ from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.runs.benchmark_choice import chosen_benchmarks
 from vidcorr.experiments.runs.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
 from vidcorr.experiments.runs.flags import RUN_FLAGS, add_flags, names_of
-from vidcorr.experiments.runs.runs import ROOT, Run
+from vidcorr.experiments.runs.runs import FILE, ROOT, Run
 from vidcorr.experiments.runs.words import PARTS, last_class, read_words, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
@@ -268,11 +268,13 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
-        self.adds_to_a_run = earlier is not None or bool(more)  # then a second folder of a benchmark replaces the first
+        # after words or the config of a run, a second folder of a benchmark replaces the run's
+        has_config_of_run = list(args[1:2]) == ["--config"] and (Path(args[2]).parent / FILE).is_file()
+        self.adds_to_a_run = earlier is not None or has_config_of_run
         self.run = Run(args, earlier, more, say=rank_zero_info)  # `words`: all arguments, the earlier run's too
         # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
-        known_arguments = () if self.saved is None else self.saved.arguments
+
         # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
@@ -285,7 +287,7 @@ class VidcorrCLI(LightningCLI):
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
-                parser_class=parser_without(known_arguments),
+                parser_class=parser_without(() if self.saved is None else self.saved.arguments),
                 args=words,
             )
         except ArgumentError as error:
