@@ -177,7 +177,8 @@ class CorrespondenceModule(SavedModule):
 
     def samples_in(self, batch: Batch) -> int:
         """Return the number of samples in a batch; of several loaders' batches together, the sum."""
-        first = next(iter(self.images))  # name of the method's images, such as `clip`
+        # `images`: keys of a batch's images, such as `clip`; all of them have as many samples
+        first = next(iter(self.images))
         return sum(len(part[first]) for part in parts_of(batch, first))
 
     def generator(self, *further: int) -> torch.Generator:

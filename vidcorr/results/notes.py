@@ -186,6 +186,7 @@ def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
         of_benchmark = [record for record in records if record.result.data_set == benchmark]
         other = sequences_on_other_data(record.result for record in of_benchmark)
         if other:
+            # digest of the data → names of its rows, in words
             rows_of = _by_text((record.column.data or "not recorded", record.name) for record in of_benchmark)
             texts = [f"{names} (data {digest})" for digest, names in rows_of.items()]
             about = f"have other frames or annotations and are not compared: {', '.join(texts)}"

@@ -488,7 +488,7 @@ class Result(Exact):
             >>> result.sample("IoU"), result.sample("IoU", parts=["bike"]).without
             (Sample(score=0.7, without={'bike': 0.8, 'dogs': 0.6}, seed=None), {})
         """
-        if key in self.without:
+        if key in self.without:  # no mean of rows: sequence → the score without this sequence
             is_whole = parts is None or set(parts) == self.without[key].keys()
             return Sample(self.scores[key], self.without[key] if is_whole else {}, self.network.seed)
         videos: dict[str, list[float]] = {}

@@ -65,7 +65,7 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     names = sequences or [each.name for each in benchmark.sequences if each.name in in_all][:SHOWN]
     if not names:
         raise ValueError(f"figure: the results have no sequence of {on} in common")
-    for name in names:
+    for name in names:  # `_block` refuses a sequence that a result lacks
         require_one_of(by_name, sequence=name)
     return draw_rows([_block(by_name[name], benchmark.digests[name], rows, frames) for name in names])
 

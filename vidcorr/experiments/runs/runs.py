@@ -382,7 +382,7 @@ class Run:
                 run_of_checkpoint[checkpoint] = run
             has_begun = record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file()
             if checkpoint is None and has_begun:
-                self._take_over(run)  # until a run with a checkpoint takes its place below
+                self._take_over(run)  # the newest of these counts; below, a run with a checkpoint takes its place
         if not run_of_checkpoint:
             new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
             self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")
