@@ -459,7 +459,10 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     def _print_end(self, folder: Path) -> None:
-        """Print the page of the last benchmark; for a training also its best checkpoint, and how to validate it."""
+        """Print the report of the last benchmark; after a training also the command that validates its best checkpoint.
+
+        Without benchmarks the path of the checkpoint is printed too, and the command names one that suits the method.
+        """
         benchmarks = benchmarks_among(self.trainer)
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
         if pages:
