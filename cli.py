@@ -40,7 +40,7 @@ from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.runs.benchmark_choice import chosen_benchmarks
 from vidcorr.experiments.runs.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
 from vidcorr.experiments.runs.flags import RUN_FLAGS, add_flags, names_of
-from vidcorr.experiments.runs.runs import FILE, ROOT, Run
+from vidcorr.experiments.runs.runs import ROOT, Run
 from vidcorr.experiments.runs.words import PARTS, last_class, read_words, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
@@ -268,9 +268,7 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
-        # after words or the config of a run, a second folder of a benchmark replaces the run's
-        has_config_of_run = list(args[1:2]) == ["--config"] and (Path(args[2]).parent / FILE).is_file()
-        self.adds_to_a_run = earlier is not None or has_config_of_run
+        self.adds_to_a_run = earlier is not None or bool(more)
         self.run = Run(args, earlier, more, say=rank_zero_info)  # `words`: all arguments, the earlier run's too
         # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)

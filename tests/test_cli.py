@@ -338,16 +338,19 @@ def test_a_run_has_a_folder_and_callbacks_unless_there_are_ones_of_their_kind(wo
     assert [Path(logger.log_dir) for logger in trainer.loggers] == [folder] * has_logger
 
 
-def test_data_of_a_run_that_have_moved_are_named_again(tmp_path, monkeypatch):
-    """By words that follow the config or the words of the run; words of one command name a benchmark once."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    config_file(tmp_path / "config.yaml", "on: [davis=a, jhmdb=c]")
-    of_run = ["validate", "--config", str(tmp_path / "config.yaml")]
-    more = ["--model=raw_colour", "--on", "davis=b", f"--trainer.default_root_dir={tmp_path}"]
-    refused(UsageError, "davis stands twice", Built, [*of_run, *more])
-    Record.now(["fit"]).save(tmp_path)  # now it is a run's
-    callbacks = benchmarks_among(Built([*of_run, *more]).trainer)
+def test_data_of_a_run_that_have_moved_are_named_again(tmp_path):
+    """By the words that are added to those of the run; words of one command name a benchmark once."""
+    of_run = ["validate", "--model=raw_colour", config_file(tmp_path / "run.yaml", "on: [davis=a, jhmdb=c]")]
+    more = ["--on", "davis=b", f"--trainer.default_root_dir={tmp_path}"]
+    callbacks = benchmarks_among(Built(of_run, None, more).trainer)
     assert [(each.name, each.benchmark.root) for each in callbacks] == [("davis", "b"), ("jhmdb", "c")]
+    refused(UsageError, "davis stands twice", Built, [*of_run, *more])
+
+
+@pytest.mark.parametrize("flag", ["--config", "-c"])
+@pytest.mark.parametrize("command", ["fit", "validate"])
+def test_a_flag_of_a_config_without_its_value_is_refused(command, flag):
+    refused(UsageError, f"^argument {flag}: expected one argument$", Built, [command, flag])
 
 
 def test_a_trial_and_a_further_rank_have_no_folder(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     further = words_from_here(words)
     of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint("best"))]
     with _in_folder_of_run(run.record, ["validate", str(run.path), *further]) as command_line:
-        command_line(["validate", *of_run, *further])
+        command_line(["validate", *of_run], more=further)
 
 
 @contextmanager

@@ -192,9 +192,9 @@ class RunFolder(NamedTuple):
         path = Path(ROOT if name is None else name).expanduser()
         if path.is_file():
             raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
-        for folder in (path, Path(ROOT, path)):
-            if (folder / FILE).is_file():
-                return cls.read(folder.resolve())
+        folder = folder_of_run(path)
+        if folder is not None:
+            return cls.read(folder)
         trainings = [run for run in cls.below(path) if run.record.words[0] == "fit"]
         for run in reversed(trainings):
             if run.last is not None:
@@ -618,6 +618,12 @@ def _callbacks_that_act(configured: Any) -> list[Any]:
     return acting
 
 
+def folder_of_run(path: Path) -> Path | None:
+    """Return the folder of a run, named by a path from here or from `runs`; None if neither is a run's folder."""
+    places = (path, Path(ROOT, path))
+    return next((place.resolve() for place in places if (place / FILE).is_file()), None)
+
+
 def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
     """Read a word that may name a run.
 
@@ -629,13 +635,11 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
     Returns:
         Folder of the run, and "best" or "last"; None if the word names no run.
     """
-    from_here = Path(word).expanduser()
-    for path in (from_here, Path(ROOT, from_here)):
-        if (path / FILE).is_file():
-            return path.resolve(), which
-        if path.name in ("best", "last") and (path.parent / FILE).is_file():
-            return path.parent.resolve(), path.name
-    return None
+    path = Path(word).expanduser()
+    folder = folder_of_run(path)
+    if folder is None and path.name in ("best", "last"):
+        folder, which = folder_of_run(path.parent), path.name
+    return None if folder is None else (folder, which)
 
 
 def checkpoint_named(word: str, which: str = "best") -> str:

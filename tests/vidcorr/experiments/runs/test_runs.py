@@ -175,7 +175,11 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeyp
 
 def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
     called = []
-    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda *given: called.append((*given, os.getcwd())))
+
+    def command_line(args, earlier=None, more=()):
+        called.append((args, earlier, more, os.getcwd()))
+
+    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", command_line)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
     monkeypatch.setattr(trust, "_allowed", set())
@@ -195,7 +199,7 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     assert called == [(begun, folder, each, str(home)) for each in more]
     run_command(["validate", "a", "--b"])
     of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/checkpoints/last.ckpt"]
-    assert called[3:] == [(["validate", *of_run, "--b"], str(home))]
+    assert called[3:] == [(["validate", *of_run], None, ["--b"], str(home))]
     refused(SystemExit, "^0$", run_command, ["resume", "--help"])
     refused(ValueError, "^configs: is no run, and holds no training", find_run, Path("configs").mkdir() or "configs")
 
