@@ -36,28 +36,30 @@ def run(flags: Namespace) -> None:
 
     folder, record = RunFolder.named(flags.run)
     further = words_from_here(flags.further)  # relative paths become absolute before the directory changes
-    last_words = list(record.words[-len(further) :])
-    is_repeated = last_words == further  # the record has them from an earlier `resume` with the same words
+    # the record has the further words from an earlier `resume` with the same ones
+    is_repeated = list(record.words[-len(further) :]) == further
     with _in_folder_of_run(record, ["resume", str(folder), *further]) as command_line:
         command_line(record.words, folder, [] if is_repeated else further)
 
 
 def validate_run(name: str, words: Sequence[str]) -> None:
-    """Validate the best checkpoint of a run by the run's configuration: `vidcorr validate RUN`.
+    """Validate a checkpoint of a run by the run's configuration: `vidcorr validate RUN`.
 
     Args:
-        name: the run, as `RunFolder.named` takes it.
+        name: the run, as `RunFolder.named` takes it, whose best checkpoint is validated; or a run and "best" or "last",
+            as `run_named` reads it.
         words: further words of `validate`.
 
     Raises:
         ValueError: if there is no such run, or it has saved no checkpoint.
     """
-    from ..experiments.runs.runs import CONFIG, RunFolder
+    from ..experiments.runs.runs import CONFIG, RunFolder, run_named
 
-    run = RunFolder.named(name)
+    folder, which = run_named(name) or (name, "best")
+    run = RunFolder.named(folder)
     further = words_from_here(words)
-    of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint("best"))]
-    with _in_folder_of_run(run.record, ["validate", str(run.path), *further]) as command_line:
+    of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint(which))]
+    with _in_folder_of_run(run.record, ["validate", str(run.path / which), *further]) as command_line:
         command_line(["validate", *of_run], more=further)
 
 

@@ -179,7 +179,7 @@ class RunFolder(NamedTuple):
         return sorted(found, key=lambda run: (run.record.begin, natural_order(str(run.path))))  # starts may coincide
 
     @classmethod
-    def named(cls, name: str | None) -> RunFolder:
+    def named(cls, name: str | Path | None) -> RunFolder:
         """Find the folder of a training.
 
         Args:

@@ -197,9 +197,13 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     run_command(["resume", "--b"])  # the newest
     more = [[], [f"--data.source={home}"], ["--b"]]
     assert called == [(begun, folder, each, str(home)) for each in more]
-    run_command(["validate", "a", "--b"])
-    of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/checkpoints/last.ckpt"]
-    assert called[3:] == [(["validate", *of_run], None, ["--b"], str(home))]
+    touched(folder / "checkpoints/best-1.ckpt")
+    of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path"]
+    for name, which in (("a", "best"), ("runs/a", "best"), ("a/last", "last"), (f"{folder}/best", "best")):
+        run_command(["validate", name, "--b"])
+        assert sys.argv[1:] == ["validate", f"{folder}/{which}", "--b"]
+        file = str(folder / "checkpoints" / {"best": "best-1.ckpt", "last": "last.ckpt"}[which])
+        assert called.pop() == (["validate", *of_run, file], None, ["--b"], str(home))
     refused(SystemExit, "^0$", run_command, ["resume", "--help"])
     refused(ValueError, "^configs: is no run, and holds no training", find_run, Path("configs").mkdir() or "configs")
 
