@@ -153,18 +153,21 @@ class Encoder(Changeable, nn.Module):
         decide: Callable[[Any], type[View] | None] = kind_of,
     ) -> None:
         super().__init__()
-        outer = unwrapped(network)
+        outer = unwrapped(network)  # without torch's wrappers, such as DDP
         self.network: Any = inner_network(outer)  # of a LightningModule, for example, its backbone
         self.user_module = Reference(outer)  # no submodule, so that its weights are not in `state_dict` twice
-        self.view_class: Any = decide(self.network)
-        by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
+        self.view_class: Any = decide(self.network)  # None: the network makes its own views
+        # the input, by the first that states it: the caller (an input without a source is a default, not a statement),
+        # the module, the record of a library's weights
+        by_caller = stated if stated is not None and stated.source else None
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
-        if self.stated is None and self.view_class is not None:  # a library's network, which may have a record
+        if self.stated is None and self.view_class is not None:
             self.stated = input_of_record(getattr(self.network, "pretrained_cfg", None) or {})
-        self.default_stage = stage
+        self.default_stage = stage  # of views that name none
         self.default_stride = stride
-        self.described = described or Network.of(outer)
-        self.is_ours = False  # `load` sets it for networks that it makes
+        self.described = described or Network.of(outer)  # name, and source of the weights
+        self.is_ours = False  # `load` sets True for a network that it made: it may be moved to the GPU
+        # what makes the network again; without the caller's word, the name in its description
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     @property
@@ -236,6 +239,7 @@ class Encoder(Changeable, nn.Module):
         if of_protocol and self.view_class is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = of_protocol.partition("/")
             stride = int(pixels)
+        # attributes that the view gets at the end
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
         if self.view_class is None:  # the network makes its own views
             own_view = self.network.feature_extractor(stage, stride, **options)
@@ -249,7 +253,7 @@ class Encoder(Changeable, nn.Module):
             facts["input"] = self.input
             # a view that reads parts of the network then does so within the network's own call, so that its hooks run
             facts["called"] = Reference(network) if view.reads else None
-        if self.stated is not None and not view.normalises:
+        if self.stated is not None and not view.normalises:  # the stated input would not be used
             name = view.network_name
             raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
         return view.changed(**facts)
@@ -287,7 +291,7 @@ class Encoder(Changeable, nn.Module):
         if not name:
             return None
         arguments = self.made_by.arguments
-        configuration = configuration_of(self.network)
+        configuration = configuration_of(self.network)  # of a model of transformers; None for other networks
         if configuration is not None:  # in place of a folder or a name on the hub
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):

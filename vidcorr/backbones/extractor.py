@@ -160,8 +160,8 @@ class FeatureExtractor(View):
         super().__init__()
         self.network_name = network_name
         self.stage = stage
-        self.stages = stage.split("+")
-        self.require_stages(known)
+        self.stages = stage.split("+")  # one name, or several, whose maps are joined
+        self.require_stages(known)  # `known`: names of the network's maps
 
     def require_stages(self, known: Collection[str]) -> None:
         """Refuse stages that a network does not have.
@@ -180,10 +180,10 @@ class FeatureExtractor(View):
                 raise NoSuchMap(f"stage {name!r}: {self.network_name} has {', '.join(known)}; null is its default")
 
     def set_stride(self, stride: int, wanted: int | None) -> None:
-        """Set the only stride that a network has.
+        """Set the view's stride, for a network that can have one only.
 
         Args:
-            stride: the network's stride.
+            stride: the stride of the network's maps, pixels per cell.
             wanted: the stride that the caller asks for; None takes any.
 
         Raises:
@@ -254,7 +254,7 @@ class FeatureExtractor(View):
     def by_call(self, images: Tensor) -> Tensor:
         """Return the map that `map_of` computes, from within the network's own call.
 
-        So the network's forward hooks run, and its `compile()` takes effect. Images are those of `map_of`.
+        So the network's forward hooks run, and its `compile()` takes effect. Images are prepared, as for `map_of`.
 
         Example:
             >>> from vidcorr.backbones.copies import Reference
@@ -274,7 +274,7 @@ class FeatureExtractor(View):
         return call(network, images)
 
     def _call(self, network: Any, images: Tensor) -> Tensor:
-        """Call a network with `map_of` in place of its `forward`."""
+        """Return the map of a call of the network, with `map_of` in place of its `forward`: so its hooks run."""
         with attribute_set(network, "forward", self.map_of):
             features: Tensor = network(images)
         return features
@@ -419,7 +419,7 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
         >>> network.training
         True
     """
-    own = dict(vars(holder))  # without what its class defines: `delattr` alone brings that back
+    own = dict(vars(holder))  # the object's own attributes; one of its class is back after `delattr` alone
     setattr(holder, name, value)
     try:
         yield

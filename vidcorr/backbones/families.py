@@ -46,7 +46,7 @@ def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, 
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
     require_one_of(FAMILIES, family=family)
-    spec, weights = spec_and_weights(family, state, None, source)
+    spec, weights = spec_and_weights(family, state, spec=None, source=source)
     return _spec_of(FAMILIES[family], spec, weights), weights
 
 
@@ -127,7 +127,8 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     if heads and own_heads and own_heads[-1] != heads:
         raise ValueError(f"{source}: of {family}, with {heads} heads; {spec} has {own_heads[-1]}: give the file alone")
     as_they_are = under_own_names(state, network, source, drop_classifier=True)
-    # the table of a family with a `module` gives the names of this module, not those of a library's network
+    # the table of NAMED, for weights of no family, keeps their names; that of a family with a `module` gives the names
+    # of this module, not those of a library's network
     if network.state_dict().keys() == as_they_are.keys() or family == NAMED or "module" in FAMILIES[family]:
         return as_they_are
     return spec_and_weights(family, state, spec, source)[1]
@@ -148,7 +149,7 @@ def input_of_family(family: str) -> Input | None:
 def spec_and_weights(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State]:
     """Return the name of the network of foreign weights, and the weights under this network's names.
 
-    The reasons for weights that are left out are printed.
+    For each reason to leave weights out, a line with their number is printed.
 
     Args:
         family: a name in `FAMILIES`.
@@ -173,7 +174,7 @@ def spec_and_weights(family: str, state: State, spec: str | None, source: str | 
     try:
         renamed, unused = renamed_by(table, state)
         spec, state = in_form_of_network(table, renamed, spec)
-    except (AttributeError, KeyError, ValueError) as error:
+    except (AttributeError, KeyError, ValueError) as error:  # also of timm's function, for weights of another form
         raise ValueError(f"{source}: taken for {family}: {error}") from error
     for why, count in Counter(unused.values()).items():
         print(printable(f"{source}: not used: {why}: {count} tensors"), flush=True)
@@ -234,7 +235,7 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
         elif not name:
             unknown.append(key)
         elif name in renamed:
-            # of two networks in one file; FILE#NAME names one of them
+            # the file holds two networks; the user names one of them, NAME, by FILE#NAME
             raise ValueError(f"two tensors, one of them {key}, would both become {name}; name one, FILE#NAME")
         else:
             renamed[name] = tensor
@@ -351,7 +352,7 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
         >>> name, state[PLACES].shape
         ('vidcorr.backbones:LiirEncoder', torch.Size([64, 8, 8]))
     """
-    if PLACES in state:
+    if PLACES in state:  # Liir's position map
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
     if not table.get("by_timm"):
         return spec or architecture_of(state, table), state

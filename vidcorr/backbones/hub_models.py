@@ -82,7 +82,7 @@ class HubExtractor(FeatureExtractor):
         picture = noise.to(device_of(network), type_of_weights(network))
         remedy = "if it takes images of its own size only, give a module that resizes images to it"
         with one_line_errors(f"{kind}: no maps of an image {tuple(picture.shape)}; {remedy}"):
-            # the last hidden state, and the outputs of the blocks or stages
+            # the last hidden state, after a final norm if the model has one; and the outputs of the blocks or stages
             last, states = features_by(lambda images: outputs_of(network, images), picture)
         if last is None or not states or not isinstance(states[-1], Tensor):
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
@@ -90,10 +90,11 @@ class HubExtractor(FeatureExtractor):
         names = stage_names(self.prefix, len(states))
         super().__init__(stage or names[-1], names, kind)
         self.network: Any = network
-        # indices of the outputs to which the final norm applies: of stages the last, of blocks all
+        # indices in `states` to which the final norm applies: of stages the last, of blocks all
         self.normed = [len(states) - 1] if self.prefix == "stage" else list(range(len(states)))
         self.final = final_norm_of(network, as_tokens(states[-1]), as_tokens(last))
-        self.set_stride(self.require_one_stride(self._maps_of(states, sides), sides[0]), stride)
+        # the stride is measured on the maps of the noise
+        self.set_stride(self.require_one_stride(self._maps_of(states, sides), height=sides[0]), stride)
         self.multiple = self.stride
         self.eval()
 
@@ -116,7 +117,7 @@ class HubExtractor(FeatureExtractor):
         maps: list[Tensor] = []
         for index in stage_indices(self.stages, self.prefix):
             state = states[index]
-            if self.final_norm and index in self.normed:
+            if self.final_norm and index in self.normed:  # as the model itself does to this output
                 normed = self.final(as_tokens(state))
                 state = normed if state.ndim == 3 else normed.mT.unflatten(2, state.shape[2:])
             output = map_of_tokens(state, self.patch, size)
@@ -245,7 +246,7 @@ def record_of_timm(folder: Path) -> dict[str, Any]:
     content = read_json(folder / CONFIG) if is_folder_of_model(folder) else None
     if not isinstance(content, dict) or "architecture" not in content:
         return {}
-    stated = content.get("pretrained_cfg") or content
+    stated = content.get("pretrained_cfg") or content  # an older file has its fields at the top
     kept = {name: stated[name] for name in ("mean", "std") if name in stated}
     return {"architecture": str(content["architecture"]), "file": f"{CONFIG} of {folder.resolve().name}"} | kept
 
@@ -328,7 +329,7 @@ def image_model(name: str) -> nn.Module:
     if missing:
         raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
     network: Any = getattr(model, "vision_model", model)
-    stated, network.config.takes_bgr = processor_input(name, model.config.model_type)
+    stated, network.config.takes_bgr = processor_input(name, model.config.model_type)  # read by `outputs_of`
     if stated is not None:
         network.pretrained_cfg = {"mean": stated.mean, "std": stated.std, "file": stated.source}
     return network.eval()

@@ -104,7 +104,7 @@ def kind_of(network: Any) -> type[View] | None:
         return kind
     if not (_call_is_known(network, kind.reads) or _shows(network, kind)):
         return MapExtractor
-    if network._forward_hooks:  # views give stages by the network's call, with `map_of` as its `forward`
+    if network._forward_hooks:  # the view calls the network with `map_of` in place of its `forward`
         log.warning("%s: its own forward hooks get the map of the stage, not the output", type(network).__name__)
     return kind
 
@@ -112,10 +112,10 @@ def kind_of(network: Any) -> type[View] | None:
 def _call_is_known(network: Any, reads: str) -> bool:
     """Return whether a network's call need not be compared with the map that a view reads.
 
-    The object itself, then its class and base classes, are searched for a method of `CALL` or the method that the view
-    reads. The first of them that defines such a method decides. The call is known if this is a class of a library, or
-    if it defines the method that the view reads. A network on the meta device has no numbers to compare, so its call
-    counts as known.
+    The network itself, then its class and base classes, are searched for a method of its call (`CALL`, such as
+    `forward`) or the method that the view reads. The first that defines one of them is the owner of the call. The call
+    is known if the owner is a class of a library, or defines the method that the view reads. A network on the meta
+    device has no numbers to compare, so its call counts as known.
 
     Args:
         network: the network.
@@ -145,9 +145,10 @@ def _call_is_known(network: Any, reads: str) -> bool:
 def _shows(network: nn.Module, kind: type[View]) -> bool:
     """Return whether the network's own call gives the last map of a kind of views, or a vector made from this map.
 
-    A copy of the network computes the view's map and its own call for one random image. Noise is added to the copy's
-    weights, because a user's layer that begins at zero would change no number. If the call gives a vector, such as a
-    pooled feature or a class token, a part of the network has to give the map during the call.
+    A copy of the network gives, for one random image, the view's map and then the output of its own call, which has to
+    hold the map. If the call gives a vector, such as a pooled feature or a class token, the output of any part of the
+    network has to hold the map during the call. Noise is added to the copy's weights, because a user's layer that
+    begins at zero would change no number.
     """
     noisy = module_copy(network, shares_tensors=False).eval()
     with random_state_kept(), torch.no_grad(), unwatched(noisy):  # without the user's hooks, which may change outputs
@@ -161,7 +162,7 @@ def _shows(network: nn.Module, kind: type[View]) -> bool:
         image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))
         image = to_device(image, device_of(noisy)).to(type_of_weights(noisy))
         expected = view.map_of(image)
-        # whether the output of a part holds the map, in the order in which the parts end; the network's own is the last
+        # for each part, when it ends: whether its output holds the map; the network itself ends last
         matches: list[bool] = []
         for part in list(noisy.modules()):
             part.register_forward_hook(lambda _, inputs, output: matches.append(_holds(noisy, output, expected, sides)))
@@ -190,7 +191,7 @@ def _holds(network: nn.Module, output: Any, expected: Tensor, sides: tuple[int, 
         >>> [_holds(nn.Identity(), output, expected, (64, 96)) for output in outputs]
         [True, True, False, False]
     """
-    scale = 1e-3 * float(expected.abs().max())
+    scale = 1e-3 * float(expected.abs().max())  # rounding moves small numbers too
     for features in filter(is_map, maps_in(network, output, sides).values()):
         for each in (features, features.permute(0, 3, 1, 2)):
             if each.shape == expected.shape and torch.allclose(each, expected, rtol=1e-2, atol=scale):

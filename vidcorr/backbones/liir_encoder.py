@@ -48,9 +48,9 @@ class PositionMap(nn.Module):
         super().__init__()
         self.kind = kind
         self.channels = channels
-        if kind == "1dape":
+        if kind == "1dape":  # learned for each cell
             self.places = nn.Parameter(torch.zeros(channels, size, size))
-        elif kind == "2dape":
+        elif kind == "2dape":  # learned for each column and each row; "2dspe" and "none" learn nothing
             self.columns = nn.Parameter(torch.zeros(channels // 2, size))
             self.rows = nn.Parameter(torch.zeros(channels // 2, size))
 
@@ -62,7 +62,8 @@ class PositionMap(nn.Module):
             return sinusoidal_position(self.channels, *size)
         if self.kind == "1dape":
             return resized_position(self.places, size)
-        side = self.rows.shape[1]  # "2dape"
+        # "2dape": half of the channels depend on the column alone, the others on the row
+        side = self.rows.shape[1]
         columns = self.columns[:, None].expand(-1, side, -1)
         rows = self.rows[:, :, None].expand(-1, -1, side)
         return resized_position(torch.cat([columns, rows]), size)
@@ -95,15 +96,16 @@ class LiirEncoder(nn.Module):
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: Literal[3, 4] = 4
     ) -> None:
         super().__init__()
+        # kept so that a checkpoint can name them
         self.arguments: dict[str, Any] = {"position": position, "position_size": position_size}
         self.arguments |= {"affinity_dim": affinity_dim, "stages": stages}
         self.position = PositionMap(position, 64, position_size)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(64, 64, 1)
-        self.layer2 = _stage(64, 128, 2)
-        self.layer3 = _stage(128, 256, 1)
-        self.layer4 = _stage(256, 256, 1) if stages == 4 else nn.Sequential()
+        self.layer1 = _stage(64, 64, stride=1)
+        self.layer2 = _stage(64, 128, stride=2)
+        self.layer3 = _stage(128, 256, stride=1)
+        self.layer4 = _stage(256, 256, stride=1) if stages == 4 else nn.Sequential()
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
         for convolution in convolutions_of(self):
             if convolution is not self.affinity:  # keeps torch's start: it is no layer of the ResNet
@@ -178,11 +180,12 @@ class LiirExtractor(FeatureExtractor):
 
     def __init__(self, encoder: LiirEncoder, stage: str | None = None, stride: int | None = None) -> None:
         blocks = named_blocks(encoder)
-        stages = list(dict.fromkeys(map(stage_of, blocks)))
-        super().__init__(stage or AFFINITY, [*stages, *blocks, AFFINITY], "Liir")
+        stages = list(dict.fromkeys(map(stage_of, blocks)))  # res2 to the encoder's last, each once
+        super().__init__(stage or AFFINITY, known=[*stages, *blocks, AFFINITY], network_name="Liir")
         self.last = stages[-1]  # the affinity's convolution reads it
         self.encoder = encoder
-        strides = [2 if name.startswith("res2") else 4 for name in self.stages]  # without a pooling before res2
+        # pixels per cell: the first layer halves the sides, and so does the first block of res3
+        strides = [2 if name.startswith("res2") else 4 for name in self.stages]
         self.set_stride(self.common_stride(strides), stride)
         self.eval()
 
@@ -192,6 +195,7 @@ class LiirExtractor(FeatureExtractor):
         Images are RGB `(N, 3, H, W)` in [0, 1], which is converted to Lab.
         """
         x = self.encoder.stem(normalised_lab(images))
+        # of the stages and blocks; AFFINITY names none, and is computed from the last stage
         maps = maps_of([*self.stages, self.last], named_blocks(self.encoder).items(), x)
         if AFFINITY in self.stages:
             maps[AFFINITY] = self.encoder.affinity(maps[self.last])

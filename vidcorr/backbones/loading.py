@@ -72,11 +72,12 @@ def load(
 def _around(module: Any, **facts: Any) -> Encoder:
     """Return the encoder of a module.
 
-    A method of vidcorr without features of its own (`has_own_features` is False) gives the encoder of its backbone.
+    A method of vidcorr without features of its own (`has_own_features` is False) gives the encoder of its backbone, its
+    property `evaluated`.
 
     Args:
         module: a network or a method.
-        facts: arguments of `Encoder`.
+        facts: `described` and `made_by` of the encoder, if the caller knows them.
     """
     if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
@@ -92,7 +93,7 @@ def _load_name(spec: EncoderSpec) -> Encoder:
             torch.manual_seed(spec.seed)
         located = Located(spec.spec)  # a name that a file states: no folder or file is looked up for it
         if not named_by_file(spec):
-            stack.enter_context(named_by_user())
+            stack.enter_context(named_by_user())  # lifts the refusals of what only a file may not name
             located = spec.located
         name, file, part = located
         if name and file is not None:  # NAME=FILE
@@ -164,19 +165,19 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     """
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
-        return _load_foreign(path, part, None, checkpoint)
+        return _load_foreign(path, part, family=None, content=checkpoint)
     # refuses a class that is not allowed, even if the encoder does not need this class: resuming needs it
     recipe = recipe_of(checkpoint, path)
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:
         package, _, kind = recipe["class_path"].rpartition(".")
         encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
-        module = encoder.user_module.module
+        module = encoder.user_module.module  # the module of the checkpoint's class
         if hasattr(module, "configure_model"):  # Lightning's hook, which may make layers
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
-        # before the names of the encoder's weights; no field of an `EncoderSpec`
+        # what stands before the names of the encoder's weights; taken out, since `EncoderSpec` has no such field
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
@@ -279,7 +280,7 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
         else:
             state = under_own_names(state, network, path)
         load_weights(network, positions_resampled(state, network, path), path)
-    except Refused:
+    except Refused:  # another function would be refused too
         raise
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
@@ -287,7 +288,7 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     encoder = Encoder(network.eval(), described=described.with_weights_of(path), made_by=spec)
     if is_of_library:  # config.json beside the file counts more than timm's record of a name with a tag
         encoder = encoder.changed(stated=input_of_record(record_of_timm(path.parent)) or encoder.stated)
-    of_family = input_of_family(family)
+    of_family = input_of_family(family)  # counts only if nothing else states the input
     return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
 
 

@@ -114,20 +114,21 @@ class EncoderSpec:
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Set `spec`; stage and stride by the arguments, else by the text; `pretrained` also by a short name."""
+        """Set `spec`: NAME, a short one written out. Set stage and stride: by the arguments, else as `text` says."""
         name, view = split_view(self.text)  # NAME and STAGE/STRIDE
         stage, slash, pixels = view.partition("/")
-        stride = self.stride if self.stride is not None or not slash else pixels
+        stride = pixels if slash and self.stride is None else self.stride  # nothing after the slash is refused
         if stride is not None and not (str(stride).isdecimal() and int(stride) > 0):
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
-        # short names without `timm:` need no `pretrained`: `untrained` is random, and `vidcorr-r18` brings its weights
+        # a short name of timm stands for trained weights; of the others, `untrained` is random, and `vidcorr-r18` is a
+        # function that loads its weights
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         settled = {
             "spec": spec,
             "stage": self.stage or stage or stage_of_short_name or None,
             "stride": None if stride is None else int(stride),
-            "pretrained": implies_weights or (self.pretrained and _is_of_library(spec)),
+            "pretrained": implies_weights or (self.pretrained and _takes_pretrained(spec)),
         }
         for attribute, value in settled.items():  # the dataclass is frozen
             object.__setattr__(self, attribute, value)
@@ -214,10 +215,10 @@ class EncoderSpec:
         Raises:
             ValueError: as `draws_weights`, or if the file that is read may not name the network.
         """
-        if _is_of_library(self.spec):
+        if _takes_pretrained(self.spec):
             return not self.pretrained or trust.named_by_file(self)  # a name in a file fetches no weights
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
-        # without weights of a file, whether the file names the callable or the user names both
+        # alone: a file that names the callable has its weights, and so has the FILE of NAME=FILE
         is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
         return is_alone and draws_weights(self.spec)
 
@@ -242,7 +243,7 @@ class EncoderSpec:
         text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
         path, part = file_and_part(text)
         named = None if path.is_file() else WITH_WEIGHTS.fullmatch(text)
-        if named is not None:
+        if named is not None:  # NAME=FILE or NAME=FILE#PART
             return Located(named[1], *file_and_part(named[2]))
         return Located("", path, part) if is_checkpoint(text) else Located(text)
 
@@ -268,7 +269,7 @@ class EncoderSpec:
         identity |= {"sha256": file_digest(file), "part": part}
         if name:
             identity["spec"] = name
-            record = file.parent / CONFIG  # may state the input
+            record = file.parent / CONFIG  # config.json beside the file, which may state the input
             if record.is_file():
                 identity["record"] = file_digest(record)
         return identity
@@ -277,7 +278,8 @@ class EncoderSpec:
     def is_reusable(self) -> bool:
         """True if results under this name can be reused, because no code of the user, which may change, makes features.
 
-        The packages in the name decide; for a checkpoint of ours, the packages that the checkpoint names.
+        The packages in the name decide, of which `TRUSTED` are vidcorr, timm, torchvision and transformers; for a
+        checkpoint of ours, the packages that the checkpoint names.
 
         Raises:
             ValueError: if a checkpoint is damaged, or names code that is not allowed.
@@ -289,7 +291,7 @@ class EncoderSpec:
         """
         name, file, _ = self.located
         if name or file is None or not file.is_file():
-            # a name, alone or with a file; a name without ":" is in our list, or is raw colour
+            # a name, alone or with a file, or a file that is missing; without ":" it is in our list, or is raw colour
             package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
             # the content of a folder may change; "family" is of `family:NAME`, a layout of weights in our table
             return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
@@ -319,14 +321,15 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
             not return a module.
     """
-    is_named_by_file = trust.named_by_file(spec)
+    is_named_by_file = trust.named_by_file(spec)  # then no folder or file is looked up for it, and no weights fetched
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
     make = MAKERS.get(prefix, _make_by_callable)  # any other prefix is the module of a callable
     network, architecture, source = make(name, spec, with_weights and not is_named_by_file)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    # the library's record of an input belongs to its own weights; a tag, timm:NAME.TAG, says that a file has these
+    # the library's record of an input belongs to its own weights: those that were loaded here, or, by a tag,
+    # timm:NAME.TAG, those in the caller's file; of other weights it says nothing
     is_tagged = prefix == "timm" and "." in name
     if is_random or is_named_by_file or not (with_weights or is_tagged):
         for part in network.modules():
@@ -353,7 +356,7 @@ def draws_weights(spec: str) -> bool:
     A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
 
     Args:
-        spec: `package.module:callable`, which is called twice, unless it is one of ours.
+        spec: `package.module:callable`. The callable is called twice; one of ours is known and not called.
 
     Raises:
         ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
@@ -364,13 +367,13 @@ def draws_weights(spec: str) -> bool:
         >>> draws_weights("vidcorr.backbones:crw_resnet18"), draws_weights("vidcorr.backbones:vidcorr_r18")
         (True, False)
     """
-    if listed.is_listed(spec):  # one of ours: it draws all of its weights, unless a short name stands for trained ones
+    if listed.is_listed(spec):  # one of ours: it draws all of its weights; that of a short name loads trained ones
         return spec not in SHORT_NAMES.values()
     library, _, name = spec.partition(":")
     made: list[Any] = []
     try:
         for seed in (0, 1):
-            with random_state_kept(), torch.enable_grad():
+            with random_state_kept(), torch.enable_grad():  # also within a `no_grad` of the caller
                 torch.manual_seed(seed)
                 made.append(trust.import_named(library, name, spec)())
         first, second = (network.state_dict() for network in made)
@@ -398,7 +401,7 @@ def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
         False
     """
     try:
-        second.load_state_dict(first.state_dict())
+        second.load_state_dict(first.state_dict())  # what differs still is in no file of weights
         output = _numbers_of(first)
         draws_in_calls = not torch.allclose(output, _numbers_of(first), equal_nan=True)
         return not draws_in_calls and not torch.allclose(output, _numbers_of(second), equal_nan=True)
@@ -419,12 +422,12 @@ def _numbers_of(network: nn.Module) -> torch.Tensor:
     return torch.cat(tensors)
 
 
-def _is_of_library(spec: str) -> bool:
-    """Return whether a text is timm:NAME or torchvision:NAME, without =FILE.
+def _takes_pretrained(spec: str) -> bool:
+    """Return whether `pretrained` counts for a text: for timm:NAME and torchvision:NAME, without =FILE.
 
     Example:
-        >>> _is_of_library("timm:resnet18"), _is_of_library("timm:resnet18=own.pth"), _is_of_library("my_module:net")
-        (True, False, False)
+        >>> [_takes_pretrained(spec) for spec in ("timm:resnet18", "timm:resnet18=own.pth", "my_module:net")]
+        [True, False, False]
     """
     return spec.startswith(LIBRARIES) and "=" not in spec
 
@@ -439,6 +442,7 @@ def split_view(text: str) -> tuple[str, str]:
     name, at, view = text.rpartition("@")
     stride = view.partition("/")[2]
     is_of_path = "/" in name and stride and not stride.isdecimal()  # as in runs/me@home/folder: no stride
+    # VIEW fits no end of a path with a file's suffix, such as home/last.ckpt
     return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
@@ -535,6 +539,7 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"strict_img_size": False}
     pretrained = spec.pretrained and with_weights
+    # for the message if making fails: what is made or fetched, and how to fetch it by hand
     what = f"backbone timm:{name}"
     how = ""
     record = timm.get_pretrained_cfg(name)
@@ -548,7 +553,7 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 
 def torchvision_resnets() -> list[str]:
-    """Return the names of torchvision's ResNets."""
+    """Return the names of the networks that torchvision's module `resnet` defines, ResNeXts and wide ResNets too."""
     from torchvision import models
 
     names = models.list_models()
@@ -607,10 +612,10 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
     is_folder = Path(place).is_dir()
     if not is_folder:
         options["source"] = "github"
-        clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"
+        clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"  # the repository without :BRANCH
         how = f"{clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
     with one_line_errors(f"backbone {full_name}: {entry} of {place} cannot be made", how):
-        try:
+        try:  # many entries load weights unless they are told otherwise
             made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
         except TypeError as error:
             if with_weights or "pretrained" not in str(error):
@@ -653,6 +658,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     if not is_named_by_file:  # the user named it; else `named_by_file` has checked the name
         trust.allow(spec.spec, spec.spec.replace(":", "."))
         draws_weights(spec.spec)  # called for its refusal of numbers that no file would hold
+    # without a file's arguments a user's callable is called directly, so that its errors stay what they are
     has_arguments = is_named_by_file or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():

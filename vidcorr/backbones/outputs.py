@@ -142,13 +142,15 @@ class MapExtractor(FeatureExtractor):
     """True: a pass leaves the network in its own mode, as training needs; False: a pass runs in eval mode."""
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
-        stages = OWN if stage in (None, OUTPUT) else stage
-        super().__init__(stages, stages.split("+"), type(network).__name__)  # `_map_from` refuses unknown stages
+        stages = OWN if stage in (None, OUTPUT) else stage  # OWN: the network's single map
+        # any name is taken as known here; `_map_from` refuses those that the network's output lacks
+        super().__init__(stages, known=stages.split("+"), network_name=type(network).__name__)
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.multiple = getattr(network, "multiple", patch_of(network) or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
         own_stride = stated_stride(network) if stages == OWN else None  # of several maps it may be another map's
+        # measured by a pass of this view itself
         self.set_stride(own_stride or measured_stride(view=self, function=self), stride)
 
     def map_of(self, images: Tensor) -> Tensor:

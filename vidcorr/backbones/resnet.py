@@ -181,8 +181,8 @@ class ResNetExtractor(FeatureExtractor):
         is_whole: bool = False,
     ) -> None:
         blocks = named_blocks(network)
-        # Strides: those of a whole network stay; dilations take the place of those above 8; else stages with a larger
-        # stride than the wanted one lose it.
+        # Three cases: a whole network keeps its strides (`is_whole`, for training); with `dilated`, dilations take the
+        # place of strides above STRIDE, 8; else stages with a larger stride than `stride`, or STRIDE, lose it.
         own_strides = strides_of(network)
         last_stage = list(own_strides)[-1]
         super().__init__(stage or (last_stage if is_whole else "res4"), [*own_strides, *blocks], "this ResNet")
@@ -190,7 +190,7 @@ class ResNetExtractor(FeatureExtractor):
             raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted({*own_strides.values()})} or None")
         if dilated:
             _dilate_as_siamfc(network, as_released=dilated == "released")
-        # dilations stand in place of all strides above 8
+        # the largest stride that a stage may keep; with `dilated` always STRIDE
         coarsest = stride if stride is not None and not dilated else STRIDE
         for name, layer in LAYER_OF_STAGE.items():
             if own_strides.get(name, 0) > coarsest and not is_whole:
@@ -205,6 +205,7 @@ class ResNetExtractor(FeatureExtractor):
         strides = {present_strides[stage_of(name)] for name in self.stages}
         if len(strides) > 1 or stride not in (None, *strides):
             wanted = "" if stride is None else f", not {stride}"
+            # what the message advises: each stage at its own stride, without finer ones than the default
             fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own_strides.items() if pixels >= STRIDE)
             said = " and ".join(map(str, sorted(strides)))
             remedy = "leave the stride out" if dilated else f"name {fitting}"
@@ -235,7 +236,7 @@ def strides_of(network: nn.Module) -> dict[str, int]:
     """
     blocks = named_blocks(network).items()
     blank = torch.zeros(1, 3, SIDE, SIDE, device=device_of(network), dtype=type_of_weights(network))
-    with eval_mode(network), unwatched(network):
+    with eval_mode(network), unwatched(network):  # the blocks, after the layers before res2 (`_stem`)
         maps = features_by(lambda x: maps_of(LAYER_OF_STAGE, blocks, _stem(network)(x)), blank)
     return {name: round(SIDE / each.shape[2]) for name, each in maps.items()}
 
@@ -308,7 +309,7 @@ def vidcorr_r18() -> nn.Module:
     Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16, the network
     float32.
     """
-    with random_state_kept():
+    with random_state_kept():  # it draws weights, which those of the file replace
         network = _up_to_res4()
     network.load_state_dict(load_file(WEIGHTS))
     network.pretrained_cfg = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": "its card"}
@@ -316,7 +317,7 @@ def vidcorr_r18() -> nn.Module:
 
 
 def _up_to_res4() -> Any:
-    """Return torchvision's ResNet-18 without res5 and classifier, with random weights."""
+    """Return torchvision's ResNet-18 without res5 and classifier, with random weights; residual branches start at 0."""
     from torchvision.models import resnet18
 
     network = resnet18(zero_init_residual=True)

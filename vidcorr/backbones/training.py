@@ -10,7 +10,7 @@ from ..functional.device import random_state_kept
 from .copies import Reference, device_of
 from .extractor import View, eval_mode
 from .kinds import kind_of, unwrapped
-from .outputs import patch_of, require_map
+from .outputs import patch_of, probe_size, require_map
 
 
 class TrainedViews:
@@ -37,7 +37,7 @@ class TrainedViews:
         return vars(self) | {"made": {}}
 
     def kind_of(self, network: nn.Module) -> type[View] | None:
-        """Return the class of a network's views; it is decided once per class of networks, so also for copies."""
+        """Return the class of a network's views, decided once for each class of networks: it may need a pass."""
         if type(network) not in self.kinds:
             self.kinds[type(network)] = kind_of(network)
         return self.kinds[type(network)]
@@ -69,7 +69,7 @@ class TrainedViews:
         stage = stage or self.stage
         key = (id(network), stage)
         if key not in self.made:
-            # the network is kept too, so that no other network gets its id
+            # the network is kept in the value too, so that no later network gets its id
             self.made[key] = (network, self._function_of(unwrapped(network), stage))
         _, function = self.made[key]
         features = require_map(function(images), type(network).__name__)
@@ -94,10 +94,12 @@ class TrainedViews:
         """Return the function from images to a network's maps of a stage, with gradient; the network has no wrapper."""
         view = self.view_of(network, stage)
         if self.kind_of(network) is None:
-            # the network's own view comes in eval mode: each pass takes the present mode of the network
+            # the network's own view prepares its images itself; it comes in eval mode, so that each pass sets the
+            # present mode of the network
             return lambda images: view.train(network.training)(images)
-        view.called = Reference(network) if view.reads else None  # so that the network's hooks run
-        return view.by_call
+        # a view that reads parts of the network does so within the network's own call, so that its hooks run
+        view.called = Reference(network) if view.reads else None
+        return view.by_call  # without the view's preparation: the images are normalised already
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:
@@ -127,7 +129,7 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
     for (name, weights), gradient in zip(named.items(), gradients, strict=True):
         if gradient is None:
             weights.requires_grad_(False)
-            parts[name.rpartition(".")[0] or name] = None
+            parts[name.rpartition(".")[0] or name] = None  # the name without `.weight`
     return list(parts)
 
 
@@ -148,7 +150,7 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = N
 
 
 def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
-    """Return a function's output for a blank image, while its network is in eval mode.
+    """Return a function's output for a blank image of about 64 × 64, while its network is in eval mode.
 
     Args:
         function: float RGB `(N, 3, H, W)` → a tensor.
@@ -156,6 +158,6 @@ def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> 
             the image's sides.
     """
     multiple = getattr(network, "multiple", None) or patch_of(network) or 1
-    side = -(-64 // multiple) * multiple  # 64 px, rounded up
+    sides = probe_size(multiple, (64, 64))
     with eval_mode(network), random_state_kept():
-        return function(torch.zeros(1, 3, side, side, device=device_of(network)))
+        return function(torch.zeros(1, 3, *sides, device=device_of(network)))

@@ -100,7 +100,7 @@ class Clips(VideoEncoder):
             raise ValueError(f"window must be a multiple of tubelet, got {window} and {tubelet} frames")
         super().__init__()
         self.net = net
-        self.inside = modules_inside(net)
+        self.inside = modules_inside(net)  # so that `to` and `eval` reach the network of a function
         self.window = window
         self.tubelet = tubelet
         self.layout = layout
@@ -130,7 +130,7 @@ class Clips(VideoEncoder):
         frames, _, height, width = clip.shape
         if not self.input.is_unit:
             clip = normalised(clip, self.input)
-        if frames < self.window:
+        if frames < self.window:  # the video's last window: filled up with zeros
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
         if self.layout == "CTHW":
             clip = clip.transpose(0, 1)
@@ -138,6 +138,7 @@ class Clips(VideoEncoder):
             output = self.net(clip[None])
         maps = self._maps_of(output, (height, width))
         self.stride = self.stride or round(height / maps.shape[3])
+        # from maps of tubelets to maps of frames, without those that filled the window
         weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)  # (frames, tubelets)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
@@ -166,7 +167,8 @@ class Clips(VideoEncoder):
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         rows = 0 if patch is None else size[0] // patch
-        # tokens are read as those of one image, in which the frames of the tubelets stand above each other
+        # tokens are read as those of one image, in which the frames of the tubelets stand above each other; without a
+        # patch `map_of_tokens` returns the output itself
         stacked = map_of_tokens(output, patch, (count * rows * (patch or 1), size[1]))
         if stacked is not output:  # tokens became a map
             return stacked.unflatten(2, (count, rows))
@@ -203,7 +205,7 @@ class Recurrent(VideoEncoder):
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
         super().__init__()
         self.step = step
-        self.inside = modules_inside(step)
+        self.inside = modules_inside(step)  # so that `to` and `eval` reach the network of a function
         self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -236,7 +238,7 @@ def settled_stride(view: Any) -> Any:
         True
     """
     if view.stride is None:
-        try:
+        try:  # on the map of a video of one frame
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
         except Exception:  # of a user's code; `encode` raises it again for frames of a video
             view.stride = None  # `encode` may have set one before the error
@@ -316,6 +318,7 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any
     if config.model_type not in VIDEO_MODELS:
         return model
     network = VIDEO_MODELS[config.model_type](model.eval())
+    # what `image_model` read from the model's processor
     record = getattr(model, "pretrained_cfg", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD})
     window = getattr(config, "num_frames", 16)  # VideoMAE's positions are of one length
     return Clips(network, window, config.tubelet_size, layout="TCHW", mean=record["mean"], std=record["std"])

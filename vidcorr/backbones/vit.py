@@ -74,7 +74,7 @@ class TimmExtractor(FeatureExtractor):
             maps = self.numbered("stage", intermediates)
         if OUTPUT in self.stages:
             features = self.network.forward_features(images)
-            if features.ndim == 4 and str(getattr(self.network, "output_fmt", "")).endswith("NHWC"):
+            if features.ndim == 4 and str(getattr(self.network, "output_fmt", "")).endswith("NHWC"):  # channels last
                 features = features.permute(0, 3, 1, 2)
             maps[OUTPUT] = map_of_tokens(features, patch_of(self.network), images.shape[2:])
         self.require_one_stride(maps, images.shape[2])
@@ -143,6 +143,7 @@ class ViTExtractor(FeatureExtractor):
             network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network
         self.has_positions = getattr(network, "pos_embed", None) is not None
+        # fields of a protocol that change nothing here: the rule by which positions are interpolated
         self.ignores = () if self.has_positions else ("position_embedding",)
         self.patch = patch
         self.stride = step
@@ -175,12 +176,12 @@ class ViTExtractor(FeatureExtractor):
         Args:
             size: rows and columns of the embedding.
         """
-        grid = self.network.patch_embed.grid_size
+        grid = self.network.patch_embed.grid_size  # rows and columns of the network's own embedding
         if self.positions != "dino" or not self.has_positions or grid == size:
             yield
             return
         embedding = self.network.pos_embed
-        prefix = embedding.shape[1] - grid[0] * grid[1]
+        prefix = embedding.shape[1] - grid[0] * grid[1]  # number of class and register tokens
         with positions_set(self.network, dino_positions(embedding, grid, size, prefix), size):
             yield
 
@@ -213,6 +214,7 @@ class BlocksExtractor(FeatureExtractor):
         self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks
         super().__init__(stage or f"block{self.depth}", stage_names("block", self.depth), "this transformer")
         self.network: Any = network
+        # whether the caller may leave the final norm out
         self.chooses_norm = "norm" in inspect.signature(network.get_intermediate_layers).parameters
         self.multiple = patch_of(network) or 1
         self.set_stride(self.multiple, stride)
@@ -228,7 +230,7 @@ class BlocksExtractor(FeatureExtractor):
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
         padded = pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
         options = {"norm": self.final_norm} if self.chooses_norm else {}
-        indices = stage_indices(self.stages, "block")
+        indices = stage_indices(self.stages, "block")  # ascending
         first = indices[0]
         # n asks for the last n blocks: here all from the first wanted block
         outputs = self.network.get_intermediate_layers(padded, n=self.depth - first, **options)

@@ -97,7 +97,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             return _read_safetensors(path, whole)
         can_be_mapped = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # a TorchVersion, which compares with tuples too
-            warnings.warn(FLAW, stacklevel=2)  # Python shows it once
+            warnings.warn(FLAW, stacklevel=2)  # of older readers of `torch.save`; Python shows it once
         return _without_code(path, mmap=can_be_mapped)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
@@ -133,7 +133,7 @@ def _without_code(path: Path, mmap: bool) -> Any:
         path: the file.
         mmap: map the tensors to the file.
     """
-    known: dict[str, Any] = dict(PATHS)
+    known: dict[str, Any] = dict(PATHS)  # name → stand-in; those of paths keep the path
     while True:
         try:
             with torch.serialization.safe_globals([(kind, name) for name, kind in known.items()]):
@@ -145,6 +145,7 @@ def _without_code(path: Path, mmap: bool) -> Any:
             name = unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"  # torch leaves this module out
             if name in known:  # torch's reader blocks its module in spite of the stand-in
                 raise ValueError(f"it holds {name}, which is code and is not run") from error
+            # `Emptied` keeps an object's items as a dict; `Inert` keeps nothing: numpy's state could reach raw memory
             known[name] = Inert if name.startswith("numpy.") else Emptied
 
 
@@ -156,9 +157,9 @@ def _is_safetensors(path: Path) -> bool:
     """
     with path.open("rb") as file:
         head = file.read(64)
-    if BEFORE_TABLE.match(head):
+    if BEFORE_TABLE.match(head):  # the start of safetensors
         return True
-    for pattern, what in FORMS.items():
+    for pattern, what in FORMS.items():  # pattern of the first bytes → the form, in words
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise ValueError(what)
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
@@ -258,7 +259,10 @@ class _Schedule(BaseModel, extra="allow"):
 
     @model_validator(mode="after")
     def _require_a_place(self) -> Self:
-        """Refuse a state without one of the keys `PLACES`: the schedule would begin anew without a word."""
+        """Refuse a state without its position, which a schedule keeps under one of the keys `PLACES`.
+
+        A schedule without it would begin anew without a word.
+        """
         if self.model_fields_set.isdisjoint(PLACES):
             raise ValueError("it holds no place")
         return self
@@ -331,13 +335,14 @@ def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
     """Return two sorted lists of names in a file.
 
     Returns:
-        The classes and networks that `load` would make for the file; and the other types in the file, which are never
-        made.
+        The classes and networks that `load` would make for the file, none for weights of another project; and the types
+        of other objects in the file, which are never made.
 
     Raises:
         ValueError: if the file is missing or damaged.
     """
     content = read_content(path, whole=False)
+    # torch's function reads no other form than the archive of `torch.save`
     others = sorted(get_unsafe_globals_in_checkpoint(path)) if zipfile.is_zipfile(path) else []
     if is_foreign(content):
         return [], others
@@ -353,8 +358,8 @@ def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
         >>> sorted(named_in_checkpoint({"vidcorr": about, "hyper_parameters": {"backbone": "my:net"}}))
         ['my.Method', 'my:net', 'timm:resnet18']
     """
-    about = content[METADATA_KEY]
-    arguments = {"init_args": content.get("hyper_parameters", {})}
+    about = content[METADATA_KEY]  # names the class
+    arguments = {"init_args": content.get("hyper_parameters", {})}  # may name networks
     return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))
 
 
@@ -389,7 +394,7 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
         raise FileNotFoundError(f"ckpt_path: there is no file {path}")
     content = read_content(path, whole=False)
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
-        return None
+        return None  # a module from outside this project
     if is_own:
         check_metadata(content, path)
         allow(*named_in_checkpoint(content))

@@ -92,7 +92,7 @@ def preferred(places: Collection[str], path: str | Path) -> str:
         ValueError: own.pth: holds several networks, below trunk, decoder; name one, own.pth#trunk
     """
     best = list(places)
-    for name in reversed(PREFERRED):  # the best name is tried last, so that it wins
+    for name in reversed(PREFERRED):  # from the worst name to the best, so that the best one wins
         best = [place for place in places if place.partition(".")[0] == name] or best
     names = ", ".join(places)[:LONGEST]
     if len(best) > 1:
@@ -182,10 +182,11 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    first_name = f".{next(iter(own))}"  # a place of the network has a weight of this name below it
+    # a place is a prefix behind which all names of the network occur; first those behind which the first name occurs
+    first_name = f".{next(iter(own))}"
     candidates = sorted(name.removesuffix(first_name) for name in state if name.endswith(first_name))
     places = [place for place in candidates if own <= without_prefix(state, f"{place}.").keys()]
-    if places and not own <= state.keys():
+    if places and not own <= state.keys():  # names that are there without a prefix need none
         prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, f"{prefix}.")
@@ -227,8 +228,8 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
     """
     for name, own in network.state_dict().items():
         of_file = state.get(name, own)
-        place, _, last = name.rpartition(".")
-        # embeddings are 1 x tokens x C
+        place, _, last = name.rpartition(".")  # of the module that holds the weight; its own name
+        # embeddings are 1 x tokens x C; what is no embedding, or fits, stays
         if last != "pos_embed" or (own.ndim, of_file.ndim) != (3, 3) or of_file.shape == own.shape:
             continue
         grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", (0, 0))
@@ -238,7 +239,7 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
             continue
         from timm.layers import resample_abs_pos_embed
 
-        resampled = resample_abs_pos_embed(state[name], list(grid), [side, side], leading)
+        resampled = resample_abs_pos_embed(state[name], list(grid), [side, side], num_prefix_tokens=leading)
         state = state | {name: resampled}
         print(f"{source}: positions of {side} x {side} patches, resampled by timm to {grid[0]} x {grid[1]}", flush=True)
     return state

@@ -40,6 +40,7 @@ def names_in(package: str) -> frozenset[str]:
     module = import_module(package)
     if package == f"{OURS}.lightning_modules":
         return frozenset(module.__all__)
+    # of `backbones` the makers of networks, by the file that defines them, and some classes
     made = {name for name in module.__all__ if getattr(getattr(module, name), "__module__", "") in FILES_OF_MAKERS}
     return frozenset(made.union(CLASSES))
 

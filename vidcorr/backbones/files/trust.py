@@ -167,6 +167,7 @@ def to_allow(names: Iterable[str]) -> list[str]:
     for name in names:
         library, _, place = name.partition(":")
         word = place.rpartition(":")[0] if library == TORCH_HUB else name  # a repository is allowed with all entries
+        # _allowed: by `allow`; _named: in the words of the command
         if not (is_listed(name) or word in _allowed | _named or _is_of_script(name)):
             needed.add(word)
     return sorted(needed)
@@ -216,6 +217,7 @@ def named_code(content: object) -> Iterator[str]:
         return
     if "class_path" in content:
         yield str(content["class_path"])
+    # a network is named by an encoder's `spec`, or by the arguments `spec` and `backbone`, as a text or as such content
     arguments = content.get("init_args", content.get("arguments"))
     inner = arguments if isinstance(arguments, Mapping) else {}
     for each in (content.get("spec"), inner.get("spec"), inner.get("backbone")):
@@ -291,8 +293,8 @@ def named_by_file(spec: Any) -> bool:
     """Return whether the name of a network comes from the file whose module is being built, not from the user.
 
     Args:
-        spec: the `EncoderSpec` of a network; a network of transformers needs `arguments`, its configuration, so that no
-            folder is read.
+        spec: the `EncoderSpec` of a network. In a file, one of transformers needs `arguments`, its configuration, so
+            that no folder is read.
 
     Returns:
         True if the file names the network: nothing is then fetched, because the file has the weights. False if the user
@@ -301,12 +303,12 @@ def named_by_file(spec: Any) -> bool:
     Raises:
         ValueError: one line, if the file names a path, an address, or code that it may not name.
     """
-    source = _built_from.get()
+    source = _built_from.get()  # None: no module of a file is being built
     text = spec.text
-    if source is None or not source.states(text):
+    if source is None or not source.states(text):  # `states`: the text is among the file's arguments
         return False
     needs_folder = package_of(text) == "transformers" and spec.arguments is None
-    if STATED.fullmatch(text) is None or needs_folder:
+    if STATED.fullmatch(text) is None or needs_folder:  # STATED fits names, but neither paths nor addresses
         quoted = text[:LONGEST]
         raise Refused(f"{source.file}: names another file as its encoder, {quoted}; a checkpoint must hold its encoder")
     if ":" in text:
@@ -320,14 +322,14 @@ def check_file(path: str | Path) -> None:
     Raises:
         ValueError: one line.
     """
-    source = _built_from.get()
+    source = _built_from.get()  # the other file; None: none is being built
     if source is not None:
         raise Refused(f"{source.file}: names another file, {str(path)[:LONGEST]}; a checkpoint must hold its weights")
 
 
 @contextmanager
 def _building_from(source: _Source | None) -> Iterator[None]:
-    """Take a file, or None for the user, as the source of the networks that a block builds."""
+    """Set during a block what names the networks that the block builds: a file, or None, which is the user."""
     token = _built_from.set(source)
     try:
         yield
@@ -396,7 +398,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
             ...
         ValueError: own.ckpt: Linear cannot be made: Linear.__init__() got an unexpected keyword argument 'width'
     """
-    outer = _built_from.get()
+    outer = _built_from.get()  # the file whose module is being built around this call; None: there is none
     file = source if outer is None else outer.file
     require_small(arguments, file)
     if is_module(kind):
@@ -405,8 +407,8 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     values = as_annotated(kind, stated | overrides)
     # names of networks in the file: its own texts, and the converted values, since a converted path has another text
     built_from = _source_of(file, [stated, [values[name] for name in stated]])
-    # A class of ours makes only networks that its arguments name. Without overrides all arguments are the file's, so
-    # every network that is made now counts as named by the file (None: by any text).
+    # A class of ours makes only networks that its arguments name. Without overrides all arguments are the file's. Then
+    # every network that is built during the call counts as named by the file, whatever its text (None).
     if not overrides and is_listed(import_path(kind)):
         built_from = _Source(str(file), None)
     name = getattr(kind, "__name__", type(kind).__name__)
@@ -415,7 +417,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     context.run(_built_from.set, built_from)
     try:
         module = context.run(kind, **values)
-    except Refused:
+    except Refused:  # says already what the file may not name
         raise
     except Exception as error:  # any type, because the arguments in the file are at fault
         raise ValueError(f"{file}: {name} cannot be made: {reason(error)}") from error
@@ -425,14 +427,16 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
 
 
 def _source_of(file: str | Path, stated: object) -> _Source:
-    """Return the `_Source` of a file: the texts in its arguments, and the texts of the outer file, if there is one.
+    """Return a file with the texts by which it may name networks: all texts in its arguments.
+
+    If the module of another file, the outer one, is being built now, its texts count too.
 
     Args:
         file: the file.
         stated: the file's arguments.
     """
     texts = frozenset(str(leaf) for leaf in leaves_in(stated) if isinstance(leaf, str | Path))
-    outer = _built_from.get()
+    outer = _built_from.get()  # its texts are None if it names every network that is built now
     of_outer = frozenset() if outer is None or outer.texts is None else outer.texts
     return _Source(str(file), texts | of_outer)
 
@@ -498,7 +502,7 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # **kwargs, for its bases
         return dict(arguments)
     of_bases: set[str] = set()
-    for base in kind.__mro__[1:]:
+    for base in kind.__mro__[1:]:  # each base's own constructor, not one that it inherits
         of_bases.update(inspect.signature(vars(base).get("__init__", object.__init__)).parameters)
     return {name: value for name, value in arguments.items() if name in own or name not in of_bases}
 
