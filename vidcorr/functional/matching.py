@@ -192,7 +192,7 @@ def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: Matching
     if is_upsampled:
         grid = canvas
         lengths = upsampled_norms(target, grid)
-        offset_in_cells, offset_in_pixels = 0.0, 0.0
+        offset_in_cells, offset_in_pixels = 0.0, 0.0  # the answer is a pixel's x and y
     else:
         grid = target.shape[1], target.shape[2]
         lengths = target.square().sum(0).sqrt_()

@@ -86,7 +86,7 @@ def _nearest_cells(
             products = (source_across[part] @ of_row @ on_grid).unflatten(1, allowed.shape)
             best, second, y, x = two_best(torch.addcmul(bias, products, scale))  # cosine · length of the source
             lengths = source_lengths[row, part]
-            distance = (1 - best / lengths).clamp(min=CLOSEST)
+            distance = (1 - best / lengths).clamp(min=CLOSEST)  # 1 − cosine, above 0
             second_distance = (1 - second / lengths).clamp(min=CLOSEST)
             weights.append(1 - distance / second_distance)
             nearest.append(rows[y] * target_cells.shape[1] + columns[x])  # index in the whole grid
@@ -98,7 +98,7 @@ def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the largest and the second largest value of each of N maps, and row and column of the largest.
 
     Of equal values the first in row order counts as the largest. For speed, all values are read only once, for the
-    maximum of each row; the second largest is then the largest without it of its row, or of another row.
+    maximum of each row; the second largest is in the rest of the largest's row, or the maximum of another row.
 
     Args:
         values: `(N, H, W)`.

@@ -72,7 +72,7 @@ class Neighbourhood:
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Mask (2 · reach + 1, 2 · reach + 1) of the offsets dy, dx that are kept; the radius must not be None."""
-        reach: Any = self.reach
+        reach: Any = self.reach  # a number here
         radius: Any = self.radius
         offsets = np.arange(-reach, reach + 1)
         squared = offsets[:, None] ** 2 + offsets**2
@@ -280,6 +280,7 @@ class TileGrid:
         first = columns.start * TILE - self.reach + across.start  # the band's first column on the map, maybe before it
         band_width = (columns.stop - columns.start - 1) * TILE + halo_width
         band_height = self.shape[0] * TILE + 2 * self.reach
+        # the cells of these halos: all rows of the map, `reach` rows above and below, and a range of columns
         of_columns = band[: band_height * band_width * depth].view(band_height, band_width, depth)
         left = max(first, 0)  # columns `left` to `right` of the band lie on the map
         right = min(first + band_width, width)
@@ -302,7 +303,7 @@ class TileGrid:
     def windows(self) -> NDArray[np.int64]:
         """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood.
 
-        A query's row and column in its tile are those of its neighbourhood's square in the halo.
+        The query at row y and column x of its tile has the square whose upper left cell is y, x of the halo.
 
         Example:
             >>> grid = TileGrid((8, 8), Neighbourhood(1, "square"))  # a tile of 8 x 8 queries, a halo of 10 x 10 keys

@@ -85,7 +85,7 @@ def run(
     threads = min(torch.get_num_threads(), groups)
     if threads == 1:
         return int(function(0, items))
-    # bounds of the threads' ranges: whole groups, as many in each as possible alike
+    # the threads' ranges begin and end here: of whole groups, and of almost equal length
     edges = [min(items, together * (i * groups // threads)) for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(function, edges[:-1], edges[1:]))

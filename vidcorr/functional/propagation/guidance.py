@@ -49,7 +49,7 @@ class GuidedFilter:
         rows, columns = torch.triu_indices(3, 3)  # the six pairs of channels of a symmetric covariance
         products = self._window_mean(self.colour[rows] * self.colour[columns])
         covariance = products - self.mean[rows] * self.mean[columns]
-        covariance[rows == columns] += epsilon
+        covariance[rows == columns] += epsilon  # the variances
         self.inverse = inverse_of_symmetric(covariance)  # (3, 3, h, w)
 
     def __call__(self, values: Tensor) -> Tensor:

@@ -231,8 +231,7 @@ class SketchedMemory(FrameMemory):
 
         Returns:
             Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s,
-            with s one of the S slots. If a neighbourhood has fewer than `topk` keys, both are padded with −inf at index
-            0.
+            with s one of the S slots. With fewer than `topk` keys in a neighbourhood, both are padded: −inf, index 0.
         """
         if topk > MOST_MATCHES:  # too many for the compiled search
             return super().best_matches(query, frames, topk)

@@ -198,7 +198,7 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
 
 
 @lru_cache(16)
-@torch.inference_mode(False)
+@torch.inference_mode(False)  # so that autograd takes the kept matrix, wherever the first call was
 def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
     """Return the matrix `(positions, cells)` that samples the cells of an axis at evenly spaced positions.
 
