@@ -85,15 +85,15 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
                 [  0.,   6.,   0.]])
     """
     side = math.isqrt(windows.shape[-1])
-    highest, index = (windows if logits is None else logits).topk(prior.components)
-    peaks = windows.gather(-1, index)
+    highest, index = (windows if logits is None else logits).topk(prior.components)  # K peaks, the highest first
+    peaks = windows.gather(-1, index)  # their affinities
     axis = torch.arange(side, device=windows.device)
     rows_and_columns = torch.stack([index // side, index % side])
     squared_distances = (axis - rows_and_columns[..., None]).to(windows.dtype) ** 2  # (2, …, K, P)
     variance = torch.full_like(peaks, _FIXED_VARIANCE)
     weights = peaks.softmax(-1)  # unless by mass, below
     if prior.width == "moments" or prior.weights == "mass":
-        squared_dy, squared_dx = squared_distances
+        squared_dy, squared_dx = squared_distances  # of each row, and of each column, from the peaks
         squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
         # (…, K, P · P), 1 if this peak is the nearest peak of a cell
         nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)
@@ -104,7 +104,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
             mass = (nearest * windows[..., None, :]).sum(-1)
             weights = mass / mass.sum(-1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
     falloff = (-0.5 / variance)[..., None]
-    # (…, K, P) each; `exp` of numbers below the limit is slow on a CPU
+    # Gaussians along each axis, (…, K, P); `exp` of numbers below the limit is slow on a CPU
     rows, columns = (squared_distances * falloff).clamp_min(LOWEST_EXPONENT).exp()
     with torch.autocast(windows.device.type, enabled=False):  # the mixture in the type of the windows
         mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
@@ -112,23 +112,24 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
 
 
 def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
-    """Return a window's affinities divided by the affinity of each peak, `(…, K, P · P)`; 0 outside the map.
+    """Return a window's affinities divided by the affinity of each peak, `(…, K, P · P)`, at most 1; 0 off the map.
 
     Args:
         logits: logarithms of the affinities `(…, P · P)`.
         highest: logarithms of the peaks' affinities `(…, K)`.
     """
-    # `TileGrid.bias` gives cells outside the map half of the lowest number, to which a dot product is added
+    # a logit outside the map is a dot product plus half of the lowest number (`TileGrid.bias`)
     outside = logits < torch.finfo(logits.dtype).min / 4
+    # the upper limit counts for a peak that is not the highest
     relative = (logits[..., None, :] - highest[..., None]).clamp_(LOWEST_EXPONENT, 0).exp_()
     return relative.masked_fill_(outside[..., None, :], 0)
 
 
 def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
-    """Return the variance `(…, K)` of affinities around their peaks, along an axis, at least the fixed one.
+    """Return the variance `(…, K)` of affinities around their peaks, along an axis, at least `_FIXED_VARIANCE`.
 
     Args:
-        affinities: `(…, K, P · P)`, the affinities that belong to each peak.
+        affinities: `(…, K, P · P)`, the affinities that belong to each peak, 0 elsewhere.
         squared: `(…, K, P · P)`, squared distances from the peak.
 
     Example:

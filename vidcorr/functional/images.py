@@ -38,5 +38,5 @@ def as_bytes(images: Tensor) -> Tensor:
     """
     if not hasattr(images, "made_of"):
         return images
-    made_of, version = images.made_of
+    made_of, version = images.made_of  # `_version` counts torch's changes in place
     return made_of if version == images._version else images

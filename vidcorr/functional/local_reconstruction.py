@@ -89,13 +89,16 @@ def reconstruct_locally(
         distances: list[Tensor] = []
         budget = amount_for(query.device, PRODUCTS_BUDGET)
         samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop  # of the first part
-        # split the samples first: the gradient of a part's keys has the size of the maps from which the keys are cut
+        # split the samples first: the gradient of a part's keys has the size of the maps from which the keys are cut,
+        # and these are then the maps of few samples
         for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
             for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
                 part = grid, rows, references.shape[1], border, prior
+                # backward computes the part again, so that its affinity is not kept
                 values_and_logsumexp, distance = checkpoint(_reconstruct_rows, *samples, *part, use_reentrant=False)
                 tiles.append(values_and_logsumexp)
                 distances.append(distance)
+        # parts come sample after sample and row after row, so their tiles follow each other as in `queries`
         joined = grid.from_queries(torch.cat(tiles).view(*queries.shape[:4], -1))
         reconstructed, logsumexp = joined.split([values.shape[2], 1], dim=-1)
         entries = query[:, 0].numel() * references.shape[1] * (2 * radius + 1) ** 2  # of the affinity's windows
@@ -116,11 +119,11 @@ def _reconstruct_rows(
     """Reconstruct the values of some rows of tiles of some samples.
 
     Args:
-        queries: (B, rows, columns, queries, C).
+        queries: (B, rows, columns, queries of a tile, C), of all rows.
         keys: padded maps (B, h, w, R · C).
         values: padded maps (B, h, w, R · V).
         grid: the tiles.
-        rows: rows of tiles.
+        rows: the range of rows of tiles.
         references: R.
         border: treatment of cells outside the map.
         prior: prior of the affinity's shape.
@@ -131,7 +134,8 @@ def _reconstruct_rows(
         over the queries whose largest weight is above the prior's threshold; 0 without a prior.
     """
     tiles_shape = len(queries), rows.stop - rows.start, grid.shape[1]
-    q = queries[:, rows].flatten(0, 2)
+    q = queries[:, rows].flatten(0, 2)  # (tiles, queries, C)
+    # (tiles, halo cells · R, C): the halo of a tile holds the keys of all its queries
     k = _Halos.apply(keys, grid, rows).reshape(len(q), -1, q.shape[-1])
     v = _Halos.apply(values, grid, rows).reshape(len(q), k.shape[1], -1)
     logits = torch.bmm(q, k.mT)
@@ -140,14 +144,14 @@ def _reconstruct_rows(
     values_and_logsumexp = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return values_and_logsumexp, q.new_zeros(())
-    ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))
+    ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))  # 0 for queries of the last tiles beyond the map
     is_on_map = ones_on_map[:, rows].expand(*tiles_shape, -1, -1) > 0
     is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
     indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # only here the CPU waits for the GPU
-    confident = to_device(indices, q.device)
+    confident = to_device(indices, q.device)  # numbers of queries, tile after tile
     # the number of a query, modulo the queries of a tile, is its place in the tile
     windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]
-    shape = references, -1
+    shape = references, -1  # (queries, R, cells of a window): the halo's keys around the query
     affinity = weights.flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
     of_logits = logits.detach().flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
     compact = compact_windows(affinity.detach(), prior, of_logits)
@@ -159,7 +163,7 @@ class _Halos(Function):
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, grid: TileGrid, rows: slice) -> Tensor:
-        """Return the halos `(B, rows, columns, *halo, D)`."""
+        """Return the halos `(B, rows, columns, halo, halo, D)` of a range of rows of tiles."""
         ctx.grid = grid
         ctx.rows = rows
         return grid.halos(padded, rows)
@@ -190,6 +194,7 @@ class _Softmax(Function):
     def backward(ctx: Any, of_weights: Tensor, of_logsumexp: Tensor) -> Tensor:
         """Return the gradient by the logits, from the gradients by both results."""
         (weights,) = ctx.saved_tensors
+        # w · (∂w − Σ w ∂w) of the softmax, and w · ∂l of the log-sum-exp, whose gradient is the softmax
         gradient = of_weights * weights
         return gradient.addcmul_(weights, of_logsumexp - gradient.sum(-1, keepdim=True))
 

@@ -56,21 +56,25 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
 def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
     """Return the log-sum-exp `(…)` of queries `(…, C)`, and if it is wanted their mean key `(…, C)` by the softmax.
 
-    Arguments are those of `streamed_logsumexp`. The products in `chunks` are overwritten.
+    Args:
+        queries: `(…, C)`, float32 or finer.
+        wants_mean: whether the mean key is wanted.
+        chunks: a range of queries; their logits with some keys, overwritten here; and a function that adds these keys,
+            weighted, to given sums. Chunks of one range have different keys.
     """
     lowest = torch.finfo(queries.dtype).min
-    largest = queries.new_full((*queries.shape[:-1], 1), lowest)
+    largest = queries.new_full((*queries.shape[:-1], 1), lowest)  # logit of each query so far
     weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
     key_sum = queries.new_zeros(queries.shape) if wants_mean else None  # Σ exp(logit - largest) · key
     for block, logits, add_keys in chunks:
         before = largest[block]
         after = torch.maximum(before, logits.amax(-1, keepdim=True))
-        shrink = (before - after).exp_()
-        largest[block] = after  # `before` is a view of it
+        shrink = (before - after).exp_()  # the sums so far become relative to the new largest logit
+        largest[block] = after  # overwrites `before`, a view
         weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()  # e^−80 for excluded keys: below rounding
         weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
         if key_sum is not None:
-            add_keys(key_sum[block].mul_(shrink), weights)  # a view of `key_sum`, changed in place
+            add_keys(key_sum[block].mul_(shrink), weights)  # changes `key_sum` in place
     without_keys = largest == lowest
     if key_sum is not None:
         key_sum.div_(weight_sum).masked_fill_(without_keys, 0)
@@ -83,7 +87,7 @@ class LogSumExp(Function):
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, compute: Compute) -> Tensor:
-        """Return the result `(…)` of queries `(…, C)`; `compute` takes no gradient."""
+        """Return the result `(…)` of queries `(…, C)`; `compute` takes no gradient, and gives the mean key if asked."""
         result, mean_key = compute(queries.detach(), ctx.needs_input_grad[0])
         ctx.save_for_backward(mean_key)
         return result
@@ -140,7 +144,7 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
         keys_at_once = amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries)
         buffer = rows.new_empty(len(queries) * min(keys_at_once, len(keys)))
         for part in slices(len(keys), keys_at_once):
-            chunk = keys[part].to(rows.dtype)
+            chunk = keys[part].to(rows.dtype)  # keys may have a lower precision
             products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
             logits = torch.mm(queries, chunk.mT, out=products)
             if excluded is not None:

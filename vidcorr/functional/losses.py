@@ -54,6 +54,7 @@ def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
         target: `(B, n/2, D)`.
     """
     dtype = torch.promote_types(prediction.dtype, torch.float32)
+    # the mean over all pairs is the product of the mean vectors
     query = normalize(prediction.to(dtype), dim=-1).mean(dim=1)
     key = normalize(target.detach().to(dtype), dim=-1).mean(dim=1)
     return (query * key).sum(dim=-1).mean()
@@ -165,7 +166,7 @@ def contrastive_random_walk_loss(
     count = nodes.shape[3]
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):
-        cosines = torch.einsum("bctn,bctm->btnm", nodes[:, :, :-1], nodes[:, :, 1:])
+        cosines = torch.einsum("bctn,bctm->btnm", nodes[:, :, :-1], nodes[:, :, 1:])  # frame t with frame t + 1
         forward = cosines
         backward = cosines.mT
         if dropped is not None:
@@ -174,13 +175,13 @@ def contrastive_random_walk_loss(
             backward = backward.masked_fill(back | out.mT, DROPPED)
         forward = (forward / temperature).softmax(-1)
         backward = (backward / temperature).softmax(-1)
-        forward_walk = forward[:, 0]
-        return_walk = backward[:, 0]  # B x N x N, the first step
+        forward_walk = forward[:, 0]  # B x N x N, the step from frame 0 to 1
+        return_walk = backward[:, 0]  # and the step from frame 1 to 0
         first_nodes = torch.arange(count, device=nodes.device).repeat(len(nodes))
         terms = []
         for step in range(1, forward.shape[1]):
-            forward_walk = forward_walk @ forward[:, step]
-            return_walk = backward[:, step] @ return_walk
+            forward_walk = forward_walk @ forward[:, step]  # from frame 0 to step + 1
+            return_walk = backward[:, step] @ return_walk  # and back: the step back to frame `step` comes first
             round_trip = (forward_walk @ return_walk + EPSILON).log()
             # logarithms of probabilities pass the softmax of cross-entropy unchanged
             terms.append(cross_entropy(round_trip.flatten(0, 1), first_nodes))

@@ -43,12 +43,12 @@ def match_keypoints(
         >>> match_keypoints(features, turned, torch.zeros(0, 2, dtype=int), (32, 32), (32, 32), dift).dtype
         torch.float64
     """
-    if not len(points):
+    if not len(points):  # an empty result of the same type as others
         return points.to(points if points.is_floating_point() else torch.float64)
     descriptors = _descriptors(source.float(), points, source_size, protocol)
     on_canvas = _match(descriptors, target.float(), canvas_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
-    answers = (on_canvas - to_device([left, top], on_canvas.device)) / scale
+    answers = (on_canvas - to_device([left, top], on_canvas.device)) / scale  # from the canvas back to the picture
     return answers.to(points if points.is_floating_point() else answers)
 
 
@@ -192,11 +192,11 @@ def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: Matching
     if is_upsampled:
         grid = canvas
         lengths = upsampled_norms(target, grid)
-        offset_in_cells, offset_in_pixels = 0.0, 0.0
+        offset_in_cells, offset_in_pixels = 0.0, 0.0  # the answer is a pixel's x and y
     else:
         grid = target.shape[1], target.shape[2]
         lengths = target.square().sum(0).sqrt_()
-        offset_in_cells, offset_in_pixels = ANSWERS[protocol.answer]
+        offset_in_cells, offset_in_pixels = ANSWERS[protocol.answer]  # of the answer from its cell's corner
     height, width = grid
     bytes_of_map = 4 * height * width  # float32
     positions = []
@@ -205,16 +205,16 @@ def _match(descriptors: Tensor, target: Tensor, canvas: Size, protocol: Matching
         if is_upsampled:  # upsampling is linear: these are the products with upsampled features
             similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
-    size_of_cell = torch.tensor([canvas[1] / width, canvas[0] / height], dtype=torch.float64)
+    size_of_cell = torch.tensor([canvas[1] / width, canvas[0] / height], dtype=torch.float64)  # in pixels of the canvas
     return (torch.cat(positions) + offset_in_cells) * to_device(size_of_cell, target.device) + offset_in_pixels
 
 
 def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: MatchingProtocol) -> Tensor:
     """Return the features `(N, C)` of points in a picture.
 
-    By the protocol's `sampling` "aligned", cells are divided by their length, then interpolated at the point. Else the
-    feature is that of the cell in which the point lies ("floor"), or of the nearest cell, divided by its length; by
-    `upsampling` "frame", pixels of the canvas take the place of cells.
+    By the protocol's `sampling` "aligned", cells' features are divided by their length, then interpolated at the point.
+    Else it is the feature of the cell in which the point lies ("floor"), or of the nearest cell, divided by its length.
+    With `upsampling` "frame", the pixels of the canvas are the cells, and their features are up-sampled ones.
 
     Args:
         features: `(C, h, w)` of the picture.
@@ -224,18 +224,18 @@ def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: Matc
     """
     canvas = canvas_size(picture, protocol)
     points = canvas_points(to_device(points, features.device), picture, protocol)
-    size = canvas if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
+    size = canvas if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])  # of the map of cells
     height, width = size
     if protocol.sampling == "aligned":
         # cells per pixel, so that the canvas runs from the first cell's centre to the last one's
         steps = to_device([(width - 1) / canvas[1], (height - 1) / canvas[0]], points.device)
         return sample_features(F.normalize(features, dim=0), points * steps + 0.5)  # the first cell's centre is at 0.5
-    flat = _cells_at(points, canvas, size, protocol)
+    flat = _cells_at(points, canvas, size, protocol)  # index of each point's cell
     if protocol.upsampling == "cells":
         return F.normalize(features.flatten(1)[:, flat].T)
-    # the feature at the centre of a pixel, as upsampling gives it
+    # the feature at the centre of a pixel of the canvas, as up-sampling the whole map would give it
     _, rows, columns = features.shape
-    pixel = to_device([columns / width, rows / height], points.device)
+    pixel = to_device([columns / width, rows / height], points.device)  # its size in cells of `features`
     centres = torch.stack([flat % width, flat // width], dim=1).float() + 0.5
     return F.normalize(sample_features(features, centres * pixel))
 
@@ -261,7 +261,8 @@ def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtoc
     cells = torch.stack([x * (width / canvas[1]), y * (height / canvas[0])], dim=1)
     last = to_device([width - 1.0, height - 1.0], points.device)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round().clamp(min=0).minimum(last)
-    # the original codes that round down index a flat map: a point on the right border reads the next row's first cell
+    # the original codes that round down index a flat map: a point on the right border, whose column is not clamped
+    # here, reads the next row's first cell
     column, row = cells.unbind(1)
     address = row.clamp(0, height - 1) * width + column
     return address.clamp(0, height * width - 1).long()
@@ -323,17 +324,19 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
         tensor([[5.0000, 4.8088, 4.8088, 5.0000]])
     """
     _, height, width = features.shape
-    # even places are cells, odd places lie halfway to the next cell; nothing follows the last cell
+    # even places are cells, odd places lie halfway to the next cell; two places behind the last cell, for `_parabolas`,
+    # stay 0
     squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)
     for part in features.float().split(64):  # 64 channels fit into the CPU's cache
-        # sums of two neighbours: twice the features halfway between them
+        # sums of two neighbours: twice the features halfway between them, so their squares are four times too large
         wide = part[:, :, :-1] + part[:, :, 1:]
         tall = part[:, :-1] + part[:, 1:]
         squares[:-1:2, :-1:2] += part.square().sum(0)
         squares[:-1:2, 1:-2:2] += wide.square().sum(0) / 4
         squares[1:-2:2, :-1:2] += tall.square().sum(0) / 4
-        of_four = wide[:, :-1] + wide[:, 1:]
+        of_four = wide[:, :-1] + wide[:, 1:]  # four times the feature in the middle of four cells
         squares[1:-2:2, 1:-2:2] += of_four.square().sum(0) / 16
+    # first along x, then along y
     widened = _parabolas(squares.T, size[1]).T
     return _parabolas(widened, size[0]).clamp_(min=0).sqrt_()
 
@@ -342,7 +345,7 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     """Interpolate values `(pixels, M)` along an axis, by parabolas through two neighbouring cells and their middle.
 
     Args:
-        values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last cell, which count with weight 0.
+        values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last of n cells, with weight 0.
         pixels: number of pixels along the n cells.
 
     Example:
@@ -352,7 +355,7 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     """
     cells = len(values) // 2
     in_pixels = torch.arange(pixels, device=values.device).double() + 0.5
-    centres = (in_pixels * cells / pixels - 0.5).clamp(0, cells - 1)
+    centres = (in_pixels * cells / pixels - 0.5).clamp(0, cells - 1)  # in cells from the first cell's centre
     first = 2 * centres.long()
     near = values[first]
     half = values[first + 1]

@@ -64,6 +64,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     variant = native.compiled_variant()
     on_cpu = groups.device.type == features.device.type == "cpu"
     are_compiled = groups.dtype == torch.float32 and features.dtype in (torch.float32, torch.bfloat16)
+    # the compiled function takes addresses: of a plain tensor (no subclass) without gaps
     if variant and on_cpu and are_compiled and features.is_contiguous() and type(groups) is Tensor:
         compute = partial(
             _drawn_natively, features=features, points=points, seed=seed, excluded=excluded, variant=variant
@@ -144,16 +145,17 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
         overwrites the numbers of this one.
     """
     places, samples, channels = queries.shape
-    # at once: as many maps and places as fit into the memory that is set aside for the drawn cells
+    # a place draws `points` cells of each map: as many maps, then places, at once as fit into their memory
     maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * channels))
     keys_of_place = min(maps_at_once, len(maps)) * points
     places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * channels)))
-    features = maps.movedim(1, -1).flatten(0, 2)
-    # fresh memory for each chunk takes several times longer
+    features = maps.movedim(1, -1).flatten(0, 2)  # of the cells of all maps, one after the other
+    # the two buffers serve all chunks: fresh memory for each takes several times longer
     gathered = features.new_empty(places_at_once * keys_of_place, channels)
     products = queries.new_empty(places_at_once * keys_of_place * samples)
     for of_maps in slices(len(maps), maps_at_once):
-        drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)  # (places, keys)
+        # (places, keys of a place), indices into `features`
+        drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)
         left_out = None if excluded is None else excluded[:, of_maps].repeat_interleave(points, 1)
         for chunk in slices(places, places_at_once):
             rows = drawn[chunk].flatten()
@@ -230,10 +232,11 @@ def same_place_logsumexp(
         tensor([[[18., 18., 18.]]])
     """
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
-    queries = widened(grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4))  # (rows, columns, B, in a tile, C)
+    # (rows of tiles, columns, B, queries of a tile, C)
+    queries = widened(grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4))
     chunks = _window_chunks(queries.detach(), maps, grid, border, excluded)
     of_tiles = queries.flatten(2, 3).flatten(0, 1)
-    sums = streamed_logsumexp(of_tiles, chunks).view(*queries.shape[:4], 1)
+    sums = streamed_logsumexp(of_tiles, chunks).view(*queries.shape[:4], 1)  # the last axis: `from_queries` wants one
     return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
 
 
@@ -250,19 +253,21 @@ def _window_chunks(
         excluded: `(B, N)` bool, or None.
 
     Yields:
-        A range of tiles, the logits of their queries with the cells of their halos, and a function that adds weighted
-        keys.
+        A range of tiles, row by row; the logits of their queries with the cells of their halos in some maps; and a
+        function that adds weighted keys.
     """
     across, samples, _, channels = queries.shape[1:]
-    of_tiles = queries.flatten(2, 3).flatten(0, 1)
-    cells = grid.halo**2
+    of_tiles = queries.flatten(2, 3).flatten(0, 1)  # (tiles, queries of a tile in all samples, C)
+    cells = grid.halo**2  # a halo is a square that holds the keys of a tile
+    # ranges of maps and of rows of tiles; a map meets the queries of all samples
     for frames, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
         stored = maps[frames].movedim(1, -1).to(queries.dtype)
         halos = grid.halos(grid.pad(stored), rows).permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
         keys = halos.reshape(-1, len(stored) * cells, channels)
-        tiles = slice(rows.start * across, rows.stop * across)
+        tiles = slice(rows.start * across, rows.stop * across)  # of these rows
         logits = torch.bmm(of_tiles[tiles], keys.mT)
-        by_map = logits.view(*halos.shape[:2], samples, -1, len(stored), cells)  # the next lines change the logits
+        # (rows, columns, samples, queries, maps, cells), a view: the next lines change the logits
+        by_map = logits.view(*halos.shape[:2], samples, -1, len(stored), cells)
         by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]  # hugely negative outside the window
         if excluded is not None:
             by_map.masked_fill_(excluded[:, frames][:, None, :, None], -torch.inf)

@@ -70,7 +70,7 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     fits = ((lengths > 0) & (lengths <= side)).all(0)  # (count, attempts)
     first_fit = fits.int().argmax(1)
     chosen = first_fit.expand(2, 1, -1).mT  # (2, count, 1), to take this attempt's height and width
-    length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), side)
+    length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), side)  # (2, count): height, width
     spare = side - length
     place = draws[2:].gather(2, chosen).squeeze(2)
     start = (place * (spare + 1)).floor_().minimum(spare)
@@ -103,7 +103,7 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
         length = on_device[:, axis + 2, None]
         centres = torch.arange(size, device=images.device, dtype=fine) + 0.5
         position = centres * length / size - 0.5
-        position = start + position.clamp(min=0).minimum(length - 1)
+        position = start + position.clamp(min=0).minimum(length - 1)  # whole numbers are centres of pixels
         axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the image's outer edges
     y, x = axes
     columns = x[:, None, :].expand(-1, y.shape[1], -1)

@@ -42,7 +42,7 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     if channels % 4:
         raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
     frequency = 10000 ** (-torch.arange(0, channels, 4, dtype=torch.float32) / channels)
-    columns = _waves(width, frequency)
+    columns = _waves(width, frequency)  # (C / 2, width): sin and cos of each frequency in turn
     rows = _waves(height, frequency)
     of_columns = columns[:, None].expand(-1, height, -1)
     of_rows = rows[:, :, None].expand(-1, -1, width)
@@ -113,7 +113,7 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
         return draws.argsort(1)
     down = torch.randint(height, (frames,), generator=generator)
     right = torch.randint(width, (frames,), generator=generator)
-    rows = (torch.arange(height) - down[:, None]) % height
+    rows = (torch.arange(height) - down[:, None]) % height  # (frames, h): the row that comes to each row
     columns = (torch.arange(width) - right[:, None]) % width
     return (rows[:, :, None] * width + columns[:, None]).flatten(1)
 

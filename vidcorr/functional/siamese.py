@@ -52,7 +52,8 @@ def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     with torch.autocast(search.device.type, enabled=False):
         of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]  # map n of each of the K groups
         of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)
-    # the response of the exemplar's row y lies y cells below the response of its row 0, so sum channel y at row + y
+    # the response of the exemplar's row y lies y cells below the response of its row 0, so sum channel y at row + y:
+    # in the view, a step along the channels is also a step down a row
     map_step, channel_step, row_step, column_step = of_rows.stride()
     shape = len(search), height, rows, columns
     diagonals = of_rows.as_strided(shape, (map_step, channel_step + row_step, row_step, column_step))

@@ -52,12 +52,15 @@ def match_surfaces(
 def _nearest_cells(
     source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor, sampling: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Match all cells of the source's grid; arguments are those of `match_surfaces`.
+    """Match all cells of the source's grid with cells of the target's, row by row, by the cosine.
+
+    Arguments are those of `match_surfaces`. Features are sampled by products, down · map · across (`sampling_matrix`).
 
     Returns:
         Cells of the source in row order, their nearest cells of the target, and weights, each `(N,)`.
     """
     device = source.device
+    # cosines are products of unscaled features, divided by the lengths of both
     source_lengths = _lengths(source, source_cells, sampling)
     # only the target's rows and columns with cells that may be found are computed
     rows = target_cells.any(1).nonzero()[:, 0]
@@ -65,7 +68,7 @@ def _nearest_cells(
     down = sampling_matrix(target.shape[1], len(target_cells), sampling, device)[rows]
     across = sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
     allowed = target_cells[rows[:, None], columns]
-    scale = allowed / _lengths(target, target_cells, sampling)[rows[:, None], columns]
+    scale = allowed / _lengths(target, target_cells, sampling)[rows[:, None], columns]  # 1 / length; 0 if not allowed
     bias = torch.where(allowed, 0.0, -torch.inf)  # a cell that may not be found is never the nearest
     features = source.permute(1, 2, 0)
     on_grid = (down @ (target @ across)).flatten(1)  # (C, cells that may be found)
@@ -78,15 +81,15 @@ def _nearest_cells(
     nearest: list[Tensor] = []
     weights: list[Tensor] = []
     for row in source_cells.any(1).nonzero()[:, 0].tolist():
-        of_row = torch.tensordot(source_down[row], features, 1)
+        of_row = torch.tensordot(source_down[row], features, 1)  # (w, C), features of this row of the grid
         for part in source_cells[row].nonzero()[:, 0].split(maps_at_once):
             products = (source_across[part] @ of_row @ on_grid).unflatten(1, allowed.shape)
-            best, second, y, x = two_best(torch.addcmul(bias, products, scale))
+            best, second, y, x = two_best(torch.addcmul(bias, products, scale))  # cosine · length of the source
             lengths = source_lengths[row, part]
-            distance = (1 - best / lengths).clamp(min=CLOSEST)
+            distance = (1 - best / lengths).clamp(min=CLOSEST)  # 1 − cosine, above 0
             second_distance = (1 - second / lengths).clamp(min=CLOSEST)
             weights.append(1 - distance / second_distance)
-            nearest.append(rows[y] * target_cells.shape[1] + columns[x])
+            nearest.append(rows[y] * target_cells.shape[1] + columns[x])  # index in the whole grid
             cells.append(row * source_cells.shape[1] + part)
     return torch.cat(cells), torch.cat(nearest), torch.cat(weights)
 
@@ -95,7 +98,7 @@ def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the largest and the second largest value of each of N maps, and row and column of the largest.
 
     Of equal values the first in row order counts as the largest. For speed, all values are read only once, for the
-    maximum of each row.
+    maximum of each row; the second largest is in the rest of the largest's row, or the maximum of another row.
 
     Args:
         values: `(N, H, W)`.
@@ -109,7 +112,7 @@ def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """
     of_rows = values.amax(2)
     best, row = of_rows.max(1)
-    line = values[torch.arange(len(values), device=values.device), row]
+    line = values[torch.arange(len(values), device=values.device), row]  # a copy of the row with the largest value
     column = line.argmax(1)
     line.scatter_(1, column[:, None], -torch.inf)
     of_rows.scatter_(1, row[:, None], line.amax(1, keepdim=True))

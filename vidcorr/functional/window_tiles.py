@@ -65,14 +65,14 @@ class Neighbourhood:
         """Largest offset from a query to a key along an axis, in cells; None for all cells of the map."""
         if self.radius is None:
             return None
-        if self.shape == "circle":
+        if self.shape == "circle":  # offsets below the radius
             return math.ceil(self.radius) - 1
-        return math.floor(self.radius)
+        return math.floor(self.radius)  # offsets up to it
 
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Mask (2 · reach + 1, 2 · reach + 1) of the offsets dy, dx that are kept; the radius must not be None."""
-        reach: Any = self.reach
+        reach: Any = self.reach  # a number here
         radius: Any = self.radius
         offsets = np.arange(-reach, reach + 1)
         squared = offsets[:, None] ** 2 + offsets**2
@@ -80,7 +80,7 @@ class Neighbourhood:
             return np.full(squared.shape, True)
         if self.shape == "circle":
             return squared < radius**2
-        return squared <= radius**2
+        return squared <= radius**2  # "disc"
 
 
 class Part(NamedTuple):
@@ -140,7 +140,7 @@ class TileGrid:
             Part(samples=slice(0, 1, None), rows=slice(1, 2, None))
         """
         down, across = self.shape
-        products_of_row = across * (TILE * self.halo) ** 2 * references
+        products_of_row = across * (TILE * self.halo) ** 2 * references  # TILE² queries with halo² keys, a tile
         rows_at_once = min(max(numbers // products_of_row, 1), down)
         samples_at_once = max(numbers // (products_of_row * down), 1)
         for of_rows in slices(down, rows_at_once):
@@ -155,11 +155,12 @@ class TileGrid:
             >>> grid.queries(torch.ones(1, 10, 20, 3)).shape, grid.shape
             (torch.Size([1, 2, 3, 64, 3]), (2, 3))
         """
+        # to whole tiles at the right and below
         complete = F.pad(maps, (0, 0, 0, -maps.shape[2] % TILE, 0, -maps.shape[1] % TILE))
         return complete.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE)).transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
-        """Join tiles again: `(B, rows, columns, queries, D)` → `(B, h, w, D)`, the inverse of `queries`.
+        """Join tiles again: `(B, rows, columns, TILE · TILE, D)` → `(B, h, w, D)`, the inverse of `queries`.
 
         Example:
             >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
@@ -168,16 +169,20 @@ class TileGrid:
             True
         """
         maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        return maps[:, : self.map_size[0], : self.map_size[1]]
+        return maps[:, : self.map_size[0], : self.map_size[1]]  # cuts what `queries` added to the last tiles
 
     def pad(self, maps: Tensor) -> Tensor:
-        """Pad maps `(B, h, w, D)` with zeros on all sides, as far as halos reach."""
+        """Pad maps `(B, h, w, D)` to whole tiles, and with `reach` cells for their halos on all sides, with zeros."""
         right = self.reach + -maps.shape[2] % TILE
         below = self.reach + -maps.shape[1] % TILE
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
 
     def halos(self, padded: Tensor, tiles: slice = slice(None)) -> Tensor:
-        """Return the halos of rows of tiles of a padded map as a view, `(B, rows, columns, *halo, D)`.
+        """Return the halos of tiles, the keys of all their queries, as a view `(B, rows, columns, halo, halo, D)`.
+
+        Args:
+            padded: maps that `pad` has padded.
+            tiles: range of rows of tiles.
 
         Example:
             >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
@@ -185,20 +190,24 @@ class TileGrid:
             torch.Size([1, 2, 3, 10, 10, 3])
         """
         first, end, _ = tiles.indices(self.shape[0])
+        # with the padding, the halo of tile i begins at cell i · TILE
         rows = padded[:, first * TILE : (end - 1) * TILE + self.halo]
         return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
 
     def from_halos(self, halos: Tensor, tiles: slice) -> Tensor:
-        """Add the halos of some rows of tiles into a padded map `(B, h, w, D)`, which is zero elsewhere.
+        """Add the halos `(B, rows, columns, halo, halo, D)` of rows of tiles into a padded map, zero elsewhere.
 
-        It is the gradient of `halos`: halos overlap, and a cell gets the sum of all halos that cover it.
+        It is the gradient of `halos`: halos overlap, and a cell gets the sum of all halos that cover it. A halo is cut
+        into blocks of at most TILE x TILE cells; the blocks at one place in all halos, TILE apart, do not overlap and
+        are added together.
         """
         height, width = (TILE * number + 2 * self.reach for number in self.shape)
         summed = halos.new_zeros(len(halos), height, width, halos.shape[-1])
         for y in range(0, self.halo, TILE):
             for x in range(0, self.halo, TILE):
-                block = halos[:, :, :, y : y + TILE, x : x + TILE]  # blocks of two halos are TILE apart: no overlap
+                block = halos[:, :, :, y : y + TILE, x : x + TILE]
                 cells = summed[:, tiles.start * TILE + y :, x:]
+                # a view of these cells, in the shape of `block`
                 of_tiles = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
                 of_tiles[:, : halos.shape[1], : halos.shape[2]] += block
         return summed
@@ -258,20 +267,22 @@ class TileGrid:
 
         Args:
             keys: the map `(h, w, D)`.
-            columns: columns of tiles.
-            across: columns of cells within each halo that are wanted.
+            columns: range of columns of tiles.
+            across: columns of cells within each halo that are wanted, the same in all halos.
             band: flat memory of `size_of_band` numbers for the keys; the next call overwrites it.
 
         Returns:
-            A view `(rows, columns, *halo, D)`. Cells beyond the map hold arbitrary numbers, not zeros as in `halos`.
+            A view `(rows, columns, halo, width of across, D)`. Cells beyond the map hold arbitrary numbers, not zeros
+            as in `halos`.
         """
         height, width, depth = keys.shape
         halo_width = across.stop - across.start
-        first = columns.start * TILE - self.reach + across.start
+        first = columns.start * TILE - self.reach + across.start  # the band's first column on the map, maybe before it
         band_width = (columns.stop - columns.start - 1) * TILE + halo_width
         band_height = self.shape[0] * TILE + 2 * self.reach
+        # the cells of these halos: all rows of the map, `reach` rows above and below, and a range of columns
         of_columns = band[: band_height * band_width * depth].view(band_height, band_width, depth)
-        left = max(first, 0)
+        left = max(first, 0)  # columns `left` to `right` of the band lie on the map
         right = min(first + band_width, width)
         of_columns[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
         return of_columns.unfold(0, self.halo, TILE).unfold(1, halo_width, TILE).movedim(2, -1)
@@ -292,22 +303,24 @@ class TileGrid:
     def windows(self) -> NDArray[np.int64]:
         """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood.
 
+        The query at row y and column x of its tile has the square whose upper left cell is y, x of the halo.
+
         Example:
             >>> grid = TileGrid((8, 8), Neighbourhood(1, "square"))  # a tile of 8 x 8 queries, a halo of 10 x 10 keys
             >>> grid.windows[0], grid.windows[1]
             (array([ 0,  1,  2, 10, 11, 12, 20, 21, 22]), array([ 1,  2,  3, 11, 12, 13, 21, 22, 23]))
         """
         tile = np.arange(TILE)
-        corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square
-        kept = self.neighbourhood.kept
+        corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square, as a flat index
+        kept = self.neighbourhood.kept  # mask of the cells of a square
         side = np.arange(len(kept))
-        square = side[:, None] * self.halo + side
+        square = side[:, None] * self.halo + side  # flat indices from the corner on
         return corner.reshape(-1, 1) + square[kept]
 
     def windows_in(self, references: int) -> NDArray[np.int64]:
         """Return indices like `windows`, for a flat halo of R references: (queries, R · cells), reference by reference.
 
-        In the flat halo, the references of a cell follow each other.
+        In the flat halo, the references of a cell follow each other: cell c of reference r has the index c · R + r.
         """
         of_references = self.windows[:, None] * references + np.arange(references)[:, None]
         return of_references.reshape(len(of_references), -1)
@@ -326,7 +339,7 @@ class TileGrid:
         NaN. With border "exclude", cells beyond the map count as outside the neighbourhood.
 
         Args:
-            rows: rows of tiles.
+            rows: range of rows of tiles.
             references: number of reference maps.
             border: treatment of cells beyond the map.
             like: the products, for their type and device.
@@ -335,7 +348,8 @@ class TileGrid:
             `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
         """
         near = to_device(self.near, like.device)
-        kept = near.unflatten(1, (self.halo, self.halo))[None, None]  # (r, columns, queries, halo rows, halo columns)
+        # (r, columns, queries, halo rows, halo columns), with 1 row and 1 column until cells off the map are left out
+        kept = near.unflatten(1, (self.halo, self.halo))[None, None]
         if border == "exclude":
             down = to_device(self.on_map(0), like.device)
             across = to_device(self.on_map(1), like.device)

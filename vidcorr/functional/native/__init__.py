@@ -28,6 +28,7 @@ def compiled_variant() -> str | None:
 
     `VIDCORR_NATIVE=0` in the environment also gives None.
     """
+    # VARIANTS: the kinds that this processor runs, the fastest first
     if os.environ.get(SWITCH) == "0":
         return None
     for variant in VARIANTS:
@@ -66,7 +67,8 @@ def run(
     """Call a compiled function on as many threads as torch has, each with a range of the items, and wait for all.
 
     Args:
-        name: name of a function of (address of its arguments, first item, end of the items) that returns a count.
+        name: name of a function of (address of its arguments, first item, end of the items) that returns a count, for
+            example of computed products.
         variant: kind of the compiled file.
         kind: C structure of the function's arguments.
         values: field of the structure → number; or tensor, whose address the function gets; or None, a null pointer.
@@ -83,6 +85,7 @@ def run(
     threads = min(torch.get_num_threads(), groups)
     if threads == 1:
         return int(function(0, items))
+    # the threads' ranges begin and end here: of whole groups, and of almost equal length
     edges = [min(items, together * (i * groups // threads)) for i in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(function, edges[:-1], edges[1:]))

@@ -50,17 +50,19 @@ class TrackingJob:
         self.device = torch.device("cpu")
         if len(self.starts):
             self.device = self.features(int(self.starts[0])).device  # computes a map
-        self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
+        self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)  # t, y, x → x, y
+        # where nothing is tracked, a point stays in its place, is similar, and misses nothing
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
         self.misses = torch.zeros_like(self.similarity)
 
     def collect(self) -> None:
-        """Move the results, attributes of this object, to the CPU.
+        """Move the results, `positions`, `similarity` and `misses`, to the CPU.
 
         Raises:
             ValueError: if a result is not finite.
         """
+        # all copies begin before the first is waited for
         arriving = {name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses")}
         for name, tensor in arriving.items():
             setattr(self, name, tensor.wait())
@@ -112,7 +114,7 @@ class TrackingJob:
         self.similarity[self.on_device(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
     def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
-        """Match found features with the frame of their queries, and record how far the matches miss the queries.
+        """Match found features with the frame of their queries; `misses` gets the distances of matches and queries.
 
         Args:
             queries: indices `(n,)` of queries that start in one frame.

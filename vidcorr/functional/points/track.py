@@ -93,8 +93,9 @@ def _whitened(features: Features, protocol: PointProtocol) -> Features:
 def _hidden(job: TrackingJob) -> Tensor:
     """Return which points are hidden by the protocol's occlusion rule, `(N, T)` bool.
 
-    By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden too. In the
-    query's frame a point is visible.
+    A point is hidden whose feature is not similar to the query's ("similarity"), or whose error of tracking back is too
+    large ("cycle"). By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden
+    too. In the query's frame a point is visible.
 
     Example:
         >>> from types import SimpleNamespace
@@ -113,7 +114,7 @@ def _hidden(job: TrackingJob) -> Tensor:
     if "similarity" in protocol.occlusion:
         hidden |= job.similarity < protocol.similarity_threshold
     if job.wants_cycle:
-        hidden |= ~(job.misses < protocol.cycle_threshold)  # NaN is hidden
+        hidden |= ~(job.misses < protocol.cycle_threshold)  # `>=` would leave NaN visible
     hidden |= ((job.positions < 0) | (job.positions >= protocol.scored_size)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
 
@@ -125,15 +126,15 @@ def track_directly(job: TrackingJob) -> None:
     `KEPT_MAPS`) and found features (up to `KEPT_MATCHES`). A video is read three times: for the queries, forward, and
     for tracking back.
     """
-    descriptors = job.empty_descriptors()
-    way_back = WayBack(job)
+    descriptors = job.empty_descriptors()  # features at the queries, from the loop over their frames
+    way_back = WayBack(job)  # collects what is tracked back, if the protocol tracks back
     for start in job.starts.unique().tolist():
         features = job.features(start)
         rows = job.on_device((job.starts == start).nonzero()[:, 0])
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
         way_back.keep(start, features)
     for t in range(job.frames):
-        is_searched = job.starts != t if job.both_directions else job.starts < t
+        is_searched = job.starts != t if job.both_directions else job.starts < t  # queries of other, or earlier, frames
         searched = is_searched.nonzero()[:, 0]
         if not len(searched):
             continue
@@ -196,7 +197,7 @@ class WayBack:
         self._clear()
         starts = self._job.starts[queries]
         for start in starts.unique().tolist():
-            first = self._maps[start] if start in self._maps else self._job.features(start)
+            first = self._maps[start] if start in self._maps else self._job.features(start)  # of the queries' frame
             chosen = (starts == start).nonzero()[:, 0]
             self._job.track_back(queries[chosen], frames[chosen], found[self._job.on_device(chosen)], first)
 
@@ -209,13 +210,13 @@ def track_by_chaining(job: TrackingJob) -> None:
     and of the step from it. Memory holds two frames.
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
-    # cycle error of the step between frames t and t + 1, by query and t
+    # (queries, steps): cycle error of the step between frames t and t + 1, at index t
     errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
     descriptors = job.empty_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
     if job.both_directions and job.starts.any():
         _chain(job, range(job.frames - 1, -1, -1), errors, descriptors)
-    job.misses[:, 1:] = errors
+    job.misses[:, 1:] = errors  # of the step to a frame; then the larger of it and the step from the frame
     job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)
 
 
@@ -225,12 +226,12 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
     Args:
         job: the job.
         order: all frames, ascending or descending.
-        errors: `(N, T − 1)` cycle errors in pixels, filled in.
+        errors: `(N, T − 1)` cycle errors in pixels of the steps between neighbouring frames, filled in.
         descriptors: `(N, C)` features at the queries, filled in when their frame is reached.
     """
     features = None
     for t in order:
-        before = features
+        before = features  # of the frame before, in this order; None at the first
         features = job.features(t)
         moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # queries whose frame this order has passed
         if before is not None and len(moving):
@@ -239,7 +240,7 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
             positions = job.to_cells(job.positions[rows, t_before], before)
             forward = flow(job, before, features, positions)
             moved = positions + forward
-            error = forward + flow(job, features, before, moved)  # zero for a closed cycle
+            error = forward + flow(job, features, before, moved)  # there and back: zero for a closed cycle
             job.positions[rows, t] = job.to_pixels(moved, features)
             # a step has the index of its earlier frame, in either order
             errors[rows, min(t, t_before)] = job.to_pixels(error, features).norm(dim=1).float()
@@ -263,7 +264,7 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
         positions: x, y `(N, 2)` in cells.
     """
     height, width = here.shape[1:]
-    corners, weights = bilinear_corners(positions, height, width)
+    corners, weights = bilinear_corners(positions, height, width)  # four cells around each position
     if corners.device.type == "cpu":
         cells, place = corners.unique(return_inverse=True)
     else:  # a GPU would wait for the number of different cells
@@ -297,6 +298,7 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
                 [0.5000, 0.5000, 0.0000, 0.0000]]))
     """
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
+    # in cells from the first cell's centre; beyond the outermost centres the border's cell counts
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)
     low = inner.floor()
     fraction = inner - low

@@ -49,11 +49,15 @@ def _parts(
             references.
         floats_per_query: how many further numbers memory holds for a query.
         on_map: yield only keys on the map; else parts also have cells beyond it, whose products are arbitrary.
+
+    Yields:
+        Places of queries (tiles, queries) and cells of keys (tiles, keys), both y · w + x, or −1 beyond the map;
+        products (tiles, keys, S, queries); whether a key is too far from a query (keys, queries).
     """
     height, width, references, channels = keys.shape
     device = keys.device
     cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
-    if neighbourhood.reach is None:
+    if neighbourhood.reach is None:  # a part is like a single tile whose halo is the map
         rows = keys.flatten(0, 2)
         nothing_is_far = cells_of_map.new_zeros(1, 1).bool()
         bytes_of_query = keys.element_size() * (floats_per_pair * height * width + floats_per_query)
@@ -69,8 +73,8 @@ def _parts(
     # + 1 − 1: a grid fills with 0 beyond the map, where places and cells are −1
     places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
     cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
-    is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)
-    numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query
+    is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)  # (rows and columns of a halo, queries)
+    numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query  # that memory holds for a tile
     tiles_at_once = items_in_workspace(device, keys.element_size() * numbers)
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
@@ -117,24 +121,25 @@ def best_matches(
     used = sorted(set(references))
     in_used = to_device(list(map(used.index, references)), keys.device)  # place of each reference in `used`
     listed = to_device(references, keys.device)
-    # a row per cell of the map; the last row, index −1, takes the results of queries beyond the map
+    # a row per cell of the map; the last row, index −1, takes the results of queries beyond the map (`part.places`)
     values = query.new_full((height * width + 1, topk), -torch.inf)
     indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
     used_keys = used_of(keys, to_device(used, keys.device))
     on_map = keys.device.type == "cpu"  # a GPU takes halos that are equal, in few kernels
     # held at once: products, their maximum and its copies; and per match the addresses, candidates and results
     for part in _parts(query, used_keys, neighbourhood, len(used) + 3, 12 * topk * len(references), on_map):
-        count, cells_of_tile, number, queries = part.products.shape
-        is_no_match = part.is_far | (part.cells < 0)[..., None]
+        count, cells_of_tile, number, queries = part.products.shape  # tiles, keys, used references, queries
+        is_no_match = part.is_far | (part.cells < 0)[..., None]  # or the cell lies beyond the map
         best_of_cells = part.products.amax(2).masked_fill_(is_no_match, -torch.inf)
-        maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)
+        maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)  # (tiles, queries, k)
         tile = torch.arange(count, device=keys.device)[:, None, None]
-        first = (tile * cells_of_tile + choice) * (number * queries)  # flat address of a cell's products
+        # flat address in `products` of a chosen cell's first reference and the query; then of each listed reference
+        first = (tile * cells_of_tile + choice) * (number * queries)
         first += torch.arange(queries, device=keys.device)[:, None]
-        addresses = first[..., None] + in_used * queries  # of a cell in each listed reference
+        addresses = first[..., None] + in_used * queries  # (tiles, queries, k, listed references)
         candidates = part.products.view(-1).index_select(0, addresses.view(-1)).view(addresses.shape)
         candidates.masked_fill_((maxima == -torch.inf)[..., None], -torch.inf)
-        top, best = _largest(candidates.flatten(2), topk)
+        top, best = _largest(candidates.flatten(2), topk)  # `best`: place among k cells · listed references
         cells = part.cells[:, None].expand(-1, queries, -1).gather(2, choice)
         index = cells.gather(2, best // len(references)) * slots + listed[best % len(references)]
         values[part.places, : top.shape[-1]] = top
@@ -182,12 +187,13 @@ def average_of_all(
         floats_per_query = 4 * len(used) * windows.shape[2]
     floats_per_pair = 3 * len(used)  # held at once: products, weights, and rows of the table
     for part in _parts(query, used_of(keys, used), neighbourhood, floats_per_pair, floats_per_query, on_map=False):
+        # (tiles, keys, references, queries); places of queries and cells of keys are y · w + x, −1 beyond the map
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
         # finite: a query beyond the map sees only such cells, and NaN of −inf would enter all gradients
         off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min
         logits.masked_fill_((part.cells < 0)[..., None, None], off_map)
-        logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)
-        weights = logits.flatten(1, 2).softmax(1)
+        logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)  # keys outside a query's neighbourhood
+        weights = logits.flatten(1, 2).softmax(1)  # over the keys of all references together
         if prior is not None:
             _replace_windows(weights.view(logits.shape), windows, prior)
         averages[part.places] = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
@@ -214,7 +220,7 @@ def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) 
         windows: (queries, 1, cells), which of these keys lie in a query's square, row by row.
         prior: shape of the mixtures.
     """
-    by_query = weights.permute(0, 3, 2, 1)  # a view: `scatter_` writes into `weights`
+    by_query = weights.permute(0, 3, 2, 1)  # keys last; a view: `scatter_` writes into `weights`
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)
     by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), prior))
 

@@ -46,7 +46,8 @@ class InputSizes(NamedTuple):
 def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSizes:
     """Return the sizes of an image on its way into the network.
 
-    Results are cached, because all frames of a video have one size.
+    It is resized to `seen`, then `padded`; `covered` is the padded size measured in pixels of the image. Results are
+    cached, because all frames of a video have one size.
 
     Args:
         size: (H, W) of the image.
@@ -63,7 +64,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         >>> input_sizes((5, 40), NetworkInput(name="own", input_multiple=16, input_rounding="floor")).seen
         (16, 32)
     """
-    step = multiple if rules.input_multiple == "network" else rules.input_multiple
+    step = multiple if rules.input_multiple == "network" else rules.input_multiple  # of the sides without padding
 
     def rounded(side: Fraction) -> int:
         """Round a side to a multiple of `step`, at least `step` itself."""
@@ -71,7 +72,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
 
     if isinstance(rules.input_size, tuple):
         height, width = rules.input_size
-    elif rules.input_size is None:
+    elif rules.input_size is None:  # the image's own size
         height = rounded(Fraction(size[0]))
         width = rounded(Fraction(size[1]))
     else:
@@ -81,7 +82,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)
     padded = height + -height % padding, width + -width % padding
-    covered = round(size[0] * padded[0] / height), round(size[1] * padded[1] / width)
+    covered = round(size[0] * padded[0] / height), round(size[1] * padded[1] / width)  # `padded` in the image's pixels
     return InputSizes((height, width), padded, covered)
 
 
@@ -114,7 +115,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         on_floats = rules.input_filter.endswith("-float")
         images = resize_images(as_floats(images) if on_floats else _as_bytes(images), size, rules.input_filter)
     images = as_floats(to_device(images, device))
-    if images.shape[-2:] != size:
+    if images.shape[-2:] != size:  # left to torch
         smooth = rules.input_filter == "bilinear-antialias"
         images = F.interpolate(images, size=size, mode="bilinear", antialias=smooth).clamp_(0, 1)
     below = padded[0] - size[0]
@@ -164,7 +165,7 @@ def encode_masks(
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
     if protocol.label_size == "input":
         stride = protocol.feature_stride
-        mask = resize_ids(mask, (grid[0] * stride, grid[1] * stride), "opencv")
+        mask = resize_ids(mask, (grid[0] * stride, grid[1] * stride), "opencv")  # to the size of the network's input
     method = protocol.label_encoding
     if method == "nearest" or method == "nearest-exact":
         mask = resize_ids(mask, grid, "pillow" if method == "nearest" else "torch-exact")
@@ -173,7 +174,7 @@ def encode_masks(
     ids = to_device(list(objects), mask.device)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
-    if method == "bilinear" or method == "bilinear-aligned":
+    if method == "bilinear" or method == "bilinear-aligned":  # the other methods have resized the mask above
         return resize_maps(labels, grid, method)
     return labels
 
@@ -181,7 +182,8 @@ def encode_masks(
 def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
     """Return every n-th pixel of a mask (H, W) from the upper left corner, one pixel per cell of a grid (h, w).
 
-    n is the stride of the features. If the protocol resizes frames, cell i takes the pixel floor(i · H / h) instead.
+    n is the protocol's stride, or else the stride that gives the grid. If the protocol resizes frames, cell i takes the
+    pixel floor(i · H / h) instead.
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
@@ -197,7 +199,7 @@ def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -
         tensor([[ 0,  2,  4],
                 [14, 16, 18]])
     """
-    keeps_size = protocol.input_size is None and protocol.input_multiple == 1
+    keeps_size = protocol.input_size is None and protocol.input_multiple == 1  # the network sees frames as they are
     height, width = mask.shape
     down, across = grid
     if not keeps_size:
@@ -262,6 +264,7 @@ def decode_masks(
         )
     floor = protocol.label_rescaling_floor if protocol.label_rescaling else None
     if protocol.decoding_size == "input":
+        # decoded at the size of the network's input, then resized as ids
         input_size = labels.shape[1] * protocol.feature_stride, labels.shape[2] * protocol.feature_stride
         winner = upsampled_argmax(labels.float(), input_size, floor, protocol.decoding_filter)
         winner = resize_ids(winner, covered_size, protocol.decoding_nearest)
@@ -301,7 +304,7 @@ def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, devi
     below = size[0] - frame.shape[1]
     right = size[1] - frame.shape[2]
     padded = F.pad(as_floats(to_device(frame, device))[None], (0, right, 0, below), mode="replicate")[0]
-    cells = protocol.decoding_guidance_cells
+    cells = protocol.decoding_guidance_cells  # radius of the filter's windows, in cells of its grid
     return GuidedFilter(padded, protocol.decoding_guidance, cells, protocol.decoding_guidance_epsilon)
 
 
@@ -359,7 +362,7 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol
     maps = resize_maps(heatmaps.float(), frame_size) if protocol.keypoint_grid == "input" else heatmaps.float()
     _, height, width = maps.shape
     values, indices = maps.flatten(1).topk(min(protocol.keypoint_topk, height * width))
-    weights = values / values.sum(1, keepdim=True)
+    weights = values / values.sum(1, keepdim=True)  # NaN for an empty map, which is masked at the end
     x = (indices % width * weights).sum(1) * (frame_size[1] / width)
     y = (indices // width * weights).sum(1) * (frame_size[0] / height)
     empty = maps.flatten(1).amax(1) <= 0
@@ -396,11 +399,11 @@ def upsampled_argmax(
         >>> upsampled_argmax(labels, (1, 4), floor=0.35)  # an object of at most 0.3 has left
         tensor([[0, 0, 0, 0]], dtype=torch.uint8)
     """
-    best = labels.new_full(size, -torch.inf)
-    scaled = labels.new_empty(size)
+    best = labels.new_full(size, -torch.inf)  # largest value at each pixel so far
+    scaled = labels.new_empty(size)  # memory for a rescaled channel
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
-    rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
-    if floor:
+    rescaled = labels.flatten(1).amax(1) > (floor or 0.0)  # whether a channel is, if there is a floor
+    if floor:  # above 0
         rescaled[0] &= rescaled[1:].any()  # else the background's least value becomes 0, and a faint trace wins there
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
@@ -439,9 +442,9 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start = (coordinate - 3 * sigma).trunc()
-        stop = (coordinate + 3 * sigma + 1).trunc()
+        stop = (coordinate + 3 * sigma + 1).trunc()  # the first pixel behind the window
         positions = torch.arange(extent, device=points.device)
-        centre = start + (6 * sigma + 1) // 2  # of the window
+        centre = start + (6 * sigma + 1) // 2  # the middle of 6 sigma + 1 pixels
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
         distance = positions - centre[:, None]
         axes.append(torch.exp(-(distance**2) / (2 * sigma**2)) * inside)

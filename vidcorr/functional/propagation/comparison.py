@@ -46,11 +46,11 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
     mean = cells.mean(1, keepdim=True)
     centred = cells - mean
     covariance = (centred @ centred.T / centred.shape[1]).nan_to_num(0, 0, 0)  # NaN shows in the labels, as elsewhere
-    ascending, directions = torch.linalg.eigh(covariance)
+    ascending, directions = torch.linalg.eigh(covariance)  # variances, and the components as columns
     variances = ascending.flip(0).clamp_min(0)
-    factors = (variances / variances[0].clamp_min(1e-12) + floor) ** -power
+    factors = (variances / variances[0].clamp_min(1e-12) + floor) ** -power  # the largest variance is the first
     most = max(1, min(channels or len(cells), cells.shape[1] - 1))  # further components have no variance
-    rows = (directions.flip(1) * factors).T[:most].to(frame.dtype)
+    rows = (directions.flip(1) * factors).T[:most].to(frame.dtype)  # a scaled direction each, largest variance first
     offset = mean.to(frame.dtype)[:, :, None]
 
     def components(features: Tensor) -> Tensor:

@@ -41,22 +41,25 @@ class GuidedFilter:
         """
         self.frame = as_floats(frame)
         height, width = frame.shape[-2:]
-        cell = max(radius * min(height, width) / radius_in_cells, 1.0)
+        cell = max(radius * min(height, width) / radius_in_cells, 1.0)  # side of a cell of the coarse grid, in pixels
         self.radius_in_cells = radius_in_cells
         self.grid = max(round(height / cell), 1), max(round(width / cell), 1)
-        self.colour = self._reduced(self.frame)
+        self.colour = self._reduced(self.frame)  # (3, h, w), averages over cells, here in float64
         self.mean = self._window_mean(self.colour)
         rows, columns = torch.triu_indices(3, 3)  # the six pairs of channels of a symmetric covariance
         products = self._window_mean(self.colour[rows] * self.colour[columns])
         covariance = products - self.mean[rows] * self.mean[columns]
-        covariance[rows == columns] += epsilon
-        self.inverse = inverse_of_symmetric(covariance)
+        covariance[rows == columns] += epsilon  # the variances
+        self.inverse = inverse_of_symmetric(covariance)  # (3, 3, h, w)
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Filter a map `(H, W)` of the frame's size; the result, of the same shape, is linear in the map."""
+        """Filter a map `(H, W)` of the frame's size; the result, of the same shape, is linear in the map.
+
+        In each window of the coarse grid an affine function of the colour, slope · colour + offset, fits the map.
+        """
         reduced = self._reduced(values[None])
         mean = self._window_mean(reduced)
-        covariance = self._window_mean(self.colour * reduced) - self.mean * mean
+        covariance = self._window_mean(self.colour * reduced) - self.mean * mean  # of each colour with the map
         slope = (self.inverse * covariance).sum(1)  # (3, h, w): output per unit of red, green and blue
         offset = mean - (slope * self.mean).sum(0, keepdim=True)
         # a place lies in many windows, each with its own affine function: their mean counts

@@ -42,7 +42,7 @@ def affinity_of_cells(
         cells: long (N, 2), y and x of the query cells on the map of the last frame.
         protocol: references, neighbourhood, top-k, temperature, border and mixture.
         propagator: `LabelPropagator`, or a user's rule.
-        network: attribute `network` of the rule.
+        network: attribute `network` of the rule, which a user's rule may read.
 
     Raises:
         ValueError: for fewer than two frames, a cell outside the map, or a rule without gradients.
@@ -67,14 +67,14 @@ def affinity_of_cells(
         keys = torch.stack([compared(features[frame]) for frame in listed], 2)
         # any labels will do: the average is linear in them, so its gradient is the weights
         labels = torch.ones_like(keys[..., :1], dtype=features.dtype).requires_grad_()
-        rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)
+        rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)  # first labels, only for their shape
         rule.frame = last  # a user's `average` may read frame and network
         rule.network = network
         average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
         weights = _gradients_of_cells(average, labels, cells)
-    frames = sorted(set(listed))
+    frames = sorted(set(listed))  # `listed` has a frame twice if it counts twice; its weights are added up
     places = torch.tensor(list(map(frames.index, listed)), device=features.device)  # of references in `frames`
     summed = weights.new_zeros(len(cells), len(frames), height, width).index_add_(1, places, weights)
     return CellAffinity(frames, summed)

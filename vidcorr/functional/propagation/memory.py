@@ -67,7 +67,7 @@ def kernel() -> Kernel | None:
         return None
     # "other" has no instruction that multiplies 16-bit integers in pairs
     sketches = torch.float32 if variant == "other" else torch.int16
-    return Kernel(variant, sketches, CHUNK * 4 // sketches.itemsize)
+    return Kernel(variant, sketches, chunk=CHUNK * 4 // sketches.itemsize)  # numbers in `CHUNK` words of 4 bytes
 
 
 class Sketches(NamedTuple):
@@ -121,11 +121,11 @@ class FrameMemory:
         self.lasting = sorted(set(lasting))
         self.recent = recent
         self.neighbourhood = neighbourhood
-        slots = len(self.lasting) + recent
+        slots = len(self.lasting) + recent  # one for each lasting frame, then a ring for the recent ones
         height, width, channels = features.shape
         self.keys = features.new_zeros(height, width, slots, channels)
         self.labels = labels.new_zeros(height, width, slots, labels.shape[2])
-        self._frames: list[int | None] = [None] * slots  # frame of each slot
+        self._frames: list[int | None] = [None] * slots  # index of the frame in each slot; None: empty
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
         """Store features (h, w, C) and labels (h, w, L) of a frame; a frame that can never be a reference is dropped.
@@ -136,7 +136,7 @@ class FrameMemory:
         if frame in self.lasting:
             slot = self.lasting.index(frame)
         elif self.recent:
-            # count from the first frame that is not lasting, so that slots fill up in order
+            # where frame 0 alone lasts, the ring begins with frame 1, so that its slots fill up in order
             first = 1 if self.lasting == [0] else 0
             slot = len(self.lasting) + (frame - first) % self.recent
         else:
@@ -166,7 +166,8 @@ class FrameMemory:
             topk: number of products per query.
 
         Returns:
-            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s.
+            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s,
+            with s one of the S slots.
         """
         slots = list(map(self.slot, frames))
         return best_matches(query, self.keys, slots, topk, self.neighbourhood)
@@ -191,17 +192,17 @@ class SketchedMemory(FrameMemory):
     ) -> None:
         super().__init__(lasting, recent, features, labels, neighbourhood)
         compiled = kernel()
-        assert compiled
+        assert compiled  # this memory is made only where `kernel` finds a search
         self._kernel = compiled
         height, width, _ = features.shape
-        reach = neighbourhood.reach
-        # columns of the neighbourhood to either side, 0, 1, … rows away
+        reach = neighbourhood.reach  # None: all cells of the map
+        # columns that the neighbourhood has on each side of the query, in the rows 0, 1, … away from it
         self._half_widths = torch.full((height,), width)
-        if reach is not None:
+        if reach is not None:  # the mask's row `reach` is the query's own; of its 2 n + 1 columns n lie on each side
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._largest = 0.0  # largest norm of a key
-        self._units = torch.ones(self.keys.shape[2], dtype=torch.float32)  # of the sketches of each slot
-        self._latest: Sketches | None = None  # sketches of the latest query
+        self._largest = 0.0  # largest norm of a key so far
+        self._units = torch.ones(self.keys.shape[2], dtype=torch.float32)  # `Sketches.unit` of each slot
+        self._latest: Sketches | None = None  # sketches of the latest query, which `write` takes over
         self._sketch_all(features, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
@@ -212,26 +213,27 @@ class SketchedMemory(FrameMemory):
         """
         slot = super().write(frame, features, labels)
         if slot is not None:
-            sketches = self._latest
-            if sketches is None or sketches.features is not features:  # a frame is usually searched, then written
+            sketches = self._latest  # of the latest query: a frame is usually searched, then written
+            if sketches is None or sketches.features is not features:
                 sketches = self._sketch(features)
-            self._largest = max(self._largest, sketches.largest)
-            self._units[slot] = sketches.unit
-            # the last cell of a row is a spare one, which the kernel reads: see `_sketch_all`
+            self._largest = max(self._largest, sketches.largest)  # largest norm of a key so far
+            self._units[slot] = sketches.unit  # what an integer 1 in these sketches stands for
+            # (h, w, words) → (h, chunks, w, words of a chunk); the last cell of a row is a spare one for the kernel
             self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and the keys' cells.
 
-        The search keeps the sketches of `query` for a `write` of the same tensor, and lengthens all sketches if they
-        rule out too few keys.
+        The compiled search skips a product if the sketches of query and key show that it is not among the largest. The
+        sketches of `query` are kept for a `write` of the same tensor. All sketches are lengthened if they rule out too
+        few keys.
 
         Returns:
-            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s.
-            If a neighbourhood has fewer than `topk` keys, both are padded with −inf at index 0.
+            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s,
+            with s one of the S slots. With fewer than `topk` keys in a neighbourhood, both are padded: −inf, index 0.
         """
-        if topk > MOST_MATCHES:
+        if topk > MOST_MATCHES:  # too many for the compiled search
             return super().best_matches(query, frames, topk)
         height, width, _, channels = self.keys.shape
         sketches = self._sketch(query)
@@ -239,7 +241,7 @@ class SketchedMemory(FrameMemory):
         query = query.contiguous()
         listed = Counter(map(self.slot, frames))  # slot → how often it counts
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
-        units = self._units[used_slots] * sketches.unit  # of products of two sketches
+        units = self._units[used_slots] * sketches.unit  # what 1 in a product of two sketches stands for
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
         arguments = {
@@ -247,10 +249,10 @@ class SketchedMemory(FrameMemory):
             "width": width,
             "slots": self.keys.shape[2],
             "channels": channels,
-            "chunks": self._chunks,
-            "first": 0 if self._basis is None else FIRST_WORDS,
-            "pitch": self._sketches.shape[3],
-            "reach": len(self._half_widths) - 1,
+            "chunks": self._chunks,  # of a sketch
+            "first": 0 if self._basis is None else FIRST_WORDS,  # words of a sketch that give a first bound; 0: none do
+            "pitch": self._sketches.shape[3],  # cells of a row of key sketches, with a spare one at the end
+            "reach": len(self._half_widths) - 1,  # rows that the neighbourhood reaches up and down
             "topk": topk,
             "used": len(used_slots),
             "query": query,
@@ -261,13 +263,14 @@ class SketchedMemory(FrameMemory):
             "used_slots": used_slots,
             "counts": counts,
             "units": units,
-            "margin": self._margin() * (sketches.largest + TINY),
+            "margin": self._margin() * (sketches.largest + TINY),  # what a bound can lack; `largest`: norm of a query
             "values": values,
             "indices": indices,
         }
         # number of dot products of whole vectors, with keys that no sketch ruled out
         products = native.run("vidcorr_screened_search", self._kernel.variant, _Search, arguments, height, ROWS)
         products_of_query = products / (height * width)
+        # fewer references than matches give little to rule keys out by, whatever the length
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
         if products_of_query > limit and can_be_longer:
@@ -275,23 +278,22 @@ class SketchedMemory(FrameMemory):
         return values, indices
 
     def _margin(self) -> float:
-        """Return by how much a product q·k can exceed its bound by sketches, divided by the largest norm of a query.
+        """Return by how much a product q·k can exceed the product of its sketches, divided by the largest norm of q.
 
-        Sketches in float32 are off by rounding: of the sketches, of both sums and of the threshold.
+        Without rounding the product of two sketches is an upper bound of q·k. In float32 all operations round.
 
-        Integer sketches are off by more: rounding moves each of the `length` numbers of a sketch by half a unit, and
-        division by the unit by a little more. A unit is 1 / `LARGEST_INTEGER` of the largest norm of the frame. With
-        e = 0.51 √length units the product moves by at most e (|q| + |k|) + e², by Cauchy and Schwarz. Sums of integers
-        are exact, and fit into 32 bits for the same reason.
-
-        Norms of `LARGE` and more could overflow a sum: the margin is then infinite, so no key is ruled out.
+        Integer sketches round more: each of the `length` numbers of a sketch moves by half a unit, and by a little more
+        in the division by the unit, which is 1 / `LARGEST_INTEGER` of the largest norm of the frame. So a sketch moves
+        by at most e = 0.51 √length / `LARGEST_INTEGER` of this norm, and by Cauchy and Schwarz the product by at most
+        (2 e + e²) |q| |k|. Sums of integers are exact: they fit into 32 bits.
         """
-        if self._largest >= LARGE:
+        if self._largest >= LARGE:  # a sum could overflow: no key is ruled out
             return math.inf
-        excess = (4 * self.keys.shape[3] + 8) * 2.0**-24  # by float32's rounding, 2^-24 for each operation
+        # relative to |q| |k|: 2^-24 for each rounding of a float32, in the sketches, both sums and the threshold
+        excess = (4 * self.keys.shape[3] + 8) * 2.0**-24
         if self._kernel.sketches is torch.int16:
             length = self._chunks * self._kernel.chunk
-            moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER
+            moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER  # e
             excess = excess + 2 * moved + moved**2
         return excess * (self._largest + TINY)
 
@@ -304,19 +306,19 @@ class SketchedMemory(FrameMemory):
         """
         height, width, slots, channels = self.keys.shape
         self._latest = None  # its sketches have the former length
-        self._basis = None
-        length = chunks * self._kernel.chunk
+        self._basis = None  # the components, (C, numbers); None: a sketch is the vector itself
+        length = chunks * self._kernel.chunk  # numbers of a sketch
         if length < channels:  # the first principal components, without subtracting the mean
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN shows in the labels, which are checked
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
-            self._basis = components[:, : length - 2].to(features).contiguous()  # two numbers are norms of residuals
+            self._basis = components[:, : length - 2].to(features).contiguous()  # the last two are norms: `_sketch`
         self._chunks = min(chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
         self._sketches = features.new_empty(0)  # frees the former sketches before the new ones are allocated
         # the kernel takes keys in pairs, so the last key of a row needs a neighbour in memory: width + 1
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
         for slot, frame in enumerate(self._frames):
-            if frame is not None:  # written again, for its new sketches
+            if frame is not None:  # written again, into the same slot, for its new sketches
                 self.write(frame, self.keys[:, :, slot], self.labels[:, :, slot])
 
     def _sketch(self, features: Tensor) -> Sketches:
@@ -326,25 +328,25 @@ class SketchedMemory(FrameMemory):
         parts. The norm of the residual, which the components so far leave of the vector, follows each part, so that the
         kernel can bound a product after the first part.
         """
-        length = self._chunks * self._kernel.chunk
+        length = self._chunks * self._kernel.chunk  # numbers of a sketch
         channels = features.shape[2]
         squared = features.square().sum(2, keepdim=True)
         largest = float(squared.amax().sqrt())
         if self._basis is None:
             sketches = F.pad(features, (0, length - channels))
         else:
-            first = FIRST_WORDS * self._kernel.chunk // CHUNK
+            first = FIRST_WORDS * self._kernel.chunk // CHUNK  # numbers of the first part, with its norm
             coordinates = (features @ self._basis).split([first - 1, length - first - 1], 2)
             rounding = 2 * channels * 2.0**-24 * squared  # added, because rounding must not make a bound too small
             residual = squared
             parts = []
             for part in coordinates:
-                residual = residual - part.square().sum(2, keepdim=True)  # the square of the norm
+                residual = residual - part.square().sum(2, keepdim=True)  # squared norm of what is left
                 parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
             sketches = torch.cat(parts, 2)
         unit = 1.0
         if self._kernel.sketches is torch.int16:
-            unit = (largest + TINY) / LARGEST_INTEGER
+            unit = (largest + TINY) / LARGEST_INTEGER  # no number is larger than the largest norm
             sketches = (sketches / unit).round_()
         # two integers of 16 bits, or a float, are a word
         words = sketches.to(self._kernel.sketches).flatten().view(torch.float32)

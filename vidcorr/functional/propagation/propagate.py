@@ -131,14 +131,14 @@ class References:
         places = list(range(len(frames)))
         # neighbourhood → places in `frames` of the references that are searched in it
         places_of = {Neighbourhood.of(protocol, keys.shape): places}
-        if searches_all_of_first_frame(protocol):
+        if searches_all_of_first_frame(protocol):  # frame 0 is the first of `frames`
             places_of = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
         sources: list[Source] = []
         for neighbourhood, members in places_of.items():
             if not members:
                 continue
             listed = [frames[place] for place in members]
-            memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)
+            memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)  # 0: all of them last
             for frame, place in zip(listed, members, strict=True):
                 memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])  # only labels keep gradients
             sources.append(Source(memory, listed))
@@ -195,8 +195,8 @@ class LabelPropagator:
         self._first_labels = first_labels
         self._memories: dict[int, FrameMemory] = {}  # by `NEARBY`, or index of a frame that is searched everywhere
         self._channels_of_start: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
-        self._finite: list[Tensor] = []  # scalar bool per frame that is not checked yet
-        self._checked = 0
+        self._finite: list[Tensor] = []  # per frame that is not checked yet: whether all labels are finite
+        self._checked = 0  # number of frames checked before those
 
     @torch.no_grad()
     def step(self, features: Tensor, entering: Tensor | None = None) -> Tensor:
@@ -222,17 +222,17 @@ class LabelPropagator:
             query = self._compared(features)
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
             labels = labels.to(torch.float64 if protocol.precision == "float64" else torch.float32)
-        hard = protocol.label_feedback == "hard" and self.frame > 0
-        fed_back = _harden(labels, protocol.feature_stride) if hard else labels
+        hard = protocol.label_feedback == "hard" and self.frame > 0  # the given labels of frame 0 stay soft
+        fed_back = _harden(labels, protocol.feature_stride) if hard else labels  # what later frames refer to
         if entering is not None:
             entering = to_device(entering, labels.device).to(labels.dtype)
             labels = self._enter(labels, entering)
             fed_back = self._enter(fed_back, entering)
         if protocol.own_context and (self.frame == 0 or entering is not None):
-            # from now on these channels take labels only from frames since this one
+            # from now on the channels of objects that start here take labels only from frames since this one
             starting = labels if entering is None else entering
             self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
-        self._finite.append(labels.isfinite().all())
+        self._finite.append(labels.isfinite().all())  # on the device; `check_finite` reads it
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
         with computing_in("float32", features.device):
@@ -264,22 +264,23 @@ class LabelPropagator:
         So does frame 0, if `searches_all_of_first_frame` is true. All other frames share the memory `NEARBY`.
         """
         protocol = self.protocol
-        added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
-        has_own_memory = self.frame in self._channels_of_start
+        added = {}  # new memories: frames that they keep to the end, number of latest frames, and neighbourhood
+        has_own_memory = self.frame in self._channels_of_start  # objects start at this frame
         if self.frame == 0:  # gets a memory of its own by the protocol, not by its objects
             has_own_memory = searches_all_of_first_frame(protocol)
             lasting, recent = protocol.kept_frames()
-            if has_own_memory:
+            if has_own_memory:  # frame 0, the only lasting one, is kept there
                 lasting = ()
             added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol, query.shape))
         if has_own_memory:
             added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
+        # the compiled search takes addresses of float32 numbers on a CPU, and finds a number of best matches only
         is_plain = type(query) is Tensor and query.device.type == "cpu" and query.dtype == torch.float32
         is_sketched = protocol.topk is not None and is_plain and kernel() is not None
         new_memory = SketchedMemory if is_sketched else FrameMemory
         for source, (lasting, recent, neighbourhood) in added.items():
             self._memories[source] = new_memory(lasting, recent, query, labels, neighbourhood)
-        for memory in self._memories.values():
+        for memory in self._memories.values():  # a memory drops frames that it does not keep
             memory.write(self.frame, query, labels)
 
     def average(self, query: Tensor, references: "References") -> Tensor:
@@ -300,13 +301,13 @@ class LabelPropagator:
             ValueError: if query and references differ in shape.
         """
         protocol = self.protocol
-        expected = references.sources[0].memory.keys[:, :, 0]
+        expected = references.sources[0].memory.keys[:, :, 0]  # of any frame, for the shape and type of a map
         if query.shape != expected.shape:
             raise ValueError(f"the query is {tuple(query.shape)}, a reference {tuple(expected.shape)}")
         if query.requires_grad:  # only labels keep gradients: `affinity_of_cells` needs no others
             query = query.detach()
         query = query.to(expected)  # the same tensor if it fits: the memory recognises it and reuses its sketches
-        if protocol.topk is None:  # protocols refuse this together with a memory of its own for a frame
+        if protocol.topk is None:  # then all references are in one memory: protocols refuse anything else
             (source,) = references.sources
             return average_of_all(query, source.memory.keys, source.memory.labels, source.slots, protocol)
         searches: list[Search] = []
@@ -329,7 +330,7 @@ class LabelPropagator:
         protocol = self.protocol
         if self._channels_of_start:
             of_starts: list[Tensor] = []
-            for start, channels in self._channels_of_start.items():
+            for start, channels in self._channels_of_start.items():  # channels: 1 for an object of this start, else 0
                 of_starts.append(self._average_since(query, start) * channels)
             average = torch.stack(of_starts).sum(0)
         else:
@@ -410,7 +411,7 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
         ('own+rule=vidcorr.functional.propagation.propagate.Mine', 'own')
     """
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
-    if protocol.rule not in (None, rule):
+    if protocol.rule not in (None, rule):  # a name such as vfs+rule=X does not bring the code of X
         raise ValueError(f"protocol {protocol.name!r}: a rule is code: set `propagator`, here {rule}")
     return protocol.with_changes(rule=rule)
 
@@ -474,7 +475,7 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         have_no_more: list[Tensor] = []
         for values, _ in matches:
             if values.shape[2] == count:  # a source with fewer has returned all matches
-                have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())
+                have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())  # NaN too ends the search
         if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():  # the one wait of a frame
             kept = [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in matches]
             return kept, count * len(kept)

@@ -69,7 +69,7 @@ def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArr
 
     height, width = image.shape[:2]
     shrinks_most_in_height = size[0] < height and height - size[0] > 2 * (width - size[1])
-    between = (width, size[0]) if shrinks_most_in_height else (size[1], height)
+    between = (width, size[0]) if shrinks_most_in_height else (size[1], height)  # (width, height) after the first pass
     resampling = Image.Resampling[method.upper()]
     return np.asarray(Image.fromarray(image).resize(between, resampling).resize(size[::-1], resampling))
 
@@ -146,7 +146,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
         return F.interpolate(pixels, target, mode="nearest-exact")[0, 0].long()
     if rule in ("pillow", "opencv-exact"):  # both add up steps in double precision; OpenCV does since 5.0
         step = source / target
-        steps = [step * 0.5] + [step] * (target - 1)
+        steps = [step * 0.5] + [step] * (target - 1)  # from the middle of the first target pixel on
         positions = np.add.accumulate(np.array(steps))
         return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1))
     import cv2
@@ -198,7 +198,7 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
 
 
 @lru_cache(16)
-@torch.inference_mode(False)
+@torch.inference_mode(False)  # so that autograd takes the kept matrix, wherever the first call was
 def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
     """Return the matrix `(positions, cells)` that samples the cells of an axis at evenly spaced positions.
 
@@ -218,6 +218,7 @@ def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.dev
     if sampling == "bicubic":  # resizing is linear, so the weights are the resized unit vectors
         basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
         return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
+    # in cells from the first cell's centre
     places = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
     distance = (places[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
     return (1 - distance).clamp(min=0)
