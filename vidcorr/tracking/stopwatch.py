@@ -46,7 +46,7 @@ class Stopwatch:
                 spent = last - first
             else:  # events of a GPU
                 last.synchronize()
-                spent = first.elapsed_time(last) / 1000
+                spent = first.elapsed_time(last) / 1000  # from milliseconds
             self._seconds[work] += spent
             if outer:
                 self._seconds[outer] -= spent
@@ -62,7 +62,7 @@ class Stopwatch:
             work: name of the kind of work.
             device: device that does the work; None is the CPU.
         """
-        outer = self._work
+        outer = self._work  # "" outside all blocks
         self._work = work
         try:
             first = _moment(device)
