@@ -66,7 +66,7 @@ class Outline:
                 reach += 1
                 widened |= bits << reach | bits >> reach
             near |= widened << y * width | widened >> y * width  # y rows up and down
-        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)
+        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)  # as `packbits` made it
         return np.unpackbits(content, count=framed.size).reshape(framed.shape)
 
 

@@ -174,7 +174,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     if not len(scores) or not annotated:
         return 0.0
     order = np.argsort(-scores)
-    drops = np.flatnonzero(np.diff(scores[order]))
+    drops = np.flatnonzero(np.diff(scores[order]))  # the next detection has a lower score
     ends = np.append(drops, len(scores) - 1)  # the last detection of each score
     right = np.cumsum(correct[order])[ends]  # correct ones down to each score, of `ends` + 1 detections
     precision = right / (ends + 1)

@@ -175,7 +175,7 @@ class Rules:
             ValueError: if more ids below the largest are missing than `tolerates_gaps` allows.
         """
         objects = set(video.shown(video.frames[0])) - {255}  # 255 is void
-        tolerated = len(objects) if self.tolerates_gaps else 0
+        tolerated = len(objects) if self.tolerates_gaps else 0  # as many as there are ids
         return self.plan_up_to(video, max(objects, default=0), tolerated)
 
     def plan_up_to(self, video: AnnotatedVideo, largest: int, tolerated: int = 0) -> Plan:
@@ -191,7 +191,7 @@ class Rules:
             ValueError: if more ids are missing: the official code would count each as found.
         """
         of_video = self.metadata.videos.get(video.name, {})
-        named = map(int, filter(str.isdecimal, of_video.get("objects", {})))
+        named = map(int, filter(str.isdecimal, of_video.get("objects", {})))  # ids in the metadata
         gaps = set(range(1, largest + 1)).difference(named, video.shown(video.frames[0]))
         if gaps:  # seldom: only now are the masks of all frames read
             gaps.difference_update(*map(video.shown, video.frames))
@@ -408,7 +408,7 @@ class MaskScorer:
 
     def _refuse_foreign_ids(self) -> None:
         """Raise `ValueError` for a prediction without an object of the video, and with other ids in most frames."""
-        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
+        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)  # of the frames whose annotation shows an object
         if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
             return
         predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))

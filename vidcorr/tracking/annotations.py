@@ -246,10 +246,10 @@ class Annotations:
             if not prompt.shown:
                 continue
             next_frames = [self._next_prompt(name, frame) for name in prompt.shown]
-            # without a next prompt of some object (None) the pass goes to the end of the video
+            # without a next prompt of some object (None) to the end of the video; `filter` is for mypy alone
             end = None if None in next_frames else max(filter(None, next_frames))
             passes.append(Pass(frame, 1, frame, end))
-            # frames back to the earliest previous prompt, exclusive; to frame 0 if an object has none (−1)
+            # back to the frame after the earliest previous prompt; to frame 0 if an object has none (−1)
             first = 1 + min(self._latest_prompt(name, frame - 1) for name in prompt.shown)
             if first < frame:
                 passes.append(Pass(frame, -1, first, frame))
@@ -292,10 +292,11 @@ class Annotations:
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
             before = self._latest_prompt(name, t)
-            after = None if before == t else self._next_prompt(name, t)  # None: a prompt in `t` counts alone
+            after = None if before == t else self._next_prompt(name, t)  # not sought if a prompt is in `t` itself
             weights: dict[Pass, float] = {}
             for each in self.passes:
-                prompt_frame = before if each.step > 0 else after  # a forward pass comes from the prompt before `t`
+                # a forward pass reaches `t` from the prompt before it, a backward pass from the next
+                prompt_frame = before if each.step > 0 else after
                 if each.frame == prompt_frame and name in self.prompts[each.frame].shown:
                     weights[each] = 1.0
             if len(weights) == 2 and after is not None:  # a pass from each side; alone, a pass keeps the weight 1
@@ -352,7 +353,7 @@ def followed(
     reader: Iterator[Tensor] | None = None  # reads frames in which no pass goes forwards
     for t in count():
         for each in annotations.passes:
-            if each.end == t:
+            if each.end == t:  # a backward pass ends before its prompt's frame, which the forward pass begins
                 running.pop(each, None)
             if each.first == t:
                 results = follow_pass(each)

@@ -185,7 +185,7 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
                 writer.add(_side_by_side(pictures_of_frame))
     elif output.suffix:
         _write_figure(output, pictures, stream)
-    else:
+    else:  # a folder
         for t, pictures_of_frame in enumerate(pictures):
             name = Path(stream.image_name(t)).with_suffix(".png").name
             write_picture(output / name, _side_by_side(pictures_of_frame))

@@ -61,8 +61,9 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
+    # changed fields that the view ignores; `features`, its stage and stride, is one of them only if the network's text
+    # or a benchmark named others, which count more than the protocol's
     ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
-    # `features` is ignored only if a text or benchmark named another stage, which counts more than the protocol's
     if protocol.features == f"{extractor.stage}/{extractor.stride}":
         ignored.discard("features")
     effective = protocol.effective_values()  # idle fields have the source's values: an unequal value was changed
@@ -312,4 +313,4 @@ def is_constant(features: Tensor) -> bool:
     if cells.shape[1] < 2:
         return False
     all_equal = (cells == cells[:, :1]).all()
-    return bool(PendingCopy(all_equal).wait())
+    return bool(PendingCopy(all_equal).wait())  # the one number that is copied from a GPU

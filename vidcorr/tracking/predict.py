@@ -127,7 +127,7 @@ def predict_video(
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
                 write_ids(folder / GIVEN / f"{frame:05d}.png", prompt.labels, objects.palette)
-        _write_record(folder, content)
+        _write_record(folder, content)  # `complete` is still false
         announce(content)
         made = _ResultFiles(folder, stream, annotations, rules, overlay, content["formats"], objects)
         with closing(made) as files, progress_bar(stream.name, stream.num_frames, "frames") as progress:
@@ -193,7 +193,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: if the files belong to another video, network or protocol, or to no prediction.
     """
     record = folder / RECORD
-    existing = [name for name in OUTPUTS if (folder / name).exists()]
+    existing = [name for name in OUTPUTS if (folder / name).exists()]  # what a prediction would overwrite
     if not existing:
         return {}
     if not record.is_file():
@@ -302,7 +302,7 @@ class _ResultFiles:
         self._draw = _drawer(annotations, rules, objects.colours)
         film = folder / "overlay.mp4"
         if not overlay:
-            film.unlink(missing_ok=True)
+            film.unlink(missing_ok=True)  # of an earlier prediction
         self._film = Mp4Writer(film, stream.frame_rate, crf="23") if overlay else None
 
     def add(self, frame: Tensor, results: Any) -> None:

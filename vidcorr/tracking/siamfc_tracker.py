@@ -70,7 +70,7 @@ def view_options(
         encoder: the encoder.
         stage: a stage; None is res5 for a ResNet that has it, else the network's default.
         stride: pixels per cell, in place of dilations.
-        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
+        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet at a stage without a stride.
 
     Returns:
         `stage`, `stride` and, if it is decided, `dilated`.
@@ -188,6 +188,7 @@ class SiamFCTracker(FrameEncoder):
         raw = self.correlate(tracks, frame)
         with self.watch("respond", self.device):
             # bicubic up-sampling is linear and separable, so two matrix products compute it
+            # a protocol may count another number of cells than the response has, as VFS's does
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
             matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
