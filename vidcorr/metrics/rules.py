@@ -179,7 +179,7 @@ class LvosRules(Rules):
             end = int(frame_range["end"])
             count = int(frame_range["frame_nums"])
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]  # names of frames
-            fewest = max(len(visited), 2 if self.drops_ends else 0)  # the first and the last do not count
+            fewest = max(len(visited), 2 if self.drops_ends else 0)  # all visited frames, and both ends to drop
             if count < fewest:
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))

@@ -332,8 +332,8 @@ class MaskScorer:
             for t in frames:
                 if t is not None:  # else a frame that is never visited
                     objects_of.setdefault(t, []).append(number)
-        self.objects = dict(sorted(objects_of.items()))
-        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}
+        self.objects = dict(sorted(objects_of.items()))  # frame → the objects that count in it
+        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}  # (object, frame) → values of `Rules.measures`
         self._before: dict[int, Pair] = {}  # object → prediction and annotation in the last frame that counted
         self._found = False  # the prediction has shown an object of the plan
         self._foreign_ids: list[set[int]] = []  # until then: predicted ids of each frame whose annotation shows one

@@ -69,11 +69,11 @@ def feature_pictures(
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
     some_maps = torch.stack(list(encoder.maps(reduced_frames(step=ceil(stream.num_frames / OF_BASIS)))))
-    colours = colour_basis(some_maps)
+    colours = colour_basis(some_maps)  # function: maps (N, C, h, w) → RGB (N, 3, h, w) in [0, 1]
     similarity: _Similarity | None = None
     if place is not None:
         # cells per pixel of the reduced frame, times pixels of the reduced frame per pixel of the video
-        cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
+        cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size  # down and across
         row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
         similarity = _Similarity(some_maps[0], encoder.protocol, row, column)
     # the video is read twice side by side: for the pictures, and for the encoder, which may read ahead

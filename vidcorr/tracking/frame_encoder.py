@@ -182,9 +182,9 @@ class FrameEncoder:
         view = adapted(extractor, self.protocol)
         self.input = view.input
         self.device = device_of(extractor)
-        self.constant = False
-        self.multiple = extractor.multiple
-        self.in_order = extractor.in_order
+        self.constant = False  # True once all cells of a video's first frame had the same features
+        self.multiple = extractor.multiple  # divisor of the sides of the network's input
+        self.in_order = extractor.in_order  # True for a video encoder
         self._rules: Any = self.protocol
         # a protocol without rules for the input, or None: frames are given as the network takes them
         if not isinstance(self.protocol, NetworkInput):
@@ -192,8 +192,8 @@ class FrameEncoder:
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
         self._folded: Any = view.folded()  # BatchNorms are part of the convolutions before them
         self._is_checked = False  # whether the first maps had the form and the stride that the view states
-        self.grid: Size = (0, 0)
-        self.least_side = math.inf
+        self.grid: Size = (0, 0)  # cells of the last map
+        self.least_side = math.inf  # cells, of the smallest map so far
 
     def input_sizes(self, size: Size) -> InputSizes:
         """Return the sizes of a frame of (H, W) pixels on its way into the network."""

@@ -88,9 +88,9 @@ def view_options(
         return chosen
     if encoder.default_stage:  # the encoder names its stage, and gets dilations only if they are asked for
         return chosen | {"dilated": dilated or False}
-    # a network that makes its own views (None) may hold a ResNet
-    has_stages = encoder.view_class in (None, ResNetExtractor)
-    resnets = list(filter(is_resnet, encoder.modules())) if has_stages else []
+    # a ResNet, or a network that makes its own views (None) and may hold one
+    may_be_resnet = encoder.view_class in (None, ResNetExtractor)
+    resnets = list(filter(is_resnet, encoder.modules())) if may_be_resnet else []
     # not every ResNet has res5: `vidcorr-r18` ends with res4
     if stage is None and any("res5.b1" in named_blocks(network) for network in resnets):
         chosen["stage"] = "res5"

@@ -41,7 +41,7 @@ class Stopwatch:
 
     def _add_up(self) -> None:
         """Move the marks into the sums; the time of a block is taken off the work around it."""
-        for work, outer, first, last in self._marks:
+        for work, outer, first, last in self._marks:  # `outer`: the work around it, "" if there is none
             if isinstance(last, float):
                 spent = last - first
             else:  # events of a GPU
