@@ -70,7 +70,7 @@ def view_options(
         encoder: the encoder.
         stage: a stage; None is res5 for a ResNet that has it, else the network's default.
         stride: pixels per cell, in place of dilations.
-        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet at a stage without a stride.
+        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet at a stage, without a stride.
 
     Returns:
         `stage`, `stride` and, if it is decided, `dilated`.
