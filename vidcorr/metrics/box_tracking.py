@@ -61,7 +61,8 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
         tensor([5.], dtype=torch.float64)
     """
     a, b = _boxes(prediction, target)
-    # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px
+    # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px;
+    # the centre of pixels 0 to w - 1 is (w - 1) / 2
     centre_of_a = a[:, :2] + (a[:, 2:] - 1) / 2
     centre_of_b = b[:, :2] + (b[:, 2:] - 1) / 2
     offset = centre_of_a - centre_of_b
@@ -141,7 +142,7 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
         >>> one_pass_scores([counts["curves"]])["precision@20px"], counts["absent"]
         (1.0, 1)
     """
-    is_box = np.isfinite(target).all(axis=1)
+    is_box = np.isfinite(target).all(axis=1)  # by frame
     has_scored = np.isfinite(target[1:]).all(axis=1).any()  # frame 0 is given, and alone makes no score
     curves = one_pass_curves(prediction[is_box], target[is_box]) if has_scored else np.full(CURVES, np.nan)
     counts: dict[str, Any] = {"curves": curves.tolist()}
@@ -205,8 +206,8 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
     success, precision = mean_curves(sequences)
     return {
         "success": float(success.mean()),
-        "precision@20px": float(precision[20]),
-        "success@0.5": float(success[10]),
+        "precision@20px": float(precision[20]),  # thresholds 0, 1 … 50 px
+        "success@0.5": float(success[10]),  # thresholds 0, 0.05 … 1
     }
 
 

@@ -184,7 +184,7 @@ def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
             occurs in no target.
     """
     predicted, wanted = as_pair(prediction, target)
-    video = AnnotatedVideo("", range(len(wanted)), lambda t: numbers_in(wanted[t]))
+    video = AnnotatedVideo(name="", frames=range(len(wanted)), shown=lambda t: numbers_in(wanted[t]))
     scorer = MaskScorer(DAVIS, video)
     for t in video.frames:
         scorer.add(t, wanted[t], predicted[t])
@@ -195,4 +195,5 @@ def davis_scores(rows: Sequence[Values]) -> Values:
     """Return DAVIS's scores, the means over the values of all objects; NaN without objects."""
     if not rows:
         return dict.fromkeys((score.name for score in DAVIS.declared), math.nan)
+    # keyed by video and object, whose names the means do not need
     return DAVIS.scores({("", number): values for number, values in enumerate(rows)})

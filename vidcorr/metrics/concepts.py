@@ -55,14 +55,14 @@ def candidate_cells(
         array([ 2, -1,  3])
     """
     _, height, width = similarities.shape
-    # a point on the right or lower edge belongs to the last cell
+    # column and row of each target point's cell; a point on the right or lower edge belongs to the last cell
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
     cells = inside[:, 1] * width + inside[:, 0]
     chosen = np.full(len(similarities), -1)
     for source in np.unique(same_concept[:, 0]).tolist():
         targets_of_source = same_concept[same_concept[:, 0] == source, 1]
         candidates = cells[targets_of_source]
-        best = similarities[source].ravel()[candidates].argmax()
+        best = similarities[source].ravel()[candidates].argmax()  # the first of equals, in the order of the targets
         chosen[source] = candidates[best]
     return chosen
 
@@ -94,7 +94,7 @@ def concept_counts(
         >>> concept_counts(errors, of_candidates, same_name, same_concept, protocol)
         {'SOC': [1, 2, 3], 'CC': [1, 2, 3], 'geometric': [1, 1, 2], 'geometric-several': [1, 1, 1]}
     """
-    candidates: dict[int, list[int]] = {}
+    candidates: dict[int, list[int]] = {}  # source point → target points of its concept
     for source, target in same_concept.tolist():
         candidates.setdefault(source, []).append(target)
     measured: dict[str, list[float]] = {measure: [] for measure in MEASURES}
@@ -108,7 +108,7 @@ def concept_counts(
         measured["CC"].append(errors[source, targets].min())
     counts: dict[str, list[int]] = {}
     for measure, values in measured.items():
-        right = np.less.outer(values, protocol.thresholds).sum(0)
+        right = np.less.outer(values, protocol.thresholds).sum(0)  # errors below each threshold
         counts[measure] = [*right.tolist(), len(values)]
     return counts
 
@@ -147,7 +147,7 @@ def concept_scores(
                 scores[key] = averages[protocol.average]
                 for kind, score in averages.items():
                     by_average[f"{key}-{kind}"] = score
-            else:
+            else:  # "geometric" and "geometric-several"
                 scores[key] = averages["class"]
     return scores | by_average
 
@@ -171,7 +171,7 @@ def _averages(
     over_pairs: list[float] = []
     over_points: list[float] = []
     for pairs in categories.values():
-        counts = np.array([pair[measure] for pair in pairs if pair[measure][-1]])
+        counts = np.array([pair[measure] for pair in pairs if pair[measure][-1]])  # of pairs with a counted point
         if len(counts):
             right = counts[:, place]
             counted = counts[:, -1]

@@ -69,11 +69,12 @@ def correct_points(
     """
     target = np.asarray(target, np.float64)
     if protocol.integer_points:  # the annotation is truncated to whole pixels of the input too
-        side = protocol.input_sides[0]
-        long = max(size)
+        side = protocol.input_sides[0]  # of the input, a square
+        long = max(size)  # the side of the picture that fills it
         at_input = np.trunc(np.trunc(target) * side / long)
         target = at_input * long / side
     precision: Any = np.float32 if protocol.compared_in == "float32" else np.float64
+    # "float32-thresholds": rounded to float32 here, compared in float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
     distances: NDArray[Any] = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1)
     distances = distances.astype(precision)[:, None]
@@ -121,7 +122,7 @@ def drawn_indices(
     draws = {"": _drawn(pairs_of_category.values(), protocol)}
     for (kind, level), of_level in sorted(pairs_of_level.items()):
         drawn = draws[""]
-        if protocol.pairs == "subset" and kind == "viewpoint":
+        if protocol.pairs == "subset" and kind == "viewpoint":  # as Probe3D does: anew, from the pairs of the level
             drawn = _drawn([_those_in(of_level, pairs) for pairs in pairs_of_category.values()], protocol)
         draws[f"{kind}={level}"] = _those_in(of_level, drawn)
     return draws
@@ -183,7 +184,7 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
     counts = counts[has_points, None]
     names = np.asarray(categories)[has_points]
     of_class = np.unique(names)[:, None] == names  # (categories, pairs)
-    per_class = of_class @ right / (of_class @ counts)
+    per_class = of_class @ right / (of_class @ counts)  # (categories, A)
     weights = of_class.sum(1)
     return {
         "image": (right / counts).mean(0),
@@ -222,13 +223,13 @@ def match_scores(
         points: list[int] = []
         correct: list[Sequence[int]] = []
         for name in names:
-            if name not in pairs:
+            if name not in pairs:  # not scored
                 continue
             category, points_of_pair, correct_of_pair = pairs[name]
             categories.append(category)
             points.append(points_of_pair)
             correct.append(correct_of_pair)
-        right = np.array(correct, int).reshape(-1, len(protocol.thresholds))
+        right = np.array(correct, int).reshape(-1, len(protocol.thresholds))  # (pairs, A), also without a pair
         pck_of_average = averages(right, np.array(points), categories)
         thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
         for place, threshold in enumerate(thresholds):

@@ -48,25 +48,25 @@ class Outline:
         Else the image is one large integer with a bit per pixel. A shift of the integer moves all pixels at once, which
         is several times as fast as OpenCV.
         """
-        r = math.ceil(2 * self.radius + 1) // 2  # half the side of `_shifted_disk`, rounded down: `radius` rounded up
+        r = math.ceil(self.radius)
         h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)  # shifts by up to r never leave this frame
         framed[r : r + h, r : r + w] = self.edge
-        if self.radius != r:  # a fraction
+        if self.radius != r:  # a fraction: MOSEv2's disk, which is not symmetric
             import cv2
 
             return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
         width = w + 2 * r
-        bits = int.from_bytes(np.packbits(framed).tobytes(), "big")
+        bits = int.from_bytes(np.packbits(framed).tobytes(), "big")  # row after row, a bit per pixel
         near = 0
         widened = bits  # the edge, and its pixels shifted by up to `reach` columns to both sides
         reach = 0
         for y in range(r, -1, -1):  # the rows of the disk, from the outermost and shortest
-            while reach < math.isqrt(r * r - y * y):
+            while reach < math.isqrt(r * r - y * y):  # half the width of the disk's row y
                 reach += 1
                 widened |= bits << reach | bits >> reach
             near |= widened << y * width | widened >> y * width  # y rows up and down
-        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)
+        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)  # as `packbits` made it
         return np.unpackbits(content, count=framed.size).reshape(framed.shape)
 
 
@@ -97,10 +97,10 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         x, y, w, h = cv2.boundingRect(bits)
         top = max(y - 1, 0)
         left = max(x - 1, 0)
-        mask = bits[:0, :0]
-        if w:  # 0 for an object without a pixel
+        mask = bits[:0, :0]  # an empty crop, for an object without a pixel
+        if w:
             mask = bits[top : y + h + 1, left : x + w + 1].copy()  # with a pixel around the box, inside the image
-        edge = np.zeros_like(mask)
+        edge = np.zeros_like(mask)  # pixels that differ from the pixel to the right, below, or below right
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
         edge[:-1] |= mask[:-1] ^ mask[1:]
         edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
@@ -121,6 +121,7 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
     """Compute F of two masks of an image, with the outlines' radius; two empty boundaries score 1, a single one 0."""
     if not prediction.length or not target.length:
         return float(prediction.length == target.length)
+    # `near`: the pixels within the tolerance of an edge
     precision = shared_pixels(prediction.edge, prediction, target.near, target) / prediction.length
     recall = shared_pixels(target.edge, target, prediction.near, prediction) / target.length
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -137,7 +138,7 @@ def sobel_outline(outline: Outline) -> Outline:
         return outline
     height, width = outline.mask.shape
     rows, columns = outline.shape
-    above = min(outline.top, 1)
+    above = min(outline.top, 1)  # rows to add on this side: 1, or 0 at the border of the picture
     left = min(outline.left, 1)
     below = min(rows - outline.top - height, 1)
     right = min(columns - outline.left - width, 1)
@@ -163,9 +164,10 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
     """
     if of_a.shape != of_b.shape:
         raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
-    margin = (len(b) - len(of_b.mask)) // 2
+    margin = (len(b) - len(of_b.mask)) // 2  # 0 but for `near`
     y = of_b.top - margin - of_a.top  # first pixel of b, counted from the first pixel of a
     x = of_b.left - margin - of_a.left
+    # the overlap, in each crop's own rows and columns; empty if the crops do not meet
     rows_of_a = slice(max(y, 0), max(y + b.shape[0], 0))
     columns_of_a = slice(max(x, 0), max(x + b.shape[1], 0))
     rows_of_b = slice(max(-y, 0), max(a.shape[0] - y, 0))

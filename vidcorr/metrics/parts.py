@@ -40,13 +40,13 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
     """
     predicted, wanted = as_pair(prediction, target)
     counted = wanted != IGNORED
-    pairs = []
+    pairs = []  # classes of the counted pixels: predicted, then annotated
     for label, values in (("prediction", predicted), ("target", wanted)):
         values = values[counted]
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
             raise ValueError(f"{label} must hold classes 0 to {classes - 1}")
         pairs.append(values.astype(np.int64))
-    # row: annotated class; column: predicted class
+    # number of pixels; row: annotated class; column: predicted class
     table = np.bincount(pairs[1] * classes + pairs[0], minlength=classes * classes).reshape(classes, classes)
     shared = table.diagonal()
     in_prediction = table.sum(axis=0)
@@ -72,14 +72,14 @@ def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
         >>> {name: round(score, 3) for name, score in iou_scores([areas]).items()}
         {'mIoU': 0.333, 'mAcc': 0.667, 'aAcc': 0.667}
     """
-    areas = torch.zeros(4, 1, dtype=torch.float64)
+    areas = torch.zeros(4, 1, dtype=torch.float64)  # (4, C) with the first video
     for of_video in videos:
         areas = areas + torch.as_tensor(of_video, dtype=torch.float64)
-    shared, union, _, there = areas  # 0 / 0 is NaN: a class that does not occur
+    shared, union, _, annotated = areas  # 0 / 0 is NaN: a class that does not occur
     return {
         "mIoU": (shared / union).nanmean().item(),
-        "mAcc": (shared / there).nanmean().item(),
-        "aAcc": (shared.sum() / there.sum()).item(),
+        "mAcc": (shared / annotated).nanmean().item(),
+        "aAcc": (shared.sum() / annotated.sum()).item(),
     }
 
 
@@ -128,18 +128,18 @@ def match_instances(
     if target_classes is None:
         target_classes = classes
     _require_instances((predicted, wanted), {*classes.values(), *target_classes.values()})
-    # index: (H, W), place of a pixel's id in ids, from 1; 0 is background
+    # kinds: class of each of the ids; index: (H, W), place of a pixel's id in ids, from 1; 0 is background
     ids, kinds, index = _instances(predicted, classes)
     _, target_kinds, target_index = _instances(wanted, target_classes)
     n = len(kinds) + 1  # row and column 0 are the background
     m = len(target_kinds) + 1
     pairs = index.astype(np.int64).ravel() * m + target_index.ravel()  # a number per pair of ids; int32 could overflow
-    shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
+    shared = np.bincount(pairs, minlength=n * m).reshape(n, m)  # pixels; row: predicted id; column: annotated id
     areas = shared.sum(axis=1)[1:]
     target_areas = shared.sum(axis=0)[1:]
     intersection = shared[1:, 1:]
     union = areas[:, None] + target_areas - intersection
-    # an id without a pixel may have no union
+    # IoU of two instances of a class, 0 of two classes; the union is 0 for two ids without a pixel
     overlap = np.where(kinds[:, None] == target_kinds, intersection / np.maximum(union, 1), 0.0)
     present = np.flatnonzero(areas)
     for i in present:
@@ -174,9 +174,9 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     if not len(scores) or not annotated:
         return 0.0
     order = np.argsort(-scores)
-    drops = np.flatnonzero(np.diff(scores[order]))
+    drops = np.flatnonzero(np.diff(scores[order]))  # the next detection has a lower score
     ends = np.append(drops, len(scores) - 1)  # the last detection of each score
-    right = np.cumsum(correct[order])[ends]
+    right = np.cumsum(correct[order])[ends]  # correct ones down to each score, of `ends` + 1 detections
     precision = right / (ends + 1)
     # the largest precision at this recall or more
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
@@ -266,6 +266,7 @@ def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int]
         ValueError: for a negative id in the map.
     """
     listed = sorted(number for number in classes if number >= 0)  # negative ids occur in no map
+    # the largest id of map and list, for a table of all ids: id → place in the list
     top = max([int(ids.max(initial=0)), *listed])
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")

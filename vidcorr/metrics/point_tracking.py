@@ -71,7 +71,7 @@ class PointQueries:
 
     def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
         """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) fit these queries."""
-        expected = (len(self), *self.tracks.shape[1:2])
+        expected = (len(self), *self.tracks.shape[1:2])  # (N, T)
         if tracks.shape != (*expected, 2) or occluded.shape != expected or occluded.dtype != bool:
             found = f"{tracks.shape} and {occluded.shape} {occluded.dtype}"
             wanted = f"{(*expected, 2)} and {expected} bool"
@@ -109,10 +109,11 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
     positions = as_array(tracks)
     if query_mode == "first":
         track = np.flatnonzero(~hidden.all(axis=1))
-        frame = (~hidden[track]).argmax(axis=1) if len(track) else track  # argmax refuses an empty video
+        # the first visible frame; `argmax` refuses an empty video, which has no track to query
+        frame = (~hidden[track]).argmax(axis=1) if len(track) else track
     else:
         queried_frames = np.arange(0, hidden.shape[1], stride)
-        index, track = np.nonzero(~hidden[:, queried_frames].T)
+        index, track = np.nonzero(~hidden[:, queried_frames].T)  # visible (queried frame, track), frame by frame
         frame = queried_frames[index]
     x, y = positions[track, frame].astype(np.float64).reshape(-1, 2).T
     points = np.column_stack([frame.astype(np.float64), y, x])
@@ -195,7 +196,7 @@ def tapvid_counts(
     scored = queries.scored(query_mode)
     visible = ~hidden & scored
     predicted_visible = ~predicted_hidden & scored
-    squared = np.sum(np.square(positions - queries.tracks), axis=-1)
+    squared = np.sum(np.square(positions - queries.tracks), axis=-1)  # distances, (N, T)
     counts = [scored, (hidden == predicted_hidden) & scored, visible]
     for threshold in PIXEL_THRESHOLDS:
         within = squared < threshold**2
@@ -224,7 +225,7 @@ def video_fractions(counts: Any) -> dict[str, float]:
         points = within / visible
         jaccard = true_positives / (visible + false_positives)
         accuracy = right / scored
-    values = [jaccard.mean(), points.mean(), accuracy, *jaccard, *points]
+    values = [jaccard.mean(), points.mean(), accuracy, *jaccard, *points]  # in the order of `METRICS`
     return dict(zip(METRICS, map(float, values), strict=True))
 
 

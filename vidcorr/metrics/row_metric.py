@@ -33,8 +33,8 @@ class RowMetric(Metric):
         super().__init__(**kwargs)
         self.measure = measure
         self.scores = scores
-        self._rows: list[tuple[str, Any]] = []
-        self._unnamed = 0
+        self._rows: list[tuple[str, Any]] = []  # name of a sequence, and its row
+        self._unnamed = 0  # number of sequences without a given name
 
     def update(self, prediction: Any, target: Any, *, name: str | None = None, **options: Any) -> None:
         """Add the row of a sequence.

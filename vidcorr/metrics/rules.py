@@ -43,12 +43,12 @@ class YoutubeVosRules(Rules):
         starts = dict(video.starts or {})
         if video.starts is None:
             for t in video.frames:
-                for number in set(video.shown(t)) - {255}:
+                for number in set(video.shown(t)) - {255}:  # 255 is void
                     starts.setdefault(number, t)
         plan: dict[int, Sequence[int | None]] = {}
         for number, start in sorted(starts.items()):
             later = [t for t in video.frames if t > start]
-            if later:
+            if later:  # an object that enters with the last frame is not scored
                 plan[number] = later
         return plan
 
@@ -118,7 +118,7 @@ class VostRules(Rules):
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return mean, recall and decay of J over all frames, and as `J_last-…` over the last quarter."""
         values = super().summarise(frames)
-        last_quarter = frames[math.floor(0.75 * len(frames)) :]
+        last_quarter = frames[math.floor(0.75 * len(frames)) :]  # rounded up to whole frames
         for name, value in super().summarise(last_quarter).items():
             values[name.replace("J", "J_last")] = value
         return values
@@ -178,8 +178,8 @@ class LvosRules(Rules):
             start = int(frame_range["start"])
             end = int(frame_range["end"])
             count = int(frame_range["frame_nums"])
-            visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
-            fewest = max(len(visited), 2 if self.drops_ends else 0)  # the first and the last do not count
+            visited = [f"{frame:08d}" for frame in range(start, end, STEP)]  # names of frames
+            fewest = max(len(visited), 2 if self.drops_ends else 0)  # all visited frames, and both ends to drop
             if count < fewest:
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))
@@ -281,10 +281,10 @@ class MoseV2Rules(Rules):
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, F_new, F, and 1 if the annotation has the object."""
         shared = shared_pixels(prediction.mask, prediction, target.mask, target)
-        region = (shared + 1) / (prediction.area + target.area - shared + 1)
-        limit = BOUND * float(np.linalg.norm(target.shape))
+        region = (shared + 1) / (prediction.area + target.area - shared + 1)  # both plus 1, as MOSEv2 counts
+        limit = BOUND * float(np.linalg.norm(target.shape))  # DAVIS's tolerance, before it is rounded up
         radius = math.ceil(NEW_BOUND * math.sqrt(target.area))  # 0.1 times the root of the area, whole pixels
-        if target.area and radius < limit:
+        if target.area and radius < limit:  # a small object: F_new is stricter than F
             new = _boundary(prediction, target, radius)
             old = _boundary(prediction, target, math.ceil(limit))
         else:
@@ -303,7 +303,7 @@ class MoseV2Rules(Rules):
             (0.5, 0.4, 0.3, nan)
         """
         present = frames[:, 3] > 0  # J, F_new, F, present
-        starts = np.flatnonzero(np.diff(present)) + 1
+        starts = np.flatnonzero(np.diff(present)) + 1  # frames in which the object leaves or comes back
         runs: dict[str, list[NDArray[np.float64]]] = {"disappear": [], "reappear": []}
         for run in np.split(frames, starts)[1:]:  # in the first run the object has neither left nor returned
             kind = "reappear" if run[0, 3] > 0 else "disappear"
@@ -311,7 +311,7 @@ class MoseV2Rules(Rules):
         values: Values = {}
         for k, name in enumerate(("J", "F_new", "F")):
             total = float(frames[:, k].sum())
-            values[f"{name}-Mean"] = total / max(len(frames), 1)
+            values[f"{name}-Mean"] = total / max(len(frames), 1)  # 0 without a frame
         for kind, chosen in runs.items():
             for k, name in enumerate(("J", "F_new")):
                 means = [np.mean(run[:, k]) for run in chosen]
@@ -357,7 +357,7 @@ class NafRules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Plan the ids from 1 to the largest in any mask of the video, for all frames but the first and the last."""
-        objects = set().union(*map(video.shown, video.frames))
+        objects = set().union(*map(video.shown, video.frames))  # ids in the masks; those below the largest count too
         return self.plan_up_to(video, max(objects, default=0))
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
@@ -404,7 +404,7 @@ class VosBenchmarkRules(Rules):
 
         Without such a frame they are means over all frames.
         """
-        first = int(np.argmax(frames[:, 2] > 0))  # by `present`
+        first = int(np.argmax(frames[:, 2] > 0))  # columns: J, F, present; 0 if no frame has a pixel
         region = float(np.mean(frames[first:, 0]))
         boundary = float(np.mean(frames[first:, 1]))
         return {"J-Mean": region, "F-Mean": boundary}

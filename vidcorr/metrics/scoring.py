@@ -174,8 +174,8 @@ class Rules:
             KeyError: for metadata that lack the video.
             ValueError: if more ids below the largest are missing than `tolerates_gaps` allows.
         """
-        objects = set(video.shown(video.frames[0])) - {255}
-        tolerated = len(objects) if self.tolerates_gaps else 0
+        objects = set(video.shown(video.frames[0])) - {255}  # 255 is void
+        tolerated = len(objects) if self.tolerates_gaps else 0  # as many as there are ids
         return self.plan_up_to(video, max(objects, default=0), tolerated)
 
     def plan_up_to(self, video: AnnotatedVideo, largest: int, tolerated: int = 0) -> Plan:
@@ -191,9 +191,9 @@ class Rules:
             ValueError: if more ids are missing: the official code would count each as found.
         """
         of_video = self.metadata.videos.get(video.name, {})
-        named = map(int, filter(str.isdecimal, of_video.get("objects", {})))
+        named = map(int, filter(str.isdecimal, of_video.get("objects", {})))  # ids in the metadata
         gaps = set(range(1, largest + 1)).difference(named, video.shown(video.frames[0]))
-        if gaps:
+        if gaps:  # seldom: only now are the masks of all frames read
             gaps.difference_update(*map(video.shown, video.frames))
         if len(gaps) > tolerated:
             listed = ", ".join(map(str, sorted(gaps)[:3]))
@@ -246,7 +246,7 @@ class Rules:
 
         By default they are the means over all objects, and first `J&F-Mean`, if there are J and F.
         """
-        names = next(iter(objects.values()))
+        names = next(iter(objects.values()))  # all objects have values of the same names
         scores = {name: mean(column(objects.values(), name)) for name in names}
         if "F-Mean" not in scores:
             return scores
@@ -330,11 +330,11 @@ class MaskScorer:
         objects_of: dict[int, list[int]] = {}
         for number, frames in self.plan.items():
             for t in frames:
-                if t is not None:
+                if t is not None:  # else a frame that is never visited
                     objects_of.setdefault(t, []).append(number)
-        self.objects = dict(sorted(objects_of.items()))
-        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}
-        self._before: dict[int, Pair] = {}
+        self.objects = dict(sorted(objects_of.items()))  # frame → the objects that count in it
+        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}  # (object, frame) → values of `Rules.measures`
+        self._before: dict[int, Pair] = {}  # object → prediction and annotation in the last frame that counted
         self._found = False  # the prediction has shown an object of the plan
         self._foreign_ids: list[set[int]] = []  # until then: predicted ids of each frame whose annotation shows one
         self.writes_void = False
@@ -356,11 +356,11 @@ class MaskScorer:
         numbers = self.objects[t]
         truth = self.rules.ids(truth)
         self._refuse_unknown(truth, "annotation")
-        target = object_outlines(truth, numbers)
+        target = object_outlines(truth, numbers)  # object → outline
         ids = self.rules.ids(prediction)
         self._refuse_unknown(ids, "prediction")
         predicted = object_outlines(ids, numbers)
-        if self.rules.has_void and ids.max() == 255 > truth.max():
+        if self.rules.has_void and ids.max() == 255 > truth.max():  # 255 is void
             self.writes_void = True
         is_annotated = False  # the annotation shows an object
         for number in numbers:
@@ -408,7 +408,7 @@ class MaskScorer:
 
     def _refuse_foreign_ids(self) -> None:
         """Raise `ValueError` for a prediction without an object of the video, and with other ids in most frames."""
-        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
+        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)  # of the frames whose annotation shows an object
         if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
             return
         predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))
@@ -488,7 +488,8 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
         (0.75, 0.625, nan)
     """
     measure = np.asarray(values, dtype=np.float64)
-    edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1  # 1e-10: a half is rounded up
+    # the first frame, the three frames between the quarters, and the last; 1e-10: a half is rounded up
+    edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
     first_quarter = measure[edges[0] : edges[1] + 1]
     last_quarter = measure[edges[3] : edges[4] + 1]
     recall = float(np.mean(measure > 0.5))

@@ -92,6 +92,7 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
         right = sum(pair["correct"][place] for pair in pairs)
         scores[name] = _share(right, total)
     for name, in_bin in pairs_by_angle(pairs, protocol).items():
+        # by angle only the recall at one threshold, `names[BINNED]`, is reported
         recalls = [pair["correct"][BINNED] / pair["matches"] for pair in in_bin]
         scores[f"{names[BINNED]}-{name}"] = exact_mean(recalls)
     for angle in protocol.rotations:

@@ -62,7 +62,7 @@ class Pass(NamedTuple):
             None for a pass to the end of a video whose number of frames is unknown.
         """
         end = frames if self.end is None else self.end
-        # a backward pass also reads frame `end`, that of its prompt
+        # a forward pass reads the frames `first` … `end` - 1; a backward pass begins with frame `end`, its prompt's
         return None if end is None else end - self.first + (self.step < 0)
 
 
@@ -84,8 +84,8 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
     """Return frame → prompt, with frames counted in the whole video.
 
     Args:
-        given: prompts, as `Annotations.of` takes them.
-        start: frame of a prompt that states none.
+        given: a prompt; or frame of the whole video → prompt; or prompts that state their frames.
+        start: index in the whole video of the first frame that is read, and the frame of a prompt that states none.
 
     Raises:
         DataError: for two prompts of a frame, a frame before `start`, or an object that is no prompt.
@@ -132,6 +132,7 @@ def give_ids(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Promp
         '4'
     """
     masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
+    # the masks with the table's ids, in the same order; all at once, since one mask may name the objects of another
     numbered = objects.numbered(list(masks.values()))
     return {**prompts, **dict(zip(masks, numbered, strict=True))}
 
@@ -176,7 +177,7 @@ class Annotations:
             objects.update(prompt.objects)
         prompts: dict[int, Prompt] = {}
         for frame, prompt in sorted(prompts_of_video.items()):
-            if not prompt.objects:  # an empty mask: all objects have left
+            if not prompt.objects:  # an empty mask: it names all objects and shows none, since all have left
                 prompt = replace(prompt, objects=tuple(objects))
             prompts[frame - start] = prompt
         if not any(prompt.shown for prompt in prompts.values()):
@@ -245,8 +246,10 @@ class Annotations:
             if not prompt.shown:
                 continue
             next_frames = [self._next_prompt(name, frame) for name in prompt.shown]
+            # without a next prompt of some object (None) to the end of the video; `filter` is for mypy alone
             end = None if None in next_frames else max(filter(None, next_frames))
             passes.append(Pass(frame, 1, frame, end))
+            # back to the frame after the earliest previous prompt; to frame 0 if an object has none (−1)
             first = 1 + min(self._latest_prompt(name, frame - 1) for name in prompt.shown)
             if first < frame:
                 passes.append(Pass(frame, -1, first, frame))
@@ -260,7 +263,7 @@ class Annotations:
             >>> [annotations._latest_prompt(1, t) for t in (1, 2, 4, 5)]
             [-1, 2, 2, 5]
         """
-        place = bisect_right(self.frames_of[name], t)
+        place = bisect_right(self.frames_of[name], t)  # number of its prompts up to `t`
         return self.frames_of[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
@@ -271,7 +274,7 @@ class Annotations:
             >>> [annotations._next_prompt(1, t) for t in (1, 2, 4, 5)]
             [2, 5, 5, None]
         """
-        place = bisect_right(self.frames_of[name], t)
+        place = bisect_right(self.frames_of[name], t)  # number of its prompts up to `t`: index of the next one
         return self.frames_of[name][place] if place < len(self.frames_of[name]) else None
 
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
@@ -289,13 +292,14 @@ class Annotations:
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
             before = self._latest_prompt(name, t)
-            after = None if before == t else self._next_prompt(name, t)
+            after = None if before == t else self._next_prompt(name, t)  # not sought if a prompt is in `t` itself
             weights: dict[Pass, float] = {}
             for each in self.passes:
-                prompt_frame = before if each.step > 0 else after  # whose pass reaches frame `t`
+                # a forward pass reaches `t` from the prompt before it, a backward pass from the next
+                prompt_frame = before if each.step > 0 else after
                 if each.frame == prompt_frame and name in self.prompts[each.frame].shown:
                     weights[each] = 1.0
-            if len(weights) == 2 and after is not None:
+            if len(weights) == 2 and after is not None:  # a pass from each side; alone, a pass keeps the weight 1
                 backward_weight = (t - before) / (after - before)
                 for each in weights:
                     weights[each] = 1 - backward_weight if each.step > 0 else backward_weight
@@ -321,6 +325,7 @@ class Annotations:
         (only,) = passes
         # a mask needs no row for an object that has left; points and boxes do
         has_all_rows = self.first.kind == "mask" or len(weights_of_present) == len(self.objects)
+        # all present objects are in this pass: equal numbers mean that it has no others
         follows_no_others = len(weights_of_present) == len(self.prompts[only.frame].shown)
         return only if has_all_rows and follows_no_others else None
 
@@ -348,13 +353,14 @@ def followed(
     reader: Iterator[Tensor] | None = None  # reads frames in which no pass goes forwards
     for t in count():
         for each in annotations.passes:
-            if each.end == t:
+            if each.end == t:  # a backward pass ends before its prompt's frame, which the forward pass begins
                 running.pop(each, None)
             if each.first == t:
                 results = follow_pass(each)
+                # a backward pass begins at its last frame: it is run now, and its results are turned round
                 running[each] = results if each.step > 0 else _by_ascending_frames(results, each, annotations)
         found = _next_of_each(running)
-        if found is None:
+        if found is None:  # the video has ended
             return
         of_forward_passes = (item.frame for item in found.values() if item.frame is not None)
         frame = next(of_forward_passes, None)
@@ -362,8 +368,8 @@ def followed(
             reader = video.forwards(t) if reader is None else reader
             frame = next(reader, None)
         else:
-            reader = None
-        if frame is None:
+            reader = None  # if it is needed again, it starts at a later frame
+        if frame is None:  # the video has ended
             return
         only_pass = annotations.only_pass(t)
         yield frame, combine(t, frame, found) if only_pass is None else found[only_pass].result
@@ -407,14 +413,14 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
     with tempfile.TemporaryFile(dir=folder) as file:
         lengths: list[int] = []
         for t, found in zip(range(backward.frame, backward.first - 1, -1), results, strict=True):
-            is_alone = annotations.only_pass(t) == backward
+            is_alone = annotations.only_pass(t) == backward  # nothing will be blended
             kept = Found(None, found.result, None if is_alone else found.labels)
             with full_disk_at(folder):
                 lengths.append(file.write(zlib.compress(pickle.dumps(kept), 1)))  # the fastest level
         for length in reversed(lengths[1:]):  # without the prompt's own frame, the first that was written
-            file.seek(-length, 1)
+            file.seek(-length, 1)  # back from the end of these results to their beginning
             packed = file.read(length)
-            file.seek(-length, 1)  # where these results begin, and those of the next frame end
+            file.seek(-length, 1)  # to the beginning again, where the results of the next frame end
             yield pickle.loads(zlib.decompress(packed))
 
 
@@ -446,7 +452,7 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
     background_of: dict[Pass, Tensor] = {}
     channels: dict[tuple[Pass, Name], Tensor] = {}
     for each, item in found.items():
-        assert item.labels is not None
+        assert item.labels is not None  # labels are kept wherever passes are blended
         background_of[each] = item.labels[0]
         for name, channel in zip(annotations.prompts[each.frame].shown, item.labels[1:], strict=True):
             channels[each, name] = channel
@@ -455,10 +461,11 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
     nothing = torch.zeros_like(next(iter(background_of.values())))
     objects: list[Tensor] = []
     backgrounds: list[Tensor] = []
-    for name, sides in weights.items():
-        objects.append(sum((weight * channels[each, name] for each, weight in sides.items()), nothing))
-        if sides:
-            backgrounds.append(sum((weight * background_of[each] for each, weight in sides.items()), nothing))
+    for name, weight_of in weights.items():  # `weight_of`: pass → weight, empty for an object that has left
+        objects.append(sum((weight * channels[each, name] for each, weight in weight_of.items()), nothing))
+        if weight_of:
+            backgrounds.append(sum((weight * background_of[each] for each, weight in weight_of.items()), nothing))
+    # the smallest: in the cells of an object that it does not follow, a pass sees background
     background = torch.stack(backgrounds).amin(0) if backgrounds else nothing + 1  # 1 everywhere: all have left
     return torch.stack([background, *objects])
 
@@ -489,10 +496,10 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
     weights = annotations.weights(t)
     for each, item in found.items():
         assert item.labels is not None
-        cells = item.labels.argmax(0)
+        cells = item.labels.argmax(0)  # 0: background; then places among the objects that the pass follows
         of_direction = forwards if each.step > 0 else backwards
         for number, name in enumerate(annotations.prompts[each.frame].shown, start=1):
-            if each in weights[name]:
+            if each in weights[name]:  # else another prompt has taken the object over
                 of_direction[name] = cells == number
 
     def lies_on(name: Name, other: Name) -> bool:
@@ -525,14 +532,14 @@ def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mappi
     """
     weights = annotations.weights(t)
     numbers = np.full((len(weights), columns), np.nan)
-    for row, (name, sides) in zip(numbers, weights.items(), strict=True):
+    for row, (name, weight_of) in zip(numbers, weights.items(), strict=True):
         known: list[tuple[float, NDArray[np.float64]]] = []
-        for each, weight in sides.items():
+        for each, weight in weight_of.items():  # pass → weight
             place = annotations.prompts[each.frame].shown.index(name)
             found_row = np.asarray(found[each].result[place], np.float64)
             if not np.isnan(found_row[0]):
                 known.append((weight, found_row))
-        if known:
+        if known:  # the weights of the remaining rows are scaled to the sum 1
             total = sum(weight for weight, _ in known)
             row[:] = sum(weight / total * found_row for weight, found_row in known)
     return numbers

@@ -58,7 +58,7 @@ def feature_pictures(
     # x, y in pixels of the video
     place = None if point is None else PointPrompt.of(point).fitted_to_frame(stream.size).labels[0]
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
-    covered_size = encoder.input_sizes(size).covered
+    covered_size = encoder.input_sizes(size).covered  # area under a map, padding included, in pixels of size `size`
 
     def reduced_frames(step: int = 1) -> Iterator[Tensor]:
         """Yield every `step`-th frame, reduced to the size for the network."""
@@ -69,13 +69,14 @@ def feature_pictures(
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
     some_maps = torch.stack(list(encoder.maps(reduced_frames(step=ceil(stream.num_frames / OF_BASIS)))))
-    colours = colour_basis(some_maps)
+    colours = colour_basis(some_maps)  # function: maps (N, C, h, w) → RGB (N, 3, h, w) in [0, 1]
     similarity: _Similarity | None = None
     if place is not None:
         # cells per pixel of the reduced frame, times pixels of the reduced frame per pixel of the video
-        cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
+        cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size  # down and across
         row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
         similarity = _Similarity(some_maps[0], encoder.protocol, row, column)
+    # the video is read twice side by side: for the pictures, and for the encoder, which may read ahead
     for t, (frame, features) in enumerate(zip(reduced_frames(), encoder.maps(reduced_frames()), strict=True)):
         # the frame's grey shows through the colours
         tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
@@ -84,6 +85,7 @@ def feature_pictures(
             heat = enlarged(similarity.heat(features)[None].float())[0]
             pictures["found"] = heated(pale(pictures["frame"]), heat)
         if place is not None and t == 0:
+            # the dot is placed in pixels of the video, as "cells" of `scale` pixels of the picture
             scale = torch.tensor(size) / torch.tensor(stream.size)
             centre = torch.tensor(place[::-1].copy())
             pictures["found"] = with_dot(pictures["found"], centre, scale, radius=max(2, min(size) // 60))
@@ -97,7 +99,7 @@ def _as_for_masks(
 
     The arguments are those of `feature_pictures`.
     """
-    of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))
+    of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))  # any mask: only the kind of prompt counts
     extractor, rules = extractor_and_protocol(network, of_masks, protocol)
     assert isinstance(rules, PropagationProtocol)
     return FrameEncoder(extractor, rules), seen_size(stream.size, rules, short_side)
@@ -114,14 +116,14 @@ class _Similarity:
     """
 
     def __init__(self, features: Tensor, rules: Any, row: int, column: int) -> None:
-        self._compared = comparison(features, rules)
+        self._compared = comparison(features, rules)  # function: features (C, h, w) → compared vectors (h, w, K)
         cells = F.normalize(self._compared(features), dim=2)
         self._cell = cells[row, column]
         self._mean = (cells @ self._cell).mean()
 
     def heat(self, features: Tensor) -> Tensor:
         """Return the cosines `(h, w)` with the cell, rescaled: the mean of the first frame becomes 0, and 1 stays 1."""
-        cosines = F.normalize(self._compared(features), dim=2) @ self._cell
+        cosines = F.normalize(self._compared(features), dim=2) @ self._cell  # `_cell` has length 1
         return (cosines - self._mean) / (1 - self._mean).clamp(min=1e-6)
 
 
@@ -183,7 +185,7 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
                 writer.add(_side_by_side(pictures_of_frame))
     elif output.suffix:
         _write_figure(output, pictures, stream)
-    else:
+    else:  # a folder
         for t, pictures_of_frame in enumerate(pictures):
             name = Path(stream.image_name(t)).with_suffix(".png").name
             write_picture(output / name, _side_by_side(pictures_of_frame))
@@ -202,6 +204,7 @@ def _write_figure(output: Path, pictures: Iterable[dict[str, Picture]], stream: 
     drawn = [pictures_of_frame for t, pictures_of_frame in enumerate(pictures) if t in columns]
     rows: list[tuple[list[str], list[Picture]]] = []
     for kind in drawn[0]:
+        # a row: its heading, and its picture of each frame
         rows.append(([kind], [resized(pictures_of_frame[kind], WIDTH) for pictures_of_frame in drawn]))
     heads = [f"frame {stream.start + t}" for t in columns]
     write_figure(output, draw_rows([Block(stream.name, heads, rows)]))

@@ -105,7 +105,7 @@ def follow_with_doubts(
     source = video if isinstance(video, AnyStream) else GivenFrames(video)
     size = source.size
     annotations = Annotations.of(prompts, source.start).fitted_to_frame(size)
-    if max(annotations.prompts):
+    if max(annotations.prompts):  # a prompt after frame 0: the video must have this frame, and be readable twice
         source.require(max(annotations.prompts))
     extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)
     arguments = (annotations, source, size)
@@ -115,7 +115,7 @@ def follow_with_doubts(
         else:
             seen = seen_size(size, rules, short_side)
             encoder = FrameEncoder(extractor, rules)
-            if not isinstance(rules, LabelProtocol):
+            if not isinstance(rules, LabelProtocol):  # a point protocol
                 follower = QueryFollower(*arguments, encoder, seen)
             elif annotations.first.kind == "mask":
                 follower = MaskFollower(*arguments, encoder, seen, propagator)
@@ -145,7 +145,8 @@ def extractor_and_protocol(
         fitted: AnyProtocol = at_extractor(chosen, extractor)
     else:
         extractor = encoder.placed_view(of_protocol=chosen.features)
-        # by name: at another stride the protocol may get another sigma of joints
+        # `settled_stride` measures the stride if the view does not state it; at another stride than its own, a
+        # protocol chosen by name may get another sigma of joints
         fitted = at_stride(chosen, settled_stride(extractor), by_name=protocol is None or isinstance(protocol, str))
     if isinstance(fitted, LabelProtocol):
         return extractor, with_rule_of(fitted, propagator)
@@ -190,8 +191,9 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
     if isinstance(prompt, PointPrompt):
         return _point_protocol(protocol or DEFAULT)
     default = "liir" if isinstance(encoder.network, LiirEncoder | LiirExtractor) else DEFAULT
-    named = PropagationProtocol.named(protocol or default, "davis")
-    return named.with_changes(**{"resized_data": None} | named.changes)  # keeps the video's proportions
+    named = PropagationProtocol.named(protocol or default, benchmark="davis")
+    # keeps the video's proportions, unless the name itself changes `resized_data`
+    return named.with_changes(**{"resized_data": None} | named.changes)
 
 
 def name_of(rules: AnyProtocol) -> str:
@@ -202,6 +204,7 @@ def name_of(rules: AnyProtocol) -> str:
         ('vidcorr-points+scored_size=128', 'fomo')
     """
     source, plus, changes = rules.name.partition("+")
+    # label propagation has a protocol of this name too, and the name alone would mean that one
     if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
         source += POINTS
     return f"{source}{plus}{changes}"
@@ -224,7 +227,8 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
     if point_source in PointProtocol.sources() and (has_suffix or not is_shared_name):
         return PointProtocol.named(f"{point_source}{plus}{changes}")
     named = JointProtocol.named(name)
-    return named.with_changes(**{"input_size": None} | named.changes)  # keeps the video's proportions
+    # keeps the video's proportions, unless the name itself changes `input_size`
+    return named.with_changes(**{"input_size": None} | named.changes)
 
 
 def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
@@ -251,6 +255,7 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
     """
     if stride is None:
         return rules
+    # the sigma of a joint's Gaussian is in pixels: it has to grow with the cells
     is_in_pixels = isinstance(rules, JointProtocol) and rules.keypoint_unit == "pixel"
     if by_name and is_in_pixels and stride != rules.feature_stride and "keypoint_sigma" not in rules.changes:
         rules = rules.with_changes(keypoint_sigma=stride / 2)

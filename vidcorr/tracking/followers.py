@@ -76,7 +76,7 @@ class Follower(ABC):
 
     def rows(self, a_pass: Pass) -> NDArray[np.float64]:
         """Return the numbers `(N, …)` of the points or boxes that a pass's prompt shows, a row per object."""
-        prompt = self.annotations.prompts[a_pass.frame]
+        prompt = self.annotations.prompts[a_pass.frame]  # its `labels` have a row for each of its `objects`
         is_shown = [name in prompt.shown for name in prompt.objects]
         return prompt.labels[is_shown]
 
@@ -115,13 +115,14 @@ class MaskFollower(Follower):
         for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
             if t == 0 and a_pass.step > 0:  # once per prompt: the backward pass has the same cells
                 self._warn_of_small_objects(coding.objects, tracked.labels)
+            # no doubt in the pass's frame 0, which has the given mask
             doubts = label_doubts(tracked.labels) if t else [0.0] * len(coding.objects)
             result = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
             yield Found(tracked.frame, result, tracked.labels)
 
     def _warn_of_small_objects(self, objects: list[int], labels: Tensor) -> None:
         """Warn of objects that have no cell in the labels `(1 + objects, h, w)` of their prompt's frame."""
-        has_cells = labels[1:].flatten(1).any(1).tolist()
+        has_cells = labels[1:].flatten(1).any(1).tolist()  # without the background
         too_small = [str(number) for number, has in zip(objects, has_cells, strict=True) if not has]
         if too_small:
             cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
@@ -136,9 +137,9 @@ class MaskFollower(Follower):
         ids = torch.zeros(self.size, dtype=torch.uint8)
         doubts: dict[Name, float] = {}
         prompt: Any = self.annotations.prompts.get(t)
-        # the given mask is kept as it is, not decoded from its labels
+        # a prompt of this very frame: its mask is kept as it is, not decoded from its labels
         keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
-        if t + 1 in self.annotations.prompts:
+        if t + 1 in self.annotations.prompts:  # where passes from both sides meet
             for name, other in exchanged_pairs(self.annotations, t, found):
                 text = f"objects {name} and {other} seem exchanged in the mask of frame {self.video.start + t + 1}"
                 warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=2)
@@ -158,7 +159,7 @@ class MaskFollower(Follower):
         return MaskResult(ids, doubts)
 
     def _coding(self, objects: tuple[Any, ...]) -> MaskCoding:
-        """Return the coding of objects that start in the first frame of a pass."""
+        """Return the coding of objects, ids of masks, that all start in frame 0 of a pass."""
         return MaskCoding(self.encoder, self.size, self.seen, dict.fromkeys(objects, 0))
 
 
@@ -227,7 +228,7 @@ class QueryFollower(Follower):
 
     def results(self, a_pass: Pass) -> Iterator[Found]:
         """Track the points of a prompt through the pass's frames; then read the frames again, and yield both."""
-        count = a_pass.length(self._count)
+        count = a_pass.length(self._count)  # frames of the pass, of all frames of the video
         assert count is not None
         # x, y: pixels of the frame per pixel of the raster in which the protocol counts
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
@@ -240,7 +241,7 @@ class QueryFollower(Follower):
             return map(partial(reduced_frame, size=self.seen), self.frames(a_pass, t))
 
         tracks = follow_points(self.encoder, reduced_frames_from, count, self.seen, queries.numpy())
-        positions = tracks.points * scale - 0.5
+        positions = tracks.points * scale - 0.5  # x, y `(K, T, 2)` from the raster to pixels of the frame
         for t, frame in enumerate(self.frames(a_pass)):
             x, y = positions[:, t].T
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))

@@ -61,12 +61,13 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
+    # changed fields that the view ignores; `features`, its stage and stride, is one of them only if the network's text
+    # or a benchmark named others, which count more than the protocol's
     ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
-    # `features` is ignored only if a text or benchmark named another stage, which counts more than the protocol's
     if protocol.features == f"{extractor.stage}/{extractor.stride}":
         ignored.discard("features")
-    effective = protocol.effective_values()
-    # field → the condition under which its change would count
+    effective = protocol.effective_values()  # idle fields have the source's values: an unequal value was changed
+    # field → the condition under which its change would count; `idle()`: fields that the other fields switch off
     conditions = protocol.idle() | dict.fromkeys(sorted(ignored), "the network reads it")
     for field, condition in conditions.items():
         if field in ignored or getattr(protocol, field) != effective[field]:
@@ -121,6 +122,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     std = protocol.rgb_std
     if input_is_stated(extractor) and (mean is not None or std is not None):
         own = extractor.input
+        # what the protocol leaves open stays as the network states it; `source`: who states the input, in words
         values["input"] = Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
     return extractor.changed(**values)
 
@@ -170,7 +172,7 @@ class FrameEncoder:
         if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
-        # what a rule with learnt numbers reads: the user's own module, if the view was made of one
+        # the user's own module, of which this is a view, for a rule with learnt numbers; else the view itself
         reference = extractor.user_module
         self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
@@ -180,17 +182,18 @@ class FrameEncoder:
         view = adapted(extractor, self.protocol)
         self.input = view.input
         self.device = device_of(extractor)
-        self.constant = False
-        self.multiple = extractor.multiple
-        self.in_order = extractor.in_order
+        self.constant = False  # True once all cells of a video's first frame had the same features
+        self.multiple = extractor.multiple  # divisor of the sides of the network's input
+        self.in_order = extractor.in_order  # True for a video encoder
         self._rules: Any = self.protocol
-        if not isinstance(self.protocol, NetworkInput):  # frames are given as the network takes them
+        # a protocol without rules for the input, or None: frames are given as the network takes them
+        if not isinstance(self.protocol, NetworkInput):
             precision: Any = getattr(self.protocol, "backbone_precision", "float32")
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
         self._folded: Any = view.folded()  # BatchNorms are part of the convolutions before them
         self._is_checked = False  # whether the first maps had the form and the stride that the view states
-        self.grid: Size = (0, 0)
-        self.least_side = math.inf
+        self.grid: Size = (0, 0)  # cells of the last map
+        self.least_side = math.inf  # cells, of the smallest map so far
 
     def input_sizes(self, size: Size) -> InputSizes:
         """Return the sizes of a frame of (H, W) pixels on its way into the network."""
@@ -207,7 +210,7 @@ class FrameEncoder:
             Once per encoder, if the first frame of a video has equal features in all cells.
         """
         encode = self._encode_video if self.in_order else self._encode_in_passes
-        for t, features in enumerate(encode(frames)):
+        for t, features in enumerate(encode(frames)):  # (C, h, w)
             self.grid = (features.shape[1], features.shape[2])
             self.least_side = min(self.least_side, *self.grid)
             if t == 0 and not may_be_constant and not self.constant and is_constant(features):
@@ -218,7 +221,7 @@ class FrameEncoder:
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features `(C, h, w)` of frames by an encoder of images, in passes of `frames_at_once` frames."""
         remaining = iter(frames)
-        kind = self.extractor.network_name
+        network_name = self.extractor.network_name  # for messages
         for first in remaining:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
             batch = [first, *islice(remaining, count - 1)]
@@ -227,8 +230,8 @@ class FrameEncoder:
                 images = fit_input(stacked, self._rules, self.multiple, self.device)
                 output = features_by(self._folded, images)
                 if not self._is_checked:
-                    features = require_map(output, kind)
-                    require_stride(features, kind, self.extractor.stride, (images.shape[2], images.shape[3]))
+                    features = require_map(output, network_name)
+                    require_stride(features, network_name, self.extractor.stride, (images.shape[2], images.shape[3]))
                     self._is_checked = True
                 output = output.float()
             yield from output
@@ -260,7 +263,7 @@ class FrameEncoder:
             ValueError: for maps of another form or stride, or another number of maps than frames.
         """
         encoder = self._folded
-        kind = encoder.network_name
+        network_name = encoder.network_name
         remaining = iter(frames)
         read = 0  # number of frames that the encoder has taken
 
@@ -283,17 +286,17 @@ class FrameEncoder:
                 output = next(encoded, None)
             if output is None and yielded == read and next(remaining, None) is None:  # no map, and no frame left
                 return
-            if output is None or yielded == read:
+            if output is None or yielded == read:  # a frame without a map, or a map without a frame
                 amount = "fewer" if output is None else "more"
-                raise ValueError(f"{kind}: encode must yield a map for each frame, and gave {amount}")
+                raise ValueError(f"{network_name}: encode must yield a map for each frame, and gave {amount}")
             yielded += 1
             batch = output[None] if isinstance(output, Tensor) else output
-            features = require_map(batch, kind)[0]
-            stride = encoder.stride
+            features = require_map(batch, network_name)[0]
+            stride = encoder.stride  # some encoders set it with their first map
             expected = getattr(self.protocol, "feature_stride", stride)
             if stride not in (None, expected):
                 raise ValueError(
-                    f"{kind}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "
+                    f"{network_name}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
             yield to_device(features.float(), self.device)
@@ -310,4 +313,4 @@ def is_constant(features: Tensor) -> bool:
     if cells.shape[1] < 2:
         return False
     all_equal = (cells == cells[:, :1]).all()
-    return bool(PendingCopy(all_equal).wait())
+    return bool(PendingCopy(all_equal).wait())  # the one number that is copied from a GPU

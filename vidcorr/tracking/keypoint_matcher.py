@@ -52,9 +52,10 @@ class KeypointMatcher(FrameEncoder):
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
-        step = math.lcm(extractor.multiple, extractor.stride or 1)
+        step = math.lcm(extractor.multiple, extractor.stride or 1)  # of patches and cells; no stride is known yet: 1
         # the nearest multiple; `round` would round a half to the even number, not down
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
+        # in the form in which the protocol gives it: both sides, or the side of a square
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
@@ -81,7 +82,7 @@ class KeypointMatcher(FrameEncoder):
         source = self.features_of(pair, 0)
         target = self.features_of(pair, 1)
         sizes = pair.sizes
-        points = torch.from_numpy(pair.points[0])
+        points = torch.from_numpy(pair.points[0])  # of the source
         with self.watch("match", self.device):
             matches = match_keypoints(source, target, points, sizes[0], sizes[1], self.protocol)
             return matches.cpu().numpy()
@@ -116,6 +117,6 @@ class KeypointMatcher(FrameEncoder):
         if not features.isfinite().all():
             raise ValueError(f"{file.name}: its features are not finite")
         self._room -= features.nbytes
-        if self._room >= 0:
+        if self._room >= 0:  # once it is negative, no further picture of the category is kept
             self._kept[file] = features
         return features

@@ -93,6 +93,7 @@ class MaskCoding(LabelCoding):
         right = width - self.seen[1]
         padded = F.pad(ids, (0, right, 0, below))
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
+        # after frame 0, earlier objects are propagated, and a mask only adds those that start
         return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
@@ -110,8 +111,9 @@ class MaskCoding(LabelCoding):
         if mask is None or self.encoder.protocol.first_frame == "decoded":
             return self._decode(labels, frame)
         ids = to_device(mask, labels.device)
-        if t == 0:
+        if t == 0:  # all of its objects start
             return ids
+        # earlier objects are decoded by themselves; starting objects are laid over them, as given
         of_earlier_objects = labels * to_device(~self._is_starting(t), labels.device)
         followed = self._decode(of_earlier_objects, frame)
         starting = [number for number, start in self.starts.items() if start == t]
@@ -121,7 +123,7 @@ class MaskCoding(LabelCoding):
     def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
         """Decode labels to ids `(H, W)` uint8."""
         height, width = self.encoder.input_sizes(self.seen).covered
-        # from pixels of the reduced frame to pixels of the frame
+        # the area under the map, padding included, from pixels of the reduced frame to pixels of the frame
         covered = round(height * self.size[0] / self.seen[0]), round(width * self.size[1] / self.seen[1])
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
@@ -150,7 +152,7 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of frame `t`."""
         points_seen = rescaled(points, self.size, self.seen)
-        covered = self.encoder.input_sizes(self.seen).covered
+        covered = self.encoder.input_sizes(self.seen).covered  # area under the map, padding included
         return encode_keypoints(points_seen, covered, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
@@ -164,7 +166,7 @@ class PointCoding(LabelCoding):
         """
         if points is not None:
             return to_device(points, labels.device)
-        covered = self.encoder.input_sizes(self.seen).covered
+        covered = self.encoder.input_sizes(self.seen).covered  # area under the map, padding included
         return rescaled(decode_keypoints(labels, covered, self.encoder.protocol), self.seen, self.size)
 
 
@@ -192,7 +194,7 @@ def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
         >>> [annotation for _, annotation in first_only(frames, "the mask")]
         ['the mask', None, None]
     """
-    return zip(frames, chain([annotation], repeat(None)), strict=False)
+    return zip(frames, chain([annotation], repeat(None)), strict=False)  # `repeat` has no end
 
 
 @torch.no_grad()
@@ -219,7 +221,7 @@ def follow_labels(
     """
     encoder = coding.encoder
     propagation: LabelPropagator | None = None
-    in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
+    in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()  # frames whose results are being copied
     read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()  # until their features are there
 
     def reduced_frames() -> Iterator[Tensor]:
@@ -240,7 +242,7 @@ def follow_labels(
         with encoder.watch(coding.work, encoder.device):
             decoded = coding.decode(t, labels, annotation, frame)
         in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
-        if len(in_transit) == encoder.frames_at_once(coding.size):
+        if len(in_transit) == encoder.frames_at_once(coding.size):  # a pass's frames; on a CPU 1: no delay
             yield TrackedFrame.arrived(*in_transit.popleft())
     while in_transit:
         yield TrackedFrame.arrived(*in_transit.popleft())
@@ -251,7 +253,10 @@ def follow_labels(
 def _start_propagation(
     propagator: Propagator, encoder: FrameEncoder, features: Tensor, labels: Tensor | None
 ) -> LabelPropagator:
-    """Check the features of frame 0, and return the propagation of its labels, with its attribute `network` set."""
+    """Check the features of frame 0, and return the propagation of its labels.
+
+    Its attribute `network` is set to the user's network, for a rule with learnt numbers.
+    """
     assert labels is not None, "the first frame gives no annotation"
     check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
     propagation = propagator(labels, encoder.protocol)

@@ -70,8 +70,8 @@ class PictureMatcher(KeypointMatcher):
             if not (0 <= x < width and 0 <= y < height):
                 raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
         # the second picture's points, here the first one's again, are not read
-        pair = MatchPair("pair", "", self._files, sizes, (asked, asked), tuple(range(len(asked))))
-        first = self._cells(pair, 0)
+        pair = MatchPair("pair", "", self._files, sizes, points=(asked, asked), ids=tuple(range(len(asked))))
+        first = self._cells(pair, 0)  # centres of its cells, and their features of unit length
         second = self._cells(pair, 1)
         if len(asked):
             matched = self.match(pair)
@@ -93,16 +93,17 @@ class PictureMatcher(KeypointMatcher):
         """
         features = self.features_of(pair, which)
         height, width = pair.sizes[which]
+        # the canvas is what the map covers: the picture, with padding if the protocol makes a square of it
         canvas_height, canvas_width = canvas_size((height, width), self.protocol)
         corners = torch.tensor([[0.0, 0.0], [width, height]])
         top_left, bottom_right = canvas_points(corners, (height, width), self.protocol).double()
         y = (torch.arange(features.shape[1]) + 0.5).double() * canvas_height / features.shape[1]
         x = (torch.arange(features.shape[2]) + 0.5).double() * canvas_width / features.shape[2]
-        # x, y as fractions of the picture's width and height
+        # centres of all cells, x, y from (0, 0) to (1, 1) on the picture; `flip` makes x, y of y, x
         fractions = (torch.cartesian_prod(y, x).flip(1) - top_left) / (bottom_right - top_left)
         is_inside = ((fractions > 0) & (fractions < 1)).all(1)
         vectors = F.normalize(features.float().flatten(1).T).cpu()
-        return fractions[is_inside] * corners[1].double(), vectors[is_inside]
+        return fractions[is_inside] * corners[1].double(), vectors[is_inside]  # corners[1] is (width, height)
 
 
 def _features_at(points: NDArray[np.float64], centres: Tensor, features: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ def _mutual_matches(
         [[1.0, 1.0, 13.0, 11.0, 1.0], [3.0, 1.0, 11.0, 11.0, 1.0]]
     """
     similarities = first_features @ second_features.T
-    nearest = similarities.argmax(1)
+    nearest = similarities.argmax(1)  # second picture's most similar cell, of each cell of the first
     is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(nearest))
     rows = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
     return _by_similarity(rows[is_mutual.numpy()])
@@ -181,7 +182,7 @@ def read_upright(file: Path) -> Tensor:
     Raises:
         DecodingError: if the file is missing or damaged, is no picture, or exceeds Pillow's limit on pixels.
     """
-    picture = Image.fromarray(read_photo(file))  # pixels as stored, without the tag, which is copied here
+    picture = Image.fromarray(read_photo(file))  # pixels as stored, without the tag, which is copied from the file
     with open_image(file) as image:
         picture.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
     turned = ImageOps.exif_transpose(picture)

@@ -52,6 +52,7 @@ def follow_points(
     protocol = encoder.protocol
     features = _FeatureCache(encoder, video)
     features.features_of(0)  # from here on the encoder knows the grid, also in a video without queries
+    # (H, W) of the network's input without and with padding
     resized, padded, _ = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
@@ -84,7 +85,8 @@ class _FeatureCache:
         if t in self._kept:
             return self._kept[t]
         if t not in self._recent and t < self._next:
-            # read the video again: for a video encoder from frame 0, for an image encoder from a frame near `t`
+            # read the video again: for a video encoder from frame 0; for an image encoder so that `t` is the last of
+            # `BLOCK` frames, since those before it are wanted next on the way back
             self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
             self._recent.clear()
             self._maps = self._maps_from(self._next)
@@ -94,19 +96,19 @@ class _FeatureCache:
 
     def _encode_next(self) -> None:
         """Encode the next frame; keep its features among the latest, and for good if they fit into `KEPT_FEATURES`."""
-        features = next(self._maps)
+        features = next(self._maps)  # of frame `_next`
         self._recent[self._next] = features
         self._recent.pop(self._next - BLOCK, None)
         if self._next not in self._kept:
             self._room -= features.nbytes
-            if self._room >= 0:
+            if self._room >= 0:  # once it is negative, no further frame is kept
                 self._kept[self._next] = features
         self._next += 1
 
     def _maps_from(self, first: int) -> Iterator[Tensor]:
         """Yield the features of the frames from frame `first` on, encoded now."""
         frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
-        size = self._encoder.protocol.first_size
+        size = self._encoder.protocol.first_size  # of a resize before that to the network's input; None: no such resize
         if size is not None:
             frames = (truncated_resize(frame, size) for frame in frames)
         return self._encoder.maps(frames)

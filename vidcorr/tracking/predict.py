@@ -108,7 +108,7 @@ def predict_video(
     extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
     content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
     earlier = earlier_record(folder, content)
-    objects = Objects(earlier.get("objects", []))
+    objects = Objects(earlier.get("objects", []))  # known objects keep their ids
     given = give_ids(given, objects)
     earlier_prompts = recorded_prompts(earlier, folder, type(first))
     notes = notes_on_replaced(given, earlier_prompts)
@@ -122,12 +122,12 @@ def predict_video(
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
     results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
     with folder_lock(folder, "name another output folder"):
-        if earlier_record(folder, content) != earlier:  # read before the lock was held
+        if earlier_record(folder, content) != earlier:  # `earlier` was read before the lock was held
             raise ValueError(f"{folder}: another run has just written into it; repeat the command")
         for frame, prompt in all_prompts.items():
             if isinstance(prompt, MaskPrompt):
                 write_ids(folder / GIVEN / f"{frame:05d}.png", prompt.labels, objects.palette)
-        _write_record(folder, content)
+        _write_record(folder, content)  # `complete` is still false
         announce(content)
         made = _ResultFiles(folder, stream, annotations, rules, overlay, content["formats"], objects)
         with closing(made) as files, progress_bar(stream.name, stream.num_frames, "frames") as progress:
@@ -193,7 +193,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: if the files belong to another video, network or protocol, or to no prediction.
     """
     record = folder / RECORD
-    existing = [name for name in OUTPUTS if (folder / name).exists()]
+    existing = [name for name in OUTPUTS if (folder / name).exists()]  # what a prediction would overwrite
     if not existing:
         return {}
     if not record.is_file():
@@ -222,7 +222,9 @@ def recorded_prompts(record: Mapping[str, Any], folder: Path, kind: type[Prompt]
     prompts: dict[int, Prompt] = {}
     with errors_at(folder / RECORD, *WRONG_JSON):
         for entry in record.get("prompts", []):
+            # boxes and points are in the entry itself, under the name of their kind; a mask is a file
             values = entry.get(kind.kind, folder / GIVEN / f"{entry['frame']:05d}.png")
+            # `left`: objects that have left, which the mask's pixels cannot tell
             options = {"left": entry.get("left", [])} if kind is MaskPrompt else {}
             prompts[entry["frame"]] = replace(kind.of(values, **options), source=entry["source"])
     return prompts
@@ -248,7 +250,7 @@ def notes_on_replaced(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]
         other = earlier.get(frame)
         if other is None or np.array_equal(other.labels, prompt.labels):
             continue
-        if isinstance(prompt, MaskPrompt) and prompt.frame is None:
+        if isinstance(prompt, MaskPrompt) and prompt.frame is None:  # perhaps meant for another frame
             name = Path(prompt.source).name
             raise DataError(
                 f"{prompt.source}: names no frame, and frame {frame} has a prompt, {other.source}: give {name}@FRAME"
@@ -294,13 +296,13 @@ class _ResultFiles:
         self._mask_folder = folder / "masks" if isinstance(prompt, MaskPrompt) else None
         if self._mask_folder is not None:
             self._mask_folder.mkdir(exist_ok=True)
-        self._writers = [WRITERS[name](folder, objects.names) for name in formats]
+        self._writers = [WRITERS[name](folder, objects.names) for name in formats]  # of further formats of masks
         self._table_file = folder / TABLES[prompt.kind]
-        self._table = [_heading(prompt, rules)]
+        self._table = [_heading(prompt, rules)]  # rows of text, written by `close`
         self._draw = _drawer(annotations, rules, objects.colours)
         film = folder / "overlay.mp4"
         if not overlay:
-            film.unlink(missing_ok=True)
+            film.unlink(missing_ok=True)  # of an earlier prediction
         self._film = Mp4Writer(film, stream.frame_rate, crf="23") if overlay else None
 
     def add(self, frame: Tensor, results: Any) -> None:
@@ -315,7 +317,7 @@ class _ResultFiles:
             results = results.ids
         else:
             rows = results.tolist()
-        frame_number = f"{self._stream.start + self.frames:05d}"
+        frame_number = f"{self._stream.start + self.frames:05d}"  # in the whole video
         for name, numbers in zip(self._objects, rows, strict=True):
             self._table.append([frame_number, str(name), *fixed(numbers, 4)])
         if self._film is not None:
@@ -333,7 +335,7 @@ class _ResultFiles:
         write_ids(folder / Path(image_name).with_suffix(".png").name, ids, self._palette)
         for writer in self._writers:
             writer.add(image_name, self._stream.start + self.frames, ids)
-        shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()
+        shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()  # id → fraction of the pixels
         rows: list[list[float]] = []
         for name in self._objects:
             doubt = results.doubts.get(name, math.nan)  # an object that has left has none
@@ -378,8 +380,9 @@ def _overlay_palette(given: Mapping[int, int]) -> NDArray[np.uint8]:
         [255, 0, 0]
     """
     palette = overlays.OBJECT_COLOURS.copy()
-    davis = ids_in_davis()
-    for colour, number in reversed(list(given.items())):  # of an id's two colours the first counts, as in the masks
+    davis = ids_in_davis()  # colour → id
+    # reversed: of an id's two colours the first is written last and stays, as in the masks
+    for colour, number in reversed(list(given.items())):
         if davis.get(colour) != number:
             palette[number] = list(colour.to_bytes(3, "big"))
     return palette
@@ -401,17 +404,19 @@ def _drawer(annotations: Annotations, rules: AnyProtocol, given: Mapping[int, in
     names = list(map(str, annotations.objects))
     colours = overlays.distinct_colours(len(names))
     if isinstance(prompt, BoxPrompt):
-        labels = names if len(names) > 1 else []
+        labels = names if len(names) > 1 else []  # a box alone needs no name
+        # `found`: left, top, width, height and response, which is not drawn
         return lambda frame, found: overlays.draw_boxes(frame, found[:, :4], colours, labels)
-    has_tails = isinstance(rules, PointProtocol)
+    has_tails = isinstance(rules, PointProtocol)  # joints by heat-maps have none
+    # points of the last frames: `TAIL` earlier ones and the present one
     recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if has_tails else 1)
 
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
         """Draw points, with their positions in earlier frames as tails."""
         recent.append(found)
-        tracks = np.stack(list(recent), axis=1)
-        places = tracks[..., :2] + 0.5
-        hidden = np.any(tracks[..., 3:] > 0, axis=2)  # only a protocol of points has this column
+        tracks = np.stack(list(recent), axis=1)  # (points, frames, columns): x, y, score, and perhaps occluded
+        places = tracks[..., :2] + 0.5  # from the centre of the first pixel to its corner
+        hidden = np.any(tracks[..., 3:] > 0, axis=2)  # False without the column, which only point protocols give
         return overlays.overlay_tracks(frame, places, hidden, len(recent) - 1, colours, names=names)
 
     return draw_tracks

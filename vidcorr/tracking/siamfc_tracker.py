@@ -70,7 +70,7 @@ def view_options(
         encoder: the encoder.
         stage: a stage; None is res5 for a ResNet that has it, else the network's default.
         stride: pixels per cell, in place of dilations.
-        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
+        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet at a stage, without a stride.
 
     Returns:
         `stage`, `stride` and, if it is decided, `dilated`.
@@ -83,17 +83,18 @@ def view_options(
         {'stage': None, 'stride': 8, 'dilated': False}
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
-    if encoder.default_stride or isinstance(encoder.network, View):  # a stride takes the place of dilations
+    # a stride takes the place of dilations; an extractor (`View`) is viewed already
+    if encoder.default_stride or isinstance(encoder.network, View):
         return chosen
-    if encoder.default_stage:
+    if encoder.default_stage:  # the encoder names its stage, and gets dilations only if they are asked for
         return chosen | {"dilated": dilated or False}
-    # a network that makes its own views (None) may hold a ResNet
-    has_stages = encoder.view_class in (None, ResNetExtractor)
-    resnets = list(filter(is_resnet, encoder.modules())) if has_stages else []
+    # a ResNet, or a network that makes its own views (None) and may hold one
+    may_be_resnet = encoder.view_class in (None, ResNetExtractor)
+    resnets = list(filter(is_resnet, encoder.modules())) if may_be_resnet else []
     # not every ResNet has res5: `vidcorr-r18` ends with res4
     if stage is None and any("res5.b1" in named_blocks(network) for network in resnets):
         chosen["stage"] = "res5"
-    if dilated is None:
+    if dilated is None:  # a ResNet with a stage, and without a stride, which takes the place of dilations
         dilated = bool(resnets) and chosen["stage"] is not None and stride is None
     return chosen | {"dilated": dilated}
 
@@ -161,14 +162,14 @@ class SiamFCTracker(FrameEncoder):
         Raises:
             ValueError: if the box has no area.
         """
-        target = centred(box)
+        target = centred(box)  # zero-based centre y, x, height, width
         if not (np.isfinite(target).all() and target[2:].min() > 0):
             raise ValueError(f"cannot follow the box {np.asarray(box).tolist()}: it needs a width and a height")
         protocol = self.protocol
-        side = context_side(target[2], target[3], protocol.context)
+        side = context_side(target[2], target[3], protocol.context)  # of the square around the target, pixels
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        return Track(target, side, self._features(crop[None], self._folded.exemplar)[0])
+        return Track(target, side, exemplar=self._features(crop[None], self._folded.exemplar)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
         """Find the targets in the next frame.
@@ -187,20 +188,22 @@ class SiamFCTracker(FrameEncoder):
         raw = self.correlate(tracks, frame)
         with self.watch("respond", self.device):
             # bicubic up-sampling is linear and separable, so two matrix products compute it
+            # a protocol may count another number of cells than the response has, as VFS's does
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
             matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
             peaks = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
-        best, peak, finite = peaks[:3].astype(np.int64)
+        best, peak, finite = peaks[:3].astype(np.int64)  # of each target: index of its scale; index of its cell; 0 or 1
         largest = peaks[3]
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), largest, strict=True):
             track.response = float(response)
-            row, column = divmod(index, size)
+            row, column = divmod(index, size)  # of the peak
             offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
-            in_crop = offset * protocol.stride / protocol.upsampling  # pixels of the crop
-            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale  # pixels of the frame
+            in_crop = offset * protocol.stride / protocol.upsampling  # pixels of the crop, `stride` per cell
+            # pixels of the frame: a crop shows `side` of them as `exemplar_size` pixels, and `scale` times as many
+            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
             growth = 1 - protocol.scale_rate + protocol.scale_rate * scale  # only a part of the way to the best scale
             track.target[2:] *= growth
             track.side *= growth
@@ -229,7 +232,7 @@ class SiamFCTracker(FrameEncoder):
         search = self._features(stacked, self._folded)
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
-            raw = siamese_correlation(torch.stack(exemplars), search)
+            raw = siamese_correlation(torch.stack(exemplars), search)  # (scales · N, 1, n, n), in the crops' order
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: NDArray[np.uint8], method: Any) -> Tensor:
@@ -237,7 +240,7 @@ class SiamFCTracker(FrameEncoder):
 
         Args:
             crops: the crops.
-            method: the extractor, or its method `exemplar`.
+            method: the extractor, for search crops; or its method `exemplar`, for the target in the first frame.
         """
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
@@ -247,10 +250,11 @@ class SiamFCTracker(FrameEncoder):
     def _peaks(self, responses: Tensor) -> Tensor:
         """Return each target's best scale and the peak of its response there.
 
-        The window is added before the peak is taken, so the response at the peak may be less than the largest response.
+        A cosine window, largest in the middle, is added before the peak is taken, so the response at the peak may be
+        less than the largest response.
 
         Args:
-            responses: (N, scales, n, n).
+            responses: (N, scales, n, n), up-sampled; the middle scale is the target's present size.
 
         Returns:
             (4, N) float64, a tensor that one copy brings to the CPU. Its rows: index of the best scale; peak, as
@@ -276,17 +280,18 @@ class SiamFCTracker(FrameEncoder):
         """
         protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
-        penalty[protocol.scales // 2] = 1  # the unchanged scale
+        penalty[protocol.scales // 2] = 1  # the unchanged scale; the others are multiplied by a factor below 1
         peaks = responses.amax((-2, -1))
-        if protocol.penalty_lowers:  # a factor above 1 makes a negative response lower
+        if protocol.penalty_lowers:  # such a factor would raise a negative response; 2 - factor lowers it
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
         at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
-        low = at_best_scale.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
+        low = at_best_scale.amin(1, keepdim=True)  # `aminmax`, for both, takes 15 times as long
         high = at_best_scale.amax(1, keepdim=True)
         # The response above its minimum is weighted to the sum 1 - influence, the window (of sum 1) to influence. The
         # minimum itself need not be subtracted: a constant moves no peak.
         total = at_best_scale.sum(1, keepdim=True, dtype=torch.float64) - at_best_scale.shape[1] * low.double()
+        # differences within rounding error: such a response gets the weight 0, and the window alone counts
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         window = cosine_window(responses.shape[-1], responses.device)
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
@@ -309,5 +314,5 @@ def cosine_window(cells: int, device: torch.device) -> Tensor:
         >>> kept.is_inference(), cosine_window(6, torch.device("meta")).is_meta
         (False, True)
     """
-    window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
+    window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)  # along one side
     return (window.outer(window) / window.sum() ** 2).flatten()

@@ -41,12 +41,12 @@ class Stopwatch:
 
     def _add_up(self) -> None:
         """Move the marks into the sums; the time of a block is taken off the work around it."""
-        for work, outer, first, last in self._marks:
+        for work, outer, first, last in self._marks:  # `outer`: the work around it, "" if there is none
             if isinstance(last, float):
                 spent = last - first
             else:  # events of a GPU
                 last.synchronize()
-                spent = first.elapsed_time(last) / 1000
+                spent = first.elapsed_time(last) / 1000  # from milliseconds
             self._seconds[work] += spent
             if outer:
                 self._seconds[outer] -= spent
@@ -62,7 +62,7 @@ class Stopwatch:
             work: name of the kind of work.
             device: device that does the work; None is the CPU.
         """
-        outer = self._work
+        outer = self._work  # "" outside all blocks
         self._work = work
         try:
             first = _moment(device)
