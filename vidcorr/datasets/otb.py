@@ -109,7 +109,7 @@ def _sequence(name: str, path: Path) -> BoxSequence:
     """
     frames = list_images(path.parent / "img")
     boxes = read_boxes(path)
-    first, last = FRAMES.get(path.parent.name, (1, len(frames)))
+    first, last = FRAMES.get(path.parent.name, (1, len(frames)))  # one-based
     if len(frames) > len(boxes):  # else a copy that holds the annotated frames alone
         frames = frames[first - 1 : last]
     if len(frames) != len(boxes) or len(boxes) < 2:

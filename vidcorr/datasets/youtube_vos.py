@@ -222,7 +222,7 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
         >>> hold_out(videos, fraction=0.0, unseen=1)
         (('c',), frozenset({'cow'}))
     """
-    rank = partial(hashed_rank, 0)
+    rank = partial(hashed_rank, 0)  # name → key of an order that looks random and never changes
     categories = set().union(*map(_categories, videos.values()))
     ranked = sorted(categories, key=rank)
     if not 0 <= unseen < len(ranked):
