@@ -388,7 +388,7 @@ class Benchmark(ABC):
             network=network,
             scores=scores,
             # intervals of a score that is no mean of rows need its values without each sequence
-            without=leave_one_out(rows, self.scores) if self.pooled else {},
+            without=leave_one_out(rows, self.scores) if self.pooled else {},  # score → sequence → score without it
             stage=stage,
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
