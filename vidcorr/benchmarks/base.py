@@ -233,7 +233,7 @@ class Benchmark(ABC):
             every training video of the name. By default the folders of the scored sequences.
         """
         folders: set[str] = set()
-        for frames in self._frames_on_disk:
+        for frames in self._frames_on_disk:  # the files of a sequence
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
             folders.add(os.path.dirname(os.path.realpath(frames[0])))  # frames may be links to another folder
         return folders

@@ -134,7 +134,7 @@ class MaskBenchmark(Benchmark):
         for sequence in self.sequences:
             for t in predicted_frames(sequence):
                 file = mask_file(sequence, t)
-                packed[file] = Path(self.archive_folder, file)
+                packed[file] = Path(self.archive_folder, file)  # as the server wants it
         output.archive(packed)
 
 

@@ -58,7 +58,7 @@ class NaviBenchmark(PairBenchmark):
     def match(self, pair: SurfacePair, encoder: FrameEncoder) -> Matched:
         """Match the surfaces of a pair, and count the matches with errors below the thresholds.
 
-        Pictures show as right the matches below the second distance, or the second number of pixels without distances.
+        Pictures show as right the matches below the second of `distances`, or, without distances, of `pixels`.
         """
         protocol = encoder.protocol
         views = [self.view(pair, 0), self.view(pair, 1)]
@@ -72,7 +72,7 @@ class NaviBenchmark(PairBenchmark):
         prediction = {"source": source.tolist(), "target": target.tolist()}
         places = centres(source, views[0], protocol), centres(target, views[1], protocol)
         errors = in_metres if protocol.distances else in_pixels
-        threshold = (protocol.distances or protocol.pixels)[1]
+        threshold = (protocol.distances or protocol.pixels)[1]  # that of the recalls by angle
         right = [error < threshold for error in errors]
         return Matched(values, counts, prediction, places, right, picture=lambda which: views[which].image)
 

@@ -143,6 +143,7 @@ class VipBenchmark(Benchmark):
         if "semantic" in self.parts:
             scores |= iou_scores(counts_of(rows, "semantic"))
         if "instance" in self.parts:
+            # a row has an entry per frame
             scores |= scores_of_instances(list(chain.from_iterable(counts_of(rows, "instance"))))
         return scores
 

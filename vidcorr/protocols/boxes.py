@@ -73,7 +73,7 @@ class TrackingProtocol(EvaluationProtocol):
         """
         fits_search = self.exemplar_size <= self.instance_size
         yield Condition("exemplar_size", fits_search, f"at most instance_size, {self.instance_size}")
-        yield Condition("scales", self.scales % 2 == 1, "odd")
+        yield Condition("scales", self.scales % 2 == 1, "odd")  # so that the target's size is in the middle
 
     @property
     def factors(self) -> NDArray[np.float64]:

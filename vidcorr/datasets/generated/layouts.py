@@ -124,8 +124,8 @@ def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
         sequence_folder = folder / f"Synthetic{i:03d}"
         write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, scenes.frames + 1)))
         shown = np.unique(masks[0]).tolist()  # the background is 0, the frontmost sprite has the largest number
-        targets = {"": shown[-1]}
-        if i % 3 == 2 and shown[-2] > 0:
+        targets = {"": shown[-1]}  # end of the name of its file → id
+        if i % 3 == 2 and shown[-2] > 0:  # 0: frame 0 shows a single sprite
             targets = {".1": shown[-1], ".2": shown[-2]}
         for suffix, number in targets.items():
             boxes = boxes_of(masks, number).astype(int)
@@ -229,7 +229,7 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
         positions = np.floor(tracks[:, frames] + 0.5).astype(int)
         visible = ~hidden[:, frames]
         x, y, width, height = boxes_of(masks > 0, number=1)[frames].astype(int).T  # of all sprites, one-based
-        left = x - 1  # boxes of SPair-71k are zero-based
+        left = x - 1  # the boxes of the files are zero-based
         top = y - 1
         boxes = np.stack([left, top, left + width, top + height], axis=1).tolist()
         for view, stem in enumerate(stems):
