@@ -70,8 +70,9 @@ class SocoBenchmark(PairBenchmark):
     def match(self, pair: SocoPair, matcher: KeypointMatcher) -> Matched:
         """Match the key points of a pair, and measure the matches.
 
-        Errors are distances from each match to each target point. Counts go by the target points of the same name
-        (`same`) and of the same concept (`concept`); pictures show the match of a point as right by its name.
+        Errors are distances from each match to each target point, in longer sides of the target's box. Counts go by the
+        target points of the same name (`same`) and of the same concept (`concept`). Pictures show a match as right if
+        it is near the point of the same name.
         """
         protocol = matcher.protocol
         points = matcher.match(pair)

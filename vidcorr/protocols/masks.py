@@ -297,7 +297,7 @@ class PropagationProtocol(LabelProtocol):
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
             unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
             yield Condition("entering", fits_references, f"'overwrite' {unless}")
-        if self.decoding_guidance > 0:
+        if self.decoding_guidance > 0:  # the filter's guide is the frame, at the size of the annotation
             yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")
         # NAF's scorer has no scores for VIP and YouTube-VOS
         fits_scores = self.scoring == "benchmark" or self.benchmark not in ("vip", "youtube_vos")

@@ -63,7 +63,7 @@ def mean_colour(frame):
 def resize_like_opencv(image, size, on_floats):
     """Resize (H, W, 3) as cv2.resize does: bilinear, no smoothing; uint8 by 11-bit weights, or floats."""
     left, right, weights = neighbours_along_side(image.shape[1], size[1], on_floats)
-    rows = image[:, left] * weights[0] + image[:, right] * weights[1]
+    rows = image[:, left] * weights[0] + image[:, right] * weights[1]  # (H, new width, 3)
     above, below, weights = neighbours_along_side(image.shape[0], size[0], on_floats)
     weights = weights[..., None]
     if on_floats:
