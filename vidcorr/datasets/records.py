@@ -61,7 +61,7 @@ class FrameSequence:
 
         image = read_image(self.frames[t], size=self.size)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
-        cv2.split(image, list(planes))  # writes into `planes`
+        cv2.split(image, list(planes))  # writes each channel of (H, W, 3) into its plane
         return torch.from_numpy(planes)
 
     def read(self, first: int = 0) -> Generator[Tensor]:

@@ -241,6 +241,7 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
             in_both = np.flatnonzero(visible[:, source] & visible[:, target])
             content: dict[str, Any] = {"category": category, "viewpoint_variation": min(target - source - 1, 2)}
             content["kps_ids"] = numbered("{}", in_both.tolist())
+            # of both pictures: file, size, box of the sprites, and the key points that both show
             for side, view in (("src", source), ("trg", target)):
                 content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": image_size}
                 content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": positions[in_both, view].tolist()}
