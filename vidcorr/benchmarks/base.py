@@ -233,7 +233,7 @@ class Benchmark(ABC):
             every training video of the name. By default the folders of the scored sequences.
         """
         folders: set[str] = set()
-        for frames in self._frames_on_disk:
+        for frames in self._frames_on_disk:  # the files of a sequence
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
             folders.add(os.path.dirname(os.path.realpath(frames[0])))  # frames may be links to another folder
         return folders
@@ -382,14 +382,14 @@ class Benchmark(ABC):
         extractor = frame_encoder.extractor
         used = frame_encoder.protocol  # `self.protocol` as fitted to this network; None if nothing is tracked
         protocol = ProtocolFacts() if used is None else ProtocolFacts(**used.facts())
-        stage = Setup(layer=extractor.stage, stride=extractor.stride, input=frame_encoder.input, protocol=protocol)
+        setup = Setup(layer=extractor.stage, stride=extractor.stride, input=frame_encoder.input, protocol=protocol)
         result = Result(
             benchmark=self.name,
             network=network,
             scores=scores,
             # intervals of a score that is no mean of rows need its values without each sequence
-            without=leave_one_out(rows, self.scores) if self.pooled else {},
-            stage=stage,
+            without=leave_one_out(rows, self.scores) if self.pooled else {},  # score → sequence → score without it
+            stage=setup,
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
             digests=self.digests,

@@ -63,7 +63,7 @@ class DavisBenchmark(MaskBenchmark):
         return f"davis-{self.year}"
 
     def held_out(self) -> Collection[str]:
-        """Return the folders of the sequences in all resolutions."""
+        """Return the folders of the sequences in all resolutions: a training may read another one."""
         frames = Path(self.root).expanduser() / "JPEGImages"
         videos = set(super().held_out())
         for resolution in list_folders(frames):

@@ -75,6 +75,7 @@ class JhmdbBenchmark(Benchmark):
         protocol = encoder.protocol
         joints_of_frames: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
+        # seen: a benchmark does not reduce frames before they enter the network
         coding = PointCoding(encoder, size=sequence.size, seen=sequence.size)
         frames = first_only(sequence.read(), annotated[0])  # only frame 0 comes with joints
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
@@ -123,9 +124,9 @@ def first_joints_decoded(points: Tensor, heatmaps: Tensor, covered_size: Size, p
 
     Args:
         points: the annotated points, x, y `(K, 2)`.
-        heatmaps: their heat-maps at the size of the features, for Gaussians in cells.
+        heatmaps: their heat-maps at the size of the features, decoded if the protocol's Gaussians are in cells.
         covered_size: (H', W'), size that the heat-maps cover in pixels of the frame, its padding included.
-        protocol: its Gaussians in pixels are drawn anew at `covered_size`, as VFS's code does.
+        protocol: if its Gaussians are in pixels, they are drawn anew at `covered_size`, as by VFS's code.
     """
     if protocol.keypoint_unit == "pixel":
         heatmaps = encode_keypoints(points, covered_size, covered_size, protocol)

@@ -101,11 +101,12 @@ class MaskBenchmark(Benchmark):
             """Return the ids in the mask of frame `t`."""
             return numbers_in(sequence.read_mask(t).numpy())
 
-        # rules ask `shown` for the masks that they need; their metadata name frames by stems of files
+        # from it the rules plan which frames count for which object: they ask `shown` for the masks that they need;
+        # metadata name frames by stems of files, as `names` does
         video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
         with errors_at(self.scoring_rules.place_of_plan_errors(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
-        if not scorer.plan:
+        if not scorer.plan:  # object → frames that count
             name = self.scoring_rules.name
             raise DataError(f"{folder}: rules {name} score no object here; take the video out of the list")
         return scorer
@@ -133,7 +134,7 @@ class MaskBenchmark(Benchmark):
         for sequence in self.sequences:
             for t in predicted_frames(sequence):
                 file = mask_file(sequence, t)
-                packed[file] = Path(self.archive_folder, file)
+                packed[file] = Path(self.archive_folder, file)  # as the server wants it
         output.archive(packed)
 
 
@@ -174,7 +175,7 @@ class PredictedMasks:
         self.pictures.close(self.scorer.curves(self.sequence.begin))
         rows: list[Row] = []
         for number, values in self.scorer.finish().items():
-            name = self.sequence.folder or str(number)
+            name = self.sequence.folder or str(number)  # an object with a folder of its own is called by it
             rows.append(Row(video=self.sequence.video, object=name, values=values))
         return rows
 

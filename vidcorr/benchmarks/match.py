@@ -76,7 +76,7 @@ class MatchBenchmark(PairBenchmark):
         points = matcher.match(pair)
         answers = pair.points[1]
         size = pair.sizes[1]
-        length = reference_length(pair.box, size, protocol)  # pixels that the thresholds multiply
+        length = reference_length(pair.box, size, protocol)  # pixels; thresholds are fractions of it
         correct = correct_points(points, answers, length, size, protocol)  # (N, thresholds) bool
         numbers = correct.sum(0).tolist()  # of correct points, by threshold
         values: dict[str, Any] = {"Points": len(points)}
@@ -85,7 +85,7 @@ class MatchBenchmark(PairBenchmark):
         for kind, level in pair.difficulty.items():
             values[kind.title()] = level
         prediction = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-        places = pair.points[0], points
+        places = pair.points[0], points  # drawn, as right or wrong by the first threshold
         return Matched(values, {"correct": numbers}, prediction, places, correct[:, 0], partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:

@@ -56,7 +56,10 @@ class NaviBenchmark(PairBenchmark):
         return navi_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
     def match(self, pair: SurfacePair, encoder: FrameEncoder) -> Matched:
-        """Match the surfaces of a pair, and count the matches below the thresholds."""
+        """Match the surfaces of a pair, and count the matches with errors below the thresholds.
+
+        Pictures show as right the matches below the second of `distances`, or, without distances, of `pixels`.
+        """
         protocol = encoder.protocol
         views = [self.view(pair, 0), self.view(pair, 1)]
         source, target = match_views(encoder, views)
@@ -69,16 +72,16 @@ class NaviBenchmark(PairBenchmark):
         prediction = {"source": source.tolist(), "target": target.tolist()}
         places = centres(source, views[0], protocol), centres(target, views[1], protocol)
         errors = in_metres if protocol.distances else in_pixels
-        threshold = (protocol.distances or protocol.pixels)[1]  # the second, as for the bins of angle
+        threshold = (protocol.distances or protocol.pixels)[1]  # that of the recalls by angle
         right = [error < threshold for error in errors]
-        return Matched(values, counts, prediction, places, right, lambda which: views[which].image)
+        return Matched(values, counts, prediction, places, right, picture=lambda which: views[which].image)
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the recalls of all matches, and those of the bins of angle."""
         return surface_scores([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return `pairs`, the number of pairs, and `pairs_by_angle`, bin of angle → the number of its pairs."""
+        """Return the facts of the base, and `pairs_by_angle`: bin of angle → the number of its pairs."""
         bins = pairs_by_angle([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
         numbers = {name: len(pairs) for name, pairs in bins.items()}
         return super().facts(rows, encoder) | {"pairs_by_angle": numbers}
@@ -130,7 +133,7 @@ def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, T
     """
     encoded: list[tuple[Tensor, Tensor]] = []  # features (C, h, w), and the grid's cells with depth
     for view in views:
-        (features,) = encoder.maps([padded(view.image, encoder)])  # each picture as a video of a single frame
+        (features,) = encoder.maps([padded(view.image, encoder)])  # takes videos: a picture is one of a single frame
         if not features.isfinite().all():
             raise ValueError("features are not finite")
         encoded.append((features, view.points[2] > 0))
@@ -188,7 +191,7 @@ def errors_of(
     first = views[0].points.flatten(1)[:, source].T
     second = views[1].points.flatten(1)[:, target].T
     intrinsics = views[1].intrinsics
-    if protocol.pixel == "grid":
+    if protocol.pixel == "grid":  # errors in cells, which are `grid_step` pixels wide
         to_grid = torch.tensor([1 / protocol.grid_step, 1 / protocol.grid_step, 1.0], dtype=torch.float64)
         intrinsics = torch.diag(to_grid) @ intrinsics
     in_space, in_picture = surface_errors(first, second, torch.from_numpy(pair.pose), intrinsics)

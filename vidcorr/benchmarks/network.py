@@ -32,7 +32,7 @@ class GivenNetwork:
         network = unwrapped(self.network)
         known: dict[str, Any] = {"stage": None, "stride": None}  # as in `EncoderSpec.identity`
         stated = network.input if isinstance(network, View) else stated_by(network)
-        if stated is not None and stated.source:
+        if stated is not None and stated.source:  # a default without a source follows from the class
             known |= {"mean": stated.mean, "std": stated.std}
         return known | {"class": type(network).__qualname__, "weights": weights_digest(network)}
 
@@ -56,7 +56,7 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         named_twice = (network.stage and benchmark.stage) or (network.stride and benchmark.stride)
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
-    features = getattr(benchmark.protocol, "features", None)
+    features = getattr(benchmark.protocol, "features", None)  # `STAGE/STRIDE` of ResNets, if the protocol states them
     return encoder.placed_view(of_protocol=features, **benchmark.view_options(encoder))
 
 

@@ -82,6 +82,7 @@ class OtbBenchmark(Benchmark):
         """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""
         tracked_boxes: list[NDArray[np.float64]] = []
         pictures = SequencePictures(output, sequence, overlay_boxes, caption=CAPTION)
+        # the tracker takes the first boxes of any number of targets: here of one
         for t, (frame, (box,)) in enumerate(tracker.track(sequence.read(), sequence.boxes[:1])):
             with tracker.watch("draw"):
                 pictures.add(frame, box, sequence.boxes[t])

@@ -100,18 +100,19 @@ class SequencePictures:
         self._name = "/".join(filter(None, (kind, sequence.name)))
         self._facts = {"sequence": sequence.name, "kind": kind, "caption": caption}
         self._draw = draw
-        self._drawn = 0  # number of frames so far
-        self._pictures: list[Picture] = []
-        self._animated: dict[int, Frame] = {}
+        self._added = 0  # number of frames so far, drawn or not
+        self._overlays: list[Picture] = []  # of the frames side by side
+        self._animated: dict[int, Frame] = {}  # index of a frame → its picture, and that of its truth
         if output.folder is None:
             return  # nothing is drawn, and the attributes below are not read
         frames = sequence.num_frames - sequence.begin
-        self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
-        self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
+        self._overlay_file = output.folder / kind / "overlays" / f"{sequence.name}.png"
+        # indices of frames, 0 for the first that is followed
+        self._chosen_for_overlay = evenly_spaced(frames, OVERLAY_FRAMES)
         self._chosen_for_animation = evenly_spaced(frames, FRAMES)
 
     def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
-        """Draw the next frame, if it is among the five or in the animation.
+        """Draw the next frame, if it is among the five of the overlay or in the animation.
 
         Args:
             frame: uint8 `(3, H, W)`.
@@ -119,22 +120,24 @@ class SequencePictures:
             beside: further arguments of `draw`, for example the annotation.
             truth: the ground truth, as `draw` takes results, for a second picture in the animation.
         """
-        t = self._drawn
-        self._drawn += 1
+        t = self._added
+        self._added += 1
         if self._output.folder is None:
             return
         is_animated = t in self._chosen_for_animation
-        if t not in self._chosen and not is_animated:
+        if t not in self._chosen_for_overlay and not is_animated:
             return
         picture = self._draw(frame, found, *beside)
-        if t in self._chosen:
-            self._pictures.append(picture)
+        if t in self._chosen_for_overlay:
+            self._overlays.append(picture)
         if is_animated:
             annotated = None if truth is None else resized(self._draw(frame, truth), WIDTH)
             self._animated[t] = resized(picture, WIDTH), annotated
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the files; the five frames of the first 8 sequences also go to `output.pictures`, for a logger.
+        """Write the animation, and the overlay of five frames, which `output.pictures` keeps for a logger.
+
+        It keeps those of the first 8 sequences.
 
         Args:
             curves: name of a measure → its values over the frames, for the animation.
@@ -143,7 +146,7 @@ class SequencePictures:
             return
         path = self._output.folder / "animations" / f"{self._name}.webp"
         write_animation(path, self._animated, curves, **self._facts)
-        sheet = contact_sheet(self._pictures, columns=len(self._pictures))
-        write_picture(self._overlay, sheet)
+        sheet = contact_sheet(self._overlays, columns=len(self._overlays))  # a single row
+        write_picture(self._overlay_file, sheet)
         if len(self._output.pictures) < MAX_PICTURES:
             self._output.pictures[self._name] = sheet

@@ -127,7 +127,7 @@ class PairBenchmark(Benchmark):
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
             if number in chosen:
-                drawn[number] = resized(matched.draw(), WIDTH), None  # no picture of the truth beside it
+                drawn[number] = resized(matched.draw(), WIDTH), None  # a picture, and none of the truth beside it
         if output.folder is not None and drawn:
             path = output.folder / "animations" / f"{sequence.name}.webp"
             # `kind=""`: a category has pairs of one kind

@@ -54,7 +54,7 @@ class SocoBenchmark(PairBenchmark):
     def __post_init__(self) -> None:
         """Refuse a protocol with values that SOCO's measures do not have."""
         super().__post_init__()
-        # SOCO's measures have no other values of these fields
+        # field → values for which SOCO's measures are defined
         accepted = {"pairs": ["all"], "reference": ["box"], "input_fit": ["corner"]}
         accepted |= {"upsampling": ["cells"], "average": ["image", "class"]}
         for field, values in accepted.items():
@@ -70,8 +70,9 @@ class SocoBenchmark(PairBenchmark):
     def match(self, pair: SocoPair, matcher: KeypointMatcher) -> Matched:
         """Match the key points of a pair, and measure the matches.
 
-        The matches are measured by name and by concept of the target points near them. `geometric_errors` is of the
-        most similar cells among those that hold points of the concept.
+        Errors are distances from each match to each target point, in longer sides of the target's box. Counts go by the
+        target points of the same name (`same`) and of the same concept (`concept`). Pictures show a match as right if
+        it is near the point of the same name.
         """
         protocol = matcher.protocol
         points = matcher.match(pair)
@@ -79,11 +80,12 @@ class SocoBenchmark(PairBenchmark):
         targets = canvas_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
         # matches are in pixels of the picture, whose longer side is the side of the square
         errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
+        # of the most similar cells among those that hold points of the concept
         geometric = geometric_errors(matcher, pair, targets)
         counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)
         values = concept_scores({pair.category: [counts]}, protocol)
         correct = np.zeros(len(points), bool)
-        source, target = pair.same.T  # indices of the points of the same name
+        source, target = pair.same.T  # rows of the points of the same name
         correct[source] = errors[source, target] < protocol.thresholds[0]
         places = pair.points[0], points
         return Matched(values, counts, points.round(3).tolist(), places, correct, partial(matcher.picture, pair))

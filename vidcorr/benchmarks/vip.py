@@ -143,6 +143,7 @@ class VipBenchmark(Benchmark):
         if "semantic" in self.parts:
             scores |= iou_scores(counts_of(rows, "semantic"))
         if "instance" in self.parts:
+            # a row has an entry per frame
             scores |= scores_of_instances(list(chain.from_iterable(counts_of(rows, "instance"))))
         return scores
 
@@ -166,6 +167,7 @@ def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, 
     """Return both results of `match_instances` for frame `t` as lists: detections, classes of annotated instances."""
     scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
+    # predicted ids are numbers of objects; annotated ids are person and part, `classes` their classes
     detections, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
     return [detections.tolist(), annotated.tolist()]
 

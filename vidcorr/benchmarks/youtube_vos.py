@@ -109,6 +109,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the facts of the base: split, rules, and only for the hold-out split how much is held out."""
         facts = super().facts(rows, encoder)
+        # the other splits have the two arguments too, without effect
         if self.split != "holdout":
             facts.pop("holdout", None)
             facts.pop("unseen", None)

@@ -36,12 +36,15 @@ class _Array(np.ndarray):
     __slots__ = ()
 
     def __setstate__(self, state: Any, /) -> None:
-        """Set type, shape and content from the state of a pickled array; refuse an array of objects."""
-        version, shape, of_pickle, is_fortran, content = state
+        """Set type, shape and content from the state of a pickled array; refuse an array of objects.
+
+        The state holds a `_Type` in place of numpy's dtype, which is its `of_numpy`.
+        """
+        version, shape, stand_in, is_fortran, content = state
         # an array of objects would have a list as content
-        if not isinstance(of_pickle, _Type) or not isinstance(content, bytes | bytearray | str):
+        if not isinstance(stand_in, _Type) or not isinstance(content, bytes | bytearray | str):
             raise pickle.UnpicklingError("it holds an array without numbers")
-        plain: Any = (version, shape, of_pickle.of_numpy, is_fortran, content)
+        plain: Any = (version, shape, stand_in.of_numpy, is_fortran, content)
         super().__setstate__(plain)
 
 
@@ -62,10 +65,10 @@ def _scalar(of_pickle: _Type, content: bytes | str = b"") -> Any:
 
 
 def _sealed(function: Callable[..., Any]) -> Any:
-    """Return an object that calls a function, and on which a pickle can set no attribute."""
+    """Return an object that calls a function, and on which, unlike on the function, a pickle can set no attribute."""
 
     class Sealed:
-        __slots__ = ()  # no attributes; a function has some, to which a pickle can write
+        __slots__ = ()  # without a `__dict__`, to whose entries a pickle could write
 
         def __call__(self, *arguments: Any) -> Any:
             return function(*arguments)
@@ -89,7 +92,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reader of pickles that finds only the stand-ins in `NAMES`."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for one of `NAMES`; refuse everything else that a pickle asks for."""
+        """Return the stand-in for a class or function that a pickle names; refuse a name that `NAMES` lacks."""
         if (module, name) not in NAMES:
             asked = ascii(f"{module:.60}.{name:.60}")
             raise pickle.UnpicklingError(f"it asks for {asked}, which loading a pickle would run")

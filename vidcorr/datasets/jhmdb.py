@@ -64,7 +64,7 @@ def Jhmdb(
     clips: dict[tuple[str, str], None] = {}  # (action, clip), each once, in the order of the lists
     for path in lists:
         action = path.name.removesuffix(ending)
-        for clip in _listed_clips(path, SUBSETS[subset]):
+        for clip in _listed_clips(path, SUBSETS[subset]):  # "1" or "2", the end of a line
             clips[action, clip] = None
     if not clips:
         raise DataError(f"{splits}: no clip of the {subset} subset in *{ending}")

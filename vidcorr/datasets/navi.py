@@ -74,9 +74,9 @@ class View(NamedTuple):
 def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
     """Read the pairs of NAVI's wild sets, by object and picture: `<object>/{wild_set,multiview_*}/`.
 
-    A partner is drawn for each picture among those at up to `max_angle`, then every fourth picture is taken. An object
-    without wild_set or without multiview_* is left out. A picture may be its own partner, as in Probe3D's
-    code, where rounding makes its angle to itself more than 0.
+    For each picture a partner is drawn among the pictures of the object that are turned by at most `max_angle`; every
+    fourth picture, counted over all objects, gives a pair. An object without wild_set or without multiview_* is left
+    out. A picture may be its own partner, as in Probe3D's code, if rounding makes its angle to itself more than 0.
 
     Args:
         root: folder `navi_v1`, with the downsampled pictures and depths.
@@ -86,7 +86,7 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
         DataError: one line naming the file: a missing one, one of another form, or a picture without partners.
     """
     root = Path(root).expanduser()
-    random = np.random.RandomState(SEED)
+    random = np.random.RandomState(SEED)  # for all objects in turn, so pictures that give no pair draw too
     pairs: list[SurfacePair] = []
     num_drawn = 0
     for object_name in sorted(list_folders(root)):
@@ -112,7 +112,8 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
 def _cameras(file: Path) -> dict[str, dict[str, Any]]:
     """Return name of a picture → its camera in an annotations.json, for the pictures of a wild set, by sorted names.
 
-    A camera is the file's entry, with the shorter side of the picture in pixels as `shorter_side`.
+    A camera is as in the file, quaternion `q` and shift `t` from the object to the camera and `focal_length` in pixels;
+    it also gets the shorter side of the picture in pixels as `shorter_side`.
     """
     entries = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
     names: list[str] = []
@@ -137,11 +138,12 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
     files = [file.parent / "images" / f"downsampled_{name}.jpg" for name in names]
     depths = [file.parent / "depth" / f"downsampled_{name}.png" for name in names]
     require_files([*files, *depths], "which Probe3D's data_processing/resize_navi.py writes")
-    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses = np.tile(np.eye(4), (2, 1, 1))  # of both cameras: from the object to the camera, metres
     focal_lengths: list[float] = []
     for pose, name in zip(poses, names, strict=True):
         camera = cameras[name]
         focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
+        # `pose` is a view: this fills `poses`
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
         pose[:3, 3] = np.array(camera["t"]) / 1000  # millimetres in the file
     return SurfacePair(
@@ -150,7 +152,7 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
         files=tuple(files),
         depths=tuple(depths),
         cameras=tuple(focal_lengths),
-        pose=poses[1] @ np.linalg.inv(poses[0]),
+        pose=poses[1] @ np.linalg.inv(poses[0]),  # from the first camera to the second
         sources=(file, *depths),
     )
 
@@ -175,8 +177,8 @@ def drawn_partners(
 ) -> list[int]:
     """Draw a partner for each picture of an object, with equal weights and the draws of torch's `multinomial`.
 
-    Angles are added up in the order of Probe3D's code, because rounding decides whether a picture's angle to itself is
-    0.
+    Partners are turned by more than 0 and at most `max_angle` degrees. Sums keep the order of Probe3D's code, because
+    rounding decides whether a picture's angle to itself is 0.
 
     Args:
         rotations: `(N, 3, 3)` float32, from the object to the cameras.
@@ -192,7 +194,7 @@ def drawn_partners(
     """
     partners: list[int] = []
     for rotation in rotations:
-        products = rotation * rotations
+        products = rotation * rotations  # the trace of rotation @ other.T, for each other, is 1 + 2 cos(angle)
         diagonal = products[..., 0] + products[..., 1] + products[..., 2]
         trace = diagonal[:, 0] + diagonal[:, 1] + diagonal[:, 2]
         angles = (0.5 * trace - 0.5).clamp(-1, 1).acos() * 180 / np.pi
@@ -224,8 +226,9 @@ def read_depth(path: Path) -> NDArray[np.uint16]:
 def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     """Return a picture of NAVI, cut to the square around the object's depth.
 
-    The shorter side is brought to the input's side, the middle cut out; the square around the pixels with depth,
-    without the last row or column, is then enlarged to the input. All pixels are the nearest, as in Probe3D.
+    The shorter side is brought to the input's side, the middle square cut out, and the square around its pixels with
+    depth (`square_around`) enlarged to the input. All pixels are the nearest, as in Probe3D. The intrinsics of the view
+    have no principal point.
 
     Args:
         pair: a pair of `read_navi`.
@@ -244,7 +247,7 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     middle_rows = _pixels_of_middle(height, min(height, width), side)
     middle_columns = _pixels_of_middle(width, min(height, width), side)
     middle = disparity[middle_rows[:, None], middle_columns]
-    depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # (side, side), metres
+    depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # (side, side), metres; 0: unknown
     top, left, length = square_around(depth > 0)
     if not length:
         raise DataError(f"{pair.depths[which]}: shows no surface in its middle square")
@@ -253,17 +256,17 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     columns = left + nearest
     image = picture[:, middle_rows[rows][:, None], middle_columns[columns]]
     focal = pair.cameras[which] * side  # pixels of the middle square
-    y = rows[protocol.first_pixels]
+    y = rows[protocol.first_pixels]  # of the grid's cells: a cell takes its first pixel
     x = columns[protocol.first_pixels]
     z = depth[y[:, None], x]
     centre = side / 2 - 0.5
     points = torch.stack([z * (x.float() - centre) / focal, z * (y.float() - centre)[:, None] / focal, z])
-    focal_of_image = focal * side / length
+    focal_of_image = focal * side / length  # the square of side `length` is enlarged to `side`
     return View(image, points, torch.diag(torch.tensor([focal_of_image, focal_of_image, 1], dtype=torch.float64)))
 
 
 def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
-    """Return the indices of the pixels along a side that the middle square shows.
+    """Return which pixels along a side of the picture the middle square shows: an index per pixel of the square.
 
     Args:
         length: pixels along this side of the picture.
@@ -274,6 +277,7 @@ def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
         >>> _pixels_of_middle(length=8, shorter=4, side=4).tolist()
         [2, 3, 4, 5]
     """
+    # `int` and `round` as in torchvision's Resize and CenterCrop
     resized = side if length == shorter else int(side * length / shorter)
     pixels = torch.arange(length, dtype=torch.float32)
     index = F.interpolate(pixels[None, None], size=resized, mode="nearest")[0, 0].long()  # torch's nearest pixel
@@ -284,8 +288,9 @@ def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
 def square_around(shown: Tensor) -> tuple[int, int, int]:
     """Return top, left and side of a square around the true pixels of `(S, S)`; 0, 0, 0 if none is true.
 
-    The square is as long as the longer direction, whose last row or column of true pixels is left out. In the shorter
-    direction it is widened equally on both sides, or only before the first pixel if it would leave the picture.
+    It is that of Probe3D's code. It is as long as the longer direction, whose last row or column of true pixels is
+    left out. In the shorter direction it is widened equally on both sides, or only before the first pixel if it would
+    leave the picture.
 
     Example:
         >>> shown = torch.zeros(10, 10, dtype=torch.bool)
@@ -303,7 +308,7 @@ def square_around(shown: Tensor) -> tuple[int, int, int]:
         return 0, 0, 0
     places = shown.nonzero()
     first = places.amin(0)
-    extent = places.amax(0) - first
+    extent = places.amax(0) - first  # (2,) rows and columns, one less than the true pixels span
     length = int(extent.max())
     pad = length - extent
     begin = first - pad // 2

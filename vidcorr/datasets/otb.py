@@ -93,7 +93,7 @@ def _targets(root: Path) -> dict[str, Path]:
         for path in list_data(folder):
             match = FILE.fullmatch(path.name)
             if match and read_bytes(path).strip():
-                target = f"{name}-{match[1]}" if match[1] else name
+                target = f"{name}-{match[1]}" if match[1] else name  # numbered, if there are several
                 files_of_folder[plain_name(target, root)] = path
         if (folder / "img").is_dir() and not files_of_folder:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes")
@@ -109,7 +109,7 @@ def _sequence(name: str, path: Path) -> BoxSequence:
     """
     frames = list_images(path.parent / "img")
     boxes = read_boxes(path)
-    first, last = FRAMES.get(path.parent.name, (1, len(frames)))
+    first, last = FRAMES.get(path.parent.name, (1, len(frames)))  # one-based
     if len(frames) > len(boxes):  # else a copy that holds the annotated frames alone
         frames = frames[first - 1 : last]
     if len(frames) != len(boxes) or len(boxes) < 2:

@@ -61,7 +61,7 @@ class FrameSequence:
 
         image = read_image(self.frames[t], size=self.size)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
-        cv2.split(image, list(planes))  # writes into `planes`
+        cv2.split(image, list(planes))  # writes each channel of (H, W, 3) into its plane
         return torch.from_numpy(planes)
 
     def read(self, first: int = 0) -> Generator[Tensor]:
@@ -131,13 +131,13 @@ class MaskSequence(FrameSequence):
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
-            DataError: if the mask holds no ids, or its 255 may be void or an object.
+            DataError: if the mask holds no ids, or it is open whether its 255 is void or an object.
             KeyError: if frame `t` has no mask.
         """
         if self.masks is None:
             raise KeyError(t)
         ids = self.masks.read(t, self.size)
-        if self.one_object:
+        if self.one_object:  # all ids but void become 1
             ids[(ids > 0) & (ids < VOID)] = 1
         return torch.from_numpy(ids)
 
@@ -162,7 +162,10 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
     lines: list[str] = []
 
     def add(value: Any) -> None:
-        """Add a line to `lines` for each file and array in a value; for frames, the first file and the sizes of all."""
+        """Add to `lines` a line for each file and array in a value, at any depth; numbers and texts add none.
+
+        Of frames (`FRAME_FIELDS`: fields that hold their paths) it adds the first file's digest and the sizes of all.
+        """
         if isinstance(value, Path):
             lines.append(f"{value.name} {digest_of(value)}")
         elif isinstance(value, np.ndarray):
@@ -172,14 +175,14 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
         elif isinstance(value, list | tuple):
             for item in value:
                 add(item)
-        elif hasattr(value, "__dict__") and not callable(value):
+        elif hasattr(value, "__dict__") and not callable(value):  # a record; a function has a `__dict__` too
             for name, item in vars(value).items():
                 add(item if name not in FRAME_FIELDS else item[:1])
                 if name in FRAME_FIELDS:
                     lines.extend(f"{file.name} {file.stat().st_size}" for file in item)
 
     add(record)
-    return text_digest("\n".join(sorted(lines)), 8)
+    return text_digest("\n".join(sorted(lines)), length=8)  # sorted: the order of the fields does not count
 
 
 def require_files(paths: Iterable[Path], about: str) -> None:

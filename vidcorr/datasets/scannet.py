@@ -33,7 +33,7 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
     pose_of = functools.cache(read_pose)
     pairs: list[SurfacePair] = []
     with errors_at(f"{pairs_file}: is not the list of ScanNet-1500", TypeError):
-        for room, take, *frames in listed["name"].tolist():
+        for room, take, *frames in listed["name"].tolist():  # a row: the scene's two numbers, those of two frames
             scene = f"scene{room:04d}_{take:02d}"
             files = [root / scene / "color" / f"{frame}.jpg" for frame in frames]
             depths = [root / scene / "depth" / f"{frame}.png" for frame in frames]
@@ -48,8 +48,8 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
                     category=scene,
                     files=tuple(files),
                     depths=tuple(depths),
-                    cameras=(camera, camera),
-                    pose=np.linalg.inv(second) @ first,
+                    cameras=(camera, camera),  # a scene has one
+                    pose=np.linalg.inv(second) @ first,  # from the first camera to the second
                     sources=(pairs_file, cameras_file, *pose_files, *depths),
                 )
             )
@@ -71,6 +71,9 @@ def read_pose(path: Path) -> NDArray[np.float64]:
 def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     """Return a picture of ScanNet, stretched to the network's input, and the surface at the cells of the grid.
 
+    A cell is `grid_step` pixels wide. Its depth is that of its first pixel, its ray that of its middle, as in the code
+    of Probe3D.
+
     Args:
         pair: a pair of `read_scannet`.
         which: 0 or 1.
@@ -83,13 +86,13 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     image = resize_images(picture[None], protocol.input_size, "pillow-bilinear")[0]
     millimetres = read_depth(pair.depths[which])
     require_size(pair.depths[which], millimetres.shape, protocol.input_size)
-    pixels = protocol.first_pixels  # a slice, of rows and of columns
+    pixels = protocol.first_pixels  # slice of the first pixel of each cell along a side
     depth = torch.from_numpy(millimetres[pixels, pixels].astype(np.float32)) / 1000
     step = protocol.grid_step
-    y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # the ray goes through the middle of the cell
+    y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # middles of the cells, pixels
     x = (torch.arange(depth.shape[1], dtype=torch.float32) + 0.5) * step
     camera = torch.from_numpy(pair.cameras[which])
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     rays = camera.inverse() @ torch.stack([columns, rows, torch.ones_like(rows)]).double().flatten(1)
-    points = rays.float().unflatten(1, depth.shape) * depth
+    points = rays.float().unflatten(1, depth.shape) * depth  # x, y, z (3, h, w), metres; rays have z = 1
     return View(image, points, camera)

@@ -75,7 +75,7 @@ def _picture(root: Path, side: str, content: Any, file: Path) -> _Picture:
 
 
 def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> SocoPair:
-    """Return a pair; its points are related by their names.
+    """Return a pair: `same` relates the points of one name, `concept` the points that the file lists as one concept.
 
     Args:
         root: folder of the data set.
@@ -87,10 +87,11 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
     source = _picture(root, "src", content, file)
     target = _picture(root, "trg", content, file)
     shared_names = content["semantic_overlap"]
-    names_of_concepts: list[tuple[str, str]] = []
+    names_of_concepts: list[tuple[str, str]] = []  # name in the source, name in the target
     for group in content["concept_matches"]:
         names_of_concepts += product(group["src_keypoints"], group["trg_keypoints"])
     left, top, right, bottom = map(float, content["trg_bndbox"])
+    # longer side of the target's box, in longer sides of its picture
     length = max(right - left, bottom - top) / max(content["trg_imsize"][:2])
     return SocoPair(
         name=file.stem,

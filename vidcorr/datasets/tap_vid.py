@@ -60,6 +60,8 @@ class PointSequence(FrameSequence):
     def frame(self, t: int) -> Tensor:
         """Return the frame with index `t`: uint8 RGB (3, H, W).
 
+        It is read from the file in `frames`; without files, taken from `stored()`, an array or JPEGs of all frames.
+
         Raises:
             DecodingError: if the frame is truncated or no image, or its size differs from the others.
         """
@@ -104,13 +106,14 @@ def TapVid(root: str | Path) -> list[PointSequence]:
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     """Yield the videos of a file below the root: an .npz has one, a pickle has a dictionary by name or a list."""
     if file.suffix.lower() == ".npz":
+        # its frames are read again when they are used: those of all files may not fit in memory
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return
     content = read_pickle(file)
     if not isinstance(content, dict | list):
         raise DataError(f"{file}: {EXPECTED}")
     if isinstance(content, list):
-        # a released set is one file of this name; names of shards tell their videos apart
+        # videos of several shards need the shard's name too; a released set is one file, `tapvid_….pkl`
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
     for name, element in content.items():
@@ -130,7 +133,7 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
     Args:
         file: the file, for messages.
         name: name of the video.
-        element: mapping with `video`, `points` and `occluded`.
+        element: mapping with `video` (all frames as pixels, or a JPEG of each), `points` and `occluded`.
         read_frames: reads the frames again whenever one is used; None: the frames stay in memory.
 
     Raises:
@@ -141,6 +144,7 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
         video = element["video"]
         points = element["points"]
         occluded = element["occluded"]
+    # kinds of arrays: u unsigned, S bytes, b booleans, f floats
     has_pixels = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
     is_list_of_jpegs = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
     has_jpegs = is_list_of_jpegs or _is_array(video, "S", 1)

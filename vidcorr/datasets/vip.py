@@ -52,14 +52,16 @@ class PartSequence(MaskSequence):
     def read_mask(self, t: int) -> Tensor:
         """Read the mask of frame `t`: uint8 (H, W), classes, or with `humans` numbers of objects.
 
-        Instances that the first frame lacks become 0.
+        The objects are the instances of the first frame, numbered from 1 in the order of `first`, which holds their
+        ids. Other instances become 0.
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
             DataError: if the mask holds a value that is no class.
         """
         if self.humans:
-            number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)  # by id of `part_instances`
+            # id of an instance, person · NUM_PARTS + class, → number of the object
+            number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
             number_of[list(self.first)] = self.objects
             return torch.from_numpy(number_of[self._instance_ids(t)])
         return torch.from_numpy(read_parts(self.masks, t, self.size))
@@ -74,7 +76,7 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(instances), classes
 
     def _instance_ids(self, t: int) -> NDArray[np.int32]:
-        """Return the ids (H, W) of `part_instances` for the annotation of frame `t`; `humans` are given."""
+        """Return the ids (H, W) of the instances in frame `t`, by `part_instances`; `humans` must not be None."""
         assert self.humans is not None
         parts = read_parts(self.masks, t, self.size)
         return part_instances(parts, self.humans.stored(t, self.size))
@@ -123,15 +125,16 @@ def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence
         DataError: for faulty frames or masks, or a first frame without objects or with more than 254.
     """
     frames = list_frames(root / "Images" / name)
+    # only_values: the values of the files count, classes or persons, not colours
     masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True, only_values=True)
     parts = read_parts(masks, 0)
     humans: MaskFolder | None = None
-    first: tuple[int, ...] = ()
+    first: tuple[int, ...] = ()  # ids of the instances in frame 0, by `part_instances`
     objects: Sequence[int] = object_ids(parts)
     if kind == "instance":
         humans = MaskFolder(root / "Annotations/Human_ids" / name, frames, complete=True, only_values=True)
         instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
-        first = tuple(filter(None, instances))
+        first = tuple(filter(None, instances))  # without the background, 0
         objects = range(1, len(first) + 1)
     if not 0 < len(objects) < 255:
         raise DataError(f"{masks[0]}: {len(objects)} {kind} parts in the first frame; expected 1 to 254")

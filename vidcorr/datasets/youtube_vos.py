@@ -86,7 +86,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         DataError: for a fault of the frames or masks, an object without a mask in its first frame, or no object.
     """
     frames = list_frames(folder)
-    masks = MaskFolder(meta.parent / "Annotations" / name, frames)
+    masks = MaskFolder(meta.parent / "Annotations" / name, frames)  # a dictionary: index of a frame → file
     _ = masks.void  # a void that outweighs the first objects is refused here
     index_of = {number: t for t, number in enumerate(_numbers(folder, frames))}
     starts: dict[int, int] = {}
@@ -205,7 +205,7 @@ def held_out_among(folders: Iterable[str]) -> frozenset[str]:
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
             chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
-            held_out.update(video for video in videos if Path(video).name in chosen)
+            held_out.update(video for video in videos if Path(video).name in chosen)  # named as in train
     return frozenset(held_out)
 
 
@@ -222,7 +222,7 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
         >>> hold_out(videos, fraction=0.0, unseen=1)
         (('c',), frozenset({'cow'}))
     """
-    rank = partial(hashed_rank, 0)
+    rank = partial(hashed_rank, 0)  # name → key of an order that looks random and never changes
     categories = set().union(*map(_categories, videos.values()))
     ranked = sorted(categories, key=rank)
     if not 0 <= unseen < len(ranked):

@@ -114,7 +114,7 @@ class EvaluationProtocol(BaseModel):
             super().__init__(**{field: _as_plain_type(value) for field, value in arguments.items()})
         except ValidationError as error:
             raise _refusal(type(self), arguments, error) from None
-        # `_named` holds the values from which the name says the changes, `vfs+topk=5`
+        # `_named`: field → value that `source` stands for; the name says the others, `vfs+topk=5`
         if self.source in self.sources():
             benchmarks = self.sources()[self.source].values  # benchmark → values of the source on it
             default = self.default_benchmark if self.default_benchmark in benchmarks else next(iter(benchmarks))
@@ -216,17 +216,17 @@ class EvaluationProtocol(BaseModel):
         kind = cls.class_for.get(benchmark, cls)
         all_changes = dict(changes or {})
         if isinstance(name, str):
-            # a plus without a following `field=` belongs to the text before it
+            # split at each plus before `field=`; another plus belongs to the text before it
             source, *changed = re.split(r"\+(?=[^\W\d]\w*=)", name)
             texts = {}
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
             import_path = texts.pop("class", None)  # `module:NAME` of a user's class
-            if ":" in source:
+            if ":" in source:  # of the user; as a class it takes the values of one of our sources
                 import_path = import_path or source
                 sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
-                # vfs comes first, then vidcorr, then the others in their order
+                # vfs if it has values for the benchmark, then vidcorr, then the first of the others
                 source = min(sources, default="vfs", key=lambda key: (key != "vfs", key != "vidcorr"))
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             if import_path is not None:
@@ -285,7 +285,7 @@ class EvaluationProtocol(BaseModel):
         own = dict(self)
         if own | fields == own:  # nothing changes
             return self
-        changed = type(self)(**own | fields)
+        changed = type(self)(**own | fields)  # `own` gives the name as `source`; a `name` among the fields wins
         if "name" not in fields:
             changed._named = self._named  # a user's own name stands for the first protocol's values, not for these
         return changed
@@ -326,8 +326,9 @@ class EvaluationProtocol(BaseModel):
         pieces = [self.source]
         kind = type(self)
         is_of_user = not kind.__module__.startswith("vidcorr.")
+        # the nearest class with `sources()` is ours: `source` may be a paper's name
         has_our_sources = next(base for base in kind.__mro__ if "sources" in vars(base)) is EvaluationProtocol
-        if is_of_user and has_our_sources and self.source in self.sources():  # a paper's name under other rules
+        if is_of_user and has_our_sources and self.source in self.sources():
             pieces.append(f"class={kind.__module__}.{kind.__qualname__}")
         for field, value in self.changes.items():
             pieces.append(f"{field}={_as_text(value)}")
@@ -362,6 +363,8 @@ class EvaluationProtocol(BaseModel):
     def idle(self) -> dict[str, str]:
         """Return the fields that change no score with the present values: field → the condition that does not hold.
 
+        A field's annotation `OnlyIf` has the condition.
+
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
             >>> PropagationProtocol.named("vfs").idle()["decoding_nearest"]
@@ -375,7 +378,7 @@ class EvaluationProtocol(BaseModel):
         return found
 
     def effective_values(self) -> dict[str, Any]:
-        """Return field → value, with the source's value for fields that change no score (`idle`).
+        """Return field → value; a field that changes no score (`idle`) has the value that the name stands for.
 
         Two protocols that give the same scores have equal effective values, even if idle fields were given otherwise.
         """
@@ -417,7 +420,8 @@ class EvaluationProtocol(BaseModel):
     def shared(self) -> Self:
         """Return the protocol that results of two networks must have in common to be compared.
 
-        Fields that the network sets (`SET_BY_NETWORK`) have the source's values: `vfs+feature_stride=16` becomes `vfs`.
+        Fields that the network sets (annotated as `SET_BY_NETWORK`) get the source's values: `vfs+feature_stride=16`
+        becomes `vfs`.
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
@@ -431,7 +435,7 @@ class EvaluationProtocol(BaseModel):
         return self.reset(field for field in self._named if SET_BY_NETWORK in fields[field].metadata)
 
     def reset(self, fields: Iterable[str]) -> Self:
-        """Return this protocol with the source's values in the given fields.
+        """Return this protocol with the values that its name without changes stands for, in the given fields.
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
@@ -444,8 +448,7 @@ class EvaluationProtocol(BaseModel):
         """Return the first 12 hexadecimal digits of a SHA-256 of the name and the effective values.
 
         Equal protocols have equal digests (1 equals 1.0). Fields at their default are left out, so that a new field
-        keeps the digests of protocols that do not use it. Values that the source states for fields that this class
-        lacks are included too, because the digests of published results include them.
+        keeps the digests of protocols that do not use it.
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
@@ -462,6 +465,7 @@ class EvaluationProtocol(BaseModel):
             return self._digest
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
+            # also what protocols.yaml states for fields that this class lacks, as in the digests of published results
             stated = self.sources()[self.source].values[self.benchmark]
             for field in stated.keys() - self.value_fields():
                 content[field] = stated[field]
@@ -495,9 +499,9 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
         ({'topk': 3}, {})
     """
     found: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):
+    for base in reversed(kind.__mro__):  # the classes that decide come last
         for field in get_annotations(base):
-            found.pop(field, None)  # this class comes before those of the loop so far
+            found.pop(field, None)  # an earlier class of the loop no longer decides
             info = kind.model_fields.get(field)
             if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
                 found[field] = info.get_default(call_default_factory=True)

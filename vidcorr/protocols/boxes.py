@@ -73,7 +73,7 @@ class TrackingProtocol(EvaluationProtocol):
         """
         fits_search = self.exemplar_size <= self.instance_size
         yield Condition("exemplar_size", fits_search, f"at most instance_size, {self.instance_size}")
-        yield Condition("scales", self.scales % 2 == 1, "odd")
+        yield Condition("scales", self.scales % 2 == 1, "odd")  # so that the target's size is in the middle
 
     @property
     def factors(self) -> NDArray[np.float64]:
@@ -88,8 +88,8 @@ class TrackingProtocol(EvaluationProtocol):
     def at_features(self, stride: int, dilated: bool | Literal["released"]) -> "TrackingProtocol":
         """Return this protocol for the features of an extractor; the name shows a different stride or dilation.
 
-        A different stride changes the number of cells of the response, so `response_size` becomes None unless the name
-        changes it.
+        A different stride changes the number of cells of the response, so `response_size`, which states this number,
+        becomes None (the true one) unless the user has changed it.
 
         Raises:
             ValueError: if the name changes stride or dilation to another one.

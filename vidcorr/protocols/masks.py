@@ -144,15 +144,16 @@ class LabelProtocol(VideoFeatures):
             chosen: set[int] = set()
             for reference in self.references:
                 index = reference or start  # the start takes the place of frame 0
-                if reference < 0:
+                if reference < 0:  # counted back from the frame
                     index = frame + reference
                 if start <= index < frame:
                     chosen.add(index)
             return sorted(chosen)
         oldest = max(frame - self.context, start)
-        if self.repeat_first == "never":
+        if self.repeat_first == "never":  # else the start counts again while it is one of the `context` frames before
             oldest = max(oldest, start + 1)
         recent = range(oldest, frame)
+        # in place of frames before the start
         padding = [start] * (self.context - len(recent)) if self.repeat_first == "padding" else []
         return [start, *padding, *recent]
 
@@ -292,11 +293,12 @@ class PropagationProtocol(LabelProtocol):
         """
         yield from super()._conditions()
         if self.own_context:
+            # as HVC's code has it: a start frame is searched everywhere, and repeated as padding
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
             unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
             yield Condition("entering", fits_references, f"'overwrite' {unless}")
-        if self.decoding_guidance > 0:
+        if self.decoding_guidance > 0:  # the filter's guide is the frame, at the size of the annotation
             yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")
-        # NAF's scorer lacks the scores of these two
+        # NAF's scorer has no scores for VIP and YouTube-VOS
         fits_scores = self.scoring == "benchmark" or self.benchmark not in ("vip", "youtube_vos")
         yield Condition("scoring", fits_scores, f"'benchmark' for {self.benchmark}")

@@ -108,7 +108,9 @@ class MatchingProtocol(NetworkView):
         yield Condition("input_size", fits_padding, "the side of a square for padded pictures")
         fits_upsampling = self.upsampling == "cells" or self.sampling != "aligned"
         yield Condition("sampling", fits_upsampling, "'floor' or 'round' if upsampled")
+        # whole pixels are those of a padded square
         yield Condition("integer_points", not (self.integer_points and is_stretched), "False for stretched pictures")
+        # "expectation" is a mean over cells; a window or a kernel, not both, weights those near the argmax
         is_mean = self.decoding == "expectation"
         may_have_window = is_mean and self.kernel is None
         yield Condition("window", may_have_window or self.window is None, "None except for an 'expectation'")

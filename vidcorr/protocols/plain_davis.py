@@ -63,7 +63,7 @@ def mean_colour(frame):
 def resize_like_opencv(image, size, on_floats):
     """Resize (H, W, 3) as cv2.resize does: bilinear, no smoothing; uint8 by 11-bit weights, or floats."""
     left, right, weights = neighbours_along_side(image.shape[1], size[1], on_floats)
-    rows = image[:, left] * weights[0] + image[:, right] * weights[1]
+    rows = image[:, left] * weights[0] + image[:, right] * weights[1]  # (H, new width, 3)
     above, below, weights = neighbours_along_side(image.shape[0], size[0], on_floats)
     weights = weights[..., None]
     if on_floats:
@@ -80,7 +80,7 @@ def neighbours_along_side(old, new, on_floats):
     share = (centre - before).astype(np.float32)[:, None]
     weights = np.stack([1 - share, share])
     if not on_floats:
-        weights = np.rint(weights * 2048).astype(int)
+        weights = np.rint(weights * 2048).astype(int)  # of 11 bits
     return before.clip(0, old - 1), (before + 1).clip(0, old - 1), weights
 
 
@@ -115,7 +115,7 @@ def input_size(size, protocol):
     if wanted is None:
         return rounded(Fraction(size[0])), rounded(Fraction(size[1]))
     other = rounded(Fraction(wanted * max(size), min(size)))  # exact: a float may round to another multiple
-    short, long = sorted((wanted, other))
+    short, long = sorted((wanted, other))  # rounded down, the other side may be the shorter one
     return (short, long) if size[0] <= size[1] else (long, short)
 
 
@@ -128,7 +128,7 @@ def read_frame(path, protocol):
         image.resize(data_size[::-1], Image.Resampling.NEAREST).save(file, "JPEG")
         image = Image.open(file)
     size = input_size(image.size[::-1], protocol)
-    library, _, method = protocol["input_filter"].partition("-")
+    library, _, method = protocol["input_filter"].partition("-")  # such as opencv-linear-float, bilinear-antialias
     if size == image.size[::-1]:
         library = ""  # nothing to resize
     if library == "pillow":
@@ -139,7 +139,7 @@ def read_frame(path, protocol):
         image = resize_like_opencv(image.astype(np.float32) / 255 if on_floats else image, size, on_floats)
     frame = torch.tensor(image).permute(2, 0, 1)[None]
     frame = frame if frame.is_floating_point() else frame.float() / 255
-    if library == "bilinear":
+    if library == "bilinear":  # torch's
         frame = F.interpolate(frame, size, mode="bilinear", antialias=method == "antialias").clamp(0, 1)
     mean = torch.tensor(protocol["rgb_mean"])[:, None, None]
     std = torch.tensor(protocol["rgb_std"])[:, None, None]
@@ -182,12 +182,12 @@ def propagate(query, references, labels, protocol, chunk=500):
         near[: h * w] |= not protocol["first_frame_masked"]  # of frame 0, all cells unless it is masked too
         cosine = keys @ query.flatten(1)[:, cells]  # (R h w, chunk)
         cosine = cosine.masked_fill(~near, -torch.inf)
-        best, index = cosine.topk(min(protocol["topk"] or len(cosine), len(cosine)), dim=0)
+        best, index = cosine.topk(min(protocol["topk"] or len(cosine), len(cosine)), dim=0)  # no topk: all cells
         if protocol["topk_ties"] == "cut":
             weights = (best / protocol["temperature"]).softmax(0)
             out.append((labels[:, index] * weights).sum(1))
         else:
-            kept = cosine.masked_fill(cosine < best[-1], -torch.inf)
+            kept = cosine.masked_fill(cosine < best[-1], -torch.inf)  # and all cells equal to the last of the best
             out.append(labels @ (kept / protocol["temperature"]).softmax(0))
     return torch.cat(out, dim=1).view(-1, h, w)
 
@@ -200,8 +200,8 @@ def decode(labels, size, protocol):
     floor = protocol["label_rescaling_floor"]
     rescaled = (labels.flatten(1).amax(1) > floor) & protocol["label_rescaling"]
     if floor:
-        rescaled[0] &= rescaled[1:].any()  # the background, else a trace of an object that has left wins
-    for channel in torch.arange(len(maps))[rescaled]:
+        rescaled[0] &= rescaled[1:].any()  # the background alone would fall to 0 somewhere, and a trace win there
+    for channel in torch.arange(len(maps))[rescaled]:  # channel 0 is the background
         low, high = maps[channel].aminmax()
         maps[channel] = (maps[channel] - low) / (high - low + 1e-12)
     return resize_ids(maps.argmax(0).byte().numpy(), size, protocol["decoding_nearest"])
@@ -214,7 +214,7 @@ def segment(frames, first_mask, encode, protocol):
         features = F.normalize(encode(read_frame(path, protocol))[0], dim=0)
         if number == 0:
             labels = first_labels(first_mask, features.shape[1:], protocol).to(features.dtype)
-            first = (features, labels)
+            first = (features, labels)  # always a reference; its copies in the window are further ones
             copies = {"padding": protocol["context"], "in_window": 1, "never": 0}[protocol["repeat_first"]]
             window.extend([first] * copies)
         else:

@@ -44,21 +44,23 @@ def script_of(name: str) -> str:
     """
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")
+    # the dictionary's fields, in its order; it has all that have no default
     fields = re.findall(r'^    "(\w+)":', DICTIONARY.findall(template)[0], re.MULTILINE)
     sentences = [f"Protocol {protocol.name} of vidcorr, digest {protocol.digest()}."]
     sentences += [f"{key}: {about}" for key, about in protocol.origin().items()]
     lacking = []
     for field, value in protocol.values().items():
         info = PropagationProtocol.model_fields[field]
-        counts = field not in protocol.idle() and value != info.default  # a required field is in the dictionary
+        counts = field not in protocol.idle() and value != info.default  # a score may depend on it
         is_left_out = field not in fields and counts
         if is_left_out and READ_BY_NETWORK in info.metadata:
-            sentences.append(f"The encoder sets {field}={value}.")
+            sentences.append(f"The encoder sets {field}={value}.")  # the user's, which the script calls
         elif is_left_out or value in LACKING.get(field, ()):
             lacking.append(f"{field}={value}")
     if lacking:
         raise ValueError(f"protocol {protocol.name!r}: the script does not implement {', '.join(lacking)}")
     comments = [fill(sentence, WIDTH, initial_indent="# ", subsequent_indent="# ") for sentence in sentences]
+    # `UNSTATED`: values of ImageNet, where the protocol leaves the mean and std of RGB to the encoder
     values = protocol.values() | {field: value for field, value in UNSTATED.items() if protocol.values()[field] is None}
     lines = [f'    "{field}": {values[field]!r},'.replace("'", '"') for field in fields]
     dictionary = "\n".join([*comments, "PROTOCOL = {", *lines, "}", ""])

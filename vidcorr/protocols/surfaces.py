@@ -68,6 +68,7 @@ class SurfaceProtocol(NetworkView):
         height, width = self.input_size
         divides_sides = height % self.grid_step == width % self.grid_step == 0
         yield Condition("grid_step", divides_sides, "a divisor of the sides of the input")
+        # the recalls by angle are at the second threshold
         yield Condition("pixels", len(self.pixels) > 1, "two thresholds or more")
         yield Condition("distances", len(self.distances) != 1, "none, or two thresholds or more")
         is_ascending = list(self.angle_bins) == sorted(set(self.angle_bins))

@@ -124,8 +124,8 @@ def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
         sequence_folder = folder / f"Synthetic{i:03d}"
         write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, scenes.frames + 1)))
         shown = np.unique(masks[0]).tolist()  # the background is 0, the frontmost sprite has the largest number
-        targets = {"": shown[-1]}
-        if i % 3 == 2 and shown[-2] > 0:
+        targets = {"": shown[-1]}  # end of the name of its file → id
+        if i % 3 == 2 and shown[-2] > 0:  # 0: frame 0 shows a single sprite
             targets = {".1": shown[-1], ".2": shown[-2]}
         for suffix, number in targets.items():
             boxes = boxes_of(masks, number).astype(int)
@@ -183,7 +183,7 @@ def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
     names = numbered("videos{}", range(1, count + 1))
     for name, (video, sprites) in zip(names, scenes.rendered(count), strict=True):
         write_frames(base / "Images" / name, video[::VIP_STEP], numbered("{:012d}.jpg", numbers))
-        ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
+        ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]  # (T, H, W): person · NUM_PARTS + class
         for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
             write_masks(base / "Annotations" / kind / name, dict(zip(numbered("{:012d}", numbers), masks, strict=True)))
     write_text(base / "lists/val_videos.txt", names)
@@ -218,7 +218,7 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
         views: pictures of a scene, evenly over its frames.
         points: key points of a scene, at most 30.
     """
-    frames = np.linspace(0, scenes.frames - 1, views).round().astype(int).tolist()
+    frames = np.linspace(0, scenes.frames - 1, views).round().astype(int).tolist()  # a frame per view
     image_size = [*scenes.size[::-1], 3]  # width, height, channels
     listed: list[str] = []
     for i, (video, masks) in enumerate(scenes.rendered(count)):
@@ -229,7 +229,7 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
         positions = np.floor(tracks[:, frames] + 0.5).astype(int)
         visible = ~hidden[:, frames]
         x, y, width, height = boxes_of(masks > 0, number=1)[frames].astype(int).T  # of all sprites, one-based
-        left = x - 1
+        left = x - 1  # the boxes of the files are zero-based
         top = y - 1
         boxes = np.stack([left, top, left + width, top + height], axis=1).tolist()
         for view, stem in enumerate(stems):
@@ -241,6 +241,7 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
             in_both = np.flatnonzero(visible[:, source] & visible[:, target])
             content: dict[str, Any] = {"category": category, "viewpoint_variation": min(target - source - 1, 2)}
             content["kps_ids"] = numbered("{}", in_both.tolist())
+            # of both pictures: file, size, box of the sprites, and the key points that both show
             for side, view in (("src", source), ("trg", target)):
                 content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": image_size}
                 content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": positions[in_both, view].tolist()}

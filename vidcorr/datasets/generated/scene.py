@@ -88,6 +88,7 @@ class Layer:
             number: id of the layer.
             t: index of the frame.
         """
+        # (H, W, 4): RGB and opacity, which is 0 beyond the texture
         drawn = cv2.warpAffine(self.texture, self.matrix(t)[:2], image.shape[1::-1])
         opacity = drawn[..., 3:]
         image += opacity * (drawn[..., :3] - image)
@@ -128,8 +129,10 @@ class Scenes:
         middle = ((width - 1) / 2, (height - 1) / 2)
         count = int(rng.integers(self.sprites[0], self.sprites[1] + 1))
         colours = _palette(rng)
+        # width of the elements in the texture of each layer, pixels
         periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
-        # waves: amplitude in pixels, radians or logarithms of the scale, shortest and longest period in frames
+        # arguments of `Wave.draw`: largest amplitude (pixels of `path`, radians of `turn`, logarithm of the scale in
+        # `growth`), shortest and longest period in frames
         surface = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
         ground = Layer(
             np.dstack([surface, np.ones(surface.shape[:2], np.float32)]),
@@ -146,8 +149,8 @@ class Scenes:
             plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])  # a colour each: the bits of 1 to 7
             texture = _texture(rng, len(shape), colours, periods[number])
             look = self.camouflage * texture + (1 - self.camouflage) * plain
-            path_x = Wave(REACH * width, rng.uniform(90, 180), phase_x)
-            path_y = Wave(REACH * height, rng.uniform(90, 180), phase_y)
+            path_x = Wave(REACH * width, period=rng.uniform(90, 180), phase=phase_x)
+            path_y = Wave(REACH * height, period=rng.uniform(90, 180), phase=phase_y)
             sprite = Layer(
                 np.dstack([look, shape]).astype(np.float32),
                 middle,
@@ -238,7 +241,7 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
 
 
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw phases of the sprites' paths, so that sprites do not overlap in frame 0 if one of 64 draws finds room.
+    """Draw phases of the sprites' paths until no two sprites overlap in frame 0, but at most 64 times.
 
     Args:
         rng: source of the draws.
@@ -248,11 +251,11 @@ def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray
     Returns:
         (N, 2) phases along x and y, radians.
     """
-    touching = (diameters[:, None] + diameters) / 2
+    touching = (diameters[:, None] + diameters) / 2  # (N, N) distances of centres at which two sprites touch
     np.fill_diagonal(touching, -1)  # a sprite does not touch itself
     for _ in range(64):
         phases = rng.uniform(0, 2 * np.pi, (len(diameters), 2))
-        centres = reach * np.sin(phases)
+        centres = reach * np.sin(phases)  # in frame 0, from the middle of the frame
         if (np.linalg.norm(centres[:, None] - centres, axis=-1) > touching).all():
             break
     return phases
@@ -282,11 +285,12 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
     """
     angle = rng.uniform(0, np.pi)
     stretch = rng.uniform(1, STRETCH)
+    # frequencies in cycles per pixel, then along and across the direction in which elements are `stretch` times as long
     x, y = np.meshgrid(np.fft.rfftfreq(side), np.fft.fftfreq(side))
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle)
-    frequency = period * np.hypot(stretch * along, across)
-    band = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))  # around one element per period
+    frequency = period * np.hypot(stretch * along, across)  # 1: an element per period
+    band = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))  # kept frequencies, around 1
     spectrum = np.fft.rfft2(rng.normal(size=(side, side)))
     noise = np.fft.irfft2(band * spectrum, s=(side, side))
     level = np.digitize(noise, np.quantile(noise, [1 / 3, 2 / 3]))

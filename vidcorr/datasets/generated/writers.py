@@ -53,13 +53,17 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
         """Return the writer of a function, under its name and docstring."""
 
         def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
-            """Make the set, unless the folder has its marker."""
+            """Make the set by `write`, unless the marker in the folder says that it holds this set.
+
+            The arguments are the further ones of `write`, and those of `Scenes`.
+            """
             root = Path(root).expanduser()
             own_arguments = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
             scenes = Scenes(**defaults | arguments)
+            # the marker's text: everything that decides the files of the set
             content = {"kind": write.__name__, "generation": GENERATION, "count": count}
             content |= asdict(scenes) | own_arguments
-            if OPENCV < 5:  # it warps and blurs to other pixels: another set
+            if OPENCV < 5:  # OpenCV 4 warps and blurs to other pixels than later releases: another set
                 content["opencv"] = OPENCV
             marker = json.dumps(content, sort_keys=True, indent=1)
             if not is_made(root, marker):
