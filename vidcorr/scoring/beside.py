@@ -84,7 +84,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
             # if the metadata, the source of each sequence, has a category for every object
             if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
                 known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
-            if "unseen" in options:
+            if "unseen" in options:  # categories that the user names
                 require_categories(Path((known | options)["meta"] or ""), options["unseen"])
         truth = folder_of_masks(benchmark)
     elif not isinstance(benchmark, OtbBenchmark):

@@ -73,7 +73,7 @@ def score(
     names = list(dict.fromkeys(listed if videos is None else videos))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    for name in sorted(set(names).difference(listed)):
+    for name in sorted(set(names).difference(listed)):  # the first of them is named
         raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)  # videos without predictions; an error, unless `allow_missing`
     scored_folders = folders.score([name for name in names if name not in missing])
@@ -324,7 +324,7 @@ class MaskFolders:
         rules = self.rules
         folder = annotations.folder
         video = AnnotatedVideo(name, list(annotations), annotations.shown, names=annotations.frame_of)
-        with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):
+        with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):  # the folder, or the metadata's entry
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object
         if not scorer.plan and not is_optional:  # `plan`: the objects to score; the error gives the likely cause

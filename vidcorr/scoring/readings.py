@@ -72,6 +72,7 @@ def errors_of_numbers(
         places[: 1 + len(following), item] = [start, *following]
     numbers = np.arange(items)
     readings: dict[str, NDArray[np.float64]] = {}
+    # `SHIFTS`: reading → shift in frames, 0 as written; a convention reads other values without a shift
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
         shifted = places + SHIFTS.get(reading, 0)  # frames whose predictions belong to the places by this reading
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
@@ -175,7 +176,7 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
     off: list[str] = []
     empty: list[str] = []
     for place, errors in sequences.items():
-        at_start, later = np.split(errors[AS_WRITTEN], [1])  # infinite: no prediction; NaN: no such place
+        at_start, later = np.split(errors[AS_WRITTEN], [1])  # by places; infinite: no prediction; NaN: no such place
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
             off.append(f"{place.name}: {largest:.1f} px away")

@@ -51,15 +51,14 @@ def score_tracks(
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
             counts = tapvid_counts(queries, arrays["occluded"], arrays["tracks"], query_mode).tolist()
-        # two arrays (N,), index of the track and frame of each query; a query's point is visible
-        at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
-        if len(queries) > 0 and arrays["occluded"][at_queries].all():
+        starts = queries.frames[:, 0].astype(int)  # (N,), the frame of each query, in which its point is visible
+        if len(queries) > 0 and arrays["occluded"][np.arange(len(queries)), starts].all():
             hiding.append(sequence.name)
         tracks = np.asarray(arrays["tracks"], np.float64)
         pixel = np.array(sequence.size[::-1]) / RASTER  # pixels of the video per pixel of the raster
         conventions = {"y before x": tracks[..., ::-1], "in pixels of the video": tracks / pixel}
         is_scored = ~queries.occluded
-        errors_of_files[path] = errors_of_numbers(tracks, queries.tracks, at_queries[1], is_scored, conventions)
+        errors_of_files[path] = errors_of_numbers(tracks, queries.tracks, starts, is_scored, conventions)
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
     doubts = refuse_or_doubt(errors_of_files, "their queries", "x before y in pixels of a 256 × 256 image")

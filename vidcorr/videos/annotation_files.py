@@ -104,6 +104,7 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
     elif path.is_dir():
         files = [_File(file, str(file), frame) for file in list_data(path) if file.suffix.lower() in (".png", ".json")]
     elif suffix in (".png", ".json"):
+        # a PNG that is given alone may be of the first frame that is read
         files = [_File(path, str(path), frame, may_be_first=suffix == ".png")]
     else:
         raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")

@@ -84,14 +84,14 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         own = look(folder)
         if own is None:  # the picture cannot be read
             return False
-        names = list(map(str.lower, folder.parts))
+        parts = list(map(str.lower, folder.parts))  # of the path
         # by itself: the palette, or flat pictures under a name of annotations below the root
-        if own.is_davis or (own.is_flat and any(map(OF_LABELS.search, names[len(root.parts) :]))):
+        if own.is_davis or (own.is_flat and any(map(OF_LABELS.search, parts[len(root.parts) :]))):
             return True
         # beside frames: folders whose paths differ in the part at `place` alone
         for place in range(len(root.parts), len(folder.parts)):
-            is_named = bool(OF_LABELS.search(names[place]))  # this part of the path has a name of annotations
-            is_last = place == len(names) - 1
+            is_named = bool(OF_LABELS.search(parts[place]))  # this part of the path has a name of annotations
+            is_last = place == len(parts) - 1
             # without a name, only maps of labels may be annotations; folders that differ at their end may be two videos
             if not is_named and (is_last or not own.is_label):
                 continue
@@ -100,9 +100,9 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
                 # the other folder must hold frames, of the same size, and one for each picture of this folder
                 if frames is None or frames.is_label or frames.size != own.size or not stems(folder) <= stems(other):
                     continue
-                name = other.parts[place].lower()
+                other_part = other.parts[place].lower()
                 # labels beside frames; else, by their names, annotations beside frames
-                if own.is_label or (not OF_LABELS.search(name) and (own.is_grey or OF_FRAMES.search(name))):
+                if own.is_label or (not OF_LABELS.search(other_part) and (own.is_grey or OF_FRAMES.search(other_part))):
                     return True
         return False
 
@@ -132,7 +132,7 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
     """
     try:
         with open_image(folder / names[len(names) // 2]) as image:
-            colours = davis_palette()[:3].ravel().tolist()  # the first three tell the palette
+            colours = davis_palette()[:3].ravel().tolist()  # RGB of three colours, which tell the palette
             is_davis = image.mode == "P" and (image.getpalette() or [])[:9] == colours
             pixels = np.asarray(image)
             is_grey, size = image.mode not in ("P", "RGB", "RGBA"), image.size

@@ -17,6 +17,7 @@ def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         [1.0, 2.0, 3.0, 5.0]
     """
     x, y, width, height = np.moveaxis(np.asarray(boxes, dtype=np.float64), -1, 0)
+    # - 1: counted from 0; (height - 1) / 2: from the centre of the first pixel to the centre of the box
     centre_y = y - 1 + (height - 1) / 2
     centre_x = x - 1 + (width - 1) / 2
     return np.stack([centre_y, centre_x, height, width], axis=-1)
@@ -30,7 +31,7 @@ def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
         [1.0, 1.0, 5.0, 3.0]
     """
     y, x, height, width = np.moveaxis(np.asarray(targets, dtype=np.float64), -1, 0)
-    left = x + 1 - (width - 1) / 2
+    left = x + 1 - (width - 1) / 2  # + 1: counted from 1
     top = y + 1 - (height - 1) / 2
     return np.stack([left, top, width, height], axis=-1)
 

@@ -136,11 +136,12 @@ def _header_tells_all(container: InputContainer) -> bool:
         [False, False, False, False, False]
     """
     streams = container.streams.video
-    if len(streams) != 1 or not has_reliable_times(container, streams[0]):  # times: known for some formats only
+    # several films to choose from; or a format or codec in which packets may have other times than their frames
+    if len(streams) != 1 or not has_reliable_times(container, streams[0]):
         return False
     codec = streams[0].codec_context
-    has_rate = streams[0].frames > 0 and streams[0].average_rate is not None
-    return has_rate and (codec.name != "h264" or codec.has_b_frames)
+    has_count_and_rate = streams[0].frames > 0 and streams[0].average_rate is not None
+    return has_count_and_rate and (codec.name != "h264" or codec.has_b_frames)
 
 
 def films(container: InputContainer) -> list[VideoStream]:

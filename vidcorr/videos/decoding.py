@@ -99,7 +99,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         with self._within_time_limit():
             frames = self._read_by_seeking(indices)
             if frames is None and self._table is not None and self._table.is_computed:
-                self._scan()  # the index may be wrong where the packets are right
+                self._scan()  # computed from the header's index, which may be wrong where the packets are right
                 frames = self._read_by_seeking(indices)
             if frames is None:
                 frames = self._read_from_start(set(indices))
@@ -231,7 +231,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         faults of old versions. A seek would skip the packet. No frame is decoded here.
         """
         codec = self._stream.codec_context
-        if self._has_named_encoder or codec.name not in _CAN_SKIP:
+        if self._has_named_encoder or codec.name not in _CAN_SKIP:  # `_CAN_SKIP`: H.264 and MPEG-4 part 2
             return
         codec.skip_frame = "ALL"  # set anew for each later packet
         codec.decode(next(self._packets(self._container, self._stream)))

@@ -211,11 +211,12 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
     """
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
-    # label → number of shapes that are objects alone; only if there are several, their names are numbered
+    # label → number of shapes that are objects alone: without a group and the flag `part` (`is_instance`)
     instances = Counter(shape.label for shape in content.shapes if shape.is_instance)
     instances_so_far: Counter[str] = Counter()
     for shape in content.shapes:
         instances_so_far[shape.label] += shape.is_instance
+        # only if a label has several such shapes, their names are numbered
         counted = f"#{instances_so_far[shape.label]}" if shape.is_instance and instances[shape.label] > 1 else None
         name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
         drawn = _pixels_of_labelme(source, shape, size)
@@ -295,6 +296,7 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
         if drawn is None:
             raise DataError(f"{source}: annotations.{number}.image_id: no image has {annotation.image_id}")
         category = categories.get(annotation.category_id) or annotation.category_id
+        # `fromkeys`: equal words stand once
         name = " ".join(filter(None, dict.fromkeys([category, annotation.name])))
         if name in dict(drawn.objects):
             place = drawn.stated["file_name"]
@@ -305,7 +307,7 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
 
 def _pixels_of_coco(segment: _Segment, size: tuple[int, int]) -> Bitmap:
     """Return the pixels of a segment of COCO: of its runs, else of its polygons."""
-    if segment.counts:
+    if segment.counts:  # runs have a size of their own: `MaskPrompt.of_drawn` compares it with the image's
         return mask_of_runs(segment.counts, segment.size)
     return mask_of_polygons([np.reshape(polygon, (-1, 2)) for polygon in segment.polygons], size)
 

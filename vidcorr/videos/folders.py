@@ -113,7 +113,7 @@ def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
     if not names and not folders:
         refuse_other_pictures(folder, listed)
-    patterns = {name.translate(_DIGITS) for name in names}
+    patterns = {name.translate(_DIGITS) for name in names}  # each digit becomes "#"
     # names that differ only in digits at the same places are a series, unless a minus turns their order
     if len(patterns) != 1 or names[0].startswith("-"):
         _require_one_series(folder, [Path(folder, name) for name in names])
@@ -225,7 +225,7 @@ def natural_order(name: str) -> list[Any]:
         >>> sorted(["10", "2", "img10", "img9"], key=natural_order)
         ['2', '10', 'img9', 'img10']
     """
-    parts: list[Any] = re.split(r"(\d+)", name)  # digits of any script
+    parts: list[Any] = re.split(r"(\d+)", name)  # text, digits (of any script), text, …
     for place in range(1, len(parts), 2):
         parts[place] = int(parts[place])
     return parts

@@ -35,8 +35,9 @@ class FrameNames:
 
     def __init__(self, stems: Sequence[str] | None = None, film: str = "", given: Iterable[str] = ()) -> None:
         self._film = film
+        # `stems`: names of a folder's images; None: the video is a film
         self._index = None if stems is None else {stem: index for index, stem in enumerate(stems)}
-        # each name of `given`, cut into its beginning and its last digits
+        # each name of the given files, without suffix, cut into its beginning and its last digits
         split_names = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
         beginnings = {beginning for beginning, _ in split_names}
         widths = {len(digits) for _, digits in split_names}
@@ -68,7 +69,7 @@ class FrameNames:
 
         Args:
             source: the file, for the message.
-            stated: field of the file that may state the frame → its name or index.
+            stated: field of the file that may state the frame → its value, a name or an index; None without it.
 
         Raises:
             DataError: if two fields state different frames.

@@ -66,13 +66,13 @@ class MaskFolder(dict[int, Path]):
     ) -> None:
         super().__init__()
         self.folder = folder
-        self.of_object = of_object
-        self.has_void = has_void
-        self.only_values = only_values
-        self.truth = truth
-        self.size = (0, 0)
-        self._values: dict[int, tuple[int, ...]] = {}
-        self.index_of_colour: dict[int, int] = {}
+        self.of_object = of_object  # the folder is of one object: every value but 0
+        self.has_void = has_void  # 255 beside ids is void; False: an ordinary id
+        self.only_values = only_values  # a mask in RGB is refused
+        self.truth = truth  # the annotations, if these masks are predictions
+        self.size = (0, 0)  # (height, width); stays so without `frames`
+        self._values: dict[int, tuple[int, ...]] = {}  # index of a frame → values of its mask except 0
+        self.index_of_colour: dict[int, int] = {}  # of the palettes of the masks read so far, 0xRRGGBB → index
         masks = list_images(folder)
         # this dict: index of a frame → path of its mask
         if frames is None:
@@ -127,7 +127,7 @@ class MaskFolder(dict[int, Path]):
         for t in self:
             values = self._values_of(t)  # without 0
             if values not in ((), (VOID,)):  # a mask with ids: then 255 is not object 1
-                if self.has_void:
+                if self.has_void:  # beside ids 255 is void, and must not be the larger part
                     refuse_large_void(self[t], _decoded(self, t))
                 return False
             has_white = has_white or bool(values)
@@ -154,7 +154,7 @@ class MaskFolder(dict[int, Path]):
             return (1,) if values else ()
         if not self.has_void:  # 255 is an ordinary id
             return values
-        if values == (VOID,) and not self._shows_void_beside_ids:
+        if values == (VOID,) and not self._shows_void_beside_ids:  # no mask tells what 255 is
             text = "holds only 0 and 255, other masks of the video ids"
             raise DataError(f"{self[t]}: {text}: 255 may be void or an object")
         return tuple(value for value in values if value != VOID)
@@ -240,7 +240,8 @@ def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
     Colours of an indexed mask are added to `masks.index_of_colour`.
 
     Raises:
-        DataError: if the file is no mask (`stored_mask`), or has a colour without an id or with two indices.
+        DataError: if the file is no mask (`stored_mask`), has a colour without an id or with two indices, or is in RGB
+            where the ids must be the values themselves (`only_values`).
     """
     mask = stored_mask(masks[t])
     if masks.only_values and not mask.has_ids:

@@ -49,6 +49,7 @@ class Mp4Writer:
         frame = self._reformat(frame, format="yuv420p")
         if not self._codec.is_open:  # the first frame
             self._codec.pix_fmt = "yuv420p"
+            # the encoder takes the size and colours of the converted frame
             for name in ("width", "height", "colorspace", "color_range", "color_primaries", "color_trc"):
                 setattr(self._codec, name, getattr(frame, name))
         self._container.mux(self._stream.encode(frame))

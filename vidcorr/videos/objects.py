@@ -39,7 +39,7 @@ class Objects:
         self.notes: list[str] = []  # sentences for the user
         for row in rows:
             self.names[row["id"]] = row["name"] or ""
-            self.colours[int(row["colour"][1:], 16)] = row["id"]
+            self.colours[int(row["colour"][1:], 16)] = row["id"]  # the row has the colour as #rrggbb
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ class Objects:
     def numbered(self, prompts: Sequence[MaskPrompt]) -> list[MaskPrompt]:
         """Add the objects of masks to the table, and return the masks with the table's ids.
 
-        Objects are added in the order of the class's docstring: ids, colours, then names.
+        First the ids of masks are added, which stay as they are; then colours in RGB; then names.
         `notes` gains sentences on new objects beside known ones, and on masks that hold object 1 alone.
 
         Args:

@@ -73,11 +73,11 @@ def _mpeg4(packet: bytes) -> Picture | None:
         >>> [_mpeg4(packet) for packet in (empty, 2 * (_VOP_START + content), content)]
         [None, None, None]
     """
-    if packet.count(_VOP_START) != 1:
+    if packet.count(_VOP_START) != 1:  # no picture, or further B-pictures behind the first
         return None
     _, _, after = packet.partition(_VOP_START)
     content, _, _ = after.partition(b"\0\0\1")  # up to the next start code of any kind
-    if len(_VOP_START) + len(content) <= _LARGEST_EMPTY:
+    if len(_VOP_START) + len(content) <= _LARGEST_EMPTY:  # so short that it may be empty
         return None
     kinds: tuple[Picture, ...] = ("I", "P", "B", "P")  # the last: a sprite, which refers as a P-picture does
     coding_type = content[0] >> 6  # vop_coding_type, 2 bits

@@ -147,13 +147,13 @@ def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | Dat
 
 
 def _result_or_error_of_item(future: Future[ResultT | DataError], timeout: float) -> ResultT | DataError:
-    """Return the result of `_outcome`; raise its error, which ends the run.
+    """Return a call's result, or the `DataError` of its item; raise any other error, which ends the run.
 
-    For a call that takes longer than `timeout` seconds, or whose process dies, return a `DataError` of its item.
+    A call that takes longer than `timeout` seconds, or whose process dies, gives a `DataError` too.
     """
     try:
         return future.result()
-    except TimeoutError:
+    except TimeoutError:  # pebble has killed the process
         how = f"not done within {timeout:g} s"
     except ProcessExpired as expired:
         code = expired.exitcode

@@ -215,12 +215,14 @@ class MaskPrompt(Prompt):
         In a mask of ids that holds 0 and 255 alone, 255 is the object and becomes id 1.
         """
         refuse_large_void(source, ids)
-        id_of_void = int(has_ids and not object_ids(ids))
+        id_of_void = int(has_ids and not object_ids(ids))  # 1 if there is no id: 255 is the object; else 0
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         return cls(source=source, objects=object_ids(labels), labels=labels, has_ids=has_ids, **fields)
 
     def with_left(self, left: Sequence[int]) -> Self:
         """Return the prompt with further ids of objects that have left the frame.
+
+        Its `objects` are the ids that have pixels (`shown`), and those that have left (`left`).
 
         Example:
             >>> MaskPrompt.of(np.array([[0, 1], [1, 1]])).with_left([4]).objects
@@ -234,6 +236,7 @@ class MaskPrompt(Prompt):
         """Build the prompt of an image of a tool's JSON; the label of a name is its place in the file, from 1 on.
 
         A later object covers the pixels of earlier objects.
+
         Raises:
             DataError: for an object without a pixel, of another size than the image, or more than 254.
         """

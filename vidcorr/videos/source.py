@@ -238,8 +238,8 @@ def _videos_below(root: Path) -> Listing:
         DataError: if there is no video, or a video lies below a folder of frames or beside images in order.
     """
     paths: list[str] = []
-    frames_of: dict[Path, list[str]] = {}
-    for folder, files in _folders(root, set()):
+    frames_of: dict[Path, list[str]] = {}  # folder without video files → names of its images
+    for folder, files in _folders(root, set()):  # every folder from the root down
         videos = [os.path.join(folder, name) for name in files if is_video(name)]
         images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
         paths += videos

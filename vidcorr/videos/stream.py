@@ -109,14 +109,14 @@ class FrameStream:
             yield self._checked(image, index)
 
     def require(self, t: int) -> None:
-        """Check that the part has frame t.
+        """Check that the part has frame t, counted from the start of the part.
 
         Raises:
             DataError: if it ends before.
         """
         index = self.start + t
         with open_video(self.path, timeout=SEARCH) as video:
-            video.read([index])
+            video.read([index])  # of an index beyond the end it reads the last frame
             frames = video.num_frames if self.end is None else min(video.num_frames, self.end)  # exact after reading
         if index >= frames:
             raise DataError(f"{self.path}: has no frame {index}; the last frame is {frames - 1}")
@@ -168,7 +168,7 @@ class GivenFrames:
     def __init__(self, frames: Iterable[Tensor]) -> None:
         self._listed: Any = frames if hasattr(frames, "__getitem__") else None  # a tensor or list can be read again
         self.is_read_once = self._listed is None
-        self.size = (0, 0)  # not known yet
+        self.size = (0, 0)  # not known yet: `_checked` accepts a first frame of any size
         remaining = iter(frames)
         first = next(remaining, None)
         if first is None:
@@ -247,7 +247,7 @@ class LiveStream(GivenFrames):
         self.end = end
         container = open_address(address, TIMEOUT)
         self.frame_rate = float(film_stream(container).average_rate or FRAME_RATE)
-        super().__init__(self._frames(container))
+        super().__init__(self._frames(container))  # takes the first frame, so `start` and `end` are set before
 
     def _frames(self, container: "InputContainer") -> Iterator[Tensor]:
         """Iterate over the frames (3, H, W) of an opened address, turned by their display matrix; close it at the end.
