@@ -70,7 +70,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     """
     truth: Any = benchmark.sequences
     refusal = f"is no choice for {benchmark.name}"
-    scorer: Callable[..., Result] = score_boxes
+    scorer: Callable[..., Result] = score_boxes  # of OTB; other benchmarks replace it
     known: dict[str, Any] = {}  # arguments that the benchmark decides
     if isinstance(benchmark, TapVidBenchmark):
         scorer = score_tracks
@@ -81,7 +81,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}
         known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
         if isinstance(benchmark, YoutubeVosBenchmark):
-            # if the metadata, the source of each sequence, has a category for every object
+            # if the metadata, the source of each sequence, has a category for every object (the keys of `starts`)
             if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
                 known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
             if "unseen" in options:  # categories that the user names
@@ -89,6 +89,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         truth = folder_of_masks(benchmark)
     elif not isinstance(benchmark, OtbBenchmark):
         raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+    # the first option that the function does not take
     for name in sorted(set(options).difference(signature(scorer).parameters)):
         flag = FLAGS.get(name, name.replace("_", "-"))
         raise ValueError(f"score: {name} {refusal}: leave out --{flag}")

@@ -342,11 +342,12 @@ def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scor
     Raises:
         DataError: if a frame is missing; the message names the cause: other names of files, or a folder per object.
     """
-    required = scorer.rules.required(scorer.video, scorer.plan)
+    required = scorer.rules.required(scorer.video, scorer.plan)  # indices of frames
     missing = [t for t in required if annotations[t].stem not in predictions.frame_of]
     if not missing:
         return
     folder = predictions.folder
+    # predictions with a folder per object, though the annotations have one folder for all
     object_folder = "" if predictions.of_object else next(filter(None, object_folders(folder)), "")
     if object_folder:
         form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
@@ -389,9 +390,9 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks, NaN for a place that no
         frame has, or masks of two sizes.
     """
-    ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
-    errors = np.full((len(SHIFTS), PLACES, ids), nan)
-    places = np.zeros(ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
+    num_ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
+    errors = np.full((len(SHIFTS), PLACES, num_ids), nan)
+    places = np.zeros(num_ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
     stems = list(predictions.frame_of)  # in the order of frames, so that a shift is a step in the list
     for stem, t in annotations.frame_of.items():
         wanted = {number for number in objects if places[number] < PLACES}

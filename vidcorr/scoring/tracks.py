@@ -44,6 +44,7 @@ def score_tracks(
     hiding: list[str] = []  # sequences whose predictions hide all queries
     for sequence in sequences:
         digests[sequence.name] = content_digest(sequence)
+        # `points` are fractions of the frame; queries and predictions are in pixels of the raster
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = Path(predictions).expanduser() / f"{sequence.name}.npz"
         arrays = read_npz(path)

@@ -189,7 +189,7 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     """
     import cv2
 
-    contours, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)  # of parts and of holes
     rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in contours]  # `resize` repeats corners
     whole = rest.pop(0)  # grows by the other parts and holes, the nearest first
     bridges = [_bridge(whole, part) for part in rest]  # length, corner of the whole, corner of the part

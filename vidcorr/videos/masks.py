@@ -176,7 +176,7 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
         >>> has_smoothed_edges(edge[None].repeat(10, axis=0)), has_smoothed_edges(edge[None].repeat(10, axis=0) // 200)
         (True, False)
     """
-    pixels = pixel_counts(ids)[1:]
+    pixels = pixel_counts(ids)[1:]  # of each value but 0
     present = np.count_nonzero(pixels)
     if present < 3:  # one or two values may be ids of thin objects
         return False
@@ -265,7 +265,7 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
             if colour not in davis:
                 source_of.setdefault(colour, mask.source)
             if colour not in ids:
-                number = davis.get(colour)
+                number = davis.get(colour)  # may be in `taken`: then this is the colour of that object
                 if number is None or number in ids.values():
                     number = free_number({*taken, *ids.values()}, mask.source)
                 ids[colour] = number

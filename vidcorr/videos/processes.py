@@ -41,10 +41,11 @@ def server_context() -> BaseContext:
 
 
 def _start_server() -> None:
-    """Start the server and its tracker of resources, unless they run, with the signals STOPS and REQUEUE blocked.
+    """Start the server and its tracker of resources, unless they run, with the signals of STOPS and REQUEUE blocked.
 
-    A process inherits the signals that are blocked while it starts. Unblocked, a signal to the process group would end
-    the server and the tracker, and the server's children would be taken for dead.
+    These signals stop a run, or ask it to save and queue again. A process inherits the signals that are blocked while
+    it starts. Unblocked, a signal to the process group would end the server and the tracker, and the server's children
+    would be taken for dead.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
     try:

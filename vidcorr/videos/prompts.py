@@ -341,6 +341,7 @@ class PointPrompt(Prompt):
             vidcorr.videos.files.DataError: points: point nose at 9,1 lies outside the frame of 9 × 8 px
         """
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
+            # (0, 0) is the centre of the first pixel
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):
                 raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {in_px(size)}")
         return self

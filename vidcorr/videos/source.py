@@ -177,7 +177,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     else:
         entries = tuple(_read_list(root))
     folders = [entry.file for entry in entries if not is_video(entry.file)]
-    if strict and not root.is_dir():
+    if strict and not root.is_dir():  # a list, which may name what does not exist
         wrong = [entry.file for entry in entries if not os.path.lexists(entry.file)]
         wrong += [folder for folder in folders if not os.path.isdir(folder)]
         if wrong:
