@@ -190,7 +190,8 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     import cv2
 
     contours, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)  # of parts and of holes
-    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in contours]  # `resize` repeats corners
+    # the outlines that are not joined yet, corners (n, 2); `resize` repeats corners up to three
+    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in contours]
     whole = rest.pop(0)  # grows by the other parts and holes, the nearest first
     bridges = [_bridge(whole, part) for part in rest]  # length, corner of the whole, corner of the part
     while rest:
@@ -200,7 +201,7 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
         # over the bridge, around the part and back to the corner where it began
         added = np.concatenate([around, around[:1], whole[start : start + 1]])
         whole = np.insert(whole, start + 1, added, axis=0)
-        # a part keeps its bridge, unless one of the added corners is nearer
+        # a part keeps its bridge, unless one of the added corners is nearer (`min` compares the lengths)
         for place, part in enumerate(rest):
             length, of_whole, of_part = bridges[place]
             kept = (length, of_whole + len(added) * (of_whole > start), of_part)  # indices behind the added ones shift

@@ -140,7 +140,7 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
         return None
     packed = np.zeros(pixels.shape[:2], np.int64)  # a number for each colour
     for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
-        packed = packed * 256 + channel
+        packed = packed * 256 + channel  # of RGB 0xRRGGBB
     counts = np.sort(np.unique(packed, return_counts=True)[1])  # pixels of each colour, the commonest colour last
     is_deep = pixels.dtype.itemsize > 1  # 16 bits or more, depths, flow or ids: counts as flat and as labels
     is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())

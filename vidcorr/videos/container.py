@@ -234,6 +234,7 @@ class FrameTable:
         if not entries or len(entries) != stream.frames or stream.start_time is None:
             return None
         times = [entry.timestamp for entry in entries]
+        # the header's times of decoding; with equal steps, frames are shown at the same steps from `start_time` on
         step = times[1] - times[0] if len(times) > 1 else 1  # of a single frame any step will do
         has_equal_steps = step > 0 and times == list(range(times[0], times[0] + step * len(times), step))
         has_hidden = any(entry.is_discard for entry in entries)

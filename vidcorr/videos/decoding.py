@@ -209,7 +209,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
-            self._show_first_packet()
+            self._show_first_packet()  # the decoder needs its facts about the encoder, which a seek would skip
             for key, wanted in groups.items():
                 for frame in self._decode_group(table, key, wanted.keys()):
                     if frame.is_corrupt:  # the decoder fills its gaps from earlier frames, which a seek leaves out
