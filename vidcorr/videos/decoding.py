@@ -99,7 +99,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         with self._within_time_limit():
             frames = self._read_by_seeking(indices)
             if frames is None and self._table is not None and self._table.is_computed:
-                self._scan()  # computed from the header's index, which may be wrong where the packets are right
+                self._scan()  # the header's index, which made the table, may be wrong where the packets are right
                 frames = self._read_by_seeking(indices)
             if frames is None:
                 frames = self._read_from_start(set(indices))
