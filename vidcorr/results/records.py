@@ -194,6 +194,7 @@ class ScoreRecord:
         kinds = set()
         for column in (self.column, other.column):
             protocol = column.protocol if with_protocol else ""
+            # COUNT is the number of sequences at the end of the conditions
             kinds.add((column.benchmark, column.score, protocol, COUNT.sub("", column.conditions)))
         return len(kinds) == 1 and self.rules == other.rules
 

@@ -123,6 +123,7 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     column = ScoreRecord(initial, score).column._replace(by="")
     measured = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, measured[0])]
+    # the first result is before the first step
     for name, before, after in zip(names[1:-1], measured, measured[1:], strict=False):
         cells.append((name, column, replace(after, difference=after.paired_difference(before))))
     end = replace(measured[-1], difference=measured[-1].paired_difference(measured[0]))
