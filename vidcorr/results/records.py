@@ -416,6 +416,7 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
             side_by_side.setdefault(key, []).append((max(steps), len(steps), place))
     earlier: set[Path] = set()
     for places in side_by_side.values():
+        # in each pair, `later` has at least as many steps
         for (step, length, place), (_, longer, later) in combinations(sorted(places), 2):
             # before the first step all trainings from one start have one score
             goes_on = step > 0 and length < longer and results[place].history == results[later].history[:length]

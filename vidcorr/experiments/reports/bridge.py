@@ -189,6 +189,7 @@ def steps_between(
     fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
+    # a number and its unit, if both differ; then the user's groups
     groups: list[tuple[str, ...]] = [pair for pair in UNITS.items() if set(pair) <= set(fields)]
     groups += [tuple(text.split(",")) for text in together]
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
