@@ -145,10 +145,11 @@ def main(args: Sequence[str] | None = None) -> None:
         if isinstance(error, BrokenPipeError) and has_no_reader(sys.stdout):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the output goes nowhere
             sys.exit(141)  # 128 + SIGPIPE, as a shell says; Windows has no such name
+        # a number; or a message, which `sys.exit` prints; or None, for a bug or with --debug: the error is raised again
         status = None if "--debug" in given else errors.exit_status(error)
         if status is None:
             raise
-        if isinstance(error, errors.WRONG_WORDS):
+        if isinstance(error, errors.WRONG_WORDS):  # the status is the number 2, with which nothing would be printed
             print(f"vidcorr: {error}", file=sys.stderr)
         if isinstance(status, str):
             status += hint_on_generated(status, words)
@@ -211,6 +212,7 @@ def run_command(args: Sequence[str]) -> None:
         words = {word: name for name, command in commands.items() for word in [name, command.line.split()[0].lower()]}
         near = did_you_mean(first, words, words)
         raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{near}")
+    # `fit --help` alone is answered by `run_tool`, without Lightning's long list
     elif first in RUNS and not (len(rest) == 1 and rest[0] in HELP):
         run_by_trainer(first, rest)
     else:

@@ -66,7 +66,7 @@ def run(flags: Namespace) -> None:
     encoder = load(named)
     network = encoder.described
     located = named.located
-    checkpoint = None if located.name else str(located.file)
+    checkpoint = None if located.name else str(located.file)  # a network by name is no checkpoint
     metadata = {"model": named.text, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
     try:
         with signals.deferred():
@@ -112,6 +112,7 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
         return with_flags_of_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
+    # one file with prompts, or the boxes or points of a single prompt
     if len(words) == 1 and words[0].lower().endswith(".csv"):
         return kind.read_table(words[0])
     return [kind.of(words)]

@@ -36,10 +36,10 @@ def run(flags: Namespace) -> None:
 
     folder, record = RunFolder.named(flags.run)
     further = words_from_here(flags.further)  # relative paths become absolute before the directory changes
-    # the record has the further words from an earlier `resume` with the same ones
+    # an earlier `resume` with the same further words has left them at the end of the record: they stay there once
     is_repeated = list(record.words[-len(further) :]) == further
     with _in_folder_of_run(record, ["resume", str(folder), *further]) as command_line:
-        command_line(record.words, folder, [] if is_repeated else further)
+        command_line(record.words, earlier=folder, more=[] if is_repeated else further)
 
 
 def validate_run(name: str, words: Sequence[str]) -> None:
@@ -59,6 +59,7 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     run = RunFolder.named(folder)
     further = words_from_here(words)
     of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint(which))]
+    # a further rank gets RUN/best or RUN/last as its first word, which it reads as `name`
     with _in_folder_of_run(run.record, ["validate", str(run.path / which), *further]) as command_line:
         command_line(["validate", *of_run], more=further)
 

@@ -49,7 +49,8 @@ def run(flags: Namespace) -> None:
             raise ValueError("table --study: a study states its published rows: leave --published out")
         shown = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
     else:
-        shown = table(flags.folders, flags.score, flags.published or format == "html")
+        # a page always has the published rows
+        shown = table(flags.folders, flags.score, with_published=flags.published or format == "html")
     if flags.base:
         shown = shown.with_differences(flags.base)
     if format == "csv":  # CSV has no place for the sentences below a table

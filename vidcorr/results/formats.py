@@ -180,6 +180,7 @@ def breakable(text: str) -> str:
     """
     words = []
     for word in one_line(text).split(" "):
+        # behind each sign, except at the end of the word
         parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > LONGEST_WORD else [word]
         words.append(r"\allowbreak{}".join(map(latex_text, parts)))
     return " ".join(words)

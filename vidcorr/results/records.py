@@ -194,6 +194,7 @@ class ScoreRecord:
         kinds = set()
         for column in (self.column, other.column):
             protocol = column.protocol if with_protocol else ""
+            # COUNT is the number of sequences at the end of the conditions
             kinds.add((column.benchmark, column.score, protocol, COUNT.sub("", column.conditions)))
         return len(kinds) == 1 and self.rules == other.rules
 
@@ -415,6 +416,7 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
             side_by_side.setdefault(key, []).append((max(steps), len(steps), place))
     earlier: set[Path] = set()
     for places in side_by_side.values():
+        # in each pair, `later` has at least as many steps
         for (step, length, place), (_, longer, later) in combinations(sorted(places), 2):
             # before the first step all trainings from one start have one score
             goes_on = step > 0 and length < longer and results[place].history == results[later].history[:length]

@@ -247,7 +247,7 @@ def sections_of(
         >>> [line.name for line in sections_of(table, of_comparable_scores=True)[0].lines]
         ['theirs', 'ours', 'lost']
     """
-    groups: dict[Any, list[Column]] = {}
+    groups: dict[Any, list[Column]] = {}  # what the columns of a section share → these columns
     for column in table.columns:
         key = column._replace(score="", published=False) if of_comparable_scores else column.benchmark
         groups.setdefault(key, []).append(column)
@@ -296,7 +296,8 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         any_column, *_ = column_of.values()
         best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
         for name, row in table.rows.items():
-            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]  # a title may lack a head
+            # a title may lack a head: no row has a cell in the column NOWHERE
+            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
             texts = [""] * len(heads)
             for place, cell in enumerate(cells):
                 if cell is not None:
@@ -388,7 +389,7 @@ def html_tables(table: Table) -> dict[Column, str]:
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
     for section in sections_of(table, of_comparable_scores=True):
         shared = section.shared._replace(score="", published=False)
-        texts[shared] = str(module.table(section, Path()))
+        texts[shared] = str(module.table(section, start=Path()))  # links to reports begin here
     return texts
 
 

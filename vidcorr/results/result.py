@@ -328,7 +328,7 @@ class Result(Exact):
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
         means_of_rows = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
         for key in means_of_rows:
-            means = []  # one per column, since a row may have a J and no F
+            means = []  # one per column: J&F-Mean has the columns J-Mean and F-Mean, and a row may lack one of them
             for column in MEANS_OF.get(key, (key,)):
                 finite = [value for _, value in self.values_of_rows(column) if isfinite(value)]
                 means.append(fmean(finite) if finite else nan)

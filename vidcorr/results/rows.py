@@ -40,7 +40,7 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         >>> {name: [record.seed for record in members] for name, members in rows.items()}, len(copies)
         ({'A': [0, 1]}, 1)
     """
-    views: dict[tuple[str, Column], set[str]] = {}
+    views: dict[tuple[str, Column], set[str]] = {}  # name and column → the views of the network in this column
     for record in records:
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}

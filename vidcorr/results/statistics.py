@@ -136,6 +136,7 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
     """
     over_sequences = _variance_over_sequences(samples)
     scores = [sample.score for sample in samples]
+    # degrees + 1 is the number of sequences with a value
     if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES or not all(map(isfinite, scores)):
         return None
     parts = [over_sequences]
@@ -192,7 +193,7 @@ def difference(
     of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
-        return Difference(mean)  # too few seeds or sequences for an interval
+        return Difference(mean)  # too few seeds, or sequences (degrees + 1), for an interval
     if is_by_seed:  # one variance, of the differences seed by seed, replaces the variances of the two rows
         of_trainings = [list(map(sub, of_first, of_second))]
     parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]  # variances that add up

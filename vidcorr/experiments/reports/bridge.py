@@ -123,6 +123,7 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     column = ScoreRecord(initial, score).column._replace(by="")
     measured = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, measured[0])]
+    # the first result is before the first step
     for name, before, after in zip(names[1:-1], measured, measured[1:], strict=False):
         cells.append((name, column, replace(after, difference=after.paired_difference(before))))
     end = replace(measured[-1], difference=measured[-1].paired_difference(measured[0]))
@@ -188,6 +189,7 @@ def steps_between(
     fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
+    # a number and its unit, if both differ; then the user's groups
     groups: list[tuple[str, ...]] = [pair for pair in UNITS.items() if set(pair) <= set(fields)]
     groups += [tuple(text.split(",")) for text in together]
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}

@@ -84,7 +84,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
         f"Method: {', '.join([method, *words])}.",
         about_input,
         f"Training: {training}. Data: {_data_of(run)}.",
-        grid("md", ["benchmark", "protocol", "score", "value"], scores, 3).strip(),
+        grid("md", ["benchmark", "protocol", "score", "value"], scores, right=3).strip(),
         "Licence: to be chosen by the owner.",
         f"```python\n{loading}\n```\n",
     ]

@@ -237,7 +237,7 @@ class Study(BaseModel, extra="forbid"):
         words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
         folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(words)}"
         trainings: list[Command] = []
-        network = origin.model
+        network = origin.model  # words: the network's name, and perhaps "--pretrained"
         if not network:
             trainings.append(_training(origin.name, seed, words, folder))
             network = (str(folder / CHECKPOINT),)

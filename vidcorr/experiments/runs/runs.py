@@ -337,7 +337,7 @@ class Run:
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
-            if requeued is not None:
+            if requeued is not None:  # without a checkpoint of its own, it begins again from the command's
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)

@@ -71,7 +71,7 @@ class SavedModel(NamedTuple):
         """
         given_whole = {keys[0] for keys in self.given if len(keys) == 1}
         merged: dict[str, Any] = {}
-        for name, *keys in sorted(self.given):
+        for name, *keys in sorted(self.given):  # argument, and the key of a value in it
             if name not in parsed:
                 continue
             value = parsed[name]
@@ -155,6 +155,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         else:
             file = checkpoint_named(str(named), "last" if command == "fit" else "best")
         said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
+        # class and arguments; None for an address (s3://…), or a module from outside this project
         recipe = saved_model(file, is_own=goes_on or named == "last")
         kind = last_class(said, "model")  # the class that the user names
         if recipe is not None and kind is None:
@@ -242,6 +243,7 @@ def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
         texts = _arguments_of_input(flag, values)
         keys = {(name,) for name in texts}
         return Word("argument", "model", keys, [f"--model.{name}={text}" for name, text in texts.items()])
+    # "null" and "None" name no class
     if part in PARTS and below in ("", "class_path") and value not in ("null", "None"):
         return Word("class", part, _content_of_class(part, value, is_class=bool(dot)), words)
     if part in PARTS and dot:
@@ -384,7 +386,7 @@ def _ordered(said: Sequence[Word]) -> list[str]:
             ordered.insert(place_of_class, f"--config={json.dumps({word.part: word.value}, default=str)}")
             place_of_class += 1
             continue
-        if word.kind == "config" and len(ordered) > place_of_class:
+        if word.kind == "config" and len(ordered) > place_of_class:  # flags stand between this config and the last
             for part in PARTS:
                 class_path = last_class([word], part)
                 if class_path is not None:

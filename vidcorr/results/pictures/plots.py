@@ -80,7 +80,7 @@ def waterfall(table: Table) -> Figure:
     column = table.columns[0]
     cells = table.cells_in(column)
     declared = cells[0].declared
-    ends = [declared.factor * cell.mean for cell in cells]
+    ends = [declared.factor * cell.mean for cell in cells]  # a step's bar runs from the row before to its own
     places = range(len(cells))
     names = ["\n".join(fill(part, LETTERS_OF_STEP) for part in name.split(": ", 1)) for name in table.rows]
     lines = sum(name.count("\n") + 1 for name in names)
@@ -92,6 +92,7 @@ def waterfall(table: Table) -> Figure:
     for place in places[1:-1]:  # the steps
         before, end = ends[place - 1], ends[place]
         texts.append(shown(cells[place].mean - cells[place - 1].mean, declared, sign="+"))
+        # END is grey
         colour = END if texts[-1].strip("+−") == "0.0" else RISE if end > before else FALL
         error = declared.factor * _error_of(cells[place]) or None  # None draws no line
         axes.barh(place, end - before, 0.6, before, color=colour, xerr=error, capsize=3)

@@ -86,7 +86,8 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
 
     def colours(maps: Tensor) -> Tensor:
         """Return RGB in [0, 1], `(N, 3, h, w)`, of maps `(N, C, h, w)`."""
-        # three principal components of each cell; `low` becomes 0 and `low + span` becomes 1
+        # `_cells` has a row per cell, `(N · h · w, C)`, and `axes` are the three fitted components, `(C, 3)`; `low`,
+        # the 1st percentile of the fitted cells, becomes 0, and `low + span`, the 99th, becomes 1
         scaled = ((_cells(maps) - mean) @ axes - low) / span.where(varies, 1.0)
         # a component that does not vary is drawn as 0.5
         shown = torch.where(varies, scaled, 0.5).clamp(0, 1)
