@@ -227,8 +227,7 @@ def has_own_data(config: Any) -> bool:
         >>> [has_own_data(Namespace(model=Namespace(class_path=name))) for name in names]
         [False, True]
     """
-    model = resolve_name(config.model.class_path)
-    return bool(model.train_dataloader is not pl.LightningModule.train_dataloader)
+    return bool(resolve_name(config.model.class_path).train_dataloader is not pl.LightningModule.train_dataloader)
 
 
 def has_no_videos(config: Any) -> bool:
@@ -268,7 +267,7 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
-        self.adds_to_a_run = earlier is not None or bool(more)
+        self.adds_to_a_run = earlier is not None or bool(more)  # then the last FOLDER of a benchmark counts
         self.run = Run(args, earlier, more, say=rank_zero_info)  # `words`: all arguments, the earlier run's too
         # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from importlib.metadata import version
 from inspect import unwrap
 from pathlib import Path, PurePath
@@ -212,7 +212,7 @@ class SavedModule(pl.LightningModule):
         """
         return DataLoader([{}])  # type: ignore[arg-type]
 
-    @property
+    @cached_property  # no `property`: to compile a module, Lightning sets its steps
     def test_step(self) -> Any:
         """The validation step: `trainer.test` logs the same values, and runs the same benchmarks."""
         return self.validation_step

@@ -292,6 +292,17 @@ def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
         assert [len(rate) for rate in rates] >= [*[1] * BATCHES, *[2] * 2 * BATCHES]
 
 
+@pytest.mark.slow
+def test_a_compiled_method_is_trained_and_tested(name):
+    module = tiny(name)
+    trainer = quiet_trainer(max_epochs=1, limit_train_batches=1)
+    compiled = torch.compile(module, backend="eager")
+    trainer.fit(compiled, datamodule=InMemory(name))
+    assert trainer.global_step > 0
+    trainer.test(compiled, HeldOut(name), verbose=False)
+    assert "val/loss" in trainer.callback_metrics
+
+
 def test_a_test_takes_a_validation_step_of_one_argument(name):
     class Own(getattr(lightning_modules, name)):
         def validation_step(self, batch):

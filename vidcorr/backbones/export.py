@@ -100,7 +100,7 @@ def _loading_code(encoder: Encoder, output: Path) -> str:
     if library == "timm":
         return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
     if library == "torchvision":
-        made = f"network = torchvision.models.{name}()\nnetwork.fc = torch.nn.Identity()"
+        made = f"network = torchvision.models.{name.lower()}()\nnetwork.fc = torch.nn.Identity()"
         file = f"safetensors.torch.load_file({str(output)!r})"
         return f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
     return f"from vidcorr.backbones import load\nencoder = load({str(output)!r})"

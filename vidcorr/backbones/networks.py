@@ -587,7 +587,7 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
     if chosen is not None:
         preset = chosen.transforms()
         network.pretrained_cfg = {"mean": preset.mean, "std": preset.std, "file": f"torchvision's record of {chosen}"}
-    return network, name, "weights of torchvision"
+    return network, name.lower(), "weights of torchvision"
 
 
 def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:

@@ -187,8 +187,8 @@ def held_out_among(folders: Iterable[str]) -> frozenset[str]:
     """Return the frame folders that belong to the default hold-out split of a YouTube-VOS.
 
     A folder belongs to YouTube-VOS if it is `<root>/train/JPEGImages/<video>` or
-    `<root>/train_all_frames/JPEGImages/<video>` (also under `<root>/all_frames`) and `<root>/train/meta.json` exists.
-    Sets that are too small have no hold-out split.
+    `<root>/train_all_frames/JPEGImages/<video>` and `<root>/train/meta.json` exists; so do folders one level deeper,
+    such as those under `<root>/all_frames`. Sets that are too small have no hold-out split.
 
     Raises:
         DataError: if a meta.json cannot be read.
@@ -202,9 +202,10 @@ def held_out_among(folders: Iterable[str]) -> frozenset[str]:
         split = images.absolute().parent
         if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
             continue
-        root = split.parent.parent if split.parent.name == "all_frames" else split.parent
-        if (root / "train" / "meta.json").is_file():
-            chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
+        metas = [root / "train" / "meta.json" for root in split.parents[:2]]  # the nearer first
+        meta = next(filter(Path.is_file, metas), None)
+        if meta is not None:
+            chosen, _ = hold_out(read_meta(meta), HOLDOUT, UNSEEN_CATEGORIES)
             held_out.update(video for video in videos if Path(video).name in chosen)  # named as in train
     return frozenset(held_out)
 

@@ -71,7 +71,7 @@ class YoutubeVosRules(Rules):
             return super().scores(objects)
         groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
         for (video, number), values in objects.items():
-            of_video = videos.get(video, {}).get("objects", {})
+            of_video = videos.get(video, {}).get("objects") or {}
             category = of_video.get(str(number), {}).get("category")
             if not category:
                 raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")

@@ -191,7 +191,7 @@ class Rules:
             ValueError: if more ids are missing: the official code would count each as found.
         """
         of_video = self.metadata.videos.get(video.name, {})
-        named = map(int, filter(str.isdecimal, of_video.get("objects", {})))  # ids in the metadata
+        named = map(int, filter(str.isdecimal, of_video.get("objects") or ()))  # ids in the metadata
         gaps = set(range(1, largest + 1)).difference(named, video.shown(video.frames[0]))
         if gaps:  # seldom: only now are the masks of all frames read
             gaps.difference_update(*map(video.shown, video.frames))

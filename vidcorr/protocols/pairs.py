@@ -112,8 +112,8 @@ class MatchingProtocol(NetworkView):
         yield Condition("integer_points", not (self.integer_points and is_stretched), "False for stretched pictures")
         # "expectation" is a mean over cells; a window or a kernel, not both, weights those near the argmax
         is_mean = self.decoding == "expectation"
-        may_have_window = is_mean and self.kernel is None
-        yield Condition("window", may_have_window or self.window is None, "None except for an 'expectation'")
+        takes_window = is_mean and self.kernel is None
+        yield Condition("window", takes_window or self.window is None, "None but for an 'expectation' without a kernel")
         fits_window = self.window is not None or self.window_outside == "zero"
         yield Condition("window_outside", fits_window, "'zero' without a window")
         yield Condition("kernel", is_mean or self.kernel is None, "None except for an 'expectation'")

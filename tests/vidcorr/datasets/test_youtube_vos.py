@@ -65,6 +65,13 @@ def test_training_leaves_the_hold_out_split_out_and_a_list_that_names_it_is_refu
     _, unseen = hold_out(read_meta(many / "train/meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
     folders = sorted((many / "train/JPEGImages").iterdir())
+    (tmp_path / "all_frames").symlink_to(many)  # a root of the name of a folder
+    deeper = tmp_path / "set/all_frames/train_all_frames"
+    deeper.parent.mkdir(parents=True)
+    deeper.symlink_to(many / deeper.name)
+    (tmp_path / "set/train").symlink_to(many / "train")
+    for root in ("all_frames", "set/all_frames"):
+        assert training(tmp_path / root / pictures) == trained
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"{folder}\n" for folder in folders))
     assert refused(DataError, "belong to YouTube-VOS's hold-out split.*set data.include_holdout", training, listing)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
+from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason, to_allow
 
 METADATA_KEY = "vidcorr"
 DAMAGED_STATE = "is damaged: its state of a run"
@@ -397,7 +397,7 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
         return None  # a module from outside this project
     if is_own:
         check_metadata(content, path)
-        allow(*named_in_checkpoint(content))
+        allow(*to_allow(named_in_checkpoint(content)))
     return recipe_of(content, path)
 
 

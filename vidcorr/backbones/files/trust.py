@@ -28,8 +28,8 @@ SCRIPT = "__main__"
 """Module of a script or notebook."""
 LONGEST = 300
 """Most characters of a file's content that a message quotes."""
-STATED = re.compile(r"[\w-]+|torchhub:[^=]+|[\w.]+:[\w.-]+")
-"""Names of networks that a file may state: no path, and no address."""
+WITH_PLACE = r"torchhub:[^=]+|[\w.]+:[\w.-]+"
+"""Form of a network's name with its library, module or repository: neither a path nor an address of a file."""
 MOST_LEVELS = 100
 MOST_LEAVES = 100_000
 TORCHS_ADVICE = re.compile(r"(?: In PyTorch 2\.6|Re-running| Check the documentation)")
@@ -208,10 +208,10 @@ def named_code(content: object) -> Iterator[str]:
         ['my.Method', 'my:net']
         >>> list(named_code({"spec": "my:Module", "arguments": {"backbone": "timm:resnet18"}}))
         ['my:Module', 'timm:resnet18']
-        >>> list(named_code("raw_colour"))
-        []
+        >>> list(named_code("torchhub:me/repo:net")), list(named_code("raw_colour"))
+        (['torchhub:me/repo:net'], [])
     """
-    if isinstance(content, str) and re.fullmatch(r"[\w.]+:[\w.]+", content):
+    if isinstance(content, str) and re.fullmatch(WITH_PLACE, content):
         yield content
     if not isinstance(content, Mapping):
         return
@@ -308,7 +308,7 @@ def named_by_file(spec: Any) -> bool:
     if source is None or not source.states(text):  # `states`: the text is among the file's arguments
         return False
     needs_folder = package_of(text) == "transformers" and spec.arguments is None
-    if STATED.fullmatch(text) is None or needs_folder:  # STATED fits names, but neither paths nor addresses
+    if not re.fullmatch(rf"[\w-]+|{WITH_PLACE}", text) or needs_folder:  # other texts are paths or addresses
         quoted = text[:LONGEST]
         raise Refused(f"{source.file}: names another file as its encoder, {quoted}; a checkpoint must hold its encoder")
     if ":" in text:

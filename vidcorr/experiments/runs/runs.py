@@ -341,11 +341,12 @@ class Run:
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
-        elif checkpoint == "last":  # the user's word for the last checkpoint of the given run
+        if checkpoint == "last" and self.goes_on_in is not None:  # the user's word, of a requeued or a given run
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
-            self.record = self.record.changed(resumed=checkpoint)
+            begins_as_before = checkpoint == self.record.branched  # another run's checkpoint, or none
+            self.record = self.record.changed(resumed=None if begins_as_before else checkpoint)
         elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
@@ -357,10 +358,9 @@ class Run:
         None if SLURM has not requeued the job, or no earlier run of the job is there.
         """
         newest = None
-        if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        if self.record.slurm and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             for run in RunFolder.below(root):
-                slurm = run.record.slurm
-                if slurm and slurm == self.record.slurm and run.record.repeats(self.record):
+                if run.record.slurm == self.record.slurm and run.record.repeats(self.record):
                     newest = run  # `below` sorts by start
         return newest
 

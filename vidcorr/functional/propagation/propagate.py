@@ -230,7 +230,7 @@ class LabelPropagator:
             fed_back = self._enter(fed_back, entering)
         if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on the channels of objects that start here take labels only from frames since this one
-            starting = labels if entering is None else entering
+            starting = entering if self.frame and entering is not None else labels  # of frame 0 all
             self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
         self._finite.append(labels.isfinite().all())  # on the device; `check_finite` reads it
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:

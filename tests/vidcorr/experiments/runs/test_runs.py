@@ -315,6 +315,13 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     for variables in ({"JOB_ID": "0", "RESTART_COUNT": "0"}, {"JOB_ID": "9", "RESTART_COUNT": "1"}):
         in_slurm(monkeypatch, **variables)
         assert found(path=None)[0].goes_on_in is None
+    in_slurm(monkeypatch, JOB_ID="8", RESTART_COUNT="1")
+    begun = written("runs/begun", "fit", slurm={"job": "8"}).resolve()  # a requeued job that has saved nothing
+    for path, branched, loaded in (("last", None, None), ("a.ckpt", str(tmp_path.resolve() / "a.ckpt"), "a.ckpt")):
+        touched(tmp_path / "a.ckpt")
+        Record.read(begun).changed(branched=branched).save(begun)
+        run, checkpoint = found(path=branched or path)
+        assert (run.goes_on_in, checkpoint, run.record.resumed, run.begins_again) == (begun, loaded, None, True)
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
     assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
     assert found(("fit", "--other"), None)[0].goes_on_in is None

@@ -73,6 +73,17 @@ def test_equals_the_dense_method(fields, monkeypatch):
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["own-context", "overwrite"])
+def test_objects_that_enter_at_the_first_frame_leave_the_others_of_that_frame_in_place(kind):
+    features, labels = video(4, 8, 5, 6), one_hot(3, 5, 6)
+    entering = torch.zeros(3, 5, 6)
+    entering[2] = labels[2]
+    before = labels.clone()
+    before[2] = 0
+    of = protocol(entering=kind, repeat_first="padding", first_frame_masked=False, topk=4)
+    torch.testing.assert_close(run(features, before, of, entering={0: entering}), run(features, labels, of))
+
+
 def test_all_matches_that_equal_the_last_of_the_best_count_where_ties_are_kept():
     features, labels = torch.ones(4, 3, 5, 6), torch.rand(2, 5, 6)
     ties = run(features, labels, protocol(topk=2, topk_ties="kept", first_frame_masked=True))
