@@ -74,7 +74,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         self.backbone = self.network_to_train(backbone)
         width = self.backbone_width
         self.projector = mlp(width, width, projection_dim)
-        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)  # `encoder`: backbone and projector
         self.queue = KeyQueue(queue_size, projection_dim, self.seed)
 
     @property
