@@ -245,7 +245,8 @@ class MomentumMethod(SavedModule):
         """
         other = STEPPING[self]()  # the optimiser whose step was begun last; None if that step has ended
         is_within = other is not None and other is not optimizer and _is_running(other)
-        is_unmade = not hasattr(self, "target_encoder")  # the constructor of this module has raised, or still runs
+        # the constructor of this module has raised, or still runs; torch's hooks reach the module all the same
+        is_unmade = not hasattr(self, "target_encoder")
         if is_within or is_unmade:
             return
         stepped: set[int] = set()  # ids of the optimiser's parameters
