@@ -136,6 +136,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         The default on one device is 4, 2 or 1: the largest that divides the videos and leaves two or more per group. On
         each of several devices it is 1.
+
         Args:
             videos: number of videos in the batch.
 
