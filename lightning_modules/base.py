@@ -108,7 +108,7 @@ class CorrespondenceModule(SavedModule):
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
-        # views keep the functions that make maps: a copy makes these, since a method may replace parts of the network
+        # by a copy: `maps` keeps what it has made of the network, but the method may yet replace parts of the network
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
         # weights; else the fields of the spec, since its file may be gone and its name may fetch weights
@@ -560,6 +560,7 @@ class CorrespondenceModule(SavedModule):
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
         plan |= self._row_of_map()
+        # `samples`: the noun, such as "videos"
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
@@ -574,8 +575,8 @@ class CorrespondenceModule(SavedModule):
         """Return a row of the plan, name → text, with the trained map and the scored one; {} if both are the same."""
         if self.has_own_features or not self.backbone_learns:
             return {}
-        trained = self.views.view_of(self.backbone, self.views.stage).stage
-        scored = self.evaluated.view().stage
+        trained = self.views.view_of(self.backbone, self.views.stage).stage  # by default the network's last
+        scored = self.evaluated.view().stage  # by default that of the benchmarks
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
     def _rates_in_words(self) -> str:
@@ -601,7 +602,8 @@ class CorrespondenceModule(SavedModule):
         Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
         many methods have a part of this name.
         """
-        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}  # network → class of views
+        # `decide` chooses the class that reads a network's maps: as in training, and without deciding twice
+        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
 
 

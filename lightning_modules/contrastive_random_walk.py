@@ -70,7 +70,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters()  # the property `seed` reads `hparams.seed`
         require_one_of(("patches", "cells"), nodes=nodes)
         least, most = patch_area
         require_fractions(edge_dropout=edge_dropout, patch_area=most)
@@ -85,7 +85,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.lr: float = lr
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)  # in training, by CIFAR-10's values
-        self.input_of_backbone = EVALUATION  # in benchmarks, by ImageNet's
+        self.input_of_backbone = EVALUATION  # in benchmarks, by ImageNet's: what `evaluated` states of its RGB
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:

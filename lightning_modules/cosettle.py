@@ -250,6 +250,7 @@ class CoSettle(CorrespondenceModule):
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
         frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # of the same shape
         with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
+            # a node of the walk is the mean over a square of WINDOW × WINDOW cells
             pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)  # B·3 x d x h' x w'
             nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
             first, second, last = nodes.to(torch.promote_types(nodes.dtype, torch.float32)).unbind(1)

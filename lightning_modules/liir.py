@@ -100,10 +100,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
         require_one_of((3, 4), stages=stages)
         require_fractions(encoder_momentum=encoder_momentum)
+        # a checkpoint gives settings as dicts, of which `_settings` makes objects
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)
         self.prior = None if prior is None else _settings(CompactnessPrior, prior)
-        # values for checkpoints: settings as objects; no `start`, since a checkpoint has the weights itself
+        # what a checkpoint stores in place of the arguments; no `start`, since it has the weights itself
         self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior, "start": None}
         self.position = position
         self.compactness_weight = compactness_weight
@@ -164,7 +165,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """
         if self.bank is None or self.bank.kind == "shared":
             return
-        side = self.bank.keys.shape[1]
+        side = self.bank.keys.shape[1]  # a key is a map of side × side cells, of stride 4
         if any(math.ceil(length / 4) != side for length in size):
             remedy = f"set data.size to {4 * side}, or model.position_size to half the frames' side"
             raise ValueError(f"frames of {size[0]} × {size[1]} px do not fit a bank of {side} × {side} cells: {remedy}")
@@ -177,14 +178,14 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Args:
             batch: `clip` and `video_index`.
             dropped: index of the Lab channel that is dropped, 1 or 2.
-            generator: on the CPU, of the draws of training; None in validation, where the seed alone draws negatives.
+            generator: on the CPU, of the draws of training; None in validation: the seed alone then counts.
 
         Returns:
             `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. In the
-            second phase, with a bank, also `negative_mass`, the negatives' fraction of the softmax; and in training
-            `queue_age`: then the bank gets the keys of all ranks, which enter it at the end of the optimiser's step.
+            second phase, with a bank, also `negative_mass`, the negatives' fraction of the softmax; and, if training,
+            `queue_age`, the age of the bank's oldest key in steps.
         """
-        lab = normalised_lab(batch["clip"])
+        lab = normalised_lab(batch["clip"])  # B x T x 3 x H x W
         seen = drop_channel(lab, dropped)
         colours = lab[:, :, dropped, None]  # B x T x 1 x H x W
         colours_of_cells = colours[:, :-1, :, ::4, ::4]  # of the references, at the features' stride of 4
@@ -195,11 +196,12 @@ class Liir(MomentumMethod, CorrespondenceModule):
         outputs = {"compactness": local.compactness, "embeddings": of_frames.mean((3, 4)).flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
+            # in validation `self.generator()` gives the same draws for every batch
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
             positive = positive_mass(local.logsumexp, negatives)  # B x h x w
             reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
             outputs["negative_mass"] = 1 - positive.mean()
-            if generator is not None:
+            if generator is not None:  # training: the keys enter the bank at the end of the optimiser's step
                 keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)
                 self.bank.hold(all_rows(keys), all_rows(batch["video_index"]))
                 outputs["queue_age"] = self.bank.age
@@ -267,7 +269,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.position != "none":
             grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
             orders = drawn_orders(self.bank_settings.modulation, all_frames, grid, generator)
-            if orders is not None:
+            if orders is not None:  # None: the modulation "none" moves nothing
                 # a function that moves the cells of the position map, in another order for each frame
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
@@ -328,7 +330,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         settings = self.schedule
         epochs = settings.warmup_epochs
         plan = super().plan_rows() | {"phases": f"{epochs} epochs within videos, then all"}
-        begin = ""
+        begin = ""  # without a first phase negatives and prior count from the start
         if epochs:
             begin = f", from epoch {epochs} on"
             samples = self.global_batch()

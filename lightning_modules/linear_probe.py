@@ -108,7 +108,8 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                # begins the mean anew; tensors that `validate` made in inference mode could not be changed in a fit
+                # begins the mean, in new tensors: a fit may not change those that an earlier `validate` made in
+                # inference mode
                 if batch_index == 0:
                     metric.reset()
                 metric(outputs["logits"], batch["label"])

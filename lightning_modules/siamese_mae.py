@@ -57,7 +57,7 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
-    """Return the indices of the patches that a random mask leaves visible: the patches of smallest noise, ascending.
+    """Return the indices of the patches that a random mask leaves visible: those of smallest noise, by rising noise.
 
     Args:
         noise: `(B, N)` in [0, 1).
@@ -220,11 +220,13 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
-        if isinstance(backbone, str) and not is_checkpoint(backbone):  # a new training: a checkpoint has its positions
+        # a checkpoint brings its positions; a dict of fields rebuilds this module from one, which brings all weights
+        if isinstance(backbone, str) and not is_checkpoint(backbone):
             is_random = self.described is not None and not self.described.loaded
-            if is_random and str(backbone).startswith(LIBRARIES):  # a user's callable has drawn its own weights
+            # random weights are drawn anew as in MAE's code, except a user's callable's, which has drawn its own
+            if is_random and str(backbone).startswith(LIBRARIES):
                 _initialise_encoder(network)
-            # the positions are MAE's fixed ones in any case
+            # the positions are MAE's fixed ones in any case, also beside trained weights
             rows, columns = network.patch_embed.grid_size
             network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)

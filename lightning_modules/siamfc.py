@@ -102,7 +102,7 @@ class SiamFC(CorrespondenceModule):
         self.positive_radius = positive_radius
         self.lr: float = lr
         self.last_lr = last_lr
-        built = self.frozen_network(backbone, pretrained)  # only the two convolutions below learn
+        built = self.frozen_network(backbone, pretrained)  # an encoder; only the two convolutions below learn
         self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride: int = self.backbone.stride
         width = width_of(self.backbone)

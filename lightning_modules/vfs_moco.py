@@ -74,7 +74,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         self.backbone = self.network_to_train(backbone)
         width = self.backbone_width
         self.projector = mlp(width, width, projection_dim)
-        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)  # `encoder`: backbone and projector
         self.queue = KeyQueue(queue_size, projection_dim, self.seed)
 
     @property
@@ -136,6 +136,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         The default on one device is 4, 2 or 1: the largest that divides the videos and leaves two or more per group. On
         each of several devices it is 1.
+
         Args:
             videos: number of videos in the batch.
 

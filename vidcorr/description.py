@@ -135,7 +135,7 @@ class Input(BaseModel):
         """
         if self.source == CALLER or self.source.startswith(PROTOCOL):
             return ""
-        is_known = self.source and self != UNKNOWN
+        is_known = self.source and self != UNKNOWN  # UNKNOWN: ImageNet's numbers, taken because nobody states any
         return f"input: {self}" if is_known else f"input: {self}: {REMEDY}"
 
 

@@ -155,7 +155,7 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     """
     above: list[str] = []
     for line in lines:
-        # lines of this indent or more are no parents of this line
+        # `above` holds the parents of this line: drop those that are indented as far as it, or further
         while above and _indent(above[-1]) >= _indent(line):
             above.pop()
         if _indent(line) == deepest:

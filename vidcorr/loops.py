@@ -179,7 +179,7 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
         {'ready': 2, 'started': 2, 'processed': 2, 'completed': 2}
     """
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
-    if epochs["current"]["processed"] == epochs["current"]["started"]:
+    if epochs["current"]["processed"] == epochs["current"]["started"]:  # between two epochs: else nothing is changed
         for counts in epochs.values():
             counts.update(dict.fromkeys(counts, counts["processed"]))
 
@@ -211,7 +211,7 @@ def follow_schedules(trainer: Trainer) -> None:
     """Let schedules that follow a score, such as ReduceLROnPlateau, step in the epoch in which a run resumes.
 
     Such schedules step at the end of the epoch, but Lightning skips them as long as `fit_loop.restarting` is True. So
-    call this function at a batch of the epoch. It does nothing if `max_steps` is set: Lightning then refuses False.
+    call this function at a batch of the epoch. It does nothing if `max_steps` is set: Lightning then keeps True.
     """
     if trainer.fit_loop.restarting and trainer.max_steps == -1:
         trainer.fit_loop.restarting = False

@@ -40,7 +40,7 @@ def near_names(written: str, known: Iterable[str]) -> list[str]:
     """Return up to `MOST` known names of the least distance from an unknown name; empty if none is near.
 
     Only the ends of names are compared, such as `base_lr` of `model.base_lr`. If one end is a word of the other end,
-    the distance is `PART`; but 0 if the known name has no dots and slashes.
+    the distance is `PART`; but 0, as of equal ends, if the known name has no dots and slashes: it is a whole name.
 
     Example:
         >>> near_names("learning_rate", ["model.lr", "model.momentum"]), near_names("clips", ["data/clips.yaml"])

@@ -54,6 +54,7 @@ class _Requests:
         self.received = self.received or number
         self.interrupts += is_interrupt
         ends_at_once = is_first or is_interrupt  # a second SIGTERM does not interrupt the cleanup
+        # `deferring`: number of open blocks that let a signal wait for `check`
         if (ends_at_once and not self.deferring) or self.interrupts > 1:
             raise Stopped(number)
         if is_first and is_interrupt:

@@ -96,8 +96,8 @@ class ProjectedExtractor(FeatureExtractor):
         super().__init__(inner.stage, known=inner.stages, network_name="the encoder")  # `inner` has checked the stage
         self.inner = inner
         self.head = module_copy(head, shares_tensors=True)  # a copy, so that `eval` below leaves the mode of `head`
-        self.further = further
-        # this extractor has the stride, input, description, … of the encoder's
+        self.further = further  # what a subclass's constructor takes besides, for a copy of this extractor
+        # the annotations name the facts that benchmarks read: stride, input, description, …; all are the encoder's
         for name in (*View.__annotations__, *FeatureExtractor.__annotations__):
             setattr(self, name, getattr(inner, name))
         self.called = None  # this extractor calls no network itself: `map_of` lets `inner` call it

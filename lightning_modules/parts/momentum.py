@@ -224,7 +224,7 @@ class MomentumMethod(SavedModule):
     def on_fit_start(self) -> None:
         """Forget the keys that an interrupted fit has held, and the optimiser step that it began."""
         super().on_fit_start()
-        STEPPING[self] = _none
+        STEPPING[self] = _none  # in place of a reference to the optimiser whose step has begun
         for queue in self.queues.values():
             queue.held.clear()
 
@@ -245,7 +245,8 @@ class MomentumMethod(SavedModule):
         """
         other = STEPPING[self]()  # the optimiser whose step was begun last; None if that step has ended
         is_within = other is not None and other is not optimizer and _is_running(other)
-        is_unmade = not hasattr(self, "target_encoder")  # the constructor of this module has raised, or still runs
+        # the constructor of this module has raised, or still runs; torch's hooks reach the module all the same
+        is_unmade = not hasattr(self, "target_encoder")
         if is_within or is_unmade:
             return
         stepped: set[int] = set()  # ids of the optimiser's parameters
@@ -260,13 +261,14 @@ class MomentumMethod(SavedModule):
     def end_step_of(self, optimizer: Optimizer) -> None:
         """Move the average and fill the queues, if `begin_step_of` has noted a step of this optimiser.
 
-        A step without new keys for the queues counts no step, and leaves the average as it is.
+        A step for which the queues hold no new keys does not count, and leaves the average as it is.
+
         Raises:
             ValueError: for an average in half precision.
         """
         if STEPPING[self]() is not optimizer:
             return
-        STEPPING[self] = _none
+        STEPPING[self] = _none  # the step has ended
         queues = self.queues.values()
         # where several optimisers step for the same batches, the first one has ended the step and emptied the queues
         if queues and not any(queue.held for queue in queues):

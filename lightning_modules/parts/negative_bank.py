@@ -69,7 +69,7 @@ class NegativeBank(KeyQueue):
     def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:
         shared = settings.negatives == "shared"  # a key is the vector of a cell, else a frame's whole map
         keys = settings.frames * settings.points if shared else settings.frames
-        shape = width if shared else (side, side, width)
+        shape = width if shared else (side, side, width)  # of one key
         super().__init__(keys, shape, seed=None)  # zeros of no video, which `logsumexp` leaves out
         self.points = settings.points
         self.kind = settings.negatives

@@ -255,6 +255,7 @@ class SavedModule(pl.LightningModule):
 
         Then the file is enough to load the module or its encoder. The class is allowed in this process (`allow`).
         """
+        # `rebuilt_by`: values for the file, where an argument's value in `hparams` would not make the module again;
         # `hparams` may hold arguments of base classes too, which the constructor does not take
         arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
@@ -297,15 +298,15 @@ class SavedModule(pl.LightningModule):
         if mistake and self.trainer.state.fn == "fit":
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
             raise ValueError(f"{source}: {mistake}: {remedy}")
-        saved = checkpoint.get("hyper_parameters", {})
+        saved = checkpoint.get("hyper_parameters", {})  # arguments of the constructor
         own = {**self.hparams, **self.rebuilt_by}
-        for name in ("spec", "backbone"):
+        for name in ("spec", "backbone"):  # a constructor names its network by one of them
             ours = _name_in(own.get(name))
             theirs = _name_in(saved.get(name))
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
             if name in own and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
-        # before Lightning does, whose error names no file
+        # load the weights before Lightning does: its error would not name the file
         checkpoint["state_dict"] = named_as_in(self, checkpoint["state_dict"])
         load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
         if self.trainer.state.fn != "fit":  # a fit describes its weights at its start

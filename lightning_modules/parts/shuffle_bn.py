@@ -41,7 +41,7 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
     parts = network.modules() if groups > 1 else ()  # a single group is the whole batch
     norms: list[Any] = [part for part in parts if isinstance(part, _BatchNorm)]
     for norm in norms:
-        norm.batch_groups = groups
+        norm.batch_groups = groups  # which `_by_groups` reads
         # a method is compiled once, a closure would be compiled again in each context
         norm.forward = MethodType(_by_groups, norm)
     try:
