@@ -190,7 +190,8 @@ def is_first_rank() -> bool:
     """
     if "RANK" in os.environ:  # torchrun's rank among all ranks
         return os.environ["RANK"] == "0"
-    # else the first rank has 0 in each variable by which a launcher tells a part of the rank
+    # else the first rank has 0 in each variable by which a launcher tells a part of the rank; SLURM's does not count in
+    # an interactive job, which `detect` leaves out
     is_task = SLURM_RANK in os.environ and SLURMEnvironment.detect()
     names = (*RANKS, SLURM_RANK) if is_task else RANKS
     return all(os.environ.get(name, "0") == "0" for name in names)
@@ -267,10 +268,11 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
+        # `earlier`: folder of a run to go on with; `more`: what the user adds to the arguments of an earlier run
         self.adds_to_a_run = earlier is not None or bool(more)  # then the last FOLDER of a benchmark counts
         self.run = Run(args, earlier, more, say=rank_zero_info)  # `words`: all arguments, the earlier run's too
         # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
-        words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
+        words, self.saved = words_for_parser(self.run.words, rank_zero_info, goes_on=self.run.goes_on_in is not None)
 
         # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
@@ -472,6 +474,7 @@ class VidcorrCLI(LightningCLI):
             print(f"checkpoint: {saved}")
             return
         words = ["vidcorr", "validate", str(folder)]
+        # the folder tells `validate` the checkpoint and the run's benchmarks; without any, the words must name one
         if not benchmarks:
             print(f"checkpoint: {saved}")
             words += getattr(self.model, "measured_by", SavedModule.measured_by).split()  # such as --on davis=FOLDER

@@ -343,6 +343,7 @@ def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__
+    # such as "VFSMoCo, ResNet-18": the module, and its backbone; a module without a description goes by its class alone
     facts: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
     if trainer.state.fn == "fit":
         facts |= seed_and_recipe(trainer)

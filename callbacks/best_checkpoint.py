@@ -43,8 +43,8 @@ class BestCheckpoint(ModelCheckpoint):
         Lightning's callback has no other way to forget a fit than its constructor.
         """
         _, save_top_k, dirpath = self._arguments
-        self._is_resumed = False
-        self._is_branch = False
+        self._is_resumed = False  # True once the best scores of a resumed run are taken over
+        self._is_branch = False  # True for a new run that begins from a checkpoint of another run
         super().__init__(
             dirpath,
             "best-epoch={epoch:03d}-step={step:06d}",
@@ -96,7 +96,7 @@ class BestCheckpoint(ModelCheckpoint):
         scores = {place_now[path]: score for path, score in state_dict["best_k_models"].items()}
         best = place_now.get(state_dict["best_model_path"], "")
         changed = {
-            "dirpath": self.dirpath,
+            "dirpath": self.dirpath,  # Lightning drops the scores of a state that names another folder
             "best_k_models": scores,
             "kth_best_model_path": place_now.get(state_dict["kth_best_model_path"], ""),
             "best_model_path": best if Path(best).is_file() else "",

@@ -186,7 +186,10 @@ class LastCheckpoint(ModelCheckpoint):
         self.save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save every `every_n_steps` steps; in a resumed run, let schedules that follow a score step again."""
+        """Save every `every_n_steps` steps; in a resumed run, make ReduceLROnPlateau take its step at the epoch's end.
+
+        Lightning leaves out such schedules, which follow a score, in the epoch in which a run resumes.
+        """
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
@@ -346,7 +349,7 @@ def _hide_later_logs(trainer: Trainer) -> None:
         scores |= benchmark.history.get(trainer.global_step, {})
     first_hidden = loops.logged_step(trainer)
     if not loops.is_between_epochs(trainer):
-        first_hidden += 1  # within an epoch this is the newest step, whose values are on disk
+        first_hidden += 1  # within an epoch it is the newest step, whose values are on disk
     hide_logs(trainer, first_hidden, scores)
 
 

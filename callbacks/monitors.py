@@ -76,8 +76,8 @@ class CollapseMonitor(Callback):
     def __init__(self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3) -> None:
         require_at_least(1, "CollapseMonitor", every_n_steps=every_n_steps, patience=patience)
         self.every_n_steps = every_n_steps
-        self.warn_below = warn_below
-        self.patience = patience
+        self.warn_below = warn_below  # a check with a smaller spread of the embeddings counts as collapsed
+        self.patience = patience  # collapsed checks in a row until a warning
         self._collapsed = 0  # collapsed checks in a row, up to the newest
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -52,8 +52,8 @@ class TrainingPictures(Callback):
         require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs)
         self.protocol = PropagationProtocol.named(protocol)
         self.every_n_epochs = every_n_epochs
-        self.stage = stage
-        self.stride = stride
+        self.stage = stage  # of the network whose features are drawn; None: its default
+        self.stride = stride  # pixels per cell of the features; None: the network's default
         self._clip: Tensor | None = None  # (T, 3, H, W), on the CPU; on the first rank, after its first batch
         self._names: list[str] = []  # of its frames
         self._folder = Path()
@@ -61,6 +61,7 @@ class TrainingPictures(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the folder on all ranks, and refuse batches without clips."""
+        # `images`: keys of a batch's images; a user's module may lack it, and its first batch is checked later
         if "clip" not in getattr(pl_module, "images", ["clip"]):
             raise ValueError(f"TrainingPictures draws clips, and {type(pl_module).__name__} has none: leave it out")
         self._folder = run_folder(trainer) / "pictures"

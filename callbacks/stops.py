@@ -80,6 +80,7 @@ class Stops(Callback):
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
         fault = self._check_losses(all_but=1)  # the newest may still be on a GPU
+        # `NOT_FINITE` is larger than every number of a signal, so it wins over a signal of another rank
         own_outcome = NOT_FINITE if fault else signals.requests.received or 0
         outcome = self._ranks.largest(own_outcome)
         if outcome == NOT_FINITE:
@@ -134,7 +135,7 @@ class Stops(Callback):
         fault = self._check_losses()
         if broken and fault is None:
             fault = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
-        if self._ranks.largest(NOT_FINITE if fault else 0):
+        if self._ranks.largest(NOT_FINITE if fault else 0):  # a fault of any rank is one of all
             self._raise_on_all_ranks(fault)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -148,7 +149,7 @@ class Stops(Callback):
         if trainer.state.fn == "fit":
             for saver in last_checkpoints(trainer):
                 saver.save(trainer, exception)  # before the job is queued again
-        # a lost rank is a fault, also if a signal came
+        # a lost rank is a fault, also if a signal came; `_outcome` is the signal on which all ranks agreed, or 0
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")

@@ -166,7 +166,7 @@ class VideoDataModule(SampledDataModule):
         kept: list[SourceEntry] = []
         for source in self.sources:
             listing = search(source)
-            if listing.annotations:
+            if listing.annotations:  # folders beside the videos, which are no videos
                 rank_zero_info(f"{source}: {listing.left_out()}")
             entries = listing.entries
             left_out = frozenset[str]() if self.include_holdout else held_out_among(entry.file for entry in entries)
@@ -250,7 +250,7 @@ class VideoDataModule(SampledDataModule):
         Args:
             path: path of a video, as a list or search of the sources gives it.
         """
-        for root in self._roots:
+        for root in self._roots:  # each ends with a separator; "" is the working directory
             if root and path.startswith(root) and "/.." not in path:  # the same text as `relpath`'s, in less time
                 return hashed_rank(self.seed, path[len(root) :])
         # the path lies outside the folders of the sources, as a path in a list may

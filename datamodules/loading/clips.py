@@ -241,7 +241,7 @@ def start_worker(worker: int) -> None:
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # discards a signal to the group that came before
         signal.signal(number, signal.SIG_DFL)
-    unblock_stops()
+    unblock_stops()  # the worker was started with these signals blocked
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

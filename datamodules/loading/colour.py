@@ -125,11 +125,12 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     largest = torch.maximum(torch.maximum(red, green), blue)
     smallest = torch.minimum(torch.minimum(red, green), blue)
     chroma = largest - smallest
-    # the hue times the chroma, divided once for all three cases
+    # hue times chroma: 0, 2 or 4 times the chroma (red, green or blue is largest) plus a difference; divided once
     blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
     hue = hue.add_(6 * shift).remainder_(6)  # red is 0, green 2, blue 4
     centre = torch.tensor([3.0, 2.0, 4.0]).to(frames, non_blocking=True).view(3, 1, 1)
+    # the three factors of C: |h - 3| - 1 for red, 2 - |h - 2| for green, 2 - |h - 4| for blue
     factor = (hue - centre).abs_()
     factor[:, 0].sub_(1)
     factor[:, 1:].neg_().add_(2)

@@ -71,6 +71,7 @@ class ClipSampler(DistributedSampler[Key]):
         ranks, rank = world_size_and_rank()
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
         share = order[rank::ranks]  # so all ranks' batches k together are a stretch of the order
+        # `len(self)`: samples of this rank in full batches; the rest of its share is left out
         for index in share[self.first_batch * self.batch_size : len(self)].tolist():
             yield self.epoch, index
 
@@ -235,7 +236,7 @@ class ResumableLoader(DataLoader[BatchT]):
         patience = self.timeout
         # torch's iterator keeps the time limit at which it is made: when it is over, torch looks at its workers
         self.timeout = min(patience, LOOK)
-        with without_main():
+        with without_main():  # the workers that start here must not import the main module, which would run again
             batches = super().__iter__()
         self.timeout = patience
         try:

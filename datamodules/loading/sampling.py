@@ -225,7 +225,7 @@ class FractionPairs(FrameSampling):
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
         end = num_frames - gap  # a pair's first frame is drawn from 1 to end - 1: as in Co-Settle's code, never 0
-        if num_frames <= 4 or gap < 1 or end <= 1:  # too short for pairs: n independent frames
+        if num_frames <= 4 or gap < 1 or end <= 1:  # no room for pairs (4 is theirs): n independent frames
             return torch.randint(num_frames, (n,), generator=generator)
         first = torch.randint(1, end, (n // 2,), generator=generator)
         return torch.stack([first, first + gap], dim=1).flatten()

@@ -117,9 +117,9 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
         return None
     pair = int(torch.randint(int(ends[-1]), (), generator=generator))
     first = int(np.searchsorted(ends, pair, side="right"))
-    # `ends[first] - pair` pairs of this first frame, this pair included, are left: 1 for its last partner
-    second = first + partners[first] - (ends[first] - pair) + 1
-    return int(frames[first]), int(frames[second])
+    # the pair's number among the pairs of its first frame; number 0 is the pair with the next of `frames`
+    number = pair - (ends[first] - partners[first])
+    return int(frames[first]), int(frames[first + 1 + number])
 
 
 def training_crop(
@@ -143,7 +143,8 @@ def training_crop(
     stretch, down, across, choice = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
     y, x, height, width = centred(box).tolist()
     zoom = 1 + STRETCH * (2 * stretch - 1)
-    scale = context_side(height, width) / EXEMPLAR / zoom  # pixels of the frame per pixel of the crop
+    # pixels of the frame per pixel of the crop: an exemplar shows the square of `context_side`, box and surroundings
+    scale = context_side(height, width) / EXEMPLAR / zoom
     shifted_y = y + SHIFT * (2 * down - 1) * scale
     shifted_x = x + SHIFT * (2 * across - 1) * scale
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
