@@ -94,7 +94,7 @@ class NamedConfig(ActionConfigFile):
             # keys such as `on` may hold a mapping, which becomes a list of texts, as their flags take it
             has_lists = any(name in content for name in LISTS)
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
-        for part in PARTS:
+        for part in PARTS:  # model and data
             if is_other_class(cfg.get(part), content.get(part)):
                 cfg[part] = None
         super().__call__(parser, cfg, values, option_string)
@@ -190,8 +190,8 @@ def is_first_rank() -> bool:
     """
     if "RANK" in os.environ:  # torchrun's rank among all ranks
         return os.environ["RANK"] == "0"
-    # else the first rank has 0 in each variable by which a launcher tells a part of the rank; SLURM's does not count in
-    # an interactive job, which `detect` leaves out
+    # else launchers tell a process its place in several variables, such as node and place on the node: the first rank
+    # has 0 in each that is set. SLURM's does not count in an interactive job, which `detect` leaves out
     is_task = SLURM_RANK in os.environ and SLURMEnvironment.detect()
     names = (*RANKS, SLURM_RANK) if is_task else RANKS
     return all(os.environ.get(name, "0") == "0" for name in names)
@@ -261,7 +261,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         quieten_lightning()
-        yaml.SafeDumper.add_multi_representer(Enum, _write_value)
+        yaml.SafeDumper.add_multi_representer(Enum, _write_value)  # PyYAML itself can write no member of an Enum
         # the first rank logs: in an interactive job of SLURM, Lightning would take this task for another rank
         if is_first_rank():
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
@@ -372,7 +372,7 @@ class VidcorrCLI(LightningCLI):
 
     def _make_run_folder(self, trainer: Any) -> dict[str, Any]:
         """Make the folder of the run, and return the Trainer's arguments that name it; on other ranks do nothing."""
-        if not is_first_rank():
+        if not is_first_rank():  # other ranks learn the folder by broadcast (`run_folder`)
             return {}
         folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
         arguments: dict[str, Any] = {"default_root_dir": folder}
@@ -408,8 +408,10 @@ class VidcorrCLI(LightningCLI):
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
         """Return a callback per benchmark of `--on`; `--every` and `--before` win over the configs' schedules."""
         flags = self.config[self.command]
-        if self.adds_to_a_run and flags.on:  # its data may have moved: the last FOLDER of a NAME counts
+        # of the texts NAME=FOLDER, the last FOLDER of a NAME counts: the data of the earlier run may have moved
+        if self.adds_to_a_run and flags.on:
             flags.on = list({text.partition("=")[0]: text for text in flags.on}.values())
+        # a flag that is not given is None or False
         of_flags = {"every_n_epochs": flags.every, "before_training": flags.before}
         schedule = {name: value for name, value in of_flags.items() if value}
         choices = chosen_benchmarks(flags)
@@ -460,7 +462,8 @@ class VidcorrCLI(LightningCLI):
     def _print_end(self, folder: Path) -> None:
         """Print the report of the last benchmark; after a training also the command that validates its best checkpoint.
 
-        Without benchmarks the path of the checkpoint is printed too, and the command names one that suits the method.
+        Without benchmarks the path of the checkpoint is printed too, and the command names a benchmark that suits the
+        method.
         """
         benchmarks = benchmarks_among(self.trainer)
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
@@ -549,7 +552,7 @@ def known_flags(words: Sequence[str]) -> dict[str, str]:
         >>> forms["model.projector_dim"], forms["trainer.max_epochs"], forms["table"], forms["data/clips.yaml"]
         ('--model.projector_dim', '--trainer.max_epochs', 'vidcorr table', '--config data/clips.yaml')
     """
-    forms = {name: f"--{name}" for name in OF_LIGHTNING}
+    forms = {name: f"--{name}" for name in OF_LIGHTNING}  # such as ckpt_path
     forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}  # our own flags of training
     forms |= {f"trainer.{name}": f"--trainer.{name}" for name in signature(pl.Trainer).parameters}
     said = list(read_words(words))  # the words as flags with their values

@@ -157,7 +157,7 @@ class BenchmarkCallback(Callback):
             return  # the checkpoint's scores are those of another run
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
-        if run_of(trainer) is None:  # a Trainer of the user's script: results go into the folder of before
+        if run_of(trainer) is None:  # a Trainer of the user's script: results go on in the earlier folder
             self._resumed_name = state.get("folder")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -276,7 +276,10 @@ class BenchmarkCallback(Callback):
     def _result_or_none(
         self, trainer: Trainer, pl_module: LightningModule, output: Output, options_of_fit: Mapping[str, Any]
     ) -> Result | None:
-        """Return the result of the benchmark; None after an error that is logged and does not end the fit."""
+        """Return the result of the benchmark; None after an error that is logged and does not end the fit.
+
+        `output` writes the files of the run; `options_of_fit` are arguments of `Benchmark.run` that only a fit gives.
+        """
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
                 return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)
@@ -349,7 +352,7 @@ def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
         facts |= seed_and_recipe(trainer)
     elif trainer.ckpt_path:
         weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
-        # the seed of random weights is not that of the training
+        # the checkpoint replaces random weights, so the seed that drew them no longer counts
         facts |= {"weights": weights, "loaded": True, "seed": network.seed if network.loaded else None}
     return network.model_copy(update=facts)
 

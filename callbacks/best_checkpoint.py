@@ -52,7 +52,7 @@ class BestCheckpoint(ModelCheckpoint):
             mode=mode,
             save_top_k=save_top_k,
             auto_insert_metric_name=False,
-            save_on_train_epoch_end=False,
+            save_on_train_epoch_end=False,  # Lightning's `on_validation_end` saves, which our hooks call
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -91,7 +91,7 @@ class BestCheckpoint(ModelCheckpoint):
         """
         if self._is_branch:
             return
-        self._is_resumed = True
+        self._is_resumed = True  # from now on a save may replace a file of the same step (`file_exists`)
         place_now = {path: self._place_of(path) for path in state_dict["best_k_models"]}
         scores = {place_now[path]: score for path, score in state_dict["best_k_models"].items()}
         best = place_now.get(state_dict["best_model_path"], "")

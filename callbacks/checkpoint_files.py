@@ -54,6 +54,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:  # torch may raise a RuntimeError while it handles an OSError
             if "inline_container" in str(error):  # torch's words for a file that ends before its content
                 raise FullDisk(path) from error
+            # `__context__`: the OSError that torch was handling
             raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
         return None
 
@@ -99,7 +100,7 @@ def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def _write(content: dict[str, Any], path: Path) -> None:
     """Write a file in whole or not at all; refuse content that is not read back as data."""
     hidden = path.with_name(f".{path.name}.unfinished")
-    with unfinished(path, hidden):
+    with unfinished(path, hidden):  # moves `hidden` to `path` at the end, unless an error is raised
         with hidden.open("wb") as file:
             torch.save(content, file)
             file.flush()

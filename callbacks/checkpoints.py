@@ -96,8 +96,10 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the loops from the checkpoint that a fit resumes from, earlier than Lightning does.
 
-        A checkpoint between two epochs is changed first: its epoch counts as ended (`loops.complete_epoch`). The time
-        that `max_time` counted is dropped. If the file is this run's own `last.ckpt`, later saves replace it.
+        A learning-rate schedule may let Lightning make the loaders before it restores the loops; they would then begin
+        at their first batch. A checkpoint between two epochs is changed first: its epoch counts as ended
+        (`loops.complete_epoch`). The time that `max_time` counted is dropped, so a resumed job has the whole time
+        again. If the file is this run's own `last.ckpt`, later saves replace it.
         """
         if trainer.state.fn != "fit":
             return
@@ -138,7 +140,10 @@ class LastCheckpoint(ModelCheckpoint):
         loops.stay_within_epoch(trainer, checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lock the folder against other runs, and note the settings of the optimisers before Lightning loads a state.
+        """Lock the folder against other runs, and note the settings of this run's optimisers.
+
+        Checkpoints hold the note; `on_train_start` compares it with the note of the checkpoint that is resumed. It is
+        taken here, because later Lightning loads the optimisers' state, which has the settings of the earlier run.
 
         Raises:
             ValueError: for a checkpoint to resume from that holds weights alone.
@@ -287,9 +292,10 @@ class LastCheckpoint(ModelCheckpoint):
             return
         _flush_loggers(trainer)
         path = self.last_model_path or self._new_path(trainer)
-        trainer.save_checkpoint(path, weights_only=False)
+        trainer.save_checkpoint(path, weights_only=False)  # with the states of optimisers, schedules and callbacks
         self.last_model_path = path
         self._saved_step = trainer.global_step
+        # as Lightning's own saves do: a logger may upload the checkpoint
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.after_save_checkpoint(self)
@@ -349,7 +355,7 @@ def _hide_later_logs(trainer: Trainer) -> None:
         scores |= benchmark.history.get(trainer.global_step, {})
     first_hidden = loops.logged_step(trainer)
     if not loops.is_between_epochs(trainer):
-        first_hidden += 1  # within an epoch it is the newest step, whose values are on disk
+        first_hidden += 1  # within an epoch `logged_step` is the last trained step, whose values are on disk
     hide_logs(trainer, first_hidden, scores)
 
 

@@ -98,7 +98,7 @@ class CollapseMonitor(Callback):
         measured["embedding_std"] = embedding_spread(embeddings)
         values = {f"monitor/{name}": value.float() for name, value in measured.items()}
         _log_measured(trainer, values)
-        spread = float(measured["embedding_std"])
+        spread = float(measured["embedding_std"])  # of this rank; the logged value is the mean over the ranks
         self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
         if self._collapsed == self.patience:  # not above it: a warning per collapse
             rank_zero_warn(
@@ -139,7 +139,7 @@ class Throughput(Callback):
         now = time.perf_counter()
         loader: Any = trainer.train_dataloader
         waited = getattr(loader, "waited", None)  # seconds in all, of a `ResumableLoader`
-        if self._since is not None:
+        if self._since is not None:  # None: the first batch after a pause
             self._batches += 1
             every = trainer.log_every_n_steps  # type: ignore[attr-defined]
             if accumulates(trainer) or not every or trainer.global_step % every:  # 0 logs nothing

@@ -80,7 +80,7 @@ class TrainingPictures(Callback):
         if not isinstance(joined, Mapping) or "clip" not in joined:
             raise ValueError("TrainingPictures draws the clips of a batch, and the first batch has none: leave it out")
         clip = as_floats(joined["clip"])
-        index = joined.get("frame_index")
+        index = joined.get("frame_index")  # B x T, the frames' places in their videos; None: the batch does not tell
         with random_state_kept():
             self._show(trainer, "clips", clip_sheet(clip, index))
         self._clip = clip[0].detach().float().cpu()  # kept for the whole run, so not in the GPU's memory

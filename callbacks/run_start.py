@@ -72,4 +72,5 @@ class RunStart(SaveConfigCallback):
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None  # a later `fit --config config.yaml` trains from the beginning
                 path = self.run.folder / self.config_filename
+                # a single file, without a second check of the parsed values
                 self.parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)

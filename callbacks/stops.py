@@ -155,7 +155,7 @@ class Stops(Callback):
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
             if trainer.is_global_zero and (number in signals.REQUEUE or self._outcome in signals.REQUEUE):
                 requeue_job()
-        self._handlers.close()
+        self._handlers.close()  # the handlers of before the run: Lightning calls no `teardown` after an exception
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the signal handlers, and end the exchange of the ranks."""

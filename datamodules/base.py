@@ -61,7 +61,7 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(0, num_workers=self.num_workers)
         paths = source if isinstance(source, list) else [source]
         self.sources = [Path(path).expanduser() for path in paths]
-        self.source = self.sources[0]
+        self.source = self.sources[0]  # for data of a single source
         self.batch_size = batch_size
         self.seed = run_seed(seed)
         self.skipped: Counter[str] = Counter()  # path of an unusable item → how often another replaced it
@@ -99,7 +99,7 @@ class SampledDataModule(pl.LightningDataModule):
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         loader.named = self.named
-        loader.trainer = self.trainer
+        loader.trainer = self.trainer  # the loader's state then counts the batches that it has trained on
         resuming, state = self._resumed
         # not in a later fit by another Trainer, and not outside a training
         if self.trainer is not None and self.trainer is resuming and self.trainer.training:

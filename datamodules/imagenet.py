@@ -83,4 +83,4 @@ def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, i
         """Return whether a file is an image, and neither hidden nor in a hidden folder."""
         return is_photo(path) and all(map(is_data, Path(path).relative_to(folder).parts))
 
-    return make_dataset(folder, numbers, is_valid_file=is_valid_file)
+    return make_dataset(folder, numbers, is_valid_file=is_valid_file)  # torchvision's listing

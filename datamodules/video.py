@@ -224,11 +224,12 @@ class VideoDataModule(SampledDataModule):
         if trainer is not None:
             number = batches_taken(trainer)  # of this epoch, without this batch
             return (trainer.current_epoch, number) if trainer.training else None
-        # our validation loaders mark their batches by the entry `EVALUATION`; a user's loader over `held_out` does not
+        # our validation loaders mark their batches by the entry `EVALUATION`; a user's loader over `held_out` does not.
+        # An unmarked batch has held-out or training videos alone, so its first video tells
         is_held_out = self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices
         if EVALUATION in batch or is_held_out:
             return None
-        loader: Any = self._loader
+        loader: Any = self._loader  # set by `train_dataloader`, which a loop without a Trainer calls too
         epoch, taken = loader.place  # epoch, and batches given so far in the epoch
         return epoch, taken - 1  # without this batch
 

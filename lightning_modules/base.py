@@ -92,9 +92,9 @@ class CorrespondenceModule(SavedModule):
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
-        The method also sets the module's description, input, normalisation and views; and `rebuilt_by`, by which a
-        checkpoint of this module is enough, even if the training began with another checkpoint. A network gets the
-        input that it states; else a library's gets ImageNet's, a user's own RGB in [0, 1].
+        The method also sets the module's description, input, normalisation and views; and `rebuilt_by`, so that a
+        checkpoint of this module needs no other file, such as the checkpoint with which the training began. A network
+        gets the input that it states; else a library's gets ImageNet's, a user's own RGB in [0, 1].
 
         Returns:
             The network, in training mode.
@@ -107,6 +107,7 @@ class CorrespondenceModule(SavedModule):
         self.described = encoder.described
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
+        # the stage whose maps are trained, and the class that reads the maps of such a network
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
         # by a copy: `maps` keeps what it has made of the network, but the method may yet replace parts of the network
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
@@ -224,7 +225,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
-        batch = join_loaders(batch, next(iter(self.images)))
+        batch = join_loaders(batch, next(iter(self.images)))  # by the name of the method's first image, such as `clip`
         outputs = self._checked_step(batch, batch_index)
         scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():
@@ -522,6 +523,7 @@ class CorrespondenceModule(SavedModule):
             continue_schedule(self.lr_schedulers())
         self._print_plan()
         if self.backbone_learns and self.described is not None:
+            # `loaded`: the weights are not random; seed and recipe were those of the weights before this training
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True, "recipe": ""}
             self.described = self.described.model_copy(update=trained)
 

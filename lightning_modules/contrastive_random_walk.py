@@ -84,8 +84,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.edge_dropout = edge_dropout
         self.lr: float = lr
         self.backbone = self.network_to_train(backbone)
-        self.normalise = Normalise(MEAN, STD)  # in training, by CIFAR-10's values
-        self.input_of_backbone = EVALUATION  # in benchmarks, by ImageNet's: what `evaluated` states of its RGB
+        self.normalise = Normalise(MEAN, STD)  # in training: CIFAR-10's mean and deviation, as in the public code
+        self.input_of_backbone = EVALUATION  # in benchmarks: ImageNet's mean and deviation
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:

@@ -38,8 +38,9 @@ class FrozenEncoder(SavedModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        encoder = self.frozen_network(spec, pretrained, "spec")
-        # what the user gives replaces what the network's name or checkpoint states
+        encoder = self.frozen_network(spec, pretrained, "spec")  # "spec": the argument's name, for checkpoints
+        # what the user gives replaces what the network's name or checkpoint states; without `mean` and `std`,
+        # `stated_input` returns None
         self.encoder = encoder.changed(
             stated=stated_input(mean, std) or encoder.stated,
             default_stage=stage or encoder.default_stage,

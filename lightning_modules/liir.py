@@ -165,7 +165,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """
         if self.bank is None or self.bank.kind == "shared":
             return
-        side = self.bank.keys.shape[1]  # a key is a map of side × side cells, of stride 4
+        # a key is a map of side × side cells, of stride 4; `position_size` counts cells of stride 2: twice as many
+        side = self.bank.keys.shape[1]
         if any(math.ceil(length / 4) != side for length in size):
             remedy = f"set data.size to {4 * side}, or model.position_size to half the frames' side"
             raise ValueError(f"frames of {size[0]} × {size[1]} px do not fit a bank of {side} × {side} cells: {remedy}")
@@ -202,7 +203,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:  # training: the keys enter the bank at the end of the optimiser's step
-                keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)
+                keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)  # the type as in `features`
                 self.bank.hold(all_rows(keys), all_rows(batch["video_index"]))
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
@@ -237,6 +238,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
                 references = references.detach()
             return features[:, -1], references
         query = self.backbone(seen[:, -1])
+        # frames and references get the query's type: half precision under autocast, to which the first convolution
+        # would round the frames anyway
         frames = seen[:, :-1].to(query.dtype)
         averaged_encoder: Any = self.target_encoder
         with torch.no_grad():
@@ -311,6 +314,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
         samples_of_batch = self.global_batch()
         batches_of_epoch = self.steps_per_epoch()  # a step a batch: here the Trainer accumulates nothing
+        # `factor` is on the optimiser's rate, `warmup_lr`, in both phases
         return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
@@ -329,6 +333,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """Return the rows of the plan, with the values of both phases."""
         settings = self.schedule
         epochs = settings.warmup_epochs
+        # "all": with the negatives of other videos and the prior
         plan = super().plan_rows() | {"phases": f"{epochs} epochs within videos, then all"}
         begin = ""  # without a first phase negatives and prior count from the start
         if epochs:

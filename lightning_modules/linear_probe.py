@@ -80,7 +80,7 @@ class LinearProbe(CorrespondenceModule):
         self.weight_decay = weight_decay
         self.backbone = self.frozen_network(backbone, pretrained).view(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(width_of(self.backbone), num_classes)
-        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.normal_(self.classifier.weight, std=0.01)  # as in MoCo's main_lincls.py
         nn.init.zeros_(self.classifier.bias)
         self.top1 = MulticlassAccuracy(num_classes, average="micro")
         self.top5 = MulticlassAccuracy(num_classes, top_k=min(5, num_classes), average="micro")
@@ -106,7 +106,7 @@ class LinearProbe(CorrespondenceModule):
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
-        if outputs is not None:
+        if outputs is not None:  # None: an empty batch, the only one of data without held-out images
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
                 # begins the mean, in new tensors: a fit may not change those that an earlier `validate` made in
                 # inference mode

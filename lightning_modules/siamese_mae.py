@@ -220,7 +220,8 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
-        # a checkpoint brings its positions; a dict of fields rebuilds this module from one, which brings all weights
+        # a backbone from a checkpoint keeps its positions; a dict is given where this module is built from its own
+        # checkpoint, whose weights are loaded afterwards
         if isinstance(backbone, str) and not is_checkpoint(backbone):
             is_random = self.described is not None and not self.described.loaded
             # random weights are drawn anew as in MAE's code, except a user's callable's, which has drawn its own
@@ -282,7 +283,8 @@ class SiameseMAE(CorrespondenceModule):
             >>> method.decode(torch.rand(1, 7, 64), torch.rand(1, 3, 64), keep, (2, 3)).shape  # 768 = 3 · 16²
             torch.Size([1, 6, 768])
         """
-        exact = self.mask_token.dtype  # under autocast finer than a layer's output: positions are added unrounded
+        # under autocast layers return half precision: positions and mask token are added in the type of the weights
+        exact = self.mask_token.dtype
         first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
         seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
@@ -293,7 +295,7 @@ class SiameseMAE(CorrespondenceModule):
         for block in self.decoder_blocks:
             tokens = block(tokens, first)
         predicted: Tensor = self.decoder_pred(self.decoder_norm(tokens))
-        return predicted[:, 1:]
+        return predicted[:, 1:]  # without the class token
 
     def losses(self, first: Tensor, second: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Return the `loss` of pairs: the error of the predicted pixels of masked patches, each patch normalised.

@@ -108,7 +108,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             """Return the keys of frames, which may have travelled between ranks as bytes."""
             return self.unit_vectors(self.target_encoder, as_floats(frames))
 
-        if not self.training:
+        if not self.training:  # BatchNorm takes its running statistics: no shuffle is needed
             return encode(frames)
         # a shuffle for each batch: keys of earlier batches are held until the step. Published runs drew by these seeds
         generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))
@@ -186,10 +186,11 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """
         view1, _ = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D
-        keys = self.encode_keys(split_views(as_bytes(batch["clip"]))[1])  # ranks·B x n/2 x D
+        # ranks·B x n/2 x D in training, else B x n/2 x D; of bytes, which ranks exchange for a quarter of the traffic
+        keys = self.encode_keys(split_views(as_bytes(batch["clip"]))[1])
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D
-        excluded = self.queue.of_same_video(batch["video_index"])  # B x K
+        excluded = self.queue.of_same_video(batch["video_index"])  # B x K, no negatives
         loss = info_nce_loss(q, k, queue, self.temperature, excluded)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1)}
         if self.training:
@@ -213,6 +214,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         groups = self.groups(videos)
         over_all = groups * self.trainer.world_size
         text = f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"
-        if over_all == 1:  # queries and keys are normalised with the same videos
+        # queries and keys are normalised with the same videos: batch statistics tell a key from those of the queue
+        if over_all == 1:
             text += ": it gives the positives away, set model.groups to 2 or more"
         return super().plan_rows() | {"BatchNorm": text}

@@ -25,7 +25,7 @@ def exit_status(error: BaseException) -> str | int | None:
         >>> exit_status(TypeError("a bug")) is None
         True
     """
-    number = signals.cause_of(error)
+    number = signals.cause_of(error)  # of the signal behind the error, or None
     if number:
         return 128 + int(number)  # as a shell reports a signal
     if isinstance(error, WRONG_WORDS):
@@ -136,7 +136,8 @@ def message_of(error: BaseException) -> str:
     if deepest == 0:
         return " ".join(map(str.strip, lines))
     reasons = list(dict.fromkeys(line.strip(" -") for line in lines if _indent(line) == deepest))
-    kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
+    # an option that may be left out also has the reason "Expected a <class 'NoneType'>", which is no remedy
+    kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]
     return " ".join([*_lines_above(lines, deepest), "; ".join(kept or reasons)])
 
 

@@ -47,9 +47,13 @@ def make_loader(trainer: Trainer) -> None:
 
 
 def logs_step_of(trainer: Trainer, batch: int) -> bool:
-    """Return True if a batch of the epoch, counted from 0, ends an optimiser step that the Trainer logs."""
+    """Return True if a batch of the epoch, counted from 0, ends an optimiser step that the Trainer logs.
+
+    Call it in the training step of this batch, before Lightning counts the optimiser step. It is False for the last
+    batch of an epoch if Lightning steps there with fewer batches than usual.
+    """
     ends_step = (batch + 1) % trainer.accumulate_grad_batches == 0
-    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1  # with the step of this batch
+    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1  # number of this batch's step, not counted yet
     every = trainer.log_every_n_steps  # 0 logs nothing
     return bool(every) and ends_step and step % every == 0
 
@@ -86,11 +90,11 @@ def is_resumable(trainer: Trainer) -> bool:
 
 
 def ends_within_epoch(trainer: Trainer) -> bool:
-    """Return True if Lightning ends the run after the newest batch, within an epoch.
+    """Return True if Lightning ends the run after the newest batch, within an epoch, where no validation is due.
 
-    It does so if `trainer.should_stop` is set, by `max_time` or a callback, and `min_epochs` and `min_steps` are
-    reached. It does not do so if the newest batch ends the epoch, or if a validation is due after the newest batch:
-    Lightning then completes the epoch or the validation first.
+    Lightning ends it there if `trainer.should_stop` is set, by `max_time` or a callback, and `min_epochs` and
+    `min_steps` are reached. A validation is due after every `val_check_batch` batches. The function is asked when a
+    validation begins, so never in an epoch that `check_val_every_n_epoch` leaves without one.
     """
     epochs = trainer.fit_loop.epoch_progress.current.processed
     may_stop = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
@@ -99,7 +103,7 @@ def ends_within_epoch(trainer: Trainer) -> bool:
         return False
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
         batch = trainer.fit_loop.total_batch_idx + 1
-    # True if no validation is due: there is none within an epoch, or the batch is no multiple of its interval
+    # True if no validation is due; with an interval in time, `val_check_batch` is None, and none is due at a batch
     return trainer.val_check_batch is None or batch % trainer.val_check_batch != 0
 
 
@@ -150,11 +154,13 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     epochs = loops["epoch_progress"]
     batches = loops["epoch_loop.batch_progress"]
     done = batches["current"]["processed"]
-    after_batch = done > 0 and done == batches["current"]["started"]  # every batch that has begun is processed
+    after_batch = done > 0 and done == batches["current"]["started"]  # else at an epoch's start, or within a batch
     if not after_batch or ends_epoch(trainer, done):
         return
-    is_in_hook = batches["current"]["completed"] < done
-    if trainer.training and not is_in_hook:  # Lightning counts the step after the hook and a validation that follows
+    is_in_hook = batches["current"]["completed"] < done  # Lightning raises `completed` after the hook
+    # Lightning counts a step after the hook and a validation that follows; a resumed run counts it from the state in
+    # the hook. So a step that is counted already is taken back
+    if trainer.training and not is_in_hook:
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
     for counts in epochs.values():  # the epoch is neither processed nor completed
         counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)

@@ -39,8 +39,8 @@ def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | 
 def near_names(written: str, known: Iterable[str]) -> list[str]:
     """Return up to `MOST` known names of the least distance from an unknown name; empty if none is near.
 
-    Only the ends of names are compared, such as `base_lr` of `model.base_lr`. If one end is a word of the other end,
-    the distance is `PART`; but 0, as of equal ends, if the known name has no dots and slashes: it is a whole name.
+    Only the ends of names are compared, such as `base_lr` of `model.base_lr`. An end that is a word of the other end
+    has the distance `PART`; or 0, as an equal end has, if the known name is an end alone, without dots and slashes.
 
     Example:
         >>> near_names("learning_rate", ["model.lr", "model.momentum"]), near_names("clips", ["data/clips.yaml"])
@@ -73,8 +73,8 @@ def _rank(written: str, name: str) -> float | None:
     """Return the distance of two names; None if they are not near.
 
     It is 0 for equal names; 1 − similarity for similar spellings, or the same letters in another order; `PART` if one
-    is a word of the other; 2 if `written`, of 4 letters or more, is within `name`; 3 if `name` has its initials as a
-    word.
+    is a word of the other; 2 if `written`, of 4 letters or more, is within `name`; 3 if the initials of `written`, such
+    as lr of learning_rate, are a word of `name`.
 
     Example:
         >>> _rank("lr", "base_lr"), _rank("rate", "learningrate"), _rank("learning_rate", "lr"), _rank("size", "rate")

@@ -31,7 +31,8 @@ class _Requests:
     """State of the process; class attributes are the defaults.
 
     Attributes:
-        received: number of the first signal in the newest block of `handled`.
+        received: number of the first signal since the latest outermost block of `handled` began, kept after its end;
+            None: no signal.
         depth: number of nested blocks of `handled`.
         deferring: number of these blocks that let a signal wait.
         interrupts: number of Ctrl-C so far; the second ends the process at once.
@@ -86,9 +87,10 @@ def check() -> None:
     """Raise `Stopped` if a signal waits; call it between units of work.
 
     Raises:
-        Stopped: if SIGTERM or Ctrl-C arrived since `handled` or `deferred` began.
+        Stopped: if a handled signal arrived since the outermost open block of `handled` began.
     """
-    if requests.depth and requests.received is not None:  # `depth`: number of open blocks of `handled`
+    # `depth`: number of open blocks of `handled`, of which `deferred` is a form; outside them no signal waits
+    if requests.depth and requests.received is not None:
         raise Stopped(requests.received)
 
 
@@ -105,7 +107,7 @@ def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
         yield
         return
     if not requests.depth:
-        vars(requests).clear()  # back to the defaults
+        vars(requests).clear()  # back to the defaults, which are attributes of the class
     handler = partial(requests.handle)  # a new object, by which this block knows its handler below
     previous = {number: signal.signal(number, handler) for number in (*NAMES, *further)}
     requests.depth += 1

@@ -126,7 +126,7 @@ class ReplacingDataset(Dataset[Sample]):
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
             generator = seeded_generator(self.seed, *key, attempt)
-            item = self.choose(key[1], attempt, generator)
+            item = self.choose(key[1], attempt, generator)  # after a failure a random one
             try:
                 return self.read(item, generator) | {"failures": failures}
             except DataError as error:

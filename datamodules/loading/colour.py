@@ -61,7 +61,7 @@ class ColourAugmentation:
             The same shape and range.
         """
         draws = self.draw(len(frames), generator)
-        frames = frames.clone()
+        frames = frames.clone()  # `_replace` changes the chosen frames in place
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
                 # each frame has its own order: the frames that get this adjustment at this turn
@@ -127,6 +127,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     chroma = largest - smallest
     # hue times chroma: 0, 2 or 4 times the chroma (red, green or blue is largest) plus a difference; divided once
     blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
+    # 1: a grey pixel has chroma 0, and keeps its colour at any hue
     hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
     hue = hue.add_(6 * shift).remainder_(6)  # red is 0, green 2, blue 4
     centre = torch.tensor([3.0, 2.0, 4.0]).to(frames, non_blocking=True).view(3, 1, 1)

@@ -234,7 +234,8 @@ class ResumableLoader(DataLoader[BatchT]):
         self.sampler.first_batch = taken
         began = time.perf_counter()
         patience = self.timeout
-        # torch's iterator keeps the time limit at which it is made: when it is over, torch looks at its workers
+        # torch looks for killed workers only when its time limit is over. So its iterator, which keeps the limit of its
+        # start, gets a short one; `_wait_for_batches` asks again until `patience` is over
         self.timeout = min(patience, LOOK)
         with without_main():  # the workers that start here must not import the main module, which would run again
             batches = super().__iter__()
@@ -245,7 +246,7 @@ class ResumableLoader(DataLoader[BatchT]):
                 taken += 1
                 self.place = (epoch, taken)
                 if isinstance(self.sampler, FixedSampler):
-                    batch[EVALUATION] = ()  # without a size, which Lightning would read
+                    batch[EVALUATION] = ()  # a mark without content: Lightning reads a batch's size from its values
                 yield batch
                 began = time.perf_counter()
         except RuntimeError as error:

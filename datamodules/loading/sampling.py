@@ -225,7 +225,8 @@ class FractionPairs(FrameSampling):
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
         end = num_frames - gap  # a pair's first frame is drawn from 1 to end - 1: as in Co-Settle's code, never 0
-        if num_frames <= 4 or gap < 1 or end <= 1:  # no room for pairs (4 is theirs): n independent frames
+        # no room for pairs: n independent frames; the bound of 4 frames is Co-Settle's
+        if num_frames <= 4 or gap < 1 or end <= 1:
             return torch.randint(num_frames, (n,), generator=generator)
         first = torch.randint(1, end, (n // 2,), generator=generator)
         return torch.stack([first, first + gap], dim=1).flatten()
@@ -264,7 +265,7 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
     `area` is the range of the box's area, as fractions of the frame. An attempt has four draws in [0, 1): of area,
     ratio, top and left.
     """
-    low = math.log(RATIOS[0])
+    low = math.log(RATIOS[0])  # `RATIOS`: least and largest width / height, drawn evenly in its logarithm
     high = math.log(RATIOS[1])
     for fraction, log_ratio, y, x in attempts:
         pixels = height * width * (area[0] + fraction * (area[1] - area[0]))

@@ -36,7 +36,7 @@ class TargetPairs(ReplacingDataset):
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence: `exemplar` and `search`, crops (3, size, size) uint8, and `video_index`."""
         folder = self.path(item)
-        frames, boxes, visible = read_annotation(folder)
+        frames, boxes, visible = read_annotation(folder)  # paths, (T, 4), and the target's visible parts or None
         usable = usable_boxes(boxes, image_size(frames[0]), visible)
         pair = draw_pair(np.flatnonzero(usable), MAX_GAP, generator)
         if pair is None:
@@ -141,7 +141,7 @@ def training_crop(
     import cv2
 
     stretch, down, across, choice = torch.rand(4, dtype=torch.float64, generator=generator).tolist()
-    y, x, height, width = centred(box).tolist()
+    y, x, height, width = centred(box).tolist()  # centre, counted from 0, and sides
     zoom = 1 + STRETCH * (2 * stretch - 1)
     # pixels of the frame per pixel of the crop: an exemplar shows the square of `context_side`, box and surroundings
     scale = context_side(height, width) / EXEMPLAR / zoom

@@ -94,8 +94,8 @@ class KeyQueue(nn.Module):
     def __init__(self, size: int, shape: int | tuple[int, ...], seed: int | None = 0) -> None:
         super().__init__()
         of_key = (shape,) if isinstance(shape, int) else shape
-        first = torch.zeros(size, *of_key, dtype=torch.float32)  # until videos come: zeros, or random unit vectors
-        if seed is not None:
+        first = torch.zeros(size, *of_key, dtype=torch.float32)  # the keys of no video, which later keys replace
+        if seed is not None:  # random unit vectors in place of zeros
             first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)))
         self.register_buffer("keys", first)
         self.register_buffer("video_ids", torch.full((size,), -1))  # -1: a key of no video

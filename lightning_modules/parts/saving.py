@@ -134,9 +134,10 @@ class SavedModule(pl.LightningModule):
 
     @property
     def counting_trainer(self) -> Any:
-        """The Trainer that counts the epochs, batches and steps of a training; None in another loop, and outside one.
+        """The Trainer that counts the epochs, batches and steps of a training.
 
-        A module that is an attribute of another module has the Trainer of that other module.
+        None without a Trainer, and while the Trainer validates, tests or predicts. A module that is an attribute of
+        another module has the Trainer of that other module.
         """
         try:
             trainer: Any = self.trainer
@@ -293,13 +294,13 @@ class SavedModule(pl.LightningModule):
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
         mistake = version_mistake(checkpoint)
-        if not mistake and checkpoint.get("optimizer_states") == []:
+        if not mistake and checkpoint.get("optimizer_states") == []:  # as of a Trainer that has not trained
             mistake = "holds no state of an optimiser"
         if mistake and self.trainer.state.fn == "fit":
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
             raise ValueError(f"{source}: {mistake}: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})  # arguments of the constructor
-        own = {**self.hparams, **self.rebuilt_by}
+        own = {**self.hparams, **self.rebuilt_by}  # as a checkpoint of this module would hold them
         for name in ("spec", "backbone"):  # a constructor names its network by one of them
             ours = _name_in(own.get(name))
             theirs = _name_in(saved.get(name))

@@ -56,6 +56,7 @@ def inner_network(network: Any) -> Any:
     # by name: both packages, `lightning` and `pytorch_lightning`, define the class, and neither is imported here
     full_name = getattr(forward, "__qualname__", "")
     has_own_forward = forward is not nn.Module.forward and full_name != "LightningModule.forward"
+    # without a forward, methods that give views or the outputs of blocks are enough
     if has_own_forward or gives_extractors(network) or gives_blocks(network):
         return network
     inner: list[nn.Module] = []
@@ -174,8 +175,8 @@ class Encoder(Changeable, nn.Module):
     def input(self) -> Input:
         """The RGB that the network gets: `stated`; without it, the default of the class of its views.
 
-        A module that makes its own views gets the RGB that these views state, for which a view is made. If the class
-        has no default (`UNKNOWN`), random weights get `OF_RANDOM`.
+        For a module that makes its own views, a view is made, and its `input` is returned. If the class has no default
+        (`UNKNOWN`), random weights get `OF_RANDOM`.
 
         Example:
             >>> from torchvision.models import resnet18
@@ -190,7 +191,7 @@ class Encoder(Changeable, nn.Module):
         """
         if self.stated is not None:
             return self.stated
-        if self.view_class is None:
+        if self.view_class is None:  # the module makes its own views
             return self.view().input
         by_default = self.view_class.input
         return OF_RANDOM if by_default == UNKNOWN and not self.described.loaded else by_default
@@ -212,8 +213,8 @@ class Encoder(Changeable, nn.Module):
                 nor the encoder names a stage or a stride.
 
         Returns:
-            A `FeatureExtractor`, in eval mode. For a network that makes its own views, its own view; for a video
-            encoder, a copy of the encoder over the same network.
+            A `FeatureExtractor`, in eval mode. For a network with a method `feature_extractor`, what this returns.
+            A video encoder returns itself there, so its view is a shallow copy over the same network.
 
         Raises:
             ValueError: if the stage is no text, if the network has no such stage, stride or dilation, or normalises RGB
@@ -239,9 +240,10 @@ class Encoder(Changeable, nn.Module):
         if of_protocol and self.view_class is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = of_protocol.partition("/")
             stride = int(pixels)
-        # attributes that the view gets at the end
+        # values of the view's attributes, which its copy at the end gets
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
-        if self.view_class is None:  # the network makes its own views
+        # None: the network has a method `feature_extractor`, as a user's module, a video encoder or another view has
+        if self.view_class is None:
             own_view = self.network.feature_extractor(stage, stride, **options)
             view = own_view if isinstance(own_view, View) else MapExtractor(own_view)
             if self.stated is not None:
@@ -251,7 +253,8 @@ class Encoder(Changeable, nn.Module):
             network = module_copy(self.network, shares_tensors=True) if self.view_class.takes_copy else self.network
             view = self.view_class(network, stage, stride, **options)
             facts["input"] = self.input
-            # a view that reads parts of the network then does so within the network's own call, so that its hooks run
+            # a view that reads the network in place of calling it (`reads`) does so within the network's own call, by
+            # `FeatureExtractor.by_call`, so that the network's hooks run
             facts["called"] = Reference(network) if view.reads else None
         if self.stated is not None and not view.normalises:  # the stated input would not be used
             name = view.network_name

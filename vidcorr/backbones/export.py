@@ -44,7 +44,7 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     with unfinished(output) as temporary:  # moved to `output` at the end
         tensors: dict[str, torch.Tensor] = {}
         for name, tensor in encoder.network.state_dict().items():
-            tensors[name] = tensor.clone(memory_format=torch.contiguous_format)  # tied weights share their memory
+            tensors[name] = tensor.clone(memory_format=torch.contiguous_format)  # `save` refuses shared memory
         content = save(tensors, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
         temporary.write_bytes(content)  # not `save_file`, which lets no other user read the file
     return loading
@@ -73,6 +73,7 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     if isinstance(view, VideoEncoder):
         raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
     images = torch.rand(1, 3, *size)  # any numbers: torch traces the view with them
+    # dynamo: by torch.export; external_data False: the weights are in the file itself
     with unfinished(output) as temporary, torch.no_grad():
         options: dict[str, Any] = {"input_names": ["images"], "output_names": ["map"]}
         torch.onnx.export(view, (images,), temporary, dynamo=True, external_data=False, verbose=False, **options)

@@ -264,7 +264,7 @@ class FeatureExtractor(View):
             >>> view.changed(called=Reference(network)).by_call(images).flatten(), view.by_call(images).flatten()
             (tensor([2., 2., 2.]), tensor([1., 1., 1.]))
         """
-        network: Any = None if self.called is None else self.called.module
+        network: Any = None if self.called is None else self.called.module  # None: `map_of` directly
         # torch.compile cannot trace a call whose `forward` is replaced. So `map_of` is traced alone; a network with
         # hooks is called outside of the compiled code
         is_traced = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
@@ -312,7 +312,7 @@ class FeatureExtractor(View):
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
         if not self.normalises:
             return images
-        if not self.input.is_unit:
+        if not self.input.is_unit:  # unit: mean 0 and deviation 1, which change nothing
             images = normalised(images, self.input).contiguous(memory_format=torch.channels_last)
         return images.to(type_of_weights(self))
 

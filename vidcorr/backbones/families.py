@@ -39,13 +39,14 @@ def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, 
         source: the file, for messages.
 
     Returns:
-        Fields of `EncoderSpec.to_dict` that make the network, or the module of vidcorr around it; and the weights under
-        this module's names.
+        Fields of `EncoderSpec.to_dict` that make the network or, if the family's table has `module`, this class of
+        vidcorr with the network in it; and the weights under the names of what the fields make.
 
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
     require_one_of(FAMILIES, family=family)
+    # `spec` is the network's name alone: `_spec_of` adds the stated input, and the class of vidcorr around the network
     spec, weights = spec_and_weights(family, state, spec=None, source=source)
     return _spec_of(FAMILIES[family], spec, weights), weights
 
@@ -174,7 +175,7 @@ def spec_and_weights(family: str, state: State, spec: str | None, source: str | 
     try:
         renamed, unused = renamed_by(table, state)
         spec, state = in_form_of_network(table, renamed, spec)
-    except (AttributeError, KeyError, ValueError) as error:  # also of timm's function, for weights of another form
+    except (AttributeError, KeyError, ValueError) as error:  # timm's raises them for another form
         raise ValueError(f"{source}: taken for {family}: {error}") from error
     for why, count in Counter(unused.values()).items():
         print(printable(f"{source}: not used: {why}: {count} tensors"), flush=True)
@@ -204,7 +205,7 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
     if "module" not in table:
         return encoder
     arguments = dict(table.get("arguments", {}))
-    if name != LIIR:  # a module around an encoder
+    if name != LIIR:  # a module around an encoder; Liir makes its encoder from its own arguments
         arguments["backbone"] = encoder
     elif PLACES in state:  # Liir's learned position map, whose size the weights tell
         arguments["position_size"] = state[PLACES].shape[-1]
@@ -262,9 +263,9 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """Return the name of the network of weights: the table's `architecture`, with size, patch and kind filled in.
 
-    Without an `architecture` the network is torchvision's ResNet with the nearest shapes (`resnet_of`). Weights without
-    a projection of patches are of no transformer: their network is the `architecture` if it has nothing to fill in,
-    else that ResNet too, because DINO's authors published transformers and ResNets.
+    Without an `architecture` the network is torchvision's ResNet with the nearest shapes (`resnet_of`). An
+    `architecture` with something to fill in is of transformers. Weights without a projection of patches then have that
+    ResNet too, because DINO's authors published transformers and ResNets.
 
     Args:
         state: weights under the names of the table.
@@ -290,7 +291,7 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]
     if not architecture:
         return resnet_of(state)
-    if not patches:
+    if not patches:  # of no transformer
         return resnet_of(state) if "{" in architecture else architecture
     width, _, patch, _ = patches[0].shape  # of a convolution: width x 3 x patch x patch
     if width not in SIZES:

@@ -76,7 +76,7 @@ class HubExtractor(FeatureExtractor):
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
         network.eval()
-        self.patch = patch_of(network)
+        self.patch = patch_of(network)  # pixels; None: a model without patches of a stated side
         sides = probe_size(self.patch or 1)
         noise = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))  # a norm leaves zeros as they are
         picture = noise.to(device_of(network), type_of_weights(network))
@@ -95,7 +95,7 @@ class HubExtractor(FeatureExtractor):
         self.final = final_norm_of(network, as_tokens(states[-1]), as_tokens(last))
         # the stride is measured on the maps of the noise
         self.set_stride(self.require_one_stride(self._maps_of(states, sides), height=sides[0]), stride)
-        self.multiple = self.stride
+        self.multiple = self.stride  # `map_of` pads images to whole cells
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
         cells = images.shape[2] // patch * (images.shape[3] // patch)
         options["noise"] = torch.arange(cells, device=images.device).expand(len(images), -1)
     if hasattr(config, "depths") and hasattr(config, "embed_dim"):  # as Swin's, which merges tokens
-        options["output_hidden_states"] = True
+        options["output_hidden_states"] = True  # then it gives the maps that `outputs_of` reads
     return options
 
 
@@ -325,6 +325,7 @@ def image_model(name: str) -> nn.Module:
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)  # without what names code or other networks
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
     model, report = AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **options)
+    # `UNUSED`: weights that move no map, such as those of a pooler
     missing = [key for key in report["missing_keys"] if not UNUSED.fullmatch(key)]
     if missing:
         raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")

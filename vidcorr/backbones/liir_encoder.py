@@ -105,7 +105,7 @@ class LiirEncoder(nn.Module):
         self.layer1 = _stage(64, 64, stride=1)
         self.layer2 = _stage(64, 128, stride=2)
         self.layer3 = _stage(128, 256, stride=1)
-        self.layer4 = _stage(256, 256, stride=1) if stages == 4 else nn.Sequential()
+        self.layer4 = _stage(256, 256, stride=1) if stages == 4 else nn.Sequential()  # empty: no blocks
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
         for convolution in convolutions_of(self):
             if convolution is not self.affinity:  # keeps torch's start: it is no layer of the ResNet
@@ -128,7 +128,7 @@ class LiirEncoder(nn.Module):
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
         position = self.position((x.shape[2], x.shape[3]))
-        if position is None:
+        if position is None:  # of kind "none"
             return x
         position = to_device(position, x.device).to(x.dtype)
         return x + (position if modulate is None else modulate(position))
@@ -195,7 +195,7 @@ class LiirExtractor(FeatureExtractor):
         Images are RGB `(N, 3, H, W)` in [0, 1], which is converted to Lab.
         """
         x = self.encoder.stem(normalised_lab(images))
-        # of the stages and blocks; AFFINITY names none, and is computed from the last stage
+        # `self.last` in any case, since the affinity's convolution reads it; AFFINITY names no block and is skipped
         maps = maps_of([*self.stages, self.last], named_blocks(self.encoder).items(), x)
         if AFFINITY in self.stages:
             maps[AFFINITY] = self.encoder.affinity(maps[self.last])

@@ -93,7 +93,7 @@ def _load_name(spec: EncoderSpec) -> Encoder:
             torch.manual_seed(spec.seed)
         located = Located(spec.spec)  # a name that a file states: no folder or file is looked up for it
         if not named_by_file(spec):
-            stack.enter_context(named_by_user())  # lifts the refusals of what only a file may not name
+            stack.enter_context(named_by_user())  # within it files may be opened and weights fetched
             located = spec.located
         name, file, part = located
         if name and file is not None:  # NAME=FILE
@@ -197,14 +197,14 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
         ValueError: one line, if the family is not known, or the weights do not fit its network.
     """
     record = record_of_timm(path.parent)
-    if family is None and record:  # config.json beside the file names the network
+    if family is None and record:  # timm's config.json beside the file names the network
         return encoder_with_weights(f"timm:{record['architecture']}", path, part)
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
     content = read_content(path) if content is None else content
     state = weights_in(content, path, part)
     family = family or family_of(state, None, path)
-    spec, weights = converted(family, state, path)
+    spec, weights = converted(family, state, path)  # `spec`: the fields of `EncoderSpec.to_dict`
     encoder = _encoder_of_fields(spec, path)
     module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
     weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)

@@ -215,7 +215,7 @@ class EncoderSpec:
         Raises:
             ValueError: as `draws_weights`, or if the file that is read may not name the network.
         """
-        if _takes_pretrained(self.spec):
+        if _takes_pretrained(self.spec):  # timm:NAME or torchvision:NAME, without a file
             return not self.pretrained or trust.named_by_file(self)  # a name in a file fetches no weights
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
         # alone: a file that names the callable has its weights, and so has the FILE of NAME=FILE
@@ -267,7 +267,7 @@ class EncoderSpec:
         if file is None or not file.is_file():
             return identity | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
         identity |= {"sha256": file_digest(file), "part": part}
-        if name:
+        if name:  # NAME=FILE
             identity["spec"] = name
             record = file.parent / CONFIG  # config.json beside the file, which may state the input
             if record.is_file():
@@ -276,7 +276,7 @@ class EncoderSpec:
 
     @property
     def is_reusable(self) -> bool:
-        """True if results under this name can be reused, because no code of the user, which may change, makes features.
+        """True if results under this name can be reused: no code of the user, which may change, makes the features.
 
         The packages in the name decide, of which `TRUSTED` are vidcorr, timm, torchvision and transformers; for a
         checkpoint of ours, the packages that the checkpoint names.
@@ -373,7 +373,8 @@ def draws_weights(spec: str) -> bool:
     made: list[Any] = []
     try:
         for seed in (0, 1):
-            with random_state_kept(), torch.enable_grad():  # also within a `no_grad` of the caller
+            # the answer is cached, so it must not depend on a `no_grad` around this call
+            with random_state_kept(), torch.enable_grad():
                 torch.manual_seed(seed)
                 made.append(trust.import_named(library, name, spec)())
         first, second = (network.state_dict() for network in made)
@@ -388,7 +389,8 @@ def draws_weights(spec: str) -> bool:
 def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
     """Load the weights of `first` into `second`, and return whether both still map an image to different numbers.
 
-    False if `first` draws numbers in each call, or a network fails.
+    False if two calls of `first` differ, since it draws numbers not by torch's default generator, or if a
+    network fails.
 
     Example:
         >>> _differ_with_equal_weights(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(3, 4, 8, 8))
@@ -416,7 +418,7 @@ def _numbers_of(network: nn.Module) -> torch.Tensor:
     """
     image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with random_state_kept(), torch.no_grad():
-        torch.manual_seed(0)
+        torch.manual_seed(0)  # a network that draws by torch draws the same numbers in each call
         output = network.eval()(image.to(device_of(network), type_of_weights(network)))
     tensors = [leaf.flatten().double() for leaf in listed.leaves_in(output) if isinstance(leaf, torch.Tensor)]
     return torch.cat(tensors)
@@ -582,6 +584,7 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
     chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
     how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
     with one_line_errors(f"backbone torchvision:{name}", how):
+        # random residual blocks start at zero (SimSiam, section 4)
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
     network.fc = nn.Identity()
     if chosen is not None:
@@ -595,7 +598,7 @@ def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made
 
     Args:
         name: PLACE:ENTRY; PLACE is a folder, or OWNER/REPO[:BRANCH].
-        spec: the spec of the network.
+        spec: not used; all makers take it.
         with_weights: let the entry load its weights.
 
     Returns:
@@ -634,8 +637,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         with_weights: not used: only the callable knows whether it loads weights.
 
     Returns:
-        The network, the callable's name (of a network of `SHORT_NAMES` the short one), and the source of its weights in
-        words.
+        The network; the callable's name, or its short name in `SHORT_NAMES`; and the source of its weights in words.
 
     Raises:
         ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.
@@ -656,8 +658,9 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
     is_named_by_file = trust.named_by_file(spec)
     if not is_named_by_file:  # the user named it; else `named_by_file` has checked the name
-        trust.allow(spec.spec, spec.spec.replace(":", "."))
-        draws_weights(spec.spec)  # called for its refusal of numbers that no file would hold
+        trust.allow(spec.spec, spec.spec.replace(":", "."))  # files name a function with a colon, a class with a dot
+        # raises for a callable that draws numbers which no file would hold; the answer is not needed here
+        draws_weights(spec.spec)
     # without a file's arguments a user's callable is called directly, so that its errors stay what they are
     has_arguments = is_named_by_file or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()

@@ -148,7 +148,7 @@ class MapExtractor(FeatureExtractor):
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.multiple = getattr(network, "multiple", patch_of(network) or 1)
-        self.takes_clips = hasattr(network, "tubelet_size")
+        self.takes_clips = hasattr(network, "tubelet_size")  # a video network; an image is then a clip of one frame
         own_stride = stated_stride(network) if stages == OWN else None  # of several maps it may be another map's
         # measured by a pass of this view itself
         self.set_stride(own_stride or measured_stride(view=self, function=self), stride)
@@ -178,7 +178,7 @@ class MapExtractor(FeatureExtractor):
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
             raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
-        # the only map; without one the output as it is, which `require_map` refuses
+        # the map called "features", else the only map; without any the output as it is, which `require_map` refuses
         return maps.get(OUTPUT, next(iter(maps.values()), output))
 
 

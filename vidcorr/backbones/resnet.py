@@ -105,6 +105,7 @@ def folded_copy(network: M) -> M:
                 continue
             # under `weight_norm`, `spectral_norm`, pruning or LoRA a convolution computes its weight at each call
             has_own_weight = "weight" in dict(convolution.named_parameters())
+            # folding would change what a forward hook of the two sees
             if has_own_weight and not has_hooks(convolution) and not has_hooks(norm):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())

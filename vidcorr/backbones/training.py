@@ -91,11 +91,14 @@ class TrainedViews:
         return view
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-        """Return the function from images to a network's maps of a stage, with gradient; the network has no wrapper."""
+        """Return the function from images, as `maps` gets them, to a network's maps of a stage, with gradient.
+
+        The network is `unwrapped`: without torch.compile's or another wrapper.
+        """
         view = self.view_of(network, stage)
-        if self.kind_of(network) is None:
-            # the network's own view prepares its images itself; it comes in eval mode, so that each pass sets the
-            # present mode of the network
+        if self.kind_of(network) is None:  # the network's own `feature_extractor` made the view
+            # such a view may lack `by_call`, and prepares its images itself; it comes in eval mode, so that each pass
+            # sets the present mode of the network
             return lambda images: view.train(network.training)(images)
         # a view that reads parts of the network does so within the network's own call, so that its hooks run
         view.called = Reference(network) if view.reads else None

@@ -106,8 +106,8 @@ class Clips(VideoEncoder):
         self.layout = layout
         source = "stated by Clips"
         self.input = Input(source=source) if mean is None else Input.of(mean, std, source)
-        self.stride = stated_stride(net) or patch_of(net)
-        self.multiple = patch_of(net) or 1
+        self.stride = stated_stride(net) or patch_of(net)  # None: the first window sets it
+        self.multiple = patch_of(net) or 1  # benchmarks pad the sides of frames to multiples of it
         self._weights = upsampling_weights(window // tubelet, window, upsampling)  # frames x tubelets
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -137,7 +137,7 @@ class Clips(VideoEncoder):
         with eval_mode(self):
             output = self.net(clip[None])
         maps = self._maps_of(output, (height, width))
-        self.stride = self.stride or round(height / maps.shape[3])
+        self.stride = self.stride or round(height / maps.shape[3])  # maps: 1 x C x tubelets x h x w
         # from maps of tubelets to maps of frames, without those that filled the window
         weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)  # (frames, tubelets)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])

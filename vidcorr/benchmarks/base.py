@@ -197,10 +197,13 @@ class Benchmark(ABC):
         return {name: getattr(self, name) for name in self.conditions if hasattr(self, name)}
 
     def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the `conditions` of a result in words, from its `data`.
+        """Return the conditions of a result in words; `conditions` gives the words of each fact.
 
         Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set
         may be called by its split.
+
+        Args:
+            facts: fact → value, the `data` of the result.
 
         Example:
             >>> from vidcorr import DavisBenchmark
@@ -373,7 +376,7 @@ class Benchmark(ABC):
         conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
         short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
         if short_sides:
-            facts["short_sides"] = [min(short_sides), max(short_sides)]
+            facts["short_sides"] = [min(short_sides), max(short_sides)]  # for a note on small, enlarged frames
         doubts = list(self.doubts(rows, scores))
         if frame_encoder.constant:
             doubts.append("all cells of a first frame have the same features: scores are chance")
@@ -429,7 +432,7 @@ class Benchmark(ABC):
                 try:
                     rows += self.score(sequences[index], frame_encoder, output)
                 except ValueError as error:
-                    if isinstance(error, DataError) or name in str(error):
+                    if isinstance(error, DataError) or name in str(error):  # the message names the place already
                         raise
                     raise ValueError(f"{name}: {error}") from error
                 progress.update(frames[index])

@@ -75,7 +75,7 @@ class JhmdbBenchmark(Benchmark):
         protocol = encoder.protocol
         joints_of_frames: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
-        # seen: a benchmark does not reduce frames before they enter the network
+        # seen: the size of the frames that reach the encoder, since a benchmark does not reduce them first
         coding = PointCoding(encoder, size=sequence.size, seen=sequence.size)
         frames = first_only(sequence.read(), annotated[0])  # only frame 0 comes with joints
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):

@@ -86,7 +86,9 @@ class MaskBenchmark(Benchmark):
         return predictions.finish()
 
     def _scorer_of(self, sequence: MaskSequence) -> MaskScorer | None:
-        """Return the scorer of a sequence's frames; None for a sequence that `score` gives no rows for.
+        """Return the scorer of a sequence's frames.
+
+        None: the sequence has no ground truth, or no annotated frame after the first object's start.
 
         Raises:
             DataError: if the rules leave nothing to score, or count a frame without a mask.
@@ -158,7 +160,7 @@ class PredictedMasks:
         """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
         sequence = self.sequence
         truth = None
-        if self.scorer is not None and t in sequence.annotated:
+        if self.scorer is not None and t in sequence.annotated:  # no scorer: nothing of the sequence is scored
             truth = sequence.read_mask(t)
             with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
                 self.scorer.add(t, truth.numpy(), ids.numpy())
@@ -254,6 +256,7 @@ def at_size_of_data(sequence: SequenceT, protocol: PropagationProtocol) -> tuple
     if size is None or size == sequence.size:
         return sequence, sequence.read(sequence.begin)
     followed = range(sequence.begin, sequence.num_frames)
+    # `read_ahead`: a thread reads and resizes frames before they are asked for
     frames = read_ahead(saved_at(sequence.frame(t), size) for t in followed)
     return replace(sequence, size=size), frames
 

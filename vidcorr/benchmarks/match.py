@@ -121,7 +121,7 @@ class MatchBenchmark(PairBenchmark):
     def finish(self, result: Result, output: Output) -> None:
         """Write per_category.csv: a line per category with its numbers of pairs and points, and its pairs' scores."""
         lines: list[dict[str, Any]] = []
-        for category in videos_of(result.rows):
+        for category in videos_of(result.rows):  # the `video` of a row is the category of its pair
             rows = [row for row in result.rows if row.video == category]
             points = sum(int(row.values["Points"]) for row in rows)
             # NaN: a score of which the category has no pair

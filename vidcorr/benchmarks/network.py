@@ -61,9 +61,10 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:
-    """Return the networks of a table, each under a name of its own, since names tell rows apart.
+    """Return the networks of a table; those in memory get different names, since names tell rows apart.
 
-    A text or a path becomes a spec. A network in memory becomes a `GivenNetwork`; the second of a name is "NAME (2)".
+    A text or a path becomes a spec, which keeps its name. A network in memory becomes a `GivenNetwork`; the second of a
+    name is "NAME (2)".
 
     Example:
         >>> given = [GivenNetwork(None, name) for name in ("A", "A (2)", "A", "A")]

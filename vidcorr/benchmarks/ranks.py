@@ -50,6 +50,7 @@ class Ranks(AbstractContextManager["Ranks"]):
             if dist.get_backend() == "gloo":  # a rank that has ended is noticed at once; `new_group` would wait for it
                 with self._errors_as_lost_rank():
                     dist.monitored_barrier(timeout=EXCHANGE)
+            # a group for the results of a run, which need no GPU
             self.group = dist.new_group(backend="gloo", timeout=EXCHANGE)
 
     def gather(self, value: T) -> list[T]:
@@ -102,7 +103,7 @@ class Ranks(AbstractContextManager["Ranks"]):
         began = time.monotonic()
         try:
             yield
-        except (Exception, signals.Stopped) as raised:
+        except (Exception, signals.Stopped) as raised:  # `Stopped` is a SystemExit, so no Exception
             error = raised
         limit = max(SHORTEST_LIMIT, PATIENCE * timedelta(seconds=time.monotonic() - began))
         with self._errors_as_lost_rank():

@@ -121,6 +121,7 @@ def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> 
         similarities = cell_similarities(source, target, points, pair.sizes[0], matcher.protocol).cpu().numpy()
     cells = candidate_cells(similarities, targets, pair.concept)
     _, height, width = similarities.shape
-    # the cells' upper left corners; -1 stands for a source point without candidates, which is not counted
+    # the cells' upper left corners, which the protocol `omniprobe` takes as answers (`answer: corner`); -1 stands for a
+    # source point without candidates, which is not counted
     corners = np.stack([cells % width / width, cells // width / height], axis=1)
     return point_errors(corners, targets, pair.length)

@@ -106,8 +106,10 @@ class TapVidBenchmark(Benchmark):
         return {sequence.name: position for position, sequence in enumerate(self.sequences)}
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return the means over videos; a mean leaves out videos in which the measure is 0/0.
+        """Return the means over videos of `SCORES`, and as `LIMIT` the δ_avg of the true tracks at the cell centres.
 
+        That is the highest δ_avg that an argmax over the cells could get. A mean leaves out videos in which the
+        measure is 0/0.
         Videos are summed in the order of the data set, so that a mean equals the official code's to the last digit.
         """
         rows = sorted(rows, key=lambda row: row.counts["position"])
@@ -162,9 +164,9 @@ def draw(
 
 
 def curves_within(queries: PointQueries, found: PointTracks, protocol: PointProtocol) -> dict[str, Curve]:
-    """Return two curves, "within 4 px" and "within 16 px": the fraction of scored points in each frame.
+    """Return two curves over the frames: the fractions of a frame's scored points with errors below 4 and 16 pixels.
 
-    It is NaN for a frame without scored points. Pixels are those of the protocol's raster.
+    A fraction is NaN in a frame without scored points. Pixels are those of the protocol's raster.
     """
     errors = np.linalg.norm(found.points.numpy() - queries.tracks, axis=-1)
     is_scored = ~queries.occluded & queries.scored(protocol.query_mode)

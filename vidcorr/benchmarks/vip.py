@@ -117,7 +117,7 @@ class VipBenchmark(Benchmark):
         `matches_of_instances` of each frame.
         """
         counts: dict[str, Any] = {}
-        for parts, whole_sequence in video.sequences.items():
+        for parts, whole_sequence in video.sequences.items():  # ids of classes, or of persons' parts
             sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
             covered_size = encoder.input_sizes(sequence.size).covered
             measured: list[Any] = []

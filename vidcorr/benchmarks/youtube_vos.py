@@ -78,9 +78,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return categories
 
     def held_out(self) -> Collection[str]:
-        """Return the folders of the sequences; of the hold-out split their names.
+        """Return the videos that a training must leave out: the folders of the sequences, or names for "holdout".
 
-        A training may read a video of "train" from two folders: its frames are in train and in train_all_frames.
+        A name means the video in every folder: a training may read the frames of a held-out video from train or from
+        train_all_frames.
         """
         if self.split == "holdout":
             return [sequence.name for sequence in self.sequences]

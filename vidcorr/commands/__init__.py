@@ -228,15 +228,14 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
     else:
         from ..cli import VidcorrCLI
 
-        start_collector()
+        start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
         VidcorrCLI([command, *words])
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
     """Parse the words of a command and run the command.
 
-    Code that the words name may be loaded from then on. `resume` takes a run and then words of `fit`: these words are
-    not parsed here, and `flags.further` holds them.
+    `resume` takes a run and then words of `fit`: these words are not parsed here, and `flags.further` holds them.
 
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
@@ -253,9 +252,9 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     if "allow" in flags:
         from ..backbones.files.trust import begin_command
 
-        begin_command(words)
+        begin_command(words)  # files may name the code that the words name
     warnings.formatwarning = line_of_warning
-    start_collector()
+    start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
     command.module.run(flags)
 
 

@@ -36,6 +36,7 @@ def run(flags: Namespace) -> None:
     from ..results.published import protocol_of_row
 
     benchmark, _, _ = flags.on[0].partition("=")
+    # FROM and TO name a protocol, or a published row, whose protocol is meant
     start, end = protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark)
     bridge(
         only_benchmark(flags, start),

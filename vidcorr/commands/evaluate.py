@@ -46,6 +46,7 @@ def run(flags: Namespace) -> None:
     from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait
 
     benchmarks = [choice.build() for choice in chosen]
+    # name of the network to compare the others with: of several seeds the first
     base_name = named_networks([flags.base], flags)[0].name if flags.base else ""
     networks = named_networks([*flags.networks, *filter(None, [flags.base])], flags)
     evaluate(networks, benchmarks, flags.output, base_name)

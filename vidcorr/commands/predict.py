@@ -66,7 +66,8 @@ def run(flags: Namespace) -> None:
     encoder = load(named)
     network = encoder.described
     located = named.located
-    checkpoint = None if located.name else str(located.file)  # a network by name is no checkpoint
+    # a network by name is no checkpoint; without a name `--model` is the path of a file
+    checkpoint = None if located.name else str(located.file)
     metadata = {"model": named.text, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
     try:
         with signals.deferred():
@@ -78,7 +79,7 @@ def run(flags: Namespace) -> None:
                 protocol=flags.protocol,
                 short_side=flags.short_side,
                 overlay=flags.overlay,
-                formats=[name for name in flags.formats if name != "png"],
+                formats=[name for name in flags.formats if name != "png"],  # masks are written as PNG in any case
                 metadata=metadata,
                 announce=announce,
             )
@@ -108,7 +109,7 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
 
     if flags.left and not flags.mask:
         raise ValueError("--left: names objects of --mask")
-    if flags.mask:
+    if flags.mask:  # with `--left`, the ids of objects that are gone in a frame of a mask
         return with_flags_of_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points

@@ -57,7 +57,7 @@ def validate_run(name: str, words: Sequence[str]) -> None:
 
     folder, which = run_named(name) or (name, "best")
     run = RunFolder.named(folder)
-    further = words_from_here(words)
+    further = words_from_here(words)  # relative paths become absolute before the directory changes
     of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint(which))]
     # a further rank gets RUN/best or RUN/last as its first word, which it reads as `name`
     with _in_folder_of_run(run.record, ["validate", str(run.path / which), *further]) as command_line:

@@ -83,6 +83,7 @@ def run(flags: Namespace) -> None:
         from ..scoring.beside import score_beside
 
         (choice,) = read_on([flags.on])
+        # the value of `--tracks` is TAP-Vid's query mode, "first" or "strided"
         options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
         given = {name: value for name, value in options.items() if value}  # without a flag the benchmark's value counts
         result = score_beside(choice.build(), predictions, **given)

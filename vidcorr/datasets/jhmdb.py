@@ -72,7 +72,11 @@ def Jhmdb(
 
 
 def _listed_clips(path: Path, number: str) -> list[str]:
-    """Return the clips of a list whose lines end with `number`: "1" or "2", the subset.
+    """Return the clips of a subset in a list file, whose lines are a clip's name and the number of its subset.
+
+    Args:
+        path: the list file.
+        number: "1" for the subset train, "2" for test.
 
     Raises:
         DataError: for a line of another form.

@@ -142,7 +142,7 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
     focal_lengths: list[float] = []
     for pose, name in zip(poses, names, strict=True):
         camera = cameras[name]
-        focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
+        focal_lengths.append(camera["focal_length"] / camera["shorter_side"])  # in shorter sides of the picture
         # `pose` is a view: this fills `poses`
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
         pose[:3, 3] = np.array(camera["t"]) / 1000  # millimetres in the file
@@ -255,7 +255,7 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     rows = top + nearest  # of the middle square, by pixel of the image
     columns = left + nearest
     image = picture[:, middle_rows[rows][:, None], middle_columns[columns]]
-    focal = pair.cameras[which] * side  # pixels of the middle square
+    focal = pair.cameras[which] * side  # from shorter sides of the picture to pixels of the middle square
     y = rows[protocol.first_pixels]  # of the grid's cells: a cell takes its first pixel
     x = columns[protocol.first_pixels]
     z = depth[y[:, None], x]
@@ -289,8 +289,8 @@ def square_around(shown: Tensor) -> tuple[int, int, int]:
     """Return top, left and side of a square around the true pixels of `(S, S)`; 0, 0, 0 if none is true.
 
     It is that of Probe3D's code. It is as long as the longer direction, whose last row or column of true pixels is
-    left out. In the shorter direction it is widened equally on both sides, or only before the first pixel if it would
-    leave the picture.
+    left out. In the shorter direction it is widened equally on both sides. If it would then leave the picture, it is
+    widened before the first pixel, but not beyond the picture's edge; the rest is added behind.
 
     Example:
         >>> shown = torch.zeros(10, 10, dtype=torch.bool)

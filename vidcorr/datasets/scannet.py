@@ -91,7 +91,7 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     step = protocol.grid_step
     y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # middles of the cells, pixels
     x = (torch.arange(depth.shape[1], dtype=torch.float32) + 0.5) * step
-    camera = torch.from_numpy(pair.cameras[which])
+    camera = torch.from_numpy(pair.cameras[which])  # (3, 3) float64, from points to pixels
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     rays = camera.inverse() @ torch.stack([columns, rows, torch.ones_like(rows)]).double().flatten(1)
     points = rays.float().unflatten(1, depth.shape) * depth  # x, y, z (3, h, w), metres; rays have z = 1

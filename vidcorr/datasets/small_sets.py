@@ -62,7 +62,7 @@ def generate(folder: Path, names: Sequence[str] = tuple(LAYOUTS)) -> list[str]:
     for name in names:
         small_set = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        size = {"size": SIZE} if small_set.is_small else {}
+        size = {"size": SIZE} if small_set.is_small else {}  # {}: the writer's default size
         place = write(folder / name, small_set.videos, frames=small_set.frames, **size)
         if small_set.benchmark is not None:
             on.append(f"{small_set.benchmark}={place}")

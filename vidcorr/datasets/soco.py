@@ -66,6 +66,7 @@ class _Picture(NamedTuple):
 
 def _picture(root: Path, side: str, content: Any, file: Path) -> _Picture:
     """Return the source ("src") or target ("trg") of a pair from the content of the pair's file."""
+    # pairs across categories have a category per picture, the others one for both
     folder = plain_name(content.get(f"{side}_category") or content["category"], file)
     picture = root / "Images" / folder / plain_name(content[f"{side}_image"], file)
     points = content[f"{side}_keypoints"]

@@ -92,7 +92,7 @@ def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair
         for side in ("src", "trg"):
             points.append(np.array(content[f"{side}_kps"], np.float64).reshape(len(ids), 2))
             files.append(folder / plain_name(content[f"{side}_imname"], file))
-            width, height = content[f"{side}_imsize"][:2]
+            width, height = content[f"{side}_imsize"][:2]  # a third number counts the channels
             sizes.append((int(height), int(width)))
         box = tuple(map(float, content["trg_bndbox"]))
         levels: dict[str, int] = {}

@@ -140,7 +140,7 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
         DataError: if a name or an array is not of TAP-Vid's form.
     """
     where = f"{file}, {plain_name(name, file)}"
-    with errors_at(f"{where}: {FORM}", *WRONG_JSON):
+    with errors_at(f"{where}: {FORM}", *WRONG_JSON):  # `element` may be no mapping, or lack a key
         video = element["video"]
         points = element["points"]
         occluded = element["occluded"]

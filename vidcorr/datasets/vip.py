@@ -60,7 +60,7 @@ class PartSequence(MaskSequence):
             DataError: if the mask holds a value that is no class.
         """
         if self.humans:
-            # id of an instance, person · NUM_PARTS + class, → number of the object
+            # id of an instance, person · NUM_PARTS + class with person < VOID, → number of the object
             number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
             number_of[list(self.first)] = self.objects
             return torch.from_numpy(number_of[self._instance_ids(t)])

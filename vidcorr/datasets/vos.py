@@ -38,8 +38,8 @@ def Vos(
     If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
     object 1; objects may overlap (SA-V).
 
-    `ground_truth` is True if a mask can be scored: a mask that shows an object from an earlier mask, or comes after all
-    objects have entered. It is False for masks that only introduce objects, as in validation splits with a server.
+    `ground_truth` is True if a mask after the first object's can be scored: it shows an object from an earlier mask, or
+    introduces none. It is False for masks that only introduce objects, as in validation splits with a server.
 
     Args:
         root: the folder that holds frames and masks.

@@ -87,7 +87,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     """
     frames = list_frames(folder)
     masks = MaskFolder(meta.parent / "Annotations" / name, frames)  # a dictionary: index of a frame → file
-    _ = masks.void  # a void that outweighs the first objects is refused here
+    _ = masks.void  # raises DataError if the first mask with ids has more pixels of void, 255, than of ids
     index_of = {number: t for t, number in enumerate(_numbers(folder, frames))}
     starts: dict[int, int] = {}
     categories: dict[int, str] = {}

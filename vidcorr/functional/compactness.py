@@ -128,6 +128,9 @@ def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
 def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
     """Return the variance `(…, K)` of affinities around their peaks, along an axis, at least `_FIXED_VARIANCE`.
 
+    This bound is the variance of width "fixed". Affinity in the peak's cell alone would give 0, by which the caller
+    divides.
+
     Args:
         affinities: `(…, K, P · P)`, the affinities that belong to each peak, 0 elsewhere.
         squared: `(…, K, P · P)`, squared distances from the peak.
@@ -139,4 +142,4 @@ def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
     moment = (affinities * squared).sum(-1)  # of both axes together, so it is divided by 2
     mass = affinities.sum(-1)
     tiny = torch.finfo(affinities.dtype).tiny
-    return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)
+    return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)  # tiny: not 0 / 0

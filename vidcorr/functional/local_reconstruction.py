@@ -89,11 +89,10 @@ def reconstruct_locally(
         distances: list[Tensor] = []
         budget = amount_for(query.device, PRODUCTS_BUDGET)
         samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop  # of the first part
-        # split the samples first: the gradient of a part's keys has the size of the maps from which the keys are cut,
-        # and these are then the maps of few samples
+        # samples are split first: in backward each part makes a gradient as large as the whole maps given to it
         for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
             for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
-                part = grid, rows, references.shape[1], border, prior
+                part = grid, rows, references.shape[1], border, prior  # rows of all of these samples
                 # backward computes the part again, so that its affinity is not kept
                 values_and_logsumexp, distance = checkpoint(_reconstruct_rows, *samples, *part, use_reentrant=False)
                 tiles.append(values_and_logsumexp)
@@ -130,8 +129,8 @@ def _reconstruct_rows(
 
     Returns:
         (tiles, queries, V + 1), the values followed by the logarithm of the softmax's denominator; and a scalar, the
-        sum of the smooth-L1 distances between `SHARPNESS` times the affinity and `SHARPNESS` times the prior's mixture
-        over the queries whose largest weight is above the prior's threshold; 0 without a prior.
+        sum of smooth-L1 distances between the affinity and the prior's mixture, both times `SHARPNESS`. Only queries
+        whose largest weight is above the prior's threshold count. 0 without a prior.
     """
     tiles_shape = len(queries), rows.stop - rows.start, grid.shape[1]
     q = queries[:, rows].flatten(0, 2)  # (tiles, queries, C)

@@ -77,6 +77,7 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
     size = image.shape[1], image.shape[2]
     if protocol.input_fit == "corner":  # padded before it is resized, "centred" after it
         image = _pad_to_square(image, 0, 0, max(size), protocol)
+    # "corner" and "stretched" fill the whole input, whatever `size` is; "centred" leaves room for its padding
     image = resize_images(image[None], _content_size(size, protocol), protocol.input_filter)[0]
     if protocol.input_fit == "centred":
         _, left, top = _placement(size, protocol)
@@ -133,7 +134,8 @@ def canvas_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Ten
     """
     scale, left, top = _placement(size, protocol)
     scaled = points.float() * scale
-    if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
+    # whole pixels before and after scaling, as Probe3D's code keeps them; only with a padded picture, a square
+    if protocol.integer_points:
         side = protocol.input_sides[0]
         scaled = (points.double().trunc() * side / max(size)).trunc().float()
     return scaled + to_device([float(left), float(top)], points.device)
@@ -157,7 +159,9 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
 
 
 def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
-    """Return height and width to which a picture of `size` is resized: for "centred" without the padding.
+    """Return height and width to which a picture of `size` is resized.
+
+    "centred" leaves out the padding, which comes later. For "corner" they are those of the padded square.
 
     Example:
         >>> centred = MatchingProtocol.named("geoaware").with_changes(input_size=320)
@@ -213,7 +217,7 @@ def _descriptors(features: Tensor, points: Tensor, picture: Size, protocol: Matc
     """Return the features `(N, C)` of points in a picture.
 
     By the protocol's `sampling` "aligned", cells' features are divided by their length, then interpolated at the point.
-    Else it is the feature of the cell in which the point lies ("floor"), or of the nearest cell, divided by its length.
+    Else it is the feature of the cell that `_cells_at` finds for the point, divided by its length.
     With `upsampling` "frame", the pixels of the canvas are the cells, and their features are up-sampled ones.
 
     Args:
@@ -247,7 +251,8 @@ def _cells_at(points: Tensor, canvas: Size, size: Size, protocol: MatchingProtoc
         points: the points.
         canvas: size of the canvas.
         size: size of the map of cells.
-        protocol: `sampling`: the cell in which a point lies ("floor"), or the nearest cell.
+        protocol: `sampling`: column and row are x · w / W and y · h / H (H, W: the canvas), rounded down ("floor": the
+            cell in which the point lies) or to the nearest integer ("round").
 
     Example:
         >>> points = torch.tensor([[11.0, 0.0], [31.0, 9.0], [32.0, 0.0]])
@@ -342,7 +347,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
 
 def _parabolas(values: Tensor, pixels: int) -> Tensor:
-    """Interpolate values `(pixels, M)` along an axis, by parabolas through two neighbouring cells and their middle.
+    """Return values `(pixels, M)` at the pixels of an axis: each on a parabola through two cells and their middle.
 
     Args:
         values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last of n cells, with weight 0.
@@ -356,7 +361,7 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     cells = len(values) // 2
     in_pixels = torch.arange(pixels, device=values.device).double() + 0.5
     centres = (in_pixels * cells / pixels - 0.5).clamp(0, cells - 1)  # in cells from the first cell's centre
-    first = 2 * centres.long()
+    first = 2 * centres.long()  # row of `values` of the cell at or before each pixel
     near = values[first]
     half = values[first + 1]
     far = values[first + 2]

@@ -63,6 +63,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     features = maps.movedim(1, -1)
     variant = native.compiled_variant()
     on_cpu = groups.device.type == features.device.type == "cpu"
+    # the types that the compiled function takes
     are_compiled = groups.dtype == torch.float32 and features.dtype in (torch.float32, torch.bfloat16)
     # the compiled function takes addresses: of a plain tensor (no subclass) without gaps
     if variant and on_cpu and are_compiled and features.is_contiguous() and type(groups) is Tensor:
@@ -104,7 +105,7 @@ def _drawn_natively(
         The log-sum-exp `(places, B)`; and the drawn features' mean `(places, B, C)`, weighted by the softmax, or None.
     """
     places, samples, channels = queries.shape
-    queries = queries.contiguous()
+    queries = queries.contiguous()  # the function takes addresses of numbers without gaps
     sums = queries.new_empty(places, samples)
     mean = torch.empty_like(queries) if wants_mean else None
     left_out = None if excluded is None else excluded.contiguous()
@@ -114,7 +115,7 @@ def _drawn_natively(
         "channels": channels,
         "maps": len(features),
         "points": points,
-        "cells": features[0, ..., 0].numel(),
+        "cells": features[0, ..., 0].numel(),  # of a map
         "seed": seed,
         "is_bfloat16": features.dtype == torch.bfloat16,
         "query": queries,
@@ -198,6 +199,7 @@ def drawn_cells(
     low = (1 << 32) - 1  # mask of 32 bits
     frame = torch.arange(frames.start, frames.stop, device=device)[:, None]
     draw = (frame * points + torch.arange(points, device=device)).flatten()
+    # a number for each draw of each place, then its hash
     x = draw * places + torch.arange(places, device=device)[:, None]
     x = (x * 0x9E3779B9 & low) ^ seed  # 2³² / golden ratio: spreads neighbouring numbers before the finaliser
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & low

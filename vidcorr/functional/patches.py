@@ -73,7 +73,7 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), side)  # (2, count): height, width
     spare = side - length
     place = draws[2:].gather(2, chosen).squeeze(2)
-    start = (place * (spare + 1)).floor_().minimum(spare)
+    start = (place * (spare + 1)).floor_().minimum(spare)  # uniform in 0 … spare
     return torch.cat([start, length]).long().T
 
 

@@ -65,9 +65,9 @@ def _correlate_by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     count, _, height, width = exemplar.shape
     rows, columns = search.shape[-2:]
     # transforms of channels-last tensors take twice the time
-    spectrum = torch.fft.rfft2(search.contiguous()).unflatten(0, (-1, count))
+    spectrum = torch.fft.rfft2(search.contiguous()).unflatten(0, (-1, count))  # (K, N, C, …)
     pattern = torch.fft.rfft2(exemplar.contiguous(), s=(rows, columns))
-    # conjugate: a correlation, not a convolution
+    # the conjugate makes it a correlation, not a convolution
     # products of spectra wrap around at the border: cut off the offsets at which the exemplar crosses it
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
     inside = response[..., : rows - height + 1, : columns - width + 1]
@@ -119,6 +119,7 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
     of_positive = positive / positive.sum().clamp(min=1)
     of_negative = negative / negative.sum().clamp(min=1)
     weight = of_positive + of_negative
+    # the sum is 2, or 1 if all cells are alike
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
 

@@ -195,7 +195,7 @@ class TileGrid:
         return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
 
     def from_halos(self, halos: Tensor, tiles: slice) -> Tensor:
-        """Add the halos `(B, rows, columns, halo, halo, D)` of rows of tiles into a padded map, zero elsewhere.
+        """Add the halos `(B, rows, columns, halo, halo, D)` of the rows `tiles` of tiles into padded maps of zeros.
 
         It is the gradient of `halos`: halos overlap, and a cell gets the sum of all halos that cover it. A halo is cut
         into blocks of at most TILE x TILE cells; the blocks at one place in all halos, TILE apart, do not overlap and
@@ -268,7 +268,8 @@ class TileGrid:
         Args:
             keys: the map `(h, w, D)`.
             columns: range of columns of tiles.
-            across: columns of cells within each halo that are wanted, the same in all halos.
+            across: range of columns of cells that are wanted, counted from a halo's first column; the same in all
+                halos. Some of them lie on the map.
             band: flat memory of `size_of_band` numbers for the keys; the next call overwrites it.
 
         Returns:

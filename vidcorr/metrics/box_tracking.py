@@ -50,6 +50,7 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     area_of_a = a[:, 2] * a[:, 3]
     area_of_b = b[:, 2] * b[:, 3]
     union = area_of_a + area_of_b - shared
+    # with the machine epsilon, as in the toolkit, boxes without area have IoU 0, not 0 / 0
     return torch.from_numpy(np.clip(shared / (union + np.finfo(float).eps), 0, 1))
 
 
@@ -61,8 +62,8 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
         tensor([5.], dtype=torch.float64)
     """
     a, b = _boxes(prediction, target)
-    # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px;
-    # the centre of pixels 0 to w - 1 is (w - 1) / 2
+    # in the toolkit's order, to round as it does: the centre of pixels 0 to w - 1 is (w - 1) / 2. In exact numbers the
+    # - 1 would cancel
     centre_of_a = a[:, :2] + (a[:, 2:] - 1) / 2
     centre_of_b = b[:, :2] + (b[:, 2:] - 1) / 2
     offset = centre_of_a - centre_of_b
@@ -164,7 +165,7 @@ def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
     frames = sum(counts.get("absent", 0) for counts in sequences.values())
     if not frames:
         return []
-    first = next(name for name, counts in sequences.items() if "absent" in counts)
+    first = next(name for name, counts in sequences.items() if "absent" in counts)  # the key is never there with 0
     return [f"{frames} frames without an annotated box (NaN, first in {first}) are left out"]
 
 

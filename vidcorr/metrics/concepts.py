@@ -39,10 +39,10 @@ def candidate_cells(
     """Return the most similar cell of each source point among those that hold a target point of its concept.
 
     Args:
-        similarities: `(N, h, w)`.
+        similarities: `(N, h, w)`, of each source point to the cells of the target.
         targets: x, y `(M, 2)` of the target points in sides of the square; float32, as in SOCO's code, whose rounding
             may put a point on an edge into the cell before.
-        same_concept: rows of source and target `(R, 2)` of the points of the same concept.
+        same_concept: `(R, 2)` index of a source point, and of a target point of its concept.
 
     Returns:
         Index of the cell, row · w + column, `(N,)`; −1 for a source point without a target point of its concept.
@@ -77,10 +77,10 @@ def concept_counts(
     """Count the correct points of a pair, by each of `MEASURES`.
 
     Args:
-        errors: `(N, M)` distances of N predictions and M target points.
-        errors_of_candidates: `(N, M)` distances of the cells that `candidate_cells` chooses, and target points.
-        same_name: rows of source and target `(S, 2)` of the points of the same name.
-        same_concept: rows of source and target `(R, 2)` of the points of the same concept.
+        errors: `(N, M)` distances between the predictions for N source points and M target points.
+        errors_of_candidates: `(N, M)` distances between the cells that `candidate_cells` chooses and the target points.
+        same_name: `(S, 2)` index of a source point, and of the target point of the same name.
+        same_concept: `(R, 2)` index of a source point, and of a target point of its concept.
         protocol: `thresholds`; the error of a correct point is below.
 
     Returns:
@@ -100,12 +100,12 @@ def concept_counts(
     measured: dict[str, list[float]] = {measure: [] for measure in MEASURES}
     for source, target in same_name.tolist():
         measured["SOC"].append(errors[source, target])
-        if target in candidates.get(source, ()):
+        if target in candidates.get(source, ()):  # the target point is among those whose cells were searched
             measured["geometric"].append(errors_of_candidates[source, target])
             if len(candidates[source]) > 1:
                 measured["geometric-several"].append(errors_of_candidates[source, target])
     for source, targets in candidates.items():
-        measured["CC"].append(errors[source, targets].min())
+        measured["CC"].append(errors[source, targets].min())  # the nearest target point of the concept
     counts: dict[str, list[int]] = {}
     for measure, values in measured.items():
         right = np.less.outer(values, protocol.thresholds).sum(0)  # errors below each threshold
@@ -155,10 +155,13 @@ def concept_scores(
 def _averages(
     categories: Mapping[str, Sequence[Mapping[str, Sequence[int]]]], measure: str, place: int
 ) -> dict[str, float]:
-    """Return the "image" and the "class" average of a measure.
+    """Return two averages of a measure, each a mean over the categories with a counted point.
+
+    Of a category, "image" takes the mean over pairs of a pair's fraction of correct points; "class" takes the fraction
+    of correct points among all its points.
 
     Args:
-        categories: as `concept_scores` takes them.
+        categories: category → a mapping per pair: measure → correct points at each threshold, then the counted points.
         measure: one of `MEASURES`.
         place: index of the threshold.
 
@@ -173,7 +176,7 @@ def _averages(
     for pairs in categories.values():
         counts = np.array([pair[measure] for pair in pairs if pair[measure][-1]])  # of pairs with a counted point
         if len(counts):
-            right = counts[:, place]
+            right = counts[:, place]  # correct points at the threshold
             counted = counts[:, -1]
             over_pairs.append(exact_mean(right / counted))
             over_points.append(right.sum() / counted.sum())

@@ -82,18 +82,19 @@ def keypoint_distances(
 def _counted(
     points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
 ) -> NDArray[np.bool_]:
-    """Return which joints count, (T, K), by a rule of `keypoint_distances`.
+    """Return which annotated joints count, (T, K), by a rule of `keypoint_distances`.
 
     Args:
         points: predicted joints, (T, K, 2).
         truth: annotated joints, (T, K, 2).
-        counting: the joints that count.
-        size: (H, W) of the image.
+        counting: the rule.
+        size: (H, W) of the image; only "ground-truth" needs it.
     """
     is_annotated = np.isfinite(truth)
     counted = is_annotated[..., 0] & is_annotated[..., 1]
+    # the codes of VFS and CRW test x alone, VFS's > 0 and CRW's >= 0: x of a joint that was not found is negative
     if counting == "prediction-visible":
-        return counted & (points[..., 0] > 0)
+        return counted & (points[..., 0] > 0)  # VFS's code counts frame 0 too
     counted[0] = False  # its joints are given
     if counting == "crw":
         return counted & (points[..., 0] >= 0)
@@ -157,9 +158,9 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
         {'PCK@0.1': 0.75}
     """
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
-    counts = torch.zeros(1 + len(keys), 1, dtype=torch.float64)
+    counts = torch.zeros(1 + len(keys), 1, dtype=torch.float64)  # (1 + A, K) with the first video
     for of_video in videos:
         counts = counts + torch.as_tensor(of_video, dtype=torch.float64)
-    of_counted = counts[:, counts[0] > 0]
+    of_counted = counts[:, counts[0] > 0]  # columns of the joints that count in some frame
     means = (of_counted[1:] / of_counted[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
     return dict(zip(keys, means, strict=True))

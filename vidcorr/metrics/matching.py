@@ -49,7 +49,8 @@ def correct_points(
         protocol: its fields `thresholds`; `inclusive`: an error equal to the threshold is correct; `compared`:
             "product" compares the error with threshold · length, other values error / length with the threshold;
             `compared_in`: type of the compared numbers, where "float32-thresholds" rounds the thresholds alone;
-            `integer_points`: annotated points are truncated to whole pixels of the network's input first.
+            `integer_points`: annotated points are truncated to whole pixels of the target, and again of the network's
+            input.
 
     Example:
         >>> dift = MatchingProtocol.named("dift")
@@ -68,7 +69,7 @@ def correct_points(
         (False, True)
     """
     target = np.asarray(target, np.float64)
-    if protocol.integer_points:  # the annotation is truncated to whole pixels of the input too
+    if protocol.integer_points:  # as in Probe3D's code, before and after scaling; then back to pixels of the target
         side = protocol.input_sides[0]  # of the input, a square
         long = max(size)  # the side of the picture that fills it
         at_input = np.trunc(np.trunc(target) * side / long)
@@ -96,7 +97,7 @@ def drawn_indices(
     A protocol may draw a subset of the pairs. Probe3D draws pairs anew for each level of `viewpoint`.
 
     Args:
-        categories: category per pair, in the sorted order of the list.
+        categories: category of each pair, in the sorted order of the data set's list, which a draw shuffles.
         difficulties: kind of difficulty → level, per pair.
         protocol: `pairs`, `pairs_per_class`.
 

@@ -130,7 +130,8 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
 def sobel_outline(outline: Outline) -> Outline:
     """Return the outline with Sobel's edge: pixels with a non-zero 3 × 3 gradient, on both sides of the boundary.
 
-    A mask has no edge along the border of the picture, which OpenCV by default pads by reflection.
+    A mask has no edge along the border of the picture: OpenCV pads the picture by reflection, so no gradient crosses
+    the border.
     """
     import cv2
 
@@ -143,7 +144,7 @@ def sobel_outline(outline: Outline) -> Outline:
     below = min(rows - outline.top - height, 1)
     right = min(columns - outline.left - width, 1)
     framed = np.pad(outline.mask, ((above, below), (left, right)))  # background around the crop, inside the picture
-    across = cv2.Sobel(framed, cv2.CV_16S, 1, 0)
+    across = cv2.Sobel(framed, cv2.CV_16S, 1, 0)  # signed: gradients may be negative
     down = cv2.Sobel(framed, cv2.CV_16S, 0, 1)
     has_gradient = ((across != 0) | (down != 0)).astype(np.uint8)
     edge = has_gradient[above : above + height, left : left + width]

@@ -200,6 +200,7 @@ def tapvid_counts(
     counts = [scored, (hidden == predicted_hidden) & scored, visible]
     for threshold in PIXEL_THRESHOLDS:
         within = squared < threshold**2
+        # a false positive is predicted visible, but hidden, or too far from the annotated point
         counts += [visible & within, visible & within & predicted_visible, predicted_visible & (hidden | ~within)]
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
 
@@ -208,8 +209,7 @@ def video_fractions(counts: Any) -> dict[str, float]:
     """Return name → value of `METRICS` of a video; NaN for 0/0.
 
     Args:
-        counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum: three of the frames, then
-            three for each threshold.
+        counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum.
 
     Example:
         >>> counts = [2, 2, 2] + 2 * [0, 0, 2] + 3 * [2, 2, 0]  # of two visible points, 3 px away
@@ -219,11 +219,11 @@ def video_fractions(counts: Any) -> dict[str, float]:
     """
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
-    scored, right, visible = total[:3]
-    within, true_positives, false_positives = total[3:].reshape(-1, 3).T
+    scored, right, visible = total[:3]  # frames scored, of right visibility, and truly visible
+    within, true_positives, false_positives = total[3:].reshape(-1, 3).T  # by threshold
     with np.errstate(invalid="ignore"):
         points = within / visible
-        jaccard = true_positives / (visible + false_positives)
+        jaccard = true_positives / (visible + false_positives)  # visible: true positives and false negatives
         accuracy = right / scored
     values = [jaccard.mean(), points.mean(), accuracy, *jaccard, *points]  # in the order of `METRICS`
     return dict(zip(METRICS, map(float, values), strict=True))

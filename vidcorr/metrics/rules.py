@@ -41,7 +41,7 @@ class YoutubeVosRules(Rules):
             {1: [1, 2, 3], 2: [2, 3]}
         """
         starts = dict(video.starts or {})
-        if video.starts is None:
+        if video.starts is None:  # the data set does not say it: an object starts in the first frame that shows it
             for t in video.frames:
                 for number in set(video.shown(t)) - {255}:  # 255 is void
                     starts.setdefault(number, t)
@@ -81,7 +81,7 @@ class YoutubeVosRules(Rules):
 
 
 def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Values:
-    """Return YouTube-VOS's scores: `Overall`, and J and F of each group with objects.
+    """Return YouTube-VOS's scores: J and F of each group with objects, and first their mean, `Overall`.
 
     Args:
         groups: "Seen" and "Unseen" → values of the objects.
@@ -177,14 +177,14 @@ class LvosRules(Rules):
             frame_range = entry["frame_range"]
             start = int(frame_range["start"])
             end = int(frame_range["end"])
-            count = int(frame_range["frame_nums"])
+            count = int(frame_range["frame_nums"])  # frames that are counted, visited or not
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]  # names of frames
             fewest = max(len(visited), 2 if self.drops_ends else 0)  # all visited frames, and both ends to drop
             if count < fewest:
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
             never_visited = [None] * (count - len(visited))
-            places = [*visited, *never_visited]
-            if self.drops_ends:  # of the `count` places: the last is the last visited frame, or one never visited
+            places = [*visited, *never_visited]  # `count` places
+            if self.drops_ends:  # the last place may be a frame that is never visited: the last visited one then stays
                 places = places[1:-1]
             plan[int(number)] = [name if name is None else _index_of_frame(video, name) for name in places]
         return plan
@@ -207,6 +207,7 @@ class LvosRules(Rules):
     def scores(self, objects: ObjectValues) -> Values:
         """Return J, F and V as means over the objects of seen and of unseen videos, and the mean of both.
 
+        A mean over no objects is NaN, and so are the means with it.
         `J&F-Mean` is the mean of the four means of J and F.
         """
         groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
@@ -365,7 +366,7 @@ class NafRules(Rules):
         region = jaccard(prediction, target)
         prediction_edge = sobel_outline(prediction)
         target_edge = sobel_outline(target)
-        if not prediction_edge.length or not target_edge.length:
+        if not prediction_edge.length or not target_edge.length:  # two empty boundaries too, which DAVIS gives 1
             return region, 0.0
         return region, boundary_score(prediction_edge, target_edge)
 

@@ -336,7 +336,8 @@ class MaskScorer:
         self.measured: dict[tuple[int, int], tuple[float, ...]] = {}  # (object, frame) → values of `Rules.measures`
         self._before: dict[int, Pair] = {}  # object → prediction and annotation in the last frame that counted
         self._found = False  # the prediction has shown an object of the plan
-        self._foreign_ids: list[set[int]] = []  # until then: predicted ids of each frame whose annotation shows one
+        # as long as it is not found: the predicted ids of each frame whose annotation shows an object of the plan
+        self._foreign_ids: list[set[int]] = []
         self.writes_void = False
 
     def add(self, t: int, truth: Ids, prediction: Ids) -> None:
@@ -407,8 +408,11 @@ class MaskScorer:
         return values
 
     def _refuse_foreign_ids(self) -> None:
-        """Raise `ValueError` for a prediction without an object of the video, and with other ids in most frames."""
-        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)  # of the frames whose annotation shows an object
+        """Raise `ValueError` if the prediction never shows an object of the video, but other ids in most frames.
+
+        Only frames whose annotation shows an object count: `_foreign_ids` has the predicted ids of each.
+        """
+        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
         if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
             return
         predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))

@@ -326,7 +326,7 @@ class EvaluationProtocol(BaseModel):
         pieces = [self.source]
         kind = type(self)
         is_of_user = not kind.__module__.startswith("vidcorr.")
-        # the nearest class with `sources()` is ours: `source` may be a paper's name
+        # if the user's class takes its `sources()` from us, `source` may be a paper's name: then the class is named too
         has_our_sources = next(base for base in kind.__mro__ if "sources" in vars(base)) is EvaluationProtocol
         if is_of_user and has_our_sources and self.source in self.sources():
             pieces.append(f"class={kind.__module__}.{kind.__qualname__}")
@@ -499,7 +499,7 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
         ({'topk': 3}, {})
     """
     found: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):  # the classes that decide come last
+    for base in reversed(kind.__mro__):  # from the farthest base to `kind`, so the class that decides comes last
         for field in get_annotations(base):
             found.pop(field, None)  # an earlier class of the loop no longer decides
             info = kind.model_fields.get(field)

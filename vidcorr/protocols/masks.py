@@ -128,6 +128,10 @@ class LabelProtocol(VideoFeatures):
     def reference_frames(self, frame: int, start: int = 0) -> list[int]:
         """Return the indices of the reference frames of a frame, ascending; a repeated index counts twice.
 
+        They are `references`, or without these the start and the `context` frames before the frame. `repeat_first`:
+        the start counts once ("never"); once more while it is among the `context` frames ("in_window"); and again for
+        each of these that lies before the start ("padding").
+
         A subclass with another memory overrides this method and `kept_frames`.
 
         Args:
@@ -150,10 +154,9 @@ class LabelProtocol(VideoFeatures):
                     chosen.add(index)
             return sorted(chosen)
         oldest = max(frame - self.context, start)
-        if self.repeat_first == "never":  # else the start counts again while it is one of the `context` frames before
-            oldest = max(oldest, start + 1)
+        if self.repeat_first == "never":
+            oldest = max(oldest, start + 1)  # leaves the start out of the recent frames
         recent = range(oldest, frame)
-        # in place of frames before the start
         padding = [start] * (self.context - len(recent)) if self.repeat_first == "padding" else []
         return [start, *padding, *recent]
 
@@ -194,7 +197,7 @@ class LabelProtocol(VideoFeatures):
         # else frame 1, whose only earlier frame is 0, has no reference
         has_first_or_last = self.references is None or not {0, -1}.isdisjoint(self.references)
         yield Condition("references", has_first_or_last, "frame indices with 0 or -1 among them, or None")
-        # an average of all cells is computed over equal neighbourhoods in all references
+        # without a topk all cells are averaged, and frame 0 then needs the same neighbourhood as the other references
         fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
         yield Condition("first_frame_masked", fits_first, "True without a topk")
         # a window of P x P cells, as the mixture and the cells beyond the border need it
@@ -284,7 +287,9 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; `__init__` refuses values that break a rule.
+        """Yield the rules between fields: field, whether the rule holds, and in words what the field must be.
+
+        `__init__` refuses values that break a rule.
 
         Example:
             >>> conditions = PropagationProtocol.named("vidcorr")._conditions()

@@ -61,7 +61,7 @@ def mean_colour(frame):
 
 
 def resize_like_opencv(image, size, on_floats):
-    """Resize (H, W, 3) as cv2.resize does: bilinear, no smoothing; uint8 by 11-bit weights, or floats."""
+    """Resize (H, W, 3) to `size` as cv2.resize does: bilinear, no smoothing; uint8 by 11-bit weights, or floats."""
     left, right, weights = neighbours_along_side(image.shape[1], size[1], on_floats)
     rows = image[:, left] * weights[0] + image[:, right] * weights[1]  # (H, new width, 3)
     above, below, weights = neighbours_along_side(image.shape[0], size[0], on_floats)
@@ -101,7 +101,7 @@ def indices_like_opencv(old, new):
 
 
 def input_size(size, protocol):
-    """Return the height and width at which the network sees a frame (H, W); one `input_size` is the shorter side."""
+    """Return (h, w) at which the network sees a frame (H, W); `input_size`: (h, w), shorter side, or None: H and W."""
     wanted = protocol["input_size"]
     if isinstance(wanted, tuple):
         return wanted
@@ -154,7 +154,7 @@ def first_labels(mask, grid, protocol):
     if protocol["label_encoding"] == "bilinear":
         one_hot = (torch.tensor(mask) == ids).float()
         return F.interpolate(one_hot[None], grid, mode="bilinear")[0]
-    rule = {"nearest": "pillow", "nearest-exact": "torch-exact"}[protocol["label_encoding"]]
+    rule = {"nearest": "pillow", "nearest-exact": "torch-exact"}[protocol["label_encoding"]]  # of `resize_ids`
     return (torch.tensor(resize_ids(mask, grid, rule)) == ids).float()
 
 
@@ -200,10 +200,10 @@ def decode(labels, size, protocol):
     floor = protocol["label_rescaling_floor"]
     rescaled = (labels.flatten(1).amax(1) > floor) & protocol["label_rescaling"]
     if floor:
-        rescaled[0] &= rescaled[1:].any()  # the background alone would fall to 0 somewhere, and a trace win there
+        rescaled[0] &= rescaled[1:].any()  # else the background's minimum would become 0, and a trace win there
     for channel in torch.arange(len(maps))[rescaled]:  # channel 0 is the background
         low, high = maps[channel].aminmax()
-        maps[channel] = (maps[channel] - low) / (high - low + 1e-12)
+        maps[channel] = (maps[channel] - low) / (high - low + 1e-12)  # no 0 / 0 in a constant channel
     return resize_ids(maps.argmax(0).byte().numpy(), size, protocol["decoding_nearest"])
 
 
@@ -214,7 +214,7 @@ def segment(frames, first_mask, encode, protocol):
         features = F.normalize(encode(read_frame(path, protocol))[0], dim=0)
         if number == 0:
             labels = first_labels(first_mask, features.shape[1:], protocol).to(features.dtype)
-            first = (features, labels)  # always a reference; its copies in the window are further ones
+            first = (features, labels)  # a reference of every frame, besides its copies in the window
             copies = {"padding": protocol["context"], "in_window": 1, "never": 0}[protocol["repeat_first"]]
             window.extend([first] * copies)
         else:
@@ -263,7 +263,7 @@ def read_mask(path, protocol):
 
 @torch.inference_mode()
 def evaluate(root, encode, protocol=PROTOCOL, names=None):
-    """Return {sequence: {object id: (J, F)}}, means over frames but the first and the last; print each."""
+    """Return {sequence: {object id: (J, F)}} of `names` (None: val.txt), means over inner frames; print each."""
     root = Path(root)
     scores = {}
     for name in names or (root / "ImageSets/2017/val.txt").read_text().split():

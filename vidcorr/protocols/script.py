@@ -44,14 +44,15 @@ def script_of(name: str) -> str:
     """
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")
-    # the dictionary's fields, in its order; it has all that have no default
+    # the fields in the script's dictionary, in its order; fields without a default are all among them
     fields = re.findall(r'^    "(\w+)":', DICTIONARY.findall(template)[0], re.MULTILINE)
     sentences = [f"Protocol {protocol.name} of vidcorr, digest {protocol.digest()}."]
     sentences += [f"{key}: {about}" for key, about in protocol.origin().items()]
     lacking = []
     for field, value in protocol.values().items():
         info = PropagationProtocol.model_fields[field]
-        counts = field not in protocol.idle() and value != info.default  # a score may depend on it
+        # without the field, the script computes as with its default: another value matters, unless the field is idle
+        counts = field not in protocol.idle() and value != info.default
         is_left_out = field not in fields and counts
         if is_left_out and READ_BY_NETWORK in info.metadata:
             sentences.append(f"The encoder sets {field}={value}.")  # the user's, which the script calls

@@ -32,11 +32,13 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
         said += _on_views(table)
     if format != "text" and any(map(table.best, table.columns)):  # a terminal's text has no bold
         said.append("Bold is the best of a column by each protocol and conditions")
+    # a single score has no deviation
     numbers_of_seeds = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
     if numbers_of_seeds:
         said.append(f"± is the standard deviation over {listed(list(map(str, numbers_of_seeds)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
         said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+    # for predictions of others, `weights` says what they are, such as "their masks"
     theirs = dict.fromkeys(record.result.network.weights for record in records if record.result.is_theirs)
     said += [f"{kind.capitalize()} are scored from disk, and have no protocol of ours" for kind in theirs]
     said += _on_frames(record.result for record in records)
@@ -63,7 +65,7 @@ def _on_units(table: Table, format: str) -> list[str]:
         >>> _on_units(table, "text"), _on_units(table, "tex")
         (['Per cent'], ['Scores in per cent on davis (vfs)'])
     """
-    in_per_cent = not all(cell.declared.unit for cell in table.cells)
+    in_per_cent = not all(cell.declared.unit for cell in table.cells)  # a score without a unit is a fraction
     said = ["Per cent"] * in_per_cent
     if format == "tex":
         sets = dict.fromkeys(column.title for column in table.columns)
@@ -125,7 +127,7 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
     said += _on_pairs(table)
     tested = [cell for cell in table.cells if cell.difference is not None and cell.difference.ends]
     if intervals and any(len(cell.scores) == 1 for cell in tested):
-        said.append(ABOUT_WEIGHTS)
+        said.append(ABOUT_WEIGHTS)  # with one run, p says nothing about other trainings
     if intervals and len(tested) < sum(cell.difference is not None for cell in table.cells):
         needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
         said.append(f"A difference without an interval is not tested: a test needs {needed}")

@@ -125,8 +125,9 @@ def sets_of_papers() -> dict[str, dict[str, int | str]]:
 def published_rows() -> tuple[Published, ...]:
     """Return the rows of published.csv, in the file's order, which is by method.
 
-    RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS
-    fine-tunes for OTB; the frozen rows are from the ablation of frames, Table 4 (n = 8).
+    RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. For OTB the
+    networks in Table 8 of VFS are fine-tuned; the row of its frozen network is from Table 4, the ablation of frames, at
+    n = 8.
 
     Example:
         >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
@@ -136,7 +137,7 @@ def published_rows() -> tuple[Published, ...]:
     text = (files(__package__) / "published.csv").read_text("utf-8")
     rows = []
     for row in csv.DictReader(text.splitlines()):
-        pairs = [pair.split("=") for pair in row.pop("scores").split()]
+        pairs = [pair.split("=") for pair in row.pop("scores").split()]  # as in "J-Mean=0.64 F-Mean=0.694"
         scores = {key: float(value) for key, value in pairs}
         rows.append(Published(scores=scores, **row))
     return tuple(rows)

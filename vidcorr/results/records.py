@@ -227,12 +227,12 @@ class ScoreRecord:
         """
         result = self.result
         protocol = result.stage.protocol
-        names = " ".join(sorted({row.name for row in result.rows}))  # of the scored sequences
+        names = " ".join(sorted({row.name for row in result.rows}))  # of the scored sequences or objects
         return Column(
             benchmark=self.benchmark or result.data_set,
             score=self.key,
             by=protocol.shared_name,
-            conditions=agreeing(", ".join(result.conditions)),
+            conditions=agreeing(", ".join(result.conditions)),  # "1 sequences" becomes "1 sequence"
             protocol=protocol.shared,
             names=text_digest(names, 8) if names else "",
             data=result.data_digest,
@@ -393,9 +393,9 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
     Two results are compared if their folders lie side by side, and benchmark and seed are equal. If both are of one
-    training, the result with fewer steps is left out. There are two signs of one training. Recipes (digests of the
-    configuration) and first evaluations are equal. Or the longer history begins with all evaluations of the shorter
-    history, at least one after step 0; for a training that was resumed with another length has another recipe.
+    training, the result with fewer steps is left out. They are of one training if their recipes (digests of the
+    configuration) and first evaluations are equal. They are also if the longer history begins with all evaluations of
+    the shorter one, at least one of them after step 0: a training resumed with another length has another recipe.
 
     Example:
         >>> def result(*steps):

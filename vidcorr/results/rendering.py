@@ -156,7 +156,7 @@ class Table:
             rows[name] = {}
             for column, cell in row.items():
                 candidates = [base_cells[column]] if column in base_cells else base_cells.values()
-                differences = filter(None, map(cell.difference_from, candidates))
+                differences = filter(None, map(cell.difference_from, candidates))  # None: the two do not pair
                 rows[name][column] = replace(cell, difference=next(differences, None))
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
@@ -213,7 +213,7 @@ class Section(NamedTuple):
             if len(set(of_lines)) > 1:
                 heads.append(head)
                 facts.append(of_lines)
-        # scores by column, like `facts`; the next line but one turns columns into lines
+        # the scores by column, like `facts`; the last `zip` turns all columns into lines
         columns_of_texts = zip(*(line.texts for line in self.lines), strict=True)
         texts = list(map(list, zip(*facts, *columns_of_texts, strict=True)))
         return [*heads, *self.heads], texts, len(heads)
@@ -249,6 +249,7 @@ def sections_of(
     """
     groups: dict[Any, list[Column]] = {}  # what the columns of a section share → these columns
     for column in table.columns:
+        # comparable: all but the score is equal; published numbers stand beside measured ones
         key = column._replace(score="", published=False) if of_comparable_scores else column.benchmark
         groups.setdefault(key, []).append(column)
     found = []
@@ -274,7 +275,8 @@ def _rank(cell: Cell | None, sign: int) -> float:
 def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: bool) -> Section:
     """Return the section of some columns.
 
-    A row of the table may have scores by several protocols or conditions. Each of them is a line of the section.
+    A row of the table may have scores by several protocols and conditions. Each pair of them, as `Column.title` states
+    it, is a line of the section.
 
     Args:
         table: the table.
@@ -289,11 +291,12 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
         shared = shared._replace(conditions="")
     heads = list(dict.fromkeys(column.label for column in columns))  # names of scores
     lines = []
-    columns_by_title: dict[str, dict[str, Column]] = {}  # title → head → column
+    # title (benchmark, protocol and conditions) → head → column; columns of one title fill the same lines
+    columns_by_title: dict[str, dict[str, Column]] = {}
     for column in columns:
         columns_by_title.setdefault(column.title, {})[column.label] = column
     for column_of in columns_by_title.values():
-        any_column, *_ = column_of.values()
+        any_column, *_ = column_of.values()  # from which a line has its protocol and conditions
         best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
         for name, row in table.rows.items():
             # a title may lack a head: no row has a cell in the column NOWHERE
@@ -302,7 +305,7 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
             for place, cell in enumerate(cells):
                 if cell is not None:
                     texts[place] = cell.printed(intervals, best_of[heads[place]])
-            if any(cells):
+            if any(cells):  # not all None: the row has a score under this title
                 lines.append(Line(name, any_column, cells, texts))
     return Section(shared, heads, lines)
 
@@ -357,6 +360,7 @@ def render(
         script = (files(__package__) / "sort-tables.js").read_text("utf-8")
         return str(_template().render(sections=sections, start=start, notes=" ".join(said), script=script))
     if format == "tex":
+        # LaTeX's `table*` spans both columns of a paper
         star = "*" if max(len(section.heads) for section in sections) > WIDEST_COLUMN else ""
         tabulars = "\n\n\\par\\medskip\n".join(section.latex() for section in sections)
         head, end = rf"\begin{{table{star}}}", rf"\end{{table{star}}}"
@@ -389,7 +393,7 @@ def html_tables(table: Table) -> dict[Column, str]:
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
     for section in sections_of(table, of_comparable_scores=True):
         shared = section.shared._replace(score="", published=False)
-        texts[shared] = str(module.table(section, start=Path()))  # links to reports begin here
+        texts[shared] = str(module.table(section, start=Path()))  # links: relative to the working folder
     return texts
 
 

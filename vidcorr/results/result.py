@@ -306,8 +306,8 @@ class Result(Exact):
         """Return in words the first score that lies beyond its declared bounds or differs from the mean of its rows.
 
         "" if no score contradicts. The mean is over all rows with a finite value. Scores in `without` are no means over
-        rows, so only their bounds are checked. With rows of a single video, `without` is always empty and does not tell
-        which scores are means, so no means are checked.
+        rows, so only their bounds are checked. With rows of a single video no mean is checked: `without` is empty then,
+        since nothing is left without the video, and does not tell which scores are means.
 
         Example:
             >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
@@ -408,7 +408,7 @@ class Result(Exact):
         scores = dict(self.scores)
         for row in self.rows:
             for column, value in row.values.items():
-                if isinstance(value, float):
+                if isinstance(value, float):  # an int is a count, such as `Frames`
                     place = (column.removesuffix("-Mean"), row.video, row.object)
                     scores["/".join(filter(None, place))] = value
         return scores
@@ -476,8 +476,8 @@ class Result(Exact):
 
         Args:
             key: name of the score.
-            parts: names of the `parts` that count; None: all. A score that is no mean over rows cannot be computed from
-                some of its parts: the sample is then empty.
+            parts: names of the parts that count, as the method `parts` returns them; None: all. A score that is no mean
+                over rows cannot be computed from some of its parts: the sample is then empty.
 
         Example:
             >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]

@@ -45,7 +45,7 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         views.setdefault((record.name, record.column), set()).add(record.view if with_views else "")
     have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
-    # record's first key → records that are no copies; a record that gets a row of its own below stays here too
+    # key, before a folder takes the place of its text below → all records that are no copies
     counted: dict[RowKey, list[ScoreRecord]] = {}
     copies: dict[str, None] = {}
     for record in records:
@@ -69,7 +69,7 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
         in_column = [other for other in row if other.column == record.column]
         # an unknown seed may be any seed
         rivals = [other for other in in_column if other.seed == record.seed or None in (other.seed, record.seed)]
-        if rivals and record.row:
+        if rivals and record.row:  # `of_seed`: the seed in words, " of seed 3"
             twice = f"two results{record.of_seed} of {record.column.benchmark}, {rivals[0].place} and {record.place}"
             raise ValueError(f"{record.row} has {twice}; name one of them, or give each a row")
         if rivals:  # two results of one seed: the second gets a row of its own, by its folder

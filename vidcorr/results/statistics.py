@@ -72,7 +72,7 @@ class Sample(NamedTuple):
         finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
         total = sum(map(sum, finite.values()))
         objects = sum(map(len, finite.values()))
-        without = dict.fromkeys(videos, nan)
+        without = dict.fromkeys(videos, nan)  # NaN stays for a sequence without a value, or the only one with values
         for name, values in finite.items():
             if 0 < len(values) < objects:
                 without[name] = (total - sum(values)) / (objects - len(values))
@@ -241,7 +241,7 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
     if not of_parts:  # nothing varies, so there is no scale to measure a difference by
         return None if mean else 1.0
     lowest = max(*of_parts, 1e-300)  # brentq needs more than 0
-    if _half_length(parts, lowest) <= abs(mean):  # a single part
+    if _half_length(parts, lowest) <= abs(mean):  # one part alone varies, or p is below 1e-300
         return lowest
     return float(brentq(lambda level: _half_length(parts, level) - abs(mean), lowest, 1.0))
 
@@ -259,8 +259,8 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
         second: samples to subtract; empty: the variance is that of the score.
 
     Returns:
-        The variance; its value and degrees are 0 with fewer than two sequences. None if the sequences of the samples
-        differ.
+        The variance; its value and degrees are 0 with fewer than two sequences that have a value. None if the sequences
+        of the samples differ.
 
     Example:
         >>> sample = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.75]})

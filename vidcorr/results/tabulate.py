@@ -36,8 +36,9 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
 def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
-    A row stands for a training if it has several seeds, or a result of an evaluation during the training. Predictions
-    of others have no protocol, so they stand in every column of our results that has the same data and rules.
+    A row stands for a training if it has several seeds, or a result of an evaluation during the training, or if a study
+    says so. Predictions of others have no protocol, so they stand in every column of our results that has the same data
+    and rules.
 
     Args:
         records: the scores.
@@ -71,6 +72,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
             for column in columns_of[record]:
                 by_column.setdefault(titled[column], []).append(record)
         for column, of_seeds in by_column.items():
+            # `trained`: the study says so; a result has a history if it was measured during a training
             is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
             cells.append((name, column, measured_cell(of_seeds, is_training)))
     if with_published:

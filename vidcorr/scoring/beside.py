@@ -40,6 +40,7 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     # `Benchmark.facts` expects an encoder and reads these two attributes; here nothing was encoded
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)
     facts = benchmark.facts(result.rows, encoder) | result.data
+    # the facts that the benchmark's conditions name, and all that the scoring states; the latter count if both exist
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
     # the result names videos; in some benchmarks each object of a video is a sequence
     scored = set(result.sequences)
@@ -81,7 +82,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
         known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}
         known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
         if isinstance(benchmark, YoutubeVosBenchmark):
-            # if the metadata, the source of each sequence, has a category for every object (the keys of `starts`)
+            # if every object (the keys of `starts`) has a category; `sources[0]`, the metadata file, states them
             if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
                 known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
             if "unseen" in options:  # categories that the user names

@@ -90,7 +90,7 @@ def score(
 
     with errors_at(meta, *WRONG_JSON):  # the rules read categories in the metadata here
         scores = scores_of(rows)
-    scored = set(videos_of(rows)).difference(missing)
+    scored = set(videos_of(rows)).difference(missing)  # a missing video that counts as 0 has rows too
     unscored = [name for name in names if name not in scored]
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(scored_folders) + chosen.doubts(scores)
@@ -161,7 +161,7 @@ def result_of_predictions(
         predictions: the folder.
         kind: kind of the predictions: "masks", "points" or "boxes".
         rows: the scored sequences or objects, sorted.
-        digests: name of a sequence → digest of its truth; of more sequences than were scored, if you like.
+        digests: name of a sequence → digest of its truth; may hold more sequences than were scored.
         **fields: other fields of the result. The number of sequences is added to `conditions`. Without `declared`, all
             scores are fractions.
 
@@ -227,6 +227,7 @@ class MaskFolders:
         found: dict[str, str] = {}
         for name in names:
             folder = self.truth / name
+            # `object_folders`: a folder per object, or "", the folder itself
             files = chain.from_iterable(list_images(folder / each) for each in object_folders(folder))
             found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
         return found
@@ -263,10 +264,11 @@ class MaskFolders:
         """
         if self.rules.missing_video != "counted as 0":
             return
-        of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
+        of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))  # (frames, measures)
         for name in names:
+            # a fault of the metadata is reported as of the metadata file
             with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):
-                objects = self.rules.metadata.videos[name]["objects"]
+                objects = self.rules.metadata.videos[name]["objects"]  # id → what the metadata say of the object
             for number in objects:
                 yield Row(video=name, object=number, values=of_no_frame)
 
@@ -310,7 +312,8 @@ class MaskFolders:
         with errors_at(predicted):
             objects = scorer.finish()
         rows = [Row(video=video, object=object_folder or str(id), values=values) for id, values in objects.items()]
-        # errors as written, and as if written a frame late or early: `score` doubts a wrong numbering of the frames
+        # errors as written, and as if written a frame late or early, by which `score` finds frames numbered wrongly;
+        # `plan`: id of a scored object → its frames
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
@@ -323,6 +326,7 @@ class MaskFolders:
         """
         rules = self.rules
         folder = annotations.folder
+        # `annotations`: index of a frame → file; `shown`: function from the index to the ids; `frame_of`: name → index
         video = AnnotatedVideo(name, list(annotations), annotations.shown, names=annotations.frame_of)
         with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):  # the folder, or the metadata's entry
             scorer = MaskScorer(rules, video)
@@ -387,8 +391,8 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         objects: ids of the scored objects.
 
     Returns:
-        Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks, NaN for a place that no
-        frame has, or masks of two sizes.
+        Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks. NaN: too few frames
+        show the object, the frame has no prediction by this reading, or both masks differ in size.
     """
     num_ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
     errors = np.full((len(SHIFTS), PLACES, num_ids), nan)
@@ -401,7 +405,7 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         truth = _ids_in(annotations, t, rules)
         shown = sorted(numbers_in(truth) & wanted)
         if shown and stem in stems:  # else the places of these objects stay NaN
-            for reading, shift in enumerate(SHIFTS.values()):
+            for reading, shift in enumerate(SHIFTS.values()):  # the reading by its index in `SHIFTS`
                 index = stems.index(stem) + shift
                 if 0 <= index < len(stems):
                     predicted = _ids_in(predictions, predictions.frame_of[stems[index]], rules)
@@ -447,6 +451,7 @@ def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> N
     for before, after in ((target[1:], target[:-1]), (target[:, 1:], target[:, :-1])):
         is_edge = before != after
         edges += np.bincount(before[is_edge], minlength=256) + np.bincount(after[is_edge], minlength=256)
+    # a square that moves by d pixels along a side changes d pixels for each pixel of half its edge
     apart: NDArray[np.float64] = 2 * differing / np.where(edges, edges, nan)
     apart[predicted == 0] = inf
     return apart

@@ -70,14 +70,15 @@ def errors_of_numbers(
     for item, start in enumerate(np.asarray(starts, int)):
         following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
         places[: 1 + len(following), item] = [start, *following]
-    numbers = np.arange(items)
+    numbers = np.arange(items)  # indexes each item together with its own frames
     readings: dict[str, NDArray[np.float64]] = {}
     # `SHIFTS`: reading → shift in frames, 0 as written; a convention reads other values without a shift
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
         shifted = places + SHIFTS.get(reading, 0)  # frames whose predictions belong to the places by this reading
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
-        # places outside are read elsewhere here, and replaced by NaN below
+        # a place outside the video reads some other frame here; `where` below makes its error NaN
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
+        # a difference that is not finite means no prediction: infinite
         readings[reading] = np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
     at_start = found[numbers, places[0]]
     is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
@@ -151,11 +152,12 @@ def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
     """Refuse predictions that another reading explains; else return a sentence per doubt about the first frames.
 
+    A reading is a convention by which the files may be written, such as "a frame late".
     One doubt: predictions at the start differ from what the tracker was given. The other: a sequence has no predictions
     in its first scored frames.
 
     Args:
-        sequences: file or folder of a sequence's predictions → errors.
+        sequences: file or folder of a sequence's predictions → its errors: reading → `(PLACES, items)`, pixels.
         start: name of what the tracker was given at the start, such as "the given box".
         expected: how predictions should be written, in words.
 
@@ -175,12 +177,13 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
         raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")
     off: list[str] = []
     empty: list[str] = []
-    for place, errors in sequences.items():
-        at_start, later = np.split(errors[AS_WRITTEN], [1])  # by places; infinite: no prediction; NaN: no such place
+    for place, errors in sequences.items():  # `place`: the file or folder
+        # first row: the start; other rows: the next scored frames. Infinite: no prediction; NaN: nothing to compare
+        at_start, later = np.split(errors[AS_WRITTEN], [1])
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
             off.append(f"{place.name}: {largest:.1f} px away")
-        if np.isinf(later).any() and not np.isfinite(later).any():
+        if np.isinf(later).any() and not np.isfinite(later).any():  # no place that can be compared has a prediction
             empty.append(place.name)
     doubts: list[str] = []
     share = f"of {len(sequences)} predictions"

@@ -97,7 +97,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
             if found.shape != target.shape:
                 numbers = f"{len(found[0])} boxes, the annotation {len(target[0])}"
                 raise ValueError(f"holds {numbers}: write a line for each frame")
-            counts = one_pass_counts(found[0], target[0])
+            counts = one_pass_counts(found[0], target[0])  # `curves` over the frames with a box; `absent`: the others
         is_scored = np.asarray(np.isfinite(target).all(axis=-1))
         # `CORNER` adds 1 to x and y
         conventions = {"counted from 0": found + CORNER, "y,x,height,width": found[..., [1, 0, 3, 2]]}

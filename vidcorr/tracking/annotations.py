@@ -88,7 +88,7 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
         start: index in the whole video of the first frame that is read, and the frame of a prompt that states none.
 
     Raises:
-        DataError: for two prompts of a frame, a frame before `start`, or an object that is no prompt.
+        DataError: for two prompts of a frame, a frame before `start`, or anything that is no prompt.
 
     Example:
         >>> first, later = MaskPrompt.of(np.eye(4, dtype=int)), MaskPrompt.of(np.eye(4, dtype=int))
@@ -291,7 +291,7 @@ class Annotations:
         """
         weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
-            before = self._latest_prompt(name, t)
+            before = self._latest_prompt(name, t)  # −1 without one, which is no pass's frame
             after = None if before == t else self._next_prompt(name, t)  # not sought if a prompt is in `t` itself
             weights: dict[Pass, float] = {}
             for each in self.passes:
@@ -325,7 +325,7 @@ class Annotations:
         (only,) = passes
         # a mask needs no row for an object that has left; points and boxes do
         has_all_rows = self.first.kind == "mask" or len(weights_of_present) == len(self.objects)
-        # all present objects are in this pass: equal numbers mean that it has no others
+        # all present objects are in this pass: if its prompt shows as many, it follows no others
         follows_no_others = len(weights_of_present) == len(self.prompts[only.frame].shown)
         return only if has_all_rows and follows_no_others else None
 
@@ -359,7 +359,7 @@ def followed(
                 results = follow_pass(each)
                 # a backward pass begins at its last frame: it is run now, and its results are turned round
                 running[each] = results if each.step > 0 else _by_ascending_frames(results, each, annotations)
-        found = _next_of_each(running)
+        found = _next_of_each(running)  # empty, but not None, where no pass has results: all objects have left
         if found is None:  # the video has ended
             return
         of_forward_passes = (item.frame for item in found.values() if item.frame is not None)
@@ -414,6 +414,7 @@ def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: 
         lengths: list[int] = []
         for t, found in zip(range(backward.frame, backward.first - 1, -1), results, strict=True):
             is_alone = annotations.only_pass(t) == backward  # nothing will be blended
+            # without the frame, which `followed` has from a forward pass or reads again
             kept = Found(None, found.result, None if is_alone else found.labels)
             with full_disk_at(folder):
                 lengths.append(file.write(zlib.compress(pickle.dumps(kept), 1)))  # the fastest level

@@ -68,6 +68,7 @@ def feature_pictures(
         """Return maps `(C, h, w)` at the size of the frames, without the padding."""
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
+    # of at most `OF_BASIS` evenly spaced frames
     some_maps = torch.stack(list(encoder.maps(reduced_frames(step=ceil(stream.num_frames / OF_BASIS)))))
     colours = colour_basis(some_maps)  # function: maps (N, C, h, w) → RGB (N, 3, h, w) in [0, 1]
     similarity: _Similarity | None = None
@@ -85,7 +86,8 @@ def feature_pictures(
             heat = enlarged(similarity.heat(features)[None].float())[0]
             pictures["found"] = heated(pale(pictures["frame"]), heat)
         if place is not None and t == 0:
-            # the dot is placed in pixels of the video, as "cells" of `scale` pixels of the picture
+            # `with_dot` takes a cell and its size; here the cell is a pixel of the video, and `scale` its size in the
+            # reduced picture
             scale = torch.tensor(size) / torch.tensor(stream.size)
             centre = torch.tensor(place[::-1].copy())
             pictures["found"] = with_dot(pictures["found"], centre, scale, radius=max(2, min(size) // 60))

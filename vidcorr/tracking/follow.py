@@ -113,7 +113,7 @@ def follow_with_doubts(
         if isinstance(rules, TrackingProtocol):
             follower: Follower = BoxFollower(*arguments, extractor, rules)
         else:
-            seen = seen_size(size, rules, short_side)
+            seen = seen_size(size, rules, short_side)  # (H, W) to which frames are reduced for the network
             encoder = FrameEncoder(extractor, rules)
             if not isinstance(rules, LabelProtocol):  # a point protocol
                 follower = QueryFollower(*arguments, encoder, seen)
@@ -121,7 +121,7 @@ def follow_with_doubts(
                 follower = MaskFollower(*arguments, encoder, seen, propagator)
             else:
                 follower = PointFollower(*arguments, encoder, seen, propagator)
-    return each_within(lambda: eval_mode(extractor), follower.follow())  # in between it has its own mode
+    return each_within(lambda: eval_mode(extractor), follower.follow())  # between frames it has its own mode
 
 
 def extractor_and_protocol(
@@ -140,6 +140,7 @@ def extractor_and_protocol(
     """
     encoder = load(network)
     chosen = protocol_of_prompt(encoder, prompt, protocol)
+    # `placed_view` moves a network that `load` made to the GPU, if there is one
     if isinstance(chosen, TrackingProtocol):  # SiamFC has a view of its own: of a ResNet res5, with dilations
         extractor = encoder.placed_view(**view_options(encoder))
         fitted: AnyProtocol = at_extractor(chosen, extractor)
@@ -238,7 +239,7 @@ def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
         rules: the protocol.
         stride: pixels per cell; None if it is not known yet: the protocol stays as it is.
         by_name: the user chose the protocol by name, or chose none. At another stride than the protocol's, Gaussians of
-            joints then get a sigma of half a cell, unless the name sets `keypoint_sigma`.
+            joints then get a sigma of half a cell, unless the name changes the source's `keypoint_sigma`.
 
     Raises:
         ValueError: if the name changes the stride to another one.

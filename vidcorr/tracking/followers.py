@@ -130,7 +130,7 @@ class MaskFollower(Follower):
             warnings.warn(text, stacklevel=3)
 
     def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
-        """Decode the blended labels; warn, a frame before a prompt, of objects that seem exchanged in it.
+        """Decode the blended labels; warn, in the frame before a prompt, of objects whose ids it seems to exchange.
 
         Objects that a prompt names in this frame have the prompt's mask, unless the protocol decodes given masks too.
         """

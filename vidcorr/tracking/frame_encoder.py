@@ -61,13 +61,15 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     stride = settled_stride(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
-    # changed fields that the view ignores; `features`, its stage and stride, is one of them only if the network's text
-    # or a benchmark named others, which count more than the protocol's
+    # changed fields that the view ignores. `features` is "STAGE/STRIDE"; it is ignored if the view has others, from the
+    # network's text or a benchmark, which count more than the protocol's
     ignored = {*extractor.ignores, "features"} & protocol.changes.keys()
     if protocol.features == f"{extractor.stage}/{extractor.stride}":
         ignored.discard("features")
-    effective = protocol.effective_values()  # idle fields have the source's values: an unequal value was changed
-    # field → the condition under which its change would count; `idle()`: fields that the other fields switch off
+    # an idle field, which other fields switch off, has the source's value here: if the field's own value differs from
+    # it, the user changed it
+    effective = protocol.effective_values()
+    # field, idle or ignored → the condition under which its change would count
     conditions = protocol.idle() | dict.fromkeys(sorted(ignored), "the network reads it")
     for field, condition in conditions.items():
         if field in ignored or getattr(protocol, field) != effective[field]:
@@ -172,7 +174,8 @@ class FrameEncoder:
         if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
-        # the user's own module, of which this is a view, for a rule with learnt numbers; else the view itself
+        # `network`: the user's own module, if the extractor is a view of one, else the extractor; a user's rule reads
+        # its learnt numbers there
         reference = extractor.user_module
         self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
@@ -293,7 +296,7 @@ class FrameEncoder:
             batch = output[None] if isinstance(output, Tensor) else output
             features = require_map(batch, network_name)[0]
             stride = encoder.stride  # some encoders set it with their first map
-            expected = getattr(self.protocol, "feature_stride", stride)
+            expected = getattr(self.protocol, "feature_stride", stride)  # a protocol without the field takes any stride
             if stride not in (None, expected):
                 raise ValueError(
                     f"{network_name}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "

@@ -52,8 +52,9 @@ class KeypointMatcher(FrameEncoder):
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
-        step = math.lcm(extractor.multiple, extractor.stride or 1)  # of patches and cells; no stride is known yet: 1
-        # the nearest multiple; `round` would round a half to the even number, not down
+        # pixels; a multiple of the network's patch and of a cell, whose stride may not be known yet
+        step = math.lcm(extractor.multiple, extractor.stride or 1)
+        # the nearest multiple of `step`; `round` would round a half to the even number, not down
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
         # in the form in which the protocol gives it: both sides, or the side of a square
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]

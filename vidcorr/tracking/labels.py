@@ -93,7 +93,7 @@ class MaskCoding(LabelCoding):
         right = width - self.seen[1]
         padded = F.pad(ids, (0, right, 0, below))
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
-        # after frame 0, earlier objects are propagated, and a mask only adds those that start
+        # after frame 0, earlier objects are propagated, and a mask only adds those that start, without a background
         return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
@@ -239,10 +239,11 @@ def follow_labels(
                 propagation = _start_propagation(propagator, encoder, features, given_labels)
                 given_labels = None  # frame 0 has its labels now; none enter it a second time
             labels = propagation.step(features, given_labels)
-        with encoder.watch(coding.work, encoder.device):
+        with encoder.watch(coding.work, encoder.device):  # `work`: name of the decoding in the timings
             decoded = coding.decode(t, labels, annotation, frame)
         in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
-        if len(in_transit) == encoder.frames_at_once(coding.size):  # a pass's frames; on a CPU 1: no delay
+        # on a GPU the oldest results arrive while later frames are propagated; on a CPU the number is 1: no delay
+        if len(in_transit) == encoder.frames_at_once(coding.size):
             yield TrackedFrame.arrived(*in_transit.popleft())
     while in_transit:
         yield TrackedFrame.arrived(*in_transit.popleft())

@@ -78,6 +78,7 @@ class PictureMatcher(KeypointMatcher):
             cosines = (_features_at(asked, *first) * _features_at(matched, *second)).sum(1)
             return _by_similarity(np.column_stack([asked, matched, cosines]))
         rows = _mutual_matches(*first, *second)
+        # `best` matches, spread evenly, would lie the root of (area / best) apart
         least_distance = SPACING * math.sqrt(height * width / best)
         return rows[_spread_out(rows[:, :2], least_distance, best)]
 

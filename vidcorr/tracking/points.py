@@ -52,7 +52,7 @@ def follow_points(
     protocol = encoder.protocol
     features = _FeatureCache(encoder, video)
     features.features_of(0)  # from here on the encoder knows the grid, also in a video without queries
-    # (H, W) of the network's input without and with padding
+    # (H, W) of the network's input without and with padding; `first_size`: to which the protocol resizes frames before
     resized, padded, _ = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])

@@ -62,11 +62,11 @@ def predict_video(
 ) -> dict[str, Any]:
     """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
-    The files are: masks as `masks/<frame>.png`, with `frames.csv`, each object's share of the pixels and doubt
-    (`label_doubts`) per frame, and the given masks in `prompts`; or `boxes.csv`; or `points.csv`; then `overlay.mp4`;
-    and last `prediction.json`, with the protocol, the prompts, the seconds and the command. Frames are numbered as in
-    the whole video. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv` its centre, as in the
-    prompts.
+    For masks the files are `masks/<frame>.png`; `frames.csv`, with each object's share of the pixels and doubt
+    (`label_doubts`) per frame; and the given masks in `prompts`. For boxes or points the file is `boxes.csv` or
+    `points.csv`. Every prediction has `overlay.mp4` (by `overlay`) and `prediction.json`, with the protocol, the
+    prompts, the seconds and the command. Frames are numbered as in the whole video. In `boxes.csv` (0, 0) is the corner
+    of the first pixel, in `points.csv` its centre, as in the prompts.
 
     If the folder holds a prediction of the same video by the same network and protocol, it is continued: earlier
     prompts count too, except for frames that are prompted again, and the files are replaced.
@@ -104,7 +104,7 @@ def predict_video(
     given = by_frame(prompts, stream.start)
     if not given:
         raise DataError("no prompt was given")
-    first = next(iter(given.values()))
+    first = next(iter(given.values()))  # any prompt tells the kind; `Annotations.of` refuses several kinds
     extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
     content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
     earlier = earlier_record(folder, content)
@@ -161,6 +161,7 @@ def _record_at_start(
         **metadata,
         "stage": extractor.stage,
         "stride": extractor.stride,
+        # the RGB normalisation, in which a protocol may replace the network's
         "input": adapted(extractor, rules).input.model_dump(mode="json"),
         # by way of JSON, which makes lists of tuples, so that it equals the protocol in a file that is read again
         "protocol": json.loads(json.dumps({"digest": rules.digest(), **named, **rules.effective_values()})),
@@ -202,7 +203,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         earlier: dict[str, Any] = json.loads(read_text(record))
         if "objects" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
-        for name in COMMON_ENTRIES:
+        for name in COMMON_ENTRIES:  # `weights` is of the command's metadata: None on both sides without it
             if earlier.get(name) != json.loads(json.dumps(content.get(name))):  # as JSON, where tuples are lists
                 raise DataError(f"{folder}: holds the prediction of another {name}; name another output folder")
     return earlier
@@ -292,7 +293,7 @@ class _ResultFiles:
         self._palette = objects.palette
         self.frames = 0
         self._stream = stream
-        self._objects = annotations.objects
+        self._objects = annotations.objects  # ids of masks; names of boxes or points
         self._mask_folder = folder / "masks" if isinstance(prompt, MaskPrompt) else None
         if self._mask_folder is not None:
             self._mask_folder.mkdir(exist_ok=True)
@@ -417,6 +418,7 @@ def _drawer(annotations: Annotations, rules: AnyProtocol, given: Mapping[int, in
         tracks = np.stack(list(recent), axis=1)  # (points, frames, columns): x, y, score, and perhaps occluded
         places = tracks[..., :2] + 0.5  # from the centre of the first pixel to its corner
         hidden = np.any(tracks[..., 3:] > 0, axis=2)  # False without the column, which only point protocols give
+        # the present frame is the last of `tracks`
         return overlays.overlay_tracks(frame, places, hidden, len(recent) - 1, colours, names=names)
 
     return draw_tracks

@@ -63,17 +63,19 @@ def view_options(
 ) -> dict[str, Any]:
     """Return the arguments of `Encoder.view` with which SiamFC views an encoder: for a ResNet, res5 with dilations.
 
-    An extractor, or an encoder with a stride (`default_stride`), gets no dilations. An encoder with a stage
-    (`default_stage`) gets dilations only if `dilated` asks for them.
+    An extractor, or an encoder with a stride of its own (`default_stride`), gets neither res5 by default nor dilations:
+    `dilated` is ignored.
 
     Args:
         encoder: the encoder.
-        stage: a stage; None is res5 for a ResNet that has it, else the network's default.
+        stage: a stage; None is the encoder's own (`default_stage`), else res5 for a ResNet that has it, else the
+            network's default.
         stride: pixels per cell, in place of dilations.
-        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet at a stage, without a stride.
+        dilated: dilations as `ResNetExtractor` takes them. None is True for a ResNet at res5 or at the argument
+            `stage`, without the argument `stride`; and False for an encoder with a stage of its own.
 
     Returns:
-        `stage`, `stride` and, if it is decided, `dilated`.
+        `stage`, `stride` and `dilated`; without `dilated` where it is ignored (`Encoder.view` then adds no dilations).
 
     Example:
         >>> from vidcorr import load
@@ -86,7 +88,7 @@ def view_options(
     # a stride takes the place of dilations; an extractor (`View`) is viewed already
     if encoder.default_stride or isinstance(encoder.network, View):
         return chosen
-    if encoder.default_stage:  # the encoder names its stage, and gets dilations only if they are asked for
+    if encoder.default_stage:  # its own stage is not replaced by res5, and gets dilations only on demand
         return chosen | {"dilated": dilated or False}
     # a ResNet, or a network that makes its own views (None) and may hold one
     may_be_resnet = encoder.view_class in (None, ResNetExtractor)
@@ -187,9 +189,9 @@ class SiamFCTracker(FrameEncoder):
         protocol = self.protocol
         raw = self.correlate(tracks, frame)
         with self.watch("respond", self.device):
-            # bicubic up-sampling is linear and separable, so two matrix products compute it
-            # a protocol may count another number of cells than the response has, as VFS's does
+            # VFS's protocol states 17 cells, while its response has 18 (`response_size`); None: as many as there are
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
+            # (size, n): bicubic up-sampling is linear and separable, so two matrix products compute it
             matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
             peaks = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
@@ -229,7 +231,7 @@ class SiamFCTracker(FrameEncoder):
                 side = track.side * size / self.protocol.exemplar_size * scale
                 crops.append(square_crop(frame, (y, x), side, size))
             stacked = np.stack(crops)
-        search = self._features(stacked, self._folded)
+        search = self._features(stacked, self._folded)  # `_folded`: the extractor, with its BatchNorms folded
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack(exemplars), search)  # (scales · N, 1, n, n), in the crops' order
@@ -250,6 +252,7 @@ class SiamFCTracker(FrameEncoder):
     def _peaks(self, responses: Tensor) -> Tensor:
         """Return each target's best scale and the peak of its response there.
 
+        The best scale has the largest peak after the factor `scale_penalty`, which the middle scale does not get.
         A cosine window, largest in the middle, is added before the peak is taken, so the response at the peak may be
         less than the largest response.
 
@@ -288,14 +291,15 @@ class SiamFCTracker(FrameEncoder):
         at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
         low = at_best_scale.amin(1, keepdim=True)  # `aminmax`, for both, takes 15 times as long
         high = at_best_scale.amax(1, keepdim=True)
-        # The response above its minimum is weighted to the sum 1 - influence, the window (of sum 1) to influence. The
-        # minimum itself need not be subtracted: a constant moves no peak.
+        # Of a response r the peak is that of influence * window + (1 - influence) * (r - min) / sum(r - min), where the
+        # window has the sum 1 too. `total` is sum(r - min). The min above it is left out: a constant moves no peak.
         total = at_best_scale.sum(1, keepdim=True, dtype=torch.float64) - at_best_scale.shape[1] * low.double()
         # differences within rounding error: such a response gets the weight 0, and the window alone counts
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         window = cosine_window(responses.shape[-1], responses.device)
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
         peak = torch.addcmul(protocol.window_influence * window, weight, at_best_scale).argmax(1)
+        # the maxima tell: the up-sampling has made an infinite cell NaN (0 * inf), and `amax` passes NaN on
         finite = peaks.isfinite().all(1)
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 

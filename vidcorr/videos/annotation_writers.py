@@ -113,14 +113,16 @@ class LabelMeWriter(MaskWriter):
             shapes.append(shape | _labelme_shape((ids == number).astype(np.uint8)))
         height, width = ids.shape
         content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image}
+        # without `imageData`, the pixels in the JSON, LabelMe reads the file of `imagePath`
         content |= {"imageData": None, "imageHeight": height, "imageWidth": width}
         write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
 
 
 def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
-    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap with its first and its last corner pixel.
+    """Return LabelMe's fields of an object's shape: a polygon, or a bitmap.
 
-    A polygon is returned only if it gives exactly the pixels `(H, W)` of the object.
+    A polygon is returned only if it gives exactly the pixels `(H, W)` of the object. The points of a bitmap are its
+    upper left and its lower right pixel, x and y.
     """
     import cv2
 
@@ -197,7 +199,7 @@ def outline(pixels: Bitmap) -> NDArray[np.float64]:
     while rest:
         nearest = int(np.argmin([length for length, _, _ in bridges]))
         _, start, begin = bridges.pop(nearest)  # the bridge leads from corner `start` of the whole to `begin` of a part
-        around = np.roll(rest.pop(nearest), -begin, axis=0)
+        around = np.roll(rest.pop(nearest), -begin, axis=0)  # the part's corners, from `begin` on
         # over the bridge, around the part and back to the corner where it began
         added = np.concatenate([around, around[:1], whole[start : start + 1]])
         whole = np.insert(whole, start + 1, added, axis=0)

@@ -48,7 +48,7 @@ class _Look(NamedTuple):
 
 
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
-    """Return the folders of annotations among folders of pictures.
+    """Return the folders of annotations among folders of pictures, by the middle picture of each (`_look`).
 
     A folder is of annotations by itself if its pictures have DAVIS's palette; or if a part of its path below the root
     has a name of annotations (`depth`) and its pictures are flat or of 16 bits.
@@ -76,6 +76,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
             children[folder.parent].append(folder)
             for place in range(len(root.parts), len(folder.parts)):
                 but_one[_without(folder, place)].append(folder)
+    # cached, as a folder is compared with many other folders
     look = cache(lambda folder: _look(folder, pictures[folder]))
     stems = cache(lambda folder: {PurePath(name).stem for name in pictures[folder]})
 

@@ -60,7 +60,7 @@ def square_crop(
     Args:
         image: (H, W, 3) uint8.
         centre: (y, x), pixels, zero-based; may lie outside.
-        side: side of the square in the frame, pixels; a smaller one than `SMALLEST_SIDE` becomes this.
+        side: side of the square in the frame, pixels; at least `SMALLEST_SIDE` is cut out.
         size: side of the crop, pixels.
         interpolation: OpenCV's constant; 1 is bilinear.
 
@@ -85,7 +85,7 @@ def square_crop(
     region = image[top:bottom, left:right]
     is_filled = region.size and (height, width) == (size, size)
     if not is_filled:
-        sums = cv2.sumElems(image)[:3]
+        sums = cv2.sumElems(image)[:3]  # of each channel; OpenCV always returns four sums
         pixels = image.shape[0] * image.shape[1]
         crop[:] = np.rint(np.divide(sums, pixels))
     if region.size:
@@ -112,5 +112,5 @@ def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[i
     start = min(max(low, 0), length)
     end = min(max(high, 0), length)
     start_in_crop = max(0, -low * size // (high - low))  # the crop's share before the frame begins
-    length_in_crop = max(1, round(size * (end - start) / (high - low)))
+    length_in_crop = max(1, round(size * (end - start) / (high - low)))  # 1 also for the narrowest visible strip
     return start, end, start_in_crop, length_in_crop

@@ -55,7 +55,8 @@ def check_data(
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)  # now: a folder that cannot be made should not cost the check
     if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
-        clean.unlink(missing_ok=True)  # the list of an earlier check; as a source of this check it stays until the end
+        # no list of an earlier check may stay if this one fails; as a source of this check it stays until the end
+        clean.unlink(missing_ok=True)
     paths = list(dict(entries))  # a path twice in a list is checked once
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
@@ -82,12 +83,15 @@ def check_data(
 
 
 def _frames(path: str) -> Frames:
-    """Decode all frames of a video, and return their number and size; runs in a separate process.
+    """Decode all frames of a video, and return their number and size.
+
+    It runs in a process of its own, as a damaged file may hang or crash the decoder.
 
     Raises:
-        DataError: for a damaged frame, or a frame of another size.
+        DataError: for a damaged frame, a frame of another size, or a video without a frame.
     """
     with open_video(path) as video:
+        # `frames` raises the errors: so there is a first frame, and all frames have its size
         sizes = [frame.shape[:2] for frame in video.frames()]
         height, width = sizes[0]
         return Frames(len(sizes), width, height, tuple(video.notes()))

@@ -67,7 +67,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self._stream = film_stream(self._container)
             codec = self._stream.codec_context
             self._size = (codec.height, codec.width)  # of the header; the first decoded frame may correct it
-            self._is_first_size_known = False
+            self._is_first_size_known = False  # True once the first frame was decoded for its size
             self.frame_rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
             seconds = (self._container.duration or 0) / 1e6  # FFmpeg counts microseconds
             self.num_frames = max(self._stream.frames or round(seconds * self.frame_rate), 1)  # often wrong
@@ -103,7 +103,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 frames = self._read_by_seeking(indices)
             if frames is None:
                 frames = self._read_from_start(set(indices))
-        last = max(frames)
+        last = max(frames)  # if an index lies beyond the end, the index of the last frame
         return [frames[min(i, last)] for i in indices]
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:

@@ -232,9 +232,9 @@ def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tu
 
 
 def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bitmap:
-    """Return the pixels of a shape of LabelMe: a polygon, a rectangle by two corners, or a bitmap from a corner on.
+    """Return the pixels of a shape of LabelMe: a polygon, a rectangle by two corners, or a bitmap.
 
-    The part of a bitmap that lies outside of the image is cut off.
+    A bitmap is placed by its upper left corner; the part that lies outside of the image is cut off.
 
     Example:
         >>> shape = _Shape(label="dog", points=[(7.5, 4.5), (1.5, 0.5)], shape_type="rectangle")
@@ -254,7 +254,7 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     corners = np.array(shape.points)
     kind = shape.shape_type or "polygon"
     if kind == "mask":
-        left, top = corners.min(0).astype(int).tolist()
+        left, top = corners.min(0).astype(int).tolist()  # of the bitmap's first pixel; may be negative
         mask = np.zeros(size, np.uint8)
         behind_corner = mask[max(top, 0) :, max(left, 0) :]  # a view: what is written there is written into `mask`
         with open_image(source, shape.mask) as image:

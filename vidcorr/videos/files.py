@@ -53,7 +53,7 @@ class FullDisk(OSError):
 
 @contextmanager
 def full_disk_at(path: Path) -> Iterator[None]:
-    """Raise `FullDisk` in place of an error of the block that says that a disk or a user's quota has no room."""
+    """Turn an error of the block for a full disk or a full quota of the user into a `FullDisk` that names `path`."""
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def is_of_full_disk(error: object) -> bool:
 
 @contextmanager
 def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
-    """Raise `FullDisk` in place of an error of the block that says that a disk has no room.
+    """Turn an error of the block for a full disk into `FullDisk`, as `full_disk_at` does.
 
     The error may come from a thread: TensorBoard's writing thread hands its error to the thread that logs, which raises
     the error again in the block. During the block the writing thread therefore prints no traceback of a full disk.

@@ -165,8 +165,9 @@ def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None
         vidcorr.videos.files.DataError: v: cat.png and dog.png have no order by number: ...
     """
     stems = [os.path.splitext(name)[0] for name in names]
-    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:
+    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:  # the first form
         return
+    # the second form: the number of each name behind the common beginning, None without one
     start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
     numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
     if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):

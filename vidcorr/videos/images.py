@@ -148,6 +148,7 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         DecodingError: if it is damaged, or cannot be decoded.
     """
     with open_image(path) as image:
+        # Pillow opens some of these files as 32-bit integers, "I"
         is_grey_of_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
         if is_grey_of_16_bits:  # Pillow's conversion to RGB would cut values at 255
             high = np.asarray(image).astype(np.uint16) >> 8  # the upper 8 of 16 bits

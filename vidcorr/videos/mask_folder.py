@@ -118,8 +118,8 @@ class MaskFolder(dict[int, Path]):
         At least one mask must hold 255. Masks are read up to the first one with another value.
 
         Raises:
-            DataError: if a mask is damaged or holds no ids, or if the first mask with a value besides 0 and 255 has
-                more pixels of 255 than of ids.
+            DataError: if a file is damaged or no mask, or if the first mask with a value besides 0 and 255 has more
+                pixels of 255 than of ids.
         """
         if self.of_object:  # the folder of a single object
             return True
@@ -173,7 +173,7 @@ class MaskFolder(dict[int, Path]):
         return dict(sorted(starts.items()))
 
     def read(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Read the ids of a mask, (H, W) uint8: 0 = background, `void` = void.
+        """Read the ids of a mask, (H, W) uint8: 0 is the background, and the value `self.void`, unless None, is void.
 
         Args:
             t: index of the frame.
@@ -187,6 +187,7 @@ class MaskFolder(dict[int, Path]):
         """
         self.shown(t)  # refuses a mask with two readings
         values = self.stored(t, size)
+        # with a single object every value but 0 is object 1, also 255: `void` is then None
         return np.minimum(values, 1) if self.all_is_object_1 else values
 
     def stored(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -200,7 +201,7 @@ class MaskFolder(dict[int, Path]):
 
         values = _decoded(self, t)
         if size is None or size == values.shape:
-            return values.copy()
+            return values.copy()  # the decoded mask is kept, and shared by all callers
         image = Image.fromarray(values).resize(size[::-1], Image.Resampling.NEAREST)
         return np.array(image)
 
@@ -214,7 +215,7 @@ class MaskFolder(dict[int, Path]):
     def _checked_size(self, frames: Sequence[Path], tolerance: int) -> tuple[int, int]:
         """Check the headers of the masks and of their frames; return (height, width) of frame 0.
 
-        Frames without a mask are not opened, but for frame 0.
+        Only frame 0 and the frames with a mask are opened.
 
         Raises:
             DataError: if a file is no mask, a frame has another size than frame 0, or the height or width of a mask

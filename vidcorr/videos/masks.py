@@ -82,7 +82,8 @@ def stored_mask(path: Path) -> StoredMask:
     ids = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
     if clear:  # transparent indices
         ids[np.isin(ids, clear)] = 0
-    if GREYS.issuperset(palette) and has_smoothed_edges(ids):  # also without a palette
+    # ids that are shown as greys: by a palette of greys, or without a palette (`palette` is empty)
+    if GREYS.issuperset(palette) and has_smoothed_edges(ids):
         raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
     colours: dict[int, int] = {}
     for number in object_ids(ids):
@@ -152,6 +153,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
     labels = {colour: label for label, colour in enumerate(present.tolist(), first)}
     if COLOUR_OF_VOID in labels:  # the colour of index 255 in DAVIS's palette
         labels[COLOUR_OF_VOID] = VOID
+    # `places`: of each pixel the place of its colour in `present`, which is also the place of the label in `labels`
     of_pixels = np.array(list(labels.values()), np.uint8)[places.reshape(packed.shape)]
     labels.pop(0, None)  # black is the background, no object
     return StoredMask(path, of_pixels, labels, has_ids=False)
@@ -216,7 +218,8 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
         clear = np.flatnonzero(palette[:, 3] == 0).tolist()
         is_mask = 0 in clear or palette[:1, :3].tolist() == [[0, 0, 0]]  # index 0, the background, is clear or black
     else:
-        # Pillow opens grey of 2 and 4 bits as "L" too, but scales the values, which are then no ids
+        # Pillow opens grey of 2 and 4 bits as "L" too, but scales the values, which are then no ids. A mask is refused
+        # too if its header declares a colour or grey value transparent.
         is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"
         is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
     if image.format != "PNG" or not is_mask:
@@ -259,7 +262,7 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
     source_of: dict[int, object] = {}  # colour that is not of DAVIS → the first mask that has it
     has_background = False
     for mask in masks:
-        has_background = has_background or not mask.labels.all()
+        has_background = has_background or not mask.labels.all()  # a pixel has label 0
         # colours of DAVIS first, so that no other colour takes their ids
         for colour in sorted(mask.colours, key=lambda colour: colour not in davis):
             if colour not in davis:

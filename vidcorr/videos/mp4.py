@@ -28,6 +28,7 @@ class Mp4Writer:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)
+        # "bitexact": FFmpeg leaves its version out of the file
         self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
         self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
         rate = Fraction(rate).limit_denominator(1001)  # NTSC's rates, such as 30000/1001, stay exact

@@ -62,8 +62,8 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
 def _mpeg4(packet: bytes) -> Picture | None:
     """Return the kind of an MPEG-4 part 2 packet's picture.
 
-    None for a packet with further B-pictures, and for an empty picture: it stands in place of a B-picture that lies in
-    an earlier packet.
+    None for a packet with further B-pictures, and for an empty picture, which stands in place of a B-picture that lies
+    in an earlier packet.
 
     Example:
         >>> content = bytes(20)

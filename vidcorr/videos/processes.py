@@ -58,7 +58,10 @@ def _start_server() -> None:
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Hide the main module from processes that start in the block: importing it there would begin the run again."""
+    """Put an empty module in place of the main module during the block.
+
+    A process that starts in the block would otherwise import the user's script, and so begin the run again.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -83,7 +86,8 @@ def in_processes(
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
     """Call a function with every item in processes; yield results as they are ready.
 
-    From the first item to the last, also while the caller handles an item, the main module is hidden (`without_main`).
+    While the generator runs, also between two items, `sys.modules` holds an empty main module (`without_main`): a new
+    process would otherwise import the user's script, and so run it again.
 
     An item fails if its process dies or exceeds the time limit. The processes are killed when the caller stops
     iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that killed a process, and wait

@@ -72,7 +72,7 @@ class Prompt(ABC):
         if isinstance(given, Mapping):
             names = list(map(str, given))
             given = list(given.values())
-        rows = [str(given)] if isinstance(given, str | Path) else given
+        rows = [str(given)] if isinstance(given, str | Path) else given  # a path is no numbers: `_numbers` refuses it
         labels = _numbers(rows, cls.columns, cls.kind)
         names = names or list(map(str, range(1, len(labels) + 1)))
         if len(names) != len(labels):  # a mapping such as {"x": 5, "y": 7} names numbers, not objects

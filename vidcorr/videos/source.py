@@ -317,6 +317,7 @@ def _read_list(path: Path) -> list[SourceEntry]:
         what = "not a folder or a list (.txt) of paths" if path.exists() else "no such file or folder"
         raise DataError(f"{path}: {what}")
     folder = os.path.join(path.parent, "") if path.parent.parts else ""  # paths in the list are relative to its folder
+    # "surrogateescape" keeps file names that are no UTF-8
     entries = [_entry(line, folder) for _, line in list_lines(path, errors="surrogateescape")]
     if not entries:
         raise DataError(f"{path}: the list is empty")

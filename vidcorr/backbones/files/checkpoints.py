@@ -38,7 +38,10 @@ class Emptied:
     """Stand-in for any other class or function that a file names: its objects become plain dicts of their items."""
 
     def __new__(cls, *arguments: object) -> Any:
-        """Return an empty dict, which torch's reader fills with the object's items."""
+        """Return an empty `OrderedDict`, which torch's reader fills with the object's items.
+
+        The reader also sets the saved attributes of an object, which a plain dict does not take.
+        """
         return OrderedDict()
 
 
@@ -115,7 +118,7 @@ def _check_archive(path: Path, whole: bool) -> bool:
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        if any(member.filename.endswith("/constants.pkl") for member in members):
+        if any(member.filename.endswith("/constants.pkl") for member in members):  # a file of `torch.jit.save` has it
             raise ValueError("a program of TorchScript: give the module, torch.jit.load(FILE), in Python")
         damaged = archive.testzip() if whole else None
     if damaged:
@@ -162,7 +165,7 @@ def _is_safetensors(path: Path) -> bool:
     for pattern, what in FORMS.items():  # pattern of the first bytes → the form, in words
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise ValueError(what)
-    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):  # an archive's list of members is at its end
         raise ValueError("a part of an archive: download it again")
     return False
 
@@ -304,7 +307,7 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
         return checkpoint
-    form = _RunState if has_run else _Saved
+    form = _RunState if has_run else _Saved  # pydantic models of the entries
     try:
         form.model_validate(checkpoint)
     except ValidationError as error:

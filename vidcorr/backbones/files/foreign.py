@@ -182,7 +182,7 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    # a place is a prefix behind which all names of the network occur; first those behind which the first name occurs
+    # candidates: prefixes behind which the first name of the network occurs; places: those behind which all names occur
     first_name = f".{next(iter(own))}"
     candidates = sorted(name.removesuffix(first_name) for name in state if name.endswith(first_name))
     places = [place for place in candidates if own <= without_prefix(state, f"{place}.").keys()]
@@ -190,7 +190,7 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
         prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, f"{prefix}.")
-        drop_classifier = True  # of the file's own network
+        drop_classifier = True  # behind the prefix it is of the file's own network
     if not drop_classifier:
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}

@@ -249,6 +249,7 @@ def require_small(content: object, source: str | Path, kinds: tuple[type, ...] =
     while rest:
         level, value = rest.pop()
         count += 1
+        # values that wait count too, so that a huge container is refused before its members are visited
         if level > MOST_LEVELS or count + len(rest) > MOST_LEAVES:
             raise ValueError(f"{source}: holds more than {MOST_LEVELS} levels or {MOST_LEAVES} values")
         if isinstance(value, kinds):
@@ -311,8 +312,8 @@ def named_by_file(spec: Any) -> bool:
     if not re.fullmatch(rf"[\w-]+|{WITH_PLACE}", text) or needs_folder:  # other texts are paths or addresses
         quoted = text[:LONGEST]
         raise Refused(f"{source.file}: names another file as its encoder, {quoted}; a checkpoint must hold its encoder")
-    if ":" in text:
-        refuse([text], source.file)
+    if ":" in text:  # else a short name
+        refuse([text], source.file)  # raises unless the name is listed or allowed
     return True
 
 
@@ -442,9 +443,9 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 
 def in_name_of(file: str | Path, stated: object) -> AbstractContextManager[None]:
-    """Treat the networks that a block builds as named by a file, if their names are in `stated`.
+    """Count networks as named by a file within the `with` block, if their names are among the texts in `stated`.
 
-    Such names are checked, and nothing is fetched for them (`named_by_file`).
+    The name of such a network is checked, and nothing is fetched for the network (`named_by_file`).
 
     Args:
         file: the file.

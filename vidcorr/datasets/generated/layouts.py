@@ -100,6 +100,7 @@ def _annotated_objects(
         present = masks == number
         if number > 1:  # the first sprite is there from the start
             present[:begin] = False
+        # as in YouTube-VOS, every fifth frame is annotated: those that show the sprite
         seen = [t for t in range(0, len(masks), 5) if present[t].any()]
         if not seen:
             continue

@@ -93,7 +93,7 @@ def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
             write(folder)
             (folder / MARKER).write_text(marker)
             if was_generated:
-                remove(root)
+                remove(root)  # at the end of the block `unfinished` moves the new folder there
     except OSError:
         if not is_made(root, marker):  # else another process has made it meanwhile
             raise

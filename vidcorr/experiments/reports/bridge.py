@@ -68,7 +68,8 @@ def bridge(
             if picture is not None:
                 write_figure(picture, waterfall(table))
                 print(picture, file=sys.stderr)
-    if not is_complete:  # none has failed: `run_missing` would have raised
+    # `run_missing` raises at the end of its block if a job failed: what is missing here, another process runs
+    if not is_complete:
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table
 
@@ -120,7 +121,7 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     initial = results[0]
     score = score or initial.main_scores()[0]
     require_one_of(initial.scores, score=score)
-    column = ScoreRecord(initial, score).column._replace(by="")
+    column = ScoreRecord(initial, score).column._replace(by="")  # one column for all steps names no protocol
     measured = [measured_cell([ScoreRecord(result, score)]) for result in results]
     cells = [(names[0], column, measured[0])]
     # the first result is before the first step

@@ -55,6 +55,7 @@ def match_pictures(
     if output is not None:
         _write(matcher, found, Path(output))
         (row,) = with_unique_rows([network])
+        # `line`: mean and deviation of the input; "" if the caller or the protocol states them
         print(", ".join(filter(None, (row.name, matcher.input.line))))
     return found
 
@@ -64,7 +65,7 @@ def _write(matcher: PictureMatcher, found: NDArray[np.float64], output: Path) ->
 
     Args:
         matcher: the two pictures.
-        found: matches `(N, 5)`, as `match_pictures` returns them.
+        found: matches `(N, 5)` with N ≥ 1, the most similar first, as `match_pictures` returns them.
         output: folder of the files.
     """
     similarities = found[:, 4]

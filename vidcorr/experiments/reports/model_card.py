@@ -44,7 +44,8 @@ def export_with_card(network: str, output: Path) -> str:
     name, file, _ = EncoderSpec(network).located
     content: Mapping[str, Any] = NO_CHECKPOINT
     run: Path | None = None
-    if file is not None and not name:  # a checkpoint: a name beside the file would say which network gets its weights
+    # the text names a file alone, perhaps a checkpoint of ours; NAME=FILE is the network NAME with the file's weights
+    if file is not None and not name:
         of_file = read_content(file, whole=False)
         if not is_foreign(of_file):
             content = of_file
@@ -57,7 +58,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
 
     Args:
-        content: content of the checkpoint.
+        content: content of the checkpoint; its entry `METADATA_KEY` names the method's class, perhaps also the input.
         run: folder of its run, which may hold config.yaml, for the data, and the results of benchmarks; None: there is
             none.
         file: name of the exported file.
@@ -74,7 +75,8 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     scores = []
     results = [] if run is None else results_below(run / "benchmarks").values()
     for result in results:
-        if not result.history or result.history[-1].step != step:  # a score of another step of the training
+        # `history`: the evaluations during the training, this one last; leave out those of other steps, or of none
+        if not result.history or result.history[-1].step != step:
             continue
         for name, text in result.texts(result.scores).items():
             printed = f"{text} {result.declaration(name).unit}".rstrip()

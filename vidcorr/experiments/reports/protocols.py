@@ -99,7 +99,7 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
         if not (only_different and len(values) == 1):
             rows.append([field, *(_cell(protocol, field) for protocol in protocols)])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
-    text = grid("text", ["", *heads], rows, right=len(heads) + 1)
+    text = grid("text", ["", *heads], rows, right=len(heads) + 1)  # `right` behind the last: all left-aligned
     text += "* our default, the source does not set it; ~ inferred, as said below\n"
     return text + _notes(protocols)
 

@@ -80,7 +80,8 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
-                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))  # others name their weights
+                # timm:NAME alone has random weights; short names and files, the other models of rows, have their own
+                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
                 row_of_job[Job(network, benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")

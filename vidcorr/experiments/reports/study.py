@@ -203,7 +203,7 @@ class Study(BaseModel, extra="forbid"):
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
-            seeds = self.seeds if self.trains(row) else self.seeds[:1]
+            seeds = self.seeds if self.trains(row) else self.seeds[:1]  # a frozen network is the same for all seeds
             for seed in seeds:
                 trainings, network_words, folder = self._chain_of(row, seed, output)
                 # one line per first training; a frozen network has no training and a line by its own folder
@@ -249,6 +249,7 @@ class Study(BaseModel, extra="forbid"):
                 words += ("--model.pretrained", "true")
             # digest `pattern`, not `words`: the path of the checkpoint depends on `output`
             folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
+            # rows without a `then` of their own share the command, so it has the origin's name; `lines` lists it once
             trainings.append(_training(row.name if row.then else origin.name, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
         return trainings, network, folder
@@ -327,6 +328,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     if not records:
         none = f"{output}: holds no result of the study {study.title!r}; run the study first"
         raise ValueError("; ".join([none, *notes]))
+    # with_views=False: results of a seed by several stages or strides are refused, not shown as several rows
     measured = tabulate(_without_strays(records, notes), with_views=False)
     cells = list(_cells(study, measured, scores))
     notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
@@ -403,8 +405,8 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
         if column._replace(score="") == main:
             kept.append(record)
             continue
-        # protocols of one name may differ in other fields
-        protocol = "another protocol" if column.by in ("", main.by) else column.by
+        protocol = "another protocol" if column.by in ("", main.by) else column.by  # digests may differ under one name
+        # with equal digests of the protocol, conditions, sequences or data differ
         kind = "on other data" if column.protocol == main.protocol else f"by {protocol}"
         strays[f"{record.row}: seed {record.seed} is {kind} and left out: {record.place}"] = None
     left_out += strays
@@ -445,8 +447,8 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
             column = _column_of(measured, row, *place)
             if column in own:
                 yield row.name, column, own[column]
-            # an empty cell shows that a result is missing: always for the study's scores, but for the argument `scores`
-            # only if some result has the score, so that no column is empty
+            # an empty cell shows that a result is missing; a score of the argument `scores` needs a result in some row,
+            # else its column would be empty
             elif place in wanted and (column in measured.columns or not scores):
                 yield row.name, column, Cell(trained=study.trains(row))
             if place not in of_paper:

@@ -221,7 +221,7 @@ def _content_of(name: str) -> dict[str, Any]:
         content = {"class_path": name.replace(":", ".")}
     else:
         named = Path(name).name.lower()
-        is_folder = "/" in name and named in configs
+        is_folder = "/" in name and named in configs  # a folder such as /data/davis, without its NAME=
         hint = f", as {named}={name}" if is_folder else did_you_mean(named, configs)
         known = f"there is no such benchmark; there are {', '.join(configs)}"
         raise UsageError(f"--on {name}: {known}: write NAME=FOLDER{hint}")
@@ -259,7 +259,8 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
         >>> found[1].arguments
         {'protocol': 'vfs', 'stage': 'res4', 'changes': {'radius': 6}, 'stride': 8}
     """
-    stages = as_list(flags.stage or choice.arguments.get("stage"))  # a config may have a list, a benchmark has one
+    # a config may list several stages, but a benchmark takes one; [None] without a stage
+    stages = as_list(flags.stage or choice.arguments.get("stage"))
     axes = [_Axis("{}", flags.protocol or [None])]
     axes += [_Axis(f"{field}={{}}", values) for field, values in changes.items()]
     axes += [_Axis("{}", stages), _Axis("stride{}", flags.stride or [None])]

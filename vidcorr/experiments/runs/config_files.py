@@ -26,7 +26,7 @@ def find_config(name: str) -> Path:
     Raises:
         UsageError: if there is neither; the message suggests a similar name.
     """
-    if Path(name).exists() and not Path(name).is_dir():
+    if Path(name).exists() and not Path(name).is_dir():  # `is_file` would leave out a pipe
         return Path(name)
     path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     if path.is_relative_to(CONFIGS) and path.is_file():

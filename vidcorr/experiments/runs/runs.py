@@ -345,7 +345,8 @@ class Run:
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
-            begins_as_before = checkpoint == self.record.branched  # another run's checkpoint, or none
+            # without a checkpoint of its own: from the checkpoint of another run, or from none, as at its first start
+            begins_as_before = checkpoint == self.record.branched
             self.record = self.record.changed(resumed=None if begins_as_before else checkpoint)
         elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
             self.record = self.record.changed(branched=checkpoint)
@@ -367,12 +368,13 @@ class Run:
     def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training whose last checkpoint is the newest; return this checkpoint.
 
-        If no run of this training below `root` has a checkpoint, return None. Then a run of the same command that began
-        and did not end begins again in its folder. A run that has not written its configuration may just be starting in
-        another process, so it does not begin again. Without such a run, `goes_on_in` stays None: a new run begins.
+        Runs of this training have the digest `record.training`. If none of them below `root` has a checkpoint, return
+        None. Then a run of the same command that began and did not end begins again in its folder. A run that has not
+        written its configuration may just be starting in another process, so it does not begin again. Without such a
+        run, `goes_on_in` stays None: a new run begins.
 
         Raises:
-            SystemExit: with status 0, if the newest run has ended at this length.
+            SystemExit: with status 0, if that run has ended, and was as long (`LIMITS`) as the command asks for now.
         """
         run_of_checkpoint: dict[Path, RunFolder] = {}  # last checkpoint → its run
         for run in RunFolder.below(root):
@@ -486,6 +488,7 @@ class Run:
         if has_results or Record.read(folder).begin != self.record.begin:
             return
         try:
+            # a training holds this lock before it writes its record: another process may be starting here
             with folder_lock(folder / self.record.checkpoints):
                 shutil.rmtree(folder, ignore_errors=True)  # the folder's lock file is open, which NFS does not remove
         except FolderInUse:

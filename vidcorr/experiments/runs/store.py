@@ -54,7 +54,7 @@ class Job:
 
     @functools.cached_property
     def key(self) -> str:
-        """Digest of all that the result depends on: network, view, benchmark, data, protocol.
+        """Digest of all that the result depends on: network with stage and stride, benchmark, data, protocol.
 
         The precision "auto" differs between devices, so the digest has the precision that it selects on this device.
         """
@@ -104,7 +104,8 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
     """
     store = Store(Path(output))
     with process_group() as is_first:
-        with redirect_stdout(sys.stderr if is_first else sys.stdout):  # of other ranks it is hidden already
+        # the first rank's output goes to standard error; that of the others `process_group` has hidden
+        with redirect_stdout(sys.stderr if is_first else sys.stdout):
             results = store.run(jobs)
         yield results
     if store.failures:
@@ -131,7 +132,7 @@ class Store:
     made: dict[str, Result] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
-        """Run the jobs without a stored result.
+        """Run the jobs without a stored result; an error of a job goes to `failures`, and the next job runs.
 
         Args:
             jobs: jobs with equal folders run once.
@@ -146,7 +147,7 @@ class Store:
         """
         with Ranks() as ranks:
             with ranks.together():
-                job_of_folder = {job.folder: job for job in jobs}
+                job_of_folder = {job.folder: job for job in jobs}  # `folder` reads the data, and refuses wrong data
                 require_writable(self.output)
             if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
@@ -193,6 +194,7 @@ class Store:
             network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
             try:
                 with ranks.together():  # an error of one rank is raised on all
+                    # shared=True: each rank scores a part of the sequences
                     job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
                     result = Result.load(self.output / job.folder)
             except LostRank:  # without all ranks no other job can run

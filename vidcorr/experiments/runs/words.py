@@ -80,6 +80,7 @@ class SavedModel(NamedTuple):
                 merged[name] = value
                 continue
             settings = merged.setdefault(name, dict(of_file))  # a copy: the file's own values stay
+            # a deeper key, as of `bank.frames.first`, gives all of `bank.frames`
             settings[keys[0]] = value[keys[0]] if isinstance(value, Mapping) else getattr(value, keys[0])
         return merged
 
@@ -280,7 +281,8 @@ def _argument(flag: str, part: str, below: str, values: Sequence[str], words: li
         content = yaml_value(value, flag)
         names = {(str(name),) for name in content} if isinstance(content, Mapping) else set()
     if flag == "--data.source" and (len(values) > 1 or is_number("".join(values))):
-        words = [f"{flag}={json.dumps(list(values))}"]  # a list keeps the text of a folder called 1e3
+        # several sources, or one whose name is a number, as 1e3: in a list of texts the parser makes no number of it
+        words = [f"{flag}={json.dumps(list(values))}"]
     elif value == "None":
         words = [f"{flag}=null"]
     elif part == "model" and run_named(split_view(value)[0]):
@@ -354,7 +356,7 @@ def _is_network(value: str) -> bool:
     spec, _ = split_view(value)
     if USERS_CALLABLE.fullmatch(value):
         module, _, name = value.partition(":")
-        bases = getattr(import_named(module, name, f"--model {value}"), "__mro__", ())
+        bases = getattr(import_named(module, name, f"--model {value}"), "__mro__", ())  # (): a function, no class
         return "LightningModule" not in {base.__name__ for base in bases}  # by name: the library imports no Lightning
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
     return is_named or is_checkpoint(spec) or is_folder_of_model(spec) or run_named(spec) is not None
@@ -486,6 +488,7 @@ def _read_and_allow(config: str) -> dict[str, Any]:
         return dict(yaml_value(config, config))
     path = find_config(config)
     content = read_yaml(path)
+    # all names in the content, and the values of its key `allow`, as if they stood behind the flag `--allow`
     allow_named([str(content), "--allow", *with_lists(content, path).get("allow", [])])
     if (path.parent / FILE).is_file():
         sys.path.append(Record.read(path.parent).folder)

@@ -28,10 +28,9 @@ def compiled_variant() -> str | None:
 
     `VIDCORR_NATIVE=0` in the environment also gives None.
     """
-    # VARIANTS: the kinds that this processor runs, the fastest first
     if os.environ.get(SWITCH) == "0":
         return None
-    for variant in VARIANTS:
+    for variant in VARIANTS:  # the kinds that this processor runs, the fastest first
         if library_of(variant).is_file():
             return variant
     return None
@@ -69,7 +68,7 @@ def run(
     Args:
         name: name of a function of (address of its arguments, first item, end of the items) that returns a count, for
             example of computed products.
-        variant: kind of the compiled file.
+        variant: kind of the compiled file, as `compiled_variant` returns it.
         kind: C structure of the function's arguments.
         values: field of the structure → number; or tensor, whose address the function gets; or None, a null pointer.
         items: number of items.

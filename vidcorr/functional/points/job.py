@@ -49,7 +49,7 @@ class TrackingJob:
         self.starts = self.queries[:, 0].round().long()
         self.device = torch.device("cpu")
         if len(self.starts):
-            self.device = self.features(int(self.starts[0])).device  # computes a map
+            self.device = self.features(int(self.starts[0])).device  # known only from a computed map
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)  # t, y, x → x, y
         # where nothing is tracked, a point stays in its place, is similar, and misses nothing
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)

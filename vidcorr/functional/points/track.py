@@ -214,7 +214,7 @@ def track_by_chaining(job: TrackingJob) -> None:
     errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
     descriptors = job.empty_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
-    if job.both_directions and job.starts.any():
+    if job.both_directions and job.starts.any():  # a query starts after frame 0
         _chain(job, range(job.frames - 1, -1, -1), errors, descriptors)
     job.misses[:, 1:] = errors  # of the step to a frame; then the larger of it and the step from the frame
     job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)
@@ -298,7 +298,8 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
                 [0.5000, 0.5000, 0.0000, 0.0000]]))
     """
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
-    # in cells from the first cell's centre; beyond the outermost centres the border's cell counts
+    # in cells from the first cell's centre; beyond the outermost centres the border's cell counts; NaN counts as 0,
+    # which makes a valid index: the position stays NaN, and `TrackingJob.collect` refuses it
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)
     low = inner.floor()
     fraction = inner - low

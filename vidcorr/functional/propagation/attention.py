@@ -173,7 +173,7 @@ def average_of_all(
     count_of_reference = Counter(references)
     used = to_device(sorted(count_of_reference), keys.device)
     counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
-    # added to logits: a reference that counts twice has twice the weight
+    # (references, 1), added to logits: a reference that counts twice has twice the weight
     log_counts = counts.to(values.dtype).log()[:, None]
     with_ones = F.pad(used_of(values, used), (0, 1), value=1)  # the average of 1 is the sum of the weights on the map
     table = F.pad(with_ones.flatten(0, 1), (0, 0, 0, 0, 0, 1))  # with a last row of 0, for cells beyond the map

@@ -77,7 +77,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         width = rounded(Fraction(size[1]))
     else:
         side, other = sorted(size, reverse=rules.input_side == "long")  # `side` becomes `input_size` long
-        # the shorter first, whichever side is given, and however the other is rounded
+        # sorted, because the given side may be the longer one, and rounding may make the other side cross it
         short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, side))))
         height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)
@@ -264,7 +264,7 @@ def decode_masks(
         )
     floor = protocol.label_rescaling_floor if protocol.label_rescaling else None
     if protocol.decoding_size == "input":
-        # decoded at the size of the network's input, then resized as ids
+        # decoded at the size of the network's input, then resized as ids; protocols refuse a guide here
         input_size = labels.shape[1] * protocol.feature_stride, labels.shape[2] * protocol.feature_stride
         winner = upsampled_argmax(labels.float(), input_size, floor, protocol.decoding_filter)
         winner = resize_ids(winner, covered_size, protocol.decoding_nearest)
@@ -415,7 +415,7 @@ def upsampled_argmax(
             value = torch.sub(value, low, out=scaled).div_(extent)
         if guide is not None:  # the filter is linear: filtering differences from the background saves one pass
             if channel == 0:
-                background = value.clone()
+                background = value.clone()  # the next channel overwrites `scaled`
                 best.zero_()  # the background's difference from itself
                 continue
             value = guide(value - background)

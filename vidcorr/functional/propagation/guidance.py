@@ -91,7 +91,7 @@ def inverse_of_symmetric(upper: Tensor) -> Tensor:
                 [0.0000, 0.2500, 0.0000],
                 [0.0000, 0.0000, 0.1250]])
     """
-    a, b, c, d, e, f = upper
+    a, b, c, d, e, f = upper  # of the matrix with rows (a, b, c), (b, d, e), (c, e, f)
     # rows of the adjugate, which is symmetric too
     first = [d * f - e * e, c * e - b * f, b * e - c * d]
     second = [first[1], a * f - c * c, b * c - a * e]

@@ -81,7 +81,10 @@ def affinity_of_cells(
 
 
 def _gradients_of_cells(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
-    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells y, x (N, 2) by the labels (h, w, S, 1)."""
+    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells y, x (N, 2) by the labels (h, w, S, 1).
+
+    The average is linear in the labels, so its gradient by a label is the label's weight.
+    """
     gradients: list[Tensor] = []
     for y, x in cells.tolist():
         (gradient,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)

@@ -263,7 +263,7 @@ class SketchedMemory(FrameMemory):
             "used_slots": used_slots,
             "counts": counts,
             "units": units,
-            "margin": self._margin() * (sketches.largest + TINY),  # what a bound can lack; `largest`: norm of a query
+            "margin": self._margin() * (sketches.largest + TINY),  # what a bound can lack, for the largest |q|
             "values": values,
             "indices": indices,
         }
@@ -278,7 +278,7 @@ class SketchedMemory(FrameMemory):
         return values, indices
 
     def _margin(self) -> float:
-        """Return by how much a product q·k can exceed the product of its sketches, divided by the largest norm of q.
+        """Return by how much a product q·k can exceed the product of their sketches, divided by the largest |q|.
 
         Without rounding the product of two sketches is an upper bound of q·k. In float32 all operations round.
 
@@ -325,8 +325,8 @@ class SketchedMemory(FrameMemory):
         """Return the sketches of features (h, w, C).
 
         A sketch is all channels of a vector, if they fit. Else it is the vector's first principal components in two
-        parts. The norm of the residual, which the components so far leave of the vector, follows each part, so that the
-        kernel can bound a product after the first part.
+        parts. After each part follows the norm of the residual: of the vector without the components so far. So the
+        kernel can bound a product by the first part alone.
         """
         length = self._chunks * self._kernel.chunk  # numbers of a sketch
         channels = features.shape[2]

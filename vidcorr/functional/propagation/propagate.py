@@ -138,7 +138,8 @@ class References:
             if not members:
                 continue
             listed = [frames[place] for place in members]
-            memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)  # 0: all of them last
+            # every frame is kept to the end, so no slots for recent ones; a repeated frame has one slot
+            memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)
             for frame, place in zip(listed, members, strict=True):
                 memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])  # only labels keep gradients
             sources.append(Source(memory, listed))
@@ -230,12 +231,12 @@ class LabelPropagator:
             fed_back = self._enter(fed_back, entering)
         if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on the channels of objects that start here take labels only from frames since this one
-            starting = entering if self.frame and entering is not None else labels  # of frame 0 all
+            starting = entering if self.frame and entering is not None else labels  # at frame 0 all channels start
             self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
         self._finite.append(labels.isfinite().all())  # on the device; `check_finite` reads it
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
-        with computing_in("float32", features.device):
+        with computing_in("float32", features.device):  # a memory may compute sketches, by products
             self._write(query, fed_back.permute(1, 2, 0))
         self.frame += 1
         return labels
@@ -265,11 +266,13 @@ class LabelPropagator:
         """
         protocol = self.protocol
         added = {}  # new memories: frames that they keep to the end, number of latest frames, and neighbourhood
-        has_own_memory = self.frame in self._channels_of_start  # objects start at this frame
-        if self.frame == 0:  # gets a memory of its own by the protocol, not by its objects
+        # objects start at this frame; the dict is filled with "own-context" only
+        has_own_memory = self.frame in self._channels_of_start
+        if self.frame == 0:  # here the protocol decides, whether objects start or not
             has_own_memory = searches_all_of_first_frame(protocol)
             lasting, recent = protocol.kept_frames()
-            if has_own_memory:  # frame 0, the only lasting one, is kept there
+            # such a protocol lists no references, so frame 0 is its only lasting frame: kept in its own memory
+            if has_own_memory:
                 lasting = ()
             added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol, query.shape))
         if has_own_memory:
@@ -328,7 +331,7 @@ class LabelPropagator:
         With "own-context", the channels of an object are averaged over the references since the object's start.
         """
         protocol = self.protocol
-        if self._channels_of_start:
+        if self._channels_of_start:  # with "own-context" only
             of_starts: list[Tensor] = []
             for start, channels in self._channels_of_start.items():  # channels: 1 for an object of this start, else 0
                 of_starts.append(self._average_since(query, start) * channels)
@@ -366,8 +369,9 @@ class LabelPropagator:
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels `entering` (L, h, w) of objects that start at this frame.
 
-        Channels of starting objects are replaced, and the others fade where the entering labels lie. With "own-context"
-        all channels are blended, with the sum of the entering labels as the weight.
+        A channel with a value above 0 in `entering` starts: it is replaced. The others fade where the entering labels
+        lie. With "own-context" all channels are blended, with the sum of the entering labels as the weight. For
+        masks the background channel of `entering` is 0, so the background fades too.
         """
         total = entering.sum(0)  # at most 1 for labels of masks
         if self.protocol.own_context:  # as HVC's code blends old and new labels
@@ -379,7 +383,7 @@ class LabelPropagator:
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         """Refuse features and entering labels whose sizes differ from those of frame 0."""
         shape = self._first_labels.shape
-        channels = self._channels if self.frame else len(features)
+        channels = self._channels if self.frame else len(features)  # frame 0 sets the number
         if features.shape != (channels, *shape[1:]):
             wanted = f"({channels if self.frame else 'C'}, {shape[1]}, {shape[2]})"
             raise ValueError(
@@ -474,7 +478,8 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
         have_no_more: list[Tensor] = []
         for values, _ in matches:
-            if values.shape[2] == count:  # a source with fewer has returned all matches
+            # a source with fewer has returned all matches; one that pads them has a worst match of −inf, below the k-th
+            if values.shape[2] == count:
                 have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())  # NaN too ends the search
         if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():  # the one wait of a frame
             kept = [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in matches]

@@ -121,7 +121,8 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     Args:
         source: number of source pixels.
         target: number of target pixels.
-        rule: the library whose rounding is used: "pillow", "opencv", "opencv-exact" or "torch-exact".
+        rule: the library whose rounding is used: "pillow"; "opencv" (INTER_NEAREST); "opencv-exact"
+            (INTER_NEAREST_EXACT); or "torch-exact" ("nearest-exact").
 
     Returns:
         Long (target,), on the CPU.
@@ -144,7 +145,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
         return F.interpolate(pixels, target, mode="nearest-exact")[0, 0].long()
-    if rule in ("pillow", "opencv-exact"):  # both add up steps in double precision; OpenCV does since 5.0
+    if rule in ("pillow", "opencv-exact"):  # both add up steps in double precision; OpenCV's exact rule does since 5.0
         step = source / target
         steps = [step * 0.5] + [step] * (target - 1)  # from the middle of the first target pixel on
         positions = np.add.accumulate(np.array(steps))

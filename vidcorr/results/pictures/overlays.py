@@ -300,7 +300,8 @@ def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
     size = 3.5 * unit + 2
     style: dict[str, Any] = {"font": ImageFont.load_default(size), "anchor": "ls", "stroke_width": max(1, unit // 3)}
     for text, (x, y), colour in labels:
-        line = max(int(y) - 2 * unit, round(size))  # of the letters' feet; at the upper edge, the text moves down
+        # height of the line on which the letters stand; at the upper edge of the image, the text moves down
+        line = max(int(y) - 2 * unit, round(size))
         draw.text((int(x) + 2 * unit, line), text, fill=tuple(colour), stroke_fill=DARK, **style)
     return np.array(image)
 

@@ -46,7 +46,7 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
             rows.append((block, number, names, pictures))
     heights = [pictures[0].shape[0] for *_, pictures in rows]
     columns = max(len(block.columns) for block in blocks)
-    # 0.7: room for the rows' names, and for the heads of each block
+    # inches; 0.7 of a picture's width for the rows' names, and 0.7 inches for the heads of each block
     size = ((columns + 0.7) * WIDTH / DPI, sum(heights) / DPI + 0.7 * len(blocks))
     figure = Figure(size, dpi=DPI, layout="compressed")
     grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
@@ -80,7 +80,8 @@ def waterfall(table: Table) -> Figure:
     column = table.columns[0]
     cells = table.cells_in(column)
     declared = cells[0].declared
-    ends = [declared.factor * cell.mean for cell in cells]  # a step's bar runs from the row before to its own
+    # in per cent, or in the score's unit; a step's bar runs from the row before to its own
+    ends = [declared.factor * cell.mean for cell in cells]
     places = range(len(cells))
     names = ["\n".join(fill(part, LETTERS_OF_STEP) for part in name.split(": ", 1)) for name in table.rows]
     lines = sum(name.count("\n") + 1 for name in names)

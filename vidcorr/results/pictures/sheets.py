@@ -46,7 +46,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     panels: list[Picture] = []
     for frames, numbers in zip(clip[:rows], frame_index[:rows].tolist(), strict=True):
         for place, frame in enumerate(frames):
-            colour = HALVES[2 * place // length]
+            colour = HALVES[2 * place // length]  # 0: first half, 1: second half
             panels.append(captioned(resized(as_picture(frame), width), str(int(numbers[place])), colour))
     sheet = contact_sheet(panels, columns=length, width=width)
     return captioned(sheet, "frame numbers; orange: second half")  # short enough to fit above two frames
@@ -76,7 +76,7 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
     centred = cells - mean
     _, vectors = torch.linalg.eigh(centred.T @ centred)  # ascending
     axes = vectors.flip(1)[:, :3]
-    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # loading of each axis
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # largest loading of each axis, with its sign
     axes = F.pad(axes * largest.sign(), (0, 3 - axes.shape[1]))  # zeros for channels below three
     ordered = (centred @ axes).sort(0).values
     cut = len(cells) // 100  # cells below the 1st percentile
@@ -211,7 +211,7 @@ def heat_map_sheet(
     if protocol.mixture_components is not None:
         without_prior = affinity(protocol.with_changes(mixture_components=None))
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
-    sums = propagated.weights[0].sum((1, 2))
+    sums = propagated.weights[0].sum((1, 2))  # by reference
     shown = sorted(sums.topk(min(MOST_REFERENCES, len(sums))).indices.tolist())
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
     covered = torch.tensor(covered_size or frames.shape[-2:])
