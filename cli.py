@@ -34,7 +34,7 @@ from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoint_files import faults_of_state
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
 from vidcorr.callbacks.run_start import RunStart
-from vidcorr.commands import COMMANDS, line_of_warning, main
+from vidcorr.commands import COMMANDS, line_of_warning, main, start_collector
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.runs.benchmark_choice import chosen_benchmarks
@@ -260,6 +260,7 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
+        start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
         quieten_lightning()
         yaml.SafeDumper.add_multi_representer(Enum, _write_value)  # PyYAML itself can write no member of an Enum
         # the first rank logs: in an interactive job of SLURM, Lightning would take this task for another rank

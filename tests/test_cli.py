@@ -3,6 +3,7 @@
 Also tests `callbacks/run_start.py`.
 """
 
+import gc
 import json
 import os
 import shlex
@@ -345,6 +346,17 @@ def test_data_of_a_run_that_have_moved_are_named_again(tmp_path):
     callbacks = benchmarks_among(Built(of_run, None, more).trainer)
     assert [(each.name, each.benchmark.root) for each in callbacks] == [("davis", "b"), ("jhmdb", "c")]
     refused(UsageError, "davis stands twice", Built, [*of_run, *more])
+
+
+def test_the_collector_that_waits_for_the_modules_is_on_in_every_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("atexit.register", lambda function: None)
+    gc.disable()
+    try:
+        built("validate", "--model=raw_colour", f"--trainer.default_root_dir={tmp_path}")
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize("flag", ["--config", "-c"])

@@ -228,7 +228,6 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
     else:
         from ..cli import VidcorrCLI
 
-        start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
         VidcorrCLI([command, *words])
 
 

@@ -376,14 +376,15 @@ class Run:
         Raises:
             SystemExit: with status 0, if that run has ended, and was as long (`LIMITS`) as the command asks for now.
         """
+        training = self.record.training  # `_take_over` replaces it by that of a run
         run_of_checkpoint: dict[Path, RunFolder] = {}  # last checkpoint → its run
         for run in RunFolder.below(root):
             record = run.record
             checkpoint = run.last
-            if checkpoint is not None and record.training == self.record.training:
+            if checkpoint is not None and record.training == training:
                 run_of_checkpoint[checkpoint] = run
-            has_begun = record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file()
-            if checkpoint is None and has_begun:
+            # a run of the same command that has begun and not ended
+            if checkpoint is None and record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file():
                 self._take_over(run)  # the newest of these counts; below, a run with a checkpoint takes its place
         if not run_of_checkpoint:
             new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"

@@ -6,6 +6,7 @@ Also tests `commands/resume.py`.
 import os
 import random
 import shlex
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
@@ -283,6 +284,10 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     run, checkpoint = found(lr=1)
     assert (run.goes_on_in, checkpoint) == (waiting, None)
     assert said.pop().endswith(f"below runs: {waiting} begins again")
+    saved = written("runs/of_other_words", "fit", "--x", training=training, begin="2999").resolve()
+    touched(saved / "checkpoints/last.ckpt")
+    assert found(lr=1)[0].goes_on_in == saved  # its training counts, whatever waits
+    shutil.rmtree(saved)
     written("runs/waiting", "fit", end="2026-01-01")
     assert found(lr=1)[0].goes_on_in is None
     for number, (digest, moment) in enumerate(((training, 2), (training, 1), ("another", 3))):
