@@ -324,7 +324,8 @@ class VidcorrCLI(LightningCLI):
             if has_no_videos(config) or holds_nothing_out(config):
                 config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
         elif has_no_videos(config) and has_own_data(config):
-            config.data = None  # a method's config describes clips, without a source of videos
+            # the model has loaders of its own; the `data` of a method's config describe clips, and name no videos
+            config.data = None
         config.ckpt_path = self.run.choose_checkpoint(config)
         if self.saved is not None:
             self.parser.add_instantiator(self._build_from_checkpoint, pl.LightningModule, prepend=True)
@@ -444,6 +445,7 @@ class VidcorrCLI(LightningCLI):
         trainer: Any = self.trainer
         folder = self.run.folder or Path(trainer.default_root_dir)
         try:
+            # errors of one line: for a full disk, also in a thread of TensorBoard; for a damaged state of a checkpoint
             with full_disk_of_threads_at(folder), faults_of_state(trainer):
                 method(**options)
         except BaseException:

@@ -195,7 +195,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         local = reconstruct_locally(q, r, colours_of_cells, self.radius, self.border, prior)
         of_frames = torch.cat([r.detach(), q.detach().unsqueeze(1)], dim=1).float()  # B x T x C x h x w
         outputs = {"compactness": local.compactness, "embeddings": of_frames.mean((3, 4)).flatten(0, 1)}
-        reconstructed = local.values
+        reconstructed = local.values  # B x V x h x w; `reconstruction_loss` enlarges it to the frames
         if self.bank is not None and not self.warming_up:
             # in validation `self.generator()` gives the same draws for every batch
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())

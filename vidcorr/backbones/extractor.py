@@ -322,7 +322,7 @@ class FeatureExtractor(View):
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
         """
-        return self.by_call(self.prepared(images))
+        return self.by_call(self.prepared(images))  # within the network's own call, so that its hooks run
 
 
 def normalised(images: Tensor, stated: Input) -> Tensor:

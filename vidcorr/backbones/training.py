@@ -29,7 +29,7 @@ class TrainedViews:
 
     def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
         self.stage = stage
-        self.kinds = dict(kinds or {})
+        self.kinds = dict(kinds or {})  # class of a network → class of its views, as `kind_of` returns it
         self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:

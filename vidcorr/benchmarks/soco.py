@@ -98,7 +98,7 @@ class SocoBenchmark(PairBenchmark):
         return concept_scores(categories, self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], matcher: KeypointMatcher) -> dict[str, Any]:
-        """Return as `split` the kind of pairs (`self.pairs`), as `pairs` their number, and the feature grid."""
+        """Return as `split` the kind of pairs (`self.pairs`), and the feature grid; the base adds `pairs`."""
         height, width = matcher.grid
         return {"split": self.pairs, "grid": f"{height} x {width}"} | super().facts(rows, matcher)
 

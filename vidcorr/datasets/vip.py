@@ -162,7 +162,7 @@ def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -
         DataError: for another value, naming the annotation.
     """
     parts = masks.stored(t, size)
-    for value in object_ids(parts):
+    for value in object_ids(parts):  # without 0 and 255
         if value >= NUM_PARTS:
             raise DataError(
                 f"{masks[t]}: the annotation holds class {value}; VIP has 0 to {NUM_PARTS - 1}, 255 is void"

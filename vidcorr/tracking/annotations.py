@@ -62,7 +62,8 @@ class Pass(NamedTuple):
             None for a pass to the end of a video whose number of frames is unknown.
         """
         end = frames if self.end is None else self.end
-        # a forward pass reads the frames `first` … `end` - 1; a backward pass begins with frame `end`, its prompt's
+        # a forward pass reads the frames `first` … `end` - 1; a backward pass reads `end`, its prompt's frame, down to
+        # `first`, so its `end` is never None
         return None if end is None else end - self.first + (self.step < 0)
 
 

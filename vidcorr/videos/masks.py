@@ -295,8 +295,8 @@ def free_number(taken: Collection[int], source: object) -> int:
 def ids_of_palette(path: Path) -> dict[int, int]:
     """Return colour, 0xRRGGBB → id, to read predictions in RGB whose truth is an indexed or grey mask.
 
-    A colour of the mask's palette has the index as id. If the mask has no palette or a palette of greys, colours of
-    DAVIS have their indices there, and the grey of value v has id v.
+    A colour of the mask's palette has the index as id. If the mask has no palette or a palette of greys, a colour of
+    DAVIS's palette has its index in DAVIS, also if it is a grey, and another grey of value v has id v.
 
     Args:
         path: the mask of the truth.
@@ -304,7 +304,7 @@ def ids_of_palette(path: Path) -> dict[int, int]:
     with open_image(path) as image:
         palette = _palette(image)
     if GREYS.issuperset(palette):
-        return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()
+        return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()  # DAVIS's colours win
     return {colour: index for index, colour in reversed(list(enumerate(palette)))}  # of equal ones the first counts
 
 

@@ -94,7 +94,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return (read_image(self._file(i), size=first_size) for i in range(start, self.num_frames))
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Return an image (H, W, 3) uint8 RGB for each index; an index beyond the end gives the last image.
+        """Return an image (H, W, 3) uint8 RGB for each index; of one beyond the end the last image, by `_file`.
 
         Args:
             indices: zero-based, in any order, repeats allowed.

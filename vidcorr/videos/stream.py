@@ -131,7 +131,7 @@ class FrameStream:
 
         Films are decoded forwards only: groups of frames are decoded, the last group first, and each is reversed.
         """
-        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))  # a group has at most `HELD` bytes
+        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))  # at most `HELD` bytes, but 8 frames
         with open_video(self.path, timeout=SEARCH) as video:
             for end in range(last + 1, self.start, -frames_of_group):
                 group = range(max(end - frames_of_group, self.start), end)

@@ -167,6 +167,7 @@ class Study(BaseModel, extra="forbid"):
 
     def trains(self, row: StudyRow) -> bool:
         """Return True if a row stands for trainings, one per seed; False for a frozen network, which has no seeds."""
+        # `model` names a network that exists; `then`, of the row or of all rows, are words of a training that follows
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:

@@ -225,7 +225,7 @@ def overlay_tracks(
     picture = as_picture(frame)
     unit = thickness_of(picture)
     _draw_tails(picture, points, occluded, t, colours)
-    places = _pixels(points[:, t] - 0.5, picture)  # OpenCV's (0, 0) is the middle of a pixel, not its corner
+    places = _pixels(points[:, t] - 0.5, picture)  # OpenCV's (0, 0) is a pixel's middle; NaN lies outside
     if truth is not None and truth_occluded is not None:
         true = _pixels(truth[:, t] - 0.5, picture)
         for index in np.flatnonzero(~truth_occluded[:, t]):
