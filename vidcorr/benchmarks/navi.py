@@ -179,12 +179,12 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
 def errors_of(
     views: Sequence[View], source: Tensor, target: Tensor, pair: SurfacePair, protocol: SurfaceProtocol
 ) -> tuple[list[float], list[float]]:
-    """Return the errors of matched cells: distances in space, in metres, and in the second picture, in pixels.
+    """Return two distances of each match from the true place: in space in metres, and in the second picture in pixels.
 
     Args:
         views: both pictures with their surfaces: `points` are x, y, z `(3, h, w)` in metres, in the picture's camera.
         source: matched cells of the first picture, `(N,)`, counted row by row in its grid.
-        target: matched cells of the second picture, `(N,)`, counted likewise.
+        target: matched cells of the second picture, `(N,)`, counted in the same way in its grid.
         pair: the pair, with the pose between the cameras.
         protocol: its `pixel` says whether pixels are those of the picture or cells of the grid.
     """

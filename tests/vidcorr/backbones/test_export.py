@@ -33,6 +33,12 @@ def test_the_library_loads_it(tmp_path):
     assert weights_digest(names["network"]) == weights_digest(module)
 
 
+def test_a_name_of_torchvision_in_capitals_is_exported_by_its_own_name(tmp_path):
+    told = export("torchvision:ResNet18", tmp_path / "out.safetensors")
+    assert "torchvision.models.resnet18()" in told
+    assert load("torchvision:ResNet18").described.name == load("torchvision:resnet18").described.name
+
+
 @pytest.mark.parametrize(("name", "options"), [("VFSSimSiam", {"backbone": VIT}), ("Liir", {"position": "2dape"})])
 def test_a_file_is_read_again_by_itself(name, options, tmp_path):
     """A network with another normalisation than the library's, and one with arguments."""

@@ -74,6 +74,16 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
         assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
 
 
+@pytest.mark.parametrize("name", ["davis-2017", "youtube-vos", "sa-v"])
+def test_metadata_may_name_no_object_of_a_video(name):
+    """By an empty mapping, or null."""
+    plans = []
+    for objects in ({}, None):
+        metadata = Metadata({"v": {"objects": objects}})
+        plans.append(replace(RULES[name], read_metadata=lambda metadata=metadata: metadata).plan(VIDEO))
+    assert plans[0] == plans[1] != {}
+
+
 DIGITS = np.array([*range(9), 255], np.uint8)
 
 

@@ -69,3 +69,9 @@ def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_a
             refused(ValueError, f"': {field} must be", BASES[kind].with_changes, **changes)
         else:
             BASES[kind].with_changes(**changes)
+
+
+def test_a_window_beside_a_kernel_is_told_what_it_needs():
+    """`window` is of an expectation, but of none with a kernel."""
+    line = "window must be None but for an 'expectation' without a kernel, got 5"
+    refused(ValueError, line, BASES["matching"].with_changes, decoding="expectation", kernel=2.0, window=5)

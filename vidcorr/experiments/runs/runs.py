@@ -341,12 +341,12 @@ class Run:
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
-        if checkpoint == "last" and self.goes_on_in is not None:  # the user's word, of a requeued or a given run
-            own = RunFolder.read(self.goes_on_in).last
-            checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
+            own = RunFolder.read(self.goes_on_in).last
+            if checkpoint == "last":  # the user's word, of a requeued or a given run
+                checkpoint = None if own is None else str(own)
             # without a checkpoint of its own: from the checkpoint of another run, or from none, as at its first start
-            begins_as_before = checkpoint == self.record.branched
+            begins_as_before = own is None and checkpoint == self.record.branched
             self.record = self.record.changed(resumed=None if begins_as_before else checkpoint)
         elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
             self.record = self.record.changed(branched=checkpoint)
@@ -379,12 +379,11 @@ class Run:
         training = self.record.training  # `_take_over` replaces it by that of a run
         run_of_checkpoint: dict[Path, RunFolder] = {}  # last checkpoint → its run
         for run in RunFolder.below(root):
-            record = run.record
             checkpoint = run.last
-            if checkpoint is not None and record.training == training:
+            if checkpoint is not None and run.record.training == training:
                 run_of_checkpoint[checkpoint] = run
-            # a run of the same command that has begun and not ended
-            if checkpoint is None and record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file():
+            has_begun = run.record.repeats(self.record) and not run.record.end and (run.path / CONFIG).is_file()
+            if checkpoint is None and has_begun:
                 self._take_over(run)  # the newest of these counts; below, a run with a checkpoint takes its place
         if not run_of_checkpoint:
             new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"

@@ -103,7 +103,7 @@ class Word(NamedTuple):
 
 
 class Words(NamedTuple):
-    """What `words_for_parser` returns.
+    """The words of a command as the parser takes them, with the model that they load.
 
     Attributes:
         words: words for LightningCLI.

@@ -327,6 +327,10 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
         Record.read(begun).changed(branched=branched).save(begun)
         run, checkpoint = found(path=branched or path)
         assert (run.goes_on_in, checkpoint, run.record.resumed, run.begins_again) == (begun, loaded, None, True)
+    touched(begun / "checkpoints/last.ckpt")  # with it the first start's checkpoint is one that the user names
+    run = Run(["fit"], begun, say=said.append)
+    assert run.choose_checkpoint(config(branched)) == run.record.resumed == branched
+    assert not run.begins_again
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
     assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
     assert found(("fit", "--other"), None)[0].goes_on_in is None
