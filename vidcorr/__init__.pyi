@@ -3,14 +3,8 @@ from .backbones.files.trust import allow as allow
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
-from .benchmarks.match import (
-    MatchBenchmark as MatchBenchmark,
-    PfPascalBenchmark as PfPascalBenchmark,
-)
-from .benchmarks.navi import NaviBenchmark as NaviBenchmark, ScanNetBenchmark as ScanNetBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
-from .benchmarks.soco import SocoBenchmark as SocoBenchmark
 from .benchmarks.tap_vid import TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
@@ -54,10 +48,8 @@ from .lightning_modules import (
     VFSSimSiam as VFSSimSiam,
 )
 from .protocols import (
-    MatchingProtocol as MatchingProtocol,
     PointProtocol as PointProtocol,
     PropagationProtocol as PropagationProtocol,
-    SurfaceProtocol as SurfaceProtocol,
     TrackingProtocol as TrackingProtocol,
 )
 from .results.page import write_report as write_report

@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 
 import vidcorr.benchmarks
-from tests.helpers.references import GOLDEN
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets import generated
 from vidcorr.datasets.otb import TB100
@@ -52,20 +51,7 @@ def data_for(config: str, folder: Path) -> Path:
 
 def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
     """Write small data for a benchmark of `benchmark_classes`, or below one, and return its arguments."""
-    if kind.name in PAIRS:
-        return {"root": _pairs_of_pictures(folder / kind.name, PAIRS[kind.name]), "changes": {"input_size": 64}}
     return {"root": data_for("otb_all" if kind.name == "otb" else kind.name, folder)} | OPTIONS.get(kind.name, {})
-
-
-def _pairs_of_pictures(root: Path, line: str) -> Path:
-    """Write two pictures, and a list of their two pairs with points."""
-    made = generated.write_spair(root.with_name(f"{root.name}_spair"), 1, views=2, points=12, size=(48, 64))
-    (root / "duck").mkdir(parents=True)
-    pictures = sorted((made / "JPEGImages").rglob("*.jpg"))
-    for name, picture in zip(("a.jpg", "b.jpg"), pictures, strict=False):
-        shutil.copy(picture, root / "duck" / name)
-    (root / "test_pairs.csv").write_text(f"header\nduck/a.jpg,duck/b.jpg,{line}\nduck/b.jpg,duck/a.jpg,{line}")
-    return root
 
 
 def _davis(root: Path) -> Path:
@@ -135,15 +121,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "jhmdb": lambda root: generated.write_jhmdb(root, 2, frames=3, size=(120, 160)),
     "lvos": _lvos,
     "mose": _videos,
-    "navi": lambda root: shutil.copytree(
-        GOLDEN / "pairs3d/reader_navi/navi_v1", root, ignore=shutil.ignore_patterns("?_only_*")
-    ),
     "otb": _otb,
     "otb_all": lambda root: generated.write_otb(root, 2, frames=3, size=SMALL),
     "sa_v": _sa_v,
-    "scannet": lambda root: shutil.copytree(GOLDEN / "pairs3d/reader_scannet/scannet_test_1500", root),
-    "soco": lambda root: shutil.copytree(GOLDEN / "soco/reader/SOCOv1", root),
-    "spair": lambda root: generated.write_spair(root, 1, views=2, points=4, size=SMALL),
     "tap_vid": lambda root: generated.write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
     "vip": lambda root: generated.write_vip(root, 2, frames=3, size=SMALL),
     "vos": _videos,
@@ -155,5 +135,3 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 SIZES = json.loads(Path(__file__).with_name("small_benchmarks.json").read_text())
 OPTIONS: dict[str, dict[str, Any]] = SIZES["small"]
 """Name of a benchmark → its arguments but `root`, where they are not the defaults."""
-PAIRS = {"pf_pascal": "9,20;9,20;9,20;9,20;1"}
-"""Name of a benchmark of two pictures → the points of a pair, as its list has them."""

@@ -42,7 +42,7 @@ from .network import NetworkLike, view_for
 from .output import Output
 from .ranks import Ranks, distribute
 
-NAMES_OF_DATA = ("name", "read", "read_pairs")
+NAMES_OF_DATA = ("name", "read")
 """Attributes of a benchmark's class that say which data it scores."""
 FEW_CELLS = 8
 """Cells along the shorter side of a map below which a score says little: a cell is an eighth of the frame."""
@@ -99,7 +99,7 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Empty the `conditions` of a class that sets `name`, `read` or `read_pairs`, unless it sets `conditions` too.
+        """Empty the `conditions` of a class that sets `name` or `read`, unless it sets `conditions` too.
 
         Such a class scores other data than its base, whose conditions say nothing about them.
         """

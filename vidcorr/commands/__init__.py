@@ -97,7 +97,6 @@ score:
 look:
   predict     Follow a mask, boxes or points through your own video; write masks, tables, a video.
   features    Draw the features of a video as colours, and where a place is found in all frames.
-  match       Match two pictures of your own, as a picture and matches.csv.
   table       Gather results into a table: text, Markdown, CSV or LaTeX, a column per benchmark.
   figure      Draw the masks of results side by side: rows of methods and the truth.
   prompt      Write a page for drawing objects, boxes or points in a frame, for `predict`.

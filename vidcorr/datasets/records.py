@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -203,19 +203,3 @@ def require_files(paths: Iterable[Path], about: str) -> None:
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file, {about}")
-
-
-def named_file(root: Path, named: str, listed_in: Path) -> Path:
-    """Return the path of a file that an annotation names.
-
-    Args:
-        root: folder in which the file lies.
-        named: its path from the root, as in the annotation.
-        listed_in: the annotation, for messages.
-
-    Raises:
-        DataError: naming the file, and the annotation: if the path leads out of the root, or there is no such file.
-    """
-    path = root.joinpath(*(plain_name(part, listed_in) for part in PurePosixPath(named).parts))
-    require_files([path], f"named in {listed_in}")
-    return path

@@ -30,7 +30,6 @@ LAYOUTS = {
     "davis": SmallSet(2, 6, "davis"),
     "jhmdb": SmallSet(2, 6, "jhmdb", is_small=False),
     "otb": SmallSet(2, 8, "otb_all", is_small=False),
-    "spair": SmallSet(2, 8, "spair"),
     "tap_vid": SmallSet(2, 8, "tap_vid"),
     "videos": SmallSet(6, 8, None),
     "vip": SmallSet(2, 4, "vip", is_small=False),

@@ -8,7 +8,6 @@ from .losses import (
     info_nce_loss as info_nce_loss,
     simsiam_loss as simsiam_loss,
 )
-from .matching import match_keypoints as match_keypoints
 from .points.track import PointTracks as PointTracks, track_points as track_points
 from .propagation.coding import (
     decode_keypoints as decode_keypoints,

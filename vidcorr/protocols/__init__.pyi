@@ -5,6 +5,4 @@ from .masks import (
     LabelProtocol as LabelProtocol,
     PropagationProtocol as PropagationProtocol,
 )
-from .pairs import MatchingProtocol as MatchingProtocol
 from .points import PointProtocol as PointProtocol
-from .surfaces import SurfaceProtocol as SurfaceProtocol

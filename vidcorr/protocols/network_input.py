@@ -18,10 +18,21 @@ RESIZED = OnlyIf(lambda p: p.input_size is not None or p.input_multiple != 1, "f
 WHITENED = OnlyIf(lambda p: p.feature_normalisation == "whitened", "feature_normalisation is whitened")
 
 
-class NetworkView(EvaluationProtocol):
-    """Fields that say how a network sees an image of the right size, and which of its features are taken.
+class NetworkInput(EvaluationProtocol):
+    """Fields that turn a frame into the network's input, and say which of its features are taken.
 
     Attributes:
+        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
+            size of the frame.
+        input_side: the side of length `input_size`.
+        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
+            "network": the multiple that the network needs, for example a transformer's patch.
+        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
+        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
+        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
+            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
+            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
         features: `STAGE/STRIDE` of a ResNet's features, if neither the name of the network nor the benchmark states
             them; None: the network's default.
         position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
@@ -42,25 +53,6 @@ class NetworkView(EvaluationProtocol):
     rgb_mean: Annotated[tuple[float, float, float] | None, SET_BY_NETWORK] = None
     rgb_std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None, SET_BY_NETWORK] = None
     backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
-
-
-class NetworkInput(NetworkView):
-    """Fields that turn a frame into the network's input.
-
-    Attributes:
-        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
-            size of the frame.
-        input_side: the side of length `input_size`.
-        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
-            "network": the multiple that the network needs, for example a transformer's patch.
-        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
-        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
-        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
-            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
-            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
-            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
-    """
-
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     input_side: Annotated[Literal["short", "long"], ONE_SIDE] = "short"
     input_multiple: Annotated[PositiveInt | Literal["network"], NO_PAIR] = 1

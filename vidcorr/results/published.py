@@ -65,11 +65,11 @@ def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
 
     Example:
         >>> [kind.kind for kind in protocol_classes()]
-        ['propagation', 'points', 'boxes', 'matching', 'surfaces']
+        ['propagation', 'points', 'boxes']
     """
     from .. import protocols as p  # here, since reading the protocols would delay `table --help`
 
-    return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol, p.MatchingProtocol, p.SurfaceProtocol
+    return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol
 
 
 def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:

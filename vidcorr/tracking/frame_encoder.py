@@ -16,14 +16,14 @@ from ..backbones.video import settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import InputSizes, Size, fit_input, input_sizes
-from ..protocols.network_input import NetworkInput, NetworkView
+from ..protocols.network_input import NetworkInput
 from .stopwatch import Stopwatch
 
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Most pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16  # frames in a pass
 
-P = TypeVar("P", bound=NetworkView)
+P = TypeVar("P", bound=NetworkInput)
 
 
 def adapt_to_network(protocol: P, extractor: View) -> P:
@@ -106,7 +106,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
 
     Args:
         extractor: the extractor.
-        protocol: a protocol; without fields of a `NetworkView`, or None, it changes nothing.
+        protocol: a protocol; without fields of a `NetworkInput`, or None, it changes nothing.
 
     Example:
         >>> from vidcorr import PropagationProtocol, build_feature_extractor
@@ -117,7 +117,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
         >>> view.positions
         'network'
     """
-    if extractor.in_order or not isinstance(protocol, NetworkView):
+    if extractor.in_order or not isinstance(protocol, NetworkInput):
         return extractor
     values: dict[str, Any] = {"positions": protocol.position_embedding, "final_norm": protocol.final_norm}
     mean = protocol.rgb_mean
@@ -179,7 +179,7 @@ class FrameEncoder:
         reference = extractor.user_module
         self.network: Any = extractor if reference is None else reference.module
         self.protocol: Any = protocol
-        if isinstance(protocol, NetworkView):
+        if isinstance(protocol, NetworkInput):
             self.protocol = adapt_to_network(protocol, extractor)
         self.watch = Stopwatch()
         view = adapted(extractor, self.protocol)

@@ -142,7 +142,6 @@ def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_r
         ["evaluate", network, *data, "--output", "evaluated"],
         ["validate", "--model", network, *data, "--trainer.logger", "false"],
         ["predict", str(frames), "--mask", str(mask), "--model", network, "--output", "predicted", "--no-overlay"],
-        ["match", *map(str, sorted(frames.iterdir())[:2]), "--model", network, "--protocol", "dift+input_size=64"],
     ):
         main(command)
         printed = "".join(capsys.readouterr())

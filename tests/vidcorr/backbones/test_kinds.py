@@ -23,15 +23,13 @@ from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.lightning_modules import ContrastiveRandomWalk, FrozenEncoder, VFSMoCo, VFSSimSiam
-from vidcorr.protocols import MatchingProtocol, PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.follow import extractor_and_protocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.keypoint_matcher import KeypointMatcher
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 RULES = PropagationProtocol.named("vfs").with_changes(input_size=None)
 BENCHMARK = DavisBenchmark("", protocol=RULES)
-PAIRS = MatchingProtocol.named("dift")
 SIZES = (64, 96), (61, 90)
 OWN = "tests.helpers.networks"
 POSITIONS = {"interpolate_pos_encoding": True}
@@ -199,7 +197,7 @@ def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
     expected = []
     for door, view in doors(text, tmp_path):
         assert (view.input.mean, view.input.std) == stated, door
-        assert KeypointMatcher(view, PAIRS).input == FrameEncoder(view, RULES).input == view.input
+        assert FrameEncoder(view, RULES).input == view.input
         maps = [torch.stack(list(FrameEncoder(view, RULES).maps(images))) for images in pictures]
         if not expected:
             expected = maps

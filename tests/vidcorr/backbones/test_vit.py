@@ -9,7 +9,7 @@ from tests.helpers.encoders import tiny_vit
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.vit import dino_positions, positions_set
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import adapted
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -25,7 +25,7 @@ def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_ou
     assert (views[0].stage, views[0].stride, len(passes)) == ("block2+block1", 8, 3)
     assert torch.equal(both, torch.cat([second, first], dim=1))
     assert torch.equal(build_feature_extractor(network)(images), second)
-    for rules in (PropagationProtocol.named("vidcorr"), PointProtocol.named("fomo"), MatchingProtocol.named("dift")):
+    for rules in (PropagationProtocol.named("vidcorr"), PointProtocol.named("fomo")):
         bare = adapted(views[2], rules.with_changes(final_norm=False))(images)
         torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
         assert torch.equal(adapted(views[2], rules)(images), second)

@@ -54,8 +54,6 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
 
 NOT_FINITE = {
     DavisBenchmark: r"synthetic-00\d: the labels of frame 1 are not finite",
-    vidcorr.MatchBenchmark: "its features are not finite",
-    vidcorr.NaviBenchmark: "features are not finite",
     OtbBenchmark: "is not finite; has the network diverged",
 }
 
@@ -90,7 +88,6 @@ CONDITIONS = [
     (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), None, ["a.txt", "sa-v", "one object"]),
     (VosBenchmark("x", rules="vost", name="vost"), None, []),
     (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
-    (vidcorr.PfPascalBenchmark("x", split="val"), {"split": "val", "pairs": 3}, ["val", "3 pairs"]),
 ]
 
 

@@ -26,10 +26,6 @@ def vos(folder):
 
 UNUSED = {
     "DavisBenchmark": "2016/",
-    "MatchBenchmark": "ImageAnnotation/",
-    "NaviBenchmark": "multiview|mug/wild_set/.*0[0-9]{2}",
-    "PfPascalBenchmark": "pascal_spair/",
-    "SocoBenchmark": "PairAnnotations/cross",
     "VosBenchmark": "lvos_davis/",
     "YoutubeVosBenchmark": "valid/",
 }

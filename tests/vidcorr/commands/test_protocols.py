@@ -20,10 +20,10 @@ def test_a_wrong_value_is_said_by_the_kind_that_has_its_field(name, said):
 
 
 def test_it_lists_every_name(capsys):
-    from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+    from vidcorr.protocols import PointProtocol, PropagationProtocol
 
     names = {line.split()[0] for line in shown(capsys) if line.startswith("  ") and line[2] != " "}
-    protocol_classes = PropagationProtocol, PointProtocol, MatchingProtocol
+    protocol_classes = PropagationProtocol, PointProtocol
     assert names == {"vfs", *(name for kind in protocol_classes for name in kind.sources())}
 
 

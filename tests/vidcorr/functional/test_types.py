@@ -17,21 +17,19 @@ import vidcorr.functional
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
-from vidcorr.functional import match_keypoints, propagate_labels, track_points
+from vidcorr.functional import propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.losses import draw_dropped_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
 from vidcorr.functional.position import drawn_orders, sinusoidal_position
-from vidcorr.functional.propagation.resizing import nearest_index, sampling_matrix
+from vidcorr.functional.propagation.resizing import nearest_index
 from vidcorr.functional.siamese import response_labels
-from vidcorr.functional.surfaces import match_surfaces
-from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.protocols.masks import Nearest
 
 torch.manual_seed(0)
 MASKS = PropagationProtocol(name="own", context=2, topk=4, temperature=0.1, radius=2)
 JOINTS = JointProtocol(name="own", context=2, topk=4, temperature=0.1, radius=2)
-PAIRS = MatchingProtocol.named("dift").with_changes(input_size=32)
 POINTS = PointProtocol.named("fomo").with_changes(scored_size=48)
 QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)
 FRAMES, LABELS = torch.randn(4, 6, 5, 6), torch.rand(2, 5, 6)
@@ -44,7 +42,6 @@ CASES = {
     "contrastive_random_walk_loss": (F.normalize(torch.randn(2, 4, 4, 5), dim=1),),
     "info_nce_loss": (VECTORS[0], VECTORS[1], torch.randn(9, 4)),
     "simsiam_loss": (*VECTORS,),
-    "match_keypoints": (*torch.randn(2, 4, 3, 3), torch.tensor([[3.0, 4.0]]), (32, 32), (32, 40), PAIRS),
     "track_points": (FRAMES.__getitem__, 4, torch.tensor([[1.0, 9.5, 3.0]]), POINTS),
     "decode_keypoints": (HEATMAPS, (32, 40), JOINTS),
     "decode_masks": (torch.rand(3, 4, 5), [1, 2], MASKS, (32, 40)),
@@ -67,18 +64,6 @@ def seeded():
     return torch.Generator().manual_seed(0)
 
 
-def surfaces():
-    sampling_matrix.cache_clear()
-    cells = torch.ones(13, 17, dtype=torch.bool)
-    return [match_surfaces(FRAMES[0], FRAMES[1], cells, cells, way, 9) for way in ("bicubic", "bilinear-zero")]
-
-
-def kernel():
-    rules = PAIRS.with_changes(decoding="expectation", window=None, kernel=7.0)
-    at = torch.tensor([[3, 4]]).float()
-    return match_keypoints(FRAMES[0], FRAMES[1], at, (32, 32), (32, 40), rules)
-
-
 def crops():
     boxes = random_patch_boxes(len(FRAMES), 5, (0.7, 0.9), seeded())
     return crop_and_resize(FRAMES[:, :3, :, :5], boxes)
@@ -90,13 +75,11 @@ OTHERS = {
     "liir": lambda: list(propagate_labels(FRAMES, LABELS, LIIR)),
     "chained": lambda: points("gmrw-chained"),
     "position": lambda: sinusoidal_position(16, 33, 40),
-    "surfaces": surfaces,
     "nearest": lambda: [nearest_index.__wrapped__(601, 257, rule) for rule in get_args(Nearest)],
     "orders": lambda: drawn_orders("shuffle", 2, (20, 30), seeded()),
     "edges": lambda: draw_dropped_edges(torch.zeros(1, 2, 3, 40), 0.4, seeded()),
     "labels": lambda: response_labels((18, 601), 298.5),
     "crops": crops,
-    "kernel": kernel,
     "whole": lambda: random_patch_boxes(2, 257, (1.0, 1.0), seeded()),
 }
 """What the public functions' cases leave out."""
@@ -127,7 +110,7 @@ def test_a_default_type_of_bfloat16_changes_nothing(name):
     torch.testing.assert_close(found, expected, atol=0, rtol=0, equal_nan=True)
 
 
-MADE = ("match_keypoints", "track_points", "decode_masks", "encode_masks", "encode_keypoints", "propagate_labels")
+MADE = ("track_points", "decode_masks", "encode_masks", "encode_keypoints", "propagate_labels")
 """Functions that make tensors on a device; those of the steps are in tests/test_fake_device.py."""
 
 

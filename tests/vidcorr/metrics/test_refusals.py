@@ -1,9 +1,6 @@
 """Shapes that would broadcast, ids and frames that would count from behind, and means of nothing are refused."""
 
-import importlib
-import inspect
 import math
-import pkgutil
 
 import numpy as np
 import pytest
@@ -12,7 +9,6 @@ from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from vidcorr import Row, metrics
 from vidcorr.metrics.parts import match_instances
-from vidcorr.protocols import MatchingProtocol, SurfaceProtocol
 from vidcorr.videos.files import DataError
 
 
@@ -39,28 +35,6 @@ def test_arguments_that_do_not_fit_are_refused():
     refused(ValueError, r"joints must be \(T, K, 2\)", metrics.PCK().update, tracks, tracks[:1])
     refused(ValueError, "counting must be one of", metrics.keypoint_distances, tracks, tracks, "vfs")
     refused(ValueError, "needs the image's size", metrics.keypoint_distances, tracks, tracks, "ground-truth")
-
-
-def functions_of_scores():
-    """Return the functions of vidcorr.metrics that turn rows into the scores of a data set, taken from its code."""
-    found = []
-    for module in pkgutil.iter_modules(metrics.__path__):
-        of_module = importlib.import_module(f"vidcorr.metrics.{module.name}")
-        for name, function in inspect.getmembers(of_module, inspect.isfunction):
-            if function.__module__ == of_module.__name__ and name.endswith("_scores") | name.startswith("scores_of"):
-                found.append(function)
-    return found
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("scores", functions_of_scores(), ids=lambda function: function.__name__)
-def test_a_mean_of_nothing_is_not_a_number(scores):
-    kind = SurfaceProtocol if scores.__name__ == "surface_scores" else MatchingProtocol
-    further = {"draws": {"": []}, "protocol": kind.named(next(iter(kind.sources())))}
-    _, *names = inspect.signature(scores).parameters
-    found = scores({}, **{name: further[name] for name in names if name in further})
-    assert found
-    assert all(map(math.isnan, found.values()))
 
 
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)

@@ -13,15 +13,11 @@ from torch import nn
 from tests.helpers.propagation import one_hot, video
 from vidcorr import SiamFCTracker
 from vidcorr.backbones import RawColour, load
-from vidcorr.functional import LabelPropagator, decode_masks, match_keypoints, points, propagation, track_points
-from vidcorr.functional.matching import prepare_picture
+from vidcorr.functional import LabelPropagator, decode_masks, points, propagation, track_points
 from vidcorr.functional.propagation.coding import fit_input
-from vidcorr.metrics.matching import drawn_indices
 from vidcorr.protocols import (
-    MatchingProtocol,
     PointProtocol,
     PropagationProtocol,
-    SurfaceProtocol,
     TrackingProtocol,
 )
 from vidcorr.protocols.base import READ_BY_NETWORK, OnlyIf
@@ -32,8 +28,7 @@ IDLE = json.loads(Path(__file__).with_name("idle.json").read_text())
 """Kind → field → changes under which the field is idle, and another value of it."""
 CHANGES = {"upsampling": "cells", "input_fit": "corner", "input_size": 64}
 BASES = {PropagationProtocol: PropagationProtocol.named("vfs", "davis"), PointProtocol: PointProtocol.named("fomo")}
-BASES |= {MatchingProtocol: MatchingProtocol.named("dift", changes=CHANGES), TrackingProtocol: TrackingProtocol()}
-BASES[SurfaceProtocol] = SurfaceProtocol.named("probe3d", "scannet")
+BASES |= {TrackingProtocol: TrackingProtocol()}
 
 
 def marked():
@@ -61,23 +56,14 @@ def points_by(protocol):
     return [found.points, found.occluded, found.similarity]
 
 
-def matches_by(protocol):
-    source, target = video(2)
-    picture = torch.randint(256, (3, 40, 64)).byte()
-    points = torch.tensor([[3.0, 4.0], [30.0, 20.0]], dtype=torch.float64)
-    drawn = drawn_indices(["a"] * 4 + ["b"] * 3, [{}] * 7, protocol)
-    found = match_keypoints(source, target, points, (40, 64), (40, 64), protocol)
-    return [found, prepare_picture(picture, protocol), *map(torch.tensor, drawn.values())]
-
-
 def boxes_by(protocol):
     frames = torch.randint(256, (3, 3, 96, 96)).byte()
     tracked = SiamFCTracker(RawColour(), protocol).track(frames, np.array([[20.0, 30.0, 24.0, 20.0]]))
     return [torch.from_numpy(np.array(box)) for _, box in tracked]
 
 
-NUMBERS = {PropagationProtocol: masks_by, PointProtocol: points_by, MatchingProtocol: matches_by}
-NUMBERS |= {TrackingProtocol: boxes_by, SurfaceProtocol: lambda protocol: []}  # partners: NAVI's reader draws them
+NUMBERS = {PropagationProtocol: masks_by, PointProtocol: points_by}
+NUMBERS |= {TrackingProtocol: boxes_by}
 
 
 @pytest.mark.parametrize(("kind", "field"), list(marked()), ids=lambda value: getattr(value, "__name__", value))

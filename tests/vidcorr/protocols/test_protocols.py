@@ -1,7 +1,7 @@
 """The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it.
 
-Also tests `protocols/boxes.py`, `protocols/masks.py`, `protocols/network_input.py`, `protocols/pairs.py`,
-`protocols/points.py`, `protocols/surfaces.py`.
+Also tests `protocols/boxes.py`, `protocols/masks.py`, `protocols/network_input.py`,
+`protocols/points.py`.
 """
 
 import json
@@ -13,7 +13,7 @@ from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import RawColour
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 
 HERE = Path(__file__)
 DIGESTS = HERE.with_name("digests.json")
@@ -30,7 +30,7 @@ def digests(*kinds):
 
 
 def test_no_named_protocol_changes():
-    kinds = PropagationProtocol, PointProtocol, TrackingProtocol, MatchingProtocol, SurfaceProtocol
+    kinds = PropagationProtocol, PointProtocol, TrackingProtocol
     assert digests(*kinds) == json.loads(DIGESTS.read_text())
 
 
@@ -54,10 +54,8 @@ def test_a_window_in_pixels_or_as_a_share_of_the_side_is_one_choice_for_features
     refused(ValueError, "radius_unit must be 'cell' or 'pixel'", liir.with_changes, radius=0.2, radius_unit="side")
 
 
-CHANGES = {"upsampling": "cells", "input_fit": "corner"}
 BASES = {"propagation": protocol(), "propagation vip": PropagationProtocol.named("vfs", "vip")}
-BASES |= {"boxes": TrackingProtocol(), "surfaces": SurfaceProtocol.named("probe3d", "navi")}
-BASES["matching"] = MatchingProtocol.named("dift", changes=CHANGES)
+BASES |= {"boxes": TrackingProtocol()}
 """Kind in rules.json → the protocol that is changed."""
 
 
@@ -69,9 +67,3 @@ def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_a
             refused(ValueError, f"': {field} must be", BASES[kind].with_changes, **changes)
         else:
             BASES[kind].with_changes(**changes)
-
-
-def test_a_window_beside_a_kernel_is_told_what_it_needs():
-    """`window` is of an expectation, but of none with a kernel."""
-    line = "window must be None but for an 'expectation' without a kernel, got 5"
-    refused(ValueError, line, BASES["matching"].with_changes, decoding="expectation", kernel=2.0, window=5)

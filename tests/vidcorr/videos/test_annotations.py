@@ -13,7 +13,6 @@ from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.tool_files import with_palette
 from vidcorr.benchmarks.davis import DavisBenchmark
-from vidcorr.benchmarks.pairs import PairBenchmark
 from vidcorr.commands import run_command
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datamodules.image_clips import ImageClipDataModule
@@ -121,7 +120,7 @@ def test_each_benchmark_names_its_own_videos(benchmark, tmp_path):
     if benchmark.name == "tap_vid":  # of a pickle, which no training reads
         assert not held_out
         return
-    kind = ImageClipDataModule if issubclass(benchmark, PairBenchmark) else VideoDataModule
+    kind = VideoDataModule
     found = trained(arguments["root"], kind) & held_out
     assert found
     assert not trained(arguments["root"], kind, include_holdout=True)

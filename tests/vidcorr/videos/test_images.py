@@ -17,7 +17,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datasets.generated import write_davis
-from vidcorr.tracking.picture_matcher import read_upright
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 from vidcorr.videos.images import read_image, read_photo
@@ -70,8 +69,6 @@ def test_right_jpegs_of_any_form_are_read_as_by_opencv(form: str, tmp_path: Path
         warnings.simplefilter("error")
         np.testing.assert_array_equal(read_image("a.jpg", content), expected)
         np.testing.assert_array_equal(read_photo(tmp_path / "a.jpg"), expected)
-        shape = (3, 130, 96) if "turned" in form else (3, 96, 130)
-        assert read_upright(tmp_path / "a.jpg").shape == shape
     assert capfd.readouterr().err == ""
 
 
@@ -83,7 +80,7 @@ def test_a_damaged_picture_is_refused_by_name(tmp_path: Path, capfd: Any) -> Non
         name = "v.png" if content[:1] == b"\x89" else "v.jpg"
         for damaged in (with_hole(content, 256), with_changes(content), content[:-200]):
             (tmp_path / name).write_bytes(damaged)
-            for read in (read_image, read_photo, read_upright):
+            for read in (read_image, read_photo):
                 refused(DecodingError, rf"{name}: .*cannot be decoded as an image \(", read, tmp_path / name)
     refused(DecodingError, "cut: is damaged, or cannot .* .Premature end", read_image, "cut", jpeg(noise)[:-20])
     assert capfd.readouterr().err == ""
@@ -118,7 +115,6 @@ def test_damaged_data_are_refused_by_each_command_and_replaced_in_a_training(tmp
     line = f"{file.name}: is damaged"
     words = {
         "predict": [frames, "--model=raw_colour", "--mask", mask, "--output", tmp_path / "p"],
-        "match": [file, file, "--model=raw_colour", "--output", tmp_path / "m.csv"],
         "features": ["raw_colour", frames, "--output", tmp_path / "f.npz"],
     }
     for command, rest in words.items():

@@ -4,7 +4,6 @@ from .layouts import (
     write_davis as write_davis,
     write_jhmdb as write_jhmdb,
     write_otb as write_otb,
-    write_spair as write_spair,
     write_tap_vid as write_tap_vid,
     write_videos as write_videos,
     write_vip as write_vip,

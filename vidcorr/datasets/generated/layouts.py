@@ -7,7 +7,6 @@ import json
 import pickle
 from collections import defaultdict
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ PARTS_OF_SPRITES = np.array([0, 21, 41, 27, 47], np.uint8)
 """Number of a sprite → person · 20 + class of VIP: two persons with the same two parts."""
 VIP_STEP = 3
 """Rendered frames between written frames of VIP."""
-POINT_IDS = 30
-"""Key points of a class in SPair-71k's files."""
 
 
 @layout()  # callers give root, count and arguments of `Scenes`
@@ -188,63 +185,3 @@ def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
         for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
             write_masks(base / "Annotations" / kind / name, dict(zip(numbered("{:012d}", numbers), masks, strict=True)))
     write_text(base / "lists/val_videos.txt", names)
-
-
-def _places_of_spair(positions: NDArray[Any], visible: NDArray[Any]) -> dict[str, list[int] | None]:
-    """Return id of a key point → x, y in a picture, as in SPair-71k's files; None for an invisible point.
-
-    Args:
-        positions: (N, 2) x, y of points, whole pixels.
-        visible: (N,) bool.
-
-    Example:
-        >>> places = _places_of_spair(np.array([[5, 7], [2, 3]]), np.array([True, False]))
-        >>> places["0"], places["1"]
-        ([5, 7], None)
-    """
-    places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
-    for number in np.flatnonzero(visible).tolist():
-        places[str(number)] = positions[number].tolist()
-    return places
-
-
-@layout(size=(240, 320))  # callers give root, count and arguments of `Scenes`
-def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points: int = 20) -> None:
-    """Write `count` scenes as classes of SPair-71k: `views` pictures each, and a pair of every two of them.
-
-    Key points lie in turn on the background and on the sprites, at whole pixels. The viewpoint difference of a pair is
-    0 for neighbouring views, 1 for the next, then 2; the box is that of all sprites.
-
-    Args:
-        views: pictures of a scene, evenly over its frames.
-        points: key points of a scene, at most 30.
-    """
-    frames = np.linspace(0, scenes.frames - 1, views).round().astype(int).tolist()  # a frame per view
-    image_size = [*scenes.size[::-1], 3]  # width, height, channels
-    listed: list[str] = []
-    for i, (video, masks) in enumerate(scenes.rendered(count)):
-        category = f"scene{i:03d}"
-        stems = numbered(category + "_{:03d}", frames)
-        write_frames(folder / "JPEGImages" / category, video[frames], numbered(category + "_{:03d}.jpg", frames))
-        tracks, hidden = scenes.tracks(i, masks, min(points, POINT_IDS))
-        positions = np.floor(tracks[:, frames] + 0.5).astype(int)
-        visible = ~hidden[:, frames]
-        x, y, width, height = boxes_of(masks > 0, number=1)[frames].astype(int).T  # of all sprites, one-based
-        left = x - 1  # the boxes of the files are zero-based
-        top = y - 1
-        boxes = np.stack([left, top, left + width, top + height], axis=1).tolist()
-        for view, stem in enumerate(stems):
-            places = _places_of_spair(positions[:, view], visible[:, view])
-            write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps({"kps": places})])
-        for source, target in combinations(range(views), 2):
-            name = f"{len(listed):06d}-{stems[source]}-{stems[target]}:{category}"
-            listed.append(name)
-            in_both = np.flatnonzero(visible[:, source] & visible[:, target])
-            content: dict[str, Any] = {"category": category, "viewpoint_variation": min(target - source - 1, 2)}
-            content["kps_ids"] = numbered("{}", in_both.tolist())
-            # of both pictures: file, size, box of the sprites, and the key points that both show
-            for side, view in (("src", source), ("trg", target)):
-                content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": image_size}
-                content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": positions[in_both, view].tolist()}
-            write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
-    write_text(folder / "Layout" / "large" / "test.txt", listed)

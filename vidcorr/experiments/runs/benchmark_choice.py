@@ -21,9 +21,6 @@ KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
 NEED_ON = ("protocol", "change", "stage", "stride", "limit", "every", "before")
 """Flags that need `--on`."""
 
-OF_PAIRS = "dift+input_fit=centred"
-"""Default protocol of `match`: DIFT's, but pictures keep their shape."""
-
 
 @dataclass(frozen=True)
 class BenchmarkChoice:

@@ -19,7 +19,6 @@ from vidcorr.datasets import Davis, Jhmdb, Otb, TapVid, Vip, Vos, YoutubeVos, ge
 from vidcorr.datasets.generated import write_videos
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.generated.writers import OPENCV
-from vidcorr.datasets.spair import read_spair
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
@@ -32,7 +31,6 @@ READERS = {
     "write_davis": lambda root: (Davis(root), Davis(root, 2016, None), Vos(root, None, *FOLDERS)),
     "write_jhmdb": Jhmdb,
     "write_otb": lambda root: Otb(root, None),
-    "write_spair": read_spair,
     "write_tap_vid": TapVid,
     "write_videos": lambda root: [(entry.path, frames_of(entry.path)) for entry in list_videos(root).entries],
     "write_vip": lambda root: (Vip(root), Vip(root, parts="instance")),

@@ -1,6 +1,6 @@
 """Labels drawn over frames, matches, sheets, animations of sequences: where things stand, and texts.
 
-Also tests `pictures/animations.py`, `pictures/pairs.py`, `pictures/sheets.py`.
+Also tests `pictures/animations.py`, `pictures/sheets.py`.
 """
 
 import json
@@ -17,7 +17,6 @@ from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
 from vidcorr.results.pictures.animations import overlay_masks_small, write_animation
-from vidcorr.results.pictures.pairs import RIGHT, WRONG, draw_matches
 
 FRAME = torch.tensor([60, 120, 180], dtype=torch.uint8).view(3, 1, 1).expand(3, 600, 720)
 """Large enough that a line is five pixels wide."""
@@ -35,10 +34,6 @@ TRACKS[2, 11:, 1] += 110  # a longer one
 TRACKS[2, 15] = np.nan
 HIDDEN = np.zeros((3, 16), bool)
 HIDDEN[0, 9], HIDDEN[1, 14] = True, True
-PLACES = np.column_stack([np.arange(0, 1900, 37), np.arange(0, 1900, 37) % 900])
-"""52 points of a large picture."""
-PLACES[3] = -9999
-COLOURS = [RIGHT, WRONG, *overlays.distinct_colours(50)]
 STRIPES = torch.tensor([0, 255, 0], dtype=torch.uint8).repeat(3, 30, 320)
 CLIP = torch.linspace(0, 1, 45).view(9, 5, 1, 1, 1).expand(-1, -1, 3, 8, 8)
 FRAMES = torch.tensor([60, 90, 210], dtype=torch.uint8).view(1, 3, 1, 1).repeat(8, 1, 15, 24)
@@ -56,14 +51,6 @@ def grey(height=20, value=0, width=40):
 
 
 PANELS = [grey(2, 20, 2), grey(1, 10, 2), grey(1, 30, 2)]
-
-
-def matches(**options):
-    large = torch.tensor([0, 255, 0], dtype=torch.uint8).repeat(3, 1080, 640)
-    others = PLACES[:, ::-1] / (20, 25.0)
-    others[5] = np.nan
-    second = torch.full((3, 80, 60), 90, dtype=torch.uint8)
-    return draw_matches(large, second, PLACES, others, COLOURS, **options)[::8]  # all slanted lines cross these rows
 
 
 def tracks(places, hidden, frame, *truth, **names):
@@ -93,9 +80,6 @@ DRAWN = {
     "a caption on a light colour": lambda: overlays.captioned(grey(), "light", (141, 141, 141)),
     "a caption on white": lambda: overlays.captioned(grey(), "white"),
     "a smaller picture": lambda: overlays.resized(overlays.as_picture(RAMP), 31),
-    "matches": lambda: matches(side=640),
-    "small matches": matches,
-    "tight matches": lambda: matches(is_tight=True),
     "a frame at an animation's width": lambda: overlay_masks_small(RAMP, MASK[40:60, 50:122]),
     "a large frame at an animation's width": lambda: overlay_masks_small(STRIPES, MASK[:30].repeat(1, 2)[:, :960]),
     "clips whose halves are marked": lambda: clip_sheet(CLIP, torch.arange(45).view(9, 5) + 100, rows=2, width=20),
