@@ -99,7 +99,6 @@ look:
   features    Draw the features of a video as colours, and where a place is found in all frames.
   table       Gather results into a table: text, Markdown, CSV or LaTeX, a column per benchmark.
   figure      Draw the masks of results side by side: rows of methods and the truth.
-  prompt      Write a page for drawing objects, boxes or points in a frame, for `predict`.
 data and weights:
   generate    Generate small videos with exact ground truth in the layouts of the benchmarks.
   check-data  Check videos before training: decode every frame of each, compare sizes.

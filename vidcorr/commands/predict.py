@@ -13,17 +13,15 @@ from ..experiments.runs.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_ne
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
-    from ..videos.stream import FrameStream, LiveStream
+    from ..videos.stream import FrameStream
 
-MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder of these, a zip of PNGs; @FRAME is from 0"
+MASKS = "PNGs with the ids of the objects; @FRAME is from 0, else the frame of the file's name, else the first"
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
-LEFT = "ids of objects that have left in a frame of --mask"
 NAMED = "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, "
 NAMED += "with @STAGE/STRIDE (default: %(default)s)"
 PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
 PROTOCOL += "(default: vidcorr; for boxes vfs)"
-FORMATS = ("png", "coco", "labelme", "yolo")
 PROMPTS = OneOf(
     several("--mask", "FILE[@FRAME]", MASKS),
     several("--box", "X,Y,W,H", BOXES),
@@ -31,10 +29,8 @@ PROMPTS = OneOf(
     required=True,
 )
 FLAGS = (
-    Flag("video", "video file, folder of frames, camera (/dev/video0) or address (rtsp://…)", metavar="VIDEO"),
+    Flag("video", "video file, or folder of frames", metavar="VIDEO"),
     PROMPTS,
-    several("--left", "ID@FRAME", LEFT),
-    Flag("--as", "write masks in this format too", dest="formats", nargs="+", choices=FORMATS, default=[]),
     Flag("--output", "(default: prediction)", type=Path, default=Path("prediction"), metavar="FOLDER"),
     Flag("--model", NAMED, default="vidcorr-r18", metavar="NETWORK"),
     *NETWORK_FLAGS,
@@ -58,9 +54,9 @@ def run(flags: Namespace) -> None:
     from .. import signals
     from ..backbones import load
     from ..tracking.predict import RECORD, predict_video
-    from ..videos.stream import open_stream
+    from ..videos.stream import FrameStream
 
-    video = open_stream(flags.video, flags.start, flags.end)
+    video = FrameStream(flags.video, flags.start, flags.end)
     prompts = prompts_of(flags, video)
     named = named_network(flags.model, flags)
     encoder = load(named)
@@ -79,19 +75,17 @@ def run(flags: Namespace) -> None:
                 protocol=flags.protocol,
                 short_side=flags.short_side,
                 overlay=flags.overlay,
-                formats=[name for name in flags.formats if name != "png"],  # masks are written as PNG in any case
                 metadata=metadata,
-                announce=announce,
             )
     except signals.Stopped:
         if (flags.output / RECORD).exists():
-            kept = "the frames so far and the prompts are kept; the same command begins at the prompts again"
+            kept = "the frames so far are kept; the same command begins at the prompts again"
             print(printable(f"{flags.output}: {kept}"), file=sys.stderr)
         raise
     print_report(content, network.row, flags.output)
 
 
-def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Prompt]:
+def prompts_of(flags: Namespace, video: FrameStream) -> Sequence[Prompt]:
     """Return the prompts that `--mask`, `--box` or `--points` give for a video.
 
     Raises:
@@ -100,38 +94,20 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
 
     Example:
         >>> from types import SimpleNamespace
-        >>> flags = Namespace(left=[], mask=[], box=["1,2,3,4"], points=[])
+        >>> flags = Namespace(mask=[], box=["1,2,3,4"], points=[])
         >>> [(prompt.frame, prompt.labels.tolist()) for prompt in prompts_of(flags, SimpleNamespace())]
         [(None, [[1.0, 2.0, 3.0, 4.0]])]
     """
-    from ..videos.annotation_files import read_masks, with_flags_of_left
-    from ..videos.prompts import BoxPrompt, PointPrompt
+    from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
-    if flags.left and not flags.mask:
-        raise ValueError("--left: names objects of --mask")
-    if flags.mask:  # with `--left`, the ids of objects that are gone in a frame of a mask
-        return with_flags_of_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
+    if flags.mask:
+        return [MaskPrompt.read(word, video.stems) for word in flags.mask]
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
     # one file with prompts, or the boxes or points of a single prompt
     if len(words) == 1 and words[0].lower().endswith(".csv"):
         return kind.read_table(words[0])
     return [kind.of(words)]
-
-
-def announce(content: Mapping[str, Any]) -> None:
-    """Print notes on the video, and the frames and objects of given masks; called before the first frame is followed.
-
-    Args:
-        content: content of prediction.json so far.
-    """
-    from ..videos.objects import Objects
-
-    for note in content["notes"]:
-        print(printable(note))
-    if content["objects"]:
-        frames = ", ".join(f"{told['frame']} ({Path(told['source']).name})" for told in content["prompts"])
-        print(printable(f"masks of frames {frames}; objects {Objects(content['objects'])}"))
 
 
 def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
@@ -145,6 +121,8 @@ def print_report(content: Mapping[str, Any], network: str, output: Path) -> None
     from ..backbones import Input
     from ..tracking.predict import OUTPUTS
 
+    for note in content["notes"]:
+        print(printable(note))
     print(printable(", ".join(filter(None, (network, Input(**content["input"]).line)))))
     view = f"{content['stage']} at stride {content['stride']}"
     print(f"by protocol {content['protocol']['name']}, features of {view}")

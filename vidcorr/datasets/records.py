@@ -1,7 +1,7 @@
 """Videos as lists of images, decoded on demand, and videos with masks; a reader's file has the others."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,23 +183,3 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
 
     add(record)
     return text_digest("\n".join(sorted(lines)), length=8)  # sorted: the order of the fields does not count
-
-
-def require_files(paths: Iterable[Path], about: str) -> None:
-    """Refuse a path without a file.
-
-    Args:
-        paths: the paths.
-        about: words for the message: which file names the path, or which program writes the file.
-
-    Raises:
-        DataError: naming the file.
-
-    Example:
-        >>> require_files([Path("a.jpg")], "named in list.txt")
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: a.jpg: no such file, named in list.txt
-    """
-    for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file, {about}")

@@ -1,6 +1,7 @@
 """Follow prompts of a user through a video: masks, boxes or points, frame after frame."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ from ..functional.propagation.propagate import LabelPropagator, name_of_rule, wi
 from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
-from ..videos.files import require_at_least
+from ..videos.files import DataError, require_at_least
 from ..videos.prompts import BoxPrompt, PointPrompt, Prompt
-from ..videos.stream import AnyStream, GivenFrames, open_stream
-from .annotations import Annotations, Prompts
-from .followers import BoxFollower, Follower, MaskFollower, MaskResult, PointFollower, QueryFollower
+from ..videos.stream import FrameStream, GivenFrames
+from .followers import BoxFollower, Follower, MaskFollower, PointFollower, QueryFollower, followed
 from .frame_encoder import FrameEncoder
 from .labels import Propagator
 from .siamfc_tracker import at_extractor, view_options
 from .stopwatch import each_within
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
+Prompts = Prompt | Mapping[int, Prompt] | Sequence[Prompt]
 
 SHORT_SIDE = 480
 DEFAULT = "vidcorr"
@@ -34,18 +35,16 @@ POINTS = "-points"
 
 def follow(
     network: Any,
-    video: str | Path | AnyStream | Iterable[Tensor],
+    video: str | Path | FrameStream | Iterable[Tensor],
     prompts: Prompts,
     protocol: str | AnyProtocol | None = None,
     short_side: int = SHORT_SIDE,
     propagator: Propagator = LabelPropagator,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow prompts of one or several frames through a video, forwards and backwards from each.
+    """Follow prompts of one or several frames through a video.
 
-    Memory holds the protocol's window, whatever the length of the video. A later prompt corrects the objects that it
-    names. Between two prompts of an object the results of both are blended by the distance from their frames: soft
-    labels of masks, numbers of boxes and points. After the last prompt of an object, results are as if the video began
-    with this prompt; before the first prompt, as if the video were read backwards from it.
+    Memory holds the protocol's window, whatever the length of the video. A later prompt starts its objects anew from
+    its frame on. Nothing is followed, and no frame is yielded, before the earliest prompt.
 
     Points are followed by Gaussian heat-maps, like joints on JHMDB, or by a point protocol, independently of each
     other; boxes by SiamFC's tracker. A point protocol reads the video three times: to count its frames, to track, and
@@ -53,7 +52,7 @@ def follow(
 
     Args:
         network: a network, as `load` takes it, or its extractor.
-        video: a file, a folder of frames, a camera or an address, or a `FrameStream` of a part; or frames, uint8 RGB
+        video: a file, a folder of frames, or a `FrameStream` of a part; or frames, uint8 RGB
             `(3, H, W)`, of equal size. Prompts of later frames need a tensor or a list of frames; else an iterator will
             do. On a CPU no frame of an iterator is read ahead; a GPU encodes several frames in a pass.
         prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or index of a frame →
@@ -83,45 +82,72 @@ def follow(
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
-        >>> found = list(follow("raw_colour", video, {1: MaskPrompt.of(mask)}))
+        >>> found = list(follow("raw_colour", video, {1: MaskPrompt.of(mask)}))  # frames 1 and 2
         >>> [bool((ids == mask).float().mean() > 0.95) for _, ids in found]
-        [True, True, True]
+        [True, True]
     """
-    results = follow_with_doubts(network, video, prompts, protocol, short_side, propagator)
-    return ((frame, found.ids if isinstance(found, MaskResult) else found) for frame, found in results)
-
-
-def follow_with_doubts(
-    network: Any,
-    video: str | Path | AnyStream | Iterable[Tensor],
-    prompts: Prompts,
-    protocol: str | AnyProtocol | None,
-    short_side: int,
-    propagator: Propagator,
-) -> Iterator[tuple[Tensor, Any]]:
-    """Return the iterator of `follow`, whose arguments these are, with a `MaskResult` (ids, doubts) in place of ids."""
     if isinstance(video, str | Path):
-        video = open_stream(video)
-    source = video if isinstance(video, AnyStream) else GivenFrames(video)
+        video = FrameStream(video)
+    source = video if isinstance(video, FrameStream) else GivenFrames(video)
     size = source.size
-    annotations = Annotations.of(prompts, source.start).fitted_to_frame(size)
-    if max(annotations.prompts):  # a prompt after frame 0: the video must have this frame, and be readable twice
-        source.require(max(annotations.prompts))
-    extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)
-    arguments = (annotations, source, size)
+    given = prompts_of_video(prompts, source)
+    first = next(iter(given.values()))
+    extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
     with eval_mode(extractor):  # for the constructors; each frame is computed in eval mode below
         if isinstance(rules, TrackingProtocol):
-            follower: Follower = BoxFollower(*arguments, extractor, rules)
+            follower: Follower = BoxFollower(size, extractor, rules)
         else:
             seen = seen_size(size, rules, short_side)  # (H, W) to which frames are reduced for the network
             encoder = FrameEncoder(extractor, rules)
             if not isinstance(rules, LabelProtocol):  # a point protocol
-                follower = QueryFollower(*arguments, encoder, seen)
-            elif annotations.first.kind == "mask":
-                follower = MaskFollower(*arguments, encoder, seen, propagator)
+                if source.is_read_once:
+                    told = "reads a video several times: give a file, a folder or a list"
+                    raise ValueError(f"point protocol {rules.name!r} {told}")
+                follower = QueryFollower(size, encoder, seen)
+            elif first.kind == "mask":
+                follower = MaskFollower(size, encoder, seen, propagator)
             else:
-                follower = PointFollower(*arguments, encoder, seen, propagator)
-    return each_within(lambda: eval_mode(extractor), follower.follow())  # between frames it has its own mode
+                follower = PointFollower(size, encoder, seen, propagator)
+    return each_within(lambda: eval_mode(extractor), followed(given, source, follower))  # between frames its own mode
+
+
+def prompts_of_video(given: Prompts, video: FrameStream | GivenFrames) -> dict[int, Prompt]:
+    """Return frame → prompt, by ascending frames counted from the first that is read; all are of one kind.
+
+    Args:
+        given: a prompt; or frame of the whole video → prompt; or prompts that state their frames. A prompt that states
+            none is of the first frame that is read.
+        video: the video, whose frames the prompts have to fit.
+
+    Raises:
+        DataError: for two prompts of a frame, a frame that is not read, several kinds of prompts or none, anything that
+            is no prompt, or a prompt that does not fit.
+    """
+    if isinstance(given, Mapping):
+        given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
+    prompts: dict[int, Prompt] = {}
+    for prompt in map(_checked, [given] if isinstance(given, Prompt) else given):
+        frame = video.start if prompt.frame is None else prompt.frame
+        if frame < video.start:
+            raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {video.start} on")
+        if frame - video.start in prompts:
+            other = prompts[frame - video.start].source
+            raise DataError(f"frame {frame} has two prompts: {other} and {prompt.source}")
+        prompts[frame - video.start] = prompt.fitted_to_frame(video.size)
+    kinds = sorted({prompt.kind for prompt in prompts.values()})
+    if len(kinds) != 1:
+        raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
+    if max(prompts):  # a prompt after frame 0: the video must have this frame, and be readable twice
+        video.require(max(prompts))
+    return dict(sorted(prompts.items()))
+
+
+def _checked(prompt: Any) -> Any:
+    """Return a prompt as it is; refuse anything else, such as an array, which may be a mask, boxes or points."""
+    if not isinstance(prompt, Prompt):
+        name = type(prompt).__name__
+        raise DataError(f"a prompt is MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {name}")
+    return prompt
 
 
 def extractor_and_protocol(

@@ -1,101 +1,119 @@
-"""Followers of masks, points and boxes: each runs a pass over a video, and combines the passes of a frame."""
+"""Followers of masks, points and boxes: each runs through a video from a prompt on."""
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import islice
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..functional.propagation.coding import label_doubts
 from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import TrackingProtocol
-from ..videos.prompts import Name
+from ..videos.prompts import Name, Prompt
 from ..videos.stream import FrameStream, GivenFrames
-from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, exchanged_pairs, followed
 from .frame_encoder import FrameEncoder
 from .labels import MaskCoding, PointCoding, Propagator, first_only, follow_labels
-from .points import follow_points
+from .points import FramesFrom, follow_points
 from .siamfc_tracker import SiamFCTracker
+
+Video = FrameStream | GivenFrames
+Found = Iterator[tuple[Tensor, Any]]
+"""Frames, and the results in them."""
 
 
 @dataclass(frozen=True)
 class Follower(ABC):
-    """Prompts of one kind that are followed through a video.
+    """What follows prompts of one kind through a video.
 
     Attributes:
-        annotations: the prompts.
-        video: the frames.
         size: (height, width) of the frames, pixels.
     """
 
-    annotations: Annotations
-    video: FrameStream | GivenFrames
     size: Size
 
-    def follow(self) -> Iterator[tuple[Tensor, Any]]:
-        """Yield the frames and their results, in order."""
-        return followed(self.annotations, self.video, self.results, self.combine)
-
     @abstractmethod
-    def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield the results of a pass, frame by frame from its prompt's frame on, for the objects that it shows."""
-
-    @abstractmethod
-    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
-        """Return the results of all objects in frame `t` from the results of the passes that cover it.
+    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
+        """Yield the frames from the prompt's frame on, and the results of its objects in them.
 
         Args:
-            t: index of the frame.
-            frame: the frame, uint8 RGB `(3, H, W)`.
-            found: pass → its results in the frame.
+            prompt: the prompt.
+            frames: function that reads the video from a frame on; frame 0 is the prompt's.
         """
 
-    def frames(self, a_pass: Pass, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames of a pass in its order, from its frame `t` on; its frame 0 is the prompt's.
 
-        Example:
-            >>> from types import SimpleNamespace
-            >>> video = SimpleNamespace(forwards=lambda t: range(t, 9), backwards=lambda t: range(t, -1, -1))
-            >>> follower = SimpleNamespace(video=video)  # its frames are numbers
-            >>> list(Follower.frames(follower, Pass(frame=3, step=1, first=3, end=7), t=2))
-            [5, 6]
-            >>> list(Follower.frames(follower, Pass(frame=5, step=-1, first=2, end=5), t=1))
-            [4, 3, 2]
-        """
-        first = a_pass.frame + a_pass.step * t
-        frames = self.video.forwards(first) if a_pass.step > 0 else self.video.backwards(first)
-        length = a_pass.length()
-        return islice(frames, None if length is None else length - t)
+def followed(prompts: Mapping[int, Prompt], video: Video, follower: Follower) -> Found:
+    """Yield the frames of a video from the earliest prompt on, and the results of all objects.
 
-    def rows(self, a_pass: Pass) -> NDArray[np.float64]:
-        """Return the numbers `(N, …)` of the points or boxes that a pass's prompt shows, a row per object."""
-        prompt = self.annotations.prompts[a_pass.frame]  # its `labels` have a row for each of its `objects`
-        is_shown = [name in prompt.shown for name in prompt.objects]
-        return prompt.labels[is_shown]
+    A prompt starts its objects anew: from its frame on they are followed from it alone. In masks the objects of a later
+    prompt lie above those of an earlier one.
 
-
-class MaskResult(NamedTuple):
-    """Masks of a frame.
-
-    Attributes:
-        ids: `(H, W)` uint8.
-        doubts: object → its doubt by `label_doubts`; 0 in a frame with the object's given mask.
+    Args:
+        prompts: frame of the video → prompt, by ascending frames.
+        video: the frames.
+        follower: follows each prompt.
     """
+    objects = objects_of(prompts)
+    owner: dict[Name, int] = {}  # object → frame of its latest prompt
+    running: dict[int, Found] = {}  # frame of a prompt → its results
+    for t in count(min(prompts)):
+        if t in prompts:
+            running[t] = follower.results(prompts[t], partial(_frames_from, video.forwards, t))
+            owner |= dict.fromkeys(prompts[t].objects, t)
+            running = {start: results for start, results in running.items() if start in owner.values()}
+        found = {start: next(results, None) for start, results in running.items()}
+        if None in found.values():  # the video has ended
+            return
+        frame = found[max(found)][0]  # type: ignore[index]
+        yield frame, _combined({start: item[1] for start, item in found.items() if item}, prompts, owner, objects)
 
-    ids: Tensor
-    doubts: Mapping[Name, float]
+
+def objects_of(prompts: Mapping[int, Prompt]) -> tuple[Name, ...]:
+    """Return the objects of all prompts: ids ascending, names as they appear."""
+    names = tuple(dict.fromkeys(name for prompt in prompts.values() for name in prompt.objects))
+    return tuple(sorted(names)) if all(isinstance(name, int) for name in names) else names
+
+
+def _frames_from(forwards: Callable[[int], Iterator[Tensor]], start: int, t: int = 0) -> Iterator[Tensor]:
+    """Return the frames of a video from `start` + `t` on."""
+    return forwards(start + t)
+
+
+def _combined(
+    found: Mapping[int, Any], prompts: Mapping[int, Prompt], owner: Mapping[Name, int], objects: tuple[Name, ...]
+) -> Any:
+    """Return the results of all objects in a frame.
+
+    Args:
+        found: frame of a prompt → results of its objects.
+        prompts: frame → prompt.
+        owner: object → frame of the prompt from which it is followed.
+        objects: all objects; one that has no prompt yet gets a row of NaN.
+    """
+    first, *others = found
+    if not others and prompts[first].objects == objects:
+        return found[first]
+    rows = np.full((len(objects), found[first].shape[1]), np.nan)
+    ids = torch.zeros(found[first].shape, dtype=torch.uint8)
+    for start, results in found.items():
+        own = [name for name in prompts[start].objects if owner[name] == start]
+        if prompts[start].kind == "mask":
+            ids = torch.where(torch.isin(results, torch.tensor(own, dtype=torch.uint8)), results, ids)
+        else:
+            for name in own:
+                rows[objects.index(name)] = results[prompts[start].objects.index(name)]
+    if prompts[first].kind == "mask":
+        return ids
+    return torch.from_numpy(rows) if isinstance(found[first], Tensor) else rows
 
 
 @dataclass(frozen=True)
 class MaskFollower(Follower):
-    """Masks by label propagation: each result is a `MaskResult`.
+    """Masks by label propagation: results are ids `(H, W)` uint8.
 
     Attributes:
         encoder: the network under its protocol.
@@ -107,18 +125,14 @@ class MaskFollower(Follower):
     seen: Size
     propagator: Propagator
 
-    def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Yield masks and soft labels; warn, once per prompt, of objects that are too small for a cell."""
-        prompt = self.annotations.prompts[a_pass.frame]
-        coding = self._coding(prompt.shown)
-        annotated = first_only(self.frames(a_pass), torch.from_numpy(prompt.labels))
+    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
+        """Yield masks, ids `(H, W)` uint8; warn of objects that are too small for a cell."""
+        coding = MaskCoding(self.encoder, self.size, self.seen, dict.fromkeys(prompt.objects, 0))  # type: ignore[arg-type]
+        annotated = first_only(frames(0), torch.from_numpy(prompt.labels))
         for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
-            if t == 0 and a_pass.step > 0:  # once per prompt: the backward pass has the same cells
+            if t == 0:
                 self._warn_of_small_objects(coding.objects, tracked.labels)
-            # no doubt in the pass's frame 0, which has the given mask
-            doubts = label_doubts(tracked.labels) if t else [0.0] * len(coding.objects)
-            result = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
-            yield Found(tracked.frame, result, tracked.labels)
+            yield tracked.frame, tracked.decoded
 
     def _warn_of_small_objects(self, objects: list[int], labels: Tensor) -> None:
         """Warn of objects that have no cell in the labels `(1 + objects, h, w)` of their prompt's frame."""
@@ -128,39 +142,6 @@ class MaskFollower(Follower):
             cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
             text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
             warnings.warn(text, stacklevel=3)
-
-    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
-        """Decode the blended labels; warn, in the frame before a prompt, of objects whose ids it seems to exchange.
-
-        Objects that a prompt names in this frame have the prompt's mask, unless the protocol decodes given masks too.
-        """
-        ids = torch.zeros(self.size, dtype=torch.uint8)
-        doubts: dict[Name, float] = {}
-        prompt: Any = self.annotations.prompts.get(t)
-        # a prompt of this very frame: its mask is kept as it is, not decoded from its labels
-        keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
-        if t + 1 in self.annotations.prompts:  # where passes from both sides meet
-            for name, other in exchanged_pairs(self.annotations, t, found):
-                text = f"objects {name} and {other} seem exchanged in the mask of frame {self.video.start + t + 1}"
-                warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=2)
-        if found:  # else all objects have left, and no pass reads this frame
-            labels = blended_labels(self.annotations, t, found)
-            doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
-            if keeps_given:
-                # `objects` of a prompt: those that it shows, and those that it says have left
-                is_named = [name in prompt.objects for name in self.annotations.objects]
-                labels[1:][is_named] = 0  # named objects are where the given mask shows them, or have left
-            # `None`: decode labels only; the given mask is laid over the result below
-            ids = self._coding(self.annotations.objects).decode(t, labels, None, frame)
-        if keeps_given:
-            given_ids = torch.from_numpy(prompt.labels)
-            ids = torch.where(given_ids > 0, given_ids, ids)
-            doubts |= dict.fromkeys(prompt.shown, 0.0)
-        return MaskResult(ids, doubts)
-
-    def _coding(self, objects: tuple[Any, ...]) -> MaskCoding:
-        """Return the coding of objects, ids of masks, that all start in frame 0 of a pass."""
-        return MaskCoding(self.encoder, self.size, self.seen, dict.fromkeys(objects, 0))
 
 
 @dataclass(frozen=True)
@@ -177,9 +158,9 @@ class PointFollower(Follower):
     seen: Size
     propagator: Propagator
 
-    def results(self, a_pass: Pass) -> Iterator[Found]:
+    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
         """Yield positions by the heat-maps, and as scores the heat-maps' peaks as fractions of their first peaks."""
-        annotated = first_only(self.frames(a_pass), torch.from_numpy(self.rows(a_pass)))
+        annotated = first_only(frames(0), torch.from_numpy(prompt.labels))
         coding = PointCoding(self.encoder, self.size, self.seen)
         first_peaks = None
         for tracked in follow_labels(annotated, coding, self.propagator):
@@ -190,71 +171,41 @@ class PointFollower(Follower):
             else:
                 points[peaks <= 0] = torch.nan  # no label has reached this frame
             scores = (peaks / first_peaks).double()
-            yield Found(tracked.frame, torch.cat([points, scores[:, None]], dim=1))
-
-    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend positions and scores: x, y, score `(K, 3)`."""
-        return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
-
-
-POINT_NUMBERS = ("x", "y", "score", "occluded")
-"""Columns of the results of `QueryFollower`."""
+            yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
 
 
 @dataclass(frozen=True)
 class QueryFollower(Follower):
     """Points by a point protocol: results are x, y, score, occluded (0 or 1) `(K, 4)`; the score is the similarity.
 
+    It reads a video three times: to count its frames, to track, and to yield them.
+
     Attributes:
         encoder: the network under its protocol.
         seen: (H, W) to which frames are reduced for the network.
-
-    Raises:
-        ValueError: for a video that is read only once.
     """
 
     encoder: FrameEncoder
     seen: Size
 
-    def __post_init__(self) -> None:
-        if self.video.is_read_once:
-            name = self.encoder.protocol.name
-            raise ValueError(f"point protocol {name!r} reads a video several times: give a file, a folder or a list")
-
-    @cached_property
-    def _count(self) -> int:
-        """Number of frames of the video, counted by reading it once."""
-        return sum(1 for _ in self.video.forwards())
-
-    def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Track the points of a prompt through the pass's frames; then read the frames again, and yield both."""
-        count = a_pass.length(self._count)  # frames of the pass, of all frames of the video
-        assert count is not None
+    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
+        """Track the points of a prompt; then read the frames again, and yield both."""
+        total = sum(1 for _ in frames(0))
         # x, y: pixels of the frame per pixel of the raster in which the protocol counts
         scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
-        in_raster = (torch.from_numpy(self.rows(a_pass)) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
+        in_raster = (torch.from_numpy(prompt.labels) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
         x, y = in_raster.T
-        queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in frame 0 of the pass
+        queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in the prompt's frame
 
         def reduced_frames_from(t: int) -> Iterator[Tensor]:
-            """Return the frames of the pass from its frame `t` on, reduced to `seen`."""
-            return map(partial(reduced_frame, size=self.seen), self.frames(a_pass, t))
+            """Return the frames from the prompt's frame `t` on, reduced to `seen`."""
+            return map(partial(reduced_frame, size=self.seen), frames(t))
 
-        tracks = follow_points(self.encoder, reduced_frames_from, count, self.seen, queries.numpy())
+        tracks = follow_points(self.encoder, reduced_frames_from, total, self.seen, queries.numpy())
         positions = tracks.points * scale - 0.5  # x, y `(K, T, 2)` from the raster to pixels of the frame
-        for t, frame in enumerate(self.frames(a_pass)):
+        for t, frame in enumerate(frames(0)):
             x, y = positions[:, t].T
-            yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
-
-    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend positions and scores; a point is hidden if it is hidden in the pass of the nearer prompt.
-
-        If both prompts are equally near, it is hidden only if it is hidden in both passes.
-        """
-        numbers = blended_numbers(self.annotations, len(POINT_NUMBERS), t, found)
-        occluded = POINT_NUMBERS.index("occluded")
-        numbers[:, occluded] = numbers[:, occluded].round()  # the nearer prompt has the larger weight; 0.5 becomes 0
-        return torch.from_numpy(numbers)
+            yield frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1)
 
 
 @dataclass(frozen=True)
@@ -273,20 +224,12 @@ class BoxFollower(Follower):
     protocol: TrackingProtocol
 
     def __post_init__(self) -> None:
-        SiamFCTracker(self.extractor, self.protocol)  # to refuse a video encoder now; each pass makes its own tracker
+        SiamFCTracker(self.extractor, self.protocol)  # to refuse a video encoder now; each prompt makes its own tracker
 
-    def results(self, a_pass: Pass) -> Iterator[Found]:
-        """Track the boxes of the pass's prompt with a new tracker.
-
-        Yields:
-            Of each frame left, top, width, height and response `(N, 5)`, a row per box.
-        """
+    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
+        """Track the boxes of a prompt with a new tracker: left, top, width, height and response `(N, 5)`."""
         tracker = SiamFCTracker(self.extractor, self.protocol)
         first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
-        for frame, boxes in tracker.track(self.frames(a_pass), self.rows(a_pass) + first_pixel):
+        for frame, boxes in tracker.track(frames(0), prompt.labels + first_pixel):
             responses = [track.response for track in tracker.tracks]
-            yield Found(frame, np.column_stack([boxes - first_pixel, responses]))
-
-    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
-        """Blend the boxes and their responses `(N, 5)`."""
-        return blended_numbers(self.annotations, 5, t, found)
+            yield frame, np.column_stack([boxes - first_pixel, responses])

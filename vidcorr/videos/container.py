@@ -60,27 +60,23 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     # the header of an MP4 mostly tells all: then FFmpeg need not decode the first frames, which saves time
     is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES
     options = {"format_whitelist": _DEMUXERS}
-    container = _open(path, f"file:{path}", timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
+    container = _open(path, timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
         container.close()
-        container = _open(path, f"file:{path}", timeout, options)
+        container = _open(path, timeout, options)
     codec = film_stream(container).codec_context
     codec.thread_count = 1  # the workers are the parallelism
     codec.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "explode"}  # "explode": damage is an error
     return container
 
 
-def _open(
-    source: Path | str, url: str, timeout: float, options: dict[str, str] | None = None, device: str | None = None
-) -> InputContainer:
-    """Open a file or an address with a video stream.
+def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer:
+    """Open a file with a video stream.
 
     Args:
-        source: name of the file or address in messages.
-        url: its address for FFmpeg.
+        path: the file.
         timeout: seconds allowed for opening, and for each read.
         options: FFmpeg's options for opening.
-        device: FFmpeg's name of the kind of device; None: a file or an address.
 
     Raises:
         DecodingError: if it cannot be opened, or has no video stream besides cover pictures.
@@ -90,29 +86,16 @@ def _open(
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        container = av.open(url, "r", device, timeout=timeout, options=options, **tags)
+        container = av.open(f"file:{path}", "r", timeout=timeout, options=options, **tags)
     except (av.FFmpegError, OSError) as error:
         reason = f"cannot be opened as a video ({error.strerror})"
-        if Path(source).suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
+        if path.suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
             reason = "is a picture, or an animation of pictures: give a video file, or a folder of its frames"
-        raise DecodingError(source, reason) from error
+        raise DecodingError(path, reason) from error
     if not films(container):
         container.close()
-        raise DecodingError(source, "has no video stream besides cover pictures")
+        raise DecodingError(path, "has no video stream besides cover pictures")
     return container
-
-
-def open_address(address: str, timeout: float) -> InputContainer:
-    """Open a camera (`/dev/video0`, by Video4Linux) or an address that FFmpeg reads.
-
-    Args:
-        address: what the user has named.
-        timeout: seconds allowed for opening, and for each read.
-
-    Raises:
-        DecodingError: if it cannot be opened, or has no video stream.
-    """
-    return _open(address, address, timeout, device="v4l2" if address.startswith("/dev/") else None)
 
 
 def _header_tells_all(container: InputContainer) -> bool:

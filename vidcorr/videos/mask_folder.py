@@ -109,7 +109,7 @@ class MaskFolder(dict[int, Path]):
         if self.truth is not None:
             return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
         stored = (stored_mask(self[t]) for t in sorted(self))
-        return number_colours({}, (mask for mask in stored if not mask.has_ids))
+        return number_colours(mask for mask in stored if not mask.has_ids)
 
     @cached_property
     def all_is_object_1(self) -> bool:

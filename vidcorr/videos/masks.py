@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,7 +101,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
             that is not of DAVIS.
     """
     mask = stored_mask(path)
-    return mask.labels if mask.has_ids else mask.ids(number_colours({}, [mask]))
+    return mask.labels if mask.has_ids else mask.ids(number_colours([mask]))
 
 
 def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
@@ -229,19 +229,14 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     return clear
 
 
-def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[int] = ()) -> dict[int, int]:
-    """Give ids to the colours of masks in RGB that have no id yet, mask by mask, so that later masks change no id.
+def number_colours(masks: Iterable[StoredMask]) -> dict[int, int]:
+    """Return colour, 0xRRGGBB → id of masks in RGB, mask by mask, so that later masks change no id.
 
     Within a mask, first each colour of DAVIS's palette gets its index in the palette, if no other colour has this id.
-    Then every other colour gets the smallest number that is neither in `ids` nor in `taken`.
+    Then every other colour gets the smallest free number.
 
     Args:
-        ids: colour, 0xRRGGBB → id; the colours are added.
-        masks: the masks in RGB of a video, as `stored_mask` reads them, or prompts.
-        taken: further ids, of objects without a colour. DAVIS's colour of such an id is this object's colour.
-
-    Returns:
-        `ids`, changed.
+        masks: the masks in RGB of a video, as `stored_mask` reads them.
 
     Raises:
         DataError: if all 254 ids are taken; or if no mask has a black pixel and a colour is not of DAVIS: that colour
@@ -250,14 +245,13 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
     Example:
         >>> labels = np.array([[0, 1], [2, 2]], np.uint8)
         >>> mask = StoredMask(Path("a.png"), labels, colours={0xFF0000: 1, 0x008000: 2}, has_ids=False)
-        >>> described(number_colours({}, [mask]))  # #008000 has index 2 in DAVIS's palette
+        >>> described(number_colours([mask]))  # #008000 has index 2 in DAVIS's palette
         '#ff0000 = 1, #008000 = 2'
         >>> full = StoredMask(Path("b.png"), labels[1:], colours={0x0000FF: 2}, has_ids=False)
-        >>> described(number_colours({}, [full, mask]))  # only the other mask shows the background
+        >>> described(number_colours([full, mask]))  # only the other mask shows the background
         '#0000ff = 1, #008000 = 2, #ff0000 = 3'
-        >>> described(number_colours({}, [mask], taken=[1, 2]))  # #008000 is object 2, #ff0000 neither of them
-        '#008000 = 2, #ff0000 = 3'
     """
+    ids: dict[int, int] = {}
     davis = ids_in_davis()
     source_of: dict[int, object] = {}  # colour that is not of DAVIS → the first mask that has it
     has_background = False
@@ -268,9 +262,9 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
             if colour not in davis:
                 source_of.setdefault(colour, mask.source)
             if colour not in ids:
-                number = davis.get(colour)  # may be in `taken`: then this is the colour of that object
+                number = davis.get(colour)
                 if number is None or number in ids.values():
-                    number = free_number({*taken, *ids.values()}, mask.source)
+                    number = _free_number(ids.values(), mask.source)
                 ids[colour] = number
     if source_of and not has_background:
         shown = ", ".join(f"#{colour:06x}" for colour in source_of)
@@ -279,11 +273,11 @@ def number_colours(ids: dict[int, int], masks: Iterable[Any], taken: Collection[
     return ids
 
 
-def free_number(taken: Collection[int], source: object) -> int:
+def _free_number(taken: Iterable[int], source: object) -> int:
     """Return the smallest id that is not taken; raise `DataError` if all 254 are.
 
     Example:
-        >>> free_number({1, 2, 4}, "mask.png")
+        >>> _free_number({1, 2, 4}, "mask.png")
         3
     """
     free = set(range(1, VOID)).difference(taken)

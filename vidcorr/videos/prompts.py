@@ -4,17 +4,16 @@ import csv
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawings import Drawn, Stated, read_drawings
 from .files import DataError, read_text
 from .images import in_px
-from .masks import VOID, free_number, object_ids, refuse_large_void, stored_mask
+from .masks import VOID, object_ids, read_mask, refuse_large_void
 
 Name = int | str
 """Object of a prompt: id of a mask, or name."""
@@ -40,11 +39,6 @@ class Prompt(ABC):
     objects: tuple[Name, ...]
     labels: NDArray[Any]
     frame: int | None = None
-
-    @property
-    def shown(self) -> tuple[Name, ...]:
-        """The objects that are in the frame: of boxes and points all; a mask may name objects that have left."""
-        return self.objects
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -132,42 +126,21 @@ class Prompt(ABC):
 class MaskPrompt(Prompt):
     """Objects to follow as ids of pixels: a mask that `read_mask` reads, or an array or tensor of integer ids (H, W).
 
-    255 beside other ids is void, as in DAVIS, and becomes background; alone it is object 1. In RGB void is the colour
-    of DAVIS's index 255. A later mask without any object says that all have left.
+    255 beside other ids is void, as in DAVIS, and becomes background; alone it is object 1.
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
-        objects: the ids, ascending, with those that have left.
-        left: ids of objects that have left the frame.
-        colours: colours of a mask in RGB, or of its palette, 0xRRGGBB → label.
-        names: names that a tool's file gives → label.
-        has_ids: its labels are ids; False: they stand for its names or colours, until `Objects` numbers them.
-        notes: sentences about the file that the user should read.
+        objects: the ids, ascending.
     """
 
     kind = "mask"
-    left: tuple[int, ...] = ()
-    colours: Mapping[int, int] = field(default_factory=dict)
-    names: Mapping[str, int] = field(default_factory=dict)
-    has_ids: bool = True
-    notes: tuple[str, ...] = ()
-
-    @property
-    def shown(self) -> tuple[int, ...]:
-        """The ids that have pixels."""
-        return object_ids(self.labels)
 
     @classmethod
-    def of(cls, given: Any, left: Sequence[int] = ()) -> Self:
-        """Build the prompt of a PNG, of a LabelMe or COCO JSON of one image, or of an array.
-
-        Args:
-            given: the file, or ids (H, W).
-            left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
+    def of(cls, given: Any) -> Self:
+        """Build the prompt of a PNG, or of ids (H, W).
 
         Raises:
-            DataError: if the file or array is no mask, the JSON has several images, or void has more pixels than all
-                objects.
+            DataError: if the file or array is no mask, holds no object, or void has more pixels than all objects.
 
         Example:
             >>> MaskPrompt.of(np.array([[0, 3], [7, 255]])).objects  # 255 beside ids is void
@@ -176,83 +149,40 @@ class MaskPrompt(Prompt):
             (1,)
         """
         if isinstance(given, str | Path):
-            images = cls.in_file(Path(given), str(given))
-            if len(images) > 1:
-                raise DataError(f"{given}: has {len(images)} images: give it to `vidcorr predict --mask`")
-            return images[0][1].with_left(left)
-        array = np.asarray(given)
-        is_mask = array.ndim == 2 and array.dtype.kind in "biu"
-        if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
-            raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
-        return cls._without_void("array", array.astype(np.uint8)).with_left(left)
+            source, ids = str(given), read_mask(Path(given))
+        else:
+            source, ids = "array", np.asarray(given)
+            is_mask = ids.ndim == 2 and ids.dtype.kind in "biu"
+            if not is_mask or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
+                raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
+            ids = ids.astype(np.uint8)
+        refuse_large_void(source, ids)
+        labels = np.where(ids == VOID, np.uint8(not object_ids(ids)), ids)
+        if not labels.any():
+            raise DataError(f"{source}: holds no object")
+        return cls(source=source, objects=object_ids(labels), labels=labels)
 
     @classmethod
-    def in_file(cls, path: Path, source: str, size: tuple[int, int] | None = None) -> list[tuple[Stated, Self]]:
-        """Read a file: a PNG, which has one image, or a JSON with the images that `read_drawings` finds.
+    def read(cls, word: str, stems: Sequence[str] | None = None) -> Self:
+        """Read a mask by a word `FILE[@FRAME]`.
+
+        Without `@FRAME` it is of the frame that it is named after: the image of its name in a folder, or the number of
+        a film's frame; with another name its frame is None.
 
         Args:
-            path: the file.
-            source: its name in messages.
-            size: (height, width) of an image for which a JSON states none.
-
-        Returns:
-            Of each image what states its frame (`Stated`), and the prompt, whose `frame` is None.
-
-        Raises:
-            DataError: if the file is no mask, or its void has more pixels than all objects.
+            word: the file, and perhaps its frame.
+            stems: names of a folder's images; None: a film.
         """
-        if path.suffix.lower() == ".json":
-            return [(drawn.stated, cls.of_drawn(drawn, source)) for drawn in read_drawings(path, source, size)]
-        mask = stored_mask(path)
-        colours = {colour: label for colour, label in mask.colours.items() if label != VOID}  # void is no object
-        prompt = cls._without_void(source, mask.labels, mask.has_ids, colours=colours)
-        return [({"name": path.name}, prompt)]
-
-    @classmethod
-    def _without_void(cls, source: str, ids: NDArray[np.uint8], has_ids: bool = True, **fields: Any) -> Self:
-        """Build the prompt of labels (H, W) without void, 255: it becomes background.
-
-        In a mask of ids that holds 0 and 255 alone, 255 is the object and becomes id 1.
-        """
-        refuse_large_void(source, ids)
-        id_of_void = int(has_ids and not object_ids(ids))  # 1 if there is no id: 255 is the object; else 0
-        labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
-        return cls(source=source, objects=object_ids(labels), labels=labels, has_ids=has_ids, **fields)
-
-    def with_left(self, left: Sequence[int]) -> Self:
-        """Return the prompt with further ids of objects that have left the frame.
-
-        Its `objects` are the ids that have pixels (`shown`), and those that have left (`left`).
-
-        Example:
-            >>> MaskPrompt.of(np.array([[0, 1], [1, 1]])).with_left([4]).objects
-            (1, 4)
-        """
-        left = (*self.left, *left)
-        return replace(self, objects=tuple(sorted({*self.shown, *left})), left=left)
-
-    @classmethod
-    def of_drawn(cls, drawn: Drawn, source: str) -> Self:
-        """Build the prompt of an image of a tool's JSON; the label of a name is its place in the file, from 1 on.
-
-        A later object covers the pixels of earlier objects.
-
-        Raises:
-            DataError: for an object without a pixel, of another size than the image, or more than 254.
-        """
-        labels = np.zeros(drawn.size, np.uint8)
-        names: dict[str, int] = {}
-        for name, area in drawn.objects:
-            if area.shape != labels.shape:
-                told = f"the mask of {name} is of {in_px(area.shape)}, its image {in_px(drawn.size)}"
-                raise DataError(f"{source}: {told}")
-            names[name] = free_number(names.values(), source)
-            labels[area > 0] = names[name]
-        shown = object_ids(labels)
-        for name, number in names.items():
-            if number not in shown:
-                raise DataError(f"{source}: {name} has no pixel in the image that nothing is drawn above")
-        return cls(source=source, objects=shown, labels=labels, names=names, has_ids=False, notes=drawn.notes)
+        file, _, number = word.rpartition("@")
+        if file and number.isdecimal() and not Path(word).exists():
+            return replace(cls.of(file), frame=int(number))
+        stem = Path(word).stem
+        frame = None
+        if stems is None and stem.isdecimal():
+            frame = int(stem)
+        elif stem in (stems or ()):
+            frame = list(stems or ()).index(stem)
+        return replace(cls.of(word), frame=frame)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels.
@@ -269,12 +199,8 @@ class MaskPrompt(Prompt):
         return self
 
     def metadata(self) -> dict[str, Any]:
-        """Return the prompt's entry in prediction.json: kind, source, ids, and the ids of objects that have left."""
-        content: dict[str, Any] = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
-        gone = sorted(set(self.objects) - set(self.shown))
-        if gone:
-            content["left"] = gone
-        return content
+        """Return the prompt's entry in prediction.json: kind, source and ids."""
+        return {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,20 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .container import VIDEO_SUFFIXES, film_stream, open_address, upright
-from .files import DataError, DecodingError
-from .images import in_px, read_ahead, reformatter, require_size
+from .container import VIDEO_SUFFIXES
+from .files import DataError
+from .images import in_px, read_ahead, require_size
 from .source import FRAME_RATE, open_video
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    pass
 
-HELD = 256 * 2**20
-"""Bytes of a group of frames: to read a video backwards, groups are decoded forwards, the last group first."""
 SEARCH = 600.0
 """Seconds allowed for a read: a late frame of a long film without an index is decoded from the start."""
-TIMEOUT = 30.0
-"""Seconds within which a camera or an address gives its next frame."""
 
 
 class FrameStream:
@@ -98,16 +94,6 @@ class FrameStream:
 
     __iter__ = forwards
 
-    def backwards(self, t: int) -> Generator[Tensor]:
-        """Iterate over the frames from t back to the first; a thread decodes them, in groups of `HELD` bytes.
-
-        Raises:
-            DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
-        """
-        last = self.start + t
-        for index, image in zip(range(last, self.start - 1, -1), read_ahead(self._images_backwards(last)), strict=True):
-            yield self._checked(image, index)
-
     def require(self, t: int) -> None:
         """Check that the part has frame t, counted from the start of the part.
 
@@ -125,17 +111,6 @@ class FrameStream:
         """Return an image `(H, W, 3)` as a frame `(3, H, W)`; raise `DecodingError` if its size is not `size`."""
         require_size(self.path, image.shape, self.size, index)
         return torch.from_numpy(image).permute(2, 0, 1)
-
-    def _images_backwards(self, last: int) -> Generator[np.ndarray]:
-        """Iterate over images `(H, W, 3)` from frame `last` of the video back to the first frame of the part.
-
-        Films are decoded forwards only: groups of frames are decoded, the last group first, and each is reversed.
-        """
-        frames_of_group = max(8, HELD // (3 * int(np.prod(self.size))))  # at most `HELD` bytes, but 8 frames
-        with open_video(self.path, timeout=SEARCH) as video:
-            for end in range(last + 1, self.start, -frames_of_group):
-                group = range(max(end - frames_of_group, self.start), end)
-                yield from reversed(video.read(group))
 
     def _images(self, first: int) -> Generator[np.ndarray]:
         """Iterate over images `(H, W, 3)` from frame `first` of the video to the end of the part.
@@ -159,7 +134,7 @@ class GivenFrames:
 
     Example:
         >>> video = GivenFrames(torch.zeros(5, 3, 48, 64, dtype=torch.uint8))
-        >>> video.size, len(list(video.backwards(2)))
+        >>> video.size, len(list(video.forwards(2)))
         ((48, 64), 3)
     """
 
@@ -186,10 +161,6 @@ class GivenFrames:
         if self.is_read_once:
             return map(self._checked, self._remaining)
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
-
-    def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames of a tensor or list from t back to the first; raise `ValueError` as `forwards`."""
-        return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
         """Return a frame, a tensor or an array `(3, H, W)`, as a tensor.
@@ -218,82 +189,6 @@ class GivenFrames:
             raise ValueError(f"an iterator is read once: for a prompt of frame {t} give a file, a folder or a list")
         if t >= len(self._listed):
             raise DataError(f"the video has no frame {t}; the last frame is {len(self._listed) - 1}")
-
-
-class LiveStream(GivenFrames):
-    """A camera or a stream at an address, read once, as its frames come: `rtsp://…`, `http://…`, `/dev/video0`.
-
-    The constructor waits for the first frame.
-
-    Args:
-        address: the device of the camera, or the address.
-        start: number of frames that are left out at the beginning.
-        end: index of the frame after the last, with the frames before `start` counted; None: as long as frames come.
-
-    Attributes:
-        size: (height, width) of the frames, pixels.
-        frame_rate: frames per second, as the source says it.
-
-    Raises:
-        DataError: if the address cannot be opened, or gives no film or no frame.
-    """
-
-    stems = None
-    num_frames = None
-
-    def __init__(self, address: str, start: int = 0, end: int | None = None) -> None:
-        self.path = self.name = address
-        self.start = start
-        self.end = end
-        container = open_address(address, TIMEOUT)
-        self.frame_rate = float(film_stream(container).average_rate or FRAME_RATE)
-        super().__init__(self._frames(container))  # takes the first frame, so `start` and `end` are set before
-
-    def _frames(self, container: "InputContainer") -> Iterator[Tensor]:
-        """Iterate over the frames (3, H, W) of an opened address, turned by their display matrix; close it at the end.
-
-        Raises:
-            DecodingError: if no frame comes behind `start`, or a frame does not come in time or cannot be decoded.
-        """
-        import av
-
-        taken = 0  # frames so far, the first `start` ones included
-        reformat = reformatter()
-        with container:
-            try:
-                for frame in islice(container.decode(film_stream(container)), self.end):
-                    taken += 1
-                    if taken > self.start:
-                        image = upright(reformat(frame, format="rgb24").to_ndarray(), frame)
-                        yield torch.from_numpy(image).permute(2, 0, 1)
-            except av.error.ExitError as error:  # the time limit is over
-                raise DecodingError(self.path, f"gives no frame {taken} within {TIMEOUT:g} s") from error
-            except av.FFmpegError as error:
-                raise DecodingError(self.path, f"frame {taken}: {error.strerror}") from error
-        if taken <= self.start:
-            last = "the end" if self.end is None else self.end
-            raise DecodingError(self.path, f"{taken} frames came, none of {self.start} to {last}")
-
-    def notes(self) -> list[str]:
-        """Return an empty list: the frames of a stream cannot be examined before they are followed."""
-        return []
-
-    def image_name(self, t: int) -> str:
-        """Return the file name of an image of frame t."""
-        return f"{self.start + t:05d}.png"
-
-
-AnyStream = FrameStream | LiveStream
-
-
-def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = None) -> AnyStream:
-    """Open a file or a folder as `FrameStream`, a camera or an address as `LiveStream`.
-
-    The frames from index `start` up to `end`, without `end`, are read. The classes raise their errors.
-    """
-    source = str(video)
-    is_address = "://" in source or source.startswith("/dev/video")
-    return LiveStream(source, start, end) if is_address else FrameStream(video, start, end)
 
 
 def _remedy(frame: Any) -> str:

@@ -27,7 +27,7 @@ def test_a_layout_is_written_with_its_numbers_and_its_benchmarks_are_named(tmp_p
     run_command(["generate", str(tmp_path)])
     assert written == recorded
     said = capsys.readouterr().out
-    assert said.startswith(f"8 data sets in {tmp_path}; vidcorr evaluate raw_colour --on davis={tmp_path}/davis jhmdb=")
+    assert said.startswith(f"7 data sets in {tmp_path}; vidcorr evaluate raw_colour --on davis={tmp_path}/davis jhmdb=")
     assert f" otb_all={tmp_path}/otb " in said
     run_command(["generate", str(tmp_path), "videos", "videos"])
     assert capsys.readouterr().out == f"1 data sets in {tmp_path}\n"

@@ -21,7 +21,6 @@ from vidcorr.videos import container, decoding
 from vidcorr.videos.container import FrameTable
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
-from vidcorr.videos.stream import LiveStream
 
 
 def files(folder):
@@ -163,8 +162,6 @@ def test_a_video_is_turned_by_its_display_matrix(tmp_path):
             with VideoFile(tmp_path / "turned.mp4") as video:
                 assert np.array_equal(video.read([2])[0], shown[::down, ::right])
                 assert np.array_equal(list(video.frames())[2], shown[::down, ::right])
-            live = list(LiveStream(f"file://{tmp_path / 'turned.mp4'}").forwards())
-            assert np.array_equal(live[2].permute(1, 2, 0), shown[::down, ::right])
 
 
 def write_parts(path, *parts, is_cover=None):

@@ -76,8 +76,8 @@ def test_few_bits_hold_ids_and_what_is_transparent_is_background(form, tmp_path)
     picture, options, ids = RIGHT[form]
     path = tmp_path / "m.png"
     picture.save(path, **options)
-    prompt = MaskPrompt.of(path)  # of pixels in RGB its labels are no ids yet
-    for found in (read_mask(path), MaskFolder(tmp_path).read(0), prompt.labels if prompt.has_ids else ids):
+    prompt = MaskPrompt.of(path)
+    for found in (read_mask(path), MaskFolder(tmp_path).read(0), prompt.labels):
         np.testing.assert_array_equal(found, ids)
 
 

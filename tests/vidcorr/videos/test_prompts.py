@@ -12,7 +12,7 @@ IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
 
 def test_a_mask_without_objects_is_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "mask.png")
-    assert MaskPrompt.of(tmp_path / "mask.png").shown == ()
+    refused(DataError, "mask.png: holds no object", MaskPrompt.of, tmp_path / "mask.png")
     for array in (IDS[None], IDS / 2, np.full((4, 4), 256), np.full((4, 4), -1)):
         refused(DataError, r"expected \(H, W\) integer ids of 0 to 255", MaskPrompt.of, array)
 
@@ -58,3 +58,12 @@ def test_a_prompt_outside_its_frame_is_refused():
     inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), PointPrompt.of(["0,0", "8,7"]), MaskPrompt.of(np.ones((8, 9), bool))
     for prompt in inside:
         prompt.fitted_to_frame((8, 9))
+
+
+def test_a_mask_is_of_the_frame_that_its_word_or_its_name_says(tmp_path):
+    for name in ("b.png", "00012.png", "b@3.png"):
+        Image.fromarray(IDS).save(tmp_path / name)
+    frames = {("b.png@7", None): 7, ("00012.png", None): 12, ("b.png", None): None, ("b@3.png", None): None}
+    frames |= {("b.png", ("a", "b")): 1, ("00012.png", ("a", "b")): None, ("b.png@0", ("a", "b")): 0}
+    for (word, stems), frame in frames.items():
+        assert MaskPrompt.read(str(tmp_path / word), stems).frame == frame

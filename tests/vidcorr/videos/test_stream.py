@@ -1,10 +1,8 @@
 """A video, or a part of it, from its start to its end, read ahead."""
 
-import socket
 import threading
 import time
 
-import av
 import numpy as np
 import pytest
 
@@ -12,9 +10,9 @@ from tests.helpers.numbered_videos import changed
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.files import DataError, DecodingError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_ahead, write_behind
-from vidcorr.videos.stream import FrameStream, LiveStream
+from vidcorr.videos.stream import FrameStream
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (30, 33, 49, 3), dtype=np.uint8)
 
@@ -48,33 +46,6 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
     if name == "clip.v1":
         write_frames(path, PICTURES[:1, 1:], ["p009.png"])
         refused(DataError, "p009.png: is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
-
-
-def test_an_address_without_its_next_frame_is_named(tmp_path, monkeypatch):
-    """A pipe without a writer's next bytes stands for a camera that stands still."""
-    write_mp4(tmp_path / "a.mp4", PICTURES)
-    for part in ((30, None), (4, 4)):
-        line = f"a.mp4: .* came, none of {part[0]} to ({part[1]}|the end)"
-        refused(DecodingError, line, LiveStream, f"file://{tmp_path / 'a.mp4'}", *part)
-    with av.open(tmp_path / "a.ts", "w") as file:
-        stream = file.add_stream("mpeg2video", rate=24, width=48, height=32, pix_fmt="yuv420p")
-        for picture in [*PICTURES, None]:
-            frame = picture if picture is None else av.VideoFrame.from_ndarray(picture[:32, :48])
-            file.mux(stream.encode(frame))
-    monkeypatch.setattr("vidcorr.videos.stream.TIMEOUT", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        live: list[socket.socket] = []
-
-        def give_a_part():
-            live.append(server.accept()[0])
-            live[0].sendall((tmp_path / "a.ts").read_bytes()[:-9999])
-
-        giver = threading.Thread(target=give_a_part)
-        giver.start()
-        camera = LiveStream(f"tcp://127.0.0.1:{server.getsockname()[1]}")
-        refused(DecodingError, r"tcp://.*: gives no frame \d+ within 0.2 s", list, camera.forwards())
-        giver.join()
-        live[0].close()
 
 
 def test_calls_run_in_order_behind_the_caller():

@@ -276,23 +276,6 @@ def decode_masks(
     return ids[:height, :width]
 
 
-def label_doubts(labels: Tensor) -> list[float]:
-    """Return the doubt of each object: Σ p (1 − p) / Σ p over the cells, with p the object's soft label.
-
-    Args:
-        labels: (1 + objects, h, w) in [0, 1], background first.
-
-    Returns:
-        A number per object, 0 for labels of 0 and 1 only, at most 1; NaN for an object whose label is 0 everywhere.
-
-    Example:
-        >>> label_doubts(torch.tensor([[[0.0, 0.5]], [[1.0, 0.0]], [[0.0, 0.5]], [[0.0, 0.0]]]))
-        [0.0, 0.5, nan]
-    """
-    objects = labels[1:].flatten(1)
-    return ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
-
-
 def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:
     """Return the guided filter of a frame (3, H, W), padded to `size` by repeating its last row and column.
 
