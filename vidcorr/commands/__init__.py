@@ -93,12 +93,10 @@ score:
   score       Score masks, point tracks or boxes of any method, by the rules of the data set.
   reproduce   Repeat published scores with public weights, and print the paper's beside.
   protocols   List the named protocols, show a protocol's fields and sources, or compare two.
-  bridge      Explain why two protocols give two scores: walk from one to the other by field.
 look:
   predict     Follow a mask, boxes or points through your own video; write masks, tables, a video.
-  features    Draw the features of a video as colours, and where a place is found in all frames.
+  features    Draw the features of a video as colours, or write them as arrays.
   table       Gather results into a table: text, Markdown, CSV or LaTeX, a column per benchmark.
-  figure      Draw the masks of results side by side: rows of methods and the truth.
 data and weights:
   generate    Generate small videos with exact ground truth in the layouts of the benchmarks.
   check-data  Check videos before training: decode every frame of each, compare sizes.

@@ -98,21 +98,6 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
     return kind.named(name, benchmark)
 
 
-def protocol_of_row(name: str, benchmark: str) -> str:
-    """Return the name of the protocol of a published row; a name that is no row's short name is returned as it is.
-
-    Args:
-        name: short name of a row, such as `dino-s8`, or name of a protocol.
-        benchmark: name of the row's benchmark.
-
-    Example:
-        >>> protocol_of_row("dino-s8", "davis"), protocol_of_row("vfs+topk=5", "davis")
-        ('dino', 'vfs+topk=5')
-    """
-    protocols = {(row.short_name, row.benchmark): row.protocol for row in published_rows()}
-    return protocols.get((name, benchmark), name)
-
-
 @cache
 def sets_of_papers() -> dict[str, dict[str, int | str]]:
     """Return the content of test_sets.yaml: benchmark → facts of the papers' test set, such as `sequences`, `year`."""

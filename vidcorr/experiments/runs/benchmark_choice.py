@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -127,22 +126,6 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         own_changes = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own_changes)
     return found
-
-
-def only_benchmark(flags: Any, protocol: str) -> Benchmark:
-    """Return the single benchmark that the flags of `bridge` choose, by a given protocol.
-
-    Args:
-        flags: values of `BENCHMARK_FLAGS`; the value of `--protocol` is replaced.
-        protocol: name of the protocol.
-
-    Raises:
-        ValueError: if the flags choose several.
-    """
-    chosen = chosen_benchmarks(Namespace(**vars(flags) | {"protocol": [protocol]}))
-    if len(chosen) != 1:
-        raise ValueError("bridge: give one value of --change, --stage and --stride")
-    return chosen[0].build()
 
 
 def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
