@@ -9,15 +9,10 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 import vidcorr.benchmarks
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets import generated
 from vidcorr.datasets.otb import TB100
-from vidcorr.metrics.rules import STEP
-from vidcorr.videos.masks import read_mask
 
 SMALL = (64, 64)
 
@@ -46,7 +41,7 @@ def data_for(config: str, folder: Path) -> Path:
     root = folder / kind
     if not root.is_dir():
         WRITERS[kind](root)
-    return root / "valid" if kind == "lvos" else root
+    return root
 
 
 def arguments_of(kind: type[Benchmark], folder: Path) -> dict[str, Any]:
@@ -82,48 +77,12 @@ def _videos(root: Path) -> None:
         (root / kind).symlink_to(made / kind / "480p")
 
 
-def _lvos(root: Path) -> None:
-    """Write the layout of LVOS: metadata in the split's folder, a list of unseen videos beside it."""
-    made, valid = generated.write_davis(root.with_name("lvos_davis"), 2, frames=12, size=SMALL), root / "valid"
-    for kind in ("JPEGImages", "Annotations"):
-        for file in (made / kind / "480p").glob("*/*"):
-            target = valid / kind / file.parent.name / f"{int(file.stem):08d}{file.suffix}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
-    videos = {}
-    for video in sorted((valid / "Annotations").iterdir()):
-        first, *_, last = sorted(video.iterdir())
-        visited = range(int(first.stem), int(last.stem), STEP)
-        entry = {"start": visited.start, "end": visited.stop, "frame_nums": len(visited)}
-        ids = np.unique(read_mask(first))[1:].tolist()
-        videos[video.name] = {"objects": {str(number): {"frame_range": entry} for number in ids}}
-    (valid / "valid_meta.json").write_text(json.dumps({"videos": videos}))
-    (root / "unseen_videos.txt").write_text(f"{min(videos)}\n")
-
-
-def _sa_v(root: Path) -> None:
-    """Write the layout of SA-V: a folder of masks per object, on every fourth frame."""
-    made = _davis(root.with_name("sa_v_davis"))
-    for path in (made / "JPEGImages/480p").glob("*/*"):
-        for t in range(4):
-            target = root / "JPEGImages_24fps" / path.parent.name / f"{4 * int(path.stem) + t:05d}.jpg"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
-    for path in (made / "Annotations/480p").glob("*/*"):
-        target = root / "Annotations_6fps" / path.parent.name / "000" / f"{4 * int(path.stem):05d}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)).save(target)
-    shutil.copy(made / "ImageSets/2017/val.txt", root / "sav_val.txt")
-
-
 WRITERS: dict[str, Callable[[Path], object]] = {
     "davis": _davis,
     "jhmdb": lambda root: generated.write_jhmdb(root, 2, frames=3, size=(120, 160)),
-    "lvos": _lvos,
     "mose": _videos,
     "otb": _otb,
     "otb_all": lambda root: generated.write_otb(root, 2, frames=3, size=SMALL),
-    "sa_v": _sa_v,
     "tap_vid": lambda root: generated.write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
     "vip": lambda root: generated.write_vip(root, 2, frames=3, size=SMALL),
     "vos": _videos,

@@ -78,7 +78,6 @@ class Benchmark(ABC):
             protocol agree. A value that is None, empty or False is left out. A subclass with a name or a `read` of its
             own states none of its base's, unless it repeats them: `conditions = Base.conditions`.
         usual: fact → its value in most papers, for which tables leave the words out.
-        unit: what the sequences are, in words.
 
     Raises:
         ValueError: for a number out of range, or an unknown protocol or change; at the start of a run that could not
@@ -91,7 +90,6 @@ class Benchmark(ABC):
     pooled: ClassVar[bool] = False
     conditions: ClassVar[Mapping[str, str]] = {}
     usual: ClassVar[Mapping[str, Any]] = {}
-    unit: ClassVar[str] = "sequences"
     limit_sequences: int | None = None
     changes: dict[str, Any] | None = field(default=None, hash=False)  # a dictionary has no hash
     name: str = ""
@@ -373,7 +371,7 @@ class Benchmark(ABC):
         """
         scores = self.scores(rows) if rows else {}
         facts = dict(self.facts(rows, frame_encoder))
-        conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
+        conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} sequences"]
         short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
         if short_sides:
             facts["short_sides"] = [min(short_sides), max(short_sides)]  # for a note on small, enlarged frames

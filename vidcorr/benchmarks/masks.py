@@ -49,13 +49,12 @@ class MaskBenchmark(Benchmark):
     @property
     @abstractmethod
     def rules(self) -> str:
-        """Name in `RULES` of the data set's scoring rules; a protocol may bring others."""
+        """Name in `RULES` of the data set's scoring rules."""
 
     @property
     def scoring_rules(self) -> Rules:
-        """The scoring rules of a run: the protocol's if it has any, else the data set's."""
-        scoring = self.protocol.scoring
-        return RULES[self.rules if scoring == "benchmark" else scoring]
+        """The scoring rules of a run."""
+        return RULES[self.rules]
 
     @property
     def declared(self) -> tuple[Score, ...]:
@@ -96,17 +95,15 @@ class MaskBenchmark(Benchmark):
         first = sequence.begin  # the first frame with an object
         if not sequence.ground_truth or first >= sequence.annotated[-1]:
             return None
-        names = {sequence.frames[t].stem: t for t in sequence.annotated}
         folder = sequence.annotation(first).parent
 
         def shown(t: int) -> set[int]:
             """Return the ids in the mask of frame `t`."""
             return numbers_in(sequence.read_mask(t).numpy())
 
-        # from it the rules plan which frames count for which object: they ask `shown` for the masks that they need;
-        # metadata name frames by stems of files, as `names` does
-        video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
-        with errors_at(self.scoring_rules.place_of_plan_errors(sequence.video, folder), *WRONG_JSON):
+        # from it the rules plan which frames count for which object: they ask `shown` for the masks that they need
+        video = AnnotatedVideo(sequence.name, sequence.annotated, shown, starts=sequence.starts)
+        with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:  # object → frames that count
             name = self.scoring_rules.name
@@ -177,8 +174,7 @@ class PredictedMasks:
         self.pictures.close(self.scorer.curves(self.sequence.begin))
         rows: list[Row] = []
         for number, values in self.scorer.finish().items():
-            name = self.sequence.folder or str(number)  # an object with a folder of its own is called by it
-            rows.append(Row(video=self.sequence.video, object=name, values=values))
+            rows.append(Row(video=self.sequence.name, object=str(number), values=values))
         return rows
 
 
@@ -205,7 +201,7 @@ def predicted_frames(sequence: MaskSequence) -> set[int]:
 
 def mask_file(sequence: MaskSequence, t: int) -> Path:
     """Return the path of the predicted mask of frame `t`, relative to the folder of predictions."""
-    return Path(sequence.video, sequence.folder, f"{sequence.frames[t].stem}.png")
+    return Path(sequence.name, f"{sequence.frames[t].stem}.png")
 
 
 def follow_masks(

@@ -1,16 +1,14 @@
-"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's videos."""
+"""Video object segmentation on any labelled videos: MOSE, a user's videos."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from ..datasets import MaskSequence, Vos
-from ..datasets.lists import read_meta_videos, read_names
 from ..metrics.rules import RULES
-from ..metrics.scoring import Metadata, Rules
 from ..protocols import PropagationProtocol
+from ..videos.files import require_one_of
 from .masks import MaskBenchmark
 
 
@@ -19,10 +17,8 @@ class VosBenchmark(MaskBenchmark):
     """Score propagated masks on a folder of frames and a folder of indexed masks: J and F per object.
 
     Masks may be dense or sparse. By the default rules an object may enter with any mask, and is scored on the annotated
-    frames after it. Objects with separate folders of masks may overlap (SA-V): each object is a separate sequence, so
-    the network sees the frames once per object, and predictions lie in `predictions/<video>/<object>`. A video with
-    no mask after its objects' first is predicted, not scored; the predictions of all videos are then packed into
-    predictions.zip.
+    frames after it. A video with no mask after its objects' first is predicted, not scored; the predictions of all
+    videos are then packed into predictions.zip.
 
     Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay; other rules log the scores that `vidcorr score`
     names. Files: results.json, per_sequence.csv, predictions as indexed PNGs, overlays.
@@ -36,15 +32,13 @@ class VosBenchmark(MaskBenchmark):
         one_object: merge all ids into a single object, as in DAVIS-2016.
         size_tolerance: largest difference of a mask and its frame in height and width, pixels; the mask is resized to
             the frame by nearest pixel.
-        rules: the data set's scoring rules, as in `vidcorr score`: "youtube-vos", "davis-2017", "davis-2016", "lvos",
-            "vost", "sa-v", "mose-v2" or "vos-benchmark" (MOSE).
-        meta: the data set's metadata file, for the rules of LVOS and MOSEv2.
-        unseen: file with the names of the videos (LVOS) or categories that training has not seen.
+        rules: the data set's scoring rules, as in `vidcorr score`: "youtube-vos", "davis-2017", "davis-2016" or
+            "vos-benchmark" (MOSE).
         protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
 
     Raises:
         DataError: when the data are first read, with the name of the file.
-        ValueError: if the protocol defines no values for this benchmark, or the rules need metadata.
+        ValueError: if the protocol defines no values for this benchmark, or for unknown rules.
     """
 
     name = "vos"
@@ -57,35 +51,17 @@ class VosBenchmark(MaskBenchmark):
     one_object: bool = False
     size_tolerance: int = 0
     rules: str = "youtube-vos"
-    meta: str | Path | None = None
-    unseen: str | Path | None = None
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
-        """Refuse unknown rules, and rules that need metadata without `meta`."""
-        offered = [name for name, known in RULES.items() if self.meta is not None or not known.needs_meta]
-        if self.rules not in offered:
-            remedy = "; give these their metadata file, meta" if self.rules in RULES else ""
-            raise ValueError(f"VosBenchmark: rules {self.rules!r}: expected one of {', '.join(offered)}{remedy}")
+        """Refuse unknown rules."""
+        require_one_of(RULES, rules=self.rules)
         super().__post_init__()
-
-    @cached_property
-    def scoring_rules(self) -> Rules:
-        """The scoring rules, which read the files `meta` and `unseen` when they need them."""
-        return replace(super().scoring_rules, read_metadata=self.metadata)
-
-    def metadata(self) -> Metadata:
-        """Read the files `meta` and `unseen`; a file that is not given has no videos or no names."""
-        videos = {} if self.meta is None else read_meta_videos(Path(self.meta).expanduser())
-        unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
-        return Metadata(videos, unseen, self.meta)
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and lists; without objects that start after the first mask, if the rules let none enter."""
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        rules = self.scoring_rules
-        _ = rules.metadata  # read here, so that a fault in its file is told before any work
-        return videos if rules.objects_enter else list(map(_of_first_mask, videos))
+        return videos if self.scoring_rules.objects_enter else list(map(_of_first_mask, videos))
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:

@@ -11,15 +11,12 @@ from ..videos.files import write_atomically
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
 ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
-ABOUT_RULES = (
-    "davis-2017 (default without --on), davis-2016, youtube-vos, lvos, lvos-2023, vost, sa-v, mose-v2, "
-    "vos-benchmark (also for MOSE v1) or naf"
-)
+ABOUT_RULES = "davis-2017 (default without --on), davis-2016, youtube-vos or vos-benchmark (also for MOSE v1)"
 TRACKS = (
     "score point tracks by these queries of TAP-Vid: PREDICTIONS/VIDEO.npz with tracks (N, T, 2), x before y in "
     "pixels of a 256 × 256 image, and occluded (N, T)"
 )
-META = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
+META = "metadata of youtube-vos's categories, meta.json"
 KIND = OneOf(
     Flag("--rules", ABOUT_RULES, default="", metavar="RULES"),
     Flag("--tracks", TRACKS, choices=["first", "strided"]),
@@ -27,10 +24,10 @@ KIND = OneOf(
 )
 OF_MASKS = (
     Flag("--meta", META, type=Path, metavar="FILE"),
-    Flag("--unseen", "file of unseen videos (lvos) or categories (youtube-vos), one per line", metavar="FILE"),
+    Flag("--unseen", "file of unseen categories (youtube-vos), one per line", metavar="FILE"),
     Flag("--list", "file of video names, one per line", type=Path, metavar="FILE"),
     Flag("--keep-ends", "count the first and the last frame too", action="store_true"),
-    Flag("--allow-missing", "leave videos without predictions out (mose-v2: count them as 0)", action="store_true"),
+    Flag("--allow-missing", "leave videos without predictions out", action="store_true"),
 )
 """Flags that boxes and tracks do not have."""
 FLAGS = (
@@ -73,7 +70,6 @@ def run(flags: Namespace) -> None:
     Raises:
         ValueError, OSError: for a user's mistake.
     """
-    from ..metrics.rules import RULES
     from ..results.checked import plain
     from ..scoring.masks import score
 
@@ -106,8 +102,7 @@ def run(flags: Namespace) -> None:
         result.save(flags.output)
     missing = result.data.get("missing_videos")
     if missing:
-        treatment = RULES[result.data["rules"]["name"]].missing_video  # "left out" or "counted as 0"
-        print(f"{treatment}, for want of predictions or objects: {', '.join(missing)}")
+        print(f"left out, for want of predictions or objects: {', '.join(missing)}")
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:

@@ -84,8 +84,6 @@ class MaskSequence(FrameSequence):
         reported: indices of the frames with predictions in the benchmark; None: the frames from the first object on,
             and earlier annotated frames.
         one_object: all objects of the masks are number 1, as in DAVIS-2016.
-        folder: name of the folder with the masks of a single object, inside the video's folder of masks (SA-V);
-            its sequence is called `<video>_<folder>`, and objects may overlap. "": the video's folder has them.
 
     Raises:
         DataError: for fewer than two frames from the first object on.
@@ -97,7 +95,6 @@ class MaskSequence(FrameSequence):
     categories: Mapping[int, str] = field(default_factory=dict)
     reported: tuple[int, ...] | None = None
     one_object: bool = False
-    folder: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a bad name, and a video with fewer than two frames to follow."""
@@ -105,11 +102,6 @@ class MaskSequence(FrameSequence):
         followed = self.num_frames - self.begin
         if followed < 2:
             raise DataError(f"{self.frames[0].parent}: {followed} frames from the first object on; needs at least 2")
-
-    @property
-    def video(self) -> str:
-        """Name of the video, without the object's folder."""
-        return self.name.removesuffix(f"_{self.folder}") if self.folder else self.name
 
     @property
     def objects(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
+"""Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, a user's)."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from ..videos.files import DataError, require_one_of
 from ..videos.folders import list_folders, list_frames, list_images
-from ..videos.mask_folder import MaskFolder, object_folders
+from ..videos.mask_folder import MaskFolder
 from .lists import find_list, read_names
 from .records import MaskSequence
 
@@ -27,16 +27,12 @@ def Vos(
     """Read videos with masks of one or many objects, on some or all of their frames.
 
     Layout: `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`, with equal stems of frame and
-    mask. This is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
-    "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
+    mask. This is the layout of MOSE (`Vos("MOSE/train")`) and, in other folders, of DAVIS.
 
     Masks are PNGs: indexed, grey of 8 bits, or of few colours on black. 0 is background, 255 beside other ids is void
     (scored as background, as by DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255,
     its object is number 1. An object starts with the first mask that shows it; frames before a video's first object are
     left out.
-
-    If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
-    object 1; objects may overlap (SA-V).
 
     `ground_truth` is True if a mask after the first object's can be scored: it shows an object from an earlier mask, or
     introduces none. It is False for masks that only introduce objects, as in validation splits with a server.
@@ -65,21 +61,16 @@ def Vos(
     names = list_folders(root / masks) if listed_in is None else read_names(listed_in, PATHS_OF_DAVIS_2016)
     if not names:
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
-    wanted: list[tuple[str, str]] = []
-    for name in names:
-        wanted += [(name, object_folder) for object_folder in object_folders(root / masks / name)]
 
-    def read(video: tuple[str, str]) -> MaskSequence:
-        """Read a video, or an object of it from the object's folder; "" is the folder of a video's own masks."""
-        name, object_folder = video
+    def read(name: str) -> MaskSequence:
+        """Read a video."""
         video_frames = list_frames(root / frames / name)
         folder = MaskFolder(
-            root / masks / name / object_folder,
+            root / masks / name,
             video_frames,
             complete=annotations == "dense",
             only_first=annotations == "first",
             tolerance=size_tolerance,
-            of_object=bool(object_folder),
         )
         starts = _starts(folder, annotations)
         return MaskSequence(
@@ -87,15 +78,14 @@ def Vos(
             masks=folder,
             starts={1: min(starts.values())} if one_object else starts,
             size=folder.size,
-            name=f"{name}_{object_folder}" if object_folder else name,
-            folder=object_folder,
+            name=name,
             sources=() if listed_in is None else (listed_in,),
             ground_truth=annotations == "dense" or (annotations is None and _can_be_scored(folder, starts)),
             one_object=one_object,
         )
 
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(read, wanted))
+        return list(pool.map(read, names))
 
 
 def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int]:

@@ -39,11 +39,6 @@ class Score:
         low = -inf if self.low is None else self.low
         return low, inf if self.high is None else self.high
 
-    @property
-    def printed_unit(self) -> str:
-        """The unit of printed values, in words."""
-        return self.unit or "per cent"
-
 
 def fractions(*names: str) -> tuple[Score, ...]:
     """Declare scores that are fractions in [0, 1], of which more is better."""

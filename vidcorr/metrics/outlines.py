@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -28,7 +28,7 @@ class Outline:
         edge: (h, w) in {0, 1}: pixels of the crop that differ from their neighbour to the right, below, or below right.
         area: number of pixels of the mask.
         length: number of pixels of the edge.
-        radius: tolerance of F in pixels; with a fraction the disk is MOSEv2's, which is not centred on the pixel.
+        radius: tolerance of F in pixels.
     """
 
     shape: tuple[int, int]
@@ -38,24 +38,19 @@ class Outline:
     edge: NDArray[np.uint8]
     area: int
     length: int
-    radius: float
+    radius: int
 
     @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """Pixels within `radius` of the edge (x² + y² ≤ radius²), (h + 2r, w + 2r) in {0, 1}; r is `radius` rounded up.
+        """Pixels within `radius` r of the edge (x² + y² ≤ r²), (h + 2r, w + 2r) in {0, 1}.
 
-        The frame of `edge` grows by r pixels on all sides. For a fractional radius OpenCV dilates the edge.
-        Else the image is one large integer with a bit per pixel. A shift of the integer moves all pixels at once, which
-        is several times as fast as OpenCV.
+        The frame of `edge` grows by r pixels on all sides. The image is one large integer with a bit per pixel. A shift
+        of the integer moves all pixels at once, which is several times as fast as OpenCV.
         """
-        r = math.ceil(self.radius)
+        r = self.radius
         h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)  # shifts by up to r never leave this frame
         framed[r : r + h, r : r + w] = self.edge
-        if self.radius != r:  # a fraction: MOSEv2's disk, which is not symmetric
-            import cv2
-
-            return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
         width = w + 2 * r
         bits = int.from_bytes(np.packbits(framed).tobytes(), "big")  # row after row, a bit per pixel
         near = 0
@@ -127,30 +122,6 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def sobel_outline(outline: Outline) -> Outline:
-    """Return the outline with Sobel's edge: pixels with a non-zero 3 × 3 gradient, on both sides of the boundary.
-
-    A mask has no edge along the border of the picture: OpenCV pads the picture by reflection, so no gradient crosses
-    the border.
-    """
-    import cv2
-
-    if not outline.area:
-        return outline
-    height, width = outline.mask.shape
-    rows, columns = outline.shape
-    above = min(outline.top, 1)  # rows to add on this side: 1, or 0 at the border of the picture
-    left = min(outline.left, 1)
-    below = min(rows - outline.top - height, 1)
-    right = min(columns - outline.left - width, 1)
-    framed = np.pad(outline.mask, ((above, below), (left, right)))  # background around the crop, inside the picture
-    across = cv2.Sobel(framed, cv2.CV_16S, 1, 0)  # signed: gradients may be negative
-    down = cv2.Sobel(framed, cv2.CV_16S, 0, 1)
-    has_gradient = ((across != 0) | (down != 0)).astype(np.uint8)
-    edge = has_gradient[above : above + height, left : left + width]
-    return replace(outline, edge=edge, length=int(np.count_nonzero(edge)))
-
-
 def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline) -> int:
     """Count the pixels of an image that are 1 in two crops, by the rectangle in which the crops overlap.
 
@@ -195,10 +166,3 @@ def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any
     if predicted.shape != wanted.shape:
         raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
     return predicted, wanted
-
-
-@lru_cache(maxsize=16)
-def _shifted_disk(radius: float) -> NDArray[np.uint8]:
-    """Return the disk (S, S) in {0, 1} of a fractional radius; its offsets −radius, −radius + 1, … skip the centre."""
-    offsets = np.arange(-radius, radius + 1)
-    return (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)

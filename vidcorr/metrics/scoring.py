@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +20,10 @@ ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
 Pair = tuple[Outline, Outline]
 """The predicted and the annotated object of a frame."""
-Plan = Mapping[int, Sequence[int | None]]
-"""Id of an object → indices of the frames that count; None is a frame that is never visited and counts 0."""
+UNRANKED = {name: Score(name, "neither", -1.0) for name in ("J-Decay", "F-Decay")}
+"""Scores without a best value; for all others more is better."""
+Plan = Mapping[int, Sequence[int]]
+"""Id of an object → indices of the frames that count."""
 
 
 class Metadata(NamedTuple):
@@ -29,7 +31,7 @@ class Metadata(NamedTuple):
 
     Attributes:
         videos: video → its entry in the data set's metadata file.
-        unseen: videos or categories that training has not seen.
+        unseen: categories that training has not seen.
         file: the metadata file, for messages.
     """
 
@@ -47,14 +49,12 @@ class AnnotatedVideo:
         frames: indices of the annotated frames, ascending.
         shown: index of an annotated frame → ids in its annotation, without 0.
         starts: object → index of its first frame; None: the rules find it in the annotations.
-        names: name of an annotated frame, without suffix → its index; for metadata that name frames.
     """
 
     name: str
     frames: Sequence[int]
     shown: Callable[[int], Collection[int]]
     starts: Mapping[int, int] | None = None
-    names: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,9 @@ class Rules:
         source: the publication and code that define the rules, and any inferred rule.
         measures: names of the numbers that `measure` returns.
         inner_only: the first and the last annotated frame of a video do not count.
-        frames_in_words: the frames that count, in words for results; "": those of `inner_only`.
         objects_enter: objects may enter after the first mask; otherwise only objects of the first mask are scored.
-        needs_meta: objects and frames come from a metadata file of the data set.
         refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
-        tolerates_gaps: below the largest id of the first mask, as many ids may be missing as the mask has; otherwise
-            none may.
-        missing_video: treatment of a video without predictions, if the user allows it.
         pooled: scores are not the plain means over all objects, or have other names than the values of objects.
-        folder_per_object: masks lie in a folder per object, and objects may overlap; otherwise a frame has one mask.
-        has_unseen_videos: scores distinguish videos that training has seen from videos that it has not.
-        unranked: scores without a best value; for all others more is better.
         has_void: 255 beside ids is void, which is background; otherwise it is an ordinary id.
     """
 
@@ -88,16 +80,9 @@ class Rules:
     source: ClassVar[str]
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     inner_only: ClassVar[bool] = True
-    frames_in_words: ClassVar[str] = ""
     objects_enter: ClassVar[bool] = True
-    needs_meta: ClassVar[bool] = False
     refuses_unknown: ClassVar[bool] = False
-    tolerates_gaps: ClassVar[bool] = False
-    missing_video: ClassVar[Literal["left out", "counted as 0"]] = "left out"
     pooled: ClassVar[bool] = False
-    folder_per_object: ClassVar[bool] = False
-    has_unseen_videos: ClassVar[bool] = False
-    unranked: ClassVar[tuple[Score, ...]] = (Score("J-Decay", "neither", -1.0), Score("F-Decay", "neither", -1.0))
     has_void: ClassVar[bool] = True
 
     @cached_property
@@ -116,8 +101,8 @@ class Rules:
     def doubts(self, scores: Values) -> list[str]:
         """Return sentences about scores and metadata that may be wrong.
 
-        There is one sentence each about scores to which no object contributes, objects in the metadata that are no ids
-        of masks, and metadata that name none of the videos as unseen.
+        There is one sentence each about scores to which no object contributes, and objects in the metadata that are no
+        ids of masks.
 
         Example:
             >>> metadata = Metadata({"v": {"objects": {"1": {}, "dog": {}}}})
@@ -131,26 +116,21 @@ class Rules:
         undefined = [name for name, score in scores.items() if math.isnan(score)]
         if undefined:
             sentences.append(f"No scored object counts for {', '.join(undefined)}")
-        videos, unseen, _ = self.metadata
         names: set[str] = set()
-        for entry in videos.values():
+        for entry in self.metadata.videos.values():
             names.update(map(str, entry.get("objects") or ()))
         no_ids = sorted(name for name in names if not name.isdecimal())
         if no_ids:
             sentences.append(f"Objects {', '.join(no_ids)} of the metadata are no ids of masks: they are not scored")
-        if self.has_unseen_videos and videos.keys().isdisjoint(unseen):
-            sentences.append(f"None of the videos is named as unseen; named are: {', '.join(sorted(unseen)) or 'none'}")
         return sentences
 
     def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
         """Return the declarations of scores with these names, in their order."""
-        unranked = {score.name: score for score in self.unranked}
-        return tuple(unranked.get(name, Score(name)) for name in names)
+        return tuple(UNRANKED.get(name, Score(name)) for name in names)
 
     def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
         frames = "all but the first and the last" if self.inner_only else "those after an object's first"
-        frames = self.frames_in_words or frames
         return {"name": self.name, "source": self.source, "frames": "all" if self.keep_ends else frames}
 
     def ids(self, ids: Ids) -> Ids:
@@ -172,30 +152,16 @@ class Rules:
 
         Raises:
             KeyError: for metadata that lack the video.
-            ValueError: if more ids below the largest are missing than `tolerates_gaps` allows.
+            ValueError: if an id below the largest occurs in no mask, and the metadata do not name it: the official code
+                would count it as found.
         """
-        objects = set(video.shown(video.frames[0])) - {255}  # 255 is void
-        tolerated = len(objects) if self.tolerates_gaps else 0  # as many as there are ids
-        return self.plan_up_to(video, max(objects, default=0), tolerated)
-
-    def plan_up_to(self, video: AnnotatedVideo, largest: int, tolerated: int = 0) -> Plan:
-        """Return the objects 1 to `largest`, each in the frames of `counted`; empty without such a frame.
-
-        Args:
-            video: the annotation of the video.
-            largest: largest id.
-            tolerated: number of ids below the largest that may be missing. An id is missing if it occurs in no mask,
-                and the metadata do not name it.
-
-        Raises:
-            ValueError: if more ids are missing: the official code would count each as found.
-        """
+        largest = max(set(video.shown(video.frames[0])) - {255}, default=0)  # 255 is void
         of_video = self.metadata.videos.get(video.name, {})
         named = map(int, filter(str.isdecimal, of_video.get("objects") or ()))  # ids in the metadata
         gaps = set(range(1, largest + 1)).difference(named, video.shown(video.frames[0]))
         if gaps:  # seldom: only now are the masks of all frames read
             gaps.difference_update(*map(video.shown, video.frames))
-        if len(gaps) > tolerated:
+        if gaps:
             listed = ", ".join(map(str, sorted(gaps)[:3]))
             remedy = "number the objects from 1 on, or score by youtube-vos or vos-benchmark"
             raise ValueError(
@@ -205,17 +171,9 @@ class Rules:
         frames = self.counted(video)
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
-    def place_of_plan_errors(self, video: str, folder: object) -> object:
-        """Return the beginning of a message about an error of `plan`.
-
-        It is the folder of the masks, or for rules that need metadata the metadata file and the video.
-        """
-        return f"{self.metadata.file}: video {video}" if self.needs_meta else folder
-
     def required(self, video: AnnotatedVideo, plan: Plan) -> list[int]:
         """Return the indices of the frames that must have a prediction, ascending: by default all of the `plan`."""
-        frames: set[Any] = set().union(*plan.values())
-        return sorted(frames - {None})
+        return sorted(set().union(*plan.values()))
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return the values of `measures` of an object in a frame: by default J and F.
@@ -330,8 +288,7 @@ class MaskScorer:
         objects_of: dict[int, list[int]] = {}
         for number, frames in self.plan.items():
             for t in frames:
-                if t is not None:  # else a frame that is never visited
-                    objects_of.setdefault(t, []).append(number)
+                objects_of.setdefault(t, []).append(number)
         self.objects = dict(sorted(objects_of.items()))  # frame → the objects that count in it
         self.measured: dict[tuple[int, int], tuple[float, ...]] = {}  # (object, frame) → values of `Rules.measures`
         self._before: dict[int, Pair] = {}  # object → prediction and annotation in the last frame that counted
@@ -400,11 +357,7 @@ class MaskScorer:
         self._refuse_foreign_ids()
         values: dict[Object, Values] = {}
         for number, frames in self.plan.items():
-            measured = np.zeros((len(frames), len(self.rules.measures)))
-            for place, t in enumerate(frames):
-                if t is not None:  # else the frame is never visited, and counts 0
-                    measured[place] = self.measured[number, t]
-            values[number] = self.rules.summarise(measured)
+            values[number] = self.rules.summarise(np.array([self.measured[number, t] for t in frames]))
         return values
 
     def _refuse_foreign_ids(self) -> None:

@@ -393,11 +393,11 @@ class EvaluationProtocol(BaseModel):
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
-            >>> vfs, naf = PropagationProtocol.named("vfs", "vip"), PropagationProtocol.named("naf")
+            >>> vfs, loftup = PropagationProtocol.named("vfs", "vip"), PropagationProtocol.named("loftup")
             >>> list(vfs.with_changes(topk=5).origin()), vfs.with_changes(name="mine").origin()
             (['code', 'inferred'], {})
-            >>> list(naf.origin()), naf.origin()["note"][:30]
-            (['code', 'note'], 'Both sides of the native frame')
+            >>> list(loftup.origin())[:2], loftup.origin()["note"][:30]
+            (['code', 'note'], 'The frame is stretched to 224 ')
         """
         source = self.sources().get(self.source)
         if source is None:

@@ -261,7 +261,6 @@ class PropagationProtocol(LabelProtocol):
         decoding_guidance_cells: that radius on the grid of the filter's coefficients, in cells.
         decoding_guidance_epsilon: added to the variances of colours in [0, 1].
         first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
-        scoring: scoring rules of the "benchmark", or of "naf": NAF's own scorer, with another boundary measure.
     """
 
     resized_data: tuple[PositiveInt, PositiveInt] | None = None
@@ -277,7 +276,6 @@ class PropagationProtocol(LabelProtocol):
     decoding_guidance_cells: Annotated[PositiveInt, GUIDED] = 3
     decoding_guidance_epsilon: Annotated[PositiveFloat, GUIDED] = 1e-5
     first_frame: Literal["given", "decoded"] = "given"
-    scoring: Literal["benchmark", "naf"] = "benchmark"
 
     class_for: ClassVar[Mapping[str, Any]] = {JointProtocol.default_benchmark: JointProtocol}
 
@@ -293,8 +291,8 @@ class PropagationProtocol(LabelProtocol):
 
         Example:
             >>> conditions = PropagationProtocol.named("vidcorr")._conditions()
-            >>> [condition.field for condition in conditions][-2:]
-            ['decoding_guidance', 'scoring']
+            >>> [condition.field for condition in conditions][-1:]
+            ['decoding_guidance']
         """
         yield from super()._conditions()
         if self.own_context:
@@ -304,6 +302,3 @@ class PropagationProtocol(LabelProtocol):
             yield Condition("entering", fits_references, f"'overwrite' {unless}")
         if self.decoding_guidance > 0:  # the filter's guide is the frame, at the size of the annotation
             yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")
-        # NAF's scorer has no scores for VIP and YouTube-VOS
-        fits_scores = self.scoring == "benchmark" or self.benchmark not in ("vip", "youtube_vos")
-        yield Condition("scoring", fits_scores, f"'benchmark' for {self.benchmark}")

@@ -42,12 +42,11 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     facts = benchmark.facts(result.rows, encoder) | result.data
     # the facts that the benchmark's conditions name, and all that the scoring states; the latter count if both exist
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
-    # the result names videos; in some benchmarks each object of a video is a sequence
     scored = set(result.sequences)
-    names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
+    names = [sequence.name for sequence in benchmark.sequences if sequence.name in scored]
     main_scores = [declared for declared in benchmark.declared if declared.name in result.scores]
     kept_ends = [condition for condition in result.conditions if condition == KEEP_ENDS]
-    conditions = *benchmark.conditions_in_words(of_data), *kept_ends, f"{len(names)} {benchmark.unit}"
+    conditions = *benchmark.conditions_in_words(of_data), *kept_ends, f"{len(names)} sequences"
     fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
     fields["limit_sequences"] = benchmark.limit_sequences
     fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
@@ -79,8 +78,7 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
     # with `one_object`, VosBenchmark merges all ids into one object, but the rules score each id: it is refused below
     elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
         scorer = score
-        known |= {"rules": benchmark.rules, "videos": list(dict.fromkeys(sequence.video for sequence in truth))}
-        known |= {"meta": getattr(benchmark, "meta", None), "unseen": benchmark.scoring_rules.metadata.unseen}
+        known |= {"rules": benchmark.rules, "videos": [sequence.name for sequence in truth]}
         if isinstance(benchmark, YoutubeVosBenchmark):
             # if every object (the keys of `starts`) has a category; `sources[0]`, the metadata file, states them
             if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
@@ -105,8 +103,7 @@ def folder_of_masks(benchmark: MaskBenchmark) -> Path:
     """
     folders: dict[Path, None] = {}
     for sequence in benchmark.sequences:
-        above = sequence.annotation(sequence.begin).parents
-        folders[above[2] if sequence.folder else above[1]] = None  # VIDEO/OBJECT/FRAME.png, or VIDEO/FRAME.png
+        folders[sequence.annotation(sequence.begin).parents[1]] = None  # VIDEO/FRAME.png
     if len(folders) > 1:
         raise DataError(f"{[*folders][1]}: masks of {benchmark.name} lie in several folders")
     return next(iter(folders))

@@ -1,6 +1,6 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -22,7 +22,7 @@ from ..results.result import Network, Result, Row, leave_one_out, require_scored
 from ..videos.digests import file_digest, text_digest
 from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of
 from ..videos.folders import list_folders, list_images
-from ..videos.mask_folder import MaskFolder, object_folders
+from ..videos.mask_folder import MaskFolder
 from ..videos.processes import usable_cores
 from .readings import PLACES, SHIFTS, Errors, refuse_or_doubt
 
@@ -47,12 +47,11 @@ def score(
         truth: folder with a folder of indexed PNGs per video.
         predictions: folder of predictions with the same layout and file names, for all scored frames.
         rules: name in `RULES`, to which rules of yours may be added.
-        videos: names of videos; None: all videos of the metadata, or all folders of `truth`.
-        meta: metadata file of the data set, if the rules need it.
-        unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
+        videos: names of videos; None: all folders of `truth`.
+        meta: metadata file of the data set, for YouTube-VOS's averages over categories.
+        unseen: categories (YouTube-VOS) that training has not seen.
         keep_ends: True: count the first and the last frame too, which the rules leave out.
-        allow_missing: True: accept videos without predictions or without an object to score. They are left out; but by
-            rules whose official code counts videos without predictions as 0 (MOSEv2), these count as 0.
+        allow_missing: True: leave out videos without predictions or without an object to score.
 
     Returns:
         The result, named by the rules; its network is the folder of the predictions. `data["missing_videos"]` names the
@@ -61,7 +60,7 @@ def score(
     Raises:
         DataError: for a missing or damaged mask, a mask of another size, a video without an object to score, or a name
             in `videos` that the truth lacks; the message names the file.
-        ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
+        ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
@@ -69,17 +68,15 @@ def score(
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
-    listed = folders.videos()  # of the metadata, or the folders of `truth`
+    listed = sorted(list_folders(folders.truth))
     names = list(dict.fromkeys(listed if videos is None else videos))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
     for name in sorted(set(names).difference(listed)):  # the first of them is named
-        raise DataError(f"{meta if chosen.needs_meta else folders.truth}: has no video {name}, which is named")
+        raise DataError(f"{folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)  # videos without predictions; an error, unless `allow_missing`
     scored_folders = folders.score([name for name in names if name not in missing])
-    # by some rules a missing video has rows with the score 0, by others it has no rows
-    all_rows = chain(folders.rows_of_missing(missing), *(folder.rows for folder in scored_folders))
-    rows = sorted(all_rows, key=attrgetter("order"))
+    rows = sorted(chain.from_iterable(folder.rows for folder in scored_folders), key=attrgetter("order"))
     if not rows:
         expected = f"expected {folders.predictions}/VIDEO/FRAME.png"
         raise DataError(f"{folders.predictions}: holds no video of {folders.truth}; {expected}")
@@ -90,7 +87,7 @@ def score(
 
     with errors_at(meta, *WRONG_JSON):  # the rules read categories in the metadata here
         scores = scores_of(rows)
-    scored = set(videos_of(rows)).difference(missing)  # a missing video that counts as 0 has rows too
+    scored = set(videos_of(rows))
     unscored = [name for name in names if name not in scored]
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(scored_folders) + chosen.doubts(scores)
@@ -126,28 +123,22 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     Args:
         name: name in `RULES`.
         meta: metadata file of the data set; None: there is none.
-        unseen: videos or categories that training has not seen.
+        unseen: categories that training has not seen.
         keep_ends: True: the first and the last frame count too.
 
     Raises:
         DataError: for a file that is no metadata file.
-        ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
+        ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
 
     Example:
         >>> rules = _rules_by_name("davis-2017", None, (), keep_ends=True)
-        >>> rules.name, rules.keep_ends, rules.needs_meta
-        ('davis-2017', True, False)
-        >>> _rules_by_name("lvos", None, (), keep_ends=False)
-        Traceback (most recent call last):
-        ...
-        ValueError: rules lvos need the data set's metadata: give meta, a file
+        >>> rules.name, rules.keep_ends
+        ('davis-2017', True)
     """
     require_one_of(RULES, rules=name)
     rules = RULES[name]
     if keep_ends and not rules.inner_only:
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
-    if rules.needs_meta and meta is None:
-        raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
     known = Metadata({} if meta is None else read_meta_videos(Path(meta)), set(unseen), meta)
     return replace(rules, read_metadata=lambda: known, keep_ends=keep_ends)
 
@@ -185,7 +176,7 @@ def result_of_predictions(
 
 @dataclass(frozen=True)
 class ScoredFolder:
-    """The scores of a folder of masks, which belong to a video or to a single object of a video.
+    """The scores of the folder of a video's masks.
 
     Attributes:
         video: name of the video.
@@ -218,29 +209,22 @@ class MaskFolders:
     rules: Rules
     allow_missing: bool
 
-    def videos(self) -> list[str]:
-        """Return the sorted names of all videos: of the metadata if the rules need it, else the folders in `truth`."""
-        return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
-
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Return video → digest of its annotated masks, 8 hexadecimal digits, for the given names of videos."""
         found: dict[str, str] = {}
         for name in names:
             folder = self.truth / name
-            # `object_folders`: a folder per object, or "", the folder itself
-            files = chain.from_iterable(list_images(folder / each) for each in object_folders(folder))
-            found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
+            found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in list_images(folder)), 8)
         return found
 
     def score(self, names: Sequence[str]) -> list[ScoredFolder]:
-        """Score videos in threads; return the scores of each folder of masks, in the order of the names.
+        """Score videos in threads; return the scores of each, in the order of the names.
 
         Raises:
             DataError: for a video without an object to score, or a mask that is missing or does not fit.
         """
-        places = [(name, object_folder) for name in names for object_folder in self._object_folders(name)]
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return list(pool.map(lambda place: self._score_folder(*place), places))
+            return list(pool.map(self._score_folder, names))
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Return the names of the videos without predictions.
@@ -257,52 +241,20 @@ class MaskFolders:
             raise DataError(f"{self.predictions / missing[0]}: {text}")
         return missing
 
-    def rows_of_missing(self, names: Iterable[str]) -> Iterator[Row]:
-        """Yield a row per object of videos without predictions, if the rules count these as 0; else nothing.
-
-        The values are those of an object that is measured in no frame: 0, or NaN for measures of (re)appearance.
-        """
-        if self.rules.missing_video != "counted as 0":
-            return
-        of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))  # (frames, measures)
-        for name in names:
-            # a fault of the metadata is reported as of the metadata file
-            with errors_at(self.rules.place_of_plan_errors(name, self.truth / name), *WRONG_JSON):
-                objects = self.rules.metadata.videos[name]["objects"]  # id → what the metadata say of the object
-            for number in objects:
-                yield Row(video=name, object=number, values=of_no_frame)
-
-    def _object_folders(self, name: str) -> Iterator[str]:
-        """Yield the names of the folders of a video's objects; "" if the video's folder itself holds the masks.
-
-        Raises:
-            DataError: if a folder is empty, holds both masks and folders, or holds folders that the rules do not know.
-        """
-        folder = self.truth / name
-        for object_folder in object_folders(folder):
-            if object_folder and not self.rules.folder_per_object:
-                text = f"holds the folder {object_folder}, no masks; rules {self.rules.name} score VIDEO/FRAME.png"
-                raise DataError(f"{folder}: {text}")
-            if not list_images(folder / object_folder):
-                raise DataError(f"{folder / object_folder}: holds no masks")
-            yield object_folder
-
-    def _score_folder(self, video: str, object_folder: str) -> ScoredFolder:
-        """Score the predicted masks of a video, or of one object of a video if each object has a folder of its own.
-
-        Args:
-            video: name of the video.
-            object_folder: name of an object's folder in the video's folder; "": the video's folder holds the masks.
+    def _score_folder(self, video: str) -> ScoredFolder:
+        """Score the predicted masks of a video.
 
         Raises:
             DataError: if no object is to be scored, or a mask is missing or does not fit.
         """
         rules = self.rules
-        predicted = self.predictions / video / object_folder
-        # `of_object`: all values but 0 are the one object; `has_void`: 255 is void, not an id
-        how_ids_are_written: dict[str, Any] = {"of_object": bool(object_folder), "has_void": rules.has_void}
-        annotations = MaskFolder(self.truth / video / object_folder, **how_ids_are_written)
-        predictions = MaskFolder(predicted, truth=annotations, **how_ids_are_written)
+        folder = self.truth / video
+        predicted = self.predictions / video
+        if not list_images(folder):
+            within = list_folders(folder)
+            raise DataError(f"{folder}: holds {f'the folder {within[0]}, ' if within else ''}no masks")
+        annotations = MaskFolder(folder, has_void=rules.has_void)  # `has_void`: 255 is void, not an id
+        predictions = MaskFolder(predicted, truth=annotations, has_void=rules.has_void)
         scorer = self._scorer_of(video, annotations)
         _refuse_missing_masks(annotations, predictions, scorer)
         for t in scorer.objects:  # frame → the objects that count in it
@@ -311,7 +263,7 @@ class MaskFolders:
                 scorer.add(t, annotations.read(t), predictions.read(predicted_t))
         with errors_at(predicted):
             objects = scorer.finish()
-        rows = [Row(video=video, object=object_folder or str(id), values=values) for id, values in objects.items()]
+        rows = [Row(video=video, object=str(id), values=values) for id, values in objects.items()]
         # errors as written, and as if written a frame late or early, by which `score` finds frames numbered wrongly;
         # `plan`: id of a scored object → its frames
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
@@ -321,17 +273,15 @@ class MaskFolders:
         """Return the scorer of a folder of annotated masks.
 
         Raises:
-            DataError: if the rules score no object in the masks. With `allow_missing` such a video is accepted; but if
-                the rules have a folder per object, each folder must show its object.
+            DataError: if the rules score no object in the masks, unless `allow_missing`.
         """
         rules = self.rules
         folder = annotations.folder
-        # `annotations`: index of a frame → file; `shown`: function from the index to the ids; `frame_of`: name → index
-        video = AnnotatedVideo(name, list(annotations), annotations.shown, names=annotations.frame_of)
-        with errors_at(rules.place_of_plan_errors(name, folder), *WRONG_JSON):  # the folder, or the metadata's entry
+        # `annotations`: index of a frame → file; `shown`: function from the index to the ids
+        video = AnnotatedVideo(name, list(annotations), annotations.shown)
+        with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(rules, video)
-        is_optional = self.allow_missing and not rules.folder_per_object
-        if not scorer.plan and not is_optional:  # `plan`: the objects to score; the error gives the likely cause
+        if not scorer.plan and not self.allow_missing:  # `plan`: the objects to score; the error gives the likely cause
             first_alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
             has_ends = bool(MaskScorer(replace(rules, keep_ends=True), video).plan)
             left_out = "; they leave out the first and the last mask: --keep-ends counts them" if has_ends else ""
@@ -344,18 +294,13 @@ def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scor
     """Refuse predictions that lack a required frame.
 
     Raises:
-        DataError: if a frame is missing; the message names the cause: other names of files, or a folder per object.
+        DataError: if a frame is missing; the message names the cause: other names of files.
     """
     required = scorer.rules.required(scorer.video, scorer.plan)  # indices of frames
     missing = [t for t in required if annotations[t].stem not in predictions.frame_of]
     if not missing:
         return
     folder = predictions.folder
-    # predictions with a folder per object, though the annotations have one folder for all
-    object_folder = "" if predictions.of_object else next(filter(None, object_folders(folder)), "")
-    if object_folder:
-        form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
-        raise DataError(f"{folder}: holds the folder {object_folder}; rules {scorer.rules.name} {form}")
     text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
     unknown = [stem for stem in predictions.frame_of if stem not in annotations.frame_of]
     if unknown:

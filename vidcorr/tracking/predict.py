@@ -189,8 +189,8 @@ class _ResultFiles:
         """
         t = self._first + self.frames
         if self._is_mask:
-            name = Path(self._stream.image_name(t)).with_suffix(".png").name
-            write_ids(self._folder / "masks" / name, results.numpy(), davis_palette())
+            file = Path(self._stream.image_name(t)).with_suffix(".png").name
+            write_ids(self._folder / "masks" / file, results.numpy(), davis_palette())
         else:
             for name, numbers in zip(self._objects, results.tolist(), strict=True):
                 self._table.append([f"{self._stream.start + t:05d}", str(name), *fixed(numbers, 4)])

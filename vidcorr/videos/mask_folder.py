@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import DataError
-from .folders import list_folders, list_images
+from .folders import list_images
 from .images import image_size, in_px, open_image, require_size
 from .masks import (
     VOID,
@@ -38,7 +38,6 @@ class MaskFolder(dict[int, Path]):
         complete: every frame needs a mask.
         only_first: take the mask of the first frame alone.
         tolerance: largest difference of a mask and its frame in height and width, pixels.
-        of_object: the folder belongs to a single object: every value but 0 is this object, with id 1.
         has_void: 255 is void beside ids; False: an ordinary id, by the rules of some data sets.
         only_values: ids are the values of the files, such as classes; a mask in RGB, which has none, is refused.
         truth: the annotations of the same video, if these masks are predictions.
@@ -59,14 +58,12 @@ class MaskFolder(dict[int, Path]):
         complete: bool = False,
         only_first: bool = False,
         tolerance: int = 0,
-        of_object: bool = False,
         has_void: bool = True,
         only_values: bool = False,
         truth: "MaskFolder | None" = None,
     ) -> None:
         super().__init__()
         self.folder = folder
-        self.of_object = of_object  # the folder is of one object: every value but 0
         self.has_void = has_void  # 255 beside ids is void; False: an ordinary id
         self.only_values = only_values  # a mask in RGB is refused
         self.truth = truth  # the annotations, if these masks are predictions
@@ -113,7 +110,7 @@ class MaskFolder(dict[int, Path]):
 
     @cached_property
     def all_is_object_1(self) -> bool:
-        """True if every value but 0 is object 1: the folder is of one object, or the masks hold 0 and 255 alone.
+        """True if every value but 0 is object 1: the masks hold 0 and 255 alone.
 
         At least one mask must hold 255. Masks are read up to the first one with another value.
 
@@ -121,8 +118,6 @@ class MaskFolder(dict[int, Path]):
             DataError: if a file is damaged or no mask, or if the first mask with a value besides 0 and 255 has more
                 pixels of 255 than of ids.
         """
-        if self.of_object:  # the folder of a single object
-            return True
         has_white = False
         for t in self:
             values = self._values_of(t)  # without 0
@@ -148,8 +143,6 @@ class MaskFolder(dict[int, Path]):
             KeyError: if frame `t` has no mask.
         """
         values = self._values_of(t)  # without 0
-        if self.of_object and len(values) > 1:
-            raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
         if self.all_is_object_1:
             return (1,) if values else ()
         if not self.has_void:  # 255 is an ordinary id
@@ -251,16 +244,3 @@ def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
         return mask.ids(masks.colours)
     claim_indices(masks.index_of_colour, mask)
     return mask.labels
-
-
-def object_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in a video's folder of masks, a folder per object; "" is the folder itself.
-
-    Raises:
-        DataError: if the folder holds both masks and folders.
-    """
-    folders = list_folders(folder)
-    masks = list_images(folder)
-    if folders and masks:
-        raise DataError(f"{folder}: holds both the mask {masks[0].name} and the folder {folders[0]}")
-    return folders or [""]

@@ -85,8 +85,11 @@ def test_a_result_within_a_training_ends_its_history(davis_root):
 CONDITIONS = [
     (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), None, ["train", "all frames"]),
     (vidcorr.YoutubeVosBenchmark("x", split="holdout"), None, ["holdout", "0.05 of train", "5 unseen"]),
-    (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), None, ["a.txt", "sa-v", "one object"]),
-    (VosBenchmark("x", rules="vost", name="vost"), None, []),
+    (
+        VosBenchmark("x", split="a.txt", rules="vos-benchmark", one_object=True),
+        None,
+        ["a.txt", "vos-benchmark", "one object"],
+    ),
     (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
 ]
 

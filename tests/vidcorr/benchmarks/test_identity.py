@@ -17,16 +17,15 @@ from vidcorr.results.tabulate import tabulate
 
 
 def vos(folder):
-    """LVOS, with a list, metadata and a list of unseen videos beside the data."""
-    root = data_for("lvos", folder)
+    """Videos with a list beside the data."""
+    root = data_for("vos", folder)
     (folder / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
-    beside = {"meta": root / "valid_meta.json", "unseen": root.parent / "unseen_videos.txt"}
-    return {"root": root, "rules": "lvos", "split": str(folder / "list.txt")} | beside
+    return {"root": root, "split": str(folder / "list.txt")}
 
 
 UNUSED = {
     "DavisBenchmark": "2016/",
-    "VosBenchmark": "lvos_davis/",
+    "VosBenchmark": "ImageSets|2016/",
     "YoutubeVosBenchmark": "valid/",
 }
 """Benchmark → expression of files in its folder that it does not read."""

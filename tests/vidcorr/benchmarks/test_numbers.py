@@ -73,7 +73,7 @@ def recorded(benchmark, output):
     benchmark.evaluate("raw_colour", output)
     files = {str(path.relative_to(output)): content(path) for path in sorted(output.rglob("*.*"))}
     stored = files.pop("results.json")
-    of_class = {name: getattr(benchmark, name) for name in ("score_names", "unit")}
+    of_class = {name: getattr(benchmark, name) for name in ("score_names",)}
     unusual = [repr(score) for score in benchmark.declared if score != Score(score.name)]
     found = {name: stored[name] for name in stored.keys() - CHANGING} | {
         "watched": list(stored["seconds_of"]),

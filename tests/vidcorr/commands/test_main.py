@@ -67,7 +67,6 @@ def test_modules_of_the_working_directory_come_last(here, monkeypatch):
 
 WITHOUT_DATA = [
     (["predict", "gone/davis/JPEGImages/480p/a", "--box", "1,2,3,4"], "gone davis"),
-    (["prompt", "gone/tap_vid/a.mp4"], "gone tap_vid"),
     (["check-data", "gone/videos"], "gone videos"),
     (["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.source=gone/videos"], "gone videos"),
     (["validate", "--model=raw_colour", "--on", "davis=gone/davis"], "gone davis"),

@@ -16,29 +16,18 @@ from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import AnnotatedVideo, Metadata
 
 SHOWN = [{1, 3}, {1}, {1, 2, 9, 255}, {1, 2}, {4}]
-NAMES = {"00000000": 0, "00000005": 1, "00000010": 2}
-VIDEO = AnnotatedVideo("v", range(5), SHOWN.__getitem__, names=NAMES)
+VIDEO = AnnotatedVideo("v", range(5), SHOWN.__getitem__)
 INNER = [1, 2, 3]
 TABLES = json.loads(Path(__file__).with_name("rules.json").read_text())
 """Rules → frames that are scored, by object; frames that are required if not the inner ones; these in words."""
 REQUIRED = TABLES["required"]
 
 
-def ranged(rules, start, end, count):
-    """Return rules of LVOS for an object with a range of frames."""
-    numbers = {"start": str(start), "end": str(end), "frame_nums": str(count)}
-    objects = {"v": {"objects": {"1": {"frame_range": numbers}}}}
-    return replace(RULES[rules], read_metadata=lambda: Metadata(objects))
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_frames_and_objects_that_count_and_frames_that_are_required(name):
-    rules = ranged(name, 0, 11, 4)
-    if name == "naf":  # the data set names all ids
-        named = Metadata({"v": {"objects": {str(number): {} for number in range(1, 256)}}})
-        rules = replace(rules, read_metadata=lambda: named)
+    rules = RULES[name]
     plan = rules.plan(VIDEO)
-    objects = TABLES["plans"].get(name) or dict.fromkeys(range(1, 256), INNER)  # of naf
+    objects = TABLES["plans"][name]
     assert (rules, plan) == (RULES[name], {int(number): frames for number, frames in objects.items()})
     assert list(plan) == sorted(plan)
     assert rules.has_void == (255 not in plan)
@@ -49,23 +38,17 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
         assert not any(rules.plan(short).values())
         assert replace(rules, keep_ends=True).plan(short).get(1) == [0, 1]
     assert rules.inner_only == (replace(rules, keep_ends=True).plan(VIDEO) != plan)
-    if rules.needs_meta:
-        with pytest.raises(KeyError):
-            RULES[name].plan(VIDEO)
-    else:
-        assert RULES[name].plan(replace(VIDEO, shown=lambda t: set())) == {}
-        assert rules.objects_enter == (9 in plan)
+    assert RULES[name].plan(replace(VIDEO, shown=lambda t: set())) == {}
+    assert rules.objects_enter == (9 in plan)
 
 
-@pytest.mark.parametrize("name", ["davis-2017", "naf", "vost", "davis-2016"])
+@pytest.mark.parametrize("name", ["davis-2017", "davis-2016"])
 @pytest.mark.parametrize("ids", [{128}, {38, 75, 113}, {1, 3}])
 def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
-    """The official codes count each as found; VOST's takes a few, DAVIS-2016 merges all."""
+    """The official code counts each as found; DAVIS-2016 merges all."""
     video = AnnotatedVideo("v", range(3), lambda t: ids)
     if name == "davis-2016":
         assert RULES[name].plan(video) == {1: [1]}
-    elif name == "vost" and len(ids) == 2:
-        assert RULES[name].plan(video) == {1: [1], 2: [1], 3: [1]}
     else:
         message = f"the largest id is {max(ids)}, and .* occur in no mask; .* youtube-vos"
         refused(ValueError, message, RULES[name].plan, video)
@@ -74,7 +57,7 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
         assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
 
 
-@pytest.mark.parametrize("name", ["davis-2017", "youtube-vos", "sa-v"])
+@pytest.mark.parametrize("name", ["davis-2017", "youtube-vos", "vos-benchmark"])
 def test_metadata_may_name_no_object_of_a_video(name):
     """By an empty mapping, or null."""
     plans = []
@@ -88,12 +71,12 @@ DIGITS = np.array([*range(9), 255], np.uint8)
 
 
 def scored(truth, mine):
-    """Score rows of digits by VOST's rules, a frame for each word; each digit is two pixels high, 9 is void."""
+    """Score rows of digits by YouTube-VOS's rules, a frame for each word; each digit is two pixels high, 9 is void."""
     frames = []
     for words in zip(truth.split(), mine.split(), strict=True):
         frames.append([np.tile(DIGITS[list(map(int, word))], (2, 1)) for word in words])
     shown = [set(np.unique(wanted).tolist()) - {0} for wanted, _ in frames]
-    scorer = MaskScorer(RULES["vost"], AnnotatedVideo("v", range(len(frames)), shown.__getitem__))
+    scorer = MaskScorer(RULES["youtube-vos"], AnnotatedVideo("v", range(len(frames)), shown.__getitem__))
     for t, pair in enumerate(frames):
         scorer.add(t, *pair)
     return scorer
@@ -106,4 +89,4 @@ def test_ids_of_other_objects_in_most_frames_are_a_mistake():
     refused(ValueError, "hold id 5, 6, 7, the annotation 1, 2: none in common", others.finish)
     for second_and_third in ("5500 0000", "5500 1000", "9900 9900"):
         few = scored(truth, f"0000 {second_and_third} 0000 0000 0000")
-        assert 0.5 <= few.finish()[1]["J-Mean"] < 1
+        assert 0.4 <= few.finish()[1]["J-Mean"] < 1

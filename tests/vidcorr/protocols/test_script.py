@@ -24,8 +24,6 @@ REFUSED = {
     "liir": "input_padding=4, feature_normalisation=raw, references=(0, 5, -5, -3, -1)",
     "liir-paper": "mixture_above=0.0, mixture_width=moments, mixture_weights=mass, label_encoding=strided",
     "liir-reference": "foreground_gain=1.05, border=zero, label_feedback=hard, label_encoding=strided",
-    "naf": "input_multiple=network, scoring=naf",
-    "raysup": "input_multiple=network, scoring=naf",
     "hvc": "entering=own-context, label_encoding=bilinear-aligned, decoding_filter=bilinear-aligned",
     "vidcorr": "feature_normalisation=whitened, whitened_channels=96, radius_unit=side, decoding_guidance=0.025",
 }

@@ -15,7 +15,6 @@ from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.results.statistics import interval
 from vidcorr.scoring.masks import score
-from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import read_mask
 from vidcorr.videos.prompts import MaskPrompt
@@ -83,7 +82,6 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path)
     found = score(*folders, allow_missing=True, meta=meta)
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
     assert found.doubts == ("Objects cat of the metadata are no ids of masks: they are not scored",)
-    refused(ValueError, "rules lvos need the data set's metadata", score, *folders, "lvos")
     refused(ValueError, "rules must be one of .*davis-2017", score, *folders, "davis")
     refused(DataError, "nowhere: holds no folder of masks", score, tmp_path / "nowhere", folders[1])
     refused(DataError, "truth: has no video c, ", score, *folders, videos=["a", "c"], allow_missing=True)
@@ -91,7 +89,7 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path)
 
 def test_predictions_without_an_id_of_the_video_are_refused(tmp_path):
     folders = write_video(tmp_path, "1100 1100 1100 1100", "3300 3300 3300 3300")
-    refused(DataError, "mine/a: the predictions hold id 3, the annotation 1: none", score, *folders, "vost")
+    refused(DataError, "mine/a: the predictions hold id 3, the annotation 1: none", score, *folders, "youtube-vos")
     assert score(*folders, "davis-2016").scores["J-Mean"] == 1
 
 
@@ -165,9 +163,7 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
     writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(4), mask))
     writers.write_masks(tmp_path / "mine/v/1", dict.fromkeys(range(4), mask))
     writers.write_masks(tmp_path / "first/v", {0: mask})
-    for rules in ("davis-2017", "sa-v"):  # SA-V's also score a folder an object, beside such annotations
-        message = f"v: holds the folder 1; rules {rules} score VIDEO/FRAME.png .* all objects, as the annotations are$"
-        refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine", rules)
+    refused(DataError, "mine/v/00001.png: a predicted mask is missing", score, tmp_path / "truth", tmp_path / "mine")
     refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
     writers.write_masks(tmp_path / "two/v", dict.fromkeys((0, 3), mask))
     line = (
@@ -175,25 +171,6 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
     )
     refused(DataError, line, score, tmp_path / "two", tmp_path / "two")
     assert score(tmp_path / "two", tmp_path / "two", keep_ends=True).scores["J&F-Mean"] == 1
-
-
-def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
-    masks = {f"{t:08d}": np.eye(4, dtype=np.uint8) for t in range(1, 27, 5)}
-    for folder in ("truth", "mine"):
-        writers.write_masks(tmp_path / folder / "a", masks)
-    entry = {"frame_range": {"start": "1", "end": "27", "frame_nums": "6"}}
-    meta = tmp_path / "meta.json"
-    words = (tmp_path / "truth", tmp_path / "mine", "lvos")
-    meta.write_text(json.dumps({"videos": {"a": {"objects": {"1": entry}}}}))
-    for unseen, named in ((), "none"), (("b",), "b"):
-        undefined, names = score(*words, meta=meta, unseen=unseen).doubts
-        assert "J-unseen-Mean" in undefined
-        assert names == f"None of the videos is named as unseen; named are: {named}"
-    assert score(*words, meta=meta, unseen=["a"]).scores["J-unseen-Mean"] == 1
-    refused(DataError, "meta.json: has no video b, ", score, *words, meta=meta, videos=["b"])
-    for objects in ({"1": {}}, {"one": entry}, None):
-        meta.write_text(json.dumps({"videos": {"a": {} if objects is None else {"objects": objects}}}))
-        refused(DataError, "meta.json: video a: ", score, *words, meta=meta)
 
 
 def in_colours(folder, palette):
@@ -206,7 +183,7 @@ def test_masks_in_colours_whose_background_is_one_of_them_are_refused(tmp_path):
     """CVAT gives the background a colour of its own; its other colours are no ids of DAVIS."""
     folders = write_video(tmp_path, "0122 0122 0122", "0122 0122 0122")
     in_colours(tmp_path / "truth/a", [[30, 30, 200], [255, 0, 0], [0, 255, 0]])
-    for read in (lambda: score(*folders), lambda: Annotations.of(MaskPrompt.of(tmp_path / "truth/a/00000.png"))):
+    for read in (lambda: score(*folders), lambda: MaskPrompt.of(tmp_path / "truth/a/00000.png")):
         refused(DataError, r"truth/a.*: no pixel is black, .*#1e1ec8.*: paint it black", read)
 
 

@@ -3,7 +3,6 @@
 Also tests `scoring/readings.py`.
 """
 
-import json
 import re
 from functools import cache
 from typing import get_args
@@ -55,16 +54,16 @@ def masks_at(*numbers):
 
 
 MASKS = masks_at(*ANNOTATED)
-OF_ENDS = ("youtube-vos", "lvos-2023", "mose-v2")
+OF_ENDS = ("youtube-vos",)
 FORMS_OF_MASKS = {
     "as the annotations": (MASKS, ()),
-    "the first empty": (MASKS | {START: 0 * mask_at(START)}, ("lvos-2023",)),
-    "without the first": (masks_at(*ANNOTATED[1:]), ("lvos-2023", "mose-v2")),
-    "without the last": (masks_at(*ANNOTATED[:-1]), ("youtube-vos", "lvos-2023")),
+    "the first empty": (MASKS | {START: 0 * mask_at(START)}, ()),
+    "without the first": (masks_at(*ANNOTATED[1:]), ()),
+    "without the last": (masks_at(*ANNOTATED[:-1]), ("youtube-vos",)),
     "without both ends": (masks_at(*ANNOTATED[1:-1]), OF_ENDS),
     "of as many frames, others at the ends": (masks_at(START + 3, *ANNOTATED[1:-1], END - 3), OF_ENDS),
     "of every frame": (masks_at(*EVERY), ()),
-    "of every frame but the first": (masks_at(*EVERY[1:]), ("lvos-2023", "mose-v2")),
+    "of every frame but the first": (masks_at(*EVERY[1:]), ()),
     "of every frame between the ends": (masks_at(*EVERY[1:-1]), OF_ENDS),
     "with frames before and after": (masks_at(*range(START - 9, END + 9)), ()),
 }
@@ -83,21 +82,9 @@ NAMES_OF_MASKS = {
 def score_masks(rules, masks, folder, truth=MASKS):
     """Score masks against an annotation; return the result."""
     folder.mkdir(exist_ok=True)
-    numbers = {"start": FIRST, "end": FIRST + STEP * FRAMES, "frame_nums": FRAMES}
-    objects = {number: {"frame_range": numbers} for number in "12"}
-    meta = folder / "meta.json"
-    meta.write_text(json.dumps({"videos": {"v": {"objects": objects, "length": FRAMES}}}))
-    digits = 8 if rules.startswith("lvos") else 5
     for name, of_frames in (("truth", truth), ("mine", masks)):
-        named = {f"{number:0{digits}d}": mask for number, mask in sorted(of_frames.items())}
-        if not RULES[rules].folder_per_object:
-            write_masks(folder / name / "v", named)
-            continue
-        for one in (1, 2):
-            of_one = {stem: (mask == one).astype(np.uint8) for stem, mask in named.items()}
-            write_masks(folder / name / f"v/{one:03d}", of_one)
-    about = {"meta": meta, "unseen": ["v"]} if RULES[rules].needs_meta else {}
-    return score(folder / "truth", folder / "mine", rules, **about)
+        write_masks(folder / name / "v", {f"{number:05d}": mask for number, mask in sorted(of_frames.items())})
+    return score(folder / "truth", folder / "mine", rules)
 
 
 @pytest.mark.parametrize("rules", RULES)
@@ -137,7 +124,7 @@ def test_exchanged_ids_and_predictions_that_hold_nothing_are_a_doubt(rules, tmp_
     assert any("hold nothing" in text for text in nothing.doubts)
 
 
-@pytest.mark.parametrize("rules", ["youtube-vos", "mose-v2", "vos-benchmark"])
+@pytest.mark.parametrize("rules", ["youtube-vos", "vos-benchmark"])
 def test_an_object_that_is_written_as_255_is_a_doubt(rules, tmp_path):
     """Beside ids it is void, unless the rules have none."""
     written = {number: np.array([0, 1, 255], np.uint8)[mask] for number, mask in MASKS.items()}
@@ -154,8 +141,7 @@ def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
     """The annotation is the first mask alone, as that of a test set; or it holds no object."""
     refused(DataError, ".", score_masks, rules, MASKS, tmp_path, {START: mask_at(START)})
     black = {number: 0 * mask for number, mask in MASKS.items()}
-    if not RULES[rules].needs_meta:  # whose objects are in the metadata
-        refused(DataError, "score no object|mean over no", score_masks, rules, MASKS, tmp_path / "black", black)
+    refused(DataError, "score no object|mean over no", score_masks, rules, MASKS, tmp_path / "black", black)
 
 
 # Boxes and tracks

@@ -4,95 +4,23 @@ Also tests `metrics/classes.py`, `metrics/outlines.py`.
 """
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.references import GOLDEN, golden
+from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 
-RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
-"""Rules → file of their golden numbers."""
-SHIFTED = {("mose-v2", "missing_file"), ("mose-v2", "missing_first")}
-"""Cases in which the official code takes the following frames for the missing one; here they are refused."""
-
-
-def official(rules):
-    """Return the official numbers of each case of the rules."""
-    block = "cases_2023" if rules == "lvos-2023" else "cases"
-    return json.loads((GOLDEN / f"score_rules/{RULES[rules]}.json").read_text())[block]
-
-
-def cases():
-    """Rules and case; the case "good" of each rules is fast."""
-    for rules in RULES:
-        for case in official(rules):
-            yield pytest.param(rules, case, marks=() if case == "good" else pytest.mark.slow)
-
 
 def write(mask, file):
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask).save(file)
-
-
-def write_tree(arrays, tree, root):
-    for key in (key for key in arrays if key.startswith(f"tree_{tree}__")):
-        for name, mask in zip(arrays[key.replace("tree_", "names_", 1)], arrays[key], strict=True):
-            write(mask, root / key.removeprefix(f"tree_{tree}__") / f"{name}.png")
-
-
-def lay_out(rules, case, root):
-    """Write truth, predictions and metadata of a case; return the arguments of `score`."""
-    arrays = golden(f"score_rules/{RULES[rules]}")
-    wanted = json.loads(str(arrays[f"case_{case}"]))
-    write_tree(arrays, wanted["gt"], root / "truth")
-    write_tree(arrays, wanted["pred"], root / "mine")
-    for path in wanted.get("remove", ()):
-        victim = root / "mine" / path
-        shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
-    for path, key in wanted.get("put", {}).items():
-        write(arrays[key], root / "mine" / path)
-    arguments = {"truth": root / "truth", "predictions": root / "mine", "rules": rules}
-    meta = "meta" if rules == "mose-v2" else f"meta_{wanted.get('meta')}"
-    if meta in arrays:
-        (root / "meta.json").write_text(str(arrays[meta]))
-        arguments["meta"] = root / "meta.json"
-    if "unseen" in wanted:
-        arguments["unseen"] = set(arrays[f"unseen_{wanted['unseen']}"].tolist())
-    return arguments | {"keep_ends": not wanted.get("skip", True)}
-
-
-@pytest.mark.parametrize(("rules", "case"), list(cases()))
-def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_path):
-    expected = official(rules)[case]
-    arguments = lay_out(rules, case, tmp_path)
-    if case == "missing_video":
-        refused(DataError, "no such folder of predictions", score, **arguments)
-    if case == "missing_video" and "error" in expected:  # ours leaves the video out
-        removed = json.loads(str(golden(f"score_rules/{RULES[rules]}")[f"case_{case}"]))["remove"]
-        assert score(**arguments, allow_missing=True).data["missing_videos"] == removed
-        return
-    if case == "rgb":  # a black frame in RGB is read here
-        assert 0 < score(**arguments).scores["J-Mean"] < official(rules)["good"]["J-Mean"]
-        return
-    if "error" in expected or (rules, case) in SHIFTED:
-        refused(DataError, ".", score, **arguments, allow_missing="strict" not in case)
-        return
-    found = score(**arguments, allow_missing=True).flat_scores()
-    scale = 0.01 if rules == "sa-v" else 1.0
-    compared = {key: value for key, value in expected.items() if "frames/" not in key and "rounded" not in key}
-    assert compared
-    for key, value in compared.items():
-        wanted = np.nan if value is None else value * scale
-        assert found[key] == pytest.approx(wanted, abs=1e-9, nan_ok=True), key
 
 
 @pytest.mark.parametrize("rules", KNOWN.values(), ids=KNOWN)
@@ -106,29 +34,6 @@ def test_rules_are_pooled_if_a_score_is_no_mean_of_a_column(rules):
     table = rules.scores(objects)
     table.pop("J&F-Mean", None)  # a mean of two columns
     assert rules.pooled == any(name not in means or abs(table[name] - means[name]) > 1e-9 for name in table)
-
-
-@pytest.mark.parametrize("case", ["c0", "c1", "c2"])
-@pytest.mark.parametrize("name", ["naf", "raysup"])
-@pytest.mark.sampled(3)
-def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, name, case):
-    """Objects that enter later count, and one that is away in truth and prediction has J = 1 and F = 0."""
-    arrays = golden(f"protocols/protocol_{name}_davis")
-    for folder, key in (("truth", "gt"), ("mine", "masks")):
-        for t, mask in enumerate(arrays[f"{case}_{key}"]):
-            write(mask, tmp_path / folder / "video" / f"{t:05d}.png")
-    found = score(tmp_path / "truth", tmp_path / "mine", "naf").scores
-    keys = ("J&F-Mean", *(f"{measure}-{value}" for measure in "JF" for value in ("Mean", "Recall", "Decay")))
-    np.testing.assert_allclose([found[key] for key in keys], arrays[f"{case}_table"], rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("case", ["pairs0", "pairs1"])
-def test_naf_measures_pairs_as_the_original(golden, case):
-    """Shifted, empty and full masks, dots, holes, lines, noise, and masks along the picture's edge."""
-    arrays = golden("protocols/protocol_raysup_davis")
-    pairs = zip(arrays[f"{case}_pred"], arrays[f"{case}_gt"], strict=True)
-    found = [KNOWN["naf"].measure(*(object_outlines(mask, [1])[1] for mask in pair), None) for pair in pairs]
-    np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
 
 
 VOS_BENCHMARK = json.loads((GOLDEN / "score_rules/vos_benchmark.json").read_text())

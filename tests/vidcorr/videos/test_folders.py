@@ -15,7 +15,6 @@ from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import list_frames, list_images, names_in
-from vidcorr.videos.mask_folder import object_folders
 from vidcorr.videos.source import FrameFolder, list_videos
 
 READERS = [*Path(vidcorr.datasets.__file__).parent.glob("*.py"), *Path(vidcorr.videos.__file__).parent.glob("*.py")]
@@ -89,12 +88,8 @@ def test_a_preview_beside_frames_is_refused_and_thumbnails_beside_films_are_not(
     assert len(list_videos(tmp_path / "films").entries) == 1
 
 
-def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(tmp_path):
+def test_a_video_below_frames_is_refused_for_training(tmp_path):
     write_text(tmp_path / "dog/0.png", [])
-    assert object_folders(tmp_path / "dog") == [""]
     write_text(tmp_path / "dog/old/0.png", [])
     refused(DataError, "gone: no such folder", list_frames, tmp_path / "gone")
-    refused(DataError, r"dog: holds both the mask 0\.png and the folder old", object_folders, tmp_path / "dog")
-    (tmp_path / "preview.webp").touch()  # beside folders of objects, no mask
-    assert object_folders(tmp_path) == ["dog"]
     refused(DataError, "dog: holds frames, and the video .*dog/old lies below it", list_videos, tmp_path, strict=False)

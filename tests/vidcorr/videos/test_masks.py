@@ -97,7 +97,6 @@ def test_few_colours_are_ids_of_all_masks_of_a_video(mode, tmp_path):
     write("others.png", RED_AND_BLUE[ids])
     prompt = MaskPrompt.of(tmp_path / "others.png")
     assert prompt.labels.tolist() == np.choose(ids, (0, 2, 1)).tolist()  # blue sorts first
-    assert prompt.colours == {0x0000FF: 1, 0xFF0000: 2}
     write("video/0.png", RED_AND_BLUE[ids])
     write("video/1.png", RED_AND_BLUE[np.where(ids == 1, 1, 0)])
     video = MaskFolder(tmp_path / "video")
@@ -158,7 +157,6 @@ MEANINGS = [
     ({}, [[0, 0]], 255, {}, [[0, 0]]),
     ({"has_void": False}, [[0, 255, 255, 2]], None, {2: 0, 255: 0}, [[0, 255, 255, 2]]),
     ({"has_void": False}, [[0, 2], [0, 255]], None, {2: 0, 255: 1}, [[0, 2], [0, 255]]),
-    ({"of_object": True}, [[0, 255], [0, 7]], None, {1: 0}, [[0, 1], [0, 1]]),
 ]
 """Rules, rows of masks, void, first masks of the objects, rows as they are read."""
 
@@ -189,5 +187,3 @@ def test_what_255_means_is_refused_where_it_may_be_two_things(tmp_path):
     said = "value 255 means void .* has 2 pixels, more than the 1 of all objects"
     assert "00000.png" in refused(DataError, said, outweighed.read, 0)
     assert "array" in refused(DataError, said, MaskPrompt.of, outweighed.stored(0))
-    several = folder_of(tmp_path / "several", [7, 255], of_object=True)
-    refused(DataError, r"00000\.png: holds more than one object, in a folder of one", several.read, 0)

@@ -105,6 +105,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
             `--change`; with `--change` and several benchmarks also for a protocol that does not fit one of them.
 
     Example:
+        >>> from argparse import Namespace
         >>> given = {"on": ["davis=D", "otb=O"], "protocol": [], "stage": ["res3"], "stride": [4, 8], "limit": None}
         >>> chosen = chosen_benchmarks(Namespace(change=[], **given))
         >>> [(choice.config, choice.variant) for choice in chosen]
@@ -231,6 +232,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
         changes: field of the protocol → its values.
 
     Example:
+        >>> from argparse import Namespace
         >>> choice = BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"protocol": "vfs", "stage": "res4"}, {})
         >>> flags = Namespace(protocol=["vfs", "crw"], stage=None, stride=[8])
         >>> found = _expanded(choice, flags, {"radius": [3, 6]})

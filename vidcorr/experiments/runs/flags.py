@@ -90,19 +90,6 @@ def positive(text: str | int) -> int:
     return int(text)
 
 
-def point(text: str) -> tuple[float, float]:
-    """Convert a text `X,Y`, in pixels, to x and y.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text has another form.
-    """
-    try:
-        x, y = map(float, text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected X,Y in pixels, got {text!r}") from error
-    return x, y
-
-
 OWN_CHOICE = "(default: the choice of network and benchmark)"
 NETWORK = "NETWORK[@STAGE[/STRIDE]]"
 """A network in the help."""

@@ -74,15 +74,12 @@ def as_picture(frame: Tensor) -> Picture:
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
 
 
-def overlay_masks(
-    frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = OBJECT_COLOURS, labelled: bool = False
-) -> Picture:
+def overlay_masks(frame: Tensor, mask: Tensor, labelled: bool = False) -> Picture:
     """Draw a frame with its objects tinted, and outlined by a bright line on a dark line.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
-        colours: RGB by id, `(256, 3)`.
         labelled: write ids above the largest parts of the objects.
 
     Returns:
@@ -97,13 +94,13 @@ def overlay_masks(
     picture = as_picture(frame)
     ids = mask.cpu().numpy()
     inside = ids > 0
-    tints = colours.astype(np.float32)[ids[inside]]
+    tints = OBJECT_COLOURS.astype(np.float32)[ids[inside]]
     picture[inside] = (0.55 * picture[inside] + 0.45 * tints).round().astype(np.uint8)
     labels: list[Label] = []
     for number in np.unique(ids[inside]).tolist():
         of_object = (ids == number).astype(np.uint8)
         outlines, _ = cv2.findContours(of_object, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        bright = colours[number].tolist()
+        bright = OBJECT_COLOURS[number].tolist()
         for colour, width in _strokes(picture, bright):
             cv2.drawContours(picture, outlines, -1, colour, width, cv2.LINE_AA)
         largest = max(outlines, key=cv2.contourArea)[:, 0]  # (N, 2) x, y; OpenCV gives (N, 1, 2)

@@ -12,8 +12,6 @@ from .overlays import Picture, as_picture, captioned, contact_sheet, resized
 
 HALVES = ((31, 119, 180), (214, 108, 14))
 """Colours of the first and the second half of a clip: blue and orange."""
-MOST_REFERENCES = 5
-"""Most reference frames in a sheet of heat maps."""
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:

@@ -40,7 +40,7 @@ READERS = {
     ),
 }
 FOLDERS = ("JPEGImages/480p", "Annotations/480p")
-ASKED = ("num_frames", "begin", "objects", "annotated", "video", "classes")
+ASKED = ("num_frames", "begin", "objects", "annotated", "classes")
 
 
 def frames_of(path):

@@ -53,7 +53,6 @@ def tracks(places, hidden, frame, *truth, **names):
 
 DRAWN = {
     "masks": lambda: overlay_masks(FRAME, MASK),
-    "masks in another colour": lambda: overlay_masks(FRAME, MASK, np.full((256, 3), 90, np.uint8), labelled=True),
     "boxes": lambda: overlays.draw_boxes(FRAME, BOXES, [RED, GREEN, BLUE, GREEN], ["a", "far", "lost", "b"]),
     "a box": lambda: overlays.overlay_boxes(FRAME, BOXES[0]),
     "a box over its truth": lambda: overlays.overlay_boxes(FRAME, BOXES[0], BOXES[0] + 30),
