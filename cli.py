@@ -40,7 +40,7 @@ from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.runs.benchmark_choice import chosen_benchmarks
 from vidcorr.experiments.runs.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
 from vidcorr.experiments.runs.flags import RUN_FLAGS, add_flags, names_of
-from vidcorr.experiments.runs.runs import ROOT, Run
+from vidcorr.experiments.runs.runs import ROOT, Run, RunFolder
 from vidcorr.experiments.runs.words import PARTS, last_class, read_words, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
@@ -250,16 +250,16 @@ class VidcorrCLI(LightningCLI):
 
     Args:
         args: command and arguments.
-        earlier: folder of the earlier run to go on with; None: a new run, unless `--ckpt_path last` or a requeued job
-            of SLURM finds an earlier run.
-        more: arguments that the user adds to the arguments of the earlier run, or of the run to validate.
+        earlier: the earlier run to go on with; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
+            finds an earlier run.
+        more: arguments that the user adds to the configuration of an earlier run.
 
     Raises:
         UsageError: if the arguments cannot be understood.
         SystemExit: with status 0, if the run to go on with has already ended.
     """
 
-    def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
+    def __init__(self, args: Sequence[str], earlier: RunFolder | None = None, more: Sequence[str] = ()) -> None:
         start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
         quieten_lightning()
         yaml.SafeDumper.add_multi_representer(Enum, _write_value)  # PyYAML itself can write no member of an Enum
@@ -269,11 +269,13 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
-        # `earlier`: folder of a run to go on with; `more`: what the user adds to the arguments of an earlier run
-        self.adds_to_a_run = earlier is not None or bool(more)  # then the last FOLDER of a benchmark counts
-        self.run = Run(args, earlier, more, say=rank_zero_info)  # `words`: all arguments, the earlier run's too
+        self.adds_to_a_run = bool(more)  # then the last FOLDER of a benchmark counts
+        # `run.json` of a run that goes on keeps its words and, once, those that were added
+        words_of_run = list(earlier.record.words if earlier else args)
+        added = [] if earlier and words_of_run[-len(more) :] == list(more) else more
+        self.run = Run([*words_of_run, *added], earlier, say=rank_zero_info)
         # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
-        words, self.saved = words_for_parser(self.run.words, rank_zero_info, goes_on=self.run.goes_on_in is not None)
+        words, self.saved = words_for_parser([*args, *more], rank_zero_info)
 
         # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}

@@ -1,6 +1,5 @@
 """The callback of a benchmark in `fit` and `validate`."""
 
-import json
 import logging
 import os
 import re
@@ -21,9 +20,9 @@ from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
+from vidcorr.experiments.runs.runs import recipe_of_training
 from vidcorr.loops import epochs_completed
 from vidcorr.results.result import Evaluated, Network, Result
-from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
 from .averages import averages_among, averages_first, weights_as_saved
@@ -34,8 +33,6 @@ log = logging.getLogger(__name__)
 
 STEP_FOLDER = "step={:06d}"
 """Name of the folder of a benchmark's results after a number of steps."""
-NOT_OF_THE_RECIPE = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
-"""Arguments of the Trainer that no weights depend on."""
 
 
 class BenchmarkCallback(Callback):
@@ -367,18 +364,6 @@ def seed_and_recipe(trainer: Trainer) -> dict[str, Any]:
 
 
 def training_digest(trainer: Trainer) -> str:
-    """Return a digest of a training's configuration without seeds; "" for a Trainer without a command's configuration.
-
-    The Trainer's callbacks, folder, logger and console output do not count; paths in `data` and `model` do. Runs that
-    differ in their seed alone have the same digest. Results keep it as `network.recipe`.
-    """
+    """Return the `recipe_of_training` of a Trainer; "" for a Trainer without a command's configuration."""
     configs = [each.config for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
-    if not configs:
-        return ""
-    config = configs[-1].as_dict()
-    for name in NOT_OF_THE_RECIPE:
-        config["trainer"].pop(name, None)
-    sections = [config.get(section) for section in ("trainer", "model", "data")]
-    text = json.dumps(sections, sort_keys=True, default=str)
-    without_seeds = re.sub(r'"seed": -?\w+', "", text)
-    return text_digest(without_seeds)
+    return recipe_of_training(configs[-1]) if configs else ""

@@ -24,7 +24,7 @@ PLACEHOLDERS = {"SEED": "0", "X": "a.ckpt", "…": "", "$rate": "1", "FILE": "st
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
     holds = {"class_path": "vidcorr.lightning_modules.VFSSimSiam", "init_args": {}}
-    monkeypatch.setattr("vidcorr.experiments.runs.words.saved_model", lambda path, is_own=False: holds)
+    monkeypatch.setattr("vidcorr.experiments.runs.words.saved_model", lambda path: holds)
     monkeypatch.chdir(ROOT)
 
 

@@ -137,7 +137,8 @@ def test_a_training_has_its_seed_and_a_validation_the_file_of_its_weights(monkey
 
 def test_trainings_that_differ_in_seeds_folders_and_callbacks_have_one_recipe():
     def recipe(seed, rate, folder, **more):
-        trainer = more | {"max_steps": 3, "default_root_dir": folder, "logger": folder, "callbacks": [folder]}
+        trainer = more | {"max_steps": 3, "default_root_dir": folder, "logger": folder}
+        trainer["callbacks"] = [{"class_path": "vidcorr.BestCheckpoint", "init_args": {"dirpath": folder}}]
         data = {"source": Path("clips"), "init_args": {"size": 32, "seed": seed}}
         trainer = dict(sorted(trainer.items(), reverse=seed < 0))
         config = Namespace(trainer=trainer, model={"rate": rate}, data=data)
@@ -232,7 +233,7 @@ def test_the_best_score_outlives_its_folder(tmp_path):
 def test_a_run_that_begins_again_removes_the_best_checkpoints_of_its_earlier_start(tmp_path):
     run = Run(["fit"])
     folder = run.make_folder(tmp_path)
-    again = Run(["fit"], folder, say=[].append)
+    again = Run(["fit"], RunFolder.read(folder), [].append)
     again.make_folder(tmp_path)
     best = BestCheckpoint(dirpath=folder)
     kept, stale = folder / "best.ckpt", folder / "best-epoch=009-step=000009.ckpt"

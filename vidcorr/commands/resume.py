@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.runs.flags import Flag
 
-if TYPE_CHECKING:  # they import torch, which would delay `--help`
-    from ..cli import VidcorrCLI
-    from ..experiments.runs.runs import Record
+if TYPE_CHECKING:
+    from ..experiments.runs.runs import RunFolder
 
 NAMED = "folder of a run, or its name below runs (default: the newest run below runs with a checkpoint); further words "
 NAMED += "of vidcorr fit may follow, such as --trainer.max_epochs 200"
@@ -24,26 +23,20 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
 def run(flags: Namespace) -> None:
-    """Go on with the training of a run where it stopped.
-
-    The command consists of the words in the run's record and the user's further words. The training runs in the
-    directory in which the run began.
+    """Go on with the training of a run where it stopped: `vidcorr resume RUN`.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as an unknown run.
     """
     from ..experiments.runs.runs import RunFolder
 
-    folder, record = RunFolder.named(flags.run)
-    further = words_from_here(flags.further)  # relative paths become absolute before the directory changes
-    # an earlier `resume` with the same further words has left them at the end of the record: they stay there once
-    is_repeated = list(record.words[-len(further) :]) == further
-    with _in_folder_of_run(record, ["resume", str(folder), *further]) as command_line:
-        command_line(record.words, earlier=folder, more=[] if is_repeated else further)
+    run = RunFolder.named(flags.run)
+    # without a checkpoint of its own it begins again, from that of its first start if there was one
+    repeat(run, "fit", run.last or run.record.branched, ["resume", str(run.path)], flags.further)
 
 
 def validate_run(name: str, words: Sequence[str]) -> None:
-    """Validate a checkpoint of a run by the run's configuration: `vidcorr validate RUN`.
+    """Validate a checkpoint of a run: `vidcorr validate RUN`.
 
     Args:
         name: the run, as `RunFolder.named` takes it, whose best checkpoint is validated; or a run and "best" or "last",
@@ -53,37 +46,34 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     Raises:
         ValueError: if there is no such run, or it has saved no checkpoint.
     """
-    from ..experiments.runs.runs import CONFIG, RunFolder, run_named
+    from ..experiments.runs.runs import RunFolder, run_named
 
     folder, which = run_named(name) or (name, "best")
     run = RunFolder.named(folder)
-    further = words_from_here(words)  # relative paths become absolute before the directory changes
-    of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted_checkpoint(which))]
     # a further rank gets RUN/best or RUN/last as its first word, which it reads as `name`
-    with _in_folder_of_run(run.record, ["validate", str(run.path / which), *further]) as command_line:
-        command_line(["validate", *of_run], more=further)
+    repeat(run, "validate", run.trusted_checkpoint(which), ["validate", str(run.path / which)], words)
 
 
-@contextmanager
-def _in_folder_of_run(record: Record, words: Sequence[str]) -> Iterator[type[VidcorrCLI]]:
-    """Make the folder in which a run began the working directory, and let Python find the modules in it.
-
-    The working directory is changed back at the end of the `with` block; `sys.argv` and `sys.path` stay changed.
+def repeat(
+    run: RunFolder, command: str, checkpoint: Path | str | None, command_line: Sequence[str], words: Sequence[str]
+) -> None:
+    """Run `fit` or `validate` by the configuration of a run, in the directory in which the run began.
 
     Args:
-        record: the run; if its folder is gone, the working directory stays.
-        words: words of the present command. They become `sys.argv`, by which Lightning starts further ranks.
-
-    Yields:
-        The class `VidcorrCLI`, which runs words of `fit` and `validate`. It is imported after `sys.argv` is set.
+        run: the run; if its directory is gone, the working directory stays.
+        command: "fit", which goes on in the folder of the run, or "validate".
+        checkpoint: the checkpoint to load, or None.
+        command_line: the present command, by which Lightning starts further ranks: it becomes `sys.argv`.
+        words: further words, which win over the configuration.
     """
-    home = Path(record.folder) if Path(record.folder).is_dir() else Path.cwd()
-    sys.argv = [os.path.abspath(sys.argv[0]), *words]
+    of_run = ["--config", str(run.configuration), *([f"--ckpt_path={checkpoint}"] if checkpoint else [])]
+    further = words_from_here(words)  # relative paths become absolute before the directory changes
+    sys.argv = [os.path.abspath(sys.argv[0]), *command_line, *further]
     from ..cli import VidcorrCLI
 
-    with chdir(home):
-        sys.path.append(str(home))  # at the end, to hide no other module
-        yield VidcorrCLI
+    home = run.record.folder
+    with chdir(home if os.path.isdir(home) else "."):
+        VidcorrCLI([command, *of_run], run if command == "fit" else None, further)
 
 
 def words_from_here(words: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason, to_allow
+from .trust import LONGEST, Recipe, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"
 DAMAGED_STATE = "is damaged: its state of a run"
@@ -366,13 +366,11 @@ def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
     return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))
 
 
-def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
+def saved_model(path: str | Path) -> Recipe | None:
     """Return class and arguments of the model in the checkpoint of a command.
 
     Args:
         path: the value of `--ckpt_path`.
-        is_own: the checkpoint is of the user's own run, by `resume` or `last`: the code that it names is then allowed
-            for the rest of the process (`allow`).
 
     Returns:
         None for Lightning's words ("last", "best", "hpc"), for addresses (`s3://…`), and for a checkpoint of Lightning
@@ -398,9 +396,6 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
     content = read_content(path, whole=False)
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
         return None  # a module from outside this project
-    if is_own:
-        check_metadata(content, path)
-        allow(*to_allow(named_in_checkpoint(content)))
     return recipe_of(content, path)
 
 

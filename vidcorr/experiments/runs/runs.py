@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -234,6 +235,18 @@ class RunFolder(NamedTuple):
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
+    @property
+    def configuration(self) -> Path:
+        """The file with the run's configuration.
+
+        Raises:
+            ValueError: if the run never began.
+        """
+        if not (self.path / CONFIG).is_file():
+            command = shlex.join(["vidcorr", *self.record.words])
+            raise ValueError(f"{self.path}: the run never began; begin it by its command, {command}")
+        return self.path / CONFIG
+
     def trusted_checkpoint(self, which: str) -> Path:
         """Return the path of a checkpoint of the run, and allow to import the modules that loading it needs.
 
@@ -267,15 +280,13 @@ class Run:
     notes the end. All ranks call `choose_checkpoint`, only the first rank calls the others.
 
     Args:
-        words: words of its command after `vidcorr`.
-        earlier: folder of the run that this run goes on with; None: `choose_checkpoint` looks for one.
-        more: words that the user adds to the earlier run's words.
+        words: words of its command after `vidcorr`, which `run.json` keeps.
+        earlier: the run that this run goes on with; None: `choose_checkpoint` looks for one.
         say: prints a line for the user.
 
     Attributes:
         record: what its `run.json` says.
         goes_on_in: folder of the earlier run that this run goes on with, or None.
-        words: words for the parser: the user's, and `--ckpt_path` of an earlier run given by `earlier`.
         folder: folder of this run, on the first rank; None in a trial, Lightning's `fast_dev_run`, which writes
             nothing.
         is_begun: True after `begin`.
@@ -285,24 +296,15 @@ class Run:
     """
 
     def __init__(
-        self,
-        words: Sequence[str],
-        earlier: Path | None = None,
-        more: Sequence[str] = (),
-        say: Callable[[str], object] = print,
+        self, words: Sequence[str], earlier: RunFolder | None = None, say: Callable[[str], object] = print
     ) -> None:
-        self.record = Record.now([*words, *more])
+        self.record = Record.now(words)
         self.goes_on_in: Path | None = None
         self.say = say
-        self.words = list(words)
         self.folder: Path | None = None
         self.is_begun = False
         if earlier is not None:
-            # sets `goes_on_in`, copies the earlier run's id into `record`, and returns its last checkpoint
-            checkpoint = self._go_on_in(RunFolder.read(earlier))
-            if checkpoint is not None:
-                self.words.append(f"--ckpt_path={checkpoint}")
-        self.words += more  # last, because the parser takes the last value of a flag
+            self._go_on_in(earlier)
 
     @property
     def begins_again(self) -> bool:
@@ -338,6 +340,9 @@ class Run:
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
             if requeued is not None:  # without a checkpoint of its own, it begins again from the command's
+                if requeued.record.training not in ("", self.record.training):  # a config has been edited since
+                    remedy = f"vidcorr resume {shlex.quote(str(requeued.path))} goes on by the run's own"
+                    raise ValueError(f"{requeued.path}: began by another configuration than the command's now: {remedy}")
                 checkpoint = self._go_on_in(requeued) or checkpoint
             elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
@@ -563,6 +568,32 @@ def digest_of_training(config: Any) -> str:
         >>> digest(32, devices=2) == digest(64, devices=1, max_epochs=3), digest(32, devices=1) == digest(64, devices=1)
         (True, False)
     """
+    begin = None if config.ckpt_path == "last" else config.ckpt_path  # "last" is of this training itself
+    return text_digest(_text_of_training(config, config.get("seed_everything"), begin))
+
+
+def recipe_of_training(config: Any) -> str:
+    """Return a digest of all that made a training's weights but its seed; runs with equal digests are seeds of one row.
+
+    It covers what `digest_of_training` covers, without seeds and the checkpoint to begin from, and the length too.
+
+    Args:
+        config: parsed configuration.
+
+    Example:
+        >>> from jsonargparse import Namespace
+        >>> def recipe(seed, **trainer):
+        ...     data = Namespace(init_args=Namespace(batch_size=8, num_workers=seed, seed=seed))
+        ...     return recipe_of_training(Namespace(seed_everything=seed, trainer=Namespace(**trainer), data=data))
+        >>> recipe(0, max_epochs=1) == recipe(1, max_epochs=1, log_every_n_steps=9), recipe(0) == recipe(0, max_epochs=2)
+        (True, False)
+    """
+    text = _text_of_training(config, *(config.trainer.get(limit) for limit in LIMITS))
+    return text_digest(re.sub(r'"seed": -?\w+', "", text))
+
+
+def _text_of_training(config: Any, *more: Any) -> str:
+    """Return what a step of a training depends on, and further values, as JSON."""
     content = config.as_dict()
     trainer = content["trainer"]
     of_data = (content.get("data") or {}).get("init_args") or {}  # a part of `content`, so `pop` shortens `content`
@@ -570,9 +601,8 @@ def digest_of_training(config: Any) -> str:
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
     arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
     callbacks = _callbacks_that_act(trainer.get("callbacks"))
-    begin = None if config.ckpt_path == "last" else config.ckpt_path  # "last" is of this training itself
-    classes = content.get("model"), content.get("data"), content.get("seed_everything")
-    return text_digest(json.dumps([*classes, arguments, callbacks, batch, begin], sort_keys=True, default=str))
+    parts = [content.get("model"), content.get("data"), arguments, callbacks, batch, *more]
+    return json.dumps(parts, sort_keys=True, default=str)
 
 
 def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:

@@ -114,7 +114,7 @@ class Words(NamedTuple):
     saved: SavedModel | None
 
 
-def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, goes_on: bool = False) -> Words:
+def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) -> Words:
     """Return the words for LightningCLI, with networks, runs and the model of `--ckpt_path` as the parser takes them.
 
     Later words win. Flags of arguments count even if a later word names the class; arguments in a config count only for
@@ -123,8 +123,6 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     Args:
         args: `fit` or `validate`, and the words after it.
         say: prints a line for the user: the file that `validate --ckpt_path last` measures.
-        goes_on: True: `--ckpt_path` names a checkpoint of the earlier run that this run goes on with. The file is then
-            the user's own, so the code that it names may run.
 
     Raises:
         UsageError: for a word without a flag, a flag without its value, or a file that is no config.
@@ -157,7 +155,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
             file = checkpoint_named(str(named), "last" if command == "fit" else "best")
         said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
         # class and arguments; None for an address (s3://…), or a module from outside this project
-        recipe = saved_model(file, is_own=goes_on or named == "last")
+        recipe = saved_model(file)
         kind = last_class(said, "model")  # the class that the user names
         if recipe is not None and kind is None:
             first.append(_class_word("model", recipe["class_path"]))

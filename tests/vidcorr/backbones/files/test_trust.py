@@ -87,21 +87,6 @@ def test_the_written_list_is_of_what_there_is():
         assert is_listed(name) or "{" in name
 
 
-def test_a_file_of_the_users_own_run_may_name_its_code(hostile):
-    hostile("x.ckpt", "repo.evil.Net", {}, {"class_path": "evil.Net"})
-    refused(ValueError, "--allow repo.evil.Net$", saved_model, "x.ckpt")
-    assert saved_model("x.ckpt", is_own=True)["class_path"] == "repo.evil.Net"
-    hostile(
-        "x.ckpt",
-        "vidcorr.lightning_modules.VFSSimSiam",
-        {"backbone": "torchhub:me/repo:net"},
-        {"spec": "torchhub:me/repo:net"},
-    )
-    refused(ValueError, "--allow me/repo$", saved_model, "x.ckpt")
-    assert saved_model("x.ckpt", is_own=True)["init_args"]["backbone"] == "torchhub:me/repo:net"
-    assert not networks.EncoderSpec("x.ckpt").is_reusable  # by code that can change
-
-
 def test_content_is_counted_before_it_is_walked(hostile):
     shared: list = []
     for _ in range(34):

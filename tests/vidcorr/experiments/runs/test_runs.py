@@ -84,7 +84,7 @@ def test_a_refused_run_leaves_no_folder_unless_it_holds_something(content, tmp_p
 def test_a_refused_run_leaves_a_folder_in_which_it_or_another_process_goes_on(tmp_path):
     refused_run = Run(["fit"])
     folder = refused_run.make_folder(tmp_path)
-    other = Run(["fit"], folder, say=[].append)
+    other = Run(["fit"], RunFolder.read(folder), say=[].append)
     assert other.make_folder(tmp_path) == folder
     other.remove_refused()
     with folder_lock(folder / "checkpoints"):  # before its first batch
@@ -99,7 +99,7 @@ def test_last_of_a_run_that_goes_on_is_its_own_else_where_it_resumed(tmp_path):
     for saved in ((), (first,), (first, own)):
         for path in saved:
             touched(path)
-        found.append(Run(["fit"], folder, say=[].append).choose_checkpoint(config("last")))
+        found.append(Run(["fit"], RunFolder.read(folder), [].append).choose_checkpoint(config("last")))
     assert found == [None, str(first), str(own)]
 
 
@@ -112,11 +112,10 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     first.begin(folder / "mine", 2, "32-true")
     of_begin = {"checkpoints": "mine", "threads": 2, "precision": "32-true", "end": None}
     assert Record.read(folder) == first.record == first.record.changed(**of_begin)
-    assert Run(["fit"], folder, ["--b"], said.append).words == ["fit", "--b"]
+    Run(["fit", "--b"], RunFolder.read(folder), said.append)
     (folder / "mine").mkdir()
     (folder / "mine/last.ckpt").touch()
-    second = Run(["fit"], folder, ["--b"], said.append)
-    assert second.words == ["fit", f"--ckpt_path={folder}/mine/last.ckpt", "--b"]
+    second = Run(["fit", "--b"], RunFolder.read(folder), said.append)
     assert said == [f"{folder} {state}: vidcorr fit --b" for state in ("has no last.ckpt and begins again", "goes on")]
     assert second.make_folder(tmp_path) == folder
     before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
@@ -136,7 +135,8 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
 @pytest.mark.parametrize(("command", "end"), [("fit", "--trainer.max_epochs N"), ("validate", "has ended, 2026")])
 def test_only_a_training_that_has_ended_can_be_longer(command, end, tmp_path):
     said = []
-    refused(SystemExit, "^0$", Run, [command], written(tmp_path, command, end="2026"), say=said.append)
+    earlier = RunFolder.read(written(tmp_path, command, end="2026"))
+    refused(SystemExit, "^0$", Run, [command], earlier, said.append)
     assert said[0].endswith(end)
 
 
@@ -174,37 +174,39 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, here, monkeyp
     assert f"{moved} has ended" in info_log.text
 
 
-def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
+def test_resume_and_validate_go_by_the_configuration_of_a_run(tmp_path, monkeypatch):
     called = []
 
     def command_line(args, earlier=None, more=()):
-        called.append((args, earlier, more, os.getcwd()))
+        called.append((args, earlier and earlier.path, more, os.getcwd()))
 
     monkeypatch.setattr("vidcorr.cli.VidcorrCLI", command_line)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
-    monkeypatch.setattr(trust, "_allowed", set())
     home = tmp_path / "home"
-    folder = written(home / "runs/a", "fit", "--x", "--model=my.Model", folder=str(home))
+    folder = written(home / "runs/a", "fit", "--x", folder=str(home))
+    refused(ValueError, "the run never began; begin it by its command, vidcorr fit --x", run_command, ["resume", str(folder)])
+    touched(folder / "config.yaml")
+    of_run = ["--config", f"{folder}/config.yaml"]
     monkeypatch.chdir(tmp_path)
-    begun = ("fit", "--x", "--model=my.Model")
-    run_command(["resume", str(folder), "--model=my.Model"])  # given again
-    assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder), "--model=my.Model"]
-    assert str(home) in sys.path
+    run_command(["resume", str(folder)])
+    assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder)]
+    written(folder, "fit", "--x", folder=str(home), branched="/other.ckpt")
     run_command(["resume", str(folder), "--data.source=home"])  # a path from here, not from the run's folder
-    written(folder, *begun, folder="nowhere")
+    written(folder, "fit", "--x", folder="nowhere")
     monkeypatch.chdir(home)
     touched(folder / "checkpoints/last.ckpt")
     run_command(["resume", "--b"])  # the newest
+    files = [[], ["--ckpt_path=/other.ckpt"], [f"--ckpt_path={folder}/checkpoints/last.ckpt"]]
     more = [[], [f"--data.source={home}"], ["--b"]]
-    assert called == [(begun, folder, each, str(home)) for each in more]
+    expected = [(["fit", *of_run, *file], folder, each, str(home)) for file, each in zip(files, more, strict=True)]
+    assert called == expected
     touched(folder / "checkpoints/best-1.ckpt")
-    of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path"]
     for name, which in (("a", "best"), ("runs/a", "best"), ("a/last", "last"), (f"{folder}/best", "best")):
         run_command(["validate", name, "--b"])
         assert sys.argv[1:] == ["validate", f"{folder}/{which}", "--b"]
-        file = str(folder / "checkpoints" / {"best": "best-1.ckpt", "last": "last.ckpt"}[which])
-        assert called.pop() == (["validate", *of_run, file], None, ["--b"], str(home))
+        file = folder / "checkpoints" / {"best": "best-1.ckpt", "last": "last.ckpt"}[which]
+        assert called.pop() == (["validate", *of_run, f"--ckpt_path={file}"], None, ["--b"], str(home))
     refused(SystemExit, "^0$", run_command, ["resume", "--help"])
     refused(ValueError, "^configs: is no run, and holds no training", find_run, Path("configs").mkdir() or "configs")
 
@@ -328,11 +330,12 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
         run, checkpoint = found(path=branched or path)
         assert (run.goes_on_in, checkpoint, run.record.resumed, run.begins_again) == (begun, loaded, None, True)
     touched(begun / "checkpoints/last.ckpt")  # with it the first start's checkpoint is one that the user names
-    run = Run(["fit"], begun, say=said.append)
+    run = Run(["fit"], RunFolder.read(begun), said.append)
     assert run.choose_checkpoint(config(branched)) == run.record.resumed == branched
     assert not run.begins_again
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
-    assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
+    assert found(lr=1)[1] == "runs/version_0/checkpoints/last.ckpt"
+    refused(ValueError, "began by another configuration .* vidcorr resume", found, lr=2)  # a config was edited
     assert found(("fit", "--other"), None)[0].goes_on_in is None
     written("runs/version_0", "fit", end="2026-01-02", slurm={"job": "0"})
     refused(SystemExit, "^0$", found)
