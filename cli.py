@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from inspect import signature
 from pathlib import Path
@@ -19,7 +19,6 @@ import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import ActionConfigFile, class_from_function  # 4.46 has the third here alone
-from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -27,8 +26,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
-from vidcorr.backbones.files.trust import constructed, import_path
-from vidcorr.backbones.networks import SHORT_NAMES
+from vidcorr.backbones.files.trust import in_name_of
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoint_files import faults_of_state
@@ -37,11 +35,10 @@ from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main, start_collector
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
-from vidcorr.experiments.runs.benchmark_choice import chosen_benchmarks
-from vidcorr.experiments.runs.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
-from vidcorr.experiments.runs.flags import RUN_FLAGS, add_flags, names_of
+from vidcorr.experiments.runs.config_files import as_list, config_names, find_config, read_yaml
+from vidcorr.experiments.runs.flags import names_of
 from vidcorr.experiments.runs.runs import ROOT, Run, RunFolder
-from vidcorr.experiments.runs.words import PARTS, last_class, read_words, words_for_parser
+from vidcorr.experiments.runs.words import PARTS, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.loops import has_reached_its_length
@@ -57,13 +54,8 @@ NOISE = (
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
 )
 """Warnings of Lightning without use on the command line."""
-UNKNOWN = re.compile(
-    r'key "(?P<key>[\w.]+)".* dot import path string: (?P<name>[\w.-]+)|arguments: --(?P<flag>[\w.]+)'
-    r"|path '(?P<class_path>[\w.]+)': Option '(?P<option>[\w-]+)' is not"
-)
-"""Name of a class and its key, flag, or option of a class, in the parser's messages."""
-OF_LIGHTNING = ("config", "model", "data", "ckpt_path", "seed_everything", "print_config")
-"""Flags of Lightning besides the Trainer's."""
+UNKNOWN = re.compile(r"dot import path string: (?P<name>[\w.-]+)|arguments: --(?P<flag>[\w.]+)")
+"""Name of a class, or a flag, in the parser's messages."""
 
 
 # The parser
@@ -78,26 +70,20 @@ class NamedConfig(ActionConfigFile):
         Args:
             parser: the parser.
             cfg: the configuration read so far, which is changed.
-            values: name or path of a config, or content in YAML, which begins with `{`.
+            values: name or path of a config, or content in JSON, which begins with `{`.
             option_string: the flag.
 
         Raises:
             UsageError: for a config that is not found or has another form.
         """
-        # `values` becomes what jsonargparse reads: a path, or JSON
-        if values.startswith("{"):
-            content = yaml_value(values, "--config")
-            values = json.dumps(content)
-        else:
-            path = find_config(values)
-            content = read_yaml(path)
-            # keys such as `on` may hold a mapping, which becomes a list of texts, as their flags take it
-            has_lists = any(name in content for name in LISTS)
-            values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
+        path = None if values.startswith("{") else find_config(values)
+        content = json.loads(values) if path is None else read_yaml(path)
+        if not content.keys().isdisjoint((True, "on")):  # YAML 1.1 reads the key `on` as true
+            raise UsageError(f"{path}: on is a flag, --on davis=FOLDER; in a config it is a callback (--print_config)")
         for part in PARTS:  # model and data
             if is_other_class(cfg.get(part), content.get(part)):
                 cfg[part] = None
-        super().__call__(parser, cfg, values, option_string)
+        super().__call__(parser, cfg, values if path is None else str(path), option_string)
 
 
 def is_other_class(before: Any, now: Any) -> bool:
@@ -129,52 +115,50 @@ def is_other_class(before: Any, now: Any) -> bool:
 # Trainer and config
 
 
-def make_trainer(
-    *, accelerator: str | Accelerator = "auto", precision: str | int | None = None, **kwargs: Any
-) -> pl.Trainer:
+def make_trainer(*, precision: str | int | None = None, **kwargs: Any) -> pl.Trainer:
     """Return Lightning's Trainer.
 
     Args:
-        accelerator: "cpu", "gpu", "auto", or another accelerator of Lightning, by its name or as an object.
-        precision: a precision of Lightning, or "auto": bfloat16 if the CPU or the CUDA GPU has it; else float16 on a
-            CUDA GPU, and float32 on a CPU or any other device, such as Apple's GPU ("mps").
+        precision: a precision of Lightning, or "auto" on the command line: bfloat16 if the CPU or the CUDA GPU has it;
+            else float16 on a CUDA GPU, and float32 on a CPU or any other device, such as Apple's GPU ("mps").
         **kwargs: other arguments of Lightning's Trainer.
     """
-    if precision == "auto":
-        kind = accelerator.name() if isinstance(accelerator, Accelerator) else accelerator
-        asks_for_gpu = kind in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
-        device = gpu_or_cpu().type if asks_for_gpu else kind
-        chosen, reason = fastest_precision(device)
-        precision = MIXED[chosen]
-        rank_zero_info(f"precision auto: {precision} ({reason})")
-    return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
+    return pl.Trainer(precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
 # Made once: a parser that is given the function makes this class each time, and searches all files of the stack.
 TRAINER = class_from_function(make_trainer)
 
 
-def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
-    """Return a class of parsers without flags for some arguments of the model: a checkpoint states their values.
-
-    The Trainer's flags are the arguments of `make_trainer`.
+def precision_for(accelerator: Any) -> str:
+    """Return Lightning's name of the fastest precision of a device.
 
     Args:
-        names: names of the model's arguments to leave out.
+        accelerator: name of an accelerator of Lightning, or a configuration with its class.
     """
+    kind = accelerator if isinstance(accelerator, str) else resolve_name(accelerator.class_path).name()
+    asks_for_gpu = kind in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
+    chosen, reason = fastest_precision(gpu_or_cpu().type if asks_for_gpu else kind)
+    rank_zero_info(f"precision auto: {MIXED[chosen]} ({reason})")
+    return MIXED[chosen]
 
-    class Parser(LightningArgumentParser):
-        def add_lightning_class_args(
-            self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
-        ) -> Any:
-            """Add the flags of a part, "trainer", "data" or "model"; for the model leave `names` out."""
-            if nested_key != "model":
-                kind = TRAINER if nested_key == "trainer" else lightning_class
-                return super().add_lightning_class_args(kind, nested_key, subclass_mode, required)
-            options: dict[str, Any] = {"fail_untyped": False, "required": required, "skip": set(names)}
-            return self.add_subclass_arguments(lightning_class, nested_key, **options)
 
-    return Parser
+def one_of_a_name(callbacks: list[Any], moves: bool) -> list[Any]:
+    """Return configured callbacks, with one benchmark of a name: the last, because the user's words come last.
+
+    Args:
+        callbacks: `class_path` and `init_args` of each.
+        moves: True: the earlier one stays, with the `root` of the last: its data have moved.
+    """
+    by_name: dict[Any, Any] = {}
+    for number, callback in enumerate(callbacks):
+        benchmark = callback.init_args.get("benchmark") if callback.class_path.endswith("BenchmarkCallback") else None
+        name = benchmark and (benchmark.init_args.get("name") or resolve_name(benchmark.class_path).name)
+        if moves and name in by_name:
+            by_name[name].init_args.benchmark.init_args.root = benchmark.init_args.root
+        else:
+            by_name[name or number] = callback
+    return list(by_name.values())
 
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "JSM_NAMESPACE_RANK")
@@ -269,32 +253,27 @@ class VidcorrCLI(LightningCLI):
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
         self.command = args[0]
-        self.adds_to_a_run = bool(more)  # then the last FOLDER of a benchmark counts
         # `run.json` of a run that goes on keeps its words and, once, those that were added
         words_of_run = list(earlier.record.words if earlier else args)
         added = [] if earlier and words_of_run[-len(more) :] == list(more) else more
         self.run = Run([*words_of_run, *added], earlier, say=rank_zero_info)
-        # `saved`: the model in a checkpoint that the words name; its arguments become no flags of the parser
-        words, self.saved = words_for_parser([*args, *more], rank_zero_info)
-
+        self.words = words_for_parser([*args, *more])
         # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
             super().__init__(
                 pl.LightningModule,
                 subclass_mode_model=True,
-                trainer_class=make_trainer,
+                trainer_class=TRAINER,
                 seed_everything_default=0,
-                auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
-                parser_class=parser_without(() if self.saved is None else self.saved.arguments),
-                args=words,
+                args=self.words.words,
             )
         except ArgumentError as error:
             message = message_of(error)
-            raise UsageError(message + remedy_for(message, words[1:])) from error
+            raise UsageError(message + remedy_for(message, self.parser_of_command)) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
         """Return this command alone → names of the arguments of Lightning's method that become no flags."""
@@ -307,19 +286,28 @@ class VidcorrCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the flags of benchmarks to the parser of the command, and keep the parser for `RunStart`."""
-        add_flags(parser, RUN_FLAGS)
+        """Keep the parser of the command for `RunStart`."""
         self.parser_of_command = parser
 
-    def _parse_ckpt_path(self) -> None:
-        """Do nothing: LightningCLI's method would parse the hyper-parameters of the checkpoint into the configuration.
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the words; a requeued job goes on by the configuration of its run, whatever the words' files say now."""
+        super().parse_arguments(parser, args)
+        root = Path(self.config[self.command].trainer.default_root_dir).expanduser()
+        requeued = self.run.go_on_if_requeued(root)
+        if requeued is not None:
+            self.words = words_for_parser([self.command, *requeued.words_to_go_on])
+            super().parse_arguments(parser, self.words.words)
+        trainer = self.config[self.command].trainer
+        trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.words.names_data_alone)
 
-        This class has read the checkpoint's arguments before, into `self.saved`.
-        """
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: the checkpoint's arguments stand before the user's words; by LightningCLI they would win."""
 
     def before_instantiate_classes(self) -> None:
         """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
+        if config.trainer.precision == "auto":  # config.yaml has the precision that was chosen
+            config.trainer.precision = precision_for(config.trainer.accelerator)
         if self.command == "validate":
             # the config of a training without validations sets 0, by which Lightning would measure nothing here
             config.trainer.limit_val_batches = config.trainer.limit_val_batches or None
@@ -329,24 +317,11 @@ class VidcorrCLI(LightningCLI):
             # the model has loaders of its own; the `data` of a method's config describe clips, and name no videos
             config.data = None
         config.ckpt_path = self.run.choose_checkpoint(config)
-        if self.saved is not None:
-            self.parser.add_instantiator(self._build_from_checkpoint, pl.LightningModule, prepend=True)
 
-    def _build_from_checkpoint(self, kind: type[pl.LightningModule], *args: Any, **parsed: Any) -> Any:
-        """Build the model; for the checkpoint's class, from its saved arguments and the user's, which take precedence.
-
-        Args:
-            kind: class of the model.
-            *args: positional arguments of another class.
-            **parsed: arguments as the parser read them from the user's words.
-        """
-        saved = self.saved
-        # jsonargparse adds a note of its own to the arguments
-        options = {name: value for name, value in parsed.items() if name != "applied_instantiation_links"}
-        if saved is None or import_path(kind) != saved.recipe["class_path"]:
-            return kind(*args, **options)
-        # `with_given`: of the parsed arguments only those that the user gave, without the class's defaults
-        return constructed(kind, saved.recipe["init_args"], saved.file, **saved.with_given(options))
+    def instantiate_classes(self) -> None:
+        """Build the objects; networks that the checkpoint names are checked, and nothing is fetched for them."""
+        with in_name_of(str(self.words.file), self.words.recipe or ()):
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the folder of the run, and the Trainer with benchmarks of `--on` and default callbacks.
@@ -358,17 +333,14 @@ class VidcorrCLI(LightningCLI):
         Raises:
             ValueError: for a strategy that spawns or forks its ranks (`require_ranks_as_commands`).
         """
-        if self.saved is not None:  # config.yaml should hold the checkpoint's arguments too
-            for name, value in self.saved.arguments.items():
-                self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
         # the user's callbacks: None, a single one, or a list
         given = [trainer.callbacks] if isinstance(trainer.callbacks, pl.Callback) else trainer.callbacks or []
-        benchmarks = self._chosen_benchmarks()
-        callbacks = [*given, *benchmarks]
+        has_benchmarks = any(isinstance(callback, BenchmarkCallback) for callback in given)
+        callbacks = list(given)
         if not trainer.barebones:  # this mode has no checkpoints, logs and bars
-            callbacks += self._default_callbacks(given, bool(benchmarks))
+            callbacks += self._default_callbacks(given, has_benchmarks)
         if not trainer.fast_dev_run:  # a trial writes nothing
             kwargs |= self._make_run_folder(trainer)
             callbacks.insert(0, RunStart(self.parser_of_command, self.config[self.command], self.run))
@@ -408,18 +380,6 @@ class VidcorrCLI(LightningCLI):
             if wanted and not has_own:
                 added.append(TQDMProgressBar() if kind is ProgressBar else kind())
         return added
-
-    def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
-        """Return a callback per benchmark of `--on`; `--every` and `--before` win over the configs' schedules."""
-        flags = self.config[self.command]
-        # of the texts NAME=FOLDER, the last FOLDER of a NAME counts: the data of the earlier run may have moved
-        if self.adds_to_a_run and flags.on:
-            flags.on = list({text.partition("=")[0]: text for text in flags.on}.values())
-        # a flag that is not given is None or False
-        of_flags = {"every_n_epochs": flags.every, "before_training": flags.before}
-        schedule = {name: value for name, value in of_flags.items() if value}
-        choices = chosen_benchmarks(flags)
-        return [BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}) for choice in choices]
 
     def fit(self, **options: Any) -> None:
         """Train, and note the end of the run."""
@@ -505,69 +465,28 @@ def require_ranks_as_commands(strategy: str) -> None:
         raise ValueError(f"trainer.strategy {strategy}: a command starts its ranks as commands; use ddp")
 
 
-def remedy_for(message: str, words: Sequence[str]) -> str:
-    """Return the end of an error message: the flags, classes, configs or package that may be meant; "" for none.
+def remedy_for(message: str, parser: LightningArgumentParser) -> str:
+    """Return the end of the parser's error message: what to name, or the names that may be meant; "" for none.
 
     Args:
-        message: the parser's message, which names what is unknown or missing.
-        words: words for the parser; the classes that they name have flags of their own.
-
-    Example:
-        >>> remedy_for("unrecognized arguments: --model.projector_dims=3", ["--model=VFSSimSiam"])
-        '; did you mean --model.projector_dim?'
+        message: the message, which names what is unknown or missing.
+        parser: the parser.
     """
     # a user's class derives from `lightning`, whose classes are not those of `pytorch_lightning`
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
-    is_missing = "required" in message  # the only word that all versions of jsonargparse since 4.46 share
-    if is_missing and "fit.model" in message:
+    if "required" in message and "model" in message:  # the words that all versions of jsonargparse since 4.46 share
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
-    if is_missing and "validate.model" in message:
-        return "; name a run, vidcorr validate RUN, a checkpoint, --ckpt_path FILE, or a network, --model timm:NAME"
-    # what the message names: an argument of a class, a flag, or (with its `key`, such as model) a class
     unknown = UNKNOWN.search(message)
     if unknown is None:
         return ""
-    if unknown["option"]:
-        names = list(signature(resolve_name(unknown["class_path"])).parameters)
-        return did_you_mean(unknown["option"], names) or f"; it takes {', '.join(names)}"
-    if unknown["flag"]:
-        forms = known_flags(words)
-        return did_you_mean(unknown["flag"], forms, forms)
-    # known name → how it is written: configs for model and data, short names of networks, and all classes
-    forms = {name: f"--config {name}" for name in config_names()} if unknown["key"] in PARTS else {}
-    if unknown["key"] == "model":
-        forms |= dict(zip(SHORT_NAMES, SHORT_NAMES, strict=True))
-    for room in (vidcorr, pl.callbacks, pl.loggers):
-        forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
-    near = did_you_mean(unknown["name"], forms, forms)
-    if not near and unknown["key"] == "model":  # probably the name of a network, in place of a method
-        return "; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
-    return near
-
-
-def known_flags(words: Sequence[str]) -> dict[str, str]:
-    """Return what an unknown flag may stand for: name of a flag, config or command → how it is written.
-
-    Args:
-        words: words for the parser; the arguments of the classes that they name are flags too.
-
-    Example:
-        >>> forms = known_flags(["--model=VFSSimSiam"])
-        >>> forms["model.projector_dim"], forms["trainer.max_epochs"], forms["table"], forms["data/clips.yaml"]
-        ('--model.projector_dim', '--trainer.max_epochs', 'vidcorr table', '--config data/clips.yaml')
-    """
-    forms = {name: f"--{name}" for name in OF_LIGHTNING}  # such as ckpt_path
-    forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}  # our own flags of training
-    forms |= {f"trainer.{name}": f"--trainer.{name}" for name in signature(pl.Trainer).parameters}
-    said = list(read_words(words))  # the words as flags with their values
-    for part in PARTS:
-        kind = last_class(said, part)
-        named_class = getattr(vidcorr, kind, None) if kind else None
-        if named_class is not None:
-            forms |= {f"{part}.{name}": f"--{part}.{name}" for name in signature(named_class).parameters}
-    forms |= {name: f"--config {name}" for name in config_names()}
-    return forms | {command.name: f"vidcorr {command.name}" for command in COMMANDS}
+    # known name → how it is written: flags; configs and classes
+    forms = {name.removeprefix("--"): name for name in names_of(parser) + names_of(COMMANDS[0].parser())}
+    if unknown["name"]:
+        forms = {name: f"--config {name}" for name in config_names()}
+        for room in (vidcorr, pl.callbacks, pl.loggers):
+            forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
+    return did_you_mean(unknown["name"] or unknown["flag"], forms, forms)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ class Built(VidcorrCLI):
 
     def setup_parser(self, *args, **options):
         """Make the parser the first time; that of a checkpoint's model is of other arguments."""
-        parts = self.parser_parts.setdefault(self.command, {}) if self.saved is None else {}
+        parts = self.parser_parts.setdefault(self.command, {})
         if not parts:
             before = set(vars(self))
             super().setup_parser(*args, **options)

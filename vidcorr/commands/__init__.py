@@ -16,34 +16,14 @@ from importlib import import_module
 from importlib.metadata import version
 from itertools import starmap
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from .. import errors, signals
 from ..datasets.small_sets import LAYOUTS
-from ..experiments.runs.flags import RUN_FLAGS, add_flags, names_of
+from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that raises `UsageError`, which is printed in one line, where argparse prints the usage and exits."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise `UsageError` with a message of argparse.
-
-        If words without a flag are missing, the remedy is added: a flag of several values takes the words behind it.
-
-        Example:
-            >>> Parser(prog="vidcorr table").error("the following arguments are required: FOLDER")
-            Traceback (most recent call last):
-            ...
-            vidcorr.errors.UsageError: table: FOLDER missing; words without a flag stand before the flags
-        """
-        missing = message.partition("are required: ")[2]
-        if missing and not missing.startswith("-"):
-            message = f"{missing} missing; words without a flag stand before the flags"
-        raise errors.UsageError(f"{self.prog.removeprefix('vidcorr ')}: {message}")
 
 
 class Command(NamedTuple):

@@ -90,6 +90,19 @@ class BenchmarkChoice:
             raise UsageError(f"--on {self.config}: {message_of(error)}") from error
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
+    def callback(self, flags: Any) -> dict[str, Any]:
+        """Return the benchmark as a callback of a configuration; `--every` and `--before` win over its schedule.
+
+        Raises:
+            UsageError: as `build`.
+        """
+        arguments = {**self.arguments, "name": self.build().name}
+        # a flag that is not given is None or False
+        given = {"every_n_epochs": flags.every, "before_training": flags.before}
+        schedule = {**self.schedule, **{name: value for name, value in given.items() if value}}
+        benchmark = {"class_path": self.class_path, "init_args": arguments}
+        return {"class_path": "vidcorr.BenchmarkCallback", "init_args": {"benchmark": benchmark, **schedule}}
+
 
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the chosen benchmarks: for each `--on`, one per combination of protocol, changes, stage and stride.

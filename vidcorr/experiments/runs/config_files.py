@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,45 +43,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a config.
 
     Raises:
-        UsageError: if the file is not YAML with names of options, or holds a key twice.
+        UsageError: if the file is not YAML with names of options.
     """
     content = yaml_value(read_text(path), str(path))
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
-    if not isinstance(content.get("trainer", {}), dict | None):
-        raise UsageError(f"{path}: trainer is {content['trainer']!s:.80}; write trainer: {{max_steps: 9}}")
     return content
-
-
-LISTS = ("on", "protocol", "change", "stage", "stride", "allow")
-"""Flags with several values, which a config may hold as a list or as one value."""
-PAIRS = ("on", "change")
-"""Flags of `LISTS` whose values are NAME=VALUE, which a config may hold as a mapping too."""
-
-
-def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return the content of a config, with the values of the keys `LISTS` as lists of texts.
-
-    Args:
-        content: the content.
-        path: the file, for messages.
-
-    Raises:
-        UsageError: if a value has another form; the message shows the form to write.
-
-    Example:
-        >>> with_lists({"on": {"davis": "/data"}, "stage": "res4", "model": "VFSMoCo"}, Path("a.yaml"))
-        {'on': ['davis=/data'], 'stage': ['res4'], 'model': 'VFSMoCo'}
-    """
-    found = dict(content)
-    for name in set(LISTS) & set(content):
-        value = content[name]
-        values = _pairs(value) if isinstance(value, dict) and name in PAIRS else as_list(value)
-        if not all(isinstance(each, str | int | float) for each in values):
-            form = f"{name}: [NAME=VALUE, …] or a mapping" if name in PAIRS else f"{name}: [VALUE, …]"
-            raise UsageError(f"{path}: {name} is {value!s:.80}; write {form}")
-        found[name] = list(map(str, values))
-    return found
 
 
 def as_list(value: Any) -> list[Any]:
@@ -95,20 +61,6 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _pairs(values: Mapping[str, Any]) -> list[str]:
-    """Return a mapping as texts NAME=VALUE; a list as value becomes `NAME=VALUE,VALUE`, and None `null`.
-
-    Example:
-        >>> _pairs({"davis": "/data/DAVIS", "radius": [3, 6], "topk": None})
-        ['davis=/data/DAVIS', 'radius=3,6', 'topk=null']
-    """
-    found = []
-    for name, value in values.items():
-        parts = ["null" if part is None else str(part) for part in as_list(value)]
-        found.append(f"{name}={','.join(parts)}")
-    return found
-
-
 def yaml_value(text: str, place: str) -> Any:
     """Parse YAML as jsonargparse does: 1e-3 is a number.
 
@@ -117,7 +69,7 @@ def yaml_value(text: str, place: str) -> Any:
         place: file or flag of the text, the beginning of error messages.
 
     Raises:
-        UsageError: if the text is not YAML, or a mapping holds a key twice: jsonargparse would take the last.
+        UsageError: if the text is not YAML.
 
     Example:
         >>> yaml_value("{lr: 1e-3, on: [davis]}", "--config")
@@ -126,29 +78,9 @@ def yaml_value(text: str, place: str) -> Any:
     from jsonargparse import get_loader
 
     try:
-        yaml.load(text, _UniqueKeys)  # only to refuse repeated keys
         value = get_loader("yaml")(text)
     except RecursionError as error:
         raise UsageError(f"{place} cannot be read: its values are nested too deeply") from error
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
-    if isinstance(value, dict) and any(key is True for key in value):  # 1 equals True
-        value["on"] = value.pop(True)  # YAML 1.1 reads the key `on` as true
     return value
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A loader of YAML that refuses a mapping with a repeated key."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping of YAML as a dictionary.
-
-        Raises:
-            ValueError: if a key is repeated; with its line.
-        """
-        keys: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in keys:
-                raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
-            keys.add(key.value)
-        return dict(super().construct_mapping(node, deep))

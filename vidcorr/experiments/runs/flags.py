@@ -6,10 +6,32 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...errors import UsageError
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ...backbones import EncoderSpec
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `UsageError`, which is printed in one line, where argparse prints the usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError` with a message of argparse.
+
+        If words without a flag are missing, the remedy is added: a flag of several values takes the words behind it.
+
+        Example:
+            >>> Parser(prog="vidcorr table").error("the following arguments are required: FOLDER")
+            Traceback (most recent call last):
+            ...
+            vidcorr.UsageError: table: FOLDER missing; words without a flag stand before the flags
+        """
+        missing = message.partition("are required: ")[2]
+        if missing and not missing.startswith("-"):
+            message = f"{missing} missing; words without a flag stand before the flags"
+        raise UsageError(f"{self.prog.removeprefix('vidcorr ')}: {message}")
 
 
 class Flag:
@@ -58,7 +80,7 @@ def names_of(parser: argparse.ArgumentParser) -> list[str]:
         >>> names_of(parser)
         ['--mask', '--box']
     """
-    return re.findall(r"--[\w-]+", parser.format_usage())  # argparse has no public list of them
+    return re.findall(r"--[\w.-]+", parser.format_usage())  # argparse has no public list of them
 
 
 def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:

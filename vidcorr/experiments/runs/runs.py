@@ -247,6 +247,12 @@ class RunFolder(NamedTuple):
             raise ValueError(f"{self.path}: the run never began; begin it by its command, {command}")
         return self.path / CONFIG
 
+    @property
+    def words_to_go_on(self) -> list[str]:
+        """Words by which a training goes on: its configuration, and its last checkpoint or that of its first start."""
+        checkpoint = self.last or self.record.branched
+        return ["--config", str(self.configuration), *([f"--ckpt_path={checkpoint}"] if checkpoint else [])]
+
     def trusted_checkpoint(self, which: str) -> Path:
         """Return the path of a checkpoint of the run, and allow to import the modules that loading it needs.
 
@@ -338,13 +344,7 @@ class Run:
         if self.goes_on_in is None:  # no earlier run was given at construction
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
-            requeued = self._run_of_requeued_job(root)
-            if requeued is not None:  # without a checkpoint of its own, it begins again from the command's
-                if requeued.record.training not in ("", self.record.training):  # a config has been edited since
-                    remedy = f"vidcorr resume {shlex.quote(str(requeued.path))} goes on by the run's own"
-                    raise ValueError(f"{requeued.path}: began by another configuration than the command's now: {remedy}")
-                checkpoint = self._go_on_in(requeued) or checkpoint
-            elif is_training and checkpoint == "last":
+            if is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
         if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
             own = RunFolder.read(self.goes_on_in).last
@@ -358,16 +358,18 @@ class Run:
             self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
 
-    def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
-        """Return the newest run below `root` with this SLURM job's id and the same command.
+    def go_on_if_requeued(self, root: Path) -> RunFolder | None:
+        """Go on with this SLURM job's newest run below `root`, if SLURM has requeued the job; return the run.
 
-        None if SLURM has not requeued the job, or no earlier run of the job is there.
+        None if it has not, or no run of the job and the same command has begun there.
         """
         newest = None
-        if self.record.slurm and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        if self.goes_on_in is None and self.record.slurm and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             for run in RunFolder.below(root):
-                if run.record.slurm == self.record.slurm and run.record.repeats(self.record):
+                if run.record.slurm == self.record.slurm and run.record.repeats(self.record) and (run.path / CONFIG).is_file():
                     newest = run  # `below` sorts by start
+        if newest is not None:
+            self._go_on_in(newest)
         return newest
 
     def _go_on_with_newest(self, root: Path) -> str | None:
@@ -601,7 +603,7 @@ def _text_of_training(config: Any, *more: Any) -> str:
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
     arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
     callbacks = _callbacks_that_act(trainer.get("callbacks"))
-    parts = [content.get("model"), content.get("data"), arguments, callbacks, batch, *more]
+    parts = [*(content.get(name) for name in ("model", "data", "optimizer", "lr_scheduler")), arguments, callbacks, batch, *more]
     return json.dumps(parts, sort_keys=True, default=str)
 
 
