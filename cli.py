@@ -10,7 +10,6 @@ import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from enum import Enum
-from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -295,7 +294,7 @@ class VidcorrCLI(LightningCLI):
         root = Path(self.config[self.command].trainer.default_root_dir).expanduser()
         requeued = self.run.go_on_if_requeued(root)
         if requeued is not None:
-            self.words = words_for_parser([self.command, *requeued.words_to_go_on])
+            self.words = words_for_parser([self.command, *requeued.words("last")])
             super().parse_arguments(parser, self.words.words)
         trainer = self.config[self.command].trainer
         trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.words.names_data_alone)

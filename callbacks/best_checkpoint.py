@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from .benchmark import BenchmarkCallback, benchmarks_among
 from .checkpoint_files import use_atomic_files
-from .run_folder import begins_branch, checkpoint_folder, run_of
+from .run_folder import begins_branch, checkpoint_folder
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -111,18 +111,6 @@ class BestCheckpoint(ModelCheckpoint):
         here = Path(str(self.dirpath), Path(path).name)
         is_elsewhere = not here.is_file() and Path(path).is_file()
         return path if is_elsewhere else str(here)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """If the run begins again in its folder, remove the best checkpoints that its earlier start left there.
-
-        Nothing is known of their scores.
-        """
-        super().on_train_start(trainer, pl_module)
-        run = run_of(trainer)
-        if trainer.is_global_zero and run is not None and run.begins_again:
-            for stale in Path(str(self.dirpath)).glob("best-epoch=*.ckpt"):
-                if run.folder in stale.parents:
-                    stale.unlink()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if the benchmark has scored the present step, and its score is among the best."""

@@ -12,7 +12,6 @@ from vidcorr.experiments.runs.runs import Run
 
 from .benchmark import seed_and_recipe
 from .checkpoints import last_checkpoints
-from .run_folder import hide_logs
 
 
 class RunStart(SaveConfigCallback):
@@ -39,19 +38,13 @@ class RunStart(SaveConfigCallback):
         A refused run must not replace the files of an earlier run. `_begin_once` writes the configuration later.
         """
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hide the logged steps of an earlier start, if this run begins again without a checkpoint."""
-        if self.run.begins_again:
-            hide_logs(trainer, 0, {})
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Begin the run before the first batch of a training."""
         self._begin_once(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """At the start of `validate`, hide the logs of an earlier start, and begin the run; in `fit`, do nothing."""
+        """Begin the run at the start of `validate`; in `fit`, do nothing."""
         if trainer.state.fn == "validate":  # this command has no hook of a training
-            self.on_train_start(trainer, pl_module)  # hides the logs
             self._begin_once(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

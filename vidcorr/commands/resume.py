@@ -28,7 +28,7 @@ def run(flags: Namespace) -> None:
     from ..experiments.runs.runs import RunFolder
 
     run = RunFolder.named(flags.run)
-    repeat(run, ["fit", *run.words_to_go_on], ["resume", str(run.path)], flags.further)
+    repeat(run, ["fit", *run.words("last")], ["resume", str(run.path)], flags.further)
 
 
 def validate_run(name: str, words: Sequence[str]) -> None:
@@ -47,8 +47,7 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     folder, which = run_named(name) or (name, "best")
     run = RunFolder.named(folder)
     # a further rank gets RUN/best or RUN/last as its first word, which it reads as `name`
-    of_run = ["--config", str(run.configuration), f"--ckpt_path={run.trusted_checkpoint(which)}"]
-    repeat(run, ["validate", *of_run], ["validate", str(run.path / which)], words)
+    repeat(run, ["validate", *run.words(which)], ["validate", str(run.path / which)], words)
 
 
 def repeat(run: RunFolder, of_run: Sequence[str], command_line: Sequence[str], words: Sequence[str]) -> None:

@@ -72,8 +72,8 @@ def yaml_value(text: str, place: str) -> Any:
         UsageError: if the text is not YAML.
 
     Example:
-        >>> yaml_value("{lr: 1e-3, on: [davis]}", "--config")
-        {'lr': 0.001, 'on': ['davis']}
+        >>> yaml_value("{lr: 1e-3, size: [64]}", "--config")
+        {'lr': 0.001, 'size': [64]}
     """
     from jsonargparse import get_loader
 

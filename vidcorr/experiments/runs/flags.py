@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
             >>> Parser(prog="vidcorr table").error("the following arguments are required: FOLDER")
             Traceback (most recent call last):
             ...
-            vidcorr.UsageError: table: FOLDER missing; words without a flag stand before the flags
+            vidcorr.errors.UsageError: table: FOLDER missing; words without a flag stand before the flags
         """
         missing = message.partition("are required: ")[2]
         if missing and not missing.startswith("-"):

@@ -196,12 +196,10 @@ class RunFolder(NamedTuple):
         folder = folder_of_run(path)
         if folder is not None:
             return cls.read(folder)
-        trainings = [run for run in cls.below(path) if run.record.words[0] == "fit"]
-        for run in reversed(trainings):
-            if run.last is not None:
+        for run in reversed(cls.below(path)):
+            if run.record.words[0] == "fit" and run.last is not None:
                 return run
-        remedy = f" ({', '.join(str(run.path) for run in trainings)} begin again by name)" if trainings else ""
-        raise ValueError(f"{path}: is no run, and holds no training with a checkpoint{remedy}: name a run's folder")
+        raise ValueError(f"{path}: is no run, and holds no training with a checkpoint: name a run's folder")
 
     @property
     def last(self) -> Path | None:
@@ -235,23 +233,13 @@ class RunFolder(NamedTuple):
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}
         return next((path for path in saved if path.name in names), saved[-1])
 
-    @property
-    def configuration(self) -> Path:
-        """The file with the run's configuration.
+    def words(self, which: str) -> list[str]:
+        """Return the words by which `fit` goes on with the run, or `validate` measures it: its configuration, a checkpoint.
 
-        Raises:
-            ValueError: if the run never began.
+        Args:
+            which: "best" or "last".
         """
-        if not (self.path / CONFIG).is_file():
-            command = shlex.join(["vidcorr", *self.record.words])
-            raise ValueError(f"{self.path}: the run never began; begin it by its command, {command}")
-        return self.path / CONFIG
-
-    @property
-    def words_to_go_on(self) -> list[str]:
-        """Words by which a training goes on: its configuration, and its last checkpoint or that of its first start."""
-        checkpoint = self.last or self.record.branched
-        return ["--config", str(self.configuration), *([f"--ckpt_path={checkpoint}"] if checkpoint else [])]
+        return [f"--config={self.path / CONFIG}", f"--ckpt_path={self.trusted_checkpoint(which)}"]
 
     def trusted_checkpoint(self, which: str) -> Path:
         """Return the path of a checkpoint of the run, and allow to import the modules that loading it needs.
@@ -269,7 +257,8 @@ class RunFolder(NamedTuple):
 
         checkpoint = self.best if which == "best" else self.last
         if checkpoint is None:
-            raise ValueError(f"{self.path}: the run has saved no checkpoint")
+            command = shlex.join(["vidcorr", *self.record.words])
+            raise ValueError(f"{self.path}: the run has saved no checkpoint: begin it again by its command, {command}")
         config = self.path / CONFIG
         allow_named([*self.record.words, config.read_text("utf-8") if config.is_file() else ""])
         sys.path.append(self.record.folder)  # at the end, to hide no other module
@@ -312,11 +301,6 @@ class Run:
         if earlier is not None:
             self._go_on_in(earlier)
 
-    @property
-    def begins_again(self) -> bool:
-        """True for a run in the folder of an earlier run that has no checkpoint; known after `choose_checkpoint`."""
-        return self.goes_on_in is not None and self.record.resumed is None
-
     def choose_checkpoint(self, config: Any) -> str | None:
         """Decide whether the run goes on with an earlier run, and return the checkpoint that it loads.
 
@@ -335,66 +319,49 @@ class Run:
         Raises:
             SystemExit: with status 0, if the run to go on with has already ended.
         """
-        # `_go_on_in` and `_go_on_with_newest` set `goes_on_in` and return the earlier run's last checkpoint, or None if
-        # it has none; they raise SystemExit if the earlier run has ended
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
         is_training = self.record.words[0] == "fit"
-        if self.goes_on_in is None:  # no earlier run was given at construction
+        if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
-            root = Path(config.trainer.default_root_dir).expanduser()
             if is_training and checkpoint == "last":
-                checkpoint = self._go_on_with_newest(root)
-        if self.goes_on_in is not None:  # given, or set by a `_go_on_…` above
-            own = RunFolder.read(self.goes_on_in).last
-            if checkpoint == "last":  # the user's word, of a requeued or a given run
-                checkpoint = None if own is None else str(own)
-            # without a checkpoint of its own: from the checkpoint of another run, or from none, as at its first start
-            begins_as_before = own is None and checkpoint == self.record.branched
-            self.record = self.record.changed(resumed=None if begins_as_before else checkpoint)
+                checkpoint = self._go_on_with_newest(Path(config.trainer.default_root_dir).expanduser())
+        if self.goes_on_in is not None:  # given, or set just now
+            self.record = self.record.changed(resumed=checkpoint)
         elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
 
     def go_on_if_requeued(self, root: Path) -> RunFolder | None:
-        """Go on with this SLURM job's newest run below `root`, if SLURM has requeued the job; return the run.
+        """Go on with this SLURM job's newest training below `root`, if SLURM has requeued the job; return the run.
 
-        None if it has not, or no run of the job and the same command has begun there.
+        None if it has not, or no training of the job and the same command has saved a checkpoint there.
         """
-        newest = None
-        if self.goes_on_in is None and self.record.slurm and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            for run in RunFolder.below(root):
-                if run.record.slurm == self.record.slurm and run.record.repeats(self.record) and (run.path / CONFIG).is_file():
-                    newest = run  # `below` sorts by start
-        if newest is not None:
-            self._go_on_in(newest)
-        return newest
+        if self.goes_on_in is not None or not self.record.slurm or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+            return None
+        for run in reversed(RunFolder.below(root)):  # sorted by start
+            if run.record.slurm == self.record.slurm and run.record.repeats(self.record) and run.last is not None:
+                self._go_on_in(run)
+                return run
+        return None
 
     def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training whose last checkpoint is the newest; return this checkpoint.
 
         Runs of this training have the digest `record.training`. If none of them below `root` has a checkpoint, return
-        None. Then a run of the same command that began and did not end begins again in its folder. A run that has not
-        written its configuration may just be starting in another process, so it does not begin again. Without such a
-        run, `goes_on_in` stays None: a new run begins.
+        None: a new run begins.
 
         Raises:
             SystemExit: with status 0, if that run has ended, and was as long (`LIMITS`) as the command asks for now.
         """
-        training = self.record.training  # `_take_over` replaces it by that of a run
         run_of_checkpoint: dict[Path, RunFolder] = {}  # last checkpoint → its run
         for run in RunFolder.below(root):
-            checkpoint = run.last
-            if checkpoint is not None and run.record.training == training:
-                run_of_checkpoint[checkpoint] = run
-            has_begun = run.record.repeats(self.record) and not run.record.end and (run.path / CONFIG).is_file()
-            if checkpoint is None and has_begun:
-                self._take_over(run)  # the newest of these counts; below, a run with a checkpoint takes its place
+            if run.last is not None and run.record.training == self.record.training:
+                run_of_checkpoint[run.last] = run
         if not run_of_checkpoint:
-            new = "starting a new run" if self.goes_on_in is None else f"{self.goes_on_in} begins again"
-            self.say(f"--ckpt_path last: no checkpoint of this training below {root}: {new}")
+            self.say(f"--ckpt_path last: no checkpoint of this training below {root}: starting a new run")
             return None
         newest = max(run_of_checkpoint, key=_time_written)
         run = run_of_checkpoint[newest]
@@ -411,22 +378,18 @@ class Run:
         of_run = run.record
         self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
 
-    def _go_on_in(self, run: RunFolder) -> str | None:
-        """Take over an earlier run, tell the user, and return its last checkpoint; None if it has none.
+    def _go_on_in(self, run: RunFolder) -> None:
+        """Take over an earlier run, and tell the user.
 
         Raises:
             SystemExit: with status 0, if the earlier run had the same words and has ended.
         """
+        command = shlex.join(["vidcorr", *self.record.words])
         if run.record.end and run.record.words == self.record.words:
-            is_training = run.record.words[0] == "fit"
-            remedy = "; further words make it longer: --trainer.max_epochs N" if is_training else ""
-            self.say(f"{run.path} has ended, {run.record.end}{remedy}")
+            self.say(f"{run.path} has ended, {run.record.end}; further words make it longer: --trainer.max_epochs N")
             raise SystemExit(0)
         self._take_over(run)
-        checkpoint = run.last
-        state = "has no last.ckpt and begins again" if checkpoint is None else "goes on"
-        self.say(f"{run.path} {state}: {shlex.join(['vidcorr', *self.record.words])}")
-        return None if checkpoint is None else str(checkpoint)
+        self.say(f"{run.path} goes on: {command}")
 
     def make_folder(self, root: Path) -> Path:
         """Return the folder of the run: the earlier run's, or a new `version_N` in a root, made with its `run.json`.
@@ -603,7 +566,13 @@ def _text_of_training(config: Any, *more: Any) -> str:
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
     arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
     callbacks = _callbacks_that_act(trainer.get("callbacks"))
-    parts = [*(content.get(name) for name in ("model", "data", "optimizer", "lr_scheduler")), arguments, callbacks, batch, *more]
+    parts = [
+        *(content.get(name) for name in ("model", "data", "optimizer", "lr_scheduler")),
+        arguments,
+        callbacks,
+        batch,
+        *more,
+    ]
     return json.dumps(parts, sort_keys=True, default=str)
 
 

@@ -5,7 +5,7 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
@@ -68,13 +68,13 @@ def words_for_parser(args: Sequence[str]) -> Words:
     command, *rest = args
     ours, words = _read(RUN_FLAGS, rest)
     known, _ = _read(READ_BEFORE, words)
-    for config in known.config:
-        known.ckpt_path = known.ckpt_path or _read_and_allow(config).get("ckpt_path")
+    in_configs = [content["ckpt_path"] for content in map(_read_and_allow, known.config) if content.get("ckpt_path")]
+    named = known.ckpt_path or next(reversed(in_configs), None)
     before = [f"--config={json.dumps({'data': {'class_path': 'vidcorr.VideoDataModule'}})}"]
-    file = _checkpoint(command, known.ckpt_path, known.root)
+    file = _checkpoint(command, named, known.root)
     recipe = saved_model(file) if file else None
     if recipe is not None:
-        refuse(_classes_in(recipe), str(file))
+        refuse(_code_in(recipe), str(file))
         before.append(f"--config={json.dumps({'model': recipe}, default=str)}")
     if file:
         words.append(f"--ckpt_path={file}")
@@ -153,20 +153,23 @@ def _is_network(value: str) -> bool:
     return is_named or is_checkpoint(spec) or is_folder_of_model(spec) or run_named(spec) is not None
 
 
-def _classes_in(content: Any) -> Iterator[str]:
-    """Yield every class that a content names, at any depth.
+def _code_in(content: Any) -> Iterator[str]:
+    """Yield the texts, at any depth, by which a parser would import code: a class, or a function of a package here.
 
     Example:
-        >>> list(_classes_in({"class_path": "my.Method", "init_args": {"parts": [{"class_path": "my.Part"}]}}))
-        ['my.Method', 'my.Part']
+        >>> list(_code_in({"class_path": "my.Method", "init_args": {"loss": "os.abort", "stage": "encoder.norm"}}))
+        ['my.Method', 'os.abort']
     """
+    if isinstance(content, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", content):
+        if find_spec(content.partition(".")[0]) is not None:  # imports nothing
+            yield content
     if isinstance(content, Mapping):
         if "class_path" in content:
             yield str(content["class_path"])
-        content = list(content.values())
+        content = [value for name, value in content.items() if name != "class_path"]
     if isinstance(content, list | tuple):
         for each in content:
-            yield from _classes_in(each)
+            yield from _code_in(each)
 
 
 def _read_and_allow(config: str) -> dict[str, Any]:

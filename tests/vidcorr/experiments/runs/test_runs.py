@@ -25,7 +25,7 @@ from vidcorr.backbones.files import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
-from vidcorr.commands.resume import from_here, words_from_here
+from vidcorr.commands.resume import from_here
 from vidcorr.experiments.runs.flags import named_network
 from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
 from vidcorr.results.folder_lock import folder_lock
