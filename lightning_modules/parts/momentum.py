@@ -1,16 +1,11 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
-import sys
-from collections.abc import Callable
-from types import FrameType
 from typing import Any
-from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
-from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from .saving import SavedModule
 
@@ -185,13 +180,6 @@ class MomentumMethod(SavedModule):
     def __init__(self) -> None:
         super().__init__()
         self._own_steps = 0  # optimiser steps so far, for a training without a Trainer
-        self._next_momentum = 0.0  # m of the average's move at the end of the present step
-        STEPPING[self] = _none  # no optimiser steps yet; torch's hooks find this module in the table
-
-    def __setstate__(self, state: Any) -> None:
-        """Restore a copied or unpickled module, and enter it in `STEPPING`, as the constructor does."""
-        super().__setstate__(state)
-        STEPPING[self] = _none
 
     @property
     def encoder(self) -> nn.Module:
@@ -224,7 +212,6 @@ class MomentumMethod(SavedModule):
     def on_fit_start(self) -> None:
         """Forget the keys that an interrupted fit has held, and the optimiser step that it began."""
         super().on_fit_start()
-        STEPPING[self] = _none  # in place of a reference to the optimiser whose step has begun
         for queue in self.queues.values():
             queue.held.clear()
 
@@ -234,85 +221,22 @@ class MomentumMethod(SavedModule):
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
-    def begin_step_of(self, optimizer: Optimizer) -> None:
-        """Begin a step of this method, if an optimiser that is about to step trains the encoder.
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Step, as Lightning does, then move the average and fill the queues."""
+        momentum = 0.0 if self.target_encoder is None else self.momentum_of_average()
+        super().optimizer_step(*args, **options)
+        self.end_step(momentum)
 
-        The optimiser is noted in `STEPPING`, so that `end_step_of` knows it. The momentum of the average's next move is
-        computed now, before the step is counted.
-
-        Nothing happens for an optimiser that does not train the encoder. Lookahead and SAM call an inner optimiser
-        within their own step: nothing happens for the inner optimiser.
-        """
-        other = STEPPING[self]()  # the optimiser whose step was begun last; None if that step has ended
-        is_within = other is not None and other is not optimizer and _is_running(other)
-        # the constructor of this module has raised, or still runs; torch's hooks reach the module all the same
-        is_unmade = not hasattr(self, "target_encoder")
-        if is_within or is_unmade:
-            return
-        stepped: set[int] = set()  # ids of the optimiser's parameters
-        for group in optimizer.param_groups:
-            stepped.update(map(id, group["params"]))
-        if stepped.isdisjoint(map(id, self.encoder.parameters())):
-            return
-        if self.target_encoder is not None:
-            self._next_momentum = self.momentum_of_average()
-        STEPPING[self] = ref(optimizer)
-
-    def end_step_of(self, optimizer: Optimizer) -> None:
-        """Move the average and fill the queues, if `begin_step_of` has noted a step of this optimiser.
-
-        A step for which the queues hold no new keys does not count, and leaves the average as it is.
-
-        Raises:
-            ValueError: for an average in half precision.
-        """
-        if STEPPING[self]() is not optimizer:
-            return
-        STEPPING[self] = _none  # the step has ended
+    def end_step(self, momentum: float | None = None) -> None:
+        """Move the average and fill the queues; a loop without a Trainer calls it after the optimiser's step."""
         queues = self.queues.values()
-        # where several optimisers step for the same batches, the first one has ended the step and emptied the queues
-        if queues and not any(queue.held for queue in queues):
+        if queues and not any(queue.held for queue in queues):  # a step without new keys, such as of a second optimiser
             return
         self._own_steps += 1
         if self.target_encoder is not None:
-            move_average(self.target_encoder, self.encoder, self._next_momentum)
+            move_average(self.target_encoder, self.encoder, self.momentum_of_average() if momentum is None else momentum)
         for queue in queues:
             queue.flush()
-
-
-def _is_running(optimizer: Optimizer) -> bool:
-    """Return whether a step of an optimiser runs now: one of the optimiser's methods is on the call stack.
-
-    Only the stack tells: a step that has raised an error has begun and will never end.
-    """
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_locals.get("self") is not optimizer:
-        frame = frame.f_back
-    return frame is not None
-
-
-def _none() -> None:
-    """Return None: in `STEPPING` this function stands for a weak reference to no optimiser, while none steps."""
-
-
-STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()
-"""Each method of the process → a weak reference to the optimiser whose step has begun; `_none` if no step has."""
-
-
-def _begin_steps(optimizer: Optimizer, *_: object) -> None:
-    """Tell all methods that an optimiser steps; torch calls it before each step of any optimiser."""
-    for method in list(STEPPING):
-        method.begin_step_of(optimizer)
-
-
-def _end_steps(optimizer: Optimizer, *_: object) -> None:
-    """Tell all methods that an optimiser has stepped; torch calls it after each step of any optimiser."""
-    for method in list(STEPPING):
-        method.end_step_of(optimizer)
-
-
-register_optimizer_step_pre_hook(_begin_steps)
-register_optimizer_step_post_hook(_end_steps)
 
 
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:
