@@ -5,6 +5,7 @@ once the step before it is complete, logged and validated (`loops.is_resumable`)
 seed, epoch and step, so no generator is saved; the place in the data is the state of the loader (`ResumableLoader`).
 """
 
+import copy
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -71,6 +72,7 @@ class LastCheckpoint(ModelCheckpoint):
     def _reset(self) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.last_model_path = ""
+        self._places: tuple[int, list[Any]] = (-1, [])  # batches trained on in all, states of the loaders after them
         self._note: dict[str, Any] = {}  # `batches` and `optimisers` of this run, in checkpoints
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
         self._stop_after_step = False  # a stop that came between accumulated batches; their step is completed first
@@ -137,7 +139,10 @@ class LastCheckpoint(ModelCheckpoint):
         if self._learning is not None and OF_LEARNING in checkpoint:  # a callback averages weights
             checkpoint[OF_LEARNING] = self._learning  # the weights before the average replaced them
         # sets the counters, so that a run that resumes from within an epoch continues this epoch
-        loops.stay_within_epoch(trainer, checkpoint)
+        batches, places = self._places
+        # a callback that saves at the end of a batch before this one does, where Lightning has the right states
+        is_present = batches == loops.batches_in_all(trainer)
+        loops.stay_within_epoch(trainer, checkpoint, places if is_present else ())
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lock the folder against other runs, and note the settings of this run's optimisers.
@@ -209,6 +214,8 @@ class LastCheckpoint(ModelCheckpoint):
             trainer.should_stop = False
         else:
             trainer.should_stop |= self._stop_after_step
+        # before Lightning draws the next batch, which a loader that is not ours would count as trained on
+        self._places = (loops.batches_in_all(trainer), copy.deepcopy(loops.places_of_loaders(trainer)))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before the validation that Lightning adds when `max_time` or a callback ends a run within an epoch.

@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from vidcorr.backbones import load
+from vidcorr.datamodules.loading.clips import prepared
 from vidcorr.functional.device import random_state_kept
 from vidcorr.functional.images import as_floats
 from vidcorr.lightning_modules.parts.batches import join_loaders
@@ -75,7 +76,7 @@ class TrainingPictures(Callback):
         """
         if self._clip is not None or not trainer.is_global_zero:
             return
-        joined = join_loaders(batch, "clip")  # of several loaders, their clips become one batch
+        joined = join_loaders(prepared(batch), "clip")  # of several loaders, their clips become one batch
         if not isinstance(joined, Mapping) or "clip" not in joined:
             raise ValueError("TrainingPictures draws the clips of a batch, and the first batch has none: leave it out")
         clip = as_floats(joined["clip"])

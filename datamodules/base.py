@@ -3,22 +3,21 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import server_context, usable_cores
 
-from .loading.clips import collate, start_worker
+from .loading.clips import collate, prepared, start_worker
+from .loading.colour import ColourAugmentation
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
 Sources = list[str | os.PathLike[str]] | str | os.PathLike[str]  # the list first: else jsonargparse makes it a text
@@ -44,6 +43,7 @@ class SampledDataModule(pl.LightningDataModule):
         training: training samples.
         held_out: validation samples, or None; not the hold-out split of a benchmark.
         timeout: seconds allowed for a sample, on average over a batch; then a worker counts as hanging.
+        colour: augmentation of the clips of training, or None.
         skipped: path → number of replacements.
 
     Raises:
@@ -52,6 +52,7 @@ class SampledDataModule(pl.LightningDataModule):
 
     training: Dataset[Any] | None = None
     held_out: Dataset[Any] | None = None
+    colour: ColourAugmentation | None = None
     timeout: float = 60.0
 
     def __init__(self, source: Sources, batch_size: int, num_workers: int | None, seed: int | None) -> None:
@@ -97,7 +98,9 @@ class SampledDataModule(pl.LightningDataModule):
                 f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank; "
                 "lower --data.batch_size"
             )
-        loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
+        loader: ResumableLoader[Any] = ResumableLoader(
+            training, sampler=sampler, colour=self.colour, **self._arguments()
+        )
         loader.named = self.named
         loader.trainer = self.trainer  # the loader's state then counts the batches that it has trained on
         resuming, state = self._resumed
@@ -123,33 +126,8 @@ class SampledDataModule(pl.LightningDataModule):
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Prepare a batch on the device. A list or mapping of batches comes from several loaders: prepare each batch.
-
-        A batch that is a tensor becomes float in [0, 1]; a batch of another type stays as it is.
-
-        Example:
-            >>> data = SampledDataModule("videos", batch_size=1, num_workers=0, seed=0)
-            >>> white = torch.tensor(255, dtype=torch.uint8)
-            >>> data.on_after_batch_transfer([{"clip": white, "video_index": 3}, white], 0)
-            [{'clip': tensor(1.), 'video_index': 3}, tensor(1.)]
-            >>> data.on_after_batch_transfer({"first": {"clip": white}, "second": None}, 0)
-            {'first': {'clip': tensor(1.)}, 'second': None}
-        """
-        if isinstance(batch, list | tuple):
-            return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
-        if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):
-            return {name: self.on_after_batch_transfer(part, dataloader_idx) for name, part in batch.items()}
-        if isinstance(batch, Mapping):
-            return self.prepared(dict(batch))
-        return as_floats(batch) if isinstance(batch, Tensor) else batch  # None: a loader has ended before the others
-
-    def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return a batch with uint8 tensors, the images, as float in [0, 1]; count replaced videos and warn of them."""
-        self._count_replaced(batch.get("failures", ()))
-        for name, value in batch.items():
-            if isinstance(value, Tensor) and value.dtype == torch.uint8:
-                batch = batch | {name: as_floats(value)}
-        return batch
+        """Prepare a batch on the device (`prepared`), for modules that are none of ours."""
+        return prepared(batch)
 
     def _count_replaced(self, failures: Sequence[str]) -> None:
         """Count the replaced paths of a batch; warn of each path once, and once when they are too many.
@@ -191,5 +169,6 @@ class SampledDataModule(pl.LightningDataModule):
             # `timeout` is seconds per sample; without workers torch takes no time limit
             "timeout": self.batch_size * self.timeout if self.num_workers else 0,
             "multiprocessing_context": server_context() if self.num_workers else None,
+            "tell": self._count_replaced,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }

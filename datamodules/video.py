@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_info
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vidcorr.datasets.youtube_vos import held_out_among
-from vidcorr.functional.device import world_size_and_rank
-from vidcorr.loops import batches_taken
 from vidcorr.videos.files import DataError, require_at_least, require_fractions
 from vidcorr.videos.source import Listing, SourceEntry, hashed_rank, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
 from .loading.colour import ColourAugmentation
-from .loading.loader import EVALUATION, FixedSampler, ResumableLoader
-from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops, seeded_generator
+from .loading.loader import FixedSampler, ResumableLoader
+from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops
 
 
 class VideoDataModule(SampledDataModule):
@@ -46,7 +43,7 @@ class VideoDataModule(SampledDataModule):
         sampling: choice of a clip's frames, `Distant`, `Continuous`, `GapPairs` or `FractionPairs`.
         size: side of the frames, pixels.
         crops: how frames become squares, `RandomCrops`, `CentreCrops`, `WholeFrames` or `PairCrops`.
-        colour: apply colour jitter, greyscale and blur, in training, on the device.
+        colour: apply colour jitter, greyscale and blur, in training, on the device (`loading.clips.prepared`).
         blur_sigma: smallest and largest standard deviation of that blur, pixels. The default is VFS's released value,
             which hardly blurs; its paper cites MoCo v2, which has (0.1, 2.0).
         batch_size: clips per rank.
@@ -197,41 +194,6 @@ class VideoDataModule(SampledDataModule):
             path = self.videos[index].path
             trained.update((path.stem, os.path.realpath(path)))
         return trained
-
-    def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Convert clips to float in [0, 1] on the device, and augment their colours in training.
-
-        `on_after_batch_transfer` calls it, which the Trainer calls for every batch; a loop of your own must call
-        `on_after_batch_transfer` once for every batch. Only batches of the loader of training are augmented. Colours
-        are a function of (seed, epoch, batch, rank), with and without a Trainer.
-        """
-        batch = super().prepared(batch)
-        if self.colour is None or "clip" not in batch:
-            return batch
-        place = self._place_in_training(batch)
-        if place is None:
-            return batch
-        clip: Tensor = batch["clip"]  # B x T x 3 x H x W; each frame draws colours of its own
-        generator = seeded_generator(self.seed, *place, world_size_and_rank()[1])
-        return batch | {"clip": self.colour(clip.flatten(0, 1), generator).view_as(clip)}
-
-    def _place_in_training(self, batch: dict[str, Any]) -> tuple[int, int] | None:
-        """Return the epoch of a training batch, and the number of batches before it; None for other batches.
-
-        Without a Trainer, the batch is taken for the last batch of the newest training loader.
-        """
-        trainer = self.trainer
-        if trainer is not None:
-            number = batches_taken(trainer)  # of this epoch, without this batch
-            return (trainer.current_epoch, number) if trainer.training else None
-        # our validation loaders mark their batches by the entry `EVALUATION`; a user's loader over `held_out` does not.
-        # An unmarked batch has held-out or training videos alone, so its first video tells
-        is_held_out = self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices
-        if EVALUATION in batch or is_held_out:
-            return None
-        loader: Any = self._loader  # set by `train_dataloader`, which a loop without a Trainer calls too
-        epoch, taken = loader.place  # epoch, and batches given so far in the epoch
-        return epoch, taken - 1  # without this batch
 
     def _split(self) -> tuple[list[int], list[int]]:
         """Return the indices of the training videos and of the validation videos, ascending.

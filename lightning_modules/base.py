@@ -29,6 +29,7 @@ from vidcorr.backbones import (
     trainable_network,
     width_of,
 )
+from vidcorr.datamodules.loading.clips import prepared
 from vidcorr.description import Input, Network
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.images import as_floats
@@ -225,7 +226,8 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
-        batch = join_loaders(batch, next(iter(self.images)))  # by the name of the method's first image, such as `clip`
+        # joined by the name of the first image of the method, such as `clip`
+        batch = join_loaders(prepared(batch), next(iter(self.images)))
         outputs = self._checked_step(batch, batch_index)
         scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():

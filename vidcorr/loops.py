@@ -3,7 +3,7 @@
 It imports no Lightning: a `Trainer` stands for Lightning's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Trainer = Any
@@ -33,12 +33,14 @@ def batches_trained(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.current.processed
 
 
-def batches_taken(trainer: Trainer) -> int:
-    """Return the number of batches that the loader has given in the epoch.
+def batches_in_all(trainer: Trainer) -> int:
+    """Return how many batches of all epochs have been trained on."""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.processed
 
-    A batch counts once it is on the device: in the hook `on_after_batch_transfer` it is not counted yet.
-    """
-    return trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+def places_of_loaders(trainer: Trainer) -> list[Any]:
+    """Return the states of the loaders of the training that have one."""
+    return trainer.fit_loop._combined_loader._state_dicts()  # type: ignore[union-attr]
 
 
 def make_loader(trainer: Trainer) -> None:
@@ -140,7 +142,7 @@ def has_reached_its_length(trainer: Trainer) -> bool:
     return has_steps or has_epochs
 
 
-def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any], places: Sequence[Any] = ()) -> None:
     """Change the counters of a checkpoint from within an epoch, so that Lightning resumes exactly after its last batch.
 
     The counters get the values that Lightning has in the hook `on_train_batch_end`, from which it can resume. After n
@@ -168,6 +170,8 @@ def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         counts.update(ready=counts["processed"], completed=counts["processed"] - 1)
     batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
+    if places:  # a loader counts the batch that had just begun, and that will be given again
+        loops["state_dict"]["combined_loader"] = list(places)
     for state in loops["state_dict"].get("combined_loader", []):
         if "batches" in state:  # our loader's count includes the batch that had just begun; it will be given again
             state["batches"] = batches["current"]["processed"]

@@ -1,12 +1,14 @@
 """Colours of a whole batch, drawn on the CPU and applied on the device."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import rgb_to_grayscale
+
+from .sampling import seeded_generator
 
 _SPREAD = (0.4, 0.4, 0.4, 0.1)  # spread of the factors of brightness, contrast and saturation, and of the hue's shift
 _JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
@@ -72,6 +74,10 @@ class ColourAugmentation:
         radius = math.ceil(3 * self.sigma[1])
         _replace(frames, draws["blur"], lambda x, sigma: gaussian_blur(x, sigma, radius), draws["sigma"])
         return frames
+
+    def of_clips(self, clips: Tensor, key: Sequence[int]) -> Tensor:
+        """Return clips `(B, T, 3, H, W)` in other colours, drawn for each frame; the draws are a function of `key`."""
+        return self(clips.flatten(0, 1), seeded_generator(*key)).view_as(clips)
 
 
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:

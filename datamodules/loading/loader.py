@@ -1,7 +1,8 @@
 """Samplers, which share out the samples of an epoch over ranks, and the loader, which begins at any batch."""
 
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -14,12 +15,11 @@ from vidcorr.loops import batches_trained
 from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import without_main
 
-from .clips import Key
+from .clips import COLOURS, Key
+from .colour import ColourAugmentation
 from .sampling import seeded_generator
 
 BatchT = TypeVar("BatchT")
-EVALUATION = "is_evaluation"
-"""Key that marks batches of a `FixedSampler`, which are not of training."""
 LOOK = 5.0
 """Seconds between two checks whether a worker was killed."""
 
@@ -121,6 +121,13 @@ class ResumableLoader(DataLoader[BatchT]):
     The loader's state is its place in the data. Lightning's loops save and load the state, so a run that resumes
     continues at this place. A pass after a whole pass is the next epoch, unless `set_epoch` of the sampler chooses one.
 
+    Args:
+        arguments: those of torch's class.
+        colour: augmentation of the clips, or None. A batch carries it (`clips.prepared`), with draws that are a
+            function of (seed, epoch, batch, rank).
+        tell: called with the `failures` of each batch.
+        options: those of torch's class.
+
     Attributes:
         waited: seconds spent waiting for batches.
         place: epoch, and number of batches of the epoch that were taken.
@@ -140,6 +147,17 @@ class ResumableLoader(DataLoader[BatchT]):
     trainer: Any = None
     named: str = "the data"
     _data_before: dict[str, Any] | None = None  # facts of the resumed run's data, until the next pass
+
+    def __init__(
+        self,
+        *arguments: Any,
+        colour: ColourAugmentation | None = None,
+        tell: Callable[[Sequence[str]], None] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.colour = colour  # by these names Lightning gives both to the loader that it makes of this one
+        self.tell = tell
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place at which a resumed run begins, `epoch` and number of `batches` before, and facts of `data`.
@@ -222,8 +240,6 @@ class ResumableLoader(DataLoader[BatchT]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield the batches of a pass from its first batch on; count the batches and the seconds waited for them.
 
-        Batches of a `FixedSampler` get the entry `EVALUATION`.
-
         Raises:
             DataError: if the pass cannot begin at its place, or shared memory is full.
             RuntimeError: for a worker that has ended, or gives no batch within `timeout` seconds.
@@ -245,8 +261,11 @@ class ResumableLoader(DataLoader[BatchT]):
                 self.waited += time.perf_counter() - began
                 taken += 1
                 self.place = (epoch, taken)
-                if isinstance(self.sampler, FixedSampler):
-                    batch[EVALUATION] = ()  # a mark without content: Lightning reads a batch's size from its values
+                if self.tell is not None and isinstance(batch, dict):  # a user's data set may give others
+                    self.tell(batch.get("failures", ()))
+                if self.colour is not None:
+                    key = (getattr(self.sampler, "seed", 0), epoch, taken - 1, world_size_and_rank()[1])
+                    batch[COLOURS] = partial(self.colour.of_clips, key=key)
                 yield batch
                 began = time.perf_counter()
         except RuntimeError as error:

@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from pytorch_lightning import LightningDataModule
 from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers.faults import differences
@@ -11,6 +12,7 @@ from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.datamodules import VideoDataModule
+from vidcorr.datamodules.loading.clips import prepared
 from vidcorr.datamodules.loading.sampling import FractionPairs, GapPairs, PairCrops, RandomCrops
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos.files import DataError
@@ -90,13 +92,41 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     for others in (data.val_dataloader(), data.predict_dataloader()):
         batch = next(iter(others))
         assert torch.equal(data.on_after_batch_transfer(batch, 0)["clip"], batch["clip"].float().div(255))
-    held_out = {"clip": batch["clip"], "video_index": torch.tensor(data.held_out.indices[:1])}  # of a loop's own keys
-    assert torch.equal(data.prepared(held_out)["clip"], batch["clip"].float().div(255))
-    data.colour = None
+    loader.colour = None
     assert differences([data.on_after_batch_transfer(batch, 0) for batch in loader], seen[-len(loader) :])
     assert trained[0]["clip"].dtype == torch.float32
     assert 0.5 < trained[0]["clip"].max() <= 1
     assert data.on_after_batch_transfer({}, 0) == {}  # of validation without videos
+
+
+def by_the_module(data):
+    return {"datamodule": data}
+
+
+def by_the_loader(data):
+    return {"train_dataloaders": data.train_dataloader()}
+
+
+def by_another_module(data):
+    other = LightningDataModule()
+    other.train_dataloader = data.train_dataloader
+    return {"datamodule": other}
+
+
+def by_two_loaders(data):
+    """One of them, in a dict; both have the same samples."""
+    return {"train_dataloaders": {"first": data.train_dataloader()}}
+
+
+@pytest.mark.parametrize("way", [by_the_loader, by_another_module, by_two_loaders])
+def test_clips_have_their_colours_however_the_trainer_gets_the_loader(way, videos):
+    found = []
+    for each in (by_the_module, way):
+        torch.manual_seed(0)
+        module = VFSSimSiam(**TINY)
+        quiet_trainer(max_steps=2).fit(module, **each(make(videos, colour=True)))
+        found.append(module.state_dict())
+    assert differences(*found) == []
 
 
 def test_a_prediction_has_every_video_once_in_order_and_without_augmentation(videos):
@@ -107,7 +137,7 @@ def test_a_prediction_has_every_video_once_in_order_and_without_augmentation(vid
     read = list(data.predict_dataloader())
     assert torch.cat([batch["video_index"] for batch in read]).tolist() == list(range(VIDEOS))
     assert torch.equal(found[:4], module.predict_step(read[0]))
-    assert data.prepared(read[0])["clip"].dtype == torch.float32  # without a loader of training
+    assert prepared(read[0])["clip"].dtype == torch.float32  # without a loader of training
 
 
 def test_a_hold_out_of_the_only_video_is_named(videos):
@@ -154,7 +184,7 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, info_log):
     assert len(make(tmp_path / "twice.txt").videos) == 2  # a list may weigh a video
     assert len(make([tmp_path / "twice.txt", videos / "2.mp4"]).videos) == 1
     with pytest.warns(UserWarning, match="replaced|TOO MANY") as told:
-        data.on_after_batch_transfer({"failures": [f"{number}.mp4: broken" for number in range(5)]}, 0)
+        data._count_replaced([f"{number}.mp4: broken" for number in range(5)])
     checks = ", ".join(f"`vidcorr check-data {source}`" for source in sources)
     assert f"see {checks}, and train on the clean.txt" in str(told[-1].message)
     message = f"{some}, {videos}/3.mp4: 3 samples do not fill a batch of 4"

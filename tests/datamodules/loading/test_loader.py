@@ -190,7 +190,7 @@ def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for failures in [broken] * 9 + [[]] * 9 + [broken] * 11:  # 5 of 10 are too many, and 19 of 46 again
-            data.on_after_batch_transfer({"failures": failures}, 0)
+            data._count_replaced(failures)
     named, many = (str(each.message) for each in told)
     assert named == "replaced by another video: a.mp4: broken"
     assert many.startswith("TOO MANY UNUSABLE VIDEOS: 5 of 10 clips so far")
