@@ -9,9 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from vidcorr.backbones import load
-from vidcorr.datamodules.loading.clips import prepared
 from vidcorr.functional.device import random_state_kept
-from vidcorr.functional.images import as_floats
+from vidcorr.functional.images import as_floats, prepared
 from vidcorr.lightning_modules.parts.batches import join_loaders
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, write_picture

@@ -12,11 +12,12 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
+from vidcorr.functional.images import prepared
 from vidcorr.functional.seeds import run_seed
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import server_context, usable_cores
 
-from .loading.clips import collate, prepared, start_worker
+from .loading.clips import collate, start_worker
 from .loading.colour import ColourAugmentation
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 

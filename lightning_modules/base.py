@@ -29,10 +29,9 @@ from vidcorr.backbones import (
     trainable_network,
     width_of,
 )
-from vidcorr.datamodules.loading.clips import prepared
 from vidcorr.description import Input, Network
 from vidcorr.functional.device import PendingCopy
-from vidcorr.functional.images import as_floats
+from vidcorr.functional.images import as_floats, prepared
 from vidcorr.functional.seeds import run_seed
 
 from .parts.batches import join_loaders, parts_of

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from vidcorr.functional.images import as_floats
 from vidcorr.signals import STOPS, unblock_stops
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import DataError
@@ -31,8 +30,6 @@ Sample = dict[str, Any]
 Sampling = Callable[..., Tensor]  # (number of frames, generator=)
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
 ATTEMPTS = 10  # items that are tried for a sample
-COLOURS = "colours"
-"""Key of what a batch of training carries for its clips: a function that changes their colours."""
 
 
 class ReplacingDataset(Dataset[Sample]):
@@ -225,29 +222,6 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         values.append(rest)
     batch: dict[str, Any] = default_collate(values)
     return batch | {"failures": failures}
-
-
-def prepared(batch: Any) -> Any:
-    """Return a batch as methods read it: bytes as floats in [0, 1], and clips in the colours that the batch carries.
-
-    A batch that is prepared stays as it is. Of a list or mapping of several loaders' batches, each is prepared.
-
-    Example:
-        >>> white = torch.tensor(255, dtype=torch.uint8)
-        >>> prepared([{"clip": white, "video_index": 3}, white])
-        [{'clip': tensor(1.), 'video_index': 3}, tensor(1.)]
-        >>> prepared({"first": {"clip": white, "colours": torch.neg}, "second": None})  # None: a loader has ended
-        {'first': {'clip': tensor(-1.)}, 'second': None}
-    """
-    if isinstance(batch, list | tuple):
-        return [prepared(part) for part in batch]
-    if isinstance(batch, Tensor):
-        return as_floats(batch) if batch.dtype == torch.uint8 else batch
-    if not isinstance(batch, Mapping):
-        return batch
-    ready = {name: value if name == "failures" else prepared(value) for name, value in batch.items()}
-    change = ready.pop(COLOURS, None)
-    return ready if change is None else ready | {"clip": change(ready["clip"])}
 
 
 def start_worker(worker: int) -> None:

@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from vidcorr.functional.device import world_size_and_rank
+from vidcorr.functional.images import COLOURS
 from vidcorr.loops import batches_trained
 from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import without_main
 
-from .clips import COLOURS, Key
+from .clips import Key
 from .colour import ColourAugmentation
 from .sampling import seeded_generator
 

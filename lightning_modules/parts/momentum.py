@@ -234,7 +234,8 @@ class MomentumMethod(SavedModule):
             return
         self._own_steps += 1
         if self.target_encoder is not None:
-            move_average(self.target_encoder, self.encoder, self.momentum_of_average() if momentum is None else momentum)
+            momentum = self.momentum_of_average() if momentum is None else momentum
+            move_average(self.target_encoder, self.encoder, momentum)
         for queue in queues:
             queue.flush()
 

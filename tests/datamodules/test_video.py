@@ -12,8 +12,8 @@ from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.datamodules import VideoDataModule
-from vidcorr.datamodules.loading.clips import prepared
 from vidcorr.datamodules.loading.sampling import FractionPairs, GapPairs, PairCrops, RandomCrops
+from vidcorr.functional.images import prepared
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import hashed_rank, list_videos

@@ -1,9 +1,13 @@
 """Images as bytes, and as floats that know from which bytes they were made."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+COLOURS = "colours"
+"""Key of what a batch of training carries for its clips: a function that changes their colours."""
 
 
 def as_floats(images: Tensor) -> Tensor:
@@ -40,3 +44,26 @@ def as_bytes(images: Tensor) -> Tensor:
         return images
     made_of, version = images.made_of  # `_version` counts torch's changes in place
     return made_of if version == images._version else images
+
+
+def prepared(batch: Any) -> Any:
+    """Return a batch as methods read it: bytes as floats in [0, 1], and clips in the colours that the batch carries.
+
+    A batch that is prepared stays as it is. Of a list or mapping of several loaders' batches, each is prepared.
+
+    Example:
+        >>> white = torch.tensor(255, dtype=torch.uint8)
+        >>> prepared([{"clip": white, "video_index": 3}, white])
+        [{'clip': tensor(1.), 'video_index': 3}, tensor(1.)]
+        >>> prepared({"first": {"clip": white, "colours": torch.neg}, "second": None})  # None: a loader has ended
+        {'first': {'clip': tensor(-1.)}, 'second': None}
+    """
+    if isinstance(batch, list | tuple):
+        return [prepared(part) for part in batch]
+    if isinstance(batch, Tensor):
+        return as_floats(batch) if batch.dtype == torch.uint8 else batch
+    if not isinstance(batch, Mapping):
+        return batch
+    ready = {name: value if name == "failures" else prepared(value) for name, value in batch.items()}
+    change = ready.pop(COLOURS, None)
+    return ready if change is None else ready | {"clip": change(ready["clip"])}
