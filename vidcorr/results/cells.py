@@ -106,21 +106,16 @@ class Cell:
         seeds = ["?" if record.seed is None else str(record.seed) for record in self.records]
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
-    def difference_from(self, base: "Cell") -> Difference | None:
-        """Return the difference from the base row's cell, paired by sequence.
-
-        None if some score of this cell may not be compared with some score of the base, for example because their
-        protocols differ (`pairs_with`). None too if a cell has no results, if the results have other data, or if they
-        share no sequence.
-        """
-        pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
-        return self.paired_difference(base) if all(pairs) else None
+    def apart(self, base: "Cell") -> str:
+        """Return in words why a score of this cell may not be compared with one of the base row's; "" if all may."""
+        reasons = [ours.apart(theirs) for ours in self.records for theirs in base.records]
+        return next(filter(None, reasons), "")
 
     def paired_difference(self, base: "Cell") -> Difference | None:
         """Return the difference from another cell, over the sequences that all results of both cells define.
 
         An object, or a sequence, without a finite value in one result is left out of all. Both cells must have the same
-        frames and annotations; protocols and rules are not compared here, but by `difference_from`.
+        frames and annotations; protocols and rules are not compared here, but by `apart`.
 
         Returns:
             None if a cell has no results, if the results have other data, or if they share no sequence.

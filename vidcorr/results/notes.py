@@ -47,7 +47,7 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     said += _on_data(records)
     if format != "html":  # a page shows doubts beside their rows
         said += _doubts(table)
-    return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.notes)]
+    return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.not_compared, *table.notes)]
 
 
 def _on_units(table: Table, format: str) -> list[str]:
@@ -139,15 +139,18 @@ def _on_pairs(table: Table) -> list[str]:
 
     Example:
         >>> from types import SimpleNamespace
+        >>> from vidcorr.results.records import Column
         >>> from vidcorr.results.statistics import Difference
         >>> cells = [SimpleNamespace(difference=Difference(0.1, sequences=number)) for number in (9, 8)]
-        >>> table = SimpleNamespace(rows={"A": {"J": cells[0]}, "B": {"J": cells[1]}})
+        >>> table = SimpleNamespace(rows={name: {Column("davis", "J"): cell} for name, cell in zip("AB", cells, strict=True)})
         >>> _on_pairs(table)
         ['Differences of A are over 9 sequences', 'Differences of B are over 8 sequences']
     """
-    changes = []
+    found = []
     for name, row in table.rows.items():
-        changes += [(name, cell.difference) for cell in row.values() if cell.difference]
+        found += [(name, column, cell.difference) for column, cell in row.items() if cell.difference]
+    benchmarks = {column.benchmark for _, column, _ in found}
+    changes = [(f"{name} on {of.benchmark}" if len(benchmarks) > 1 else name, change) for name, of, change in found]
     rows_of_number = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
     said = []
     for number, names in rows_of_number.items():

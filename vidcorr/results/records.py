@@ -176,27 +176,29 @@ class ScoreRecord:
         stated = self.result.stage.protocol.fields | rules
         return json.dumps([stated.get(name) for name in ("query_mode", "query_stride", "scored_size")])
 
-    def pairs_with(self, other: "ScoreRecord") -> bool:
-        """Return True if two scores may be compared sequence by sequence.
+    def apart(self, other: "ScoreRecord") -> str:
+        """Return in words why this score may not be compared with another sequence by sequence; "" if it may.
 
-        They must share benchmark, score, rules, and conditions without the number of sequences. They must share the
-        protocol too, unless one side is predictions of others, which have no protocol.
+        They must share rules, and conditions without the number of sequences. They must share the protocol too, unless
+        one side is predictions of others, which have no protocol.
 
         Example:
             >>> def record(*conditions):
             ...     result = Result(benchmark="davis", network={"name": "A"}, scores={}, conditions=conditions)
             ...     return ScoreRecord(result, "J-Mean")
             >>> ours = record("val", "20 sequences")
-            >>> ours.pairs_with(record("val", "9 sequences")), ours.pairs_with(record("train", "20 sequences"))
-            (True, False)
+            >>> ours.apart(record("val", "9 sequences")), ours.apart(record("train", "20 sequences"))
+            ('', 'is on val, 20 sequences')
         """
-        with_protocol = not (self.result.is_theirs or other.result.is_theirs)
-        kinds = set()
-        for column in (self.column, other.column):
-            protocol = column.protocol if with_protocol else ""
-            # COUNT is the number of sequences at the end of the conditions
-            kinds.add((column.benchmark, column.score, protocol, COUNT.sub("", column.conditions)))
-        return len(kinds) == 1 and self.rules == other.rules
+        own, column = self.column, other.column
+        has_protocol = not (self.result.is_theirs or other.result.is_theirs)
+        if has_protocol and own.protocol != column.protocol:  # digests may differ under one name
+            return f"is by {'another protocol' if own.by in ('', column.by) else own.by}"
+        if self.rules != other.rules:
+            return "is by other rules of scoring"
+        # COUNT is the number of sequences at the end of the conditions
+        is_on_same = COUNT.sub("", own.conditions) == COUNT.sub("", column.conditions)
+        return "" if is_on_same else f"is on {own.conditions}"
 
     @property
     def features(self) -> str:
@@ -344,11 +346,14 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
     Raises:
         ValueError: if there is no such folder, or the folders of a NAME hold no results.json.
     """
-    name, equals, pattern = str(text).partition("=")
-    if not equals or "/" in name:  # no "=", or one within a path
-        name, pattern = "", str(text)
-    folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN as it is
-    if not folders:
+    parts = str(text).split("=")
+    # the first "=" before a folder that exists ends the NAME, which may hold "=" and "/": "w/o colour", "n=2"
+    for number in range(len(parts)):
+        name, pattern = "=".join(parts[:number]), "=".join(parts[number:])
+        folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN
+        if folders:
+            break
+    else:
         raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
     faults: list[str] = []

@@ -42,6 +42,7 @@ class Table:
         base: name of the base row for differences, or what stands for it in sentences ("the row above"); else empty.
         own_bases: row → its base row, for rows with another base than `base`.
         notes: sentences about the table.
+        not_compared: sentences on rows that have no difference from their base, with the reason.
         caption: of a table whose rows are steps from a protocol to another: their data and network. Steps are not
             compared, so no cell is the best. Empty for other tables, whose caption is made of the results.
     """
@@ -51,6 +52,7 @@ class Table:
     base: str = ""
     own_bases: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
     caption: str = ""
 
     def __repr__(self) -> str:
@@ -150,15 +152,21 @@ class Table:
         """
         base = self.base_row(base)
         rows: dict[str, dict[Column, Cell]] = {}
+        reasons: dict[str, None] = {}  # sentences on rows that are not compared
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
             base_cells = {} if name == base_of_row else self.rows[base_of_row]  # a base has no difference from itself
             rows[name] = {}
             for column, cell in row.items():
-                candidates = [base_cells[column]] if column in base_cells else base_cells.values()
-                differences = filter(None, map(cell.difference_from, candidates))  # None: the two do not pair
+                candidates = [base_cells[column]] if column in base_cells else []
+                candidates = candidates or [each for of, each in base_cells.items() if of[:2] == column[:2]]
+                comparable = [each for each in candidates if each.records and not cell.apart(each)]
+                differences = filter(None, map(cell.paired_difference, comparable))
                 rows[name][column] = replace(cell, difference=next(differences, None))
-        return replace(self, rows=rows, base=base, own_bases=own_bases)
+                if cell.records and candidates and not comparable:
+                    about = f"{name} is not compared with {base_of_row} on {column.benchmark}"
+                    reasons[f"{about}: it {cell.apart(candidates[0])}"] = None
+        return replace(self, rows=rows, base=base, own_bases=own_bases, not_compared=tuple(reasons))
 
 
 class Line(NamedTuple):

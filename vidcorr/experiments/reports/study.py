@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from ...results.cells import Cell, published_cell
+from ...results.cells import Cell, published_cell, sequences_on_other_data
 from ...results.records import Column, ScoreRecord, records_of, results_below
 from ...results.rendering import Table
 from ...results.tabulate import table_of_cells, tabulate
@@ -396,20 +396,24 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     # a column without its score is one protocol, conditions and data
     of_study = Counter(record.column._replace(score="") for record in records)
     of_rows: dict[tuple[str, str], Counter[Column]] = {}
+    first_of: dict[Column, ScoreRecord] = {}
     for record in records:
-        of_rows.setdefault((record.row, record.benchmark), Counter())[record.column._replace(score="")] += 1
+        column = record.column._replace(score="")
+        of_rows.setdefault((record.row, record.benchmark), Counter())[column] += 1
+        first_of.setdefault(column, record)
     kept: list[ScoreRecord] = []
     strays: dict[str, None] = {}
     for record in records:
-        of_row, column = of_rows[record.row, record.benchmark], record.column
+        of_row = of_rows[record.row, record.benchmark]
         main = max(of_row, key=lambda each: (of_row[each], of_study[each], each))
-        if column._replace(score="") == main:
+        if record.column._replace(score="") == main:
             kept.append(record)
             continue
-        protocol = "another protocol" if column.by in ("", main.by) else column.by  # digests may differ under one name
-        # with equal digests of the protocol, conditions, sequences or data differ
-        kind = "on other data" if column.protocol == main.protocol else f"by {protocol}"
-        strays[f"{record.row}: seed {record.seed} is {kind} and left out: {record.place}"] = None
+        why = record.apart(first_of[main])
+        if not why:
+            is_other = sequences_on_other_data((record.result, first_of[main].result))
+            why = "is on other data" if is_other else f"is of other sequences ({record.column.conditions})"
+        strays[f"{record.row}: seed {record.seed} {why} and left out: {record.place}"] = None
     left_out += strays
     return kept
 

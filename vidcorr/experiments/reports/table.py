@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...near_names import did_you_mean
 from ...results.records import ScoreRecord, named_results, records_of
 from ...results.rendering import Table
 from ...results.tabulate import tabulate
@@ -24,10 +25,12 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
             the same column.
     """
     left_out: list[str] = []
+    known: dict[str, None] = {}  # names of all scores
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for folder in folders:
         name, results = named_results(folder, left_out.append)
         for place, result in results.items():
+            known |= dict.fromkeys(result.scores)
             shown = records_of(result, scores or result.main_scores(), name, place)
             if not shown:
                 left_out.append(f"Left out: {place} has no {' or '.join(scores) or 'score'}")
@@ -35,6 +38,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
             records |= {(name, place.resolve(), record.key): record for record in shown}
     if not records:
         none = f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}"
-        raise ValueError("; ".join([none, *left_out]))
+        near = did_you_mean(scores[0], known) if scores else ""
+        raise ValueError("; ".join([none + near, *([] if near else left_out)]))
     made = tabulate(records.values(), with_published)
     return replace(made, notes=(*made.notes, *dict.fromkeys(left_out)))
