@@ -1,12 +1,13 @@
-"""Base of the torchmetrics classes: rows of sequences, gathered over ranks bit for bit."""
+"""Base of the torchmetrics classes: rows of sequences as a state, gathered over ranks bit for bit."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
-import torch.distributed as dist
+import torch
+from torch import Tensor
 from torchmetrics import Metric
 
 
@@ -14,27 +15,37 @@ class RowMetric(Metric):
     """A torchmetrics.Metric over rows of sequences: a name, and what was measured.
 
     Rows are sorted by name whatever rank they come from, so scores do not depend on the distribution of sequences over
-    ranks, to the last digit. Rows are gathered as pickles, over `process_group` or the default group.
+    ranks, to the last digit. The state is a list of records, each the bytes of a line of JSON, whose numbers are exact.
 
     Args:
         measure: prediction and target, and further arguments of `update` → the row of a sequence.
         scores: rows of sequences → scores, as fractions; NaN for a score without values.
+        score: the one score that `compute` returns, for `self.log` and for torchmetrics' wrappers; None: all.
         kwargs: arguments of torchmetrics.Metric, for example `process_group` and `sync_on_compute`.
     """
 
     full_state_update = False
+    is_differentiable = False
     higher_is_better = True
     row_of_frame = False
     """True: a row is of a frame, and has the name of the frame's sequence; False: each name has one row."""
+    records: list[Tensor]
 
     def __init__(
-        self, measure: Callable[..., Any], scores: Callable[[Sequence[Any]], dict[str, float]], **kwargs: Any
+        self,
+        measure: Callable[..., Any],
+        scores: Callable[[Sequence[Any]], Mapping[str, float]],
+        score: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        known = scores([])
+        if score is not None and score not in known:
+            raise ValueError(f"score must be one of {', '.join(known)}, got {score!r}")
         self.measure = measure
         self.scores = scores
-        self._rows: list[tuple[str, Any]] = []  # name of a sequence, and its row
-        self._unnamed = 0  # number of sequences without a given name
+        self.score = score
+        self.add_state("records", default=[], dist_reduce_fx="cat")
 
     def update(self, prediction: Any, target: Any, *, name: str | None = None, **options: Any) -> None:
         """Add the row of a sequence.
@@ -42,33 +53,26 @@ class RowMetric(Metric):
         Args:
             prediction: the prediction, as `measure` takes it.
             target: the annotation, as `measure` takes it.
-            name: the sequence's name; None: `sequence-0001` and so on. With several ranks always give names: two ranks
-                would both use `sequence-0001`, and `table` refuses a name that comes twice.
+            name: the sequence's name; sequences without one are numbered.
             options: further arguments of `measure`.
 
         Raises:
             ValueError: from `measure`, if the arguments do not fit.
         """
-        if name is None:
-            self._unnamed += 1
-            name = f"sequence-{self._unnamed:04d}"
-        self._rows += self.named_rows(name, self.measure(prediction, target, **options))
+        # arguments of `measure` belong to a record, so that MetricCollection never takes one metric's for another's
+        settings = self.measure.keywords if isinstance(self.measure, partial) else {}
+        record = [name, settings, self.measure(prediction, target, **options)]
+        line = json.dumps(record, default=lambda value: value.tolist()) + "\n"
+        self.records.append(torch.frombuffer(bytearray(line.encode()), dtype=torch.uint8).to(self.device))
 
     def named_rows(self, name: str, measured: Any) -> list[tuple[str, Any]]:
-        """Return (name, row) pairs of a sequence from what `measure` returns: by default a single row."""
+        """Return (name, row) pairs of a sequence from what `measure` returned: by default a single row."""
         return [(name, measured)]
 
-    def forward(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Add the row of a sequence, with the arguments of `update`, and return the scores of this sequence alone."""
-        before = len(self._rows)
-        self.update(*args, **kwargs)
-        return self.scores([row for _, row in self._rows[before:]])
-
-    def reset(self) -> None:
-        """Forget all rows."""
-        super().reset()
-        self._rows = []
-        self._unnamed = 0
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather the rows of all ranks, also of a rank without a sequence."""
+        self.records.append(torch.empty(0, dtype=torch.uint8, device=self.device))
+        super().sync(*args, **kwargs)
 
     def table(self) -> dict[str, list[Any]]:
         """Return name → rows, sorted by names: of this rank, or inside `sync_context()` of all ranks.
@@ -76,40 +80,32 @@ class RowMetric(Metric):
         Raises:
             ValueError: if a sequence came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
+        records = [self.records] if isinstance(self.records, Tensor) else self.records  # gathered: a single tensor
+        lines = b"".join(record.cpu().numpy().tobytes() for record in records).splitlines()
+        rows: list[tuple[str, Any]] = []
+        unnamed = 0
+        for name, _, measured in map(json.loads, lines):
+            if name is None:
+                unnamed += 1
+                name = f"sequence-{unnamed:04d}"
+            rows += self.named_rows(name, measured)
         table: dict[str, list[Any]] = {}
-        for name, row in sorted(self._rows, key=itemgetter(0)):
-            if name in table and not self.row_of_frame:  # frames of a sequence share its name
+        for name, row in sorted(rows, key=lambda named: named[0]):
+            if name in table and not self.row_of_frame:
                 raise ValueError(f"scored more than once: {name}; name each sequence, and reset() between runs")
             table.setdefault(name, []).append(row)
         return table
 
-    def compute(self) -> dict[str, float]:
-        """Return the scores of all sequences, as fractions; NaN for a score without values."""
-        return self.scores(list(chain.from_iterable(self.table().values())))
+    def compute(self) -> dict[str, Tensor] | Tensor:
+        """Return the scores of all sequences, float64 fractions, or the one `score`; NaN for a score without values."""
+        scores = self.scores(list(chain.from_iterable(self.table().values())))
+        tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
+        return tensors if self.score is None else tensors[self.score]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a line of scores per sequence, for a CSV."""
         return [{"Sequence": name, **self.scores(rows)} for name, rows in self.table().items()]
 
-    @contextmanager
-    def sync_context(  # type: ignore[override]  # of the arguments of torchmetrics.Metric, the three that matter here
-        self, process_group: Any = None, should_sync: bool = True, should_unsync: bool = True, **_: Any
-    ) -> Generator[None]:
-        """Hold the rows of all ranks during a block, which every rank must enter.
-
-        Args:
-            process_group: the ranks; None: the metric's own group.
-            should_sync: gather the rows; False: the block has this rank's rows.
-            should_unsync: hold this rank's rows again after the block.
-        """
-        of_this_rank = self._rows
-        if should_sync and dist.is_available() and dist.is_initialized():
-            group = process_group or self.process_group
-            of_ranks: list[Any] = [None] * dist.get_world_size(group)
-            dist.all_gather_object(of_ranks, of_this_rank, group=group)
-            self._rows = list(chain.from_iterable(of_ranks))
-        try:
-            yield
-        finally:
-            if should_unsync:
-                self._rows = of_this_rank
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Draw `val`, a value of `compute` or a list of them; as torchmetrics' metrics do, with matplotlib."""
+        return self._plot(val, ax)

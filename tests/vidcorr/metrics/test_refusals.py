@@ -26,6 +26,11 @@ def test_arguments_that_do_not_fit_are_refused():
         assert measure(ids[:0] > 0, ids[:0] > 0).shape == (0,)
     refused(ValueError, r"boxes must be \(N, 4\)", metrics.box_iou, np.ones((3, 4)), np.ones((1, 4)))
     refused(ValueError, "a sequence needs a frame", metrics.TrackingSuccess().update, *np.ones((2, 0, 4)))
+    update = metrics.RegionBoundary().update
+    for masks in (ids[0], ids[None], 0.9 * ids):
+        refused(ValueError, r"masks must be ids \(T, H, W\)", update, masks, masks)
+    refused(ValueError, "masks of 0 and 255 have no object", update, 255 * ids, ids)
+    refused(ValueError, "masks of 0 and 255 have no object", update, ids, 255 * ids)
     early = np.full((2, 3), -1)
     refused(ValueError, "in frames 0 to 4", metrics.PointQueries, early, tracks, hidden, np.arange(2))
     queries = metrics.PointQueries(np.zeros((2, 3)), tracks, hidden, np.arange(2))
