@@ -1,4 +1,4 @@
-"""Pictures of a training while it runs: its clips and their features."""
+"""Pictures of a training while it runs: its clips, and the matches of its features."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from vidcorr.functional.device import random_state_kept
 from vidcorr.functional.images import as_floats, prepared
 from vidcorr.lightning_modules.parts.batches import join_loaders
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, write_picture
+from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.videos.files import require_at_least
 
@@ -21,9 +21,10 @@ from .run_folder import log_picture, run_folder
 
 
 class TrainingPictures(Callback):
-    """Draw the first batch of a run, and every few epochs the components of a clip's features.
+    """Draw the first batch of a run, and every few epochs the matches and components of a clip's features.
 
     - `clips`: the first batch after augmentation, a clip per row;
+    - `matches`: the middle of the last frame of a clip, and heat maps of its weights in the protocol's earlier frames;
     - `features`: the principal components of the clip's features as colours.
 
     The clip is the first of the first batch, for the whole run. Pictures go to all loggers that take pictures, and as
@@ -32,7 +33,7 @@ class TrainingPictures(Callback):
 
     Args:
         every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
-        protocol: protocol of the network's input; a protocol or the name of a protocol for DAVIS, also with changes:
+        protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS, also with changes:
             `vfs+radius=3`.
         stage: stage of the network whose features are drawn, such as "res4"; None is the network's default.
         stride: pixels per cell of the features; None is the network's default.
@@ -97,7 +98,7 @@ class TrainingPictures(Callback):
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the features of the clip, once per step; only the first rank has a clip."""
+        """Draw the features of the clip and their matches, once per step; only the first rank has a clip."""
         clip = self._clip
         if clip is None or self._drawn_step == trainer.global_step:
             return
@@ -108,6 +109,10 @@ class TrainingPictures(Callback):
             # pixels of the frame that the maps cover, padding of the network's input included
             covered_size = encoder.input_sizes((clip.shape[-2], clip.shape[-1])).covered
             self._show(trainer, "features", feature_sheet(clip, features, covered_size, self._names))
+            if len(clip) > 1:
+                middle = (features.shape[-2] // 2, features.shape[-1] // 2)
+                sheet = heat_map_sheet(features, middle, clip, self.protocol, covered_size, self._names)
+                self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: Trainer, name: str, picture: Picture) -> None:
         """Give a picture to the loggers, and write it to `pictures/NAME-step=….png` in the folder of the run."""

@@ -11,6 +11,7 @@ from sysconfig import get_paths
 
 import pytest
 
+from tests.helpers.browser import chromium, rows_sorted_by_clicks
 from vidcorr.commands import COMMANDS, RUNS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -61,3 +62,16 @@ def test_each_method_has_a_page_and_each_argument_a_meaning(site):
     assert others == []
     empty = [line for line in namespace["arguments"]().splitlines() if re.search(r"\|\s*\|$", line)]
     assert empty == []
+
+
+def test_tables_are_sorted_by_a_click_and_the_search_works_from_the_folder(site, tmp_path):
+    with chromium(tmp_path) as browser:
+        browser.get((site / "published.html").as_uri())
+        rows_sorted_by_clicks(browser, "article th:nth-child(2)")
+        browser.implicitly_wait(60)
+        browser.get((site / "reference/callbacks.html").as_uri())
+        field = browser.find_element("css selector", "input.md-search__input")
+        browser.execute_script("arguments[0].focus()", field)
+        field.send_keys("predict_video")
+        found = browser.find_elements("css selector", ".md-search-result__link")
+        assert any("#vidcorr.predict_video" in link.get_attribute("href") for link in found)

@@ -16,7 +16,7 @@ from tests.helpers.training import TINY, loader, trainer_in
 from vidcorr.callbacks import TrainingPictures
 from vidcorr.lightning_modules import VFSSimSiam
 
-SHEETS = ("clip_sheet", "feature_sheet")
+SHEETS = ("clip_sheet", "feature_sheet", "heat_map_sheet")
 
 
 def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_path, monkeypatch):
@@ -26,7 +26,7 @@ def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_pat
     for fit in ("first", "second"):  # of the same callback, in a notebook
         trainer = trainer_in(tmp_path / fit, pictures, max_epochs=3, limit_train_batches=2)
         trainer.fit(VFSSimSiam(**TINY), loader(8, 4, frames=2, size=32))
-        later = [f"features-step=00000{step}.png" for step in (0, 4, 6)]
+        later = [f"{kind}-step=00000{step}.png" for kind in ("features", "matches") for step in (0, 4, 6)]
         found = sorted(path.name for path in (tmp_path / fit / "pictures").iterdir())
         assert found == ["clips-step=000000.png", *later]
 
@@ -50,11 +50,14 @@ def test_the_first_clip_is_drawn_without_an_effect_on_training_and_one_frame_has
     pictures.on_train_batch_start(trainer, module, batch, 0)
     pictures.on_train_batch_start(trainer, None, None, 1)
     assert differences({**module.state_dict(), "random": torch.get_rng_state()}, before) == []
-    assert shown == ["clips", "features"]
+    assert shown == ["clips", "features", "matches"][: 1 + len(names)]
     assert trainer.loggers[0].pictures == [0] * len(shown)
     clip, features, covered_size, last = drawn["feature_sheet"].call_args.args
     assert torch.equal(clip, batch["clip"][0])
     assert (features.shape[2:], covered_size, last) == ((8, 12), (32, 48), names)
+    if len(names) > 1:
+        _, middle, _, protocol, *_ = drawn["heat_map_sheet"].call_args.args
+        assert (middle, protocol.name) == ((4, 6), "crw+radius=3")
     other = TrainingPictures()
     other.on_train_batch_start(SimpleNamespace(is_global_zero=False), None, batch, 0)  # another rank draws nothing
 

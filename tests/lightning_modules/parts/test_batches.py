@@ -19,7 +19,7 @@ OF_PICTURES = TRAINS | {"normalised"}
 def test_a_method_and_the_pictures_take_clips_and_refuse_other_batches(form, is_ours, tmp_path, monkeypatch):
     if is_ours and form == "stream":
         pytest.skip("our loaders have keys")
-    for sheet in ("clip_sheet", "feature_sheet"):
+    for sheet in ("clip_sheet", "feature_sheet", "heat_map_sheet"):
         monkeypatch.setattr(f"vidcorr.callbacks.pictures.{sheet}", lambda *_: None)
     monkeypatch.setattr("vidcorr.callbacks.pictures.write_picture", lambda *_: None)
     for callbacks, takes in (([], TRAINS), ([TrainingPictures()], OF_PICTURES)):

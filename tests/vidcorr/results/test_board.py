@@ -5,6 +5,9 @@ from html import unescape
 from itertools import product
 from urllib.parse import unquote
 
+import pytest
+
+from tests.helpers.browser import chromium, rows_sorted_by_clicks
 from tests.helpers.runs import result_on_papers_davis
 from vidcorr.cli import main
 from vidcorr.results.published import published_rows
@@ -79,3 +82,17 @@ def test_every_published_row_has_a_line_with_its_own_scores_source_and_doubt():
     page = "".join(tables.values())
     assert "12.64" in page
     assert "12.51" in page
+
+
+@pytest.mark.slow
+def test_in_a_browser_a_click_sorts_and_a_narrow_screen_does_not_scroll_sideways(tmp_path, davis_run):
+    stored(tmp_path / "a", name="a long-name-without-a-place-to-break/" * 5)
+    board(tmp_path / "board.html", tmp_path, davis_run[2])
+    with chromium(tmp_path) as browser:
+        browser.get((tmp_path / "board.html").as_uri())
+        assert rows_sorted_by_clicks(browser, "th:nth-child(2)") > 3
+        phone = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        assert browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [400, 400]
+        browser.find_element("css selector", "a").click()
+        assert browser.current_url.endswith("report.html")

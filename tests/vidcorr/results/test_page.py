@@ -3,7 +3,11 @@
 import json
 import math
 import re
+import time
 
+import pytest
+
+from tests.helpers.browser import chromium
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.page import write_report
@@ -63,3 +67,24 @@ def test_texts_of_data_are_never_markup(tmp_path):
     for markup in ("<script", "</script", "<!--", "<img"):
         assert pages[0].count(markup) == pages[1].count(markup)
     assert not re.search(r"(?:src|href)=|@import|url\((?!data:)", pages[0])  # the page needs nothing else
+
+
+@pytest.mark.slow
+def test_in_a_browser_animations_play_and_tables_sort(davis_run, tmp_path):
+    """Its log is free of errors."""
+    with chromium(tmp_path) as browser:
+        browser.get((davis_run[2] / "report.html").as_uri())
+        animation = browser.find_element("css selector", ".animation")
+        slider, button = (animation.find_element("css selector", f".controls {kind}") for kind in ("input", "button"))
+        before = slider.get_attribute("value")
+        button.click()
+        assert any(slider.get_attribute("value") != before for _ in (time.sleep(0.1) for _ in range(100)))
+        table = browser.find_element("css selector", "table.sortable")
+        for head, sign in ((2, -1), (2, 1)):
+            table.find_elements("css selector", "th")[head].click()
+            cells = table.find_elements("css selector", f"tbody td:nth-child({head + 1})")
+            values = [sign * float(cell.get_attribute("data-value")) for cell in cells]
+            assert values == sorted(values)
+        browser.find_element("css selector", "[value=hidden]").click()
+        shown = [animation.find_element("css selector", f".{kind}").is_displayed() for kind in ("prediction", "truth")]
+        assert shown == [True, False]

@@ -292,7 +292,7 @@ def read_study(name: str) -> Study:
         name: path of a file, or name of a study of vidcorr: `studies/vfs_table2.yaml`.
 
     Raises:
-        UsageError: if the file is missing, is not YAML, or holds a key twice.
+        UsageError: if the file is missing or is not YAML.
         ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, or a
             repeated name; the message names the file.
     """

@@ -10,4 +10,5 @@ from .overlays import (
 from .sheets import (
     clip_sheet as clip_sheet,
     feature_sheet as feature_sheet,
+    heat_map_sheet as heat_map_sheet,
 )

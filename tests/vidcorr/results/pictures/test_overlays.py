@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets.jhmdb import JOINTS
-from vidcorr.results.pictures import clip_sheet, feature_sheet, overlay_masks, overlays
+from vidcorr.protocols import PropagationProtocol
+from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
 from vidcorr.results.pictures.animations import overlay_masks_small, write_animation
 
 FRAME = torch.tensor([60, 120, 180], dtype=torch.uint8).view(3, 1, 1).expand(3, 600, 720)
@@ -38,6 +39,11 @@ CLIP = torch.linspace(0, 1, 45).view(9, 5, 1, 1, 1).expand(-1, -1, 3, 8, 8)
 FRAMES = torch.tensor([60, 90, 210], dtype=torch.uint8).view(1, 3, 1, 1).repeat(8, 1, 15, 24)
 FEATURES = torch.randn(8, 6, 6, 10, generator=torch.Generator().manual_seed(0))
 FEATURES *= torch.tensor([9.0, 5, 3, 1, 1, 1]).view(-1, 1, 1)
+UNIT = FEATURES / FEATURES.norm(dim=1, keepdim=True)
+UNIT[2] = 0.8 * UNIT[1].roll((2, 3), (1, 2)) + 0.6 * UNIT[0]
+UNIT[7] = UNIT[1].roll((1, -2), (1, 2))
+LIIR = PropagationProtocol.named("liir").with_changes(radius=8, references=(0, -1), temperature=0.05)
+SHARP = PropagationProtocol(name="sharp", context=7, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
 
 def grey(height=20, value=0, width=40):
@@ -49,6 +55,10 @@ PANELS = [grey(2, 20, 2), grey(1, 10, 2), grey(1, 30, 2)]
 
 def tracks(places, hidden, frame, *truth, **names):
     return overlays.overlay_tracks(FRAME, places, hidden, frame, [RED, GREEN, BLUE], *truth, **names)
+
+
+def five_references():
+    return heat_map_sheet(UNIT, (2, 3), FRAMES, SHARP, covered_size=(18, 30), names="abcdefgh", width=48)
 
 
 DRAWN = {
@@ -77,6 +87,8 @@ DRAWN = {
     "features of three frames": lambda: feature_sheet(FRAMES[:3] / 255, FEATURES[:3], names="abc")[::6, ::6],
     "two channels": lambda: feature_sheet(FRAMES[:1], FEATURES[:1, :2], width=24),
     "equal features": lambda: feature_sheet(FRAMES[:1], torch.ones(1, 4, 2, 2), width=24),
+    "weights with and without Liir's prior": lambda: heat_map_sheet(UNIT[:3], (4, 6), FRAMES[:3], LIIR)[::4, ::4],
+    "five references in the order of time": five_references,
 }
 
 
@@ -111,6 +123,7 @@ def test_what_is_drawn_stays_where_it_is(texts, recorded, known):
     assert [name for name, draw in DRAWN.items() if not is_same(draw(), known[name])] == []
     assert texts == recorded["labels"]
     refused(ValueError, "1 maps do not fit 8 frames", feature_sheet, FRAMES, FEATURES[:1])
+    refused(ValueError, "got 8 maps and 2 frames", heat_map_sheet, UNIT, (2, 3), FRAMES[:2], SHARP)
 
 
 def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_person(monkeypatch, recorded):
