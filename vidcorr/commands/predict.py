@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
     from ..videos.stream import FrameStream
 
-MASKS = "PNGs with the ids of the objects; @FRAME is from 0, else the frame of the file's name, else the first"
+MASKS = "PNGs with the ids of the objects; @FRAME is from 0, else the frame of the file's name, or the first"
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
 NAMED = "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, "
@@ -79,8 +79,7 @@ def run(flags: Namespace) -> None:
             )
     except signals.Stopped:
         if (flags.output / RECORD).exists():
-            kept = "the frames so far are kept; the same command begins at the prompts again"
-            print(printable(f"{flags.output}: {kept}"), file=sys.stderr)
+            print(printable(f"{flags.output}: the frames so far are kept"), file=sys.stderr)
         raise
     print_report(content, network.row, flags.output)
 

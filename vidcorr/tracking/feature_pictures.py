@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..functional.propagation.resizing import reduced_frame
-from ..protocols import PropagationProtocol
 from ..results.pictures import feature_sheet, write_picture
 from ..results.pictures.overlays import evenly_spaced
 from ..videos.files import unfinished
 from ..videos.prompts import MaskPrompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, extractor_and_protocol, seen_size
+from .follow import SHORT_SIDE, encoder_of, seen_size
 from .frame_encoder import FrameEncoder
 
 COLUMNS = 5
@@ -59,9 +58,8 @@ def _as_for_masks(
     The arguments are those of `write_features`.
     """
     of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))  # any mask: only the kind of prompt counts
-    extractor, rules = extractor_and_protocol(network, of_masks, protocol)
-    assert isinstance(rules, PropagationProtocol)
-    return FrameEncoder(extractor, rules), seen_size(stream.size, rules, short_side)
+    encoder = encoder_of(network, of_masks, protocol)
+    return encoder, seen_size(stream.size, encoder.protocol, short_side)
 
 
 def write_maps(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,17 @@ from ..protocols.network_input import NetworkInput
 from ..videos.files import DataError, require_at_least
 from ..videos.prompts import BoxPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, GivenFrames
-from .followers import BoxFollower, Follower, MaskFollower, PointFollower, QueryFollower, followed
+from .followers import (
+    Follower,
+    followed,
+    matched_points,
+    propagated_masks,
+    propagated_points,
+    tracked_boxes,
+)
 from .frame_encoder import FrameEncoder
 from .labels import Propagator
-from .siamfc_tracker import at_extractor, view_options
+from .siamfc_tracker import SiamFCTracker, view_options
 from .stopwatch import each_within
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
@@ -89,26 +97,39 @@ def follow(
     if isinstance(video, str | Path):
         video = FrameStream(video)
     source = video if isinstance(video, FrameStream) else GivenFrames(video)
-    size = source.size
     given = prompts_of_video(prompts, source)
-    first = next(iter(given.values()))
-    extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
-    with eval_mode(extractor):  # for the constructors; each frame is computed in eval mode below
-        if isinstance(rules, TrackingProtocol):
-            follower: Follower = BoxFollower(size, extractor, rules)
+    encoder = encoder_of(network, next(iter(given.values())), protocol, propagator)
+    return results_of(encoder, given, source, short_side, propagator)
+
+
+def results_of(
+    encoder: FrameEncoder,
+    prompts: Mapping[int, Prompt],
+    video: FrameStream | GivenFrames,
+    short_side: int,
+    propagator: Propagator,
+) -> Iterator[tuple[Tensor, Any]]:
+    """Return the frames and results of `follow` for a network under a protocol, and for checked prompts.
+
+    Raises:
+        ValueError: for a point protocol and a video that can be read only once.
+    """
+    rules = encoder.protocol
+    if isinstance(rules, TrackingProtocol):
+        follower: Follower = partial(tracked_boxes, encoder)
+    else:
+        seen = seen_size(video.size, rules, short_side)
+        if not isinstance(rules, LabelProtocol):
+            if video.is_read_once:
+                told = "reads a video several times: give a file, a folder or a list"
+                raise ValueError(f"point protocol {rules.name!r} {told}")
+            follower = partial(matched_points, encoder, video.size, seen)
         else:
-            seen = seen_size(size, rules, short_side)  # (H, W) to which frames are reduced for the network
-            encoder = FrameEncoder(extractor, rules)
-            if not isinstance(rules, LabelProtocol):  # a point protocol
-                if source.is_read_once:
-                    told = "reads a video several times: give a file, a folder or a list"
-                    raise ValueError(f"point protocol {rules.name!r} {told}")
-                follower = QueryFollower(size, encoder, seen)
-            elif first.kind == "mask":
-                follower = MaskFollower(size, encoder, seen, propagator)
-            else:
-                follower = PointFollower(size, encoder, seen, propagator)
-    return each_within(lambda: eval_mode(extractor), followed(given, source, follower))  # between frames its own mode
+            is_mask = next(iter(prompts.values())).kind == "mask"
+            propagated = propagated_masks if is_mask else propagated_points
+            follower = partial(propagated, encoder, video.size, seen, propagator)
+    # between two frames the network has its own mode
+    return each_within(lambda: eval_mode(encoder.extractor), followed(prompts, video, follower))
 
 
 def prompts_of_video(given: Prompts, video: FrameStream | GivenFrames) -> dict[int, Prompt]:
@@ -150,10 +171,10 @@ def _checked(prompt: Any) -> Any:
     return prompt
 
 
-def extractor_and_protocol(
+def encoder_of(
     network: Any, prompt: Prompt, protocol: str | AnyProtocol | None, propagator: Propagator = LabelPropagator
-) -> tuple[Any, AnyProtocol]:
-    """Return the extractor and the protocol by which a prompt is followed; the protocol has the extractor's stride.
+) -> FrameEncoder:
+    """Return the network under the protocol by which a prompt is followed; of boxes it is SiamFC's tracker.
 
     Args:
         network: a network, as `load` takes it.
@@ -164,22 +185,20 @@ def extractor_and_protocol(
     Raises:
         ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
     """
-    encoder = load(network)
-    chosen = protocol_of_prompt(encoder, prompt, protocol)
-    # `placed_view` moves a network that `load` made to the GPU, if there is one
-    if isinstance(chosen, TrackingProtocol):  # SiamFC has a view of its own: of a ResNet res5, with dilations
-        extractor = encoder.placed_view(**view_options(encoder))
-        fitted: AnyProtocol = at_extractor(chosen, extractor)
-    else:
-        extractor = encoder.placed_view(of_protocol=chosen.features)
-        # `settled_stride` measures the stride if the view does not state it; at another stride than its own, a
-        # protocol chosen by name may get another sigma of joints
-        fitted = at_stride(chosen, settled_stride(extractor), by_name=protocol is None or isinstance(protocol, str))
-    if isinstance(fitted, LabelProtocol):
-        return extractor, with_rule_of(fitted, propagator)
-    if propagator is not LabelPropagator:
-        raise ValueError(f"protocol {fitted.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
-    return extractor, fitted
+    loaded = load(network)
+    rules = protocol_of_prompt(loaded, prompt, protocol)
+    # `placed_view` moves a network that `load` made to the GPU, if there is one; SiamFC has a view of its own: of a
+    # ResNet res5, with dilations
+    options = view_options(loaded) if isinstance(rules, TrackingProtocol) else {"of_protocol": rules.features}
+    extractor = loaded.placed_view(**options)
+    if isinstance(rules, LabelProtocol):
+        if protocol is None or isinstance(protocol, str):
+            rules = with_sigma_of_cells(rules, settled_stride(extractor))
+        rules = with_rule_of(rules, propagator)
+    elif propagator is not LabelPropagator:
+        raise ValueError(f"protocol {rules.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
+    with eval_mode(extractor):
+        return (SiamFCTracker if isinstance(rules, TrackingProtocol) else FrameEncoder)(extractor, rules)
 
 
 def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
@@ -204,9 +223,6 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
         ['TrackingProtocol', 'JointProtocol', 'PropagationProtocol']
         >>> protocol_of_prompt(encoder, mask, "vfs+radius=6").name, protocol_of_prompt(encoder, box, None).name
         ('vfs+radius=6', 'vfs')
-        >>> protocol_of_prompt(encoder, mask, TrackingProtocol())
-        Traceback (most recent call last):
-        ValueError: protocol 'vfs' is a TrackingProtocol; expected a PropagationProtocol
     """
     if protocol is not None and not isinstance(protocol, str):
         if isinstance(prompt, PointPrompt) and isinstance(protocol, PointProtocol):
@@ -258,35 +274,25 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
     return named.with_changes(**{"input_size": None} | named.changes)
 
 
-def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
-    """Return a protocol at the stride of an extractor.
+def with_sigma_of_cells(rules: Any, stride: int | None) -> Any:
+    """Return a protocol for joints with Gaussians of half a cell, if the stride is not the protocol's.
 
     Args:
-        rules: the protocol.
-        stride: pixels per cell; None if it is not known yet: the protocol stays as it is.
-        by_name: the user chose the protocol by name, or chose none. At another stride than the protocol's, Gaussians of
-            joints then get a sigma of half a cell, unless the name changes the source's `keypoint_sigma`.
-
-    Raises:
-        ValueError: if the name changes the stride to another one.
+        rules: the protocol; a sigma that its name changes stays.
+        stride: pixels per cell of the features; None if it is not known yet: the protocol stays as it is.
 
     Example:
         >>> vfs = JointProtocol.named("vfs")
-        >>> vfs.feature_stride, vfs.keypoint_sigma
-        (8, 4.0)
-        >>> at_stride(vfs, 4, by_name=True).keypoint_sigma, at_stride(vfs, 4, by_name=False).keypoint_sigma
-        (2.0, 4.0)
+        >>> vfs.feature_stride, vfs.keypoint_sigma, with_sigma_of_cells(vfs, 4).keypoint_sigma
+        (8, 4.0, 2.0)
         >>> names = ("vfs+keypoint_sigma=3", "vidcorr")  # a sigma that the name sets, and one for this stride
-        >>> [at_stride(JointProtocol.named(name), 4, by_name=True).keypoint_sigma for name in names]
+        >>> [with_sigma_of_cells(JointProtocol.named(name), 4).keypoint_sigma for name in names]
         [3.0, 4.0]
     """
-    if stride is None:
-        return rules
-    # the sigma of a joint's Gaussian is in pixels: it has to grow with the cells
     is_in_pixels = isinstance(rules, JointProtocol) and rules.keypoint_unit == "pixel"
-    if by_name and is_in_pixels and stride != rules.feature_stride and "keypoint_sigma" not in rules.changes:
-        rules = rules.with_changes(keypoint_sigma=stride / 2)
-    return rules.brought_by_features(feature_stride=stride)
+    if stride is None or not is_in_pixels or stride == rules.feature_stride or "keypoint_sigma" in rules.changes:
+        return rules
+    return rules.with_changes(keypoint_sigma=stride / 2)
 
 
 def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:

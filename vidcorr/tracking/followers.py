@@ -1,9 +1,7 @@
-"""Followers of masks, points and boxes: each runs through a video from a prompt on."""
+"""Following of masks, points and boxes through a video: each prompt starts its objects anew."""
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any
@@ -13,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ..functional.propagation.resizing import Size, reduced_frame
-from ..protocols import TrackingProtocol
 from ..videos.prompts import Name, Prompt
 from ..videos.stream import FrameStream, GivenFrames
 from .frame_encoder import FrameEncoder
@@ -21,32 +18,13 @@ from .labels import MaskCoding, PointCoding, Propagator, first_only, follow_labe
 from .points import FramesFrom, follow_points
 from .siamfc_tracker import SiamFCTracker
 
-Video = FrameStream | GivenFrames
 Found = Iterator[tuple[Tensor, Any]]
 """Frames, and the results in them."""
+Follower = Callable[[Prompt, FramesFrom], Found]
+"""Function from a prompt, and the video from its frame on, to these frames and the results of the prompt's objects."""
 
 
-@dataclass(frozen=True)
-class Follower(ABC):
-    """What follows prompts of one kind through a video.
-
-    Attributes:
-        size: (height, width) of the frames, pixels.
-    """
-
-    size: Size
-
-    @abstractmethod
-    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
-        """Yield the frames from the prompt's frame on, and the results of its objects in them.
-
-        Args:
-            prompt: the prompt.
-            frames: function that reads the video from a frame on; frame 0 is the prompt's.
-        """
-
-
-def followed(prompts: Mapping[int, Prompt], video: Video, follower: Follower) -> Found:
+def followed(prompts: Mapping[int, Prompt], video: FrameStream | GivenFrames, follower: Follower) -> Found:
     """Yield the frames of a video from the earliest prompt on, and the results of all objects.
 
     A prompt starts its objects anew: from its frame on they are followed from it alone. In masks the objects of a later
@@ -62,7 +40,7 @@ def followed(prompts: Mapping[int, Prompt], video: Video, follower: Follower) ->
     running: dict[int, Found] = {}  # frame of a prompt → its results
     for t in count(min(prompts)):
         if t in prompts:
-            running[t] = follower.results(prompts[t], partial(_frames_from, video.forwards, t))
+            running[t] = follower(prompts[t], lambda later, start=t: video.forwards(start + later))  # type: ignore[misc]
             owner |= dict.fromkeys(prompts[t].objects, t)
             running = {start: results for start, results in running.items() if start in owner.values()}
         found = {start: next(results, None) for start, results in running.items()}
@@ -76,11 +54,6 @@ def objects_of(prompts: Mapping[int, Prompt]) -> tuple[Name, ...]:
     """Return the objects of all prompts: ids ascending, names as they appear."""
     names = tuple(dict.fromkeys(name for prompt in prompts.values() for name in prompt.objects))
     return tuple(sorted(names)) if all(isinstance(name, int) for name in names) else names
-
-
-def _frames_from(forwards: Callable[[int], Iterator[Tensor]], start: int, t: int = 0) -> Iterator[Tensor]:
-    """Return the frames of a video from `start` + `t` on."""
-    return forwards(start + t)
 
 
 def _combined(
@@ -111,125 +84,86 @@ def _combined(
     return torch.from_numpy(rows) if isinstance(found[first], Tensor) else rows
 
 
-@dataclass(frozen=True)
-class MaskFollower(Follower):
-    """Masks by label propagation: results are ids `(H, W)` uint8.
+def propagated_masks(
+    encoder: FrameEncoder, size: Size, seen: Size, propagator: Propagator, prompt: Prompt, frames: FramesFrom
+) -> Found:
+    """Yield masks by label propagation, ids `(H, W)` uint8.
 
-    Attributes:
+    Args:
         encoder: the network under its protocol.
+        size: (H, W) of the frames.
         seen: (H, W) to which frames are reduced for the network.
         propagator: `LabelPropagator`, or a user's rule.
+        prompt: the prompt.
+        frames: the video from the prompt's frame on.
+
+    Warns:
+        Of objects that are too small for a cell.
     """
-
-    encoder: FrameEncoder
-    seen: Size
-    propagator: Propagator
-
-    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
-        """Yield masks, ids `(H, W)` uint8; warn of objects that are too small for a cell."""
-        coding = MaskCoding(self.encoder, self.size, self.seen, dict.fromkeys(prompt.objects, 0))  # type: ignore[arg-type]
-        annotated = first_only(frames(0), torch.from_numpy(prompt.labels))
-        for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
-            if t == 0:
-                self._warn_of_small_objects(coding.objects, tracked.labels)
-            yield tracked.frame, tracked.decoded
-
-    def _warn_of_small_objects(self, objects: list[int], labels: Tensor) -> None:
-        """Warn of objects that have no cell in the labels `(1 + objects, h, w)` of their prompt's frame."""
-        has_cells = labels[1:].flatten(1).any(1).tolist()  # without the background
-        too_small = [str(number) for number, has in zip(objects, has_cells, strict=True) if not has]
-        if too_small:
-            cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
-            text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
-            warnings.warn(text, stacklevel=3)
+    coding = MaskCoding(encoder, size, seen, dict.fromkeys(prompt.objects, 0))  # type: ignore[arg-type]
+    annotated = first_only(frames(0), torch.from_numpy(prompt.labels))
+    for t, tracked in enumerate(follow_labels(annotated, coding, propagator)):
+        if t == 0:
+            has_cells = tracked.labels[1:].flatten(1).any(1).tolist()  # without the background
+            too_small = [str(number) for number, has in zip(coding.objects, has_cells, strict=True) if not has]
+            if too_small:
+                cells = f"feature cells of {encoder.protocol.feature_stride} px"
+                text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
+                warnings.warn(text, stacklevel=2)
+        yield tracked.frame, tracked.decoded
 
 
-@dataclass(frozen=True)
-class PointFollower(Follower):
-    """Points by propagated heat-maps: results are x, y, score `(K, 3)`.
+def propagated_points(
+    encoder: FrameEncoder, size: Size, seen: Size, propagator: Propagator, prompt: Prompt, frames: FramesFrom
+) -> Found:
+    """Yield points by propagated heat-maps: x, y, and the peak as a fraction of the first peak, `(K, 3)`.
 
-    Attributes:
-        encoder: the network under its protocol.
-        seen: (H, W) to which frames are reduced for the network.
-        propagator: `LabelPropagator`, or a user's rule.
+    Args: as `propagated_masks`.
     """
-
-    encoder: FrameEncoder
-    seen: Size
-    propagator: Propagator
-
-    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
-        """Yield positions by the heat-maps, and as scores the heat-maps' peaks as fractions of their first peaks."""
-        annotated = first_only(frames(0), torch.from_numpy(prompt.labels))
-        coding = PointCoding(self.encoder, self.size, self.seen)
-        first_peaks = None
-        for tracked in follow_labels(annotated, coding, self.propagator):
-            peaks = tracked.labels.flatten(1).amax(1)
-            points = tracked.decoded.double()
-            if first_peaks is None:
-                first_peaks = peaks.clamp_min(1e-12)  # a point outside the picture has no peak to divide by
-            else:
-                points[peaks <= 0] = torch.nan  # no label has reached this frame
-            scores = (peaks / first_peaks).double()
-            yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
+    annotated = first_only(frames(0), torch.from_numpy(prompt.labels))
+    first_peaks = None
+    for tracked in follow_labels(annotated, PointCoding(encoder, size, seen), propagator):
+        peaks = tracked.labels.flatten(1).amax(1)
+        points = tracked.decoded.double()
+        if first_peaks is None:
+            first_peaks = peaks.clamp_min(1e-12)  # a point outside the picture has no peak to divide by
+        else:
+            points[peaks <= 0] = torch.nan  # no label has reached this frame
+        scores = (peaks / first_peaks).double()
+        yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
 
 
-@dataclass(frozen=True)
-class QueryFollower(Follower):
-    """Points by a point protocol: results are x, y, score, occluded (0 or 1) `(K, 4)`; the score is the similarity.
+def matched_points(encoder: FrameEncoder, size: Size, seen: Size, prompt: Prompt, frames: FramesFrom) -> Found:
+    """Yield points by a point protocol: x, y, similarity, occluded (0 or 1) `(K, 4)`.
 
-    It reads a video three times: to count its frames, to track, and to yield them.
+    The video is read three times: to count its frames, to track, and to yield them.
 
-    Attributes:
-        encoder: the network under its protocol.
-        seen: (H, W) to which frames are reduced for the network.
+    Args: as `propagated_masks`.
     """
+    total = sum(1 for _ in frames(0))
+    # x, y: pixels of the frame per pixel of the raster in which the protocol counts
+    scale = torch.tensor(size[::-1], dtype=torch.float64) / encoder.protocol.scored_size
+    in_raster = (torch.from_numpy(prompt.labels) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
+    x, y = in_raster.T
+    queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in the prompt's frame
 
-    encoder: FrameEncoder
-    seen: Size
+    def reduced_frames_from(t: int) -> Iterator[Tensor]:
+        return map(partial(reduced_frame, size=seen), frames(t))
 
-    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
-        """Track the points of a prompt; then read the frames again, and yield both."""
-        total = sum(1 for _ in frames(0))
-        # x, y: pixels of the frame per pixel of the raster in which the protocol counts
-        scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
-        in_raster = (torch.from_numpy(prompt.labels) + 0.5) / scale  # a prompt's 0 is the first pixel's centre
-        x, y = in_raster.T
-        queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in the prompt's frame
-
-        def reduced_frames_from(t: int) -> Iterator[Tensor]:
-            """Return the frames from the prompt's frame `t` on, reduced to `seen`."""
-            return map(partial(reduced_frame, size=self.seen), frames(t))
-
-        tracks = follow_points(self.encoder, reduced_frames_from, total, self.seen, queries.numpy())
-        positions = tracks.points * scale - 0.5  # x, y `(K, T, 2)` from the raster to pixels of the frame
-        for t, frame in enumerate(frames(0)):
-            x, y = positions[:, t].T
-            yield frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1)
+    tracks = follow_points(encoder, reduced_frames_from, total, seen, queries.numpy())
+    positions = tracks.points * scale - 0.5  # x, y `(K, T, 2)` from the raster to pixels of the frame
+    for t, frame in enumerate(frames(0)):
+        x, y = positions[:, t].T
+        yield frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1)
 
 
-@dataclass(frozen=True)
-class BoxFollower(Follower):
-    """Boxes by SiamFC: results are left, top, width, height, response `(N, 5)`.
+def tracked_boxes(encoder: FrameEncoder, prompt: Prompt, frames: FramesFrom) -> Found:
+    """Yield boxes by SiamFC: left, top, width, height and response `(N, 5)`.
 
-    Attributes:
-        extractor: the extractor.
-        protocol: sizes, scales and penalties of the tracker.
-
-    Raises:
-        ValueError: for a video encoder.
+    Args: as `propagated_masks`; the network is under a protocol for boxes.
     """
-
-    extractor: Any
-    protocol: TrackingProtocol
-
-    def __post_init__(self) -> None:
-        SiamFCTracker(self.extractor, self.protocol)  # to refuse a video encoder now; each prompt makes its own tracker
-
-    def results(self, prompt: Prompt, frames: FramesFrom) -> Found:
-        """Track the boxes of a prompt with a new tracker: left, top, width, height and response `(N, 5)`."""
-        tracker = SiamFCTracker(self.extractor, self.protocol)
-        first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
-        for frame, boxes in tracker.track(frames(0), prompt.labels + first_pixel):
-            responses = [track.response for track in tracker.tracks]
-            yield frame, np.column_stack([boxes - first_pixel, responses])
+    tracker = SiamFCTracker(encoder.extractor, encoder.protocol)  # of this prompt: it holds the targets
+    first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
+    for frame, boxes in tracker.track(frames(0), prompt.labels + first_pixel):
+        responses = [track.response for track in tracker.tracks]
+        yield frame, np.column_stack([boxes - first_pixel, responses])

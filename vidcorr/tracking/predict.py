@@ -1,7 +1,6 @@
 """`predict_video`: follow prompts of a user through a video, and write the results."""
 
 import json
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -26,9 +25,9 @@ from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Name, Prompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, AnyProtocol, Prompts, extractor_and_protocol, follow, name_of, prompts_of_video
+from .follow import SHORT_SIDE, AnyProtocol, Prompts, encoder_of, name_of, prompts_of_video, results_of
 from .followers import objects_of
-from .frame_encoder import adapted
+from .frame_encoder import FrameEncoder
 from .labels import Propagator
 
 RECORD = "prediction.json"
@@ -52,7 +51,7 @@ def predict_video(
     For masks the files are `masks/<frame>.png`, for boxes or points `boxes.csv` or `points.csv`. Every prediction has
     `overlay.mp4` (by `overlay`) and `prediction.json`, with the protocol, the prompts, the seconds and the command.
     Frames are numbered as in the whole video. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv`
-    its centre, as in the prompts. An earlier prediction in the folder is replaced.
+    its centre, as in the prompts.
 
     Args:
         network: a network, as `load` takes it, or its extractor.
@@ -70,7 +69,7 @@ def predict_video(
 
     Raises:
         DataError: if a prompt does not fit the video, or a frame cannot be read.
-        ValueError: for an unknown protocol or field of the protocol, or a folder that holds other files of these names.
+        ValueError: for an unknown protocol or field of the protocol, or a folder that holds a file of these names.
         OSError: if the folder cannot be written, or another process writes into it.
         Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
             in prediction.json is false.
@@ -79,16 +78,16 @@ def predict_video(
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     given = prompts_of_video(prompts, stream)
-    first = next(iter(given.values()))
-    extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
-    content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
+    encoder = encoder_of(network, next(iter(given.values())), protocol, propagator)
+    content = _record_at_start(stream, encoder, short_side, metadata or {})
     content["prompts"] = [{"frame": stream.start + t, **prompt.metadata()} for t, prompt in given.items()]
-    of_whole_video = {stream.start + t: prompt for t, prompt in given.items()}
-    results_of_frames = follow(extractor, stream, of_whole_video, rules, short_side, propagator)
+    results_of_frames = results_of(encoder, given, stream, short_side, propagator)
     with folder_lock(folder, "name another output folder"):
-        _remove_earlier(folder)
+        existing = [name for name in OUTPUTS if (folder / name).exists()]
+        if existing:
+            raise ValueError(f"{folder}: holds {existing[0]}; name another output folder")
         _write_record(folder, content)  # `complete` is still false
-        made = _ResultFiles(folder, stream, given, rules, overlay)
+        made = _ResultFiles(folder, stream, given, encoder.protocol, overlay)
         with closing(made) as files, progress_bar(stream.name, stream.num_frames - min(given), "frames") as progress:
             for picture, results in results_of_frames:
                 files.add(picture, results)
@@ -102,25 +101,17 @@ def predict_video(
 
 
 def _record_at_start(
-    stream: FrameStream, extractor: Any, rules: AnyProtocol, short_side: int, metadata: Mapping[str, Any]
+    stream: FrameStream, encoder: FrameEncoder, short_side: int, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the entries of prediction.json that are known before the first frame.
-
-    Args:
-        stream: the video.
-        extractor: view of the network.
-        rules: the protocol.
-        short_side: short side to which larger frames are reduced, pixels.
-        metadata: further entries.
-    """
+    """Return the entries of prediction.json that are known before the first frame."""
+    rules = encoder.protocol
     named = {"name": name_of(rules), "benchmark": rules.benchmark}
     return {
         "video": str(stream.path),
         **metadata,
-        "stage": extractor.stage,
-        "stride": extractor.stride,
-        # the RGB normalisation, in which a protocol may replace the network's
-        "input": adapted(extractor, rules).input.model_dump(mode="json"),
+        "stage": encoder.extractor.stage,
+        "stride": encoder.extractor.stride,
+        "input": encoder.input.model_dump(mode="json"),
         "protocol": {"digest": rules.digest(), **named, **rules.effective_values()},
         "size": list(stream.size),
         "short_side": short_side,
@@ -133,20 +124,7 @@ def _record_at_start(
 
 
 def _write_record(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write the content of prediction.json into a folder."""
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Remove an earlier prediction from a folder; raise `ValueError` if files of its names are of no prediction."""
-    existing = [name for name in OUTPUTS if (folder / name).exists()]
-    if existing and not (folder / RECORD).is_file():
-        raise ValueError(f"{folder}: holds {existing[0]}; name another output folder")
-    for name in existing:
-        if (folder / name).is_dir():
-            shutil.rmtree(folder / name)
-        else:
-            (folder / name).unlink()
 
 
 class _ResultFiles:
@@ -199,7 +177,6 @@ class _ResultFiles:
         self.frames += 1
 
     def close(self) -> None:
-        """Write the table, and complete the overlay."""
         if not self._is_mask:
             write_atomically(self._folder / f"{self._kind}.csv", csv_text(self._table))
         if self._film is not None:
@@ -243,7 +220,6 @@ def _drawer(prompt: Prompt, objects: tuple[Name, ...], rules: AnyProtocol) -> Ca
     recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if has_tails else 1)
 
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
-        """Draw points, with their positions in earlier frames as tails."""
         recent.append(found)
         tracks = np.stack(list(recent), axis=1)  # (points, frames, columns): x, y, score, and perhaps occluded
         places = tracks[..., :2] + 0.5  # from the centre of the first pixel to its corner

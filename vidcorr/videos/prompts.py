@@ -58,9 +58,6 @@ class Prompt(ABC):
             ('nose',)
             >>> [BoxPrompt.of(box).labels.tolist() for box in ("1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]])]
             [[[1.5, 2.0, 30.0, 4.0]], [[1.5, 2.0, 30.0, 4.0]], [[1.5, 2.0, 30.0, 4.0]]]
-            >>> BoxPrompt.of({"x": 1, "y": 2, "width": 30, "height": 4})  # names of numbers, not of boxes
-            Traceback (most recent call last):
-            vidcorr.videos.files.DataError: boxes: expected x,y,width,height for each name, got [1, 2, 30, 4]
         """
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
@@ -167,31 +164,29 @@ class MaskPrompt(Prompt):
         """Read a mask by a word `FILE[@FRAME]`.
 
         Without `@FRAME` it is of the frame that it is named after: the image of its name in a folder, or the number of
-        a film's frame; with another name its frame is None.
+        a film's frame. With a name without digits, such as `first.png`, its frame is None.
 
         Args:
             word: the file, and perhaps its frame.
             stems: names of a folder's images; None: a film.
+
+        Raises:
+            DataError: for another name with digits, which may mean a frame, and as `of`.
         """
         file, _, number = word.rpartition("@")
         if file and number.isdecimal() and not Path(word).exists():
             return replace(cls.of(file), frame=int(number))
         stem = Path(word).stem
-        frame = None
-        if stems is None and stem.isdecimal():
-            frame = int(stem)
-        elif stem in (stems or ()):
-            frame = list(stems or ()).index(stem)
+        if stems is None:
+            frame = int(stem) if stem.isdecimal() else None
+        else:
+            frame = stems.index(stem) if stem in stems else None
+        if frame is None and any(map(str.isdecimal, stem)):
+            raise DataError(f"{word}: say of which frame it is, {word}@FRAME, counted from 0")
         return replace(cls.of(word), frame=frame)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels.
-
-        Example:
-            >>> MaskPrompt.of(np.ones((9, 8), int)).fitted_to_frame((8, 9))  # doctest: +ELLIPSIS
-            Traceback (most recent call last):
-            vidcorr.videos.files.DataError: array: the mask is 8 × 9 px, the frame 9 × 8 px; frames are read as ...
-        """
+        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
         if self.labels.shape != size:
             is_turned = self.labels.shape == size[::-1]
             cause = "; frames are read as stored, not turned by their EXIF orientation" if is_turned else ""
@@ -259,13 +254,13 @@ class PointPrompt(Prompt):
     columns = "x,y"
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
-        """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels.
+        """Return the prompt.
 
-        Example:
-            >>> PointPrompt.of({"nose": (9, 1)}).fitted_to_frame((8, 9))
-            Traceback (most recent call last):
-            vidcorr.videos.files.DataError: points: point nose at 9,1 lies outside the frame of 9 × 8 px
+        Raises:
+            DataError: unless the points are in pixels and lie inside the frame, (height, width) pixels.
         """
+        if self.labels.max(initial=0) <= 1 and (self.labels % 1).any():
+            raise DataError(f"{self.source}: are in fractions of the frame: give pixels, of {in_px(size)}")
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
             # (0, 0) is the centre of the first pixel
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):
@@ -287,15 +282,6 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
     Example:
         >>> _numbers(["1,2", [3, 4.5]], "x,y", "points").tolist()
         [[1.0, 2.0], [3.0, 4.5]]
-        >>> _numbers(["1,2", "3"], "x,y", "points")
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: points: expected x,y, got ['1,2', '3']
-        >>> _numbers(["nan,2"], "x,y", "points")
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: points: expected x,y, got ['nan,2']
-        >>> _numbers(["1,2,3"], "x,y", "points")
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: points: expected x,y, got ['1,2,3']
     """
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:

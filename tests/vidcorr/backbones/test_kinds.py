@@ -24,7 +24,7 @@ from vidcorr.description import INPUTS, UNKNOWN
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.lightning_modules import ContrastiveRandomWalk, FrozenEncoder, VFSMoCo, VFSSimSiam
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.follow import extractor_and_protocol
+from vidcorr.tracking.follow import encoder_of
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -153,7 +153,7 @@ def doors(text, folder):
     encoder = load(spec.text)
     yield "load", encoder.view()
     yield "evaluate", view_for(BENCHMARK, spec, load(spec))
-    yield "follow", extractor_and_protocol(spec, MaskPrompt.of(torch.ones(8, 8, dtype=torch.uint8)), RULES)[0]
+    yield "follow", encoder_of(spec, MaskPrompt.of(torch.ones(8, 8, dtype=torch.uint8)), RULES).extractor
     module = encoder.user_module.module
     yield "view", build_feature_extractor(module, stage or None, stride)
     yield "wrapped", build_feature_extractor(AveragedModel(module), stage or None, stride)

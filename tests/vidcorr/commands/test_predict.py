@@ -14,6 +14,7 @@ from tests.helpers.sprite import read_masks
 from vidcorr import FrameStream, MaskPrompt, follow
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.tracking.follow import results_of
 from vidcorr.videos.masks import davis_palette, write_ids
 
 
@@ -41,18 +42,16 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}
 
 
-def test_masks_of_several_frames_are_those_of_follow_and_replace_an_earlier_prediction(folder, scene, tmp_path):
+def test_masks_of_several_frames_are_those_of_follow(folder, scene, tmp_path):
     for t in (0, 4):
         write_ids(tmp_path / f"m{t}.png", scene[1][t], davis_palette())
     asked = ["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}", "--model=raw_colour@colour/8"]
-    main([*asked, "--points=40,30", "--end=2"])
-    main([*asked, "--protocol=crw", "--mask", f"{tmp_path / 'm0.png'}", f"{tmp_path / 'm4.png'}@4"])
+    main([*asked, "--protocol=crw", "--mask", f"{tmp_path / 'm0.png'}@0", f"{tmp_path / 'm4.png'}@4"])
     prompts = {t: MaskPrompt.of(scene[1][t]) for t in (0, 4)}
     wanted = [ids for _, ids in follow("raw_colour@colour/8", folder / "frames", prompts, "crw")]
     assert torch.equal(read_masks(tmp_path / "out" / "masks"), torch.stack(wanted))
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert [prompt["frame"] for prompt in content["prompts"]] == [0, 4]
-    assert not (tmp_path / "out" / "points.csv").exists()
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):
@@ -66,15 +65,15 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
 
 
 def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, capsys):
-    def followed_and_stopped(*args, **options):
-        for t, item in enumerate(follow(*args, **options)):
+    def followed_and_stopped(*args):
+        for t, item in enumerate(results_of(*args)):
             if t == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield item
 
-    monkeypatch.setattr("vidcorr.tracking.predict.follow", followed_and_stopped)
+    monkeypatch.setattr("vidcorr.tracking.predict.results_of", followed_and_stopped)
     refused(SystemExit, "^143$", run, "--points=40,30")
-    assert "out: the frames so far are kept; the same command begins" in capsys.readouterr().err
+    assert "out: the frames so far are kept" in capsys.readouterr().err
     assert len(rows_of(tmp_path / "out", "points.csv")) == 3
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3

@@ -10,7 +10,7 @@ from vidcorr import MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
-from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
+from vidcorr.tracking.follow import encoder_of, name_of, seen_size
 from vidcorr.videos.files import DataError
 
 
@@ -51,7 +51,7 @@ def test_more_points_than_a_mask_has_ids_are_followed_as_in_several_runs(scene, 
 
 
 def rules_of(network, prompt, protocol):
-    return extractor_and_protocol(network, prompt, protocol)[1]
+    return encoder_of(network, prompt, protocol).protocol
 
 
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):

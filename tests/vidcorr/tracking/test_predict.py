@@ -16,7 +16,7 @@ from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, folder_lock
 from vidcorr.results.pictures import overlays
-from vidcorr.tracking.follow import extractor_and_protocol
+from vidcorr.tracking.follow import encoder_of
 from vidcorr.tracking.predict import _drawer
 from vidcorr.videos.masks import davis_palette
 
@@ -80,7 +80,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     colours = overlays.distinct_colours(2)
 
     def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(prompt, prompt.objects, extractor_and_protocol(colour, prompt, protocol)[1])
+        draw = _drawer(prompt, prompt.objects, encoder_of(colour, prompt, protocol).protocol)
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
@@ -112,4 +112,6 @@ def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, col
     with folder_lock(tmp_path / "out"), pytest.raises(FolderInUse, match=r"in use by another.*name another output"):
         predict_video(*asked, tmp_path / "out")
     predict_video(*asked, tmp_path / "out")
-    predict_video(*asked, tmp_path / "out")  # is replaced
+    written = (tmp_path / "out" / "prediction.json").read_bytes()
+    refused(ValueError, "out: holds prediction.json; name another", predict_video, *asked, tmp_path / "out")
+    assert (tmp_path / "out" / "prediction.json").read_bytes() == written

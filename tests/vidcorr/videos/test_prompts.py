@@ -55,15 +55,21 @@ def test_a_prompt_outside_its_frame_is_refused():
         for message, texts in messages.items():
             for text in texts:
                 refused(DataError, f"{text}:? {message}", kind.of(text).fitted_to_frame, (8, 9))
-    inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), PointPrompt.of(["0,0", "8,7"]), MaskPrompt.of(np.ones((8, 9), bool))
+    for text in ("0.4,0.7", "1,0.5"):
+        refused(DataError, "points: are in fractions of the frame", PointPrompt.of(text).fitted_to_frame, (8, 9))
+    points = PointPrompt.of(["0,0", "8,7"]), PointPrompt.of(["0.5,0.5", "8,7"]), PointPrompt.of("1,1")
+    inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), *points, MaskPrompt.of(np.ones((8, 9), bool))
     for prompt in inside:
         prompt.fitted_to_frame((8, 9))
 
 
 def test_a_mask_is_of_the_frame_that_its_word_or_its_name_says(tmp_path):
-    for name in ("b.png", "00012.png", "b@3.png"):
+    for name in ("b.png", "00012.png", "b@3.png", "mask_00012.png"):
         Image.fromarray(IDS).save(tmp_path / name)
-    frames = {("b.png@7", None): 7, ("00012.png", None): 12, ("b.png", None): None, ("b@3.png", None): None}
-    frames |= {("b.png", ("a", "b")): 1, ("00012.png", ("a", "b")): None, ("b.png@0", ("a", "b")): 0}
+    frames = {("b.png@7", None): 7, ("00012.png", None): 12, ("b.png", None): None, ("b@3.png@3", None): 3}
+    frames |= {("b.png", ("a", "b")): 1, ("b.png", ("a", "c")): None, ("b.png@0", ("a", "b")): 0}
     for (word, stems), frame in frames.items():
         assert MaskPrompt.read(str(tmp_path / word), stems).frame == frame
+    for word, stems in (("mask_00012.png", None), ("b@3.png", None), ("00012.png", ("a", "b"))):
+        message = f"{word}: say of which frame it is, .*{word}@FRAME"
+        refused(DataError, message, MaskPrompt.read, str(tmp_path / word), stems)
