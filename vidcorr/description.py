@@ -83,18 +83,6 @@ class Input(BaseModel):
             (0.4, 0.5, 0.6)
             >>> Input.of((0, 0, 0), (1, 1, 1), "").is_unit
             True
-            >>> Input.of((0.4, 0.5, 0.6), (58.4, 57.1, 57.4), "stated by Net")  # of grey levels, 0 to 255
-            Traceback (most recent call last):
-                ...
-            ValueError: input stated by Net: a deviation of RGB in [0, 1] is above 0, at most .5; got 58.4, 57.1, 57.4
-            >>> Input.of((0.4, 0.5, 0.6), (0.2, 0.2, 0), "stated by Net")
-            Traceback (most recent call last):
-                ...
-            ValueError: input stated by Net: a deviation of RGB in [0, 1] is above 0, at most .5; got 0.2, 0.2, 0
-            >>> Input.of((0.4, 0.5, 0.6), (1, 1, 0.5), "stated by Net")
-            Traceback (most recent call last):
-                ...
-            ValueError: input stated by Net: a deviation of RGB in [0, 1] is above 0, at most .5; got 1, 1, 0.5
         """
         means: Any = _as_tuple(mean)
         deviations: Any = _as_tuple(std)

@@ -53,7 +53,7 @@ def whitened(features: Tensor, protocol: PropagationProtocol) -> Tensor:
     centred = cells - cells[0].mean((0, 1))
     first = centred[0].flatten(0, 1)
     _, singular, directions = torch.linalg.svd(first, full_matrices=False)
-    factors = ((singular / singular[0]) ** 2 + protocol.whitening_floor) ** -protocol.whitening_power
+    factors = ((singular / singular[0]) ** 2 + 0.01) ** -0.25
     components = centred @ directions.T * factors
     most = min(protocol.whitened_channels or len(singular), len(first) - 1)
     return components[..., :most].permute(0, 3, 1, 2).to(features.dtype)

@@ -254,10 +254,6 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
         >>> table = next(command for command in COMMANDS if command.name == "table")
         >>> parse(table, ["runs", "--score", "J-Mean", "F-Mean"]).score
         ['J-Mean', 'F-Mean']
-        >>> parse(table, ["runs", "--scores", "J-Mean"])
-        Traceback (most recent call last):
-        ...
-        vidcorr.errors.UsageError: table: unknown flag --scores; did you mean --score?
     """
     parser = command.parser()
     known = ["--help", *names_of(parser)]

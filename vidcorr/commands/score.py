@@ -46,14 +46,6 @@ def require(flags: Namespace) -> None:
     Raises:
         ValueError: for flags of masks beside boxes or tracks, `--boxes` beside `--on`, or folders that are not two, or
             with `--on` not one.
-
-    Example:
-        >>> given = dict.fromkeys(("meta", "unseen", "list", "keep_ends", "allow_missing", "tracks", "on"))
-        >>> require(Namespace(folders=["truth", "mine"], boxes=True, **given))
-        >>> require(Namespace(folders=["truth", "mine"], boxes=True, **given | {"keep_ends": True}))
-        Traceback (most recent call last):
-        ...
-        ValueError: score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks
     """
     of_masks = any((flags.meta, flags.unseen, flags.list, flags.keep_ends, flags.allow_missing))
     if of_masks and (flags.boxes or flags.tracks):  # they would be ignored: videos that they exclude would be scored

@@ -26,9 +26,6 @@ def plain_name(name: str, listed_in: object) -> str:
     Example:
         >>> plain_name("bear", "val.txt")
         'bear'
-        >>> plain_name("../bear", "val.txt")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: val.txt: '../bear' is not the plain name of a file or folder (...
     """
     leads_away = re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\s*$|^\.\.?$", name)
     if leads_away or len(os.fsencode(name)) > 200:  # file systems take 255, and endings are added

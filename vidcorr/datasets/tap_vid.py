@@ -183,13 +183,6 @@ def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.boo
         positions: (N, T, 2) x, y as fractions of the image.
         hidden: (N, T).
         size: (height, width) of the image, pixels.
-
-    Example:
-        >>> hidden = np.array([[False]])
-        >>> _check_positions("a.pkl, goat", np.array([[[0.5, 1.05]]]), hidden, size=(12, 16))  # within a pixel, 1/12
-        >>> _check_positions("a.pkl, goat", np.array([[[8.0, 6.0]]]), hidden, size=(12, 16))  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: a.pkl, goat: visible points lie outside the image; expected fractions of ...
     """
     margin = 1 / np.array(size[::-1])
     seen = positions[~hidden]

@@ -36,11 +36,6 @@ class CompactnessPrior:
 
     Raises:
         ValueError: for no component, or an unknown width or kind of weights.
-
-    Example:
-        >>> CompactnessPrior(components=0)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        pydantic_core._pydantic_core.ValidationError: 1 validation error for CompactnessPrior...
     """
 
     components: PositiveInt = 2

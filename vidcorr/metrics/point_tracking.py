@@ -270,16 +270,10 @@ def mean_of_defined(values: Iterable[float]) -> float:
     return reduce(add, defined) / len(defined) if defined else float("nan")
 
 
-def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
-    """Return the rules of TAP-Vid's scores for results.json, under the names of a protocol's fields.
-
-    Args:
-        query_mode: "first" or "strided".
-        side: side of the frames whose pixels the thresholds are.
-        stride: number of frames between queries, for "strided".
-    """
+def rules_of(query_mode: QueryMode) -> dict[str, Any]:
+    """Return the rules of TAP-Vid's scores for results.json, under the names of a protocol's fields."""
     source = "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py"
-    rules = {"query_mode": query_mode, "query_stride": stride, "scored_size": side}
+    rules = {"query_mode": query_mode, "query_stride": 5, "scored_size": 256}
     return {"name": "tap-vid", "source": source, **rules}
 
 

@@ -515,13 +515,6 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
         kind: class of the protocol.
         arguments: the arguments.
         error: pydantic's error.
-
-    Example:
-        >>> from vidcorr.protocols import PropagationProtocol
-        >>> PropagationProtocol.named("vfs", changes={"radios": 3})
-        Traceback (most recent call last):
-        ...
-        ValueError: protocol 'vfs': PropagationProtocol has no field 'radios'; did you mean radius?
     """
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])

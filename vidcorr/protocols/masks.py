@@ -31,7 +31,6 @@ FEEDBACK = OnlyIf(
     "frames after the first are references",
 )
 RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
-GUIDED = OnlyIf(lambda p: p.decoding_guidance > 0, "decoding_guidance is above 0")
 DECODED_AT_INPUT = OnlyIf(lambda p: p.decoding_size == "input", "decoding_size is input")
 
 
@@ -68,7 +67,7 @@ class LabelProtocol(VideoFeatures):
             references' weights (joints: labels sum to anything), which is 1 with a topk.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
         border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
-        precision: data type of the compared features; labels are float32, or float64 with float64 features.
+        precision: data type of the compared features and of the labels.
         rule: name of a user's `LabelPropagator`, which the benchmark sets; None is this project's.
         label_feedback: labels with which a tracked frame becomes a reference: its "soft" labels, or "hard": their
             argmax at input size, of which every feature_stride-th pixel is taken.
@@ -91,7 +90,7 @@ class LabelProtocol(VideoFeatures):
     normalise_by: Annotated[Literal["labels", "weights"], NORMALISED] = "labels"
     foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
-    precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
+    precision: Literal["float32", "float64"] = "float32"
     label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
     radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS] = "cell"
     rule: str | None = None
@@ -258,8 +257,6 @@ class PropagationProtocol(LabelProtocol):
         decoding_nearest: whose nearest pixel resizes the argmax from the input size.
         decoding_guidance: radius of a guided filter (He et al. 2010), as a share of the shorter side; 0 is off. Before
             the argmax, the filter moves the outlines of the up-sampled labels to edges of their frame.
-        decoding_guidance_cells: that radius on the grid of the filter's coefficients, in cells.
-        decoding_guidance_epsilon: added to the variances of colours in [0, 1].
         first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
     """
 
@@ -273,8 +270,6 @@ class PropagationProtocol(LabelProtocol):
     decoding_filter: Filter = "bilinear"
     decoding_nearest: Annotated[Nearest, DECODED_AT_INPUT] = "pillow"
     decoding_guidance: UnitInterval = 0.0
-    decoding_guidance_cells: Annotated[PositiveInt, GUIDED] = 3
-    decoding_guidance_epsilon: Annotated[PositiveFloat, GUIDED] = 1e-5
     first_frame: Literal["given", "decoded"] = "given"
 
     class_for: ClassVar[Mapping[str, Any]] = {JointProtocol.default_benchmark: JointProtocol}

@@ -6,7 +6,7 @@ Without torch, so that protocols are listed at once.
 from typing import Annotated, Literal
 
 from .base import READ_BY_NETWORK, SET_BY_NETWORK, EvaluationProtocol, OnlyIf
-from .ranges import NonNegativeFloat, PositiveFloat, PositiveInt
+from .ranges import PositiveFloat, PositiveInt
 
 ONE_SIDE = OnlyIf(lambda p: isinstance(p.input_size, int), "input_size is one number")
 NO_PAIR = OnlyIf(lambda p: not isinstance(p.input_size, tuple), "input_size is not a pair")
@@ -74,13 +74,9 @@ class VideoFeatures(NetworkInput):
             products; or "whitened": l2, then components of frame 0 (`vidcorr.functional.propagation.comparison`),
             then l2.
         whitened_channels: components that are compared, those of largest variance; None: all.
-        whitening_power: power of a component's variance that divides it; 0.5 whitens in full.
-        whitening_floor: added to a variance, as a share of the largest; above 0.
         feature_stride: input pixels per feature cell.
     """
 
     feature_normalisation: Literal["l2", "raw", "whitened"] = "l2"
     whitened_channels: Annotated[PositiveInt | None, WHITENED] = None
-    whitening_power: Annotated[NonNegativeFloat, WHITENED] = 0.25
-    whitening_floor: Annotated[PositiveFloat, WHITENED] = 0.01
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8

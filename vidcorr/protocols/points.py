@@ -10,7 +10,6 @@ from .network_input import VideoFeatures
 from .ranges import Cosine, PositiveFloat, PositiveInt
 
 SOFT = OnlyIf(lambda p: p.decoding != "argmax", "decoding is not argmax")
-LOCAL = OnlyIf(lambda p: p.decoding == "soft_argmax", "decoding is soft_argmax")
 BY_SIMILARITY = OnlyIf(lambda p: "similarity" in p.occlusion, "occlusion is by similarity")
 BY_CYCLE = OnlyIf(lambda p: "cycle" in p.occlusion, "occlusion is by cycle")
 STRIDED = OnlyIf(lambda p: p.query_mode == "strided", "query_mode is strided")
@@ -25,10 +24,9 @@ class PointProtocol(VideoFeatures):
     Attributes:
         tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and
             backward from the query.
-        decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
-            around it, weighted by the softmax; "expectation": the same over all cells.
+        decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells less
+            than 5 cells from it, weighted by the softmax; "expectation": the same over all cells.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
-        decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
         occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
             network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
             cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
@@ -51,7 +49,6 @@ class PointProtocol(VideoFeatures):
     tracking: Literal["direct", "chained"]
     decoding: Literal["argmax", "soft_argmax", "expectation"]
     temperature: Annotated[PositiveFloat | None, SOFT] = 0.05
-    decoding_radius: Annotated[PositiveFloat, LOCAL] = 5.0
     occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
     similarity_threshold: Annotated[Cosine, BY_SIMILARITY] = 0.5
     cycle_threshold: Annotated[PositiveFloat, BY_CYCLE] = 3.0

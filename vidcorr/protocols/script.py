@@ -37,10 +37,6 @@ def script_of(name: str) -> str:
     Example:
         >>> '"topk": 5,' in script_of("vfs+topk=5")
         True
-        >>> script_of("vfs+border=zero+topk=none+neighbourhood=square")
-        Traceback (most recent call last):
-        ...
-        ValueError: protocol 'vfs+border=zero+neighbourhood=square+topk=none': the script does not implement border=zero
     """
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")

@@ -26,9 +26,6 @@ def plain(value: object) -> Any:
     Example:
         >>> plain({"size": (480, math.nan), "file": Path("a.png")})
         {'size': [480, None], 'file': 'a.png'}
-        >>> plain([math.inf])
-        Traceback (most recent call last):
-        ValueError: is infinite: give a finite number, or NaN if it is undefined
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

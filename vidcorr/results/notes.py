@@ -142,7 +142,8 @@ def _on_pairs(table: Table) -> list[str]:
         >>> from vidcorr.results.records import Column
         >>> from vidcorr.results.statistics import Difference
         >>> cells = [SimpleNamespace(difference=Difference(0.1, sequences=number)) for number in (9, 8)]
-        >>> table = SimpleNamespace(rows={name: {Column("davis", "J"): cell} for name, cell in zip("AB", cells, strict=True)})
+        >>> rows = {name: {Column("davis", "J"): cell} for name, cell in zip("AB", cells, strict=True)}
+        >>> table = SimpleNamespace(rows=rows)
         >>> _on_pairs(table)
         ['Differences of A are over 9 sequences', 'Differences of B are over 8 sequences']
     """

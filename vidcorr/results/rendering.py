@@ -113,10 +113,6 @@ class Table:
             'ResNet-18, random weights'
             >>> table.base_row("r18")
             'vfs_r18.ckpt'
-            >>> table.base_row("ViT")
-            Traceback (most recent call last):
-            ...
-            ValueError: base 'ViT' names no rows; the rows are ResNet-18, random weights; vfs_r18.ckpt
         """
         if text in self.rows:
             return text

@@ -165,9 +165,6 @@ class FrameEncoder:
         >>> fine = build_feature_extractor("raw_colour", stride=4)
         >>> FrameEncoder(fine, PropagationProtocol.named("vfs")).protocol.name
         'vfs+feature_stride=4'
-        >>> FrameEncoder(torch.nn.AvgPool2d(8))
-        Traceback (most recent call last):
-        TypeError: AvgPool2d is no extractor: give build_feature_extractor(network)
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:

@@ -192,7 +192,7 @@ class SiamFCTracker(FrameEncoder):
             # VFS's protocol states 17 cells, while its response has 18 (`response_size`); None: as many as there are
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
             # (size, n): bicubic up-sampling is linear and separable, so two matrix products compute it
-            matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
+            matrix = sampling_matrix(raw.shape[-1], size, self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
             peaks = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
         best, peak, finite = peaks[:3].astype(np.int64)  # of each target: index of its scale; index of its cell; 0 or 1

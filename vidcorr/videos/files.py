@@ -105,20 +105,6 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
     Args:
         place: the file or folder.
         kinds: errors that a faulty file raises in this block, besides ValueError, KeyError and IndexError.
-
-    Example:
-        >>> with errors_at("meta.json"):
-        ...     {"frames": []}["objects"]
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: meta.json: has no 'objects'
-        >>> with errors_at("meta.json", *WRONG_JSON):
-        ...     [] + {}
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: meta.json: TypeError: can only concatenate list (not "dict") to list
-        >>> with errors_at("meta.json"):  # a fault of our code, not of the file
-        ...     None.items()
-        Traceback (most recent call last):
-        AttributeError: 'NoneType' object has no attribute 'items'
     """
     of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
     try:
@@ -146,11 +132,6 @@ def require_one_of(choices: Collection[object], **arguments: object) -> None:
 
     Raises:
         ValueError: naming the first wrong argument.
-
-    Example:
-        >>> require_one_of(("test", "train"), subset="val")
-        Traceback (most recent call last):
-        ValueError: subset must be one of 'test', 'train', got 'val'
     """
     for name, value in arguments.items():
         if value not in choices:
@@ -167,11 +148,6 @@ def require_at_least(least: int, owner: str = "", /, **numbers: float) -> None:
 
     Raises:
         ValueError: naming the first smaller argument.
-
-    Example:
-        >>> require_at_least(1, "VideoDataModule", frames=2, batch_size=0)
-        Traceback (most recent call last):
-        ValueError: VideoDataModule: batch_size must be at least 1, got 0
     """
     for name, number in numbers.items():
         if number < least:
@@ -184,11 +160,6 @@ def require_fractions(**numbers: float) -> None:
 
     Raises:
         ValueError: naming the first argument outside [0, 1].
-
-    Example:
-        >>> require_fractions(holdout=5)
-        Traceback (most recent call last):
-        ValueError: holdout must be in [0, 1], got 5
     """
     for name, number in numbers.items():
         if not 0 <= number <= 1:

@@ -173,11 +173,6 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], ind
 
     Raises:
         DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.
-
-    Example:
-        >>> require_size("clip.mp4", (48, 64, 3), others=(32, 160), index=10)
-        Traceback (most recent call last):
-        vidcorr.videos.files.DecodingError: clip.mp4: frame 10 is 64 × 48 px, other frames 160 × 32 px
     """
     if tuple(shape[:2]) != tuple(others):
         named = "" if index is None else f"frame {index} "
@@ -223,19 +218,6 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
         ...         later(number)
         >>> done
         [0, 1, 2]
-        >>> with write_behind(int) as later:
-        ...     later("no number")
-        Traceback (most recent call last):
-        ValueError: invalid literal for int() with base 10: 'no number'
-        >>> called = []
-        >>> with write_behind(int, at_most=2) as later:
-        ...     for text in ("no number", "1", "2", "3"):
-        ...         called.append(text)
-        ...         later(text)
-        Traceback (most recent call last):
-        ValueError: invalid literal for int() with base 10: 'no number'
-        >>> called  # the third call waited for the first
-        ['no number', '1', '2']
     """
     pending: deque[Future[object]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -251,26 +233,22 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
             done.result()
 
 
-def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
-    """Iterate over items that a thread prefetches, up to `ahead` of them.
+AHEAD = 4
+"""Items that `read_ahead` prefetches."""
+
+
+def read_ahead(items: Iterable[ItemT]) -> Generator[ItemT]:
+    """Iterate over items that a thread prefetches.
 
     An error in the thread is raised in place of its item. Closing never waits for the thread: the garbage collector
     may close the generator inside a thread that is just starting, and a wait there would stop the process for good. A
     file that the items come from is therefore opened and closed by `items` itself, a generator.
-
-    Example:
-        >>> quotients = read_ahead((6 // number for number in (3, 2, 1, 0)), ahead=2)
-        >>> next(quotients), next(quotients), next(quotients)
-        (2, 3, 6)
-        >>> next(quotients)
-        Traceback (most recent call last):
-        ZeroDivisionError: integer division or modulo by zero
     """
     source = iter(items)
     end = object()
     pool = ThreadPoolExecutor(max_workers=1)
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(ahead))  # `end` stands for no further item
+        pending = deque(pool.submit(next, source, end) for _ in range(AHEAD))  # `end` stands for no further item
         item = pending.popleft().result()
         while item is not end:
             pending.append(pool.submit(next, source, end))

@@ -113,15 +113,6 @@ def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
 
     Raises:
         DataError: for a colour with another index.
-
-    Example:
-        >>> first = StoredMask(Path("0.png"), np.eye(2, dtype=np.uint8), {0x800000: 1}, has_ids=True)
-        >>> later = first._replace(source=Path("3.png"), colours={0x800000: 2})
-        >>> index_of_colour = {}
-        >>> claim_indices(index_of_colour, first)
-        >>> claim_indices(index_of_colour, later)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: 3.png: colour #800000 has index 2, and 1 in another mask of the video: ...
     """
     for colour, index in mask.colours.items():
         if index_of_colour.setdefault(colour, index) != index:
@@ -200,14 +191,6 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
 
     Raises:
         DataError: for an image that is no PNG of ids or of colours; or if an index is half transparent.
-
-    Example:
-        >>> from PIL import Image
-        >>> without_colours = Image.new("P", (2, 2))  # so index 0 is not black
-        >>> clear_indices(Path("mask.png"), without_colours)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        vidcorr.videos.files.DataError: mask.png: not a mask: ...
     """
     clear: list[int] = []
     if image.mode == "P":
@@ -403,11 +386,6 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
 
     Raises:
         DataError: if 255 has more pixels.
-
-    Example:
-        >>> refuse_large_void("a.png", np.array([[1, 255, 255]], np.uint8))  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        vidcorr.videos.files.DataError: a.png: value 255 means void (not scored), but has 2 pixels, more than the 1 ...
     """
     counts = pixel_counts(ids)
     of_objects = int(counts[1:VOID].sum())

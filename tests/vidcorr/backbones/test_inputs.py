@@ -10,6 +10,7 @@ import timm
 import torch
 
 from tests.helpers.hub import hub, saved
+from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.cli import main
@@ -164,3 +165,8 @@ def test_a_training_from_weights_of_unknown_input_makes_it_known(owner, tmp_path
     write_checkpoint(method, tmp_path / "trained.ckpt")
     for encoder in (method.evaluated, load(tmp_path / "trained.ckpt")):
         assert (encoder.input.mean, encoder.input == UNKNOWN) == (IMAGENET_MEAN, False)
+
+
+def test_a_deviation_of_grey_levels_or_of_none_is_refused():
+    for deviation in ((58.4, 57.1, 57.4), (0.2, 0.2, 0), (1, 1, 0.5)):
+        refused(ValueError, "stated by Net: a deviation of RGB", Input.of, (0.4, 0.5, 0.6), deviation, "stated by Net")

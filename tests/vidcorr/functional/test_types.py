@@ -28,6 +28,15 @@ from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.protocols.masks import Nearest
 
 torch.manual_seed(0)
+
+
+def test_arguments_out_of_range_are_refused():
+    refused(ValueError, "channels divisible by 4, got 6", sinusoidal_position, 6, 3, 5)
+    for wrong in ({"components": 0}, {"width": "wide"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            CompactnessPrior(**wrong)
+
+
 MASKS = PropagationProtocol(name="own", context=2, topk=4, temperature=0.1, radius=2)
 JOINTS = JointProtocol(name="own", context=2, topk=4, temperature=0.1, radius=2)
 POINTS = PointProtocol.named("fomo").with_changes(scored_size=48)

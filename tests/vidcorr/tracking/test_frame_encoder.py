@@ -75,6 +75,7 @@ def test_an_encoder_that_gives_another_number_of_maps_than_frames_is_refused(rea
     encoder = FrameEncoder(Yielding(read, maps))
     message = f"Yielding: encode must yield a map for each frame, and gave {amount}"
     refused(ValueError, message, list, encoder.maps(torch.rand(3, 3, 64, 64).byte(), may_be_constant=True))
+    refused(TypeError, "AvgPool2d is no extractor", FrameEncoder, torch.nn.AvgPool2d(8))
 
 
 def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):

@@ -70,6 +70,16 @@ def test_a_folder_is_locked_against_this_process_too(tmp_path):
         pass
 
 
+def test_a_fault_of_a_file_names_it_and_a_fault_of_ours_is_raised():
+    def read(work):
+        with files.errors_at("meta.json", *files.WRONG_JSON):
+            work()
+
+    refused(files.DataError, "^meta.json: has no 'objects'$", read, lambda: {}["objects"])
+    refused(files.DataError, "^meta.json: TypeError: can only concatenate", read, lambda: [] + {})
+    refused(ZeroDivisionError, "by zero", read, lambda: 1 / 0)
+
+
 def test_a_full_disk_is_named_with_the_file(tmp_path):
     def write():
         with files.unfinished(tmp_path / "a.json"):

@@ -5,6 +5,7 @@ Also tests `videos/mask_folder.py`.
 
 from base64 import b64decode
 from itertools import product
+from pathlib import Path
 from unittest.mock import Mock
 
 import cv2
@@ -18,7 +19,7 @@ from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
 from vidcorr.videos.mask_folder import MaskFolder
-from vidcorr.videos.masks import davis_palette, read_mask, stored_mask, write_ids
+from vidcorr.videos.masks import StoredMask, claim_indices, davis_palette, read_mask, stored_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)
@@ -117,6 +118,14 @@ def test_many_colours_and_colours_that_the_truth_lacks_are_refused(tmp_path):
     smooth = Image.fromarray(RED_AND_BLUE[np.minimum(IDS, 2)]).resize((61, 47), Image.Resampling.BICUBIC)
     smooth.save(tmp_path / "smooth.png")
     refused(DataError, r"smooth\.png: .* colours are a picture", read_mask, tmp_path / "smooth.png")
+
+
+def test_a_colour_with_two_indices_in_a_video_is_refused():
+    first = StoredMask(Path("0.png"), np.eye(2, dtype=np.uint8), {0x800000: 1}, has_ids=True)
+    claimed = {}
+    claim_indices(claimed, first)
+    message = "^3.png: colour #800000 has index 2, and 1 in another mask of the video"
+    refused(DataError, message, claim_indices, claimed, first._replace(source=Path("3.png"), colours={0x800000: 2}))
 
 
 def test_smoothed_edges_without_a_palette_are_refused_by_where_they_lie(tmp_path):

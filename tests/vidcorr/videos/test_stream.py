@@ -55,6 +55,17 @@ def test_calls_run_in_order_behind_the_caller():
             later(number)
     assert done == [(number, None) for number in range(40)]  # though the first takes longest
 
+    def called(*texts):
+        with write_behind(int, at_most=2) as later:
+            for text in texts:
+                done.append(text)
+                later(text)
+
+    for texts, begun in (("a", "a"), ("a123", "a12")):  # the third call waits for the first
+        done.clear()
+        refused(ValueError, "invalid literal", called, *texts)
+        assert done == list(begun)
+
 
 def test_closing_does_not_wait_for_the_thread():
     """The garbage collector may close a reader inside a thread that is just starting: a wait there never ends."""

@@ -35,12 +35,6 @@ def tables_of_differences(name: str, other: str) -> str:
 
     Raises:
         ValueError: for an unknown name, or protocols without a common benchmark.
-
-    Example:
-        >>> tables_of_differences("vfs", "fomo")
-        Traceback (most recent call last):
-        ...
-        ValueError: vfs and fomo have no benchmark in common
     """
     shown = protocols_of_name(name)
     others = protocols_of_name(other)

@@ -137,13 +137,6 @@ class Study(BaseModel, extra="forbid"):
         With `then`, the row trains the network of `of` further. So `of` may then name a frozen network, but never a row
         that takes its network from a third row.
 
-        Example:
-            >>> raw = {"name": "raw", "model": "raw_colour"}
-            >>> study = Study(title="A", seeds=(0,), evaluate={}, scores={}, rows=(raw,))
-            >>> study._check_origin(StudyRow(name="again", of="raw"))
-            Traceback (most recent call last):
-            ...
-            ValueError: row 'again': `of` names 'raw', which trains nothing itself
         """
         origins = [row.train or row.flags, row.model, row.of]
         if sum(map(bool, origins)) > 1:

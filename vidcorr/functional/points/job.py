@@ -99,7 +99,7 @@ class TrackingJob:
         positions: list[Tensor] = []
         for part in descriptors.split(items_in_workspace(features.device, bytes_of_map)):
             maps = similarity_maps(part, features, normalise)
-            positions.append(decode_positions(maps, protocol.decoding, temperature, protocol.decoding_radius))
+            positions.append(decode_positions(maps, protocol.decoding, temperature))
         return torch.cat(positions)
 
     def record_similarity(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:

@@ -287,8 +287,7 @@ def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, devi
     below = size[0] - frame.shape[1]
     right = size[1] - frame.shape[2]
     padded = F.pad(as_floats(to_device(frame, device))[None], (0, right, 0, below), mode="replicate")[0]
-    cells = protocol.decoding_guidance_cells  # radius of the filter's windows, in cells of its grid
-    return GuidedFilter(padded, protocol.decoding_guidance, cells, protocol.decoding_guidance_epsilon)
+    return GuidedFilter(padded, protocol.decoding_guidance)
 
 
 def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, protocol: JointProtocol) -> Tensor:

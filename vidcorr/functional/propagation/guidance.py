@@ -30,7 +30,7 @@ class GuidedFilter:
         tensor([[1.]])
     """
 
-    def __init__(self, frame: Tensor, radius: float, radius_in_cells: int, epsilon: float) -> None:
+    def __init__(self, frame: Tensor, radius: float, radius_in_cells: int = 3, epsilon: float = 1e-5) -> None:
         """Prepare the filter of a frame.
 
         Args:

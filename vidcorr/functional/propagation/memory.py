@@ -109,10 +109,6 @@ class FrameMemory:
         [0, 3, 2, 3, 2, 1, 2]
         >>> memory.keys.flatten(), memory.slot(6)
         (tensor([0., 5., 6., 3.]), 2)
-        >>> memory.slot(4)
-        Traceback (most recent call last):
-            ...
-        ValueError: frame 4 is not in the memory, which holds the frames [0, 3, 5, 6]
     """
 
     def __init__(

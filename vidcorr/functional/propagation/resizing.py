@@ -200,26 +200,13 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
 
 @lru_cache(16)
 @torch.inference_mode(False)  # so that autograd takes the kept matrix, wherever the first call was
-def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
-    """Return the matrix `(positions, cells)` that samples the cells of an axis at evenly spaced positions.
+def sampling_matrix(cells: int, positions: int, device: torch.device) -> Tensor:
+    """Return the matrix `(positions, cells)` that samples the cells of an axis by a bicubic filter.
 
     Args:
         cells: number of cells along the axis.
         positions: number of positions; position i is the centre of the i-th of as many equal parts of the axis.
-        sampling: "bicubic"; or "bilinear-zero", bilinear with zeros outside the map.
         device: device of the result.
-
-    Example:
-        >>> sampling_matrix(2, 4, "bilinear-zero", torch.device("cpu"))
-        tensor([[0.7500, 0.0000],
-                [0.7500, 0.2500],
-                [0.2500, 0.7500],
-                [0.0000, 0.7500]])
     """
-    if sampling == "bicubic":  # resizing is linear, so the weights are the resized unit vectors
-        basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
-        return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
-    # in cells from the first cell's centre
-    places = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
-    distance = (places[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
-    return (1 - distance).clamp(min=0)
+    basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]  # resizing is linear
+    return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T

@@ -230,18 +230,17 @@ def heat_map_sheet(
     return contact_sheet(panels, columns=1 + len(shown), width=width)
 
 
-def with_dot(picture: Picture, cell: Tensor, cell_size: Tensor, radius: int = 5) -> Picture:
+def with_dot(picture: Picture, cell: Tensor, cell_size: Tensor) -> Picture:
     """Return a copy of an image with a red dot in the middle of a feature cell.
 
     Args:
         picture: uint8 `(H, W, 3)`.
         cell: row and column of the cell.
         cell_size: height and width of a cell, in pixels of the image.
-        radius: radius of the dot, pixels.
     """
     y, x = ((cell + 0.5) * cell_size - 0.5).round().int().tolist()  # OpenCV's (0, 0) is the middle of a pixel
     dotted = picture.copy()
-    cv2.circle(dotted, (x, y), radius, FOUND, -1, cv2.LINE_AA)
+    cv2.circle(dotted, (x, y), 5, FOUND, -1, cv2.LINE_AA)
     return dotted
 
 

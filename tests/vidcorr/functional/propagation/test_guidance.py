@@ -11,10 +11,10 @@ from vidcorr.functional import decode_masks
 from vidcorr.functional.propagation.coding import upsampled_argmax
 from vidcorr.functional.propagation.guidance import GuidedFilter
 from vidcorr.functional.propagation.resizing import resize_maps
-from vidcorr.metrics import region_similarity
+from vidcorr.metrics import jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol
 
-GUIDED = PropagationProtocol.named("vfs", "davis", {"decoding_guidance": 0.1, "decoding_guidance_epsilon": 1e-3})
+GUIDED = PropagationProtocol.named("vfs", "davis", {"decoding_guidance": 0.1})
 
 
 def by_definition(frame, values, radius, epsilon):
@@ -72,5 +72,5 @@ def test_padding_is_cut_and_a_missing_frame_refused():
     labels = F.one_hot(F.pad(ids, (0, 8, 0, 16))[4::8, 4::8], 2).permute(2, 0, 1).float()
     mask = decode_masks(labels, [1], GUIDED, (112, 168), (96, 160), frame)
     assert mask.shape == ids.shape
-    assert region_similarity((mask == 1)[None], (ids == 1)[None]) > 0.95
+    assert jaccard(*(object_outlines(each, [1])[1] for each in (mask, ids))) > 0.95
     refused(ValueError, "decodes labels by their frame", decode_masks, labels, [1], GUIDED, (112, 168))
