@@ -90,7 +90,7 @@ WITHOUT_EFFECT = {
     "GREY",  # the colour of padding, which `input_padding` states
 }
 OF_ALL_PROTOCOLS = {"WHITENING_POWER", "WHITENING_FLOOR"}
-"""They have one value in every named protocol, and goldens that change with them."""
+"""They have one value in every named protocol, which tests/helpers/plain_propagation.py repeats."""
 
 
 @pytest.mark.parametrize("package", [propagation, points])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
-from tests.helpers.tool_files import with_palette
+from tests.helpers.palettes import with_palette
 from vidcorr.benchmarks.davis import DavisBenchmark
 from vidcorr.commands import run_command
 from vidcorr.datamodules import VideoDataModule

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from tests.helpers.tool_files import with_palette
+from tests.helpers.palettes import with_palette
 from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
