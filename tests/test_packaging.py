@@ -89,8 +89,15 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert json.loads((tmp_path / "scored/results.json").read_text())["scores"]["J&F-Mean"] == 1
 
 
-COMPANIONS = {"gradio": "3.11", "fiftyone": "3.11", "moviepy": "3.11", "anomalib": "3.11", "lerobot": "3.12"}
-"""What people install beside this project → the Python of its newest release."""
+COMPANIONS = {
+    "transformers<5": "3.11",
+    "gradio": "3.11",
+    "fiftyone": "3.11",
+    "moviepy": "3.11",
+    "anomalib": "3.11",
+    "lerobot": "3.12",
+}
+"""What people install beside this project → the Python of its newest such release."""
 
 
 def resolved(wanted, python, folder, *more):
@@ -99,7 +106,7 @@ def resolved(wanted, python, folder, *more):
     uv = Path(sys.executable).parent / "uv"
     words = [uv, "pip", "compile", "--no-header", "--no-annotate", "--python-version", python, "wanted.in", *more]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-    found = re.search(rf"^{wanted}==(.*)$", done.stdout, re.M)
+    found = re.search(rf"^{wanted.partition('<')[0]}==(.*)$", done.stdout, re.M)
     return found and found[1]
 
 

@@ -1,4 +1,4 @@
-"""Code lines by room, against the budgets in pyproject.toml: `python -m tests.helpers.sizes`, a part of `make lint`.
+"""Lines of code and of docstrings by room, against the budgets in pyproject.toml: a part of `make lint`.
 
 A budget is not raised.
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,28 +22,29 @@ NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tok
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def code_lines(source: str) -> int:
-    """Return the number of lines of a source that hold code."""
+def lines_of(source: str) -> Counter[str]:
+    """Return the numbers of lines of a source that hold code, and that hold docstrings."""
     lines: set[int] = set()
+    documented: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in NO_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
             docstring = node.body[0]
-            lines.difference_update(range(docstring.lineno, docstring.end_lineno + 1))
-    return len(lines)
+            documented.update(range(docstring.lineno, docstring.end_lineno + 1))
+    return Counter({"code-lines": len(lines - documented), "docstring-lines": len(documented)})
 
 
-def lines_of_rooms() -> Counter[str]:
-    """Return the code lines of each folder of the checkout, those of its subfolders included."""
+def lines_of_rooms() -> dict[str, Counter[str]]:
+    """Return the lines of each file and folder of the checkout, those of its subfolders included."""
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
-    counted: Counter[str] = Counter()
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
     for name in listed.stdout.splitlines():
         path = ROOT / name
         if path.is_symlink() or not path.is_file() or name in PACKAGE_DATA:
             continue
-        lines = code_lines(path.read_text(encoding="utf-8"))
+        lines = lines_of(path.read_text(encoding="utf-8"))
         counted[name] += lines
         for folder in PurePosixPath(name).parents:
             counted[str(folder)] += lines
@@ -55,11 +56,12 @@ def main() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     counted = lines_of_rooms()
     fails = False
-    for rooms, budget in settings["tool"]["vidcorr"]["code-lines"].items():
-        lines = sum(counted[room] for room in rooms.split())
-        if lines > budget:
-            fails = True
-            print(f"{rooms}: {lines} code lines, {lines - budget} above its budget of {budget}")
+    for kind, budgets in settings["tool"]["vidcorr"].items():
+        for rooms, budget in budgets.items():
+            lines = sum(counted[room][kind] for room in rooms.split())
+            if lines > budget:
+                fails = True
+                print(f"{rooms}: {lines} {kind}, {lines - budget} above its budget of {budget}")
     sys.exit(int(fails))
 
 
