@@ -77,7 +77,7 @@ def compiled_functions() -> list[Extension]:
     return [
         Extension(
             f"{PACKAGE}.{variant}",
-            [f"{folder}/screened_search.cpp", f"{folder}/drawn_logsumexp.cpp"],
+            [f"{folder}/screened_search.cpp"],
             depends=[f"{folder}/vectors.h"],
             extra_compile_args=["-std=c++17", "-O3", *machine],
             optional=True,

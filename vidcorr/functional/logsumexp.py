@@ -21,9 +21,6 @@ LOWEST_EXPONENT = -80
 Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
 """A range of queries; their logits `(…, K)` for K keys; a function that adds weights @ keys to sums `(…, C)`."""
 
-Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
-"""(queries `(…, C)`, whether a mean is wanted) → their log-sum-exp `(…)`; the mean key by the softmax, or None."""
-
 
 def widened(tensor: Tensor) -> Tensor:
     """Return a tensor in float32 or finer.
@@ -50,7 +47,7 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
         `(…)`; −∞ for a query without keys.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        return LogSumExp.apply(queries, partial(_streamed, chunks=chunks))
+        return _LogSumExp.apply(queries, chunks)
 
 
 def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
@@ -82,13 +79,13 @@ def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tup
     return result.masked_fill_(without_keys, -torch.inf).squeeze(-1), key_sum
 
 
-class LogSumExp(Function):
+class _LogSumExp(Function):
     """The log-sum-exp of queries over keys; its gradient by a query is the mean key, weighted by the softmax."""
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, compute: Compute) -> Tensor:
-        """Return the result `(…)` of queries `(…, C)`; `compute` takes no gradient, and gives the mean key if asked."""
-        result, mean_key = compute(queries.detach(), ctx.needs_input_grad[0])
+    def forward(ctx: Any, queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
+        """Return the result `(…)` of queries `(…, C)`."""
+        result, mean_key = _streamed(queries.detach(), ctx.needs_input_grad[0], chunks)
         ctx.save_for_backward(mean_key)
         return result
 

@@ -5,16 +5,14 @@ A query competes with points that all queries share (`shared_logsumexp`), with c
 gradient. Memory does not grow with the number of stored frames, because the keys pass by in chunks.
 """
 
-import ctypes
 from collections.abc import Iterator
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from . import native
 from .device import amount_for, slices
-from .logsumexp import Chunk, LogSumExp, dot_logsumexp, streamed_logsumexp, widened
+from .logsumexp import Chunk, dot_logsumexp, streamed_logsumexp, widened
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -46,7 +44,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     """Return `log Σ exp(q·v)` over cells of all stored frames, drawn separately for every cell of the query.
 
     `drawn_cells` makes the draws. The samples of a batch share the draws of a cell, so that a gathered feature serves
-    the whole batch. On a CPU a compiled function makes one pass over the drawn cells, if setup.py compiled it.
+    the whole batch.
     Paper: Liir, section 3.3 ("for each query pixel, we sample 4 feature points from each stored frame").
 
     Args:
@@ -60,72 +58,8 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
         `(B, h, w)`; −∞ for a sample whose maps are all excluded.
     """
     groups = widened(query.flatten(2).permute(2, 0, 1).contiguous())  # (places, B, C)
-    features = maps.movedim(1, -1)
-    variant = native.compiled_variant()
-    on_cpu = groups.device.type == features.device.type == "cpu"
-    # the types that the compiled function takes
-    are_compiled = groups.dtype == torch.float32 and features.dtype in (torch.float32, torch.bfloat16)
-    # the compiled function takes addresses: of a plain tensor (no subclass) without gaps
-    if variant and on_cpu and are_compiled and features.is_contiguous() and type(groups) is Tensor:
-        compute = partial(
-            _drawn_natively, features=features, points=points, seed=seed, excluded=excluded, variant=variant
-        )
-        sums: Tensor = LogSumExp.apply(groups, compute)
-    else:
-        chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
-        sums = streamed_logsumexp(groups, chunks)
-    return sums.T.reshape(len(query), *query.shape[2:])
-
-
-class _Job(ctypes.Structure):
-    """Arguments of the compiled function, in the order of `Job` in drawn_logsumexp.cpp."""
-
-    _fields_ = (
-        *native.members(ctypes.c_int64, "samples places channels maps points cells seed is_bfloat16"),
-        *native.members(ctypes.c_void_p, "query features excluded logsumexp mean"),
-    )
-
-
-@torch.compiler.disable
-def _drawn_natively(
-    queries: Tensor, wants_mean: bool, features: Tensor, points: int, seed: int, excluded: Tensor | None, variant: str
-) -> tuple[Tensor, Tensor | None]:
-    """Compute `per_query_logsumexp` by the compiled function; without gradient.
-
-    Args:
-        queries: `(places, B, C)` float32.
-        wants_mean: also compute the mean feature.
-        features: `(N, h', w', C)`, contiguous.
-        points: number of cells that a query draws per map.
-        seed: seed of the draws.
-        excluded: `(B, N)` bool, or None.
-        variant: kind of the compiled file.
-
-    Returns:
-        The log-sum-exp `(places, B)`; and the drawn features' mean `(places, B, C)`, weighted by the softmax, or None.
-    """
-    places, samples, channels = queries.shape
-    queries = queries.contiguous()  # the function takes addresses of numbers without gaps
-    sums = queries.new_empty(places, samples)
-    mean = torch.empty_like(queries) if wants_mean else None
-    left_out = None if excluded is None else excluded.contiguous()
-    arguments = {
-        "samples": samples,
-        "places": places,
-        "channels": channels,
-        "maps": len(features),
-        "points": points,
-        "cells": features[0, ..., 0].numel(),  # of a map
-        "seed": seed,
-        "is_bfloat16": features.dtype == torch.bfloat16,
-        "query": queries,
-        "features": features,
-        "excluded": left_out,
-        "logsumexp": sums,
-        "mean": mean,
-    }
-    native.run("vidcorr_drawn_logsumexp", variant, _Job, arguments, places)
-    return sums, mean
+    chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
+    return streamed_logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
 
 
 def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None) -> Iterator[Chunk]:

@@ -71,53 +71,6 @@ def test_large_products_and_half_precision(way):
     torch.testing.assert_close(result, found(way, half.float(), low.float(), excluded))
 
 
-SHAPES = [
-    (1, 64, (4, 5), 300, 4),
-    (4, 64, (3, 3), 1, 1),
-    (3, 5, (2, 7), 40, 3),
-    (2, 200, (3, 2), 9, 2),
-    (5, 17, (1, 1), 6, 1),
-]
-
-
-@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("samples", "channels", "size", "maps", "points"), SHAPES)
-@pytest.mark.usefixtures("compiled", "each_kernel")
-def test_the_compiled_pass_is_that_of_float64(stored, samples, channels, size, maps, points):
-    """Shapes of whole and of cut blocks, registers and pairs of queries; the videos of some maps are left out."""
-    generator = torch.Generator().manual_seed(channels)
-    query = torch.randn(samples, channels, *size, generator=generator)
-    query *= 8 / channels**0.5  # the largest logit is about 30: few cells take most of the softmax
-    features = torch.randn(maps, *size, channels, generator=generator).to(stored).movedim(3, 1)
-    excluded = torch.rand(samples, maps, generator=generator) < 0.2
-    excluded[0] = samples > 1
-    upstream = torch.randn(samples, *size, generator=generator)
-    found = []
-    for queries, stored_maps in ((query, features), (query.double(), features.double())):
-        queries = queries.clone().requires_grad_()
-        sums = per_query_logsumexp(queries, stored_maps, points, 2**32 - 1, excluded)
-        empty = sums.isneginf()
-        (sums.masked_fill(empty, 0) * upstream).sum().backward()
-        found.append((sums.detach(), queries.grad, empty))
-    (sums, gradient, empty), (expected, expected_gradient, expected_empty) = found
-    assert torch.equal(empty, expected_empty)
-    finite = ~empty
-    assert ((sums[finite] - expected[finite]).abs() <= 1e-6 * expected[finite].abs().max()).all()
-    assert (gradient - expected_gradient).norm() <= 1e-6 * expected_gradient.norm()
-    threads = torch.get_num_threads()
-    torch.testing.assert_close(sums, by_two_threads(query, features, points, excluded, threads), rtol=0, atol=0)
-
-
-def by_two_threads(query, features, points, excluded, threads):
-    """The same sums, shared out to another number of threads."""
-    torch.set_num_threads(3 - min(threads, 2))
-    try:
-        return per_query_logsumexp(query, features, points, 2**32 - 1, excluded)
-    finally:
-        torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("compiled", "each_kernel")
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_features_that_are_not_finite_are_seen(value):
     query, maps = torch.randn(2, 8, 3, 3), torch.randn(20, 3, 3, 8).movedim(3, 1)
