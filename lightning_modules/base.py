@@ -38,6 +38,7 @@ from .parts.batches import join_loaders, parts_of
 from .parts.distributed import keyed_generator, means_over_ranks
 from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, scheduled
+from .parts.shuffle_bn import batch_norm_groups as batch_norm_groups
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …

@@ -64,6 +64,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         encoder_momentum: m of the moving average.
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
+        shared_statistics: BatchNorm of all frames of the clips together. False: of one frame of each clip at a time,
+            references before the query, as in the public code; the running statistics then move T times a step.
         seed: seed of the dropped channels, displacements and sampled cells; None: the run's.
         stages: residual stages of the encoder, 3 or 4.
         start: checkpoint of Liir with the encoder's first weights, for example of a first phase that several second
@@ -90,6 +92,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         encoder_momentum: float = 0.999,
         radius: int = 6,
         border: Border = "exclude",
+        shared_statistics: bool = False,
         seed: int | None = None,
         stages: Literal[3, 4] = 4,
         start: str | None = None,
@@ -113,6 +116,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.encoder_momentum = encoder_momentum
         self.radius = radius
         self.border: Border = border
+        self.shared_statistics = shared_statistics
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)
         self.described = self.backbone.described
         if start is not None:
@@ -141,10 +145,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
             >>> outputs = method.step({"clip": torch.rand(2, 3, 3, 16, 16), "video_index": torch.arange(2)})
             >>> outputs["embeddings"].shape, [name for name, value in outputs.items() if value.ndim == 0]
             (torch.Size([6, 64]), ['loss', 'compactness', 'negative_mass', 'queue_age', 'reconstruction'])
-            >>> method.step({"clip": torch.rand(2, 3, 3, 16, 32), "video_index": torch.arange(2)})
-            Traceback (most recent call last):
-                ...
-            ValueError: frames of 16 × 32 px do not fit a bank of 4 × 4 cells: set data.size to 16, or ...
         """
         frames = batch["clip"].shape[1]
         if frames < 2:
@@ -159,10 +159,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return {name: torch.stack([without_a[name], without_b[name]]).mean(0) for name in without_a}
 
     def _require_size_of_bank(self, size: Sequence[int]) -> None:
-        """Raise ValueError if frames of a size `(H, W)` have maps of another size than the bank's.
-
-        The size is checked in the first phase too, which fills no bank: else a run would fail after days.
-        """
+        # in the first phase too, which fills no bank: else a run would fail after days
         if self.bank is None or self.bank.kind == "shared":
             return
         # a key is a map of side × side cells, of stride 4; `position_size` counts cells of stride 2: twice as many
@@ -218,39 +215,31 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
         Returns:
             Features of the query `(B, C, h, w)` and of the references `(B, T − 1, C, h, w)`.
-
-        Example:
-            >>> options = {"bank": {"frames": 0}, "schedule": {"warmup_epochs": 0}, "position_size": 8, "stages": 3}
-            >>> query, references = Liir(**options).features(torch.rand(2, 3, 3, 16, 16))
-            >>> query.shape, references.shape, references.requires_grad
-            (torch.Size([2, 64, 4, 4]), torch.Size([2, 2, 64, 4, 4]), True)
-            >>> _, references = Liir(**options, reference_encoder="average").features(torch.rand(2, 3, 3, 16, 16))
-            >>> references.requires_grad
-            False
         """
         # the first phase always learns from query and references, whatever the settings of the second phase
         uses_average = self.reference_encoder == "average" and not self.warming_up
         if not uses_average:
-            features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])  # B x T x C x h x w
+            features = self._encoded(self.backbone, seen)
             references = features[:, :-1]
             takes_gradient = self.warming_up or self.reference_gradient
-            if not takes_gradient:
-                references = references.detach()
-            return features[:, -1], references
+            return features[:, -1], references if takes_gradient else references.detach()
         query = self.backbone(seen[:, -1])
-        # frames and references get the query's type: half precision under autocast, to which the first convolution
-        # would round the frames anyway
-        frames = seen[:, :-1].to(query.dtype)
-        averaged_encoder: Any = self.target_encoder
+        # the query's type: half precision under autocast, to which the first convolution would round the frames anyway
         with torch.no_grad():
-            references = averaged_encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+            references = self._encoded(self.target_encoder, seen[:, :-1].to(query.dtype))
         return query, references.to(query.dtype)
+
+    def _encoded(self, encoder: Any, frames: Tensor) -> Tensor:
+        # a pass per frame costs no more than one pass with BatchNorm by groups
+        if encoder.training and not self.shared_statistics:
+            return torch.stack([encoder(frame) for frame in frames.unbind(1)], dim=1)
+        return encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
     @torch.no_grad()
     def encode_keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode frames as negatives for the bank; the encoder's BatchNorm statistics stay as they are.
+        """Encode frames as negatives for the bank, each with a position map displaced in its own way.
 
-        The position map is displaced frame by frame: else a cell could differ from its negatives by position alone.
+        Else a cell could differ from its negatives by position alone. BatchNorm's statistics stay as they are.
 
         Args:
             frames: normalised Lab `(B, 3, H, W)`.
@@ -258,13 +247,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
-
-        Example:
-            >>> for bank in ({"frames": 4, "points": 2, "negatives": "shared"}, {"frames": 4}):
-            ...     method = Liir(position_size=8, stages=3, bank=bank)
-            ...     method.encode_keys(torch.rand(2, 3, 16, 16), torch.Generator()).shape
-            torch.Size([2, 2, 64])
-            torch.Size([2, 1, 4, 4, 64])
         """
         ranks, _ = world_size_and_rank()
         all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
@@ -280,11 +262,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return self.bank.keys_of(features, generator)
 
     def on_fit_start(self) -> None:
-        """Store the bank in half precision if the Trainer's precision is mixed, else in float32.
-
-        In mixed precision the features are in half precision already, so the bank loses no bit. In a training in
-        float64 the features are rounded.
-        """
+        """Store the bank in half precision if the Trainer's precision is mixed, else in float32."""
         super().on_fit_start()
         if self.bank is not None:
             self.bank.keys = self.bank.keys.to(BANK_DTYPES.get(self.trainer.precision, torch.float32))
@@ -318,11 +296,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1.
-
-        Lightning's GradientAccumulationScheduler sets it only at the start of an epoch, so a run that resumes within an
-        epoch would have a wrong number.
-        """
+        """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1."""
+        # Lightning's GradientAccumulationScheduler does not act where a run resumes within an epoch
         loops.accumulate(self.trainer, self.schedule.warmup_accumulation if self.warming_up else 1)
 
     def on_fit_end(self) -> None:
@@ -347,16 +322,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
 
 def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
-    """Return settings as they are; if `stated` is a dict of their fields, as in a checkpoint, make them by `kind`."""
     return kind(**stated) if isinstance(stated, Mapping) else stated
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
-    """Return the encoder of a checkpoint; refuse it unless it was built with the arguments of `encoder`.
-
-    Raises:
-        ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
-    """
     loaded = load(path).network
     arguments = loaded.arguments if isinstance(loaded, LiirEncoder) else type(loaded).__name__
     if arguments != encoder.arguments:

@@ -144,17 +144,20 @@ def test_two_ranks_store_the_cells_that_one_would(monkeypatch):
     assert torch.equal(bank.keys_of(features[2:], torch.Generator().manual_seed(5)), whole[2:])
 
 
-@pytest.mark.parametrize(("references", "keys"), [("learned", "average"), ("average", "learned")])
-def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, keys):
+UPDATES = [("learned", "average", False, 2), ("learned", "average", True, 1), ("average", "learned", False, 1)]
+
+
+@pytest.mark.parametrize(("references", "keys", "shared", "updates"), UPDATES)
+def test_statistics_move_once_a_frame_and_not_by_displaced_positions(references, keys, shared, updates):
     banks = [{"encoder": keys, "modulation": name} for name in ("shift", "none")]
-    module, plain = (tiny_liir(reference_encoder=references, bank=bank) for bank in banks)
+    module, plain = (tiny_liir(reference_encoder=references, shared_statistics=shared, bank=bank) for bank in banks)
     batch = clips(4)
     for one in (module, plain):
         torch.nn.init.normal_(one.backbone.position.places, generator=torch.Generator().manual_seed(1))
         one.step(batch)
     norms = [one for one in module.modules() if isinstance(one, nn.BatchNorm2d)]
-    assert max(int(norm.num_batches_tracked) for norm in norms) == 1
-    assert module.backbone.bn1.num_batches_tracked == 1
+    assert max(int(norm.num_batches_tracked) for norm in norms) == updates
+    assert module.backbone.bn1.num_batches_tracked == updates
     for (name, buffer), other in zip(module.named_buffers(), plain.buffers(), strict=True):
         assert torch.equal(buffer, other), name
 
