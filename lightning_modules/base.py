@@ -29,6 +29,7 @@ from vidcorr.backbones import (
     trainable_network,
     width_of,
 )
+from vidcorr.backbones.extractor import View
 from vidcorr.description import Input, Network
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.images import as_floats, prepared
@@ -148,7 +149,10 @@ class CorrespondenceModule(SavedModule):
             stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
             network: None is the backbone; or a copy of it, such as a moving average.
         """
-        return self.views.maps(self.backbone if network is None else network, self.normalise(images), stage)
+        network = self.backbone if network is None else network
+        if isinstance(network, View):  # of a frozen encoder: it has a stage and normalises by itself
+            return network.feature_extractor(stage)(images)
+        return self.views.maps(network, self.normalise(images), stage)
 
     def embed(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """Return a vector for each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C)`, with gradient.

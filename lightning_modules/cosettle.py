@@ -166,6 +166,10 @@ class CoSettle(CorrespondenceModule):
         """
         return self.backbone.view(self.stage, stride or self.stride, dilated)
 
+    def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
+        """Return the frozen encoder's maps at this module's stage, float RGB `(N, 3, H, W)` → `(N, C, h, w)`."""
+        return self.frozen_view().feature_extractor(stage)(images)
+
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
         """Return frozen maps: of the first frame, of the second, and of the first with a changed position embedding.

@@ -55,8 +55,8 @@ class SiamFC(CorrespondenceModule):
             `build_feature_extractor`).
         stage: stage of the correlated features; None is the network's default.
         stride: pixels per feature cell, if `dilated` is False.
-        dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead; "released": as in
-            VFS's released code. False for networks other than ResNets, Liir's among them.
+        dilated: dilations in place of the strides of res4 and res5, as in VFS's code; "text": as in its section 4.2.
+            False for networks other than ResNets, Liir's among them.
         pretrained: load the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
         start: "random" (VFS), or "identity": the convolutions start as the identity, so the first response comes from
@@ -152,18 +152,10 @@ class SiamFC(CorrespondenceModule):
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> nn.Module:
-        """Return the features that the tracker correlates.
-
-        Args:
-            stage: None or this module's stage.
-            stride: None or this module's stride.
-            dilated: False or this module's dilation.
-
-        Returns:
-            A `SiameseExtractor` that shares the weights.
+        """Return the features that the tracker correlates, a `SiameseExtractor` that shares the weights.
 
         Raises:
-            ValueError: for another stage, stride or dilation.
+            ValueError: for a stage, stride or dilations that are not this module's; None and False ask for any.
         """
         # `described`: name and weights of the encoder, which results record
         inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)

@@ -184,8 +184,8 @@ class SavedModule(pl.LightningModule):
         Args:
             stage: a stage of the network; None is its default.
             stride: pixels per cell; None is the network's default, 8 for a ResNet.
-            dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "released": as in
-                VFS's released code.
+            dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "text": as VFS's
+                text has them.
 
         Returns:
             A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.

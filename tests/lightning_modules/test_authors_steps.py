@@ -1,50 +1,15 @@
 """A training step beside the same step of the authors' own code, in float64: loss, gradients, running statistics."""
 
-import zlib
-
 import numpy as np
 import pytest
 import torch
 
+from tests.helpers.drawn_weights import drawn, neutral, with_drawn_weights
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.lightning_modules import Liir, VFSSimSiam
 
 CASES = ("c0", "c1", "c2")
 LEVELS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-
-
-def drawn(name, shape, seed):
-    return np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32).standard_normal(shape)
-
-
-def drawn_weight(name, shape, seed, gain=1.0):
-    """Weights by the formula of the golden files."""
-    draw = drawn(name, shape, seed)
-    if name.endswith("running_var"):
-        return 1 + 0.1 * np.abs(draw)
-    if len(shape) == 4:
-        return draw * gain * np.sqrt(2 / (shape[0] * shape[2] * shape[3]))
-    if len(shape) == 2:
-        return draw / np.sqrt(shape[1])
-    if name == "positions":
-        return 0.2 * draw
-    return 1 + 0.1 * draw if name.endswith("weight") else 0.1 * draw
-
-
-def neutral(name):
-    """The golden files' name of a weight of ours."""
-    return name.removeprefix("backbone.").replace("position.places", "positions")
-
-
-def with_drawn_weights(method, seed, gain=1.0):
-    """Return the method in float64, its weights and running statistics by the formula; `gain` is the affinity's."""
-    method = method.double().train()
-    tensors = dict(method.named_parameters()) | {k: b for k, b in method.named_buffers() if ".running_" in k}
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own_gain = gain if neutral(name) == "affinity.weight" else 1.0
-            tensor.copy_(torch.from_numpy(drawn_weight(neutral(name), tuple(tensor.shape), seed, own_gain)))
-    return method
 
 
 def clips_of(numbers, case):
@@ -88,7 +53,7 @@ def expect_statistics(method, numbers, case):
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_of_vfs_is_the_authors(case, golden):
     numbers = golden("steps/simsiam")
-    method = with_drawn_weights(VFSSimSiam(), int(numbers[f"{case}_seed"]))
+    method = with_drawn_weights(VFSSimSiam().double(), int(numbers[f"{case}_seed"]))
     # the library's constants are float32, the authors' were float64 here
     for constant, levels in zip((method.normalise.mean, method.normalise.std), LEVELS, strict=True):
         constant.data.copy_(torch.tensor(levels, dtype=torch.float64).view(3, 1, 1) / 255)
@@ -107,7 +72,7 @@ def test_a_step_of_liir_is_that_of_the_public_code(case, variant, golden):
     prior = CompactnessPrior() if variant == "compact" else None
     method = Liir(bank={"frames": 0}, border="zero", schedule={"warmup_epochs": 0}, prior=prior)
     gain = float(numbers[f"{case}_gain_shift"][0])
-    method = with_drawn_weights(method, int(numbers[f"{case}_seed"]), gain)
+    method = with_drawn_weights(method.double(), int(numbers[f"{case}_seed"]), gain)
     batch = {"clip": clips_of(numbers, case), "video_index": torch.arange(1)}
     loss = method.objective(batch, int(numbers[f"{case}_channel"]))["loss"]
     loss.backward()

@@ -178,6 +178,13 @@ def test_statistics_are_taken_over_several_gpus_that_train():
         assert converted == (name != "VFSMoCo" and (ranks, device, stage) == (2, "cuda", "fit"))
 
 
+@pytest.mark.parametrize("name", ["SiamFC", "LinearProbe", "CoSettle"])
+def test_maps_of_a_frozen_encoder_are_its_views(name):
+    method, images = tiny(name), torch.rand(2, 3, 64, 64)
+    view = method.frozen_view() if name == "CoSettle" else method.backbone
+    assert torch.equal(method.maps(images), view(images))
+
+
 def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     for module in (tiny_moco(), tiny_liir(bank={"encoder": "average"})):
         module.backbone.requires_grad_(False)

@@ -14,8 +14,8 @@ from .copies import Changeable, type_of_weights
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
-Dilated = bool | Literal["released"]
-"""SiamFC's dilations in place of the strides of res4 and res5; "released": as in the released code of VFS."""
+Dilated = bool | Literal["text"]
+"""SiamFC's dilations in place of the strides of res4 and res5, as in VFS's code; "text": as in VFS, section 4.2."""
 
 OUTPUT = "features"
 """Stage name of a network's last map."""

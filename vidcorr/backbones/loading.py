@@ -130,8 +130,8 @@ def build_feature_extractor(
         pretrained: load the library's weights, for names of timm and torchvision.
         mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
         std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
-        dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "released": as in VFS's
-            released code.
+        dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "text": as VFS's
+            text has them.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; for a video encoder

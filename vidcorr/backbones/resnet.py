@@ -133,9 +133,9 @@ class ResNetExtractor(FeatureExtractor):
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
         stride: pixels per cell, one of the strides of the network's stages: stages with a larger stride lose it. None
             is 8; a stage with a smaller stride keeps it.
-        dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
-            (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
-            in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
+        dilated: remove the strides of res4 and res5 and dilate their 3×3 convolutions by 2 and 4, as in VFS's code:
+            half of it in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in
+            the second. "text": all of them (VFS, section 4.2).
         is_whole: keep all strides; without a stage, take the network's last stage in place of res4.
 
     Raises:
@@ -156,11 +156,11 @@ class ResNetExtractor(FeatureExtractor):
         Traceback (most recent call last):
             ...
         vidcorr.backbones.extractor.NoSuchMap: res3 of this ResNet has stride 8, not 16: name @res3/8, @res4/16, ...
-        >>> for dilated in (True, "released"):
+        >>> for dilated in ("text", True):
         ...     view = of("res5", dilated=dilated)
         ...     print(view.stride, view.dilated, view.blocks["res5_b1"].conv1.dilation)
-        8 True (4, 4)
-        8 released (2, 2)
+        8 text (4, 4)
+        8 True (2, 2)
         >>> of("res5", 16, dilated=True)
         Traceback (most recent call last):
             ...
@@ -190,7 +190,7 @@ class ResNetExtractor(FeatureExtractor):
         if stride is not None and stride not in own_strides.values():
             raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted({*own_strides.values()})} or None")
         if dilated:
-            _dilate_as_siamfc(network, as_released=dilated == "released")
+            _dilate_as_siamfc(network, as_released=dilated != "text")
         # the largest stride that a stage may keep; with `dilated` always STRIDE
         coarsest = stride if stride is not None and not dilated else STRIDE
         for name, layer in LAYER_OF_STAGE.items():

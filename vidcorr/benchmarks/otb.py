@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backbones import Encoder
-from ..backbones.extractor import Dilated
 from ..datasets import BoxSequence, Otb
 from ..metrics.box_tracking import box_iou, doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.declared import fractions
@@ -28,7 +27,7 @@ CAPTION = "red: the box that was tracked; white: the annotation"
 class OtbBenchmark(Benchmark):
     """Score SiamFC tracking on OTB by success and precision, in a single pass from the first box.
 
-    Features are from res5; res4 and res5 have no stride, and their 3 × 3 convolutions are dilated by 2 and 4. A
+    Features of a ResNet are from res5; res4 and res5 have dilations in place of their strides, as in VFS's code. A
     fine-tuned `SiamFC` is evaluated by its own features. The trained module stays unchanged.
 
     Logs `otb/success` (mean of the success curve), `otb/precision@20px` and `otb/success@0.5`. Files: results.json,
@@ -39,13 +38,10 @@ class OtbBenchmark(Benchmark):
     Args:
         root: folder with the sequences' folders.
         version: "tb100" (OTB-100, also called OTB-2015); None is every sequence in root.
-        dilated: SiamFC's dilations: res4 and res5 lose their strides, and their 3×3 convolutions get dilation 2 and 4;
-            "released": as in the released code of VFS, with half the dilation in the first block of a stage. None is
-            True for a ResNet without a given stride.
         protocol: a protocol, or the name of a protocol with values for OTB.
 
-    `changes` are fields of `TrackingProtocol` that differ from VFS's, without `stride` and `dilated`. Without `stage`,
-    a ResNet gives res5, another network its default.
+    `changes` `{"dilated": "text"}` takes the dilations of VFS's text. Without `stage`, a ResNet gives res5, another
+    network its default.
 
     Raises:
         ValueError: for a bad argument.
@@ -60,13 +56,13 @@ class OtbBenchmark(Benchmark):
 
     root: str | Path
     version: Literal["tb100"] | None = "tb100"
-    dilated: Dilated | None = None
     protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
         """Refuse a stride beside dilations."""
         super().__post_init__()
-        if self.stride is not None and self.dilated:
+        protocol: Any = self.protocol  # the base has made a protocol of a name
+        if self.stride is not None and protocol.changes.get("dilated"):
             raise ValueError("OtbBenchmark: dilated features have a stride of their own: give stride or dilated")
 
     def read(self) -> list[BoxSequence]:
@@ -74,9 +70,9 @@ class OtbBenchmark(Benchmark):
         return Otb(self.root, self.version)
 
     def view_options(self, encoder: Encoder) -> dict[str, Any]:
-        """Return the arguments of a view for SiamFC, with its dilations by `dilated`."""
-        # the function of siamfc_tracker.py
-        return view_options(encoder, self.stage, self.stride, self.dilated)
+        """Return the arguments of a view for SiamFC, with its dilations."""
+        protocol: Any = self.protocol
+        return view_options(encoder, protocol, self.stage, self.stride)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
         """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""

@@ -189,7 +189,7 @@ def encoder_of(
     rules = protocol_of_prompt(loaded, prompt, protocol)
     # `placed_view` moves a network that `load` made to the GPU, if there is one; SiamFC has a view of its own: of a
     # ResNet res5, with dilations
-    options = view_options(loaded) if isinstance(rules, TrackingProtocol) else {"of_protocol": rules.features}
+    options = view_options(loaded, rules) if isinstance(rules, TrackingProtocol) else {"of_protocol": rules.features}
     extractor = loaded.placed_view(**options)
     if isinstance(rules, LabelProtocol):
         if protocol is None or isinstance(protocol, str):

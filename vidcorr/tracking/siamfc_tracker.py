@@ -14,12 +14,22 @@ from torch import Tensor
 
 from .. import signals
 from ..backbones import Encoder
-from ..backbones.extractor import Dilated, View, features_by
+from ..backbones.extractor import View, features_by
 from ..backbones.resnet import ResNetExtractor, is_resnet, named_blocks
 from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
+from ..protocols.boxes import (
+    CONTEXT,
+    EXEMPLAR_SIZE,
+    INSTANCE_SIZE,
+    SCALE_PENALTY,
+    SCALE_RATE,
+    SCALES,
+    UPSAMPLING,
+    WINDOW_INFLUENCE,
+)
 from ..videos.boxes import centred, context_side, one_based, square_crop
 from .frame_encoder import FrameEncoder
 
@@ -48,46 +58,52 @@ class Track:
 
 
 def at_extractor(protocol: TrackingProtocol, extractor: View) -> TrackingProtocol:
-    """Return the protocol with the stride and dilation of an extractor; a stride that is not known yet stays.
+    """Return the protocol with the stride and dilations of an extractor; a stride that is not known yet stays.
+
+    Raises:
+        ValueError: if the protocol was changed to another stride or other dilations.
 
     Example:
         >>> from vidcorr import build_feature_extractor
         >>> at_extractor(TrackingProtocol(), build_feature_extractor("raw_colour", stride=4)).name
-        'vfs+dilated=false+response_size=none+stride=4'
+        'vfs+dilated=false+stride=4'
     """
-    return protocol.at_features(extractor.stride or protocol.stride, extractor.dilated)
+    stride = extractor.stride or protocol.stride
+    return protocol.brought_by_features(stride=stride, dilated=extractor.dilated)
 
 
 def view_options(
-    encoder: Encoder, stage: str | None = None, stride: int | None = None, dilated: Dilated | None = None
+    encoder: Encoder, protocol: TrackingProtocol, stage: str | None = None, stride: int | None = None
 ) -> dict[str, Any]:
     """Return the arguments of `Encoder.view` with which SiamFC views an encoder: for a ResNet, res5 with dilations.
 
-    An extractor, or an encoder with a stride of its own (`default_stride`), gets neither res5 by default nor dilations:
-    `dilated` is ignored.
+    An extractor, an encoder with a stride of its own (`default_stride`) and a trained `SiamFC` keep stage and
+    dilations.
 
     Args:
         encoder: the encoder.
+        protocol: its changed `dilated` counts; else a ResNet at res5 or at the argument `stage` has the code's
+            dilations, unless `stride` takes their place.
         stage: a stage; None is the encoder's own (`default_stage`), else res5 for a ResNet that has it, else the
             network's default.
         stride: pixels per cell, in place of dilations.
-        dilated: dilations as `ResNetExtractor` takes them. None is True for a ResNet at res5 or at the argument
-            `stage`, without the argument `stride`; and False for an encoder with a stage of its own.
 
     Returns:
-        `stage`, `stride` and `dilated`; without `dilated` where it is ignored (`Encoder.view` then adds no dilations).
+        `stage` and `stride`, and `dilated` unless it is the encoder's.
 
     Example:
         >>> from vidcorr import load
-        >>> view_options(load("raw_colour")), view_options(load("vidcorr-r18"))
+        >>> vfs = TrackingProtocol()
+        >>> view_options(load("raw_colour"), vfs), view_options(load("vidcorr-r18"), vfs)
         ({'stage': None, 'stride': None}, {'stage': None, 'stride': None, 'dilated': False})
-        >>> view_options(load("vidcorr-r18"), stride=8)
-        {'stage': None, 'stride': 8, 'dilated': False}
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
-    # a stride takes the place of dilations; an extractor (`View`) is viewed already
-    if encoder.default_stride or isinstance(encoder.network, View):
+    has_chosen = (
+        encoder.default_stride or isinstance(encoder.network, View) or hasattr(encoder.network, "exemplar_conv")
+    )
+    if has_chosen:
         return chosen
+    dilated = protocol.changes.get("dilated")
     if encoder.default_stage:  # its own stage is not replaced by res5, and gets dilations only on demand
         return chosen | {"dilated": dilated or False}
     # a ResNet, or a network that makes its own views (None) and may hold one
@@ -96,7 +112,7 @@ def view_options(
     # not every ResNet has res5: `vidcorr-r18` ends with res4
     if stage is None and any("res5.b1" in named_blocks(network) for network in resnets):
         chosen["stage"] = "res5"
-    if dilated is None:  # a ResNet with a stage, and without a stride, which takes the place of dilations
+    if dilated is None:
         dilated = bool(resnets) and chosen["stage"] is not None and stride is None
     return chosen | {"dilated": dilated}
 
@@ -109,7 +125,7 @@ class SiamFCTracker(FrameEncoder):
     Args:
         extractor: the extractor, for example `build_feature_extractor(network, "res5", dilated=True)`; its `exemplar`
             maps the first frame.
-        protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
+        protocol: None is VFS's; the extractor's stride and dilations replace the protocol's.
 
     Attributes:
         watch: counts the seconds of "decode", "crop", "backbone" and "respond".
@@ -167,10 +183,9 @@ class SiamFCTracker(FrameEncoder):
         target = centred(box)  # zero-based centre y, x, height, width
         if not (np.isfinite(target).all() and target[2:].min() > 0):
             raise ValueError(f"cannot follow the box {np.asarray(box).tolist()}: it needs a width and a height")
-        protocol = self.protocol
-        side = context_side(target[2], target[3], protocol.context)  # of the square around the target, pixels
+        side = context_side(target[2], target[3], CONTEXT)  # of the square around the target, pixels
         with self.watch("crop"):
-            crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
+            crop = square_crop(frame, (target[0], target[1]), side, EXEMPLAR_SIZE)
         return Track(target, side, exemplar=self._features(crop[None], self._folded.exemplar)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
@@ -186,11 +201,9 @@ class SiamFCTracker(FrameEncoder):
         Raises:
             ValueError: if a response is not finite.
         """
-        protocol = self.protocol
         raw = self.correlate(tracks, frame)
         with self.watch("respond", self.device):
-            # VFS's protocol states 17 cells, while its response has 18 (`response_size`); None: as many as there are
-            size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
+            size = (self.protocol.response_size or raw.shape[-1]) * UPSAMPLING
             # (size, n): bicubic up-sampling is linear and separable, so two matrix products compute it
             matrix = sampling_matrix(raw.shape[-1], size, self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
@@ -199,14 +212,14 @@ class SiamFCTracker(FrameEncoder):
         largest = peaks[3]
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
-        for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), largest, strict=True):
+        for track, scale, index, response in zip(tracks, np.array(SCALES)[best], peak.tolist(), largest, strict=True):
             track.response = float(response)
             row, column = divmod(index, size)  # of the peak
             offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
-            in_crop = offset * protocol.stride / protocol.upsampling  # pixels of the crop, `stride` per cell
-            # pixels of the frame: a crop shows `side` of them as `exemplar_size` pixels, and `scale` times as many
-            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
-            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale  # only a part of the way to the best scale
+            in_crop = offset * self.protocol.stride / UPSAMPLING  # pixels of the crop, `stride` per cell
+            # pixels of the frame: a crop shows `side` of them as EXEMPLAR_SIZE pixels, and `scale` times as many
+            track.target[:2] += in_crop * track.side / EXEMPLAR_SIZE * scale
+            growth = 1 - SCALE_RATE + SCALE_RATE * scale  # only a part of the way to the best scale
             track.target[2:] *= growth
             track.side *= growth
         return one_based(np.stack([track.target for track in tracks]))
@@ -221,30 +234,23 @@ class SiamFCTracker(FrameEncoder):
         Returns:
             Responses (N, scales, n, n).
         """
-        size = self.protocol.instance_size  # side of a search crop as the network sees it, pixels
-        scales = self.protocol.factors
         crops = []
         with self.watch("crop"):  # (scales · N, S, S, 3): all targets at the smallest scale, then at the next
-            for scale, track in product(scales, tracks):
+            for scale, track in product(SCALES, tracks):
                 y, x = track.target[:2]
                 # `track.side` pixels of the frame are the exemplar; the search crop is larger in the same proportion
-                side = track.side * size / self.protocol.exemplar_size * scale
-                crops.append(square_crop(frame, (y, x), side, size))
+                side = track.side * INSTANCE_SIZE / EXEMPLAR_SIZE * scale
+                crops.append(square_crop(frame, (y, x), side, INSTANCE_SIZE))
             stacked = np.stack(crops)
         search = self._features(stacked, self._folded)  # `_folded`: the extractor, with its BatchNorms folded
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack(exemplars), search)  # (scales · N, 1, n, n), in the crops' order
-            return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
+            return raw.reshape(len(SCALES), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: NDArray[np.uint8], method: Any) -> Tensor:
-        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, uint8 RGB.
-
-        Args:
-            crops: the crops.
-            method: the extractor, for search crops; or its method `exemplar`, for the target in the first frame.
-        """
-        with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
+        """Return the float32 maps `(N, C, h, w)` of crops `(N, S, S, 3)`, uint8 RGB, by extractor or `exemplar`."""
+        with self.watch("backbone", self.device), computing_in("float32", self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = features_by(method, images.float().div_(255))
         return features.float()
@@ -252,7 +258,7 @@ class SiamFCTracker(FrameEncoder):
     def _peaks(self, responses: Tensor) -> Tensor:
         """Return each target's best scale and the peak of its response there.
 
-        The best scale has the largest peak after the factor `scale_penalty`, which the middle scale does not get.
+        The best scale has the largest peak after `SCALE_PENALTY`, which the middle scale does not get.
         A cosine window, largest in the middle, is added before the peak is taken, so the response at the peak may be
         less than the largest response.
 
@@ -269,24 +275,16 @@ class SiamFCTracker(FrameEncoder):
             >>> extractor = build_feature_extractor(nn.AvgPool2d(8))
             >>> responses = torch.full((1, 3, 5, 5), -20.0)
             >>> responses[0, :, 1, 2] = torch.tensor([-10.0, -10.2, -11.0])  # at three scales
-            >>> for penalty_lowers in (True, False):  # VFS's code multiplies by the penalty, which raises -10 to -9.8
-            ...     SiamFCTracker(extractor, TrackingProtocol(penalty_lowers=penalty_lowers))._peaks(responses).tolist()
-            [[1.0], [7.0], [1.0], [-10.199999809265137]]
-            [[0.0], [7.0], [1.0], [-10.0]]
             >>> tracker = SiamFCTracker(extractor)
-            >>> [tracker._peaks(positive)[0].tolist() for positive in (responses + 21, (responses + 21) / 20)]
-            [[1.0], [1.0]]
+            >>> tracker._peaks(responses)[0], tracker._peaks(responses + 21)[0]  # the penalty raises -10.0 to -9.7
+            (tensor([0.], dtype=torch.float64), tensor([1.], dtype=torch.float64))
             >>> flat = torch.full((3, 3, 5, 5), 8.0)
             >>> flat[:, 1, 0, 0] += torch.tensor([0.9e-5, 1.07e-5, 1e37]) * 8  # the first is rounding error
             >>> tracker._peaks(flat)[1].tolist()  # the window's peak is cell 12
             [12.0, 0.0, 0.0]
         """
-        protocol = self.protocol
-        penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
-        penalty[protocol.scales // 2] = 1  # the unchanged scale; the others are multiplied by a factor below 1
+        penalty = responses.new_tensor([SCALE_PENALTY, 1, SCALE_PENALTY])
         peaks = responses.amax((-2, -1))
-        if protocol.penalty_lowers:  # such a factor would raise a negative response; 2 - factor lowers it
-            penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
         at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
         low = at_best_scale.amin(1, keepdim=True)  # `aminmax`, for both, takes 15 times as long
@@ -297,8 +295,8 @@ class SiamFCTracker(FrameEncoder):
         # differences within rounding error: such a response gets the weight 0, and the window alone counts
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         window = cosine_window(responses.shape[-1], responses.device)
-        weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
-        peak = torch.addcmul(protocol.window_influence * window, weight, at_best_scale).argmax(1)
+        weight = torch.where(flat, 0, (1 - WINDOW_INFLUENCE) / (total + 1e-16))
+        peak = torch.addcmul(WINDOW_INFLUENCE * window, weight, at_best_scale).argmax(1)
         # the maxima tell: the up-sampling has made an infinite cell NaN (0 * inf), and `amax` passes NaN on
         finite = peaks.isfinite().all(1)
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])

@@ -45,7 +45,7 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "Annotations").mkdir()
     refused(DataError, "Annotations: no folders of masks", VosBenchmark(tmp_path).evaluate, RawColour())
-    refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, dilated=True)
+    refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, changes={"dilated": "text"})
     for parts in (["both"], []):
         refused(ValueError, r"parts is \[.*\]; name 'semantic'", vidcorr.VipBenchmark, tmp_path, parts=parts)
     twice = "raw_colour@colour/4 names its features, and so does davis"

@@ -4,11 +4,14 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.training import fit_in
-from vidcorr import OtbBenchmark
+from vidcorr import OtbBenchmark, SiamFC
 from vidcorr.backbones import load
 from vidcorr.benchmarks.network import view_for
 from vidcorr.callbacks import BenchmarkCallback
+from vidcorr.cli import main
 from vidcorr.datasets.generated import write_otb
+
+NETWORK = "tests.helpers.encoders:TinyResNet"
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +24,23 @@ def test_dilations_are_a_resnets_without_a_stride(root):
     chosen = [view_for(OtbBenchmark(root, None, stride=stride), resnet, resnet) for stride in (None, 8)]
     assert [(view.stage, view.dilated) for view in chosen] == [("res5", True), ("res5", False)]
     assert view_for(OtbBenchmark(root, None), other, other).stride == 4
-    for dilated, expected in ((None, False), ("released", "released")):
+    by_text = OtbBenchmark(root, None, changes={"dilated": "text"})
+    for benchmark, expected in ((OtbBenchmark(root, None), False), (by_text, "text")):
         named = load("torchvision:resnet18@res5", seed=None)
-        assert view_for(OtbBenchmark(root, None, dilated=dilated), named, named).dilated == expected
-    refused(ValueError, "dilations are for ResNets", view_for, OtbBenchmark(root, None, dilated=True), other, other)
+        assert view_for(benchmark, named, named).dilated == expected
+    assert view_for(by_text, resnet, resnet).dilated == "text"
+    refused(ValueError, "dilations are for ResNets", view_for, by_text, other, other)
+
+
+def test_dilations_of_the_text_by_command_and_a_trained_siamfc_keeps_its_own(root, tmp_path, capsys):
+    words = ["evaluate", NETWORK, "--on", f"otb_all={root}", "--limit", "1", "--change"]
+    main([*words, "dilated=text", "--output", str(tmp_path / "text")])
+    assert "## otb (vfs+dilated=text, 1 sequence)" in capsys.readouterr().out
+    method = load(SiamFC(NETWORK, dilated="text"))
+    assert view_for(OtbBenchmark(root, None), method, method).dilated == "text"
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
-    kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3)]
+    kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"dilated": dilated}) for dilated in (True, "text")]
     line = "two benchmarks are called otb: give one another name"
     refused(ValueError, line, fit_in, tmp_path, *map(BenchmarkCallback, kinds))

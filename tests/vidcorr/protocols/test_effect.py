@@ -5,21 +5,15 @@ import json
 import pkgutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tests.helpers.propagation import one_hot, video
-from vidcorr import SiamFCTracker
-from vidcorr.backbones import RawColour, load
+from vidcorr.backbones import load
 from vidcorr.functional import LabelPropagator, decode_masks, points, propagation, track_points
 from vidcorr.functional.propagation.coding import fit_input
-from vidcorr.protocols import (
-    PointProtocol,
-    PropagationProtocol,
-    TrackingProtocol,
-)
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.protocols.base import READ_BY_NETWORK, OnlyIf
 from vidcorr.protocols.network_input import NetworkInput
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -28,7 +22,6 @@ IDLE = json.loads(Path(__file__).with_name("idle.json").read_text())
 """Kind → field → changes under which the field is idle, and another value of it."""
 CHANGES = {"upsampling": "cells", "input_fit": "corner", "input_size": 64}
 BASES = {PropagationProtocol: PropagationProtocol.named("vfs", "davis"), PointProtocol: PointProtocol.named("fomo")}
-BASES |= {TrackingProtocol: TrackingProtocol()}
 
 
 def marked():
@@ -56,14 +49,7 @@ def points_by(protocol):
     return [found.points, found.occluded, found.similarity]
 
 
-def boxes_by(protocol):
-    frames = torch.randint(256, (3, 3, 96, 96)).byte()
-    tracked = SiamFCTracker(RawColour(), protocol).track(frames, np.array([[20.0, 30.0, 24.0, 20.0]]))
-    return [torch.from_numpy(np.array(box)) for _, box in tracked]
-
-
 NUMBERS = {PropagationProtocol: masks_by, PointProtocol: points_by}
-NUMBERS |= {TrackingProtocol: boxes_by}
 
 
 @pytest.mark.parametrize(("kind", "field"), list(marked()), ids=lambda value: getattr(value, "__name__", value))

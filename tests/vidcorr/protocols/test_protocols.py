@@ -36,7 +36,7 @@ def test_no_named_protocol_changes():
 
 def test_another_stride_is_in_the_name():
     tracker = SiamFCTracker(RawColour(stride=4))
-    assert tracker.protocol == TrackingProtocol().at_features(4, dilated=False) != TrackingProtocol()
+    assert tracker.protocol == TrackingProtocol(stride=4, dilated=False) != TrackingProtocol()
     assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
 
 
@@ -55,7 +55,6 @@ def test_a_window_in_pixels_or_as_a_share_of_the_side_is_one_choice_for_features
 
 
 BASES = {"propagation": protocol(), "propagation vip": PropagationProtocol.named("vfs", "vip")}
-BASES |= {"boxes": TrackingProtocol()}
 """Kind in rules.json → the protocol that is changed."""
 
 

@@ -4,6 +4,7 @@ import re
 
 from tests.helpers.benchmark_data import benchmark_classes
 from vidcorr import DavisBenchmark, VosBenchmark, YoutubeVosBenchmark
+from vidcorr.protocols.boxes import INSTANCE_SIZE
 from vidcorr.results.published import published_rows
 
 PUBLISHED = published_rows()
@@ -19,7 +20,7 @@ def test_rows_have_the_protocol_and_the_size_that_their_sources_state(recorded):
         assert row.protocol.partition("+")[0] in allowed, about
         protocol = row.evaluation_protocol()
         if row.benchmark == "otb":
-            assert f"crops of {protocol.instance_size} px" in row.stated, about
+            assert f"crops of {INSTANCE_SIZE} px" in row.stated, about
         elif "not stated" in row.stated:
             assert row.doubt or protocol.sources()[row.protocol.partition("+")[0]].inferred, about
         elif "native size" in row.stated:

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
+from tests.helpers.drawn_weights import with_drawn_weights
 from tests.helpers.refusal import refused
-from vidcorr import SiamFCTracker
-from vidcorr.backbones import Normalise, build_feature_extractor
+from vidcorr import SiamFC, SiamFCTracker
+from vidcorr.backbones import Normalise, build_feature_extractor, load
 from vidcorr.tracking.siamfc_tracker import cosine_window
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -70,6 +71,27 @@ def test_golden_boxes_of_a_head(golden):
     tracker = SiamFCTracker(build_feature_extractor(GoldenHead(expected)))
     boxes = follow(tracker, expected["frames"], expected["init_box"])
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
+
+
+def test_dilations_are_those_of_vfss_code(golden):
+    """Maps of two crops and boxes through a whole ResNet-18 and both convolutions; those of the text differ."""
+    expected = golden("siamfc_dilations")
+    seed = int(expected["c0_seed"])
+    encoder = load("torchvision:resnet18", seed=None)
+    with_drawn_weights(encoder.network, seed)
+    method = SiamFC("torchvision:resnet18")
+    method.backbone = encoder.view("res5", dilated=method.hparams["dilated"])
+    with_drawn_weights(nn.ModuleDict({"exemplar_conv": method.exemplar_conv, "search_conv": method.search_conv}), seed)
+    method.search_conv.weight.mul_(0.3).add_(method.exemplar_conv.weight)
+    crops = {side: torch.from_numpy(expected[f"c0_crop{side}"]).movedim(-1, 0)[None] / 255 for side in (127, 255)}
+    for side, every in ((127, 8), (255, 16)):
+        (found,) = method.maps(crops[side])
+        np.testing.assert_allclose(found[::every], expected[f"c0_map{side}"], rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found.double().mean((1, 2)), expected[f"c0_map{side}_mean"], rtol=0, atol=1e-3)
+    boxes = follow(SiamFCTracker(method.feature_extractor()), expected["c0_frames"], expected["c0_boxes"][0])
+    np.testing.assert_allclose(boxes, expected["c0_boxes"], rtol=0, atol=0.05)
+    by_text = encoder.view("res5", dilated="text")(crops[255])[0, ::16]
+    assert (by_text - torch.from_numpy(expected["c0_map255"])).abs().max() > 1
 
 
 def test_targets_tracked_together_are_those_tracked_alone(golden):
