@@ -7,6 +7,7 @@ from .loading.sampling import (
     Distant as Distant,
     FractionPairs as FractionPairs,
     GapPairs as GapPairs,
+    Looping as Looping,
     PairCrops as PairCrops,
     RandomCrops as RandomCrops,
     WholeFrames as WholeFrames,

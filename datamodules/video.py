@@ -1,5 +1,6 @@
 """Training clips from a folder or list of video files and folders of frames."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +22,9 @@ from .loading.colour import ColourAugmentation
 from .loading.loader import FixedSampler, ResumableLoader
 from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops
 
+LOOKED_AT = 200
+"""Most training videos whose length the plan asks for."""
+
 
 class VideoDataModule(SampledDataModule):
     """Clips of T frames from videos.
@@ -40,7 +44,7 @@ class VideoDataModule(SampledDataModule):
             (.txt) with a path per line, in which a class number after a path is not read; or a video file. Several of
             them are all trained on. Empty: none yet, which `setup` refuses.
         frames: T, frames in a clip.
-        sampling: choice of a clip's frames, `Distant`, `Continuous`, `GapPairs` or `FractionPairs`.
+        sampling: choice of a clip's frames, `Distant`, `Continuous`, `Looping`, `GapPairs` or `FractionPairs`.
         size: side of the frames, pixels.
         crops: how frames become squares, `RandomCrops`, `CentreCrops`, `WholeFrames` or `PairCrops`.
         colour: apply colour jitter, greyscale and blur, in training, on the device (`loading.clips.prepared`).
@@ -97,6 +101,8 @@ class VideoDataModule(SampledDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.repeat = repeat
         self.sampling = partial(sampling, n=frames)
+        # a user's own sampling may be any function
+        self.least_frames: int = sampling.least_frames(frames) if isinstance(sampling, FrameSampling) else 1
         self.training_crops = partial(crops, size=size)
         self.evaluation_crops = partial(crops.of_evaluation, size=size)
         self.colour = ColourAugmentation(sigma=blur_sigma) if colour else None
@@ -178,9 +184,18 @@ class VideoDataModule(SampledDataModule):
         return tuple(dict.fromkeys(kept) if len(self.sources) > 1 else kept)
 
     def plan_row(self) -> tuple[str, str]:
-        """Return a row of the plan that is printed before training, as name and text: how many videos were found."""
+        """Return a row of the plan that is printed before training: the videos, and how many repeat a frame."""
         held_out = 0 if self.held_out is None else len(self.held_out.indices)
-        return "videos", f"{len(self.videos)} of {self.named}, {held_out} held out"
+        return "videos", f"{len(self.videos)} of {self.named}, {held_out} held out{self._shorter_videos()}"
+
+    def _shorter_videos(self) -> str:
+        if self.least_frames <= 1 or self.training is None:
+            return ""
+        training = self.training.indices.tolist()
+        looked_at = training[:: math.ceil(len(training) / LOOKED_AT)]
+        short = sum(0 < frames < self.least_frames for frames in self._count_frames(looked_at))
+        of = f"{len(looked_at)} videos" if looked_at == training else f"the {len(looked_at)} videos looked at"
+        return f"; {short} of {of} are shorter than {self.least_frames} frames: their last repeats" if short else ""
 
     def trained_videos(self) -> set[str]:
         """Return the real paths of the training videos and their names without suffix, which no benchmark may score.

@@ -29,6 +29,7 @@ from .datamodules import (
     Got10kDataModule as Got10kDataModule,
     ImageClipDataModule as ImageClipDataModule,
     ImageFolderDataModule as ImageFolderDataModule,
+    Looping as Looping,
     PairCrops as PairCrops,
     RandomCrops as RandomCrops,
     SyntheticVideoDataModule as SyntheticVideoDataModule,

@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from vidcorr.videos.files import require_fractions, require_one_of
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""
+Filter = Literal["area", "bilinear"]
+"""How crops of at least twice the size are shrunk: the mean of the pixels, or bilinearly, which skips pixels."""
 
 _ATTEMPTS = 10  # boxes that are tried for a random crop
 
@@ -93,6 +95,10 @@ class FrameSampling(ABC):
     multiple: ClassVar[int] = 1
     """The number of frames of a clip must be a multiple of this."""
 
+    def least_frames(self, n: int) -> int:
+        """Return the length of a video, in frames, below which a clip of n frames repeats the last one."""
+        return 1
+
     @abstractmethod
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw the frames of a clip.
@@ -130,19 +136,12 @@ class Continuous(FrameSampling):
     Example:
         >>> Continuous([2, 5])(50, 3, seeded_generator(3))
         tensor([29, 34, 39])
-        >>> Continuous([2, -1])
-        Traceback (most recent call last):
-        ValueError: interval must be 0 or more frames, got [2, -1]
-        >>> Continuous([2, 4], [1.0])
-        Traceback (most recent call last):
-        ValueError: sampling: weights [1.0] do not fit the interval [2, 4]
     """
 
     interval: int | list[int]
     weights: list[float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse intervals below 0, and weights that are not one per interval."""
         intervals = self._intervals()
         if not intervals or min(intervals) < 0:
             raise ValueError(f"interval must be 0 or more frames, got {self.interval}")
@@ -150,7 +149,6 @@ class Continuous(FrameSampling):
             raise ValueError(f"sampling: weights {self.weights} do not fit the interval {self.interval}")
 
     def _intervals(self) -> list[int]:
-        """Return the intervals to choose from."""
         return [self.interval] if isinstance(self.interval, int) else list(self.interval)
 
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
@@ -158,7 +156,35 @@ class Continuous(FrameSampling):
         intervals = self._intervals()
         weights = self.weights or [1.0] * len(intervals)
         chosen = int(torch.multinomial(torch.tensor(weights), 1, generator=generator))  # drawn for one interval too
-        return continuous_indices(num_frames, n, intervals[chosen], generator)
+        return self._indices(num_frames, n, intervals[chosen], generator)
+
+    def least_frames(self, n: int) -> int:
+        """Return the frames from the first to the last of the longest clip."""
+        return (n - 1) * max(self._intervals()) + 1
+
+    def _indices(self, num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:
+        return continuous_indices(num_frames, n, interval, generator)
+
+
+@dataclass(frozen=True)
+class Looping(Continuous):
+    """`Continuous` as in VFS's code, `SampleFrames` of xvjiarui/VFS @ 8e055cc: behind its end a video begins again.
+
+    The start is uniform in 0, …, max(0, L − n · interval) of L frames: the last interval − 1 frames of a long video are
+    never drawn, and a clip of a short video begins at frame 0.
+
+    Example:
+        >>> Looping(32)(20, 2, seeded_generator(3))
+        tensor([ 0, 12])
+    """
+
+    def least_frames(self, n: int) -> int:
+        """Return 1: no frame is repeated for want of another."""
+        return 1
+
+    def _indices(self, num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:
+        start = torch.randint(max(0, num_frames - n * interval) + 1, (), generator=generator)
+        return (start + interval * torch.arange(n)) % num_frames
 
 
 @dataclass(frozen=True)
@@ -173,16 +199,12 @@ class GapPairs(FrameSampling):
     Example:
         >>> GapPairs((4, 47))(300, 4, seeded_generator(1))  # frames 13 and 57, then 239 and 263
         tensor([ 13,  57, 239, 263])
-        >>> GapPairs((9, 4))
-        Traceback (most recent call last):
-        ValueError: gap must be the smallest and the largest number of frames, got (9, 4)
     """
 
     multiple = 2
     gap: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Refuse a gap below 0, or a largest gap below the smallest."""
         if not 0 <= self.gap[0] <= self.gap[1]:
             raise ValueError(f"gap must be the smallest and the largest number of frames, got {self.gap}")
 
@@ -260,11 +282,7 @@ def random_crops(
 
 
 def _random_box(height: int, width: int, area: tuple[float, float], attempts: list[list[float]]) -> Box:
-    """Return the box (top, left, height, width) of the first attempt that fits into a frame of (height, width).
-
-    `area` is the range of the box's area, as fractions of the frame. An attempt has four draws in [0, 1): of area,
-    ratio, top and left.
-    """
+    """Return the box of the first attempt that fits; an attempt has draws of area, ratio, top and left."""
     low = math.log(RATIOS[0])  # `RATIOS`: least and largest width / height, drawn evenly in its logarithm
     high = math.log(RATIOS[1])
     for fraction, log_ratio, y, x in attempts:
@@ -282,19 +300,17 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips: Sequence[bool] = ()) -> Tensor:
-    """Cut a box out of each of T frames (H, W, 3) and resize it: (T, 3, size, size) uint8.
-
-    `flips` has a flag per frame, True to mirror the crop from left to right; if empty, no crop is mirrored.
-    """
+def _crops(
+    frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, by: Filter, flips: Sequence[bool] = ()
+) -> Tensor:
+    """Cut a box out of each of T frames (H, W, 3) and resize it, mirrored where `flips`: (T, 3, size, size) uint8."""
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
     flips = flips or [False] * len(frames)
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
-        # bilinear as in the original code; if the crop shrinks to half or less, bilinear would skip pixels: their mean
-        shrinks = min(height, width) >= 2 * size
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        averages = by == "area" and min(height, width) >= 2 * size  # at less bilinear skips no pixel
+        method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
         if flip:
             crop = cv2.flip(crop, 1)
@@ -303,20 +319,7 @@ def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], size: int, flips:
 
 
 def require_area(area: tuple[float, float]) -> None:
-    """Raise ValueError unless an area is two ascending fractions of a frame.
-
-    Example:
-        >>> require_area((0.2, 1.0))
-        >>> require_area((0.5, 0.2))
-        Traceback (most recent call last):
-        ValueError: area must be two ascending fractions in (0, 1], got (0.5, 0.2)
-        >>> require_area((0.0, 0.5))
-        Traceback (most recent call last):
-        ValueError: area must be two ascending fractions in (0, 1], got (0.0, 0.5)
-        >>> require_area((0.5, 1.05))
-        Traceback (most recent call last):
-        ValueError: area must be two ascending fractions in (0, 1], got (0.5, 1.05)
-    """
+    """Raise ValueError unless an area is two ascending fractions of a frame, (0.2, 1.0)."""
     if not 0 < area[0] <= area[1] <= 1:
         raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
 
@@ -348,28 +351,35 @@ class RandomCrops(Crops):
     Args:
         area: smallest and largest fraction of the frame's area.
         flip: probability of a horizontal flip.
+        filter: "area" averages the pixels of crops of at least twice the size; "bilinear": as in VFS's code, which
+            skips pixels there.
 
     Raises:
-        ValueError: for an area out of range.
+        ValueError: for an area out of range, or an unknown filter.
     """
 
     area: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5
+    filter: Filter = "area"
 
     def __post_init__(self) -> None:
         require_area(self.area)
+        require_one_of(get_args(Filter), filter=self.filter)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Crop, resize and flip each frame; the frames have one size."""
         height, width = frames[0].shape[:2]
         boxes = random_crops(height, width, len(frames), self.area, generator)
         flips = torch.rand(len(frames), generator=generator) < self.flip
-        return _crops(frames, boxes, size, flips.tolist())
+        return _crops(frames, boxes, size, self.filter, flips.tolist())
 
 
 @dataclass(frozen=True)
 class CentreCrops(Crops):
     """The largest square in the centre of each frame.
+
+    Args:
+        filter: as `RandomCrops`.
 
     Example:
         >>> frame = np.arange(10, dtype=np.uint8).reshape(2, 5, 1).repeat(3, axis=2)
@@ -378,31 +388,42 @@ class CentreCrops(Crops):
                 [6, 7]], dtype=torch.uint8)
     """
 
+    filter: Filter = "area"
+
+    def __post_init__(self) -> None:
+        require_one_of(get_args(Filter), filter=self.filter)
+
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Return the centre square of each frame, resized: uint8 `(T, 3, size, size)`; nothing is drawn."""
         height, width = frames[0].shape[:2]
         side = min(height, width)
         box = ((height - side) // 2, (width - side) // 2, side, side)
-        return _crops(frames, [box] * len(frames), size)
+        return _crops(frames, [box] * len(frames), size, self.filter)
 
 
 @dataclass(frozen=True)
 class WholeFrames(Crops):
     """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation.
 
+    Args:
+        filter: as `RandomCrops`; "bilinear" is LIIR_pytorch's.
+
     Example:
         >>> stripes = np.zeros((8, 16, 3), np.uint8)
-        >>> stripes[:, ::4] = 255
-        >>> WholeFrames()([stripes], torch.Generator(), size=4).unique()  # no pixel is skipped
-        tensor([64], dtype=torch.uint8)
-        >>> WholeFrames()([stripes[:, :2]], torch.Generator(), size=4)[0, 0, 0]  # bilinear
-        tensor([255, 191,  64,   0], dtype=torch.uint8)
+        >>> stripes[:, 1::4] = 255
+        >>> [WholeFrames(name)([stripes], torch.Generator(), size=4).unique().item() for name in ("area", "bilinear")]
+        [64, 128]
     """
+
+    filter: Filter = "area"
+
+    def __post_init__(self) -> None:
+        require_one_of(get_args(Filter), filter=self.filter)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Return the whole frames, resized to squares: uint8 `(T, 3, size, size)`; nothing is drawn."""
         height, width = frames[0].shape[:2]
-        return _crops(frames, [(0, 0, height, width)] * len(frames), size)
+        return _crops(frames, [(0, 0, height, width)] * len(frames), size, self.filter)
 
     of_evaluation = __call__  # in place of the square in the centre
 

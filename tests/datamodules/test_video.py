@@ -12,7 +12,16 @@ from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.datamodules import VideoDataModule
-from vidcorr.datamodules.loading.sampling import FractionPairs, GapPairs, PairCrops, RandomCrops
+from vidcorr.datamodules.loading.sampling import (
+    CentreCrops,
+    Continuous,
+    FractionPairs,
+    GapPairs,
+    Looping,
+    PairCrops,
+    RandomCrops,
+    WholeFrames,
+)
 from vidcorr.functional.images import prepared
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos.files import DataError
@@ -157,12 +166,28 @@ def test_what_can_be_known_before_training(videos):
         refused(ValueError, "validation_fraction", make, videos, validation_fraction=fraction)
     for crops in ({"area": (0.5, 0.2)}, {"local_area": (0.5, 0.2)}):
         refused(ValueError, "area", PairCrops, **crops)
-    refused(ValueError, "area", RandomCrops, area=(0.5, 0.2))
+    for area in ((0.5, 0.2), (0.0, 0.5), (0.5, 1.05)):
+        refused(ValueError, "area must be two ascending fractions", RandomCrops, area=area)
+    for crops in (RandomCrops, CentreCrops, WholeFrames):
+        refused(ValueError, "filter must be one of 'area', 'bilinear'", crops, filter="cubic")
+    refused(ValueError, "interval must be 0 or more frames", Continuous, [2, -1])
+    refused(ValueError, "do not fit the interval", Continuous, [2, 4], [1.0])
+    refused(ValueError, "gap must be the smallest and the largest", GapPairs, (9, 4))
     refused(ValueError, "kind", PairCrops, "other")
     refused(DataError, "data.source: give a folder of videos", VideoDataModule().setup, "fit")
     assert VideoDataModule().trained_videos() == make(videos, include_holdout=True).trained_videos() == set()
     for wrong in ({"crops": "whole"}, {"sampling": 4}):
         refused(TypeError, "must be callable", make, videos, **wrong)
+
+
+def test_the_plan_counts_the_videos_whose_last_frame_repeats(videos, monkeypatch):
+    """Of videos of 20 to 32 frames."""
+    data = make(videos, sampling=Continuous([2, 9]))
+    assert data.plan_row()[1].endswith("; 8 of 13 videos are shorter than 28 frames: their last repeats")
+    monkeypatch.setattr("vidcorr.datamodules.video.LOOKED_AT", 5)
+    assert "of the 5 videos looked at are shorter than 28 frames" in data.plan_row()[1]
+    for other in (Continuous(6), Looping(9), GapPairs((4, 47))):
+        assert make(videos, sampling=other).plan_row()[1].endswith("13 of " + str(videos) + ", 0 held out")
 
 
 def test_several_sources_are_all_trained_on(videos, tmp_path, info_log):

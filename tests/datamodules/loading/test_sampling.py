@@ -1,6 +1,7 @@
 """Frames and crops of a clip: those of published runs, bounds, the original's difference, frames that lack."""
 
 import json
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datamodules.loading import sampling
 from vidcorr.datamodules.loading.clips import draw_frames
 from vidcorr.datamodules.loading.sampling import random_crops, seeded_generator
+from vidcorr.functional.colour import normalised_lab
 
 DRAWS = json.loads(Path(__file__).with_name("draws.json").read_text())
 """Samplings and crops, and what published runs drew by them."""
@@ -33,6 +35,49 @@ def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden
     for column in range(8):
         segment = range(original["c3_offset_lo"][column], original["c3_offset_hi"][column] + 1)
         assert set(ours[:, column]) == set(segment) == set(original["c3_draws"][:, column])
+
+
+def test_looping_gives_all_clips_of_vfss_code_and_no_other(golden):
+    numbers = golden("continuous")
+    for case, (length, interval, n) in enumerate(numbers["cases"].tolist()):
+        generator = seeded_generator(case)
+        drawn = [sampling.Looping(interval)(length, n, generator).tolist() for _ in range(20 * length + 20)]
+        assert set(map(tuple, drawn)) == set(map(tuple, numbers[f"c{case}_clips"].tolist())), (length, interval, n)
+
+
+def drawn_frame(kind, height, width, k):
+    """The frames of shrink.npz, by whole numbers alone."""
+    y, x = np.mgrid[:height, :width].astype(np.int64)
+    if kind == "zone":
+        channels = [(a * x * x + b * y * y) // (k + c) % 256 for a, b, c in ((1, 1, 0), (1, 2, 1), (2, 1, 2))]
+    elif kind == "checker":
+        channels = [(x // k + y // k) % 2 * 255, x // k % 2 * 200 + 20, y // k % 2 * 180 + 30]
+    elif kind == "stripes":
+        channels = [x * 97 * k % 256, (x + y) * 61 * k % 256, y * 83 * k % 256]
+    else:
+        mixed = [(x * 73856093) ^ (y * 19349663) ^ (j * 83492791 * k) for j in (1, 2, 3)]
+        channels = [(value * 2654435761 % 2**32 >> 13) % 256 for value in mixed]
+    return np.stack(channels, -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_bilinear_shrinks_as_the_papers_codes_do(case, golden):
+    """VFS's 8 bits by OpenCV to the bit; LIIR_pytorch's floats within a level, since clips are bytes."""
+    numbers = {name.partition("_")[2]: values for name, values in golden("shrink").items() if name[:2] == f"c{case}"}
+    frame = drawn_frame(str(numbers["kind"]), *numbers["size_k"].tolist())
+    assert zlib.crc32(frame.tobytes()) == numbers["crc32"]
+    shrink = partial(sampling.WholeFrames("bilinear"), [frame], torch.Generator())
+    (of_vfs,) = shrink(int(numbers["vfs_size"])).movedim(1, -1).numpy()
+    assert np.array_equal(of_vfs[::2, ::2], numbers["vfs_rgb"])
+    np.testing.assert_allclose(of_vfs.mean((0, 1)), numbers["vfs_rgb_mean"], rtol=0, atol=1e-9)
+    of_liir = shrink(256)
+    found = of_liir[0, :, ::4, ::4].movedim(0, -1).numpy()
+    assert np.abs(found - 255 * numbers["liir_rgb"]).max() <= 1
+    lightness = normalised_lab(of_liir / 255)[0, 0].double().numpy()
+    statistics = [lightness.mean(), lightness.std(), (np.diff(lightness, axis=1) ** 2).mean()]
+    np.testing.assert_allclose(statistics, numbers["liir_L_mean_std_gradient"], rtol=0.02, atol=5e-3)
+    (averaged,) = sampling.WholeFrames()([frame], torch.Generator(), 256)
+    assert torch.equal(averaged, of_liir[0]) == (case > 3)  # c4 and c5 have less than 512 px
 
 
 class Claiming:
