@@ -577,6 +577,8 @@ class CorrespondenceModule(SavedModule):
         limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
         plan["length"] = ", at most ".join(limits) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
+        if self.synchronises_batch_norm and trainer.world_size > 1 and trainer.strategy.root_device.type != "cuda":
+            plan["BatchNorm"] = "statistics of each process alone: SyncBatchNorm needs GPUs"
         return plan
 
     def _row_of_map(self) -> dict[str, str]:

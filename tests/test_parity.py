@@ -4,7 +4,7 @@ from runpy import run_path
 
 import pytest
 
-from tests.helpers.parity import ROOT, ROWS, STATUSES, missing_tests
+from tests.helpers.parity import ROOT, ROWS, STATUSES, missing_tests, reads_golden
 
 COLUMNS = run_path(str(ROOT / "docs/site.py"))["COLUMNS_OF_PARITY"]
 """Part of the file → fields that the site shows."""
@@ -20,6 +20,12 @@ def test_a_row_has_its_fields_and_no_two_are_of_one_point(part):
         assert wanted <= set(row) <= of_all | set(COLUMNS[part]), row
     points = [(row.get("place"), row["what"]) for row in ROWS[part]]
     assert len(set(points)) == len(points)
+
+
+def test_equal_is_a_comparison_with_numbers_of_the_authors_code_where_they_have_some():
+    for row in ALL:
+        if row["status"] == "equal" and row.get("code") != "none":
+            assert reads_golden(row["test"]), row
 
 
 def test_a_row_names_tests_that_there_are():

@@ -13,6 +13,7 @@ from tests.helpers.words import chosen
 from vidcorr.experiments.runs.benchmark_choice import read_on
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
 PAPERS = yaml.safe_load(Path(__file__).with_name("papers.yaml").read_text())
 
 
@@ -31,6 +32,12 @@ def test_a_recipe_has_the_values_of_its_paper(files):
         value = config[section if section == "trainer" else f"{section}.init_args"][name]
         found[option] = list(value) if isinstance(value, tuple) else value
     assert found == PAPERS["recipes"][files]
+
+
+def test_studies_of_the_papers_train_in_float32():
+    for file in (ROOT / "configs/studies").glob("*.yaml"):
+        text = file.read_text()
+        assert text.count("trainer/gpus.yaml") == text.count("trainer/gpus.yaml --trainer.precision 32-true"), file
 
 
 @pytest.mark.parametrize("files", PAPERS["trained"])

@@ -178,6 +178,16 @@ def test_statistics_are_taken_over_several_gpus_that_train():
         assert converted == (name != "VFSMoCo" and (ranks, device, stage) == (2, "cuda", "fit"))
 
 
+@pytest.mark.parametrize(("name", "ranks", "is_said"), [("Liir", 2, True), ("Liir", 1, False), ("VFSMoCo", 2, False)])
+def test_the_plan_says_that_cpus_do_not_synchronise_statistics(name, ranks, is_said):
+    module = tiny(name)
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    module.trainer = Mock(world_size=ranks, strategy=strategy, max_steps=1, max_epochs=1, ckpt_path=None)
+    module.samples_per_device = module.global_batch = lambda: 2
+    module._rates_in_words = str
+    assert ("BatchNorm" in module._common_rows()) == is_said
+
+
 @pytest.mark.parametrize("name", ["SiamFC", "LinearProbe", "CoSettle"])
 def test_maps_of_a_frozen_encoder_are_its_views(name):
     method, images = tiny(name), torch.rand(2, 3, 64, 64)
