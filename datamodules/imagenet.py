@@ -72,15 +72,10 @@ class ImageFolderDataModule(SampledDataModule):
 
 
 def images_of_classes(folder: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
-    """Return (image, number of its class) pairs of a folder with a folder per class, in sorted order.
-
-    Raises:
-        FileNotFoundError: if a class has no image.
-    """
+    """Return (image, number of its class) pairs, sorted; a class without an image raises FileNotFoundError."""
     numbers = {name: number for number, name in enumerate(classes)}
 
     def is_valid_file(path: str) -> bool:
-        """Return whether a file is an image, and neither hidden nor in a hidden folder."""
         return is_photo(path) and all(map(is_data, Path(path).relative_to(folder).parts))
 
     return make_dataset(folder, numbers, is_valid_file=is_valid_file)  # torchvision's listing

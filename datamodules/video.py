@@ -130,11 +130,7 @@ class VideoDataModule(SampledDataModule):
             self.held_out = self._evaluation_clips(validation)
 
     def _evaluation_clips(self, videos: Sequence[int]) -> ClipDataset:
-        """Return a data set of one clip per video, with the crops of validation, and other draws than in training.
-
-        Args:
-            videos: indices of the videos.
-        """
+        # the complement of the seed gives other draws than in training
         return ClipDataset(self.videos, videos, self.sampling, self.evaluation_crops, len(videos), seed=~self.seed)
 
     def predict_dataloader(self) -> DataLoader[Any]:
@@ -211,11 +207,7 @@ class VideoDataModule(SampledDataModule):
         return trained
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Return the indices of the training videos and of the validation videos, ascending.
-
-        Validation has the videos with the smallest hashes of their paths. So, if the source gains a video, few others
-        move from one side to the other.
-        """
+        # validation has the smallest hashes of paths: if the source gains a video, few others change sides
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))
@@ -223,11 +215,7 @@ class VideoDataModule(SampledDataModule):
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def hold_out_key(self, path: str) -> bytes:
-        """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source.
-
-        Args:
-            path: path of a video, as a list or search of the sources gives it.
-        """
+        """Return the key by which held-out videos are sorted; it depends on the seed and the path from the source."""
         for root in self._roots:  # each ends with a separator; "" is the working directory
             if root and path.startswith(root) and "/.." not in path:  # the same text as `relpath`'s, in less time
                 return hashed_rank(self.seed, path[len(root) :])
@@ -236,19 +224,13 @@ class VideoDataModule(SampledDataModule):
 
     @cached_property
     def _roots(self) -> list[str]:
-        """Folders of the sources with a separator at the end; "" for the working directory."""
         roots = [source.parent if source.is_file() else source for source in self.sources]
         return [os.path.join(root, "") if root.parts else "" for root in roots]
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
-        """Return the number of frames of each video; 0 if it cannot be opened.
-
-        Args:
-            videos: indices of the videos.
-        """
+        """Return the number of frames of each video; 0, and a warning, if it cannot be opened."""
 
         def count(index: int) -> int:
-            """Return the number of frames of a video; 0 and a warning if it cannot be opened."""
             try:
                 with open_video(self.videos[index].path) as video:
                     return video.num_frames

@@ -132,9 +132,5 @@ class LinearProbe(CorrespondenceModule):
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
     def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:
-        """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.
-
-        Raises:
-            ValueError: always.
-        """
+        """Raise ValueError: benchmarks evaluate the probe's encoder by its checkpoint."""
         raise ValueError("LinearProbe: benchmarks evaluate the encoder itself; give them its checkpoint")

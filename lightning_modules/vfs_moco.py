@@ -95,17 +95,9 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         Returns:
             Unit vectors: in training the keys of all ranks, `(ranks · B, n/2, D)`, else `(B, n/2, D)`.
-
-        Example:
-            >>> method = VFSMoCo("raw_colour", projection_dim=4, queue_size=8)
-            >>> frames = torch.randint(256, (2, 3, 3, 16, 16), dtype=torch.uint8)
-            >>> keys = method.encode_keys(frames)
-            >>> keys.shape, keys.norm(dim=2).allclose(torch.ones(2, 3)), keys.allclose(method.encode_keys(frames / 255))
-            (torch.Size([2, 3, 4]), True, True)
         """
 
         def encode(frames: Tensor) -> Tensor:
-            """Return the keys of frames, which may have travelled between ranks as bytes."""
             return self.unit_vectors(self.target_encoder, as_floats(frames))
 
         if not self.training:  # BatchNorm takes its running statistics: no shuffle is needed
@@ -132,13 +124,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:
-        """Return the number of BatchNorm groups of a device's batch: the argument `groups`, or its default.
-
-        The default on one device is 4, 2 or 1: the largest that divides the videos and leaves two or more per group. On
-        each of several devices it is 1.
-
-        Args:
-            videos: number of videos in the batch.
+        """Return the number of BatchNorm groups of a device's batch of videos: the argument `groups`, or its default.
 
         Raises:
             ValueError: if the wanted number does not divide the videos.
@@ -147,16 +133,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             >>> method = VFSMoCo("raw_colour", queue_size=8)  # on one device: groups of at least two videos
             >>> {videos: method.groups(videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)}
             {1: 1, 2: 1, 3: 1, 4: 2, 6: 2, 8: 4, 10: 2, 12: 4}
-            >>> VFSMoCo("raw_colour", queue_size=8, groups=3).groups(6)
-            3
-            >>> VFSMoCo("raw_colour", queue_size=8, groups=3).groups(4)
-            Traceback (most recent call last):
-                ...
-            ValueError: model.groups is 3, which does not divide a batch of 4 videos
-            >>> VFSMoCo("raw_colour", queue_size=8, groups=0).groups(4)
-            Traceback (most recent call last):
-                ...
-            ValueError: model.groups is 0, which does not divide a batch of 4 videos
         """
         wanted = self.wanted_groups
         if wanted is not None:
@@ -199,11 +175,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return outputs | pair_similarities(q, k, queue)
 
     def on_train_start(self) -> None:
-        """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group.
-
-        Raises:
-            ValueError: if a part of this module is a SyncBatchNorm.
-        """
+        """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group."""
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
             raise ValueError("trainer.sync_batchnorm=true would undo Shuffle BN of VFSMoCo")
         super().on_train_start()

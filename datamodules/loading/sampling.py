@@ -4,7 +4,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -24,11 +24,7 @@ _ATTEMPTS = 10  # boxes that are tried for a random crop
 
 
 def seeded_generator(*key: int) -> torch.Generator:
-    """Return a CPU generator for the draws of a loader, for example of the key (seed, epoch, sample index, attempt).
-
-    Its seed is a digest of the key, so neighbouring keys, (seed, epoch, 3) and (seed, epoch, 4), give unrelated
-    streams.
-    """
+    """Return a CPU generator for a key such as (seed, epoch, sample, attempt); streams of two keys are unrelated."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
@@ -64,23 +60,18 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
 
 
 def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:
-    """Draw n frames at a fixed interval from a random start.
-
-    In a video shorter than (n - 1) · interval + 1 frames the start is 0, and indices beyond the end become the last
-    frame. Interval 0 repeats a frame (VFS, Table 2 "same frame", Table 3 δ = 0).
+    """Draw n frames at a fixed interval from a random start; indices beyond the end become the last frame.
 
     Args:
         num_frames: length of the video, at least 1.
         n: frames wanted, at least 1.
-        interval: δ, distance of consecutive indices, at least 0.
+        interval: δ, at least 0; 0 repeats a frame (VFS, Table 2 "same frame", Table 3 δ = 0).
         generator: source of the draw.
 
     Returns:
         (n,) long, ascending, in [0, num_frames).
 
     Example:
-        >>> continuous_indices(9, 3, 4, torch.Generator())
-        tensor([0, 4, 8])
         >>> continuous_indices(5, 4, 3, torch.Generator())  # a video shorter than the clip
         tensor([0, 3, 4, 4])
     """
@@ -211,9 +202,8 @@ class GapPairs(FrameSampling):
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw n / 2 pairs, n even: first and second frame of each pair in turn."""
         pairs = []
+        low, high = (min(gap, num_frames - 1) for gap in self.gap)  # a short video's largest gap is its whole length
         for _ in range(n // 2):
-            low = min(self.gap[0], num_frames - 1)  # in a short video the largest gap is from its first to last frame
-            high = min(self.gap[1], num_frames - 1)
             drawn = int(torch.randint(low, high + 1, (), generator=generator))
             first = int(torch.randint(num_frames - drawn, (), generator=generator))
             pairs += [first, first + drawn]
@@ -343,7 +333,25 @@ class Crops(ABC):
 
 
 @dataclass(frozen=True)
-class RandomCrops(Crops):
+class ShrunkCrops(Crops):
+    """Crops that OpenCV resizes.
+
+    Args:
+        filter: "area" averages the pixels of crops of at least twice the size; "bilinear" skips pixels there, as in the
+            codes of VFS and of LIIR_pytorch.
+
+    Raises:
+        ValueError: for an unknown filter.
+    """
+
+    filter: Filter = field(default="area", kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_one_of(get_args(Filter), filter=self.filter)
+
+
+@dataclass(frozen=True)
+class RandomCrops(ShrunkCrops):
     """A random resized crop and flip of each frame, with independent draws.
 
     Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
@@ -351,8 +359,7 @@ class RandomCrops(Crops):
     Args:
         area: smallest and largest fraction of the frame's area.
         flip: probability of a horizontal flip.
-        filter: "area" averages the pixels of crops of at least twice the size; "bilinear": as in VFS's code, which
-            skips pixels there.
+        filter: as `ShrunkCrops`.
 
     Raises:
         ValueError: for an area out of range, or an unknown filter.
@@ -360,11 +367,10 @@ class RandomCrops(Crops):
 
     area: tuple[float, float] = (0.2, 1.0)
     flip: float = 0.5
-    filter: Filter = "area"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_area(self.area)
-        require_one_of(get_args(Filter), filter=self.filter)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Crop, resize and flip each frame; the frames have one size."""
@@ -375,11 +381,11 @@ class RandomCrops(Crops):
 
 
 @dataclass(frozen=True)
-class CentreCrops(Crops):
+class CentreCrops(ShrunkCrops):
     """The largest square in the centre of each frame.
 
     Args:
-        filter: as `RandomCrops`.
+        filter: as `ShrunkCrops`.
 
     Example:
         >>> frame = np.arange(10, dtype=np.uint8).reshape(2, 5, 1).repeat(3, axis=2)
@@ -387,11 +393,6 @@ class CentreCrops(Crops):
         tensor([[1, 2],
                 [6, 7]], dtype=torch.uint8)
     """
-
-    filter: Filter = "area"
-
-    def __post_init__(self) -> None:
-        require_one_of(get_args(Filter), filter=self.filter)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Return the centre square of each frame, resized: uint8 `(T, 3, size, size)`; nothing is drawn."""
@@ -402,23 +403,19 @@ class CentreCrops(Crops):
 
 
 @dataclass(frozen=True)
-class WholeFrames(Crops):
+class WholeFrames(ShrunkCrops):
     """Complete frames, squeezed into squares (Liir, section 3.3), in training and evaluation.
 
     Args:
-        filter: as `RandomCrops`; "bilinear" is LIIR_pytorch's.
+        filter: as `ShrunkCrops`.
 
     Example:
         >>> stripes = np.zeros((8, 16, 3), np.uint8)
         >>> stripes[:, 1::4] = 255
-        >>> [WholeFrames(name)([stripes], torch.Generator(), size=4).unique().item() for name in ("area", "bilinear")]
+        >>> crops = WholeFrames(), WholeFrames(filter="bilinear")
+        >>> [each([stripes], torch.Generator(), size=4).unique().item() for each in crops]
         [64, 128]
     """
-
-    filter: Filter = "area"
-
-    def __post_init__(self) -> None:
-        require_one_of(get_args(Filter), filter=self.filter)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Return the whole frames, resized to squares: uint8 `(T, 3, size, size)`; nothing is drawn."""
@@ -462,30 +459,17 @@ class PairCrops(Crops):
         require_area(self.local_area)
 
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Return two views of each pair of frames; `kind` says from which frame, box and flip (`views`).
-
-        Args:
-            frames: an even number of frames, (H, W, 3) uint8.
-            generator: draws a box, a local box and two flips per pair, whatever `kind`.
-            size: side of the views, pixels.
-
-        Returns:
-            (frames, 3, size, size) uint8.
-        """
+        """Return two views of each pair of an even number of frames; draws are the same for every `kind`."""
         clip: list[np.ndarray] = []
-        uncropped = [self.prepared(frame, size) for frame in frames]
-        for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
+        if self.squeezed:
+            frames = [resized_crop(frame, (0, 0, *frame.shape[:2]), size) for frame in frames]
+        for first, second in zip(frames[::2], frames[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, self.area, generator)
             (local_box,) = random_crops(size, size, 1, self.local_area, generator)  # unused by "shared"
             flips = (torch.rand(2, generator=generator) < self.flip).tolist()
             clip += self.views(first, second, size, [box, local_box], flips)
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
-
-    def prepared(self, frame: np.ndarray, size: int) -> np.ndarray:
-        """Return the frame from which crops are cut: (size, size, 3) if `squeezed`, else the frame itself."""
-        height, width = frame.shape[:2]
-        return resized_crop(frame, (0, 0, height, width), size) if self.squeezed else frame
 
     def views(
         self, first: np.ndarray, second: np.ndarray, size: int, boxes: Sequence[Box], flips: Sequence[bool]
@@ -497,7 +481,7 @@ class PairCrops(Crops):
             second: (H, W, 3) uint8, used by "shared" alone.
             size: side of the views, pixels.
             boxes: the crop of the frame, and the local crop of the resized view.
-            flips: for each returned view, True to flip it; "shared" takes the first flag for both views.
+            flips: one for each view; "shared" takes the first for both.
         """
         outer = resized_crop(first, boxes[0], size, self.bicubic)
         if self.kind == "shared":  # both frames by one box; the other kinds take two views of the first frame
@@ -507,10 +491,7 @@ class PairCrops(Crops):
             pair = [outer, resized_crop(outer, boxes[1], size, self.bicubic)]
         if self.kind == "local-to-global":  # the local view comes first
             pair.reverse()
-        views: list[np.ndarray] = []
-        for view, flip in zip(pair, flips, strict=True):
-            views.append(view[:, ::-1] if flip else view)
-        return views
+        return [view[:, ::-1] if flip else view for view, flip in zip(pair, flips, strict=True)]
 
 
 def resized_crop(frame: np.ndarray, box: Box, size: int, bicubic: bool = False) -> np.ndarray:

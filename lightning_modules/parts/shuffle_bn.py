@@ -52,7 +52,6 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
 
 
 def _by_groups(norm: Any, batch: Tensor) -> Tensor:
-    """Normalise the groups of a batch separately: the `forward` of a BatchNorm within `batch_norm_groups`."""
     return torch.cat([type(norm).forward(norm, part) for part in batch.chunk(norm.batch_groups)])
 
 
@@ -121,12 +120,6 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     Example:
         >>> deal_videos(4, 3, torch.Generator().manual_seed(0)).tolist()  # as in published runs
         [[3, 8, 10], [2, 6, 11], [0, 5, 9], [1, 4, 7]]
-        >>> deal_videos(1, 1, torch.Generator())
-        tensor([[0]])
-        >>> deal_videos(2, 1, torch.Generator())
-        Traceback (most recent call last):
-            ...
-        ValueError: 2 groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size
     """
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")

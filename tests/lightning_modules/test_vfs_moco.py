@@ -19,6 +19,15 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import tiny_moco
 from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.functional.images import as_floats
+from vidcorr.lightning_modules.parts.shuffle_bn import deal_videos
+
+
+def test_groups_that_do_not_divide_a_batch_or_hold_one_video_are_refused():
+    assert tiny_moco(groups=3).groups(6) == 3
+    for groups in (3, 0):
+        refused(ValueError, f"model.groups is {groups}, which does not divide", tiny_moco(groups=groups).groups, 4)
+    assert deal_videos(1, 1, torch.Generator()).tolist() == [[0]]
+    refused(ValueError, "2 groups of 1 video cannot be mixed", deal_videos, 2, 1, torch.Generator())
 
 
 def test_loss_is_that_of_the_equation():

@@ -171,11 +171,7 @@ class SiamFCTracker(FrameEncoder):
             yield frame, boxes
 
     def start(self, frame: Image, box: NDArray[np.float64]) -> Track:
-        """Start to track a target.
-
-        Args:
-            frame: the first frame, (H, W, 3) uint8 RGB.
-            box: one-based x, y, width, height.
+        """Start to track a target of the first frame by its one-based x, y, width, height.
 
         Raises:
             ValueError: if the box has no area.
@@ -225,15 +221,7 @@ class SiamFCTracker(FrameEncoder):
         return one_based(np.stack([track.target for track in tracks]))
 
     def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
-        """Correlate N targets with the regions around their last positions.
-
-        Args:
-            tracks: the targets.
-            frame: the next frame, (H, W, 3) uint8 RGB.
-
-        Returns:
-            Responses (N, scales, n, n).
-        """
+        """Correlate N targets with the regions around their last positions in a frame: (N, scales, n, n)."""
         crops = []
         with self.watch("crop"):  # (scales · N, S, S, 3): all targets at the smallest scale, then at the next
             for scale, track in product(SCALES, tracks):

@@ -66,7 +66,7 @@ def test_bilinear_shrinks_as_the_papers_codes_do(case, golden):
     numbers = {name.partition("_")[2]: values for name, values in golden("shrink").items() if name[:2] == f"c{case}"}
     frame = drawn_frame(str(numbers["kind"]), *numbers["size_k"].tolist())
     assert zlib.crc32(frame.tobytes()) == numbers["crc32"]
-    shrink = partial(sampling.WholeFrames("bilinear"), [frame], torch.Generator())
+    shrink = partial(sampling.WholeFrames(filter="bilinear"), [frame], torch.Generator())
     (of_vfs,) = shrink(int(numbers["vfs_size"])).movedim(1, -1).numpy()
     assert np.array_equal(of_vfs[::2, ::2], numbers["vfs_rgb"])
     np.testing.assert_allclose(of_vfs.mean((0, 1)), numbers["vfs_rgb_mean"], rtol=0, atol=1e-9)
