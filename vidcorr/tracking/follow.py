@@ -198,7 +198,9 @@ def encoder_of(
     elif propagator is not LabelPropagator:
         raise ValueError(f"protocol {rules.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
     with eval_mode(extractor):
-        return (SiamFCTracker if isinstance(rules, TrackingProtocol) else FrameEncoder)(extractor, rules)
+        if isinstance(rules, TrackingProtocol):
+            return SiamFCTracker(extractor, rules)
+        return FrameEncoder(extractor, rules)
 
 
 def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
