@@ -265,7 +265,6 @@ class Benchmark(ABC):
 
     @cached_property
     def _digests_of_ends(self) -> set[str]:
-        """Digests of the first and last frames of the sequences."""
         return set(map(_digest_of_ends, self._frames_on_disk))
 
     # Use
@@ -438,7 +437,6 @@ class Benchmark(ABC):
 
 
 def _digest_of_ends(frames: Sequence[Path]) -> str:
-    """Return a digest of the files of the first and the last frame."""
     return file_digest(frames[0]) + file_digest(frames[-1])
 
 
@@ -446,16 +444,6 @@ def _work_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
     """Return the work on a sequence: the pixels that the network sees in all frames.
 
     It is the number of frames for sequences without a `size`, whose frames differ in size.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> from vidcorr import PropagationProtocol, build_feature_extractor
-        >>> protocol = PropagationProtocol.named("vfs", changes={"input_size": 24})
-        >>> encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
-        >>> [_work_of(SimpleNamespace(num_frames=5, size=size), encoder) for size in ((24, 48), (48, 96))]
-        [5760, 5760]
-        >>> _work_of(SimpleNamespace(num_frames=5), encoder)
-        5
     """
     size = getattr(sequence, "size", None)
     if size is None:

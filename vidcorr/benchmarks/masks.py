@@ -98,7 +98,6 @@ class MaskBenchmark(Benchmark):
         folder = sequence.annotation(first).parent
 
         def shown(t: int) -> set[int]:
-            """Return the ids in the mask of frame `t`."""
             return numbers_in(sequence.read_mask(t).numpy())
 
         # from it the rules plan which frames count for which object: they ask `shown` for the masks that they need

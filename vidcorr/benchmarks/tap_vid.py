@@ -154,7 +154,6 @@ def draw(
     colours = distinct_colours(len(chosen))
 
     def overlay(frame: Tensor, t: int) -> NDArray[np.uint8]:
-        """Draw the tracks over frame `t`."""
         return overlay_tracks(frame, drawn, occluded, t, colours, truth, hidden)
 
     pictures = SequencePictures(output, sequence, overlay, caption=CAPTION)

@@ -65,6 +65,5 @@ class VosBenchmark(MaskBenchmark):
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:
-    """Return a video with only the objects of its first mask."""
     first = video.begin
     return replace(video, starts={number: first for number, start in video.starts.items() if start == first})

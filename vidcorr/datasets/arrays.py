@@ -26,7 +26,6 @@ class _Type:
         self.of_numpy = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Set the order of bytes from the state of a pickled dtype."""
         self.of_numpy = self.of_numpy.newbyteorder(state[1])  # the order of bytes, such as ">"
 
 
@@ -54,7 +53,6 @@ def _empty(*further: object) -> _Array:
 
 
 def _of_buffer(buffer: Any, of_pickle: _Type, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    """Return the array of a buffer, in place of `_frombuffer`, by which pickles of protocol 5 hold arrays."""
     return np.frombuffer(buffer, of_pickle.of_numpy).reshape(shape, order=order)
 
 
@@ -65,7 +63,6 @@ def _scalar(of_pickle: _Type, content: bytes | str = b"") -> Any:
 
 
 def _sealed(function: Callable[..., Any]) -> Any:
-    """Return an object that calls a function, and on which, unlike on the function, a pickle can set no attribute."""
 
     class Sealed:
         __slots__ = ()  # without a `__dict__`, to whose entries a pickle could write

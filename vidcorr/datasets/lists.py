@@ -22,10 +22,6 @@ def plain_name(name: str, listed_in: object) -> str:
     Raises:
         DataError: if the name is empty, is `.` or `..`, holds a separator, a control character or a drive, or is
             longer than 200 bytes.
-
-    Example:
-        >>> plain_name("bear", "val.txt")
-        'bear'
     """
     leads_away = re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\s*$|^\.\.?$", name)
     if leads_away or len(os.fsencode(name)) > 200:  # file systems take 255, and endings are added

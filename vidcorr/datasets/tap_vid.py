@@ -104,7 +104,6 @@ def TapVid(root: str | Path) -> list[PointSequence]:
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
-    """Yield the videos of a file below the root: an .npz has one, a pickle has a dictionary by name or a list."""
     if file.suffix.lower() == ".npz":
         # its frames are read again when they are used: those of all files may not fit in memory
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
@@ -166,12 +165,7 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
 
 
 def _is_array(value: object, kind: str, axes: int) -> bool:
-    """Return whether a value is an array of a kind of numbers (`dtype.kind`), with this number of axes.
-
-    Example:
-        >>> _is_array(np.zeros((2, 5), bool), "b", 2), _is_array([[True]], "b", 2)
-        (True, False)
-    """
+    """Return whether a value is an array of a kind of numbers (`dtype.kind`), with this number of axes."""
     return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
 
 

@@ -63,7 +63,6 @@ def Vos(
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
 
     def read(name: str) -> MaskSequence:
-        """Read a video."""
         video_frames = list_frames(root / frames / name)
         folder = MaskFolder(
             root / masks / name,

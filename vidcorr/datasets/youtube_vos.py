@@ -158,13 +158,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Return id → category and number of the first frame, of a meta.json's video; objects without frames are left out.
-
-    Example:
-        >>> dog = {"category": "dog", "frames": ["00010", "00015"]}
-        >>> _objects_of({"objects": {"1": dog, "2": {"frames": []}}})
-        {1: ('dog', 10)}
-    """
+    """Return id → category and first frame of a video in meta.json; objects without frames are left out."""
     objects: dict[int, tuple[str, int]] = {}
     for number, thing in video["objects"].items():
         if thing["frames"]:
@@ -174,12 +168,7 @@ def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
 
 
 def _categories(objects: Objects) -> set[str]:
-    """Return the categories of a video's objects.
-
-    Example:
-        >>> sorted(_categories({1: ("dog", 0), 2: ("cat", 10), 3: ("dog", 10)}))
-        ['cat', 'dog']
-    """
+    """Return the categories of a video's objects."""
     return {category for category, _ in objects.values()}
 
 
@@ -217,11 +206,6 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
         videos: video → its objects, as `read_meta` returns them.
         fraction: fraction of the videos without unseen categories that is held out.
         unseen: number of unseen categories.
-
-    Example:
-        >>> videos = {"a": {1: ("dog", 0)}, "b": {1: ("cat", 0)}, "c": {1: ("dog", 0), 2: ("cow", 5)}}
-        >>> hold_out(videos, fraction=0.0, unseen=1)
-        (('c',), frozenset({'cow'}))
     """
     rank = partial(hashed_rank, 0)  # name → key of an order that looks random and never changes
     categories = set().union(*map(_categories, videos.values()))

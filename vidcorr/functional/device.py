@@ -18,10 +18,6 @@ def to_device(values: Any, device: torch.device) -> Tensor:
     """Return a tensor or numbers on a device; a copy to a GPU goes through pinned memory, and nobody waits for it.
 
     A list of floats becomes float32.
-
-    Example:
-        >>> to_device([1, 2.5], torch.device("cpu")), to_device([1, 2], torch.device("cpu"))
-        (tensor([1.0000, 2.5000]), tensor([1, 2]))
     """
     tensor = torch.as_tensor(values)
     if isinstance(values, list | tuple) and tensor.is_floating_point():

@@ -14,13 +14,6 @@ def as_floats(images: Tensor) -> Tensor:
     """Return images as floats in [0, 1]: bytes are divided by 255, floats are returned as they are.
 
     The result keeps a reference to the bytes, for `as_bytes`.
-
-    Example:
-        >>> as_floats(torch.tensor([0, 255], dtype=torch.uint8))
-        tensor([0., 1.])
-        >>> with torch.inference_mode():  # as a Trainer validates: the floats keep no bytes
-        ...     as_bytes(as_floats(torch.tensor([0, 255], dtype=torch.uint8)))
-        tensor([0., 1.])
     """
     if images.dtype != torch.uint8:
         return images
@@ -31,15 +24,7 @@ def as_floats(images: Tensor) -> Tensor:
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Return the bytes from which `as_floats` made these images; images changed since then come back as they are.
-
-    Example:
-        >>> floats = as_floats(torch.tensor([0, 255], dtype=torch.uint8))
-        >>> as_bytes(floats)
-        tensor([  0, 255], dtype=torch.uint8)
-        >>> as_bytes(floats.mul_(0.5))
-        tensor([0.0000, 0.5000])
-    """
+    """Return the bytes from which `as_floats` made these images; images changed since then come back as they are."""
     if not hasattr(images, "made_of"):
         return images
     made_of, version = images.made_of  # `_version` counts torch's changes in place
@@ -50,13 +35,6 @@ def prepared(batch: Any) -> Any:
     """Return a batch as methods read it: bytes as floats in [0, 1], and clips in the colours that the batch carries.
 
     A batch that is prepared stays as it is. Of a list or mapping of several loaders' batches, each is prepared.
-
-    Example:
-        >>> white = torch.tensor(255, dtype=torch.uint8)
-        >>> prepared([{"clip": white, "video_index": 3}, white])
-        [{'clip': tensor(1.), 'video_index': 3}, tensor(1.)]
-        >>> prepared({"first": {"clip": white, "colours": torch.neg}, "second": None})  # None: a loader has ended
-        {'first': {'clip': tensor(-1.)}, 'second': None}
     """
     if isinstance(batch, list | tuple):
         return [prepared(part) for part in batch]

@@ -191,7 +191,6 @@ class _Softmax(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_weights: Tensor, of_logsumexp: Tensor) -> Tensor:
-        """Return the gradient by the logits, from the gradients by both results."""
         (weights,) = ctx.saved_tensors
         # w · (∂w − Σ w ∂w) of the softmax, and w · ∂l of the log-sum-exp, whose gradient is the softmax
         gradient = of_weights * weights
@@ -229,10 +228,6 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
 
     Returns:
         Scalar.
-
-    Example:
-        >>> reconstruction_loss(torch.full((1, 3, 2, 2), 0.5), torch.zeros(1, 3, 4, 4))  # 20 * 0.5 - 1 / 2
-        tensor(9.5000)
     """
     full = F.interpolate(reconstructed, target.shape[2:], mode="bilinear")
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))

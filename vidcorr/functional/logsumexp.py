@@ -23,12 +23,7 @@ Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 or finer.
-
-    Example:
-        >>> widened(torch.ones(1).bfloat16()).dtype, widened(torch.ones(1).double()).dtype
-        (torch.float32, torch.float64)
-    """
+    """Return a tensor in float32 or finer."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -92,7 +87,6 @@ class _LogSumExp(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
-        """Return the gradient by the queries: the mean keys times the gradient by the result."""
         (mean_key,) = ctx.saved_tensors
         return gradient.unsqueeze(-1) * mean_key, None
 
@@ -109,13 +103,6 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
     Returns:
         `(B, n)`; −∞ for a sample without keys.
-
-    Example:
-        >>> query, keys = torch.eye(2).view(1, 2, 2), torch.eye(2)
-        >>> dot_logsumexp(query, keys), torch.logsumexp(query @ keys.T, 2)
-        (tensor([[1.3133, 1.3133]]), tensor([[1.3133, 1.3133]]))
-        >>> dot_logsumexp(query, keys, excluded=torch.tensor([[False, True]]))  # the second key does not count
-        tensor([[1., 0.]])
     """
     rows = widened(query.flatten(0, 1))
     chunks = _dot_chunks(rows.detach(), keys, excluded, query.shape[1])

@@ -31,11 +31,6 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
 
     Returns:
         `(B, h, w)`; −∞ for a sample without points.
-
-    Example:
-        >>> shared_logsumexp(torch.ones(1, 1, 2, 2), torch.zeros(5, 1)).exp()  # 5 points for each of 2 x 2 cells
-        tensor([[[5., 5.],
-                 [5., 5.]]])
     """
     return dot_logsumexp(query.flatten(2).mT, points, excluded).view(len(query), *query.shape[2:])
 
@@ -121,14 +116,6 @@ def drawn_cells(
 
     Returns:
         Long `(places, frames · points)`, indices into the cells of all stored frames, `frame · cells + cell`.
-
-    Example:
-        >>> drawn_cells(11, slice(1, 3), points=2, places=2, cells=10**6)
-        tensor([[1927603, 1270601, 2238250, 2611034],
-                [1864189, 1096582, 2422446, 2629316]])
-        >>> drawn_cells(11, slice(2, 3), points=2, places=2, cells=10**6)  # the same cells of frame 2
-        tensor([[2238250, 2611034],
-                [2422446, 2629316]])
     """
     low = (1 << 32) - 1  # mask of 32 bits
     frame = torch.arange(frames.start, frames.stop, device=device)[:, None]
@@ -159,13 +146,6 @@ def same_place_logsumexp(
 
     Returns:
         `(B, h, w)`; −∞ for a sample without maps.
-
-    Example:
-        >>> query, maps = torch.ones(1, 1, 1, 3), torch.zeros(2, 1, 1, 3)
-        >>> same_place_logsumexp(query, maps, radius=1).exp()  # 2 maps; 2, 3 and 2 cells on the map
-        tensor([[[4., 6., 4.]]])
-        >>> same_place_logsumexp(query, maps, radius=1, border="zero").exp()  # 9 cells, most of them beyond the map
-        tensor([[[18., 18., 18.]]])
     """
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     # (rows of tiles, columns, B, queries of a tile, C)

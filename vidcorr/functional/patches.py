@@ -22,13 +22,6 @@ def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
 
     Returns:
         `(…, N, C, size, size)`; patches that would reach beyond the image are left out.
-
-    Example:
-        >>> grid_patches(torch.arange(20).view(1, 4, 5), size=2, stride=2).flatten(1)  # the last column is left out
-        tensor([[ 0,  1,  5,  6],
-                [ 2,  3,  7,  8],
-                [10, 11, 15, 16],
-                [12, 13, 17, 18]])
     """
     patches = images.unfold(-2, size, stride).unfold(-2, size, stride)  # (…, C, rows, columns, size, size)
     return patches.movedim(-5, -3).flatten(-5, -4)
@@ -49,16 +42,6 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
 
     Returns:
         `(count, 4)` long: top, left, height, width.
-
-    Example:
-        >>> random_patch_boxes(3, 6400, (0.7, 0.9), torch.Generator().manual_seed(0))
-        tensor([[ 253,  677, 6052, 5410],
-                [  94,  720, 5573, 5658],
-                [ 936,   82, 5337, 5982]])
-        >>> random_patch_boxes(1, 8, (4, 5), torch.Generator())  # none fits
-        tensor([[0, 0, 8, 8]])
-        >>> random_patch_boxes(1, 1, (0.1, 0.2), torch.Generator())  # all would be without a pixel
-        tensor([[0, 0, 1, 1]])
     """
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
@@ -88,12 +71,6 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
 
     Returns:
         `(N, C, H, W)`.
-
-    Example:
-        >>> image = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 8.0]]).view(1, 1, 2, 4)
-        >>> crop_and_resize(image, torch.tensor([[1, 2, 1, 2]]))[0, 0]  # the box at row 1 and column 2, of 1 x 2 pixels
-        tensor([[4., 5., 7., 8.],
-                [4., 5., 7., 8.]])
     """
     axes = []
     on_device = to_device(boxes, images.device)

@@ -84,10 +84,6 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
     Returns:
         `(h, w)` float32.
-
-    Example:
-        >>> int(response_labels((17, 17), 2).sum())
-        13
     """
     height, width = size
     y = torch.arange(height, dtype=torch.float32, device=device) - (height - 1) / 2
@@ -107,11 +103,6 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         Scalar.
-
-    Example:
-        >>> labels = torch.tensor([[1.0, 0, 0, 0]])
-        >>> balanced_loss(torch.tensor([[9.0, 0, 0, 0]]), labels)  # the positive cell weighs 1/2, each other cell 1/6
-        tensor(0.3466)
     """
     labels = labels.expand_as(logits)
     positive = labels == 1
@@ -135,11 +126,6 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     Returns:
         Scalar.
-
-    Example:
-        >>> sure, unsure = torch.tensor([[9.0]]), torch.tensor([[0.0]])
-        >>> focal_loss(unsure, torch.ones(1, 1)), focal_loss(sure, torch.ones(1, 1)).round(decimals=3)
-        (tensor(0.6931), tensor(0.))
     """
     probability = logits.sigmoid()
     positive = labels * (1 - probability) ** 2.0

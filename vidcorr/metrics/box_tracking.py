@@ -176,12 +176,6 @@ def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[
 
     Args:
         sequences: the curves of each sequence, from `one_pass_curves`.
-
-    Example:
-        >>> boxes = np.array([[10.0, 10.0, 20.0, 30.0]] * 4)
-        >>> success, precision = mean_curves([one_pass_curves(boxes, boxes), [np.nan] * CURVES])
-        >>> success[[0, 20]], precision[:2]
-        (array([1., 0.]), array([1., 1.]))
     """
     curves = np.array([*sequences], np.float64).reshape(-1, CURVES)
     defined = curves[~np.isnan(curves[:, 0])]

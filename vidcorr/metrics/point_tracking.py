@@ -182,12 +182,6 @@ def tapvid_counts(
 
     Raises:
         ValueError: if the shapes or types do not fit together, or the mode is unknown.
-
-    Example:
-        >>> queries = sample_queries(np.array([[False, False, True]]), np.zeros((1, 3, 2)))  # hidden in the last frame
-        >>> seen = np.zeros((1, 3), bool)
-        >>> tapvid_counts(queries, seen, queries.tracks + 1.5)[0, :6]  # 1.5 px off in x and y: beyond 1 and 2 px
-        array([2, 1, 1, 0, 0, 2])
     """
     predicted_hidden = as_array(occluded)
     positions = as_array(tracks)
@@ -210,12 +204,6 @@ def video_fractions(counts: Any) -> dict[str, float]:
 
     Args:
         counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum.
-
-    Example:
-        >>> counts = [2, 2, 2] + 2 * [0, 0, 2] + 3 * [2, 2, 0]  # of two visible points, 3 px away
-        >>> scores = video_fractions(counts)
-        >>> scores["pts_within_2"], scores["pts_within_4"], scores["average_jaccard"]
-        (0.0, 1.0, 0.6)
     """
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)

@@ -25,16 +25,7 @@ class YoutubeVosRules(Rules):
     inner_only = False
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → annotated frames after the frame in which the object starts.
-
-        Example:
-            >>> from dataclasses import replace
-            >>> video = AnnotatedVideo("bike", range(4), [{1}, {1}, {1, 2}, {2}].__getitem__)
-            >>> YoutubeVosRules("youtube-vos").plan(video)
-            {1: [1, 2, 3], 2: [3]}
-            >>> YoutubeVosRules("youtube-vos").plan(replace(video, starts={2: 1, 1: 0, 7: 3}))  # as the data set says
-            {1: [1, 2, 3], 2: [2, 3]}
-        """
+        """Return object → annotated frames after the frame in which the object starts."""
         starts = dict(video.starts or {})
         if video.starts is None:  # the data set does not say it: an object starts in the first frame that shows it
             for t in video.frames:
@@ -52,14 +43,6 @@ class YoutubeVosRules(Rules):
 
         Raises:
             ValueError: if the metadata name no category of an object.
-
-        Example:
-            >>> from vidcorr.metrics.scoring import Metadata
-            >>> objects = {"1": {"category": "dog"}, "2": {"category": "ape"}}
-            >>> metadata = Metadata({"v": {"objects": objects}}, unseen=["ape"])
-            >>> rules = YoutubeVosRules("youtube-vos", read_metadata=lambda: metadata)
-            >>> rules.scores({("v", 1): {"J-Mean": 0.5, "F-Mean": 1.0}, ("v", 2): {"J-Mean": 0.25, "F-Mean": 0.25}})
-            {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 1.0, 'J-Unseen': 0.25, 'F-Unseen': 0.25}
         """
         videos, unseen, _ = self.metadata
         if not videos:
@@ -108,13 +91,7 @@ class VosBenchmarkRules(Rules):
     measures = ("J", "F", "present")
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Plan each id that any scored frame shows, for all scored frames; `summarise` drops those before it appears.
-
-        Example:
-            >>> video = AnnotatedVideo("bike", range(4), [{1}, {1, 255}, {2}, {3}].__getitem__)
-            >>> VosBenchmarkRules("vos-benchmark").plan(video)
-            {1: [1, 2], 2: [1, 2], 255: [1, 2]}
-        """
+        """Plan each id that a scored frame shows, for all scored frames; `summarise` drops those before it appears."""
         frames = self.counted(video)
         numbers = set().union(*map(video.shown, frames))
         return dict.fromkeys(sorted(numbers), frames)

@@ -103,14 +103,6 @@ class Rules:
 
         There is one sentence each about scores to which no object contributes, and objects in the metadata that are no
         ids of masks.
-
-        Example:
-            >>> metadata = Metadata({"v": {"objects": {"1": {}, "dog": {}}}})
-            >>> rules = DavisRules("davis-2017", read_metadata=lambda: metadata)
-            >>> for doubt in rules.doubts({"J-Mean": math.nan, "F-Mean": 0.5}):
-            ...     print(doubt)
-            No scored object counts for J-Mean
-            Objects dog of the metadata are no ids of masks: they are not scored
         """
         sentences: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]
@@ -229,15 +221,7 @@ class DavisRules(Rules):
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object.
-
-        Example:
-            >>> video = AnnotatedVideo("bike", range(4), [{1, 2}, {1}, {2}, {2}].__getitem__)
-            >>> DavisRules("davis-2017").plan(video), DavisRules("davis-2016", merged=True).plan(video)
-            ({1: [1, 2], 2: [1, 2]}, {1: [1, 2]})
-            >>> DavisRules("davis-2016", merged=True).plan(replace(video, shown=[{255}, {1}, {1}, {1}].__getitem__))
-            {}
-        """
+        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object."""
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
@@ -246,12 +230,7 @@ class DavisRules(Rules):
 
 
 def numbers_in(ids: Ids) -> set[int]:
-    """Return the ids of a mask `(H, W)`, without the background 0.
-
-    Example:
-        >>> numbers_in(np.array([[0, 2], [255, 2]], np.uint8)) == {2, 255}
-        True
-    """
+    """Return the ids of a mask `(H, W)`, without the background 0."""
     return set(np.flatnonzero(np.bincount(ids.ravel())).tolist()) - {0}
 
 

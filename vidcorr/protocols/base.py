@@ -527,12 +527,7 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
 
 
 def _as_text(value: Any) -> str:
-    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`.
-
-    Example:
-        >>> _as_text(6.0), _as_text((0, -1)), _as_text(True), _as_text(None)
-        ('6', '0,-1', 'true', 'none')
-    """
+    """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`."""
     if isinstance(value, tuple):
         return ",".join(map(_as_text, value))
     if isinstance(value, float) and value.is_integer():
@@ -544,13 +539,6 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
     """Convert a text in a name, written by `_as_text` or as JSON, to a value of a field.
 
     A text that fits no type of the field, or an unknown field, is returned as it is, and refused later.
-
-    Example:
-        >>> from vidcorr.protocols import PropagationProtocol
-        >>> [_value_of_text(text, PropagationProtocol, "input_size") for text in ("480", "none", "560,560", "wide")]
-        [480, None, (560, 560), 'wide']
-        >>> _value_of_text("3", PropagationProtocol, "unknown")
-        '3'
     """
     if field not in kind.value_fields():
         return text
@@ -565,12 +553,7 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
 
 
 def _as_plain_type(value: Any) -> Any:
-    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's.
-
-    Example:
-        >>> _as_plain_type([np.int64(4), [1, 2], "a"])
-        (4, (1, 2), 'a')
-    """
+    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's."""
     if isinstance(value, list | tuple | range):
         return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):

@@ -283,11 +283,6 @@ class PropagationProtocol(LabelProtocol):
         """Yield the rules between fields: field, whether the rule holds, and in words what the field must be.
 
         `__init__` refuses values that break a rule.
-
-        Example:
-            >>> conditions = PropagationProtocol.named("vidcorr")._conditions()
-            >>> [condition.field for condition in conditions][-1:]
-            ['decoding_guidance']
         """
         yield from super()._conditions()
         if self.own_context:

@@ -33,10 +33,6 @@ def script_of(name: str) -> str:
     Raises:
         ValueError: for an unknown name, or a protocol with values that the script does not implement; the message names
             the fields.
-
-    Example:
-        >>> '"topk": 5,' in script_of("vfs+topk=5")
-        True
     """
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")

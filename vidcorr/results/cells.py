@@ -61,11 +61,6 @@ class Cell:
         Args:
             intervals: write 95 % intervals and p.
             best: text of the column's best score, from `Table.best`: a mean with this text is bold. "": none is.
-
-        Example:
-            >>> cell = Cell((0.55, 0.57), 0.56, deviation=0.0141, difference=Difference(0.028, 0.021, 0.034, 0.01))
-            >>> cell.printed(intervals=True, best="56.0"), cell.printed(intervals=False)
-            ('**56.0** ± 1.4; +2.8 [+2.1, +3.4], p 0.01', '56.0 ± 1.4; +2.8')
         """
         declared = self.declared
         text = shown(self.mean, declared, self.digits)
@@ -119,17 +114,6 @@ class Cell:
 
         Returns:
             None if a cell has no results, if the results have other data, or if they share no sequence.
-
-        Example:
-            >>> def cell(**values):
-            ...     rows = [{"video": name, "values": {"J": value}} for name, value in values.items()]
-            ...     about = {"network": {"name": "A"}, "scores": {"J": fmean(values.values())}, "rows": rows}
-            ...     return measured_cell([ScoreRecord(Result(benchmark="davis", **about), "J")])
-            >>> found = cell(a=0.5, b=0.75, c=0.5).paired_difference(cell(a=0.25, b=0.25))
-            >>> found.mean, found.sequences  # without c
-            (0.375, 2)
-            >>> cell(a=0.5).paired_difference(cell(b=0.5)) is None
-            True
         """
         records = self.records + base.records
         is_comparable = not sequences_on_other_data(record.result for record in records)
@@ -150,12 +134,6 @@ def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell
     Args:
         records: the scores, at least one; all have one declaration.
         trained: True if the row stands for a training, sampled by its seeds.
-
-    Example:
-        >>> results = [Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": j}) for j in (0.5, 0.52)]
-        >>> cell = measured_cell([ScoreRecord(result, "J-Mean") for result in results])
-        >>> cell.scores, cell.mean, round(cell.deviation, 3)
-        ((0.5, 0.52), 0.51, 0.014)
     """
     scores = tuple(record.result.scores[record.key] for record in records)
     mean = fmean(scores)
@@ -170,10 +148,6 @@ def published_cell(score: float, paper: Published | None = None) -> Cell:
     Args:
         score: a fraction, with the decimals that the paper prints: 0.523 for 52.3.
         paper: the row of the publication, if known.
-
-    Example:
-        >>> published_cell(0.523).printed(intervals=True), published_cell(0.5234).printed(intervals=True)
-        ('52.3', '52.34')
     """
     return Cell((score,), score, paper=paper, digits=printed_digits(score))
 

@@ -22,10 +22,6 @@ def plain(value: object) -> Any:
 
     Raises:
         ValueError: for an infinite number, which JSON lacks.
-
-    Example:
-        >>> plain({"size": (480, math.nan), "file": Path("a.png")})
-        {'size': [480, None], 'file': 'a.png'}
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
@@ -44,14 +40,6 @@ def _number(value: object) -> Any:
     """Return a number as a plain Python number; None and any NaN become the object `math.nan`.
 
     Containers compare elements by identity first, so results with the same `math.nan` are equal.
-
-    Example:
-        >>> import numpy as np
-        >>> import torch
-        >>> [_number(value) is math.nan for value in (None, math.nan, np.float32("nan"), torch.tensor(math.nan))]
-        [True, True, True, True]
-        >>> _number(np.float64(0.5))
-        0.5
     """
     if value is None or value != value:
         return math.nan

@@ -43,12 +43,6 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
         score: declaration of the score.
         digits: decimals.
         sign: "+" to print a plus before a positive value.
-
-    Example:
-        >>> shown(0.5527), shown(-0.0214, digits=2), shown(float("nan"))
-        ('55.3', '−2.14', '–')
-        >>> shown(3.2, Score("EPE", high=None, unit="px"), sign="+")
-        '+3.2'
     """
     if isnan(value):
         return "–"
@@ -86,12 +80,7 @@ def agreeing(text: str) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Return texts as words of a sentence: a, b and c.
-
-    Example:
-        >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
-        ('a, b and c', 'a', '')
-    """
+    """Return texts as words of a sentence: a, b and c."""
     if len(texts) < 2:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} and {texts[-1]}"

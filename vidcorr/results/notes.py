@@ -55,15 +55,6 @@ def _on_units(table: Table, format: str) -> list[str]:
 
     The first sentence is the table's caption. Without a caption, it says that scores are in per cent; in LaTeX, where
     the sentences are the caption, it also names the data sets.
-
-    Example:
-        >>> from vidcorr.results.cells import published_cell
-        >>> from vidcorr.results.records import Column
-        >>> from vidcorr.results.rendering import Table as Scores
-        >>> column = Column("davis", "J-Mean", "vfs")
-        >>> table = Scores([column], {"ours": {column: published_cell(0.5)}})
-        >>> _on_units(table, "text"), _on_units(table, "tex")
-        (['Per cent'], ['Scores in per cent on davis (vfs)'])
     """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)  # a score without a unit is a fraction
     said = ["Per cent"] * in_per_cent
@@ -99,12 +90,7 @@ def _on_views(table: Table) -> list[str]:
 
 
 def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Group names by their texts: from pairs of text and name, return text → its different names, as "a, b and c".
-
-    Example:
-        >>> _by_text([("stride 8", "A"), ("stride 16", "B"), ("stride 8", "C")])
-        {'stride 8': 'A and C', 'stride 16': 'B'}
-    """
+    """Group names by their texts: from pairs of text and name, return text → its different names, as "a, b and c"."""
     names: dict[str, dict[str, None]] = {}
     for text, name in pairs:
         names.setdefault(text, {})[name] = None
@@ -112,14 +98,7 @@ def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
-    """Return sentences on the differences from a base: its rows, and how rows are paired and tested.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> table = SimpleNamespace(base="vfs", own_bases={"mine": "crw"}, rows={}, cells=[])
-        >>> _on_differences(table, "tex", intervals=True)[0]
-        'Differences (Δ) are from vfs, of mine from crw'
-    """
+    """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
     by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
@@ -135,18 +114,7 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_pairs(table: Table) -> list[str]:
-    """Return sentences on what differences are computed over: how many sequences, and which objects are left out.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> from vidcorr.results.records import Column
-        >>> from vidcorr.results.statistics import Difference
-        >>> cells = [SimpleNamespace(difference=Difference(0.1, sequences=number)) for number in (9, 8)]
-        >>> rows = {name: {Column("davis", "J"): cell} for name, cell in zip("AB", cells, strict=True)}
-        >>> table = SimpleNamespace(rows=rows)
-        >>> _on_pairs(table)
-        ['Differences of A are over 9 sequences', 'Differences of B are over 8 sequences']
-    """
+    """Return sentences on what differences are computed over: how many sequences, and which objects are left out."""
     found = []
     for name, row in table.rows.items():
         found += [(name, column, cell.difference) for column, cell in row.items() if cell.difference]
@@ -164,29 +132,13 @@ def _on_pairs(table: Table) -> list[str]:
 
 
 def _few(names: Iterable[str]) -> str:
-    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 2 more".
-
-    Example:
-        >>> _few(["d", "c", "b", "a"]), _few(["a", "b"])
-        ('a, b, c and 1 more', 'a, b')
-    """
+    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 2 more"."""
     first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
 def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
-    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence.
-
-    Example:
-        >>> def record(name, digest):
-        ...     about = {"network": {"name": name}, "scores": {}, "digests": {"bike": digest, "dogs": "1"}}
-        ...     return ScoreRecord(Result(benchmark="davis", **about), "J-Mean")
-        >>> (sentence,) = _on_data([record("A", "1"), record("B", "2")])
-        >>> sentence.partition(": ")[2]
-        'A (data 72da8852), B (data 98696710); they differ in bike'
-        >>> _on_data([record("A", "1"), record("B", "1")])
-        []
-    """
+    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence."""
     said = []
     for benchmark in dict.fromkeys(record.result.data_set for record in records):
         of_benchmark = [record for record in records if record.result.data_set == benchmark]
@@ -201,15 +153,7 @@ def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
 
 
 def _doubts(table: Table) -> list[str]:
-    """Return the doubts about results, with row and benchmark, and about published rows, with their names.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={}, doubts=["Ids are exchanged"])
-        >>> cell = SimpleNamespace(paper=None, records=[ScoreRecord(result, score) for score in ("J-Mean", "F-Mean")])
-        >>> _doubts(SimpleNamespace(cells=[cell]))
-        ['A on davis: Ids are exchanged']
-    """
+    """Return the doubts about results, with row and benchmark, and about published rows, with their names."""
     found: dict[str, None] = {}
     for cell in table.cells:
         if cell.paper and cell.paper.doubt:
@@ -221,17 +165,7 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which each benchmark scores, and which a protocol enlarges more than twice.
-
-    Example:
-        >>> protocol = {"name": "dino", "fields": {"input_size": 480}}
-        >>> data = {"rules": {"frames": "all but the first"}, "short_sides": [64, 240]}
-        >>> about = {"benchmark": "davis", "network": {"name": "A"}, "scores": {}, "stage": {"protocol": protocol}}
-        >>> for sentence in _on_frames([Result(data=data, **about)]):
-        ...     print(sentence)
-        Scored frames: all but the first (davis)
-        Frames of davis are 64 px, and enlarged 7.5 times: scores saturate
-    """
+    """Return sentences on the frames: which each benchmark scores, and which a protocol enlarges more than twice."""
     scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:

@@ -77,12 +77,6 @@ def _lines_of_scores(result: Result) -> list[Json]:
     """Return the lines of the table of scores, `name` and `scores` as texts: this run, then earlier evaluations.
 
     A result without scores, of data without truth, has no line of this run.
-
-    Example:
-        >>> history = [{"epoch": epoch, "step": 9 * epoch, "scores": {"J": epoch / 4}} for epoch in (0, 1, 2)]
-        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5}, history=history)
-        >>> [(line["name"], line["scores"]["J"]) for line in _lines_of_scores(result)]
-        [('this run', '50.0'), ('before training', '0.0'), ('epoch 1, step 9', '25.0')]
     """
     lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
     for past in result.history[:-1]:  # the last evaluation of the history is this run

@@ -83,10 +83,6 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
 
     Raises:
         KeyError: if the class has no source of this name.
-
-    Example:
-        >>> protocol_named("dino+input_size=960", "davis").name, protocol_named("vfs", "otb").kind
-        ('dino+input_size=960', 'boxes')
     """
     kind, *others = protocol_classes()  # the first class is for masks and joints
     for other in others:
@@ -113,11 +109,6 @@ def published_rows() -> tuple[Published, ...]:
     RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. For OTB the
     networks in Table 8 of VFS are fine-tuned; the row of its frozen network is from Table 4, the ablation of frames, at
     n = 8.
-
-    Example:
-        >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
-        >>> row.protocol, row.model, row.scores["J&F-Mean"]
-        ('dino', 'dino-s8', 0.699)
     """
     text = (files(__package__) / "published.csv").read_text("utf-8")
     rows = []

@@ -113,11 +113,6 @@ class ScoreRecord:
         """Name of the row: the user's name, else the network without its seed.
 
         A user's name for predictions of others gets their kind: "theirs (their masks)".
-
-        Example:
-            >>> theirs = Result(benchmark="davis", network={"name": "masks", "weights": "their masks"}, scores={})
-            >>> ScoreRecord(theirs, "J-Mean", row="XMem").name
-            'XMem (their masks)'
         """
         network = self.result.network
         if self.row and self.result.is_theirs:
@@ -164,11 +159,6 @@ class ScoreRecord:
         The rules are `data["rules"]` of the result. If they have no entry `frames`, as those of points, the text holds
         query mode, query stride and scored size instead. Each comes from the rules, or else from the protocol; it is
         null if both lack it.
-
-        Example:
-            >>> about = {"network": {"name": "A"}, "scores": {}, "data": {"rules": {"query_mode": "first"}}}
-            >>> ScoreRecord(Result(benchmark="tap_vid", **about), "AJ").rules
-            '["first", null, null]'
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -181,14 +171,6 @@ class ScoreRecord:
 
         They must share rules, and conditions without the number of sequences. They must share the protocol too, unless
         one side is predictions of others, which have no protocol.
-
-        Example:
-            >>> def record(*conditions):
-            ...     result = Result(benchmark="davis", network={"name": "A"}, scores={}, conditions=conditions)
-            ...     return ScoreRecord(result, "J-Mean")
-            >>> ours = record("val", "20 sequences")
-            >>> ours.apart(record("val", "9 sequences")), ours.apart(record("train", "20 sequences"))
-            ('', 'is on val, 20 sequences')
         """
         own, column = self.column, other.column
         has_protocol = not (self.result.is_theirs or other.result.is_theirs)
@@ -401,14 +383,6 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     training, the result with fewer steps is left out. They are of one training if their recipes (digests of the
     configuration) and first evaluations are equal. They are also if the longer history begins with all evaluations of
     the shorter one, at least one of them after step 0: a training resumed with another length has another recipe.
-
-    Example:
-        >>> def result(*steps):
-        ...     history = [{"epoch": 1, "step": step, "scores": {}} for step in steps]
-        ...     return Result(benchmark="davis", network={"name": "A", "recipe": "r"}, scores={}, history=history)
-        >>> results = {Path("a/4"): result(4), Path("a/8"): result(4, 8), Path("b/4"): result(4)}
-        >>> [str(place) for place in _last_evaluations(results)]
-        ['a/8', 'b/4']
     """
     # benchmark and seed in a folder → largest step, length of the history, and place of each result
     side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}

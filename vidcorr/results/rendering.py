@@ -60,7 +60,6 @@ class Table:
         return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
 
     def _repr_markdown_(self) -> str:
-        """Return the table as Markdown, which a notebook shows."""
         return render(self)
 
     @property
@@ -76,14 +75,6 @@ class Table:
         """Return the best mean of a column as its printed text, such as "55.3".
 
         It is "" if the column has fewer than two scores, if neither more nor less is better, or in a table of steps.
-
-        Example:
-            >>> from vidcorr.results.cells import published_cell
-            >>> column = Column("davis", "J-Mean")
-            >>> rows = {name: {column: published_cell(score)} for name, score in (("ours", 0.523), ("theirs", 0.501))}
-            >>> table = Table([column], rows)
-            >>> table.best(column), replace(table, caption="steps").best(column), Table([column], {}).best(column)
-            ('52.3', '', '')
         """
         cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
         declared = self.declared(column)
@@ -134,17 +125,6 @@ class Table:
 
         Raises:
             ValueError: if `base` does not name exactly one row.
-
-        Example:
-            >>> from vidcorr.results.result import Result
-            >>> from vidcorr.results.tabulate import tabulate
-            >>> def record(name, *values):
-            ...     rows = [{"video": str(n), "values": {"J": value}} for n, value in enumerate(values)]
-            ...     result = Result(benchmark="davis", network={"name": name}, scores={"J": sum(values) / 4}, rows=rows)
-            ...     return ScoreRecord(result, "J")
-            >>> table = tabulate([record("ours", 0.5, 0.6, 0.7, 0.6), record("theirs", 0.4, 0.6, 0.5, 0.5)])
-            >>> [cell.printed(intervals=False) for cell in table.with_differences("theirs").cells]
-            ['60.0; +10.0', '50.0']
         """
         base = self.base_row(base)
         rows: dict[str, dict[Column, Cell]] = {}
@@ -335,24 +315,6 @@ def render(
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
         width: width of a terminal, characters, to which sentences are wrapped.
         start: folder of an HTML page; its links to the reports of results are relative to this folder.
-
-    Example:
-        >>> from vidcorr.results.cells import published_cell
-        >>> column = Column("davis", "J-Mean", "vfs")
-        >>> rows = {"ours": {column: published_cell(0.523)}, "theirs": {column: published_cell(0.501)}}
-        >>> print(render(Table([column], rows), "text"), end="")
-        davis (vfs)
-        <BLANKLINE>
-                J-Mean
-        ours      52.3
-        theirs    50.1
-        <BLANKLINE>
-        Per cent.
-        >>> five = {Column("davis", f"score {number}"): published_cell(0.5) for number in range(5)}
-        >>> "{table*}" in render(Table(list(five), {"ours": five}), "tex")  # spans both columns of a paper
-        True
-        >>> "{table*}" in render(Table(list(five)[:4], {"ours": five}), "tex")
-        False
     """
     if format == "csv":
         rows = records_of_table(table)
@@ -384,13 +346,6 @@ def html_tables(table: Table) -> dict[Column, str]:
     Returns:
         Column → HTML of a table. The column, whose score is "", holds the benchmark, protocol and conditions of the
         table's scores.
-
-    Example:
-        >>> from vidcorr.results.cells import published_cell
-        >>> columns = [Column("davis", score, "vfs") for score in ("J-Mean", "F-Mean")]
-        >>> table = Table(columns, {"ours": dict.fromkeys(columns, published_cell(0.5))})
-        >>> [(column.title, text.count("<tr")) for column, text in html_tables(table).items()]  # the head, and a row
-        [('davis (vfs)', 2)]
     """
     texts = {}
     # the template's macro `table`, without the page around it

@@ -29,16 +29,6 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
 
     Raises:
         ValueError: if a user's name stands for two networks, or for two results of a seed; the message names both.
-
-    Example:
-        >>> from vidcorr.results.result import Result
-        >>> records = []
-        >>> for seed, j in ((0, 0.5), (1, 0.52), (0, 0.5)):  # the last is a copy of the first
-        ...     network = {"name": "A", "recipe": "r", "seed": seed, "digest": f"w{seed}"}
-        ...     records.append(ScoreRecord(Result(benchmark="davis", network=network, scores={"J-Mean": j}), "J-Mean"))
-        >>> rows, copies = rows_of(records)
-        >>> {name: [record.seed for record in members] for name, members in rows.items()}, len(copies)
-        ({'A': [0, 1]}, 1)
     """
     views: dict[tuple[str, Column], set[str]] = {}  # name and column → the views of the network in this column
     for record in records:
@@ -82,12 +72,6 @@ def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> Rows:
     """Return the rows by unique names: rows of one name get the folder of their first result in brackets.
 
     If another row has this name already, the row's number in the table follows the folder.
-
-    Example:
-        >>> from vidcorr.results.result import Result
-        >>> record = ScoreRecord(Result(benchmark="davis", network={"name": "A"}, scores={}), "J-Mean")
-        >>> list(_uniquely_named({("A", "r"): [record], ("A", "s"): [record], ("B",): [record]}))
-        ['A (.)', 'A (., 2)', 'B']
     """
     times = Counter(name for name, *_ in rows)
     named: Rows = {}

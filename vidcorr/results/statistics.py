@@ -61,14 +61,7 @@ class Sample(NamedTuple):
 
     @classmethod
     def of_means(cls, videos: ScoresBySequence, seed: int | None = None) -> "Sample":
-        """Return the sample of a score that is the mean over the objects of all sequences; NaN values are left out.
-
-        Example:
-            >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
-            Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
-            >>> Sample.of_means({"bike": [0.25, nan], "dogs": [nan]})
-            Sample(score=0.25, without={'bike': nan, 'dogs': nan}, seed=None)
-        """
+        """Return the sample of a score that is the mean over the objects of all sequences; NaN values are left out."""
         finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
         total = sum(map(sum, finite.values()))
         objects = sum(map(len, finite.values()))
@@ -128,11 +121,6 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
     Returns:
         Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
         is not defined.
-
-    Example:
-        >>> videos = {"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]}
-        >>> [round(end, 3) for end in interval([Sample.of_means(videos)])]
-        [0.175, 0.825]
     """
     over_sequences = _variance_over_sequences(samples)
     scores = [sample.score for sample in samples]
@@ -164,18 +152,6 @@ def difference(
         Difference first − second, its 95 % interval and p. Interval and p are None with fewer than three seeds of a
         training or fewer than four sequences. p is also None for a difference other than 0 that is the same in all
         sequences and seeds. The whole result is None if the sequences of the samples differ.
-
-    Example:
-        >>> ours = Sample.of_means({"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]})
-        >>> theirs = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.25], "boat": [0.25]})
-        >>> found = difference([ours], [theirs])
-        >>> found.mean, [round(end, 3) for end in found.ends], round(found.p, 3)
-        (0.1875, [-0.011, 0.386], 0.058)
-        >>> shifted = Sample.of_means({"bike": [0.75], "dogs": [1.0], "cows": [0.5], "boat": [0.75]})
-        >>> difference([shifted], [ours])[:4], difference([ours], [ours])[:4]
-        ((0.25, 0.25, 0.25, None), (0.0, 0.0, 0.0, 1.0))
-        >>> difference([ours], [Sample.of_means({"bike": [1.0]})]) is None
-        True
     """
     # seeds that both rows have
     by_seed = {run.seed: run for run in second if run.seed is not None}
@@ -225,11 +201,6 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
     0, the difference is constant: p is None, or 1 for the constant 0. With one variance, p is Student's two-sided p.
     With several, p is searched for: the joint interval is longer than the interval by each variance alone, so p lies
     between the largest p by one variance and 1.
-
-    Example:
-        >>> part = Variance(0.0001, 9)
-        >>> round(_p_value(0.02, [part]), 3), round(_p_value(0.02, [part, part]), 3), _p_value(0.02, [Variance(0.0, 9)])
-        (0.077, 0.191, None)
     """
     from scipy.optimize import brentq
     from scipy.special import stdtr
@@ -247,7 +218,6 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
 
 
 def _variance_over_seeds(scores: Sequence[float]) -> Variance:
-    """Return the variance of the mean over seeds, and its degrees of freedom: seeds − 1."""
     return Variance(variance(scores) / len(scores), len(scores) - 1)
 
 
@@ -261,12 +231,6 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     Returns:
         The variance; its value and degrees are 0 with fewer than two sequences that have a value. None if the sequences
         of the samples differ.
-
-    Example:
-        >>> sample = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.75]})
-        >>> _variance_over_sequences([sample]), _variance_over_sequences([sample], [sample])
-        (Variance(value=0.020833333333333332, degrees=2), Variance(value=0.0, degrees=2))
-        >>> _variance_over_sequences([sample], [Sample.of_means({"bike": [0.25]})])
     """
     names = first[0].without.keys()
     if any(run.without.keys() != names for run in (*first, *second)):

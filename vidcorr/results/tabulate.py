@@ -18,12 +18,6 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
     Args:
         cells: name of the row, column, and cell; rows and columns stand in order of appearance.
         rows: names of rows that come first in this order, even without cells.
-
-    Example:
-        >>> column = Column("davis", "J-Mean")
-        >>> table = table_of_cells([("ours", column, published_cell(0.5))], rows=["first", "ours"])
-        >>> list(table.rows), table.rows["first"]
-        (['first', 'ours'], {})
     """
     columns: dict[Column, None] = {}
     cells_of_row: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
@@ -47,15 +41,6 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
 
     Raises:
         ValueError: if the user's name of a row stands for two networks, or for two results of a seed.
-
-    Example:
-        >>> from vidcorr.results.result import Result
-        >>> records = []
-        >>> for seed, j in ((0, 0.50), (1, 0.52)):
-        ...     network = {"name": "A", "recipe": "r", "seed": seed}
-        ...     records.append(ScoreRecord(Result(benchmark="davis", network=network, scores={"J-Mean": j}), "J-Mean"))
-        >>> print(tabulate(records)._repr_markdown_().splitlines()[4])
-        | A | 51.0 ± 1.4 |
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
@@ -86,16 +71,6 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
 
     These are the columns of our results with the same score, data and rules. Predictions of others have no protocol, so
     their score may stand in the columns of all our protocols.
-
-    Example:
-        >>> from vidcorr.results.result import Result
-        >>> def record(weights="", **about):
-        ...     network = {"name": "A", "weights": weights}
-        ...     return ScoreRecord(Result(benchmark="davis", network=network, scores={}, **about), "J-Mean")
-        >>> by_vfs = record(stage={"protocol": {"name": "vfs", "shared_name": "vfs", "shared": "d1"}})
-        >>> others = record(digests={"bike": "3d"})  # other data
-        >>> [column.title for column in _columns_beside(record("their masks"), [by_vfs, others])]
-        ['davis (vfs)']
     """
     columns: dict[Column, None] = {}
     for record in records:
@@ -106,14 +81,7 @@ def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list
 
 
 def published_table() -> Table:
-    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark.
-
-    Example:
-        >>> table = published_table()
-        >>> row = table.rows["DINO, ViT-S/8 (published)"]
-        >>> [(column.head, cell.mean) for column, cell in row.items()][0]
-        ('davis J&F-Mean (dino)', 0.699)
-    """
+    """Return the table of all published rows, a column per benchmark, protocol and score, sorted by benchmark."""
     columns_of_row: dict[Published, list[Column]] = {}
     for row in sorted(published_rows(), key=attrgetter("benchmark")):
         # without what the network sets, so that rows of several networks share a column
@@ -130,13 +98,6 @@ def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tupl
 
     Args:
         columns_of_row: published row → columns in which it gets a cell; it has a score for each.
-
-    Example:
-        >>> column = Column("davis", "J&F-Mean", "dino")
-        >>> row = next(row for row in published_rows() if "J&F-Mean" in row.scores)
-        >>> rows = [replace(row, name="DINO", source=source) for source in ("a paper", "another paper")]
-        >>> [name for name, _, _ in _cells_of(dict.fromkeys(rows, [column]))]
-        ['DINO (published)', 'DINO (another paper)']
     """
     cells: dict[tuple[str, Column], Cell] = {}
     for row, columns in columns_of_row.items():

@@ -61,10 +61,6 @@ def score(
         DataError: for a missing or damaged mask, a mask of another size, a video without an object to score, or a name
             in `videos` that the truth lacks; the message names the file.
         ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
-
-    Example:
-        >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
-        {'J&F-Mean': 0.66, ...}
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
@@ -82,7 +78,6 @@ def score(
         raise DataError(f"{folders.predictions}: holds no video of {folders.truth}; {expected}")
 
     def scores_of(rows: Sequence[Row]) -> Values:
-        """Return the scores of the data set from rows of objects."""
         return chosen.scores(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):  # the rules read categories in the metadata here
@@ -129,11 +124,6 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     Raises:
         DataError: for a file that is no metadata file.
         ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
-
-    Example:
-        >>> rules = _rules_by_name("davis-2017", None, (), keep_ends=True)
-        >>> rules.name, rules.keep_ends
-        ('davis-2017', True)
     """
     require_one_of(RULES, rules=name)
     rules = RULES[name]

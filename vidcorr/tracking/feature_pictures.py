@@ -72,10 +72,8 @@ def write_maps(
 
     Args:
         output: the file.
-        network: a network, as `load` takes it, or its extractor.
-        stream: the video.
-        protocol: name of a protocol for masks, which sets stage, stride and input.
         short_side: short side to which larger frames are reduced, pixels.
+        Others: as `write_features`.
 
     Raises:
         ValueError: for an unknown network or protocol.
@@ -92,11 +90,6 @@ def write_maps(
 
 
 def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
-    """Return features as float16; as float32 if a value exceeds float16's range and would become infinite.
-
-    Example:
-        >>> [_half_if_it_fits(torch.tensor([value])).dtype for value in (65504.0, 65505.0)]
-        [dtype('float16'), dtype('float32')]
-    """
+    """Return features as float16; as float32 if a value exceeds float16's range and would become infinite."""
     fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
     return (features.half() if fits else features.float()).cpu().numpy()

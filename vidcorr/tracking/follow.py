@@ -216,15 +216,6 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
     Raises:
         ValueError: for an unknown protocol or field.
-
-    Example:
-        >>> from vidcorr import MaskPrompt
-        >>> box, point, mask = BoxPrompt.of("0,0,8,8"), PointPrompt.of("4,4"), MaskPrompt.of([[1]])
-        >>> encoder = load("raw_colour")
-        >>> [type(protocol_of_prompt(encoder, prompt, None)).__name__ for prompt in (box, point, mask)]
-        ['TrackingProtocol', 'JointProtocol', 'PropagationProtocol']
-        >>> protocol_of_prompt(encoder, mask, "vfs+radius=6").name, protocol_of_prompt(encoder, box, None).name
-        ('vfs+radius=6', 'vfs')
     """
     if protocol is not None and not isinstance(protocol, str):
         if isinstance(prompt, PointPrompt) and isinstance(protocol, PointProtocol):
@@ -242,12 +233,7 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
 
 def name_of(rules: AnyProtocol) -> str:
-    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points.
-
-    Example:
-        >>> name_of(PointProtocol.named("vidcorr+scored_size=128")), name_of(PointProtocol.named("fomo"))
-        ('vidcorr-points+scored_size=128', 'fomo')
-    """
+    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points."""
     source, plus, changes = rules.name.partition("+")
     # label propagation has a protocol of this name too, and the name alone would mean that one
     if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
@@ -260,10 +246,6 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
 
     A name that label propagation and point protocols share, such as `vidcorr`, means label propagation, and
     `vidcorr-points` the point protocol. `fomo` is a point protocol, since label propagation has no such name.
-
-    Example:
-        >>> [type(_point_protocol(name)).__name__ for name in ("vidcorr", "vidcorr-points", "fomo")]
-        ['JointProtocol', 'PointProtocol', 'PointProtocol']
     """
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
@@ -307,13 +289,6 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
 
     Raises:
         ValueError: if `short_side` is below 1.
-
-    Example:
-        >>> vfs = PropagationProtocol.named("vfs")
-        >>> seen_size((80, 120), vfs, 40), seen_size((80, 120), vfs, 480)
-        ((40, 60), (80, 120))
-        >>> seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40)
-        (80, 120)
     """
     require_at_least(1, short_side=short_side)
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0

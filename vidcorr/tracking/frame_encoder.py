@@ -107,15 +107,6 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     Args:
         extractor: the extractor.
         protocol: a protocol; without fields of a `NetworkInput`, or None, it changes nothing.
-
-    Example:
-        >>> from vidcorr import PropagationProtocol, build_feature_extractor
-        >>> extractor = build_feature_extractor("raw_colour")
-        >>> view = adapted(extractor, PropagationProtocol.named("vfs").with_changes(rgb_mean=(0.5, 0.5, 0.5)))
-        >>> extractor.input.mean, view.input.mean, view.input.std == extractor.input.std
-        ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5), True)
-        >>> view.positions
-        'network'
     """
     if extractor.in_order or not isinstance(protocol, NetworkInput):
         return extractor
@@ -268,7 +259,6 @@ class FrameEncoder:
         read = 0  # number of frames that the encoder has taken
 
         def prepared_frames() -> Iterator[Tensor]:
-            """Yield the frames as the network takes them, and count them."""
             nonlocal read
             for frame in remaining:
                 read += 1

@@ -128,13 +128,7 @@ class MaskCoding(LabelCoding):
         return decode_masks(labels, self.objects, self.encoder.protocol, covered, self.size, frame)
 
     def _is_starting(self, t: int) -> Tensor:
-        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`.
-
-        Example:
-            >>> coding = MaskCoding(None, (4, 4), (4, 4), starts={1: 0, 7: 5})
-            >>> coding._is_starting(5).flatten().tolist()  # background, objects 1 and 7
-            [False, False, True]
-        """
+        """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`."""
         starts = [self.starts[number] for number in self.objects]
         return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
 
@@ -187,13 +181,7 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
 
 
 def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
-    """Pair the first frame of a video with its annotation, and every other frame with None.
-
-    Example:
-        >>> frames = torch.zeros(3, 3, 4, 4)
-        >>> [annotation for _, annotation in first_only(frames, "the mask")]
-        ['the mask', None, None]
-    """
+    """Pair the first frame of a video with its annotation, and every other frame with None."""
     return zip(frames, chain([annotation], repeat(None)), strict=False)  # `repeat` has no end
 
 
@@ -225,7 +213,6 @@ def follow_labels(
     read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()  # until their features are there
 
     def reduced_frames() -> Iterator[Tensor]:
-        """Yield the frames at the size `coding.seen`, and put each frame into `read_ahead` until its features come."""
         for frame, annotation in encoder.watch.timed("decode", frames):
             read_ahead.append((frame, annotation))
             yield reduced_frame(frame, coding.seen)

@@ -106,7 +106,6 @@ class _FeatureCache:
         self._next += 1
 
     def _maps_from(self, first: int) -> Iterator[Tensor]:
-        """Yield the features of the frames from frame `first` on, encoded now."""
         frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
         size = self._encoder.protocol.first_size  # of a resize before that to the network's input; None: no such resize
         if size is not None:

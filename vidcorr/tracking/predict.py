@@ -103,7 +103,6 @@ def predict_video(
 def _record_at_start(
     stream: FrameStream, encoder: FrameEncoder, short_side: int, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the entries of prediction.json that are known before the first frame."""
     rules = encoder.protocol
     named = {"name": name_of(rules), "benchmark": rules.benchmark}
     return {
@@ -184,13 +183,7 @@ class _ResultFiles:
 
 
 def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
-    """Return the names of the columns of the table of boxes or points, by the kind of protocol.
-
-    Example:
-        >>> from vidcorr import PointPrompt
-        >>> _heading(PointPrompt.of("5,7"), PointProtocol.named("fomo"))
-        ['frame', 'point', 'x', 'y', 'score', 'occluded']
-    """
+    """Return the names of the columns of the table of boxes or points, by the kind of protocol."""
     heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
     if isinstance(rules, PointProtocol):
         heading.append("occluded")

@@ -81,7 +81,6 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
     stems = cache(lambda folder: {PurePath(name).stem for name in pictures[folder]})
 
     def is_of_annotations(folder: Path) -> bool:
-        """Return whether a folder holds annotations, by itself or beside the folder of the frames."""
         own = look(folder)
         if own is None:  # the picture cannot be read
             return False
@@ -116,12 +115,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
 
 def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
-    """Return the place of a part of a path, and the other parts: equal for paths that differ in this part alone.
-
-    Example:
-        >>> _without(Path("RGB/480p/dog"), 0) == _without(Path("SEGM/480p/dog"), 0)
-        True
-    """
+    """Return the place of a part of a path, and the other parts: equal for paths that differ in this part alone."""
     return place, folder.parts[:place] + folder.parts[place + 1 :]
 
 

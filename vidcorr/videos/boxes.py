@@ -10,12 +10,7 @@ SMALLEST_SIDE = 2.0
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert one-based x, y, width, height (…, 4) to zero-based centre y, x and height, width (…, 4), pixels.
-
-    Example:
-        >>> centred(np.array([1.0, 1.0, 5.0, 3.0])).tolist()
-        [1.0, 2.0, 3.0, 5.0]
-    """
+    """Convert one-based x, y, width, height (…, 4) to zero-based centre y, x and height, width (…, 4), pixels."""
     x, y, width, height = np.moveaxis(np.asarray(boxes, dtype=np.float64), -1, 0)
     # - 1: counted from 0; (height - 1) / 2: from the centre of the first pixel to the centre of the box
     centre_y = y - 1 + (height - 1) / 2
@@ -40,10 +35,6 @@ def context_side(height: float, width: float, context: float = 0.5) -> float:
     """Return the side of the square around a target with its surroundings, pixels (SiamFC, Eq. 15).
 
     The square's area is (h + c)(w + c), with the margin c = `context` · (h + w).
-
-    Example:
-        >>> context_side(1.0, 1.0)
-        2.0
     """
     margin = context * (height + width)
     return math.sqrt((height + margin) * (width + margin))
@@ -66,14 +57,6 @@ def square_crop(
 
     Returns:
         (size, size, 3) uint8.
-
-    Example:
-        >>> frame = np.zeros((4, 4, 3), np.uint8)
-        >>> frame[:, :2] = 100
-        >>> square_crop(frame, (2.0, 0.0), side=4, size=4)[..., 0].tolist()  # half of it lies outside: the mean, 50
-        [[50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100], [50, 50, 100, 100]]
-        >>> square_crop(frame, (2.0, 2.0), side=4, size=8, interpolation=0)[0, :, 0].tolist()  # by the nearest pixel
-        [100, 100, 100, 100, 0, 0, 0, 0]
     """
     import cv2
 
@@ -102,10 +85,6 @@ def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[i
         side: side of the square in the frame.
         length: pixels of the frame along the axis.
         size: pixels of the crop along the axis.
-
-    Example:
-        >>> _visible_part(middle=2.0, side=8.0, length=20, size=4)  # from pixel -2 to 6, at half size
-        (0, 6, 1, 3)
     """
     low = round(middle - side / 2)
     high = round(middle + side / 2)

@@ -103,20 +103,6 @@ def _header_tells_all(container: InputContainer) -> bool:
 
     Otherwise FFmpeg must decode the first frames to find these facts. It must also decode the first frames to choose
     the film among several video streams. And H.264 without B-frames in its header may have some all the same.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> def container(codec="hevc", films=1, **other):
-        ...     context = SimpleNamespace(name=codec, has_b_frames=False)
-        ...     film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": context} | other)
-        ...     video = SimpleNamespace(video=[film] * films)
-        ...     return SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=video)
-        >>> _header_tells_all(container())
-        True
-        >>> others = [container("h264"), container("mpeg4"), container(films=2)]
-        >>> others += [container(frames=0), container(average_rate=None)]
-        >>> [_header_tells_all(each) for each in others]
-        [False, False, False, False, False]
     """
     streams = container.streams.video
     # several films to choose from; or a format or codec in which packets may have other times than their frames

@@ -187,7 +187,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             yield packet
 
     def _scan(self) -> None:
-        """Set the table of the frames' times, or at least `num_frames`, from all packets."""
         status = self.path.stat()  # size and time of change: a changed file is scanned again
         self._table, count = _scan_file(self.path, self._timeout, status.st_size, status.st_mtime_ns)
         if not self._is_end_known:
@@ -360,6 +359,5 @@ def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int])
 
 @lru_cache(64)
 def _scan_file(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
-    """Return the result of `scan_packets`, once per process and state of the file: its size, and the time of change."""
     with open_container(path, timeout) as container:
         return scan_packets(container)

@@ -7,12 +7,7 @@ from .files import read_bytes
 
 
 def text_digest(text: str, length: int = 12) -> str:
-    """Return the first `length` hexadecimal digits of a text's SHA-256; surrogates of file names become their bytes.
-
-    Example:
-        >>> text_digest("a line", length=8)
-        '31b9ee4a'
-    """
+    """Return the first `length` hexadecimal digits of a text's SHA-256; surrogates of file names become their bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:length]
 
 

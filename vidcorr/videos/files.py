@@ -82,7 +82,6 @@ def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
     hook_before = threading.excepthook
 
     def show_others(failure: Any) -> None:
-        """Print the error of a thread, unless the disk was full."""
         if not is_of_full_disk(failure.exc_value):
             hook_before(failure)
 

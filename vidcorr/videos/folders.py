@@ -156,10 +156,6 @@ def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None
 
     Raises:
         DataError: naming two of the files.
-
-    Example:
-        >>> _require_order("v", ["v_0001_jpg.rf.5a0c.png", "v_0002_jpg.rf.99.png"])
-        >>> _require_order("v", ["12-59-00.png", "13-00-01.png"])
     """
     stems = [os.path.splitext(name)[0] for name in names]
     if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:  # the first form
@@ -205,24 +201,14 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 
 def _numeric_order(stem: str) -> list[Any]:
-    """Return a sorting key: of a number, such as -2 or -1.5, its value; of another name the key of `natural_order`.
-
-    Example:
-        >>> sorted(["10", "-2", "-1.5"], key=_numeric_order)
-        ['-2', '-1.5', '10']
-    """
+    """Return a sorting key: of a number, such as -2 or -1.5, its value; of another name the key of `natural_order`."""
     if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):
         return ["", float(stem)]  # the form of `natural_order`: text, number, text, …
     return natural_order(stem)
 
 
 def natural_order(name: str) -> list[Any]:
-    """Return a sorting key that compares runs of digits as numbers.
-
-    Example:
-        >>> sorted(["10", "2", "img10", "img9"], key=natural_order)
-        ['2', '10', 'img9', 'img10']
-    """
+    """Return a sorting key that compares runs of digits as numbers."""
     parts: list[Any] = re.split(r"(\d+)", name)  # text, digits (of any script), text, …
     for place in range(1, len(parts), 2):
         parts[place] = int(parts[place])

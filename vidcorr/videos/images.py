@@ -78,7 +78,6 @@ def decode_jpeg(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint
 
 
 def _decode_png(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint8]:
-    """Decode a PNG, whose checksums the caller has checked, as (H, W, 3) uint8 RGB."""
     import cv2
 
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -210,14 +209,6 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
 
     Raises:
         Exception: the first error of `add`, in a later call or at the end of the block.
-
-    Example:
-        >>> done = []
-        >>> with write_behind(done.append) as later:
-        ...     for number in range(3):
-        ...         later(number)
-        >>> done
-        [0, 1, 2]
     """
     pending: deque[Future[object]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:

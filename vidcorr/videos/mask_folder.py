@@ -154,7 +154,6 @@ class MaskFolder(dict[int, Path]):
 
     @cached_property
     def _shows_void_beside_ids(self) -> bool:
-        """True if a mask holds 255 and other values but 0, so that 255 is void in all masks."""
         return any(VOID in self._values_of(t) and len(self._values_of(t)) > 1 for t in self)
 
     def starts(self) -> dict[int, int]:
@@ -186,9 +185,7 @@ class MaskFolder(dict[int, Path]):
     def stored(self, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Read the values of a mask as they are in its file, (H, W) uint8; colours of RGB are replaced by their ids.
 
-        Args:
-            t: index of the frame.
-            size: (height, width) of the result, resized by nearest pixel; None: as stored.
+        Args: as `read`.
         """
         from PIL import Image
 

@@ -44,14 +44,7 @@ class StoredMask(NamedTuple):
     has_ids: bool
 
     def ids(self, ids_of_colours: Mapping[int, int]) -> NDArray[np.uint8]:
-        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id.
-
-        Example:
-            >>> labels = np.array([[0, 1, 2]], np.uint8)
-            >>> mask = StoredMask(Path("a.png"), labels, {0x008000: 1, 0x800000: 2}, has_ids=False)
-            >>> mask.ids({0x800000: 1, 0x008000: 2}).tolist()
-            [[0, 2, 1]]
-        """
+        """Return the ids (H, W) uint8 of a mask in RGB; raise `DataError` for a colour without an id."""
         ids = np.zeros(256, np.uint8)
         for colour, label in self.colours.items():
             if colour not in ids_of_colours:
@@ -125,11 +118,6 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
 
     Raises:
         DataError: if a pixel is half transparent, or there are more than `MOST_COLOURS`.
-
-    Example:
-        >>> pixels = np.array([[[0, 0, 0], [255, 0, 0], [0, 0, 255]]], np.uint8)
-        >>> _mask_of_colours(Path("a.png"), pixels).labels.tolist()  # blue, 0x0000FF, sorts before red
-        [[0, 2, 1]]
     """
     opacity = pixels[..., 3:]  # empty for RGB
     if ((opacity > 0) & (opacity < 255)).any():
@@ -257,12 +245,7 @@ def number_colours(masks: Iterable[StoredMask]) -> dict[int, int]:
 
 
 def _free_number(taken: Iterable[int], source: object) -> int:
-    """Return the smallest id that is not taken; raise `DataError` if all 254 are.
-
-    Example:
-        >>> _free_number({1, 2, 4}, "mask.png")
-        3
-    """
+    """Return the smallest id that is not taken; raise `DataError` if all 254 are."""
     free = set(range(1, VOID)).difference(taken)
     if not free:
         raise DataError(f"{source}: more than {VOID - 1} objects, the most ids of a mask")
@@ -307,12 +290,7 @@ def described(colours: Mapping[int, int]) -> str:
 
 
 def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…).
-
-    Example:
-        >>> hex(_as_numbers(np.array([255, 128, 0], np.uint8)))
-        '0xff8000'
-    """
+    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…)."""
     red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
     packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
     return packed
@@ -338,12 +316,6 @@ def davis_palette() -> NDArray[np.uint8]:
     """Return the palette of PASCAL VOC, whose first colours are those of DAVIS: (256, 3) uint8 RGB.
 
     Bits 0, 1 and 2 of an index go to red, green and blue from the highest bit down, then bits 3, 4 and 5, and so on.
-
-    Example:
-        >>> davis_palette()[:4].tolist()
-        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
-        >>> davis_palette()[[8, 64, 255]].tolist()
-        [[64, 0, 0], [32, 0, 0], [224, 224, 192]]
     """
     index = np.arange(256)[:, None]
     channel = np.arange(3)[None]

@@ -64,14 +64,6 @@ def _mpeg4(packet: bytes) -> Picture | None:
 
     None for a packet with further B-pictures, and for an empty picture, which stands in place of a B-picture that lies
     in an earlier packet.
-
-    Example:
-        >>> content = bytes(20)
-        >>> [_mpeg4(_VOP_START + bytes([kind << 6]) + content) for kind in range(4)]
-        ['I', 'P', 'B', 'P']
-        >>> empty = _VOP_START + bytes([0, 0, 1]) + content  # another header follows at once
-        >>> [_mpeg4(packet) for packet in (empty, 2 * (_VOP_START + content), content)]
-        [None, None, None]
     """
     if packet.count(_VOP_START) != 1:  # no picture, or further B-pictures behind the first
         return None
@@ -85,7 +77,6 @@ def _mpeg4(packet: bytes) -> Picture | None:
 
 
 def _is_idr(packet: av.Packet) -> bool:
-    """Return True if a packet of H.264 holds an IDR picture, False for a recovery point."""
     import av
     from av.bitstream import BitStreamFilterContext
 

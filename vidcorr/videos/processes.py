@@ -128,7 +128,6 @@ def in_processes(
 
 
 def _prepare() -> None:
-    """Prepare a process: Ctrl-C is for the parent, and a call uses one core."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -49,15 +49,6 @@ class Prompt(ABC):
 
         Raises:
             DataError: for other numbers than those of `columns`.
-
-        Example:
-            >>> boxes = BoxPrompt.of(["1,2,3,4", "5,6,7,8"])
-            >>> boxes.objects, boxes.labels.tolist()
-            (('1', '2'), [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
-            >>> PointPrompt.of({"nose": (580, 430)}).objects
-            ('nose',)
-            >>> [BoxPrompt.of(box).labels.tolist() for box in ("1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]])]
-            [[[1.5, 2.0, 30.0, 4.0]], [[1.5, 2.0, 30.0, 4.0]], [[1.5, 2.0, 30.0, 4.0]]]
         """
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
@@ -109,12 +100,7 @@ class Prompt(ABC):
         """
 
     def metadata(self) -> dict[str, Any]:
-        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers.
-
-        Example:
-            >>> PointPrompt.of({"nose": (580, 430)}).metadata()
-            {'kind': 'points', 'source': 'points', 'points': {'nose': [580.0, 430.0]}}
-        """
+        """Return the prompt's entry in prediction.json: kind, source, and object → its numbers."""
         labels = dict(zip(self.objects, self.labels.tolist(), strict=True))
         return {"kind": self.kind, "source": self.source, self.kind: labels}
 
@@ -278,10 +264,6 @@ def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float
 
     Raises:
         DataError: if a row has another number of columns, or holds anything but finite numbers.
-
-    Example:
-        >>> _numbers(["1,2", [3, 4.5]], "x,y", "points").tolist()
-        [[1.0, 2.0], [3.0, 4.5]]
     """
     words = [row.split(",") if isinstance(row, str) else row for row in rows]
     try:

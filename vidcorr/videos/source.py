@@ -164,9 +164,6 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     Raises:
         DataError: if there is no video, a line names a missing file or no video, or a folder of frames has a video in
             a folder below it.
-
-    Example:
-        A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
     """
     root = Path(source).expanduser()
     annotations: tuple[Path, ...] = ()
@@ -216,15 +213,7 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
-    """Return a key to sort names by, which depends on the seed and the name only.
-
-    Example:
-        >>> hashed_rank(3, "a/b.mp4").hex()[:16]  # it decides which videos are held out: it stays for ever
-        '6aa946b960d35f60'
-        >>> name = os.fsdecode(bytes([255]))  # no text in UTF-8
-        >>> hashed_rank(0, name) == hashed_rank(1, name)
-        False
-    """
+    """Return a key to sort names by, which depends on the seed and the name only."""
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
@@ -281,12 +270,7 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
-    """Return an entry without a label per path, sorted with runs of digits as numbers (9 before 10).
-
-    Example:
-        >>> [entry.file for entry in _in_natural_order(["b/clip10.mp4", "b/clip9.MP4", "a.webm"])]
-        ['a.webm', 'b/clip9.MP4', 'b/clip10.mp4']
-    """
+    """Return an entry without a label per path, sorted with runs of digits as numbers (9 before 10)."""
     return list(map(SourceEntry, sorted(paths, key=natural_order)))
 
 
@@ -335,12 +319,6 @@ def _entry(line: str, folder: str) -> SourceEntry:
     Args:
         line: the line.
         folder: the list's folder with a separator at its end; "" for the working directory.
-
-    Example:
-        >>> _entry("my dog.mp4 3", folder="clips/")
-        SourceEntry(file='clips/my dog.mp4', label=3)
-        >>> _entry("/data/dog", folder="clips/")
-        SourceEntry(file='/data/dog', label=None)
     """
     match = LABELLED.fullmatch(line)
     if match is not None:
@@ -352,12 +330,7 @@ def _entry(line: str, folder: str) -> SourceEntry:
 
 
 def _joined(folder: str, path: str) -> str:
-    """Return a path below a folder as `Path` writes it, in a tenth of the time; an absolute path stays.
-
-    Example:
-        >>> _joined("clips/", "./dog//a.mp4"), _joined("clips/", "/data/a.mp4")
-        ('clips/dog/a.mp4', '/data/a.mp4')
-    """
+    """Return a path below a folder as `Path` writes it, in a tenth of the time; an absolute path stays."""
     is_plain = not path.startswith(".") and not path.endswith("/") and "//" not in path and "/." not in path
     return os.path.join(folder, path) if is_plain and os.sep == "/" else str(Path(folder, path))
 

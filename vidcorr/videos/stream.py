@@ -192,21 +192,7 @@ class GivenFrames:
 
 
 def _remedy(frame: Any) -> str:
-    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W).
-
-    Example:
-        >>> arrays = [np.zeros(shape) for shape in ((2, 3, 48, 64), (48, 64, 3), (3, 48, 64), (48, 64))]
-        >>> from PIL import Image
-        >>> for frame in ("00000.png", {"data": arrays[2]}, Image.new("L", (4, 4)), *arrays):
-        ...     print(_remedy(frame))
-        give their folder in place of their paths
-        give the pictures alone, (frame["data"] for frame in video)
-        torch.from_numpy(np.array(frame.convert("RGB"))).permute(2, 0, 1) makes it of a picture of Pillow
-        give the frames of a batch one by one
-        OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)
-        floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255
-        of grey frames (H, W), frame.expand(3, -1, -1) makes it
-    """
+    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W)."""
     if isinstance(frame, str | PathLike):
         return "give their folder in place of their paths"
     if isinstance(frame, Mapping):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
-from tests.helpers.refusal import refused
 from tests.helpers.palettes import with_palette
+from tests.helpers.refusal import refused
 from vidcorr.benchmarks.davis import DavisBenchmark
 from vidcorr.commands import run_command
 from vidcorr.datamodules import VideoDataModule

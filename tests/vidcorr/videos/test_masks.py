@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.refusal import refused
 from tests.helpers.palettes import with_palette
+from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError

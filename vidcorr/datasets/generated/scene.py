@@ -262,7 +262,6 @@ def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray
 
 
 def _palette(rng: Generator) -> NDArray[np.float32]:
-    """Draw three colours of a scene, dark to light: (3, 3) float32 RGB in 0..255."""
     first = rng.uniform(0, 1)
     hue = first + np.array([0, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.8)])
     value = np.array([rng.uniform(0.2, 0.35), rng.uniform(0.45, 0.65), rng.uniform(0.8, 0.95)])
@@ -300,7 +299,6 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
 
 
 def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
-    """Draw the opacity (S, S), in 0..1, of a blob with a soft edge in the middle of a slightly larger square."""
     side = int(diameter) + 4
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     angle = np.arctan2(y, x)

@@ -50,7 +50,6 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
     """
 
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:
-        """Return the writer of a function, under its name and docstring."""
 
         def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
             """Make the set by `write`, unless the marker in the folder says that it holds this set.
@@ -131,12 +130,7 @@ def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[s
 
 
 def numbered(pattern: str, numbers: Iterable[int]) -> list[str]:
-    """Return names with numbers in the place of `{}`: `frame-{:03d}` gives frame-000, frame-001, …
-
-    Example:
-        >>> numbered("frame-{:03d}", range(2))
-        ['frame-000', 'frame-001']
-    """
+    """Return names with numbers in the place of `{}`: `frame-{:03d}` gives frame-000, frame-001, …"""
     return list(map(pattern.format, numbers))
 
 
@@ -154,11 +148,6 @@ def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
     Args:
         masks: (T, H, W) ids.
         number: the id.
-
-    Example:
-        >>> masks = np.array([[[0, 2], [0, 2]], [[0, 0], [0, 0]]])
-        >>> boxes_of(masks, number=2).tolist()  # frame 1 does not show the id
-        [[2.0, 1.0, 1.0, 2.0], [2.0, 1.0, 1.0, 2.0]]
     """
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):
@@ -170,10 +159,5 @@ def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
 
 
 def lines_of(boxes: NDArray[Any], separator: str, pattern: str = "{}") -> list[str]:
-    """Return a line of text per box (T, 4); `pattern` formats each number, `separator` stands between them.
-
-    Example:
-        >>> lines_of(np.array([[1, 2, 30, 40]]), ",")
-        ['1,2,30,40']
-    """
+    """Return a line of text per box (T, 4); `pattern` formats each number, `separator` stands between them."""
     return [separator.join(map(pattern.format, box)) for box in boxes.tolist()]

@@ -99,14 +99,7 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
 
 
 def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
-    """Return lines on the sources of protocols; equal lines of several benchmarks stand once.
-
-    Example:
-        >>> from vidcorr.protocols import PropagationProtocol
-        >>> protocols = [PropagationProtocol.named("vfs", benchmark) for benchmark in ("davis", "vip", "jhmdb")]
-        >>> [line.partition(": ")[0] for line in _notes(protocols).splitlines()]  # the code is that of all three
-        ['vfs, code', 'vfs, vip, inferred', 'vfs, jhmdb, inferred']
-    """
+    """Return lines on the sources of protocols; equal lines of several benchmarks stand once."""
     lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():
@@ -120,14 +113,6 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
     """Return a field's value as text, with * for our default and ~ for an inferred value; "" if the class lacks it.
 
     A value is inferred if the source's note on inferred values names the field.
-
-    Example:
-        >>> from vidcorr.protocols import PropagationProtocol
-        >>> vfs = PropagationProtocol.named("vfs", "vip")
-        >>> _cell(vfs, "context"), _cell(vfs, "border"), _cell(vfs, "input_size"), _cell(vfs, "scales")
-        ('8', 'exclude *', '(560, 560) ~', '')
-        >>> _cell(vfs.with_changes(input_padding=4), "input_padding"), _cell(vfs, "input_padding")
-        ('4', '1 *')
     """
     if field not in protocol.value_fields():
         return ""

@@ -36,14 +36,7 @@ def rows_named(short_names: Collection[str]) -> list[Published]:
 
 
 def list_of_rows(rows: Sequence[Published]) -> str:
-    """Return rows as text: per row its first score, protocol, weights or what is missing, doubt; last, their counts.
-
-    Example:
-        >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
-        >>> print(list_of_rows([row]), end="")
-        dino-s8: davis J&F-Mean 69.9 by dino; huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB
-        1 rows: 0 lack weights
-    """
+    """Return rows as text: per row its first score, protocol, weights or what is missing, doubt; last, their counts."""
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
@@ -96,14 +89,6 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
 
     Args:
         results: published row, and the result of its network by its protocol.
-
-    Example:
-        >>> row = next(row for row in published_rows() if row.short_name == "dino-s8" and row.benchmark == "davis")
-        >>> row = replace(row, scores={"J&F-Mean": 0.699})
-        >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J&F-Mean": 0.6993})
-        >>> table = printed_and_measured([(row, result)])
-        >>> [cell.printed(intervals=False) for cell in table.cells], table.notes[1:]
-        (['69.9; +0.0', '69.9'], ('Not the whole test set: dino-s8 on davis',))
     """
     cells: list[tuple[str, Column, Cell]] = []
     partial = []  # rows and benchmarks with a part of the test set

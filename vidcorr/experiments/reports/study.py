@@ -25,12 +25,7 @@ CHECKPOINT = "version_0/last"
 
 
 def _split(value: object) -> object:
-    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks.
-
-    Example:
-        >>> _split("--on 'davis=my data'"), _split(["--limit", "2"])
-        (['--on', 'davis=my data'], ['--limit', '2'])
-    """
+    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks."""
     return shlex.split(value) if isinstance(value, str) else value
 
 
@@ -112,7 +107,6 @@ class Study(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Refuse repeated names, references to unknown rows or evaluations, and keys that exclude each other."""
         if self.scores.keys() != self.evaluate.keys():
             raise ValueError("`scores` and `evaluate` have different evaluations")
         names: set[str] = set()
@@ -164,16 +158,7 @@ class Study(BaseModel, extra="forbid"):
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number, a fraction, of a row and an evaluation; it may be empty.
-
-        Example:
-            >>> row = StudyRow(name="ours", published={"davis": 0.65, "vip": {"mIoU": 0.4}})
-            >>> content = {"davis": ("--on", "davis=DAVIS"), "vip": ("--on", "vip=VIP")}
-            >>> scores = {"davis": ("J&F-Mean",), "vip": ("mIoU",)}
-            >>> study = Study(title="A table", rows=(row,), seeds=(0,), evaluate=content, scores=scores)
-            >>> study.printed(row, "davis"), study.printed(row, "vip")
-            ({'J&F-Mean': 0.65}, {'mIoU': 0.4})
-        """
+        """Return score → published number, a fraction, of a row and an evaluation; it may be empty."""
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
@@ -186,14 +171,6 @@ class Study(BaseModel, extra="forbid"):
         Args:
             output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
                 arguments are another run.
-
-        Example:
-            >>> rows = ({"name": "ours"}, {"name": "probed", "of": "ours", "then": "--model LinearProbe"})
-            >>> about = {"title": "A table", "train": "--model VFSMoCo", "seeds": (0,), "scores": {"davis": "J&F-Mean"}}
-            >>> study = Study(rows=rows, evaluate={"davis": "--on davis=DAVIS"}, **about)
-            >>> (line,) = study.lines(Path("out"))  # both rows begin with the first training
-            >>> [(command.row, command.words[0], command.evaluation) for command in line]
-            [('ours', 'fit', ''), ('ours', 'evaluate', 'davis'), ('probed', 'fit', ''), ('probed', 'evaluate', 'davis')]
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
@@ -250,12 +227,7 @@ class Study(BaseModel, extra="forbid"):
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added.
-
-    Example:
-        >>> _seeded(["--data.seed={seed}", "--model", "VFSMoCo"], 3)
-        ('--data.seed=3', '--model', 'VFSMoCo', '--seed_everything', '3')
-    """
+    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added."""
     filled = [word.replace("{seed}", str(seed)) for word in words]
     return (*filled, "--seed_everything", str(seed))
 
@@ -374,17 +346,6 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     Args:
         records: records of all rows.
         left_out: a sentence is appended for each result that does not count.
-
-    Example:
-        >>> from vidcorr.results.result import Result
-        >>> records = []
-        >>> for seed, by in enumerate(("vfs", "vfs", "dino")):
-        ...     protocol = {"name": by, "shared_name": by, "shared": by}
-        ...     about = {"network": {"name": "A", "seed": seed}, "stage": {"protocol": protocol}, "scores": {"J": 0.5}}
-        ...     records += records_of(Result(benchmark="davis", **about), ["J"], "base")
-        >>> left_out = []
-        >>> [record.seed for record in _without_strays(records, left_out)], left_out
-        ([0, 1], ['base: seed 2 is by dino and left out: .'])
     """
     # a column without its score is one protocol, conditions and data
     of_study = Counter(record.column._replace(score="") for record in records)
@@ -412,7 +373,6 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
 
 
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
-    """Return the column for a row's score of an evaluation: the row's own, else any row's first, else a new one."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
     for column in of_score:
         if column in measured.rows.get(row.name, {}):
@@ -460,14 +420,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
 
 
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
-    """Return a sentence for each row and column with fewer scores than seeds: "vfs has 1 of 3 seeds on davis".
-
-    Example:
-        >>> about = {"title": "A", "evaluate": {}, "scores": {}, "rows": ({"name": "vfs"},)}
-        >>> cells = [("vfs", Column("davis", "J-Mean", "vfs"), Cell((0.5,), 0.5, trained=True))]
-        >>> _lacking_seeds(Study(seeds=(0, 1, 2), **about), cells), _lacking_seeds(Study(seeds=(0,), **about), cells)
-        (['vfs has 1 of 3 seeds on davis (vfs)'], [])
-    """
+    """Return a sentence for each row and column with fewer scores than seeds: "vfs has 1 of 3 seeds on davis"."""
     sentences: dict[str, None] = {}
     for name, column, cell in cells:
         wanted = len(study.seeds) if cell.trained else 1

@@ -16,17 +16,7 @@ Decoding = Literal["argmax", "soft_argmax", "expectation"]
 
 
 def cell_centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Return the centres x, y `(h · w, 2)` of all cells, row by row.
-
-    Example:
-        >>> cell_centres(2, 3)
-        tensor([[0.5000, 0.5000],
-                [1.5000, 0.5000],
-                [2.5000, 0.5000],
-                [0.5000, 1.5000],
-                [1.5000, 1.5000],
-                [2.5000, 1.5000]])
-    """
+    """Return the centres x, y `(h · w, 2)` of all cells, row by row."""
     rows = torch.arange(height, dtype=torch.float32, device=device) + 0.5
     columns = torch.arange(width, dtype=torch.float32, device=device) + 0.5
     return torch.cartesian_prod(rows, columns).flip(1)
@@ -41,11 +31,6 @@ def sample_features(features: Tensor, positions: Tensor) -> Tensor:
 
     Returns:
         `(N, C)`.
-
-    Example:
-        >>> features = torch.tensor([[[0.0, 1.0, 2.0]]])
-        >>> sample_features(features, torch.tensor([[1.5, 0.5], [2.0, 0.5], [9.0, 0.5]])).T
-        tensor([[1.0000, 1.5000, 2.0000]])
     """
     size = to_device([features.shape[2], features.shape[1]], positions.device)
     grid = (positions / size * 2 - 1).to(features)
@@ -63,13 +48,6 @@ def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = Tru
 
     Returns:
         `(N, h, w)`.
-
-    Example:
-        >>> features = torch.tensor([[[3.0, 0.0]], [[0.0, 2.0]]])
-        >>> similarity_maps(torch.tensor([[1.0, 0.0]]), features)
-        tensor([[[1., 0.]]])
-        >>> similarity_maps(torch.tensor([[1.0, 0.0]]), features, normalise=False)
-        tensor([[[3., 0.]]])
     """
     cells = features.flatten(1)
     if normalise:
@@ -93,10 +71,6 @@ def decode_positions(
 
     Returns:
         x, y `(N, 2)` in cells.
-
-    Example:
-        >>> decode_positions(torch.eye(6).view(6, 2, 3)[4:5], "argmax")
-        tensor([[1.5000, 1.5000]])
     """
     _, height, width = similarities.shape
     centres = cell_centres(height, width, similarities.device).to(similarities.dtype)

@@ -85,7 +85,6 @@ def track_points(
 
 
 def _whitened(features: Features, protocol: PointProtocol) -> Features:
-    """Return a function like `features` whose result is whitened by the features of frame 0."""
     components = whitened_by(features(0).float(), protocol)
     return lambda t: components(features(t).float())
 
@@ -96,16 +95,6 @@ def _hidden(job: TrackingJob) -> Tensor:
     A point is hidden whose feature is not similar to the query's ("similarity"), or whose error of tracking back is too
     large ("cycle"). By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden
     too. In the query's frame a point is visible.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> points = {"frames": 4, "starts": torch.tensor([0]), "similarity": torch.tensor([[0.1, 0.4, 0.9, 0.9]])}
-        >>> points |= {"positions": torch.tensor([[[0.0, 0], [0, 0], [-1, 0], [0, 0]]]), "wants_cycle": False}
-        >>> rules = PointProtocol.named("fomo").with_changes(occlusion="similarity", similarity_threshold=0.5)
-        >>> _hidden(SimpleNamespace(protocol=rules, **points))  # frame 0 is the query's
-        tensor([[False,  True,  True, False]])
-        >>> _hidden(SimpleNamespace(protocol=rules.with_changes(occlusion="cycle"), **points))
-        tensor([[False, False,  True, False]])
     """
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
@@ -163,7 +152,6 @@ class WayBack:
         self._clear()
 
     def _clear(self) -> None:
-        """Forget the collected features."""
         self._queries: list[Tensor] = []
         self._frames: list[Tensor] = []
         self._found: list[Tensor] = []

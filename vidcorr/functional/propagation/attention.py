@@ -108,14 +108,6 @@ def best_matches(
     Returns:
         Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s. If a
         neighbourhood has fewer keys, both are padded with −inf at index 0.
-
-    Example:
-        >>> query, keys = torch.eye(3).view(1, 3, 3), torch.eye(3).view(1, 3, 1, 3)  # three cells beside each other
-        >>> products, cells = best_matches(query, keys, [0], 1, Neighbourhood(None))
-        >>> products.flatten(), cells.flatten()
-        (tensor([1., 1., 1.]), tensor([0, 1, 2]))
-        >>> best_matches(query, keys.flip(1), [0], 1, Neighbourhood(2.0))[0].flatten()  # 2 cells are too far
-        tensor([0., 1., 0.])
     """
     height, width, slots, _ = keys.shape
     used = sorted(set(references))
@@ -153,22 +145,13 @@ def average_of_all(
     """Return the average of all values in the neighbourhoods, weighted by the softmax of products / temperature.
 
     Args:
-        query: (h, w, C).
-        keys: (h, w, S, C), contiguous.
         values: (h, w, S, L).
-        references: indices into S; a repeated index counts twice.
         protocol: neighbourhood, temperature, border, mixture (Liir, Eq. 7), and whether averages are divided by the
             sum of the weights on the map.
+        Others: as `best_matches`.
 
     Returns:
         (h, w, L).
-
-    Example:
-        >>> features = torch.eye(3).view(1, 3, 1, 3)
-        >>> labels = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
-        >>> rules = LabelProtocol(name="own", context=1, topk=None, temperature=0.5, radius=2, first_frame_masked=True)
-        >>> average_of_all(features[:, :, 0], features, labels, [0], rules).flatten()
-        tensor([0.8808, 0.1065, 0.0000])
     """
     count_of_reference = Counter(references)
     used = to_device(sorted(count_of_reference), keys.device)
@@ -226,6 +209,5 @@ def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) 
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
-    """Return the `topk` largest of scores (…, n) and their indices, both (…, min(topk, n)), in no order."""
     top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
     return top, index

@@ -54,20 +54,10 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSize
         rules: sizes, filter and padding of the network's input.
         multiple: divisor of the padded sides, for a network that needs complete patches; with the `input_multiple`
             "network", also of the sides without padding.
-
-    Example:
-        >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
-        >>> input_sizes((480, 854), dino)
-        InputSizes(seen=(480, 832), padded=(480, 832), covered=(480, 854))
-        >>> input_sizes((854, 480), dino, multiple=18)
-        InputSizes(seen=(832, 480), padded=(846, 486), covered=(868, 486))
-        >>> input_sizes((5, 40), NetworkInput(name="own", input_multiple=16, input_rounding="floor")).seen
-        (16, 32)
     """
     step = multiple if rules.input_multiple == "network" else rules.input_multiple  # of the sides without padding
 
     def rounded(side: Fraction) -> int:
-        """Round a side to a multiple of `step`, at least `step` itself."""
         return max(ROUNDINGS[rules.input_rounding](side / step), 1) * step
 
     if isinstance(rules.input_size, tuple):
@@ -97,16 +87,6 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].
-
-    Example:
-        >>> images = torch.zeros(1, 3, 1, 3)
-        >>> fit_input(images, NetworkInput(name="even", input_padding=2))[0, 0]
-        tensor([[0.0000, 0.0000, 0.0000, 0.4663],
-                [0.4663, 0.4663, 0.4663, 0.4663]])
-        >>> fit_input(images, NetworkInput(name="even", input_padding=2), multiple=3).shape
-        torch.Size([1, 3, 6, 6])
-        >>> fit_input(images, NetworkInput(name="own size")) is images
-        True
     """
     device = device or images.device
     size, padded, _ = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
@@ -126,12 +106,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
 
 def _as_bytes(images: Tensor) -> Tensor:
-    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded.
-
-    Example:
-        >>> _as_bytes(torch.tensor([0, 0.5, 1, 1.1]))
-        tensor([  0, 128, 255, 255], dtype=torch.uint8)
-    """
+    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded."""
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
@@ -187,17 +162,6 @@ def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -
 
     Raises:
         ValueError: if frames keep their size and no stride gives the grid.
-
-    Example:
-        >>> rules = PropagationProtocol.named("liir")
-        >>> rules.feature_stride, rules.input_size, rules.input_multiple
-        (4, None, 1)
-        >>> _sample_by_stride(torch.arange(35).view(5, 7), (2, 2), rules)
-        tensor([[ 0,  4],
-                [28, 32]])
-        >>> _sample_by_stride(torch.arange(35).view(5, 7), (2, 3), rules.with_changes(input_size=48))
-        tensor([[ 0,  2,  4],
-                [14, 16, 18]])
     """
     keeps_size = protocol.input_size is None and protocol.input_multiple == 1  # the network sees frames as they are
     height, width = mask.shape
@@ -371,15 +335,6 @@ def upsampled_argmax(
 
     Returns:
         (H, W) uint8, indices of channels.
-
-    Example:
-        >>> labels = torch.tensor([[[0.9, 0.7]], [[0.1, 0.3]]])
-        >>> upsampled_argmax(labels, (1, 4))
-        tensor([[0, 0, 0, 0]], dtype=torch.uint8)
-        >>> upsampled_argmax(labels, (1, 4), floor=0.0)  # each channel from 0 to 1
-        tensor([[0, 0, 1, 1]], dtype=torch.uint8)
-        >>> upsampled_argmax(labels, (1, 4), floor=0.35)  # an object of at most 0.3 has left
-        tensor([[0, 0, 0, 0]], dtype=torch.uint8)
     """
     best = labels.new_full(size, -torch.inf)  # largest value at each pixel so far
     scaled = labels.new_empty(size)  # memory for a rescaled channel
@@ -412,14 +367,6 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
 
     As in the public codes, a window of 3 sigma on each side of the point is kept, and the window's middle pixel, not
     the point itself, is the Gaussian's centre.
-
-    Example:
-        >>> (10 * _gaussians(torch.tensor([[2.0, 2.0]]), (5, 5), sigma=0.5)).round()
-        tensor([[[ 0.,  0.,  0.,  0.,  0.],
-                 [ 0.,  0.,  1.,  0.,  0.],
-                 [ 0.,  1., 10.,  1.,  0.],
-                 [ 0.,  0.,  1.,  0.,  0.],
-                 [ 0.,  0.,  0.,  0.,  0.]]])
     """
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):

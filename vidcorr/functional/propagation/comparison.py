@@ -59,7 +59,6 @@ def whitening(frame: Tensor, channels: int | None) -> FeatureTransform:
     offset = mean.to(frame.dtype)[:, :, None]
 
     def components(features: Tensor) -> Tensor:
-        """Return the whitened components (K, h, w) of features (C, h, w)."""
         return torch.tensordot(rows, features - offset, dims=1)
 
     return components
@@ -107,7 +106,6 @@ def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureTransform:
         normalised = of_unit_length
 
     def compared(features: Tensor) -> Tensor:
-        """Return features (C, h, w) in the form (h, w, K) whose dot products are the similarities."""
         features = features.to(dtype)
         if normalised is not None:
             features = normalised(features)

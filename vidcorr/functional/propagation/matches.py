@@ -46,13 +46,6 @@ def affinity_of_cells(
 
     Raises:
         ValueError: for fewer than two frames, a cell outside the map, or a rule without gradients.
-
-    Example:
-        >>> from vidcorr.protocols import PropagationProtocol
-        >>> frames = torch.eye(4).view(4, 2, 2).expand(3, -1, -1, -1)
-        >>> found = affinity_of_cells(frames, torch.tensor([[0, 1]]), PropagationProtocol.named("vfs"))
-        >>> found.frames, found.weights.shape, found.weights.sum().round()
-        ([0, 1], torch.Size([1, 2, 2, 2]), tensor(1.))
     """
     last = len(features) - 1
     height, width = features.shape[2:]

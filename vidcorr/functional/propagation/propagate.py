@@ -381,7 +381,6 @@ class LabelPropagator:
         return torch.where(starts[:, None, None], entering, uncovered)
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
-        """Refuse features and entering labels whose sizes differ from those of frame 0."""
         shape = self._first_labels.shape
         channels = self._channels if self.frame else len(features)  # frame 0 sets the number
         if features.shape != (channels, *shape[1:]):
@@ -407,12 +406,6 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
 
     Raises:
         ValueError: if the protocol states another rule.
-
-    Example:
-        >>> class Mine(LabelPropagator): ...
-        >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
-        >>> with_rule_of(own, Mine).name, with_rule_of(own, LabelPropagator).name
-        ('own+rule=vidcorr.functional.propagation.propagate.Mine', 'own')
     """
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
     if protocol.rule not in (None, rule):  # a name such as vfs+rule=X does not bring the code of X
@@ -460,14 +453,6 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
     Returns:
         The matches of each source, in which products below the k-th are −inf; and the `topk` by which
         `average_of_matches` leaves none of them out.
-
-    Example:
-        >>> equal = torch.ones(1, 1, 5)
-        >>> searches = [lambda topk: (equal[..., :topk], torch.arange(5).expand(1, 1, 5)[..., :topk])] * 2
-        >>> matches, topk = _matches_with_ties(searches, topk=2)  # all cells of both sources are equally good
-        >>> labels = torch.eye(5).view(1, 1, 5, 5)  # a cell of five frames
-        >>> average_of_matches([labels, labels], matches, topk, temperature=1.0).flatten()
-        tensor([0.2000, 0.2000, 0.2000, 0.2000, 0.2000])
     """
     count = topk + 1  # one more than k: it shows whether the k-th is tied
     while True:
@@ -526,11 +511,6 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
     Args:
         labels: soft labels.
         stride: pixels of the input per cell.
-
-    Example:
-        >>> _harden(torch.tensor([[[0.6, 0.2]], [[0.4, 0.8]]]), stride=8)[:, 0]
-        tensor([[1., 0.],
-                [0., 1.]])
     """
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))
@@ -539,7 +519,6 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
 
 
 def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
-    """Refuse labels that enter at a frame which a video of this number of frames does not have."""
     beyond = sorted(frame for frame in entering if not 0 <= frame < frames)
     if beyond:
         raise ValueError(f"entering names frame {beyond[0]}, but the video has frames 0 to {frames - 1}")

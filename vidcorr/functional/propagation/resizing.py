@@ -59,11 +59,6 @@ def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArr
 
     Returns:
         (H', W', 3) uint8.
-
-    Example:
-        >>> image = np.array([[0, 100], [200, 100]], np.uint8)[..., None].repeat(3, axis=2)
-        >>> [resize_by_pillow(image, (2, 4), method)[..., 0].tolist() for method in ("nearest", "bilinear")]
-        [[[0, 0, 100, 100], [200, 200, 100, 100]], [[0, 25, 75, 100], [200, 175, 125, 100]]]
     """
     from PIL import Image
 
@@ -83,10 +78,6 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
 
     Returns:
         `(3, H', W')` uint8; a frame of this size stays as it is.
-
-    Example:
-        >>> truncated_resize(torch.tensor([[[0, 1, 5]]], dtype=torch.uint8).expand(3, 1, 3), (1, 2))[0]
-        tensor([[0, 4]], dtype=torch.uint8)
     """
     return F.interpolate(frame[None].float(), size, mode="bilinear")[0].byte()
 
@@ -126,21 +117,6 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
 
     Returns:
         Long (target,), on the CPU.
-
-    Example:
-        >>> nearest_index(5, 3).tolist(), nearest_index(5, 3, "opencv").tolist()
-        ([0, 2, 4], [0, 1, 3])
-        >>> nearest_index(6, 3, "torch-exact").tolist(), nearest_index(6, 3, "opencv").tolist()
-        ([1, 3, 5], [0, 2, 4])
-        >>> from PIL import Image
-        >>> row = Image.fromarray(np.arange(213)[None].astype(np.int32))
-        >>> of_pillow = [np.array(row.resize((size, 1), Image.Resampling.NEAREST))[0] for size in (47, 854)]
-        >>> [np.array_equal(nearest_index(213, len(indices)), indices) for indices in of_pillow]
-        [True, True]
-        >>> with torch.inference_mode():
-        ...     kept = nearest_index(214, 9)
-        >>> kept.is_inference()  # it also serves outside of inference mode
-        False
     """
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
@@ -160,11 +136,6 @@ def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> 
     """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule.
 
     Ids of this size are returned themselves.
-
-    Example:
-        >>> ids = torch.tensor([[1, 2], [3, 4]])
-        >>> resize_ids(ids, (1, 4)), resize_ids(ids, (2, 2)) is ids
-        (tensor([[3, 3, 4, 4]]), True)
     """
     if tuple(ids.shape) == tuple(size):
         return ids
@@ -181,15 +152,6 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
         size: (H, W).
         method: "bilinear": pixel centres are aligned (torch's align_corners=False, OpenCV's INTER_LINEAR);
             "bilinear-aligned": the corner pixels are aligned (align_corners=True); "nearest": as torch's.
-
-    Example:
-        >>> ramp = torch.tensor([[[0.0, 1.0]]])
-        >>> resize_maps(ramp, (1, 4))
-        tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
-        >>> resize_maps(ramp, (1, 4), "bilinear-aligned")
-        tensor([[[0.0000, 0.3333, 0.6667, 1.0000]]])
-        >>> resize_maps(ramp, (1, 4), "nearest")
-        tensor([[[0., 0., 1., 1.]]])
     """
     if maps.shape[-2:] == tuple(size):
         return maps

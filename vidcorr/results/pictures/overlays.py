@@ -45,10 +45,6 @@ def distinct_colours(count: int, step: float | None = None, saturation: float = 
         count: number of colours.
         step: distance between the hues of neighbours in the list, as a share of the circle of hues; None: 1 / count.
         saturation: in [0, 1]; less is paler.
-
-    Example:
-        >>> distinct_colours(3)
-        [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
     """
     colours: list[Colour] = []
     for index in range(count):
@@ -121,12 +117,6 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
 
     Returns:
         uint8 RGB `(H, W, 3)`.
-
-    Example:
-        >>> frame = torch.zeros(3, 40, 40, dtype=torch.uint8)
-        >>> boxes = [[10, 10, 20, 20], [float("nan"), 0, 5, 5]]
-        >>> draw_boxes(frame, boxes, [(255, 0, 0), (0, 255, 0)])[10, 20].tolist()  # on the left box's upper edge
-        [255, 0, 0]
     """
     picture = as_picture(frame)
     boxes = np.asarray(boxes)
@@ -168,7 +158,6 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
 
 def _draw_dot(picture: Picture, place: tuple[int, int], colour: Colour) -> None:
-    """Draw a dot into a picture at x, y, with a white ring and a dark ring around it."""
     unit = thickness_of(picture)
     for radius, ink in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
         cv2.circle(picture, place, radius, ink, -1, cv2.LINE_AA)
@@ -272,7 +261,6 @@ def thickness_of(picture: Picture) -> int:
 
 
 def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tuple[Colour, int]]:
-    """Return (colour, width in pixels) of a wide dark stroke, and of the narrower bright stroke drawn over it."""
     unit = thickness_of(picture)
     bright = max(2, round(0.7 * unit))
     edge = max(1, round(unit / 4))
@@ -344,10 +332,6 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
 
     Returns:
         uint8 `(H + height, W, 3)`.
-
-    Example:
-        >>> captioned(np.zeros((10, 40, 3), np.uint8), "frame 3").shape
-        (28, 40, 3)
     """
     line = Image.new("RGB", (picture.shape[1], height), colour)
     brightness = np.dot(colour, (0.299, 0.587, 0.114))  # as ITU-R BT.601 weighs the channels
@@ -365,12 +349,7 @@ def write_picture(path: str | Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """Return at most `count` different frame indices, ascending, from the first to the last of one or more frames.
-
-    Example:
-        >>> evenly_spaced(10, 4), evenly_spaced(3, 8), evenly_spaced(5, 1)
-        ([0, 3, 6, 9], [0, 1, 2], [0])
-    """
+    """Return at most `count` different frame indices, ascending, from the first to the last of one or more frames."""
     step = max(count - 1, 1)
     return sorted({round(index * (length - 1) / step) for index in range(count)})
 

@@ -184,16 +184,14 @@ def heat_map_sheet(
     Source: Liir, Figures 3d, 4b and 5.
 
     Args:
-        features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
         point: y and x of the query cell, in feature cells.
-        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.
         covered_size: height and width that a feature map covers, in pixels of the frame; None: the frame's.
-        names: names of the frames; None: "frame 0", "frame 1", …
         width: width of a frame, pixels.
         propagator: `LabelPropagator`, or a user's rule of its signature, whose weights are drawn.
         network: the network that a user's rule with learnt numbers reads as its attribute `network`; else it has no
             effect.
+        Others: as `feature_sheet`.
 
     Returns:
         uint8 `(H', W', 3)`.
