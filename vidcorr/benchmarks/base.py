@@ -479,7 +479,6 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
     """Return rows sorted by `Row.order`, so that sums over them do not depend on the ranks that scored them.
 
     Args:
-        rows: rows of any sequences.
         benchmark: name of the benchmark, for the message.
 
     Raises:

@@ -211,8 +211,6 @@ def follow_masks(
     Args:
         sequence: the sequence, whose `starts` say in which frame each object enters.
         frames: its frames from the first object on, uint8 `(3, H, W)`.
-        encoder: the network under the protocol.
-        propagator: the propagation of labels.
     """
     # counted from the first frame that is followed
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}

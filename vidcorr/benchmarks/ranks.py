@@ -134,7 +134,6 @@ def first_ranks_buffers(features: nn.Module, world_size: int) -> Iterator[None]:
     DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
 
     Args:
-        features: the extractor.
         world_size: number of ranks; every rank must enter the block.
     """
     buffers = list(features.buffers()) if world_size > 1 else []
@@ -153,7 +152,6 @@ def distribute(work: Sequence[int], size: int) -> list[list[int]]:
 
     Args:
         work: work on each sequence, in any unit.
-        size: number of ranks.
 
     Returns:
         Indices of the sequences, a list per rank.

@@ -31,7 +31,6 @@ def read_numbers(path: Path, columns: str) -> NDArray[np.float64]:
     """Read lines of numbers, separated by a comma, tabs or blanks; empty lines are skipped.
 
     Args:
-        path: the file.
         columns: names of the columns with commas, for messages.
 
     Returns:

@@ -75,7 +75,6 @@ def _listed_clips(path: Path, number: str) -> list[str]:
     """Return the clips of a subset in a list file, whose lines are a clip's name and the number of its subset.
 
     Args:
-        path: the list file.
         number: "1" for the subset train, "2" for test.
 
     Raises:
@@ -95,9 +94,6 @@ def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> Ke
     """Read a clip; frames after the last annotated frame are left out.
 
     Args:
-        root: folder of the data set.
-        action: action that the clip shows.
-        clip: name of the clip.
         lists: all lists of the split, for the sequence's sources.
 
     Raises:

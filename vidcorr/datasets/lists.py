@@ -47,7 +47,6 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     """Return the list file of a split; the first of the possible paths that exists.
 
     Args:
-        root: folder of the data set.
         split: a path (a `Path`, or text that ends in .txt), from the root or from the working directory; or a name.
         forms: possible paths of a named list from the root, with `{}` for the name: `ImageSets/{}.txt`.
 

@@ -43,7 +43,6 @@ def generate(folder: Path, names: Sequence[str] = tuple(LAYOUTS)) -> list[str]:
 
     Args:
         folder: folder in which each data set gets a folder of its name.
-        names: names of layouts.
 
     Returns:
         `NAME=FOLDER` of each data set with a benchmark, as `--on` takes it.

@@ -131,7 +131,6 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
 
     Args:
         file: the file, for messages.
-        name: name of the video.
         element: mapping with `video` (all frames as pixels, or a JPEG of each), `points` and `occluded`.
         read_frames: reads the frames again whenever one is used; None: the frames stay in memory.
 
@@ -165,7 +164,6 @@ def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[],
 
 
 def _is_array(value: object, kind: str, axes: int) -> bool:
-    """Return whether a value is an array of a kind of numbers (`dtype.kind`), with this number of axes."""
     return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
 
 

@@ -116,10 +116,7 @@ def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence
     """Read a video.
 
     Args:
-        root: the folder VIP_Fine.
-        name: name of the video.
         kind: "semantic": the objects are the classes of the first frame; "instance": its pairs of person and class.
-        listed_in: the list that names the video.
 
     Raises:
         DataError: for faulty frames or masks, or a first frame without objects or with more than 254.
@@ -154,7 +151,6 @@ def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -
     """Read the classes of an annotated frame: (H, W) uint8, 0 to 19, or 255 for ignored pixels.
 
     Args:
-        masks: the masks of the classes.
         t: index of the frame.
         size: (height, width) of the result, resized by nearest pixel; None: as stored.
 

@@ -110,7 +110,6 @@ def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:
     even an empty one, holds truth.
 
     Args:
-        masks: the masks of a video.
         starts: object id → index of the frame that introduces the object.
     """
     first = min(starts.values())

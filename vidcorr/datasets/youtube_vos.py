@@ -76,11 +76,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     """Return a video whose objects start at the frames that meta.json names.
 
     Args:
-        meta: meta.json of the split.
-        name: name of the video.
-        objects: its objects.
         folder: its folder of frames.
-        is_scored: the masks are ground truth.
 
     Raises:
         DataError: for a fault of the frames or masks, an object without a mask in its first frame, or no object.
@@ -168,7 +164,6 @@ def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
 
 
 def _categories(objects: Objects) -> set[str]:
-    """Return the categories of a video's objects."""
     return {category for category, _ in objects.values()}
 
 
@@ -205,7 +200,6 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
     Args:
         videos: video → its objects, as `read_meta` returns them.
         fraction: fraction of the videos without unseen categories that is held out.
-        unseen: number of unseen categories.
     """
     rank = partial(hashed_rank, 0)  # name → key of an order that looks random and never changes
     categories = set().union(*map(_categories, videos.values()))

@@ -97,7 +97,6 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
 
     Args:
         precision: "float32", "tf32" (float32 except on a GPU) or "bfloat16" (autocast).
-        device: device of the tensors.
     """
     tf32 = precision == "tf32" and device.type == "cuda"
     with ExitStack() as stack:

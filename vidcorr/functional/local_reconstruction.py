@@ -121,11 +121,7 @@ def _reconstruct_rows(
         queries: (B, rows, columns, queries of a tile, C), of all rows.
         keys: padded maps (B, h, w, R · C).
         values: padded maps (B, h, w, R · V).
-        grid: the tiles.
-        rows: the range of rows of tiles.
-        references: R.
         border: treatment of cells outside the map.
-        prior: prior of the affinity's shape.
 
     Returns:
         (tiles, queries, V + 1), the values followed by the logarithm of the softmax's denominator; and a scalar, the

@@ -50,7 +50,6 @@ def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tup
 
     Args:
         queries: `(…, C)`, float32 or finer.
-        wants_mean: whether the mean key is wanted.
         chunks: a range of queries; their logits with some keys, overwritten here; and a function that adds these keys,
             weighted, to given sums. Chunks of one range have different keys.
     """
@@ -116,7 +115,6 @@ def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sa
         rows: queries `(N, D)` of all samples, sample by sample.
         keys: `(K, D)`.
         excluded: `(B, K)` bool, or None.
-        rows_per_sample: N / B.
 
     Yields:
         A range of rows, their logits with a part of the keys, and a function that adds the keys of this part, weighted.

@@ -67,7 +67,6 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
         queries: `(places, B, C)`.
         maps: `(N, C, h', w')`, the stored maps.
         points: number of cells that are drawn per map and place.
-        seed: seed of the draws.
         excluded: `(B, N)` bool, or None.
 
     Yields:
@@ -112,7 +111,6 @@ def drawn_cells(
         points: draws per frame and place.
         places: number of places on the query's map.
         cells: number of cells of a frame.
-        device: device of the result.
 
     Returns:
         Long `(places, frames · points)`, indices into the cells of all stored frames, `frame · cells + cell`.
@@ -164,7 +162,6 @@ def _window_chunks(
     Args:
         queries: `(rows, columns, B, queries of a tile, C)`.
         maps: `(N, C, h, w)`, the stored maps.
-        grid: the tiles.
         border: treatment of cells beyond the map.
         excluded: `(B, N)` bool, or None.
 

@@ -35,7 +35,6 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     frames of a clip the loader's loop, `random_crops`, takes a tenth of the time.
 
     Args:
-        count: number of boxes.
         side: side of the image, pixels.
         area: smallest and largest fraction of the area.
         generator: on the CPU.

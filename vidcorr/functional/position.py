@@ -20,8 +20,6 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
     Args:
         channels: C, divisible by 4.
-        height: height of the map.
-        width: width of the map.
 
     Returns:
         `(C, height, width)` float32 in [−1, 1].
@@ -81,7 +79,6 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
             embedding no longer reveals its position. "shuffle": a random order of all cells (Liir, Table 5c). "none":
             draw nothing.
         frames: number of frames.
-        size: height and width of the map.
         generator: on the CPU.
 
     Returns:

@@ -80,7 +80,6 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
     Args:
         size: (h, w) of the response.
         radius: radius of the positive cells, in cells.
-        device: device of the result.
 
     Returns:
         `(h, w)` float32.

@@ -182,7 +182,6 @@ class TileGrid:
 
         Args:
             padded: maps that `pad` has padded.
-            tiles: range of rows of tiles.
 
         Example:
             >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
@@ -267,7 +266,6 @@ class TileGrid:
 
         Args:
             keys: the map `(h, w, D)`.
-            columns: range of columns of tiles.
             across: range of columns of cells that are wanted, counted from a halo's first column; the same in all
                 halos. Some of them lie on the map.
             band: flat memory of `size_of_band` numbers for the keys; the next call overwrites it.
@@ -340,8 +338,6 @@ class TileGrid:
         NaN. With border "exclude", cells beyond the map count as outside the neighbourhood.
 
         Args:
-            rows: range of rows of tiles.
-            references: number of reference maps.
             border: treatment of cells beyond the map.
             like: the products, for their type and device.
 
@@ -365,7 +361,6 @@ def used_of(maps: Tensor, used: Tensor) -> Tensor:
     """Return the maps (h, w, U, ·) of the used references among maps (h, w, S, ·); without a copy if all are used.
 
     Args:
-        maps: maps of S references.
         used: different indices of references, ascending.
 
     Example:

@@ -87,7 +87,6 @@ def _counted(
     Args:
         points: predicted joints, (T, K, 2).
         truth: annotated joints, (T, K, 2).
-        counting: the rule.
         size: (H, W) of the image; only "ground-truth" needs it.
     """
     is_annotated = np.isfinite(truth)

@@ -127,7 +127,6 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
 
     Args:
         a: `mask` or `edge` of the outline `of_a`.
-        of_a: an outline.
         b: `mask`, `edge` or `near` of the outline `of_b`; `near` has a margin on all sides.
         of_b: an outline in an image of the same size.
 

@@ -171,7 +171,6 @@ def tapvid_counts(
     """Count, for each query, the frames and points from which `video_fractions` makes TAP-Vid's metrics.
 
     Args:
-        queries: queries and annotation.
         occluded: (N, T) bool, predicted.
         tracks: (N, T, 2) predicted x, y.
         query_mode: "first" or "strided".

@@ -171,8 +171,6 @@ class Rules:
         """Return the values of `measures` of an object in a frame: by default J and F.
 
         Args:
-            prediction: the predicted object.
-            target: the annotated object.
             before: prediction and annotation of the object in the frame before that counts, for example for temporal
                 stability; None for its first frame.
         """

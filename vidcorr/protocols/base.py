@@ -509,13 +509,6 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
 
 
 def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error: ValidationError) -> ValueError:
-    """Return an error with a line on the first mistake of a protocol's arguments.
-
-    Args:
-        kind: class of the protocol.
-        arguments: the arguments.
-        error: pydantic's error.
-    """
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])
     expected = mistake["msg"].removeprefix("Input should be ")
@@ -553,7 +546,6 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
 
 
 def _as_plain_type(value: Any) -> Any:
-    """Convert a value: lists (of YAML and JSON) and ranges become tuples, numpy's numbers Python's."""
     if isinstance(value, list | tuple | range):
         return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):

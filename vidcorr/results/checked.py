@@ -69,8 +69,6 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
     """Read a model from a JSON file in UTF-8, with or without a byte order mark.
 
     Args:
-        kind: class of the model.
-        file: the file.
         format: the file's entry `format` must be this number; files of other versions of vidcorr have another number.
         fault: start of the message for a damaged file, such as "is not a results.json of a benchmark, or damaged".
 

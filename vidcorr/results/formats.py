@@ -40,8 +40,6 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
 
     Args:
         value: the value; NaN is printed as a dash.
-        score: declaration of the score.
-        digits: decimals.
         sign: "+" to print a plus before a positive value.
     """
     if isnan(value):

@@ -22,7 +22,6 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     """Return the sentences under a table; in LaTeX they are its caption.
 
     Args:
-        table: the table.
         format: its form, one of `rendering.Format`.
         intervals: True if the table prints 95 % intervals and p, which sentences then explain.
     """
@@ -90,7 +89,6 @@ def _on_views(table: Table) -> list[str]:
 
 
 def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Group names by their texts: from pairs of text and name, return text → its different names, as "a, b and c"."""
     names: dict[str, dict[str, None]] = {}
     for text, name in pairs:
         names.setdefault(text, {})[name] = None
@@ -98,7 +96,6 @@ def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
-    """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
     by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
@@ -114,7 +111,6 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 
 def _on_pairs(table: Table) -> list[str]:
-    """Return sentences on what differences are computed over: how many sequences, and which objects are left out."""
     found = []
     for name, row in table.rows.items():
         found += [(name, column, cell.difference) for column, cell in row.items() if cell.difference]
@@ -132,13 +128,11 @@ def _on_pairs(table: Table) -> list[str]:
 
 
 def _few(names: Iterable[str]) -> str:
-    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 2 more"."""
     first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
     return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
 def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
-    """Return a sentence per benchmark whose rows have different frames or annotations of one sequence."""
     said = []
     for benchmark in dict.fromkeys(record.result.data_set for record in records):
         of_benchmark = [record for record in records if record.result.data_set == benchmark]
@@ -153,7 +147,6 @@ def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
 
 
 def _doubts(table: Table) -> list[str]:
-    """Return the doubts about results, with row and benchmark, and about published rows, with their names."""
     found: dict[str, None] = {}
     for cell in table.cells:
         if cell.paper and cell.paper.doubt:
@@ -165,7 +158,6 @@ def _doubts(table: Table) -> list[str]:
 
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
-    """Return sentences on the frames: which each benchmark scores, and which a protocol enlarges more than twice."""
     scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:

@@ -90,8 +90,6 @@ def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
 
     Args:
         folder: folder of the result; animations of sequences that the result lacks are left out.
-        result: the result.
-        ranked_by: name of the score.
 
     Returns:
         The fields that `write_animation` wrote, and `score`, `shown` (the score as text), `name` and `images`. For the

@@ -235,10 +235,7 @@ def records_of(
     """Return a record per named score; names that the result lacks are left out.
 
     Args:
-        result: the result.
-        scores: names of scores.
         row: the user's name for the row, or empty.
-        place: folder of the result.
         **more: other fields of `ScoreRecord`.
     """
     return [ScoreRecord(result, key, row, place, **more) for key in scores if key in result.scores]
@@ -297,7 +294,6 @@ def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> 
     A folder that several links lead to is read once.
 
     Args:
-        folder: the folder.
         tell: called with a sentence for each file that cannot be read.
 
     Returns:

@@ -180,9 +180,6 @@ class Section(NamedTuple):
         Before the scores stand the names of the rows. A column of protocols follows if the lines have several
         protocols, and a column of conditions if they have several conditions.
 
-        Args:
-            first: head of the names.
-
         Example:
             >>> lines = [Line("ours", Column("davis", "", by), [], ["55.3"]) for by in ("vfs", "crw")]
             >>> Section(Column("davis", ""), ["J-Mean"], lines).columns()
@@ -214,7 +211,6 @@ def sections_of(
     """Return the sections of a table.
 
     Args:
-        table: the scores.
         intervals: write 95 % intervals and p into the texts.
         bold: write `**` around the best score of a column.
         of_comparable_scores: True: a section per set of comparable scores. Its lines are sorted by the score in their
@@ -263,7 +259,6 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
     it, is a line of the section.
 
     Args:
-        table: the table.
         columns: columns of the section, all of one benchmark.
         intervals: write 95 % intervals and p.
         bold: write `**` around the best score of a column.
@@ -310,8 +305,6 @@ def render(
     cell, with all quantities as fractions, and each seed's score, but no sentences.
 
     Args:
-        table: the scores.
-        format: form of the text.
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
         width: width of a terminal, characters, to which sentences are wrapped.
         start: folder of an HTML page; its links to the reports of results are relative to this folder.
@@ -379,7 +372,6 @@ def print_table(table: Table, format: Format | None = None, intervals: bool | No
     """Print a table.
 
     Args:
-        table: the scores.
         format: form of the text; None: text in a terminal, and Markdown in a file or pipe.
         intervals: print 95 % intervals and p; None: in all formats but LaTeX.
     """

@@ -125,10 +125,6 @@ def leave_one_out(rows: Sequence[Row], scores: ScoresOf) -> dict[str, dict[str, 
 
     A single sequence has no others: the dictionary is empty.
 
-    Args:
-        rows: rows of all sequences.
-        scores: computes the scores of some rows.
-
     Example:
         >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
         >>> leave_one_out(rows, lambda some: {"J": fmean(row.values["J"] for row in some)})

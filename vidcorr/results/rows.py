@@ -20,7 +20,6 @@ def rows_of(records: Sequence[ScoreRecord], with_views: bool = True) -> tuple[Ro
     of the results in their names.
 
     Args:
-        records: the records.
         with_views: True: if a network has several views (stage, stride, input) in a column, each view is a row with the
             view in its name. False: several views count as two results of a seed.
 

@@ -35,7 +35,6 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     and rules.
 
     Args:
-        records: the scores.
         with_published: add published rows to the columns of whole test sets that have the papers' protocol.
         with_views: True: several views (stage, stride, input) of one network are several rows; see `rows_of`.
 
@@ -115,7 +114,6 @@ def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column
     Such a column has the row's protocol and a score of the row, and was measured on the whole test set of papers.
 
     Args:
-        records: the records of the table.
         titled: column of a record → column of the table.
     """
     whole: dict[str, dict[Column, None]] = {}  # benchmark → columns

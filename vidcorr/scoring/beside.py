@@ -61,7 +61,6 @@ def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, An
 
     Args:
         benchmark: the benchmark, which decides the function and its arguments.
-        predictions: folder of the predictions.
         options: further arguments of the function, which replace the benchmark's.
 
     Raises:

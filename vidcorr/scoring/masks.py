@@ -99,7 +99,6 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
     """Check that YouTube-VOS has the categories that training has not seen.
 
     Args:
-        meta: metadata file of the data set.
         unseen: the categories that training has not seen.
 
     Raises:
@@ -118,7 +117,6 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     Args:
         name: name in `RULES`.
         meta: metadata file of the data set; None: there is none.
-        unseen: categories that training has not seen.
         keep_ends: True: the first and the last frame count too.
 
     Raises:
@@ -139,7 +137,6 @@ def result_of_predictions(
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
-        predictions: the folder.
         kind: kind of the predictions: "masks", "points" or "boxes".
         rows: the scored sequences or objects, sorted.
         digests: name of a sequence → digest of its truth; may hold more sequences than were scored.
@@ -320,7 +317,6 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
     frame late) or of the frame before (a frame early).
 
     Args:
-        annotations: masks of the video.
         predictions: masks with the same names; some may be missing, and there may be others.
         rules: the rules, which may merge ids.
         objects: ids of the scored objects.

@@ -32,7 +32,6 @@ def write_features(
     Args:
         output: the file, PNG or JPEG.
         network: a network, as `load` takes it, or its extractor.
-        stream: the video.
         protocol: name of a protocol for masks, which sets stage, stride and input.
         short_side: short side to which larger frames are reduced, pixels; a protocol with an input size ignores it.
 
@@ -71,7 +70,6 @@ def write_maps(
     the network's input per cell; and `input`, the RGB that the network gets, as JSON.
 
     Args:
-        output: the file.
         short_side: short side to which larger frames are reduced, pixels.
         Others: as `write_features`.
 

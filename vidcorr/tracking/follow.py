@@ -208,7 +208,6 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
     Args:
         encoder: the network; for Liir's encoder the default for masks is `liir`.
-        prompt: any prompt of the kind.
         protocol: a protocol, or a name with changed fields as in `vidcorr+radius=0.3`. Masks and points have
             propagation protocols; points also point protocols (`fomo`, `tapir-matching`, `gmrw-chained`, and
             `vidcorr-points` for the point protocol `vidcorr`); boxes have `vfs`. None is `vidcorr`, label propagation,

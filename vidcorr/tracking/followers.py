@@ -33,7 +33,6 @@ def followed(prompts: Mapping[int, Prompt], video: FrameStream | GivenFrames, fo
     Args:
         prompts: frame of the video → prompt, by ascending frames.
         video: the frames.
-        follower: follows each prompt.
     """
     objects = objects_of(prompts)
     owner: dict[Name, int] = {}  # object → frame of its latest prompt
@@ -90,11 +89,9 @@ def propagated_masks(
     """Yield masks by label propagation, ids `(H, W)` uint8.
 
     Args:
-        encoder: the network under its protocol.
         size: (H, W) of the frames.
         seen: (H, W) to which frames are reduced for the network.
         propagator: `LabelPropagator`, or a user's rule.
-        prompt: the prompt.
         frames: the video from the prompt's frame on.
 
     Warns:

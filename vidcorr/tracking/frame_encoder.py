@@ -33,10 +33,6 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     the network takes RGB in [0, 1], and the protocol's mean and deviation do not apply. Changes of fields that the
     network ignores are taken back, so that the name does not show them.
 
-    Args:
-        protocol: the protocol.
-        extractor: a view of the network.
-
     Raises:
         ValueError: if the protocol's name changes the stride to another one than the extractor's.
 
@@ -105,7 +101,6 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     A video encoder is returned as it is. The normalisation of an extractor whose input nobody states stays.
 
     Args:
-        extractor: the extractor.
         protocol: a protocol; without fields of a `NetworkInput`, or None, it changes nothing.
     """
     if extractor.in_order or not isinstance(protocol, NetworkInput):

@@ -34,7 +34,6 @@ def follow_points(
     """Follow points through a video, under a point protocol.
 
     Args:
-        encoder: the network under the protocol.
         video: function that reads the frames; it is called again if the video's features do not fit into memory.
         frames: number of frames.
         size: (H, W) of the frames.

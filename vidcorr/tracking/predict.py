@@ -183,7 +183,6 @@ class _ResultFiles:
 
 
 def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
-    """Return the names of the columns of the table of boxes or points, by the kind of protocol."""
     heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
     if isinstance(rules, PointProtocol):
         heading.append("occluded")
@@ -197,8 +196,6 @@ def _drawer(prompt: Prompt, objects: tuple[Name, ...], rules: AnyProtocol) -> Ca
 
     Args:
         prompt: any of the prompts that are followed.
-        objects: the objects of all prompts.
-        rules: the protocol.
     """
     if isinstance(prompt, MaskPrompt):
         return partial(overlays.overlay_masks, labelled=True)

@@ -59,7 +59,6 @@ class Stopwatch:
         A block that raises an error is not counted.
 
         Args:
-            work: name of the kind of work.
             device: device that does the work; None is the CPU.
         """
         outer = self._work  # "" outside all blocks
@@ -82,7 +81,6 @@ def each_within(context: Callable[[], AbstractContextManager[object]], items: It
     """Yield items, none of which is None; each is computed within a context of its own, which ends before the yield.
 
     Args:
-        context: makes the context of an item.
         items: the items; an iterator computes them.
 
     Example:

@@ -66,7 +66,6 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
     annotations were found. Frames of few colours without a partner, such as pixel art or grey films, are videos.
 
     Args:
-        root: folder that was searched.
         pictures: folder below it → names of its pictures; a folder without pictures is ignored.
     """
     children: dict[Path, list[Path]] = defaultdict(list)  # folder → its subfolders with pictures
@@ -115,7 +114,6 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
 
 
 def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
-    """Return the place of a part of a path, and the other parts: equal for paths that differ in this part alone."""
     return place, folder.parts[:place] + folder.parts[place + 1 :]
 
 

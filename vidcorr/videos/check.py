@@ -34,7 +34,6 @@ def check_data(
     Args:
         sources: folders of videos, searched with their subfolders; or lists (.txt) with a path per line, which may name
             missing files.
-        output: folder of clean.txt.
         workers: processes; None: the usable cores.
         min_frames: smallest usable number of frames.
 

@@ -47,7 +47,6 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     """Open a video file with one decoding thread, and check its header.
 
     Args:
-        path: video file.
         timeout: seconds allowed for opening or reading.
 
     Returns:
@@ -74,9 +73,7 @@ def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer
     """Open a file with a video stream.
 
     Args:
-        path: the file.
         timeout: seconds allowed for opening, and for each read.
-        options: FFmpeg's options for opening.
 
     Raises:
         DecodingError: if it cannot be opened, or has no video stream besides cover pictures.

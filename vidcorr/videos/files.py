@@ -102,7 +102,6 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
     """Turn an error of the block into a DataError that begins with a file or folder; a DataError stays as it is.
 
     Args:
-        place: the file or folder.
         kinds: errors that a faulty file raises in this block, besides ValueError, KeyError and IndexError.
     """
     of_data: tuple[type[Exception], ...] = (ValueError, KeyError, IndexError, *kinds)
@@ -141,9 +140,7 @@ def require_at_least(least: int, owner: str = "", /, **numbers: float) -> None:
     """Check arguments against their smallest value.
 
     Args:
-        least: the smallest value.
         owner: class that takes the arguments, for the message.
-        **numbers: the arguments.
 
     Raises:
         ValueError: naming the first smaller argument.
@@ -181,7 +178,6 @@ def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
     """Read a text in UTF-8.
 
     Args:
-        path: the file.
         errors: "strict", or "surrogateescape" for file names in any encoding.
 
     Raises:
@@ -211,7 +207,6 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     only if it is empty. A killed process leaves the hidden temporary file.
 
     Args:
-        path: file or folder to make.
         temporary: temporary path in the same folder; by default one of this process, since several may write.
 
     Yields:

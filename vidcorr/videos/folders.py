@@ -186,7 +186,6 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
     """Return the names of a video's frames, sorted; a folder is listed again only if it has changed since.
 
     Args:
-        folder: the folder.
         modified_ns: time of the folder's last change; another time makes a new entry in the cache.
 
     Raises:

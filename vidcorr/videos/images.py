@@ -35,7 +35,6 @@ def read_image(
     the pixels of the file.
 
     Args:
-        path: the file.
         content: decode these bytes instead; `path` names them in errors.
         size: (height, width) of the video's other frames: an image of another size is refused.
 
@@ -57,10 +56,6 @@ def decode_jpeg(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint
     """Decode a JPEG; a warning of the decoder, such as data that end too early, is an error.
 
     The pixels are those of OpenCV, to the bit. OpenCV would print the warning and return a damaged picture.
-
-    Args:
-        path: names the bytes in errors.
-        content: the bytes.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -98,7 +93,6 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
     """Read the bytes of a JPEG or PNG, and check the checksums of a PNG, which the decoders ignore.
 
     Args:
-        path: the file.
         content: check these bytes instead; `path` names them in errors.
 
     Raises:
@@ -182,7 +176,6 @@ def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tu
     """Return (height, width) of an image, without decoding it.
 
     Args:
-        path: the file.
         content: bytes of a JPEG or PNG to read instead; `path` names them in errors.
 
     Raises:

@@ -257,9 +257,6 @@ def ids_of_palette(path: Path) -> dict[int, int]:
 
     A colour of the mask's palette has the index as id. If the mask has no palette or a palette of greys, a colour of
     DAVIS's palette has its index in DAVIS, also if it is a grey, and another grey of value v has id v.
-
-    Args:
-        path: the mask of the truth.
     """
     with open_image(path) as image:
         palette = _palette(image)
@@ -290,7 +287,6 @@ def described(colours: Mapping[int, int]) -> str:
 
 
 def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…)."""
     red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
     packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
     return packed
@@ -300,7 +296,6 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
     """Write ids `(H, W)` as an indexed PNG, atomically; make its folder.
 
     Args:
-        path: the file.
         ids: palette index per pixel.
         palette: `(256, 3)` RGB.
     """

@@ -95,10 +95,8 @@ def in_processes(
 
     Args:
         function: function at the top level of a module that can be imported; a DataError fails the item.
-        items: arguments of the function.
         workers: number of processes at a time; None: the usable cores.
         timeout: seconds per item.
-        title: title of the progress on stderr.
 
     Yields:
         (item, result of the function or the error of the item).

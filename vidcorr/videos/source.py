@@ -270,7 +270,6 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
-    """Return an entry without a label per path, sorted with runs of digits as numbers (9 before 10)."""
     return list(map(SourceEntry, sorted(paths, key=natural_order)))
 
 
@@ -278,7 +277,6 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder below a folder, itself first, with the names of its files; links are followed.
 
     Args:
-        folder: the folder.
         seen: real paths of the folders that were visited; they are not entered again. The set is changed.
     """
     place = os.path.realpath(folder)
@@ -317,7 +315,6 @@ def _entry(line: str, folder: str) -> SourceEntry:
     A line that ends in a number is a path alone if it names a folder that exists, such as `clip 3`.
 
     Args:
-        line: the line.
         folder: the list's folder with a separator at its end; "" for the working directory.
     """
     match = LABELLED.fullmatch(line)

@@ -192,7 +192,6 @@ class GivenFrames:
 
 
 def _remedy(frame: Any) -> str:
-    """Return the advice that turns a user's frame of another form into uint8 RGB (3, H, W)."""
     if isinstance(frame, str | PathLike):
         return "give their folder in place of their paths"
     if isinstance(frame, Mapping):

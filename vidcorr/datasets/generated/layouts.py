@@ -54,9 +54,6 @@ def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) 
     Sprites enter in the first half of a video and have one of eight categories. Every fifth frame is in
     `<split>/JPEGImages`, all frames are in `<split>_all_frames/JPEGImages`. Training masks hold all objects; validation
     masks hold entering objects only, and the validation's meta.json has no categories.
-
-    Args:
-        valid: number of validation videos.
     """
     fifth = range(0, scenes.frames, 5)
     entries: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
@@ -83,7 +80,6 @@ def _annotated_objects(
     Args:
         masks: (T, H, W) ids of the sprites in all frames.
         sprites: most sprites of a video, each of which takes two draws.
-        draws: source of the draws.
         is_train: masks hold all objects, which have categories; False: an object has its first mask alone.
 
     Returns:
@@ -135,9 +131,6 @@ def write_tap_vid(folder: Path, scenes: Scenes, count: int, tracks: int = 24) ->
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
     The tracks start in turn on the background and on the sprites.
-
-    Args:
-        tracks: tracks per video.
     """
     content = {}
     for i, (video, masks) in enumerate(scenes.rendered(count)):

@@ -85,7 +85,6 @@ class Layer:
         Args:
             image: (H, W, 3), over which the texture is drawn.
             ids: (H, W), which becomes `number` where the layer covers half of a pixel or more.
-            number: id of the layer.
             t: index of the frame.
         """
         # (H, W, 4): RGB and opacity, which is 0 beyond the texture
@@ -192,7 +191,6 @@ class Scenes:
         Args:
             index: index of the video.
             masks: (T, H, W), of the video.
-            count: number of tracks.
             of_layers: numbers of the layers on which the tracks start, in turn; 0 is the background. By default all
                 layers that are ever visible.
 
@@ -225,7 +223,6 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
     """Render a video and its masks; the same arguments give the same arrays.
 
     Args:
-        seed: seed of the set.
         index: index of the video in it.
         **arguments: `frames`, `size`, `sprites` and `camouflage` of `Scenes`.
 
@@ -244,7 +241,6 @@ def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray
     """Draw phases of the sprites' paths until no two sprites overlap in frame 0, but at most 64 times.
 
     Args:
-        rng: source of the draws.
         diameters: (N,) pixels.
         reach: largest distance of a sprite from the centre along x and y, pixels.
 
@@ -274,7 +270,6 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
     """Draw a square of a texture: noise around one frequency, cut into three levels of equal area, one per colour.
 
     Args:
-        rng: source of the draws.
         side: side of the square, pixels.
         colours: (3, 3) RGB in 0..255.
         period: width of the texture's elements, pixels.

@@ -147,7 +147,6 @@ def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
 
     Args:
         masks: (T, H, W) ids.
-        number: the id.
     """
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):

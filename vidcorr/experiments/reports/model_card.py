@@ -61,7 +61,6 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
         content: content of the checkpoint; its entry `METADATA_KEY` names the method's class, perhaps also the input.
         run: folder of its run, which may hold config.yaml, for the data, and the results of benchmarks; None: there is
             none.
-        file: name of the exported file.
         loading: lines of Python that load the exported file.
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]

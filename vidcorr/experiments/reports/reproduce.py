@@ -58,9 +58,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
     """Evaluate the networks of published rows by their protocols, and print our scores beside the published ones.
 
     Args:
-        rows: rows whose weights are here.
         benchmarks: benchmarks with their data; rows of other benchmarks are left out.
-        output: folder of the results.
 
     Returns:
         The table.

@@ -227,7 +227,6 @@ class Study(BaseModel, extra="forbid"):
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Return the words of a training with `{seed}` replaced by a seed, and `--seed_everything` added."""
     filled = [word.replace("{seed}", str(seed)) for word in words]
     return (*filled, "--seed_everything", str(seed))
 
@@ -236,8 +235,6 @@ def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Comman
     """Return the command of a training in a folder of its own; run again after a stop, the command resumes.
 
     Args:
-        row: name of the row.
-        seed: the seed.
         words: arguments of `vidcorr fit`.
         folder: root of the training's only run, `version_0`.
     """
@@ -281,8 +278,6 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     paper's numbers of the same score stand in the next column.
 
     Args:
-        study: the study.
-        output: folder of its runs and results.
         scores: names of scores in place of the study's; each counts for the evaluations that have it.
 
     Raises:
@@ -313,8 +308,6 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
     the recipe. A result that records no seed gets the seed of its command.
 
     Args:
-        study: the study.
-        output: folder of its results.
         scores: names of scores; empty: the study's.
         left_out: a sentence is appended for each file that cannot be read.
 
@@ -344,7 +337,6 @@ def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list
     equally common in the row, the column that is commoner in the study is kept, then the last by name.
 
     Args:
-        records: records of all rows.
         left_out: a sentence is appended for each result that does not count.
     """
     # a column without its score is one protocol, conditions and data
@@ -384,8 +376,6 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
     """Yield name of the row, column and cell of each score, measured or empty, and of each published number.
 
     Args:
-        study: the study.
-        measured: the table of its results.
         scores: names of scores; empty: the study's.
 
     Raises:
@@ -420,7 +410,6 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
 
 
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
-    """Return a sentence for each row and column with fewer scores than seeds: "vfs has 1 of 3 seeds on davis"."""
     sentences: dict[str, None] = {}
     for name, column, cell in cells:
         wanted = len(study.seeds) if cell.trained else 1

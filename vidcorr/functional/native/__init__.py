@@ -69,9 +69,7 @@ def run(
         name: name of a function of (address of its arguments, first item, end of the items) that returns a count, for
             example of computed products.
         variant: kind of the compiled file, as `compiled_variant` returns it.
-        kind: C structure of the function's arguments.
         values: field of the structure → number; or tensor, whose address the function gets; or None, a null pointer.
-        items: number of items.
         together: number of items that the function takes together; ranges begin at multiples of it.
 
     Returns:

@@ -212,7 +212,6 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
     """Propagate the queries along the frames of `order`, each from its own frame on, and fill in the job.
 
     Args:
-        job: the job.
         order: all frames, ascending or descending.
         errors: `(N, T − 1)` cycle errors in pixels of the steps between neighbouring frames, filled in.
         descriptors: `(N, C)` features at the queries, filled in when their frame is reached.
@@ -268,8 +267,6 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
 
     Args:
         positions: x, y `(N, 2)` in cells.
-        height: rows of the map.
-        width: columns of the map.
 
     Returns:
         Flat indices of cells `(N, 4)`, and weights `(N, 4)` of sum 1.

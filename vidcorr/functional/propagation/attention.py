@@ -102,8 +102,6 @@ def best_matches(
         query: (h, w, C).
         keys: (h, w, S, C), contiguous.
         references: indices into S; a repeated index counts twice.
-        topk: matches to keep.
-        neighbourhood: keys of a query.
 
     Returns:
         Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s. If a
@@ -201,7 +199,6 @@ def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) 
     Args:
         weights: softmax weights of the keys, which are all cells of a tile's halo.
         windows: (queries, 1, cells), which of these keys lie in a query's square, row by row.
-        prior: shape of the mixtures.
     """
     by_query = weights.permute(0, 3, 2, 1)  # keys last; a view: `scatter_` writes into `weights`
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)

@@ -330,7 +330,6 @@ def upsampled_argmax(
         floor: None: up-sampled channels are compared as they are. A number: a channel whose largest label is above it
             is first rescaled from [min, max] to [0, 1] (VFS, DINO). With a number above 0 the background is rescaled
             only if an object is; else the faint trace of an object that has left would win.
-        method: filter of the up-sampling.
         guide: filter that is applied to each up-sampled channel; None: no filter.
 
     Returns:

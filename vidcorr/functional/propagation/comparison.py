@@ -81,7 +81,6 @@ def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureTransform:
 
     Args:
         first: (C, h, w), features of the first frame.
-        protocol: number of components.
     """
     unit = of_unit_length(first)
     components = whitening(unit, protocol.whitened_channels)

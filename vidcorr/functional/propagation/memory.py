@@ -159,7 +159,6 @@ class FrameMemory:
         Args:
             query: (h, w, C).
             frames: indices of frames in the memory; a repeated index counts twice.
-            topk: number of products per query.
 
         Returns:
             Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s,

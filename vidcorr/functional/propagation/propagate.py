@@ -78,7 +78,6 @@ def _labels_of_frames(
     """Yield the labels of all frames, and check at the end that the video had every frame at which labels enter.
 
     Args:
-        propagator: a new propagation.
         features: (C, h, w) of each frame.
         entering: frame → labels that enter at the frame.
     """
@@ -123,10 +122,8 @@ class References:
         """Return references with given features and labels, in memories of their own.
 
         Args:
-            frames: S indices.
             keys: (h, w, S, C), features of the frames.
             labels: (h, w, S, L), labels of the frames; gradients with respect to the labels are kept.
-            protocol: the neighbourhoods that are searched.
         """
         places = list(range(len(frames)))
         # neighbourhood → places in `frames` of the references that are searched in it
@@ -400,7 +397,6 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
     """Return a protocol that has a user's rule of propagation in its name and digest.
 
     Args:
-        protocol: the protocol.
         propagator: the rule, a subclass of `LabelPropagator` or a function that returns one; `LabelPropagator` itself
             is no rule and leaves the protocol as it is.
 
@@ -445,10 +441,6 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
     """Return the top-k matches of all sources together, with all further matches that equal the k-th.
 
     Each round of searches asks for twice as many matches, until the worst match of each source is below the k-th.
-
-    Args:
-        searches: one search per source.
-        topk: k.
 
     Returns:
         The matches of each source, in which products below the k-th are −inf; and the `topk` by which
@@ -509,7 +501,6 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
     """Return labels (L, h, w) as one-hot labels: a cell takes the winner at its upper left pixel of the input.
 
     Args:
-        labels: soft labels.
         stride: pixels of the input per cell.
     """
     _, height, width = labels.shape

@@ -168,7 +168,6 @@ def sampling_matrix(cells: int, positions: int, device: torch.device) -> Tensor:
     Args:
         cells: number of cells along the axis.
         positions: number of positions; position i is the centre of the i-th of as many equal parts of the axis.
-        device: device of the result.
     """
     basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]  # resizing is linear
     return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T

@@ -42,7 +42,6 @@ def distinct_colours(count: int, step: float | None = None, saturation: float = 
     """Return `count` bright colours; the first is red.
 
     Args:
-        count: number of colours.
         step: distance between the hues of neighbours in the list, as a share of the circle of hues; None: 1 / count.
         saturation: in [0, 1]; less is paler.
     """
@@ -112,7 +111,6 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
         frame: uint8 RGB `(3, H, W)`.
         boxes: left, top, width, height, an array or tensor `(N, 4)`; (0, 0) is the corner of the first pixel. Boxes may
             leave the frame; non-finite boxes are left out.
-        colours: a colour per box.
         labels: a text per box; empty: no texts.
 
     Returns:
