@@ -55,6 +55,29 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
         prior: the mixture, and the threshold above which a window's peak is large.
         logits: logarithms of the affinities, up to a constant per window. Places and widths of the peaks are read from
             the logits, since the affinity of a second peak may round to 0. None: from the affinities.
+
+    Example:
+        >>> window = torch.tensor([0.5, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2])  # 3 x 3 cells
+        >>> (100 * compact_windows(window, CompactnessPrior(threshold=0.4))).round().view(3, 3)
+        tensor([[57.,  4.,  0.],
+                [ 4.,  0.,  3.],
+                [ 0.,  3., 43.]])
+        >>> (100 * compact_windows(window, CompactnessPrior(threshold=0.4, weights="mass"))).round().view(3, 3)
+        tensor([[75.,  5.,  0.],
+                [ 5.,  0.,  2.],
+                [ 0.,  2., 25.]])
+        >>> compact_windows(window, CompactnessPrior()).equal(window)  # no peak above 0.5
+        True
+        >>> bump = torch.tensor([1.0, 2.0, 1.0, 2.0, 8.0, 2.0, 1.0, 2.0, 1.0]) / 32
+        >>> (100 * compact_windows(bump, CompactnessPrior(1, threshold=0, width="moments"))).round().view(3, 3)
+        tensor([[  8.,  29.,   8.],
+                [ 29., 100.,  29.],
+                [  8.,  29.,   8.]])
+        >>> peak = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+        >>> (100 * compact_windows(peak, CompactnessPrior(1, threshold=0, width="moments"))).round().view(3, 3)
+        tensor([[  0.,   6.,   0.],
+                [  6., 100.,   6.],
+                [  0.,   6.,   0.]])
     """
     side = math.isqrt(windows.shape[-1])
     highest, index = (windows if logits is None else logits).topk(prior.components)  # K peaks, the highest first

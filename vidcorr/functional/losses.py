@@ -200,6 +200,15 @@ def draw_dropped_edges(nodes: Tensor, rate: float, generator: torch.Generator) -
 
     Returns:
         Two bool masks `(B, T − 1, N, N)`: of steps forward, and of steps back.
+
+    Example:
+        >>> forth, back = draw_dropped_edges(torch.zeros(1, 2, 3, 3), 0.4, torch.Generator().manual_seed(0))
+        >>> forth.flatten(2).int()  # of two steps, from each of three nodes to each of the next frame
+        tensor([[[0, 0, 1, 1, 1, 0, 0, 0, 0],
+                 [0, 1, 0, 1, 1, 1, 0, 0, 0]]], dtype=torch.int32)
+        >>> back.flatten(2).int()
+        tensor([[[1, 1, 0, 0, 1, 0, 0, 0, 0],
+                 [1, 1, 1, 1, 0, 1, 1, 1, 1]]], dtype=torch.int32)
     """
     batch, _, frames, count = nodes.shape
     draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate

@@ -114,6 +114,14 @@ def drawn_cells(
 
     Returns:
         Long `(places, frames · points)`, indices into the cells of all stored frames, `frame · cells + cell`.
+
+    Example:
+        >>> drawn_cells(11, slice(1, 3), points=2, places=2, cells=10**6)
+        tensor([[1927603, 1270601, 2238250, 2611034],
+                [1864189, 1096582, 2422446, 2629316]])
+        >>> drawn_cells(11, slice(2, 3), points=2, places=2, cells=10**6)  # the same cells of frame 2
+        tensor([[2238250, 2611034],
+                [2422446, 2629316]])
     """
     low = (1 << 32) - 1  # mask of 32 bits
     frame = torch.arange(frames.start, frames.stop, device=device)[:, None]

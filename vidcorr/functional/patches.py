@@ -41,6 +41,16 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
 
     Returns:
         `(count, 4)` long: top, left, height, width.
+
+    Example:
+        >>> random_patch_boxes(3, 6400, (0.7, 0.9), torch.Generator().manual_seed(0))
+        tensor([[ 253,  677, 6052, 5410],
+                [  94,  720, 5573, 5658],
+                [ 936,   82, 5337, 5982]])
+        >>> random_patch_boxes(1, 8, (4, 5), torch.Generator())  # none fits
+        tensor([[0, 0, 8, 8]])
+        >>> random_patch_boxes(1, 1, (0.1, 0.2), torch.Generator())  # all would be without a pixel
+        tensor([[0, 0, 1, 1]])
     """
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])

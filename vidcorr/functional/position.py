@@ -26,6 +26,12 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
     Raises:
         ValueError: if the number of channels is not divisible by 4.
+
+    Example:
+        >>> sinusoidal_position(8, 3, 5)[:4, 2, 4]  # sin 4, cos 4, sin 0.04, cos 0.04: of column 4
+        tensor([-0.7568, -0.6536,  0.0400,  0.9992])
+        >>> sinusoidal_position(8, 3, 5)[4:, 2, 4]  # the same of row 2
+        tensor([ 0.9093, -0.4161,  0.0200,  0.9998])
     """
     if channels % 4:
         raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
@@ -83,6 +89,14 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
 
     Returns:
         Long `(frames, h · w)`, a permutation per frame; None for "none".
+
+    Example:
+        >>> drawn_orders("shift", 2, (3, 3), torch.Generator().manual_seed(0))
+        tensor([[4, 5, 3, 7, 8, 6, 1, 2, 0],
+                [0, 1, 2, 3, 4, 5, 6, 7, 8]])
+        >>> drawn_orders("shuffle", 2, (3, 3), torch.Generator().manual_seed(0))
+        tensor([[2, 3, 4, 8, 6, 0, 5, 1, 7],
+                [3, 4, 5, 1, 2, 6, 0, 7, 8]])
     """
     if kind == "none":
         return None

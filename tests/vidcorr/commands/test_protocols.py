@@ -14,7 +14,7 @@ def shown(capsys, *words):
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize(("name", "said"), [("vfs+radius=x", "radius must be"), ("vfs+scales=x", "scales must be")])
+@pytest.mark.parametrize(("name", "said"), [("vfs+radius=x", "radius must be"), ("vfs+dilated=x", "dilated must be")])
 def test_a_wrong_value_is_said_by_the_kind_that_has_its_field(name, said):
     assert said in refusal("protocols", name)
 
