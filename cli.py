@@ -1,4 +1,4 @@
-"""`fit` and `validate` by LightningCLI, with benchmarks by `--on`; `vidcorr.commands` runs all other commands."""
+"""`fit`, `validate` and `test` by LightningCLI, with benchmarks by `--on`; `vidcorr.commands` runs the others."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import ActionConfigFile, class_from_function  # 4.46 has the third here alone
+from jsonargparse import ActionConfigFile, class_from_function
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -26,6 +26,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
 from vidcorr.backbones.files.trust import in_name_of
+from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoint_files import faults_of_state
@@ -37,7 +38,7 @@ from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.runs.config_files import as_list, config_names, find_config, read_yaml
 from vidcorr.experiments.runs.flags import names_of
 from vidcorr.experiments.runs.runs import ROOT, Run, RunFolder
-from vidcorr.experiments.runs.words import PARTS, words_for_parser
+from vidcorr.experiments.runs.words import PARTS, root_of, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.loops import has_reached_its_length
@@ -53,33 +54,31 @@ NOISE = (
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
 )
 """Warnings of Lightning without use on the command line."""
-UNKNOWN = re.compile(r"dot import path string: (?P<name>[\w.-]+)|arguments: --(?P<flag>[\w.]+)")
+UNKNOWN = re.compile(r"dot import path string: (?P<name>[^\s;]+)|(arguments: --|accept option ')(?P<flag>[\w.]+)")
 """Name of a class, or a flag, in the parser's messages."""
+LOADERS = {"validate": "val_dataloader", "test": "test_dataloader"}
+"""Command → method of a DataModule that gives its loader."""
 
 
 # The parser
 
 
 class NamedConfig(ActionConfigFile):
-    """`--config`: a file, a config of the project by its name, or its content."""
+    """`--config`: a file, a config of the project by its name, or its content in JSON.
+
+    If it names another class for model or data, the earlier class's arguments are dropped: jsonargparse would keep
+    those that both classes have.
+    """
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Read a config; if it names another class for model or data, the earlier class's arguments are dropped first.
-
-        Args:
-            parser: the parser.
-            cfg: the configuration read so far, which is changed.
-            values: name or path of a config, or content in JSON, which begins with `{`.
-            option_string: the flag.
-
-        Raises:
-            UsageError: for a config that is not found or has another form.
-        """
+        """Read a config; UsageError for one that is not found or has another form."""
         path = None if values.startswith("{") else find_config(values)
         content = json.loads(values) if path is None else read_yaml(path)
         if not content.keys().isdisjoint((True, "on")):  # YAML 1.1 reads the key `on` as true
             raise UsageError(f"{path}: on is a flag, --on davis=FOLDER; in a config it is a callback (--print_config)")
-        for part in PARTS:  # model and data
+        if not isinstance(content.get("trainer") or {}, dict):
+            raise UsageError(f"{path}: trainer is {content['trainer']}; write trainer: {{max_steps: 9}}")
+        for part in PARTS:
             if is_other_class(cfg.get(part), content.get(part)):
                 cfg[part] = None
         super().__call__(parser, cfg, values if path is None else str(path), option_string)
@@ -118,8 +117,8 @@ def make_trainer(*, precision: str | int | None = None, **kwargs: Any) -> pl.Tra
     """Return Lightning's Trainer.
 
     Args:
-        precision: a precision of Lightning, or "auto" on the command line: bfloat16 if the CPU or the CUDA GPU has it;
-            else float16 on a CUDA GPU, and float32 on a CPU or any other device, such as Apple's GPU ("mps").
+        precision: a precision of Lightning; or "auto": bfloat16 if the CPU or the CUDA GPU has it, else float16 on a
+            CUDA GPU, and float32 on another device.
         **kwargs: other arguments of Lightning's Trainer.
     """
     return pl.Trainer(precision=precision, **kwargs)  # type: ignore[arg-type]
@@ -130,11 +129,7 @@ TRAINER = class_from_function(make_trainer)
 
 
 def precision_for(accelerator: Any) -> str:
-    """Return Lightning's name of the fastest precision of a device.
-
-    Args:
-        accelerator: name of an accelerator of Lightning, or a configuration with its class.
-    """
+    """Return Lightning's name of the fastest precision of an accelerator, a name or a configuration with its class."""
     kind = accelerator if isinstance(accelerator, str) else resolve_name(accelerator.class_path).name()
     asks_for_gpu = kind in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
     chosen, reason = fastest_precision(gpu_or_cpu().type if asks_for_gpu else kind)
@@ -142,7 +137,7 @@ def precision_for(accelerator: Any) -> str:
     return MIXED[chosen]
 
 
-def one_of_a_name(callbacks: list[Any], moves: bool) -> list[Any]:
+def one_of_a_name(callbacks: Sequence[Any], moves: bool) -> list[Any]:
     """Return configured callbacks, with one benchmark of a name: the last, because the user's words come last.
 
     Args:
@@ -151,13 +146,22 @@ def one_of_a_name(callbacks: list[Any], moves: bool) -> list[Any]:
     """
     by_name: dict[Any, Any] = {}
     for number, callback in enumerate(callbacks):
-        benchmark = callback.init_args.get("benchmark") if callback.class_path.endswith("BenchmarkCallback") else None
+        benchmark: Any = callback.init_args.benchmark if is_benchmark(callback) else None
         name = benchmark and (benchmark.init_args.get("name") or resolve_name(benchmark.class_path).name)
         if moves and name in by_name:
-            by_name[name].init_args.benchmark.init_args.root = benchmark.init_args.root
+            arguments = by_name[name].init_args.benchmark.init_args
+            before = arguments.root
+            for each, value in arguments.items():
+                if isinstance(value, str) and value.startswith(before):
+                    arguments[each] = benchmark.init_args.root + value.removeprefix(before)
         else:
             by_name[name or number] = callback
     return list(by_name.values())
+
+
+def is_benchmark(callback: Any) -> bool:
+    """Return True for the configuration of a benchmark's callback."""
+    return str(callback.class_path).endswith("BenchmarkCallback")
 
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "JSM_NAMESPACE_RANK")
@@ -181,12 +185,7 @@ def is_first_rank() -> bool:
 
 
 def is_printed(record: logging.LogRecord) -> bool:
-    """Return False for Lightning's tips to install further products, True for its other lines; a filter of logging.
-
-    Example:
-        >>> [is_printed(logging.makeLogRecord({"msg": text})) for text in ("Tip: install more", "GPU available: False")]
-        [False, True]
-    """
+    """Return False for Lightning's tips to install further products, True for its other lines; a filter of logging."""
     return "Tip:" not in record.getMessage()
 
 
@@ -198,19 +197,11 @@ def quieten_lightning() -> None:
 
 
 def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
-    """Represent a member of an Enum in YAML by its value; PyYAML itself can write no member."""
     return dumper.represent_data(member.value)
 
 
 def has_own_data(config: Any) -> bool:
-    """Return True if the model of a configuration defines its own `train_dataloader`.
-
-    Example:
-        >>> from jsonargparse import Namespace
-        >>> names = ("vidcorr.VFSSimSiam", "pytorch_lightning.demos.boring_classes.BoringModel")
-        >>> [has_own_data(Namespace(model=Namespace(class_path=name))) for name in names]
-        [False, True]
-    """
+    """Return True if the model of a configuration defines its own `train_dataloader`."""
     return bool(resolve_name(config.model.class_path).train_dataloader is not pl.LightningModule.train_dataloader)
 
 
@@ -220,16 +211,29 @@ def has_no_videos(config: Any) -> bool:
     return bool(data) and resolve_name(data.class_path) is VideoDataModule and data.init_args.source == ""
 
 
-def holds_nothing_out(config: Any) -> bool:
-    """Return True if the class of a configuration's data defines no `val_dataloader`; False without data."""
-    data = config.get("data")
-    return bool(data) and resolve_name(data.class_path).val_dataloader is pl.LightningDataModule.val_dataloader
+def needs_no_data(config: Any, loader: str) -> bool:
+    """Return True if data have nothing to measure, or lie elsewhere while benchmarks measure, which is printed.
+
+    Args:
+        config: configuration of `validate` or `test`.
+        loader: method of the data that the command calls.
+    """
+    kind = resolve_name(config.data.class_path)
+    if has_no_videos(config) or getattr(kind, loader) is getattr(pl.LightningDataModule, loader):
+        return True
+    given = config.data.init_args.as_dict()
+    places = [str(place) for name in ("source", "root") for place in as_list(given.get(name) or [])]
+    absent = [place for place in places if not Path(place).expanduser().exists()]
+    only_benchmarks = bool(absent) and any(map(is_benchmark, config.trainer.callbacks))
+    if only_benchmarks:
+        rank_zero_info(f"{absent[0]}: there is no such file or folder: benchmarks alone are run")
+    return only_benchmarks
 
 
 class VidcorrCLI(LightningCLI):
     """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that go on.
 
-    It changes the process: Lightning's rank and printed lines, and how YAML writes an Enum; it imports all of vidcorr.
+    It changes the process: Lightning's rank and printed lines, and how YAML writes an Enum.
 
     Args:
         args: command and arguments.
@@ -256,6 +260,9 @@ class VidcorrCLI(LightningCLI):
         words_of_run = list(earlier.record.words if earlier else args)
         added = [] if earlier and words_of_run[-len(more) :] == list(more) else more
         self.run = Run([*words_of_run, *added], earlier, say=rank_zero_info)
+        requeued = self.run.go_on_if_requeued(root_of(args))
+        if requeued is not None:  # by the configuration of its run, whatever the words' files say now
+            args = [self.command, *requeued.words("last")]
         self.words = words_for_parser([*args, *more])
         # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
@@ -288,33 +295,25 @@ class VidcorrCLI(LightningCLI):
         """Keep the parser of the command for `RunStart`."""
         self.parser_of_command = parser
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse the words; a requeued job goes on by the configuration of its run, whatever the words' files say now."""
-        super().parse_arguments(parser, args)
-        root = Path(self.config[self.command].trainer.default_root_dir).expanduser()
-        requeued = self.run.go_on_if_requeued(root)
-        if requeued is not None:
-            self.words = words_for_parser([self.command, *requeued.words("last")])
-            super().parse_arguments(parser, self.words.words)
-        trainer = self.config[self.command].trainer
-        trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.words.names_data_alone)
-
     def _parse_ckpt_path(self) -> None:
         """Do nothing: the checkpoint's arguments stand before the user's words; by LightningCLI they would win."""
 
     def before_instantiate_classes(self) -> None:
         """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
-        if config.trainer.precision == "auto":  # config.yaml has the precision that was chosen
-            config.trainer.precision = precision_for(config.trainer.accelerator)
-        if self.command == "validate":
+        trainer = config.trainer
+        trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.words.names_data_alone)
+        if trainer.precision == "auto":  # config.yaml has the precision that was chosen
+            trainer.precision = precision_for(trainer.accelerator)
+        if self.command == "fit":
+            if has_no_videos(config) and has_own_data(config):
+                # the model has loaders of its own; the `data` of a method's config describe clips, and name no videos
+                config.data = None
+        else:
             # the config of a training without validations sets 0, by which Lightning would measure nothing here
-            config.trainer.limit_val_batches = config.trainer.limit_val_batches or None
-            if has_no_videos(config) or holds_nothing_out(config):
+            trainer.limit_val_batches = trainer.limit_val_batches or None
+            if config.get("data") and needs_no_data(config, LOADERS[self.command]):
                 config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
-        elif has_no_videos(config) and has_own_data(config):
-            # the model has loaders of its own; the `data` of a method's config describe clips, and name no videos
-            config.data = None
         config.ckpt_path = self.run.choose_checkpoint(config)
 
     def instantiate_classes(self) -> None:
@@ -390,12 +389,19 @@ class VidcorrCLI(LightningCLI):
         Raises:
             ValueError: if a model of ours measured nothing.
         """
-        self._run_in_folder(self.trainer.validate, verbose=not benchmarks_among(self.trainer), **options)
+        self._measure(self.trainer.validate, **options)
+
+    def test(self, **options: Any) -> None:
+        """Test, as `validate`."""
+        self._measure(self.trainer.test, **options)
+
+    def _measure(self, method: Callable[..., object], **options: Any) -> None:
+        self._run_in_folder(method, verbose=not benchmarks_among(self.trainer), **options)
         results = [benchmark.result for benchmark in benchmarks_among(self.trainer)]
         # a model of the user may print or write what it measures, without logging it
         if isinstance(self.model, SavedModule) and not (any(results) or self.trainer.logged_metrics):
             remedy = "name a benchmark, --on davis=/data/DAVIS, or videos to hold out, --data.source FOLDER"
-            raise ValueError(f"validate: nothing was measured: {remedy}")
+            raise ValueError(f"{self.command}: nothing was measured: {remedy}")
 
     def _run_in_folder(self, method: Callable[..., object], **options: Any) -> None:
         """Run a method of the Trainer, and note the end of the run in its folder.
@@ -480,9 +486,12 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
     if unknown is None:
         return ""
     # known name → how it is written: flags; configs and classes
-    forms = {name.removeprefix("--"): name for name in names_of(parser) + names_of(COMMANDS[0].parser())}
+    flags = ["--config", *names_of(parser), *names_of(COMMANDS[0].parser())]
+    forms = {name.removeprefix("--"): name for name in flags if name != "--lr_scheduler"}  # no answer to --lr
+    if "/" in (unknown["name"] or ""):
+        return "; a folder of videos is --data.source FOLDER"
     if unknown["name"]:
-        forms = {name: f"--config {name}" for name in config_names()}
+        forms = {name: f"--config {name}" for name in config_names()} | {name: name for name in SHORT_NAMES}
         for room in (vidcorr, pl.callbacks, pl.loggers):
             forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
     return did_you_mean(unknown["name"] or unknown["flag"], forms, forms)

@@ -18,9 +18,7 @@ class RunStart(SaveConfigCallback):
     """Hold the run of a command, and begin it in its folder with its `config.yaml`, once no callback refuses it.
 
     The command puts it before all other callbacks, which find the run by `run_folder.run_of`. `config.yaml` of a
-    training has no `ckpt_path`: a training that begins by the file resumes nothing. If a run begins again, what it
-    logged before is hidden in `on_train_start`: before a score is logged, and once `LastCheckpoint` has locked the
-    folder.
+    training has no `ckpt_path`: a training that begins by the file resumes nothing.
 
     Args:
         parser: the parser of the command.
@@ -43,9 +41,11 @@ class RunStart(SaveConfigCallback):
         self._begin_once(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the run at the start of `validate`; in `fit`, do nothing."""
-        if trainer.state.fn == "validate":  # this command has no hook of a training
+        """Begin the run at the start of `validate` or `test`; in `fit`, do nothing."""
+        if trainer.state.fn != "fit":
             self._begin_once(trainer)
+
+    on_test_start = on_validation_start
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Record in a checkpoint which run wrote it, and the training with its seed and recipe."""
@@ -66,4 +66,4 @@ class RunStart(SaveConfigCallback):
                     config.ckpt_path = None  # a later `fit --config config.yaml` trains from the beginning
                 path = self.run.folder / self.config_filename
                 # a single file, without a second check of the parsed values
-                self.parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)
+                self.parser.save(config, path, skip_validation=True, overwrite=True, multifile=False)

@@ -117,6 +117,9 @@ class Stops(Callback):
         if trainer.world_size == 1:
             signals.check()
 
+    on_test_start = on_validation_start
+    on_test_batch_end = on_validation_batch_end
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask all ranks whether one received a signal after the last batch, for example in a validation.
 

@@ -181,6 +181,9 @@ class CorrespondenceModule(SavedModule):
             `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone.
         """
 
+    def end_step(self) -> None:
+        """End an optimiser step, where no Trainer does: methods with a momentum encoder or a queue then move these."""
+
     def samples_in(self, batch: Batch) -> int:
         """Return the number of samples in a batch; of several loaders' batches together, the sum."""
         # `images`: keys of a batch's images, such as `clip`; all of them have as many samples

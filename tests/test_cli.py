@@ -1,6 +1,6 @@
 """`fit` and `validate` by command line alone: what wins, how a run continues, what `--on` adds, what is refused.
 
-Also tests `callbacks/run_start.py`.
+Also tests `callbacks/run_start.py` and `runs/words.py`.
 """
 
 import gc
@@ -21,7 +21,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
+from jsonargparse import Namespace
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
@@ -34,7 +34,7 @@ from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import load
 from vidcorr.backbones.files import trust
 from vidcorr.callbacks.benchmark import benchmarks_among
-from vidcorr.cli import NOISE, is_first_rank, main, make_trainer, require_ranks_as_commands
+from vidcorr.cli import NOISE, is_first_rank, main, one_of_a_name, precision_for, require_ranks_as_commands
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.experiments.runs.words import words_for_parser
@@ -73,19 +73,18 @@ def parsed(command, *words):
     return Parsed([command, *words]).config[command]
 
 
+BENCHMARK = "vidcorr.BenchmarkCallback"
 MOCO = ["--config=vfs_moco_r18.yaml", "--config=data/clips.yaml"]
 
 
 def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
-    text = "{trainer: {max_steps: 3, max_epochs: 4, callbacks: CollapseMonitor}, on: [davis=., jhmdb=.], every: 3}"
+    text = "trainer: {max_steps: 3, max_epochs: 4, callbacks: CollapseMonitor}"
     file = config_file(tmp_path / "a.yaml", text).split("=")
     words = ["--trainer.max_steps=9", *file, "--trainer.max_epochs", "5", "-c", "configs/data/kinetics.yaml"]
-    config = parsed("fit", MOCO[0], *words, "--on", "vip=.", "--trainer.precision=auto")
-    assert "optimizer" not in config
-    assert (config.trainer.max_steps, config.trainer.max_epochs, config.trainer.precision) == (3, 5, "auto")
-    assert config.trainer.callbacks.class_path == "vidcorr.CollapseMonitor"
+    config = parsed("fit", MOCO[0], *words, "--on", "vip=.", "--trainer.precision=16-mixed")
+    assert (config.trainer.max_steps, config.trainer.max_epochs, config.trainer.precision) == (3, 5, "16-mixed")
+    assert [each.class_path for each in config.trainer.callbacks] == ["vidcorr.CollapseMonitor", BENCHMARK]
     assert config.data.class_path == "vidcorr.VideoDataModule"
-    assert (config.on, config.every, config.before) == (["davis=.", "jhmdb=.", "vip=."], 3, False)
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
     monkeypatch.chdir(tmp_path)
@@ -103,10 +102,6 @@ def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(
     refused(UsageError, line, parsed, "fit", *MOCO, "--trainer.max_epoch=3")
     message = "Option 'every_n_steps' is not accepted"
     refused(UsageError, message, parsed, "fit", *MOCO, append, "--trainer.callbacks+=Throughput", of_the_last)
-
-
-def test_none_is_null():
-    assert parsed("fit", *MOCO, "--trainer.max_time=None", "--data.seed", "None").trainer.max_time is None
 
 
 class Own(pl.LightningDataModule):
@@ -131,17 +126,16 @@ DATA = [Own, *(getattr(vidcorr, name) for name in dir(vidcorr) if name.endswith(
 
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.sampled(3)
-def test_a_class_of_data_has_the_defaults_of_its_own_signature(kind, tmp_path):
-    """Behind a config with data of another class; flags count wherever they stand."""
+def test_a_class_of_data_has_the_defaults_of_its_own_signature(kind):
+    """Behind a config with data of another class."""
     name = f"{__name__}.Own" if kind is Own else kind.__name__
     before = ["--model=VFSSimSiam"] if issubclass(kind, vidcorr.VideoDataModule) else MOCO
     needed = [name for name, each in signature(kind).parameters.items() if each.default is Parameter.empty]
     values = dict.fromkeys(needed, "x") | {"batch_size": 7}
     values.pop("kwargs", None)
-    file = config_file(tmp_path / "d.yaml", f"class_path: {name}").removeprefix("--config=")
     config = json.dumps({"data": {"class_path": name}})
     of_flags = flags("data", **values)
-    for words in ([f"--data={name}", *of_flags], [*of_flags, "--data", file], [f"--config={config}", *of_flags]):
+    for words in ([f"--data={name}", *of_flags], [f"--config={config}", *of_flags]):
         found = parsed("fit", *before, *words).data.init_args.as_dict()
         assert found | first_arguments(kind) | values == found, words
 
@@ -178,17 +172,14 @@ def classes_in(words):
     return [config["model"] for config in configs if "model" in config], [word for word in words if "={" not in word]
 
 
-def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_list():
+def test_a_model_is_any_network_that_evaluate_takes():
     given = ["--model", "dino-b8@block9", "--model=mine:net@res3/8", "--model=a.ckpt", "--model=FrozenEncoder"]
-    given += ["--data.source", "a b", "c", "--data.size=3", "--data.source=d"]
-    models, (command, *words) = classes_in(words_for_parser(["fit", *given]).words)
+    models, words = classes_in(words_for_parser(["fit", *given, "--data.source", "[a b, c]"]).words)
     dino = {"spec": "timm:vit_base_patch8_224.dino", "stage": "block9", "pretrained": True}
     specs = [dino, {"spec": "mine:net", "stage": "res3", "stride": 8}, {"spec": "a.ckpt"}, None]
     assert models == [{"class_path": "FrozenEncoder"} | ({"init_args": spec} if spec else {}) for spec in specs]
-    assert [command, *words] == ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
-    for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
-        taken = ["a"] if word != "--help" else []
-        assert words_for_parser(["fit", word, *taken]).words[2:] == [word, *taken]
+    assert words == ["fit", "--data.source=[a b, c]"]
+    assert parsed("fit", *MOCO, "--data.source", "[a b, c]").data.init_args.source == ["a b", "c"]
     refused(UsageError, "there is no file , here", words_for_parser, ["fit", "--config="])
 
 
@@ -339,13 +330,25 @@ def test_a_run_has_a_folder_and_callbacks_unless_there_are_ones_of_their_kind(wo
     assert [Path(logger.log_dir) for logger in trainer.loggers] == [folder] * has_logger
 
 
+def with_list(root):
+    """Return the configuration of a benchmark with a file below its root."""
+    benchmark = Namespace(class_path="Own", init_args=Namespace(name="own", root=root, list=f"{root}/val.txt"))
+    return Namespace(class_path=BENCHMARK, init_args=Namespace(benchmark=benchmark))
+
+
 def test_data_of_a_run_that_have_moved_are_named_again(tmp_path):
-    """By the words that are added to those of the run; words of one command name a benchmark once."""
-    of_run = ["validate", "--model=raw_colour", config_file(tmp_path / "run.yaml", "on: [davis=a, jhmdb=c]")]
+    """By a flag that is added to the configuration of the run, which keeps how it evaluates."""
+    on = ["--on", "davis=a", "jhmdb=c", "--change", "radius=3"]
+    of_run = config_file(tmp_path / "run.yaml", yaml.safe_dump(parsed("validate", "--model=raw_colour", *on).as_dict()))
     more = ["--on", "davis=b", f"--trainer.default_root_dir={tmp_path}"]
-    callbacks = benchmarks_among(Built(of_run, None, more).trainer)
+    callbacks = benchmarks_among(Built(["validate", of_run], None, more).trainer)
     assert [(each.name, each.benchmark.root) for each in callbacks] == [("davis", "b"), ("jhmdb", "c")]
-    refused(UsageError, "davis stands twice", Built, [*of_run, *more])
+    assert callbacks[0].benchmark.protocol.radius == 3
+    changed, _ = benchmarks_among(Built(["validate", of_run], None, [*more, "--change", "radius=5"]).trainer)
+    assert changed.benchmark.protocol.radius == 5
+    refused(UsageError, "davis stands twice", Built, ["validate", "--model=raw_colour", *on, *more])
+    before, after = (with_list(root) for root in ("/a", "/b"))
+    assert one_of_a_name([before, after], moves=True) == [after]  # what lies below the root has moved too
 
 
 def test_the_collector_that_waits_for_the_modules_is_on_in_every_run(tmp_path, monkeypatch):
@@ -362,7 +365,7 @@ def test_the_collector_that_waits_for_the_modules_is_on_in_every_run(tmp_path, m
 @pytest.mark.parametrize("flag", ["--config", "-c"])
 @pytest.mark.parametrize("command", ["fit", "validate"])
 def test_a_flag_of_a_config_without_its_value_is_refused(command, flag):
-    refused(UsageError, f"^argument {flag}: expected one argument$", Built, [command, flag])
+    refused(UsageError, f"^{command}: argument {flag}: expected one argument$", Built, [command, flag])
 
 
 def test_a_trial_and_a_further_rank_have_no_folder(tmp_path, monkeypatch):
@@ -409,25 +412,25 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
         write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(root, "checkpoints/last.ckpt"))
     file = config_file(here / "a.yaml", "trainer: {default_root_dir: configured}")
     by_flag = "--trainer.default_root_dir=named"
-    said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
         given = ["--ckpt_path=last", *more, "--allow", NETWORK, "--model.projector_dim=8"]
-        (command, _, model, *words), saved = words_for_parser(["validate", *given], said.append)
-        assert saved.arguments["predictor_dim"] == 5
-        assert saved.given == {("projector_dim",)}
-        path = (here / root / "checkpoints/last.ckpt").resolve()
-        assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
-        assert "VFSSimSiam" in model
-        assert said[-1] == f"--ckpt_path last: {path}"
+        found = words_for_parser(["validate", *given])
+        path = str((here / root / "checkpoints/last.ckpt").resolve())
+        assert (found.file, found.words[-1], found.recipe["init_args"]["predictor_dim"]) == (
+            path,
+            f"--ckpt_path={path}",
+            5,
+        )
+        model = Parsed(["validate", *given]).config["validate"].model
+        assert (model.init_args.predictor_dim, model.init_args.projector_dim) == (5, 8)  # the user's words win
+        assert model.class_path.endswith("VFSSimSiam")
     in_a_config = config_file(here / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
     path = (here / "configured/checkpoints/last.ckpt").resolve()
-    words = words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append).words
-    assert words[-1] == f"--ckpt_path={path}"
-    assert len(said) == 5
+    assert words_for_parser(["validate", in_a_config, "--allow", NETWORK]).words[-1] == f"--ckpt_path={path}"
     branch = config_file(here / "c.yaml", f"ckpt_path: {path}")
     command, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
-    assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
+    assert words == [branch, f"--ckpt_path={path}"]
     monkeypatch.setattr("vidcorr.experiments.runs.words.local_file", lambda address: path)
     assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"]).words[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):
@@ -441,12 +444,13 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
 
 def test_flags_set_when_benchmarks_run_and_one_name_stands_once():
     def callbacks(*more):
-        words = ["fit", *TINY, "--on", "davis=c", "jhmdb=b", *more]
-        found = Parsed(words)._chosen_benchmarks()
-        return [(each.name, each.benchmark.root, each.every_n_epochs, each.before_training) for each in found]
+        found = [each.init_args for each in parsed("fit", *TINY, "--on", "davis=c", "jhmdb=b", *more).trainer.callbacks]
+        roots = [(each.benchmark.init_args.name, each.benchmark.init_args.root) for each in found]
+        return roots, {(each.every_n_epochs, each.before_training) for each in found}
 
-    assert callbacks() == [("davis", "c", 10, False), ("jhmdb", "b", 10, False)]
-    assert callbacks("--every=3", "--before") == [("davis", "c", 3, True), ("jhmdb", "b", 3, True)]
+    both = [("davis", "c"), ("jhmdb", "b")]
+    assert callbacks() == (both, {(10, False)})
+    assert callbacks("--every=3", "--before") == (both, {(3, True)})
     assert callbacks("--on", "davis=c") == callbacks()
 
 
@@ -466,9 +470,9 @@ def test_benchmarks_and_members_of_an_enum_are_printed_as_they_are_read(tmp_path
     refused(SystemExit, "^0$", Parsed, [*words, "--print_config"])
     printed = capsys.readouterr().out
     content = yaml.safe_load(printed)
-    assert content["on"] == ["davis=."]
+    assert content["trainer"]["callbacks"][1]["init_args"]["benchmark"]["init_args"]["root"] == "."
     assert content["model"]["init_args"] == {"typed": "STEP", "plain": "STEP", "deep": {"a": "step"}}
-    assert content["trainer"]["callbacks"]["init_args"]["interval"] == "step"
+    assert content["trainer"]["callbacks"][0]["init_args"]["interval"] == "step"
     assert parsed("fit", config_file(tmp_path / "a.yaml", printed)).model.init_args.typed is Interval.STEP
 
 
@@ -480,18 +484,18 @@ def test_a_training_of_no_step_leaves_no_run(length, video_folder, tmp_path, cap
 
 
 def test_precision_auto_is_that_of_the_device(monkeypatch, info_log):
-    made, asked = Mock(), Mock(return_value=("bfloat16", "as it has it"))
-    monkeypatch.setattr("vidcorr.cli.pl.Trainer", made)
+    asked = Mock(return_value=("bfloat16", "as it has it"))
     monkeypatch.setattr("vidcorr.cli.fastest_precision", asked)
     monkeypatch.setattr("vidcorr.cli.gpu_or_cpu", lambda: torch.device("cuda"))
-    names = ("auto", "gpu", "cuda", CUDAAccelerator(), "cpu", CPUAccelerator(), "mps", "tpu")
-    assert make_trainer(max_steps=3) is made.return_value
-    for name in names:
-        make_trainer(accelerator=name, precision="auto")
-    expected = [call(accelerator=name, precision="bf16-mixed") for name in names]
-    assert made.mock_calls == [call(accelerator="auto", precision=None, max_steps=3), *expected]
-    assert asked.mock_calls == [call("cuda")] * 4 + [call("cpu")] * 2 + [call("mps"), call("tpu")]
+    classes = [Namespace(class_path=f"pytorch_lightning.accelerators.{name}Accelerator") for name in ("CUDA", "CPU")]
+    assert [precision_for(each) for each in ("auto", "gpu", "cuda", *classes, "cpu", "mps", "tpu")] == [
+        "bf16-mixed"
+    ] * 8
+    kinds = ["cuda", "cuda", "cuda", "cuda", "cpu", "cpu", "mps", "tpu"]
+    assert asked.mock_calls == [call(kind) for kind in kinds]
     assert info_log.messages == ["precision auto: bf16-mixed (as it has it)"] * 8
+    words = [*MOCO, "--trainer.precision=auto"]
+    assert parsed("fit", *words, "--trainer.accelerator=cpu").trainer.precision == "bf16-mixed"  # config.yaml has it
 
 
 class Witness(pl.Callback):

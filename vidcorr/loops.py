@@ -40,7 +40,7 @@ def batches_in_all(trainer: Trainer) -> int:
 
 def places_of_loaders(trainer: Trainer) -> list[Any]:
     """Return the states of the loaders of the training that have one."""
-    return trainer.fit_loop._combined_loader._state_dicts()  # type: ignore[union-attr]
+    return trainer.fit_loop._combined_loader._state_dicts()
 
 
 def make_loader(trainer: Trainer) -> None:

@@ -31,17 +31,13 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
         >>> move_average(average, encoder, momentum=0.75)
         >>> average.weight.item()
         0.25
-        >>> move_average(average.half(), encoder.half(), momentum=0.75)
-        Traceback (most recent call last):
-            ...
-        ValueError: the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true
     """
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in average.parameters()):
         raise ValueError("the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true")
     torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - momentum)
 
 
-MOST_HELD = 4096
+MOST_HELD = 512
 """Batches of an optimiser step whose keys wait: more than anybody accumulates."""
 
 
@@ -66,20 +62,9 @@ class KeyQueue(nn.Module):
     Example:
         >>> queue = KeyQueue(4, shape=2, seed=None)
         >>> queue.enqueue(torch.ones(3, 2), torch.tensor([5, 5, 7]))
-        >>> queue.video_ids, queue.filled
-        (tensor([ 5,  5,  7, -1]), tensor([ True,  True,  True, False]))
         >>> queue.enqueue(torch.ones(2, 2), torch.tensor([8, 9]))  # one into the free place, one over the oldest
         >>> queue.video_ids, queue.pointer
         (tensor([9, 5, 7, 8]), tensor(1))
-        >>> storage = queue.keys.data_ptr()
-        >>> queue.enqueue(torch.arange(8.0).view(4, 2), torch.arange(4))  # over all, from the oldest on
-        >>> queue.video_ids, queue.keys[:, 0], queue.keys.data_ptr() == storage
-        (tensor([3, 0, 1, 2]), tensor([6., 0., 2., 4.]), True)
-        >>> first = KeyQueue(4, shape=3, seed=1).keys  # unit vectors, the same on all ranks
-        >>> first.norm(dim=1).allclose(torch.ones(4)), first.equal(KeyQueue(4, shape=3, seed=1).keys)
-        (True, True)
-        >>> first.equal(KeyQueue(4, shape=3, seed=2).keys)
-        False
     """
 
     keys: Tensor
@@ -109,10 +94,11 @@ class KeyQueue(nn.Module):
             video_index: `(ranks · B,)` long, their videos.
 
         Raises:
-            RuntimeError: if 4096 batches are held already: it seems that no optimiser of torch takes a step.
+            RuntimeError: if `MOST_HELD` batches are held already: it seems that nobody calls `end_step`.
         """
         if len(self.held) == MOST_HELD:
-            raise RuntimeError(f"{MOST_HELD} batches without a step of an optimiser of torch: when do keys enter?")
+            remedy = "a loop of your own calls end_step() of the method after each step of the optimiser"
+            raise RuntimeError(f"the keys of {MOST_HELD} batches wait for the end of a step: {remedy}")
         self.held.append((keys.flatten(0, 1), video_index.repeat_interleave(keys.shape[1])))
 
     def flush(self) -> None:
@@ -161,12 +147,12 @@ class KeyQueue(nn.Module):
 class MomentumMethod(SavedModule):
     """Mixin before `CorrespondenceModule` for methods with a momentum encoder, a queue of its keys, or both.
 
-    A method sets `target_encoder` and its number m, `encoder_momentum`. In training its `step` gives new keys
-    of all ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, the average
-    moves and the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
+    A method sets `target_encoder` and its number m, `encoder_momentum`. In training its `step` gives new keys of all
+    ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, `end_step` moves the
+    average and lets the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
 
-    An optimiser step is a step of any optimiser of torch that has parameters of `encoder`, in a Trainer or any loop.
-    `momentum_of_average` is asked before it, so that a schedule that cannot answer raises before the step.
+    Lightning's automatic optimisation ends steps by itself. Whoever steps an optimiser of their own calls `end_step`: a
+    loop without a Trainer, manual optimisation, or a LightningModule of which the method is a part.
 
     Attributes:
         encoder: the network that learns.
@@ -210,7 +196,7 @@ class MomentumMethod(SavedModule):
         return [name for name, _ in self.named_buffers() if name.startswith(prefixes)]
 
     def on_fit_start(self) -> None:
-        """Forget the keys that an interrupted fit has held, and the optimiser step that it began."""
+        """Forget the keys that an interrupted fit has held."""
         super().on_fit_start()
         for queue in self.queues.values():
             queue.held.clear()
@@ -221,16 +207,35 @@ class MomentumMethod(SavedModule):
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
-    def optimizer_step(self, *args: Any, **options: Any) -> None:
-        """Step, as Lightning does, then move the average and fill the queues."""
-        momentum = 0.0 if self.target_encoder is None else self.momentum_of_average()
-        super().optimizer_step(*args, **options)
-        self.end_step(momentum)
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Step, as Lightning does, and end the step, unless a gradient scaler has left it out.
+
+        m of the average's move is asked for before the step, since Lightning then counts it.
+        """
+        momentum = None if self.target_encoder is None else self.momentum_of_average()
+        steps: list[object] = []
+        of_torch = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps it
+        hook = of_torch.register_step_post_hook(lambda *_: steps.append(None))
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        finally:
+            hook.remove()
+        if steps:
+            self.end_step(momentum)
 
     def end_step(self, momentum: float | None = None) -> None:
-        """Move the average and fill the queues; a loop without a Trainer calls it after the optimiser's step."""
+        """End an optimiser step: move the average, and let the keys of its batches enter the queues.
+
+        For methods with queues, nothing happens where no batch came since the last call.
+
+        Args:
+            momentum: m of the average's move; None asks `momentum_of_average`.
+
+        Raises:
+            ValueError: for an average in half precision.
+        """
         queues = self.queues.values()
-        if queues and not any(queue.held for queue in queues):  # a step without new keys, such as of a second optimiser
+        if queues and not any(queue.held for queue in queues):
             return
         self._own_steps += 1
         if self.target_encoder is not None:

@@ -5,7 +5,6 @@ Also tests `callbacks/best_checkpoint.py`.
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -30,7 +29,7 @@ from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.runs.config_files import CONFIGS
-from vidcorr.experiments.runs.runs import Record, Run, RunFolder
+from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.metrics import Score
 
@@ -228,20 +227,6 @@ def test_the_best_score_outlives_its_folder(tmp_path):
         assert [best.check_monitor_top_k(trainer, torch.tensor(score)) for score in (0.7, 0.85)] == [False, True]
     assert places == ["", first, f"{new}/best-1.ckpt"]
     assert list(best.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
-
-
-def test_a_run_that_begins_again_removes_the_best_checkpoints_of_its_earlier_start(tmp_path):
-    run = Run(["fit"])
-    folder = run.make_folder(tmp_path)
-    again = Run(["fit"], RunFolder.read(folder), [].append)
-    again.make_folder(tmp_path)
-    best = BestCheckpoint(dirpath=folder)
-    kept, stale = folder / "best.ckpt", folder / "best-epoch=009-step=000009.ckpt"
-    for path in (kept, stale):
-        path.touch()
-    for start, remains in ((run, True), (again, False)):
-        best.on_train_start(SimpleNamespace(callbacks=[SimpleNamespace(run=start)], is_global_zero=True), None)
-        assert (stale.exists(), kept.exists()) == (remains, True)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -69,15 +68,6 @@ def test_the_first_logger_names_the_folder_of_a_run(logger, place, monkeypatch):
     assert run_folder(trainer) == Path(place)
     trainer.callbacks.append(RunStart(None, None, Run(["fit"])))
     assert run_folder(trainer) == Path("root")  # the command has made it
-
-
-@pytest.mark.parametrize("again", [True, False])
-def test_a_validation_that_begins_again_hides_what_it_logged(again, monkeypatch):
-    hidden = Mock()
-    monkeypatch.setattr("vidcorr.callbacks.run_start.hide_logs", hidden)
-    start = RunStart(None, None, Mock(begins_again=again, folder=None))
-    start.on_validation_start(Mock(**{"state.fn": "validate"}), None)
-    assert hidden.called == again
 
 
 def test_a_picture_goes_to_every_logger_that_takes_pictures(tmp_path):

@@ -2,8 +2,6 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.helpers.refusal import refused
@@ -45,14 +43,9 @@ def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str
     return [*callback, *flags("trainer.callbacks.benchmark", kind, root=root, changes=SMALL, **arguments)]
 
 
-def words_of_parser(*words: str) -> list[str]:
-    """Return the words that the parser gets for those of a command line."""
-    return words_for_parser(list(words)).words
-
-
 def model_by_words(network: str) -> Any:
     """Return class and arguments of the model that the parser gets for `--model=NETWORK`."""
-    word = words_of_parser("validate", f"--model={network}")[-1]
+    word = words_for_parser(["validate", f"--model={network}"]).words[-1]
     return json.loads(word.removeprefix("--config="))["model"]
 
 
@@ -61,48 +54,6 @@ def chosen(*words: Any) -> list[BenchmarkChoice]:
     parser = ArgumentParser()
     add_flags(parser, BENCHMARK_FLAGS)
     return chosen_benchmarks(parser.parse_args(list(map(str, words))))
-
-
-PARTS_IN_WORDS = {"model": ("VFSMoCo", "VFSSimSiam"), "data": ("VideoDataModule", "ImageClipDataModule")}
-"""Part of a configuration → two classes of it."""
-
-
-def in_file(folder: Path, content: Any) -> str:
-    """Write a config; return its path."""
-    path = folder / "given.yaml"
-    path.write_text(json.dumps(content))
-    return str(path)
-
-
-FORMS_OF_CLASS: dict[str, Callable[[str, str, Path], list[str]]] = {
-    "flag": lambda part, kind, folder: [f"--{part}", kind],
-    "flag=": lambda part, kind, folder: [f"--{part}={kind}"],
-    "long flag": lambda part, kind, folder: [f"--{part}.class_path", kind],
-    "long flag=": lambda part, kind, folder: [f"--{part}.class_path={kind}"],
-    "JSON": lambda part, kind, folder: [f"--{part}", json.dumps({"class_path": kind})],
-    "JSON of the part": lambda part, kind, folder: [f"--{part}={json.dumps({part: {'class_path': kind}})}"],
-    "file": lambda part, kind, folder: [f"--{part}", in_file(folder, {"class_path": kind})],
-    "config": lambda part, kind, folder: ["--config", in_file(folder, {part: {"class_path": kind}})],
-    "config by a name": lambda part, kind, folder: ["-c", in_file(folder, {part: kind})],
-    "config in JSON": lambda part, kind, folder: [f"--config={json.dumps({part: {'class_path': kind}})}"],
-}
-"""Form of the words that name a class → the words, by part, class and a folder for files."""
-
-
-def made(kind: str, name: str, value: Any) -> dict[str, Any]:
-    """Return the configuration of a class with an argument."""
-    return {"class_path": kind, "init_args": {name: value}}
-
-
-FORMS_OF_ARGUMENT: dict[str, Callable[[str, str, str, Any, Path], list[str]]] = {
-    "flag": lambda part, kind, name, value, folder: [f"--{part}.{name}", str(value)],
-    "flag=": lambda part, kind, name, value, folder: [f"--{part}.{name}={value}"],
-    "long flag": lambda part, kind, name, value, folder: [f"--{part}.init_args.{name}", str(value)],
-    "all as JSON": lambda part, kind, name, value, folder: [f"--{part}.init_args", json.dumps({name: value})],
-    "JSON": lambda part, kind, name, value, folder: [f"--{part}={json.dumps(made(kind, name, value))}"],
-    "config": lambda part, kind, name, value, folder: ["--config", in_file(folder, {part: made(kind, name, value)})],
-}
-"""Form of the words that give an argument → the words, by part, class, name, value and a folder for files."""
 
 
 def refusal(*words: Any) -> str:

@@ -38,6 +38,7 @@ def by_manual_optimisation(method, batches):
         optimizer.zero_grad()
         method.manual_backward(method.step(batch)["loss"])
         optimizer.step()
+        method.end_step()
 
     method.automatic_optimization = False
     method.training_step = training_step
@@ -50,6 +51,7 @@ def by_a_loop(method, batches):
         optimizer.zero_grad()
         method.step(batch)["loss"].backward()
         optimizer.step()
+        method.end_step()
 
 
 def by_a_copy_in_a_loop(method, batches):
@@ -67,6 +69,7 @@ def by_fabric(method, batches):
         optimizer.zero_grad()
         fabric.backward(model.step(batch)["loss"])
         optimizer.step()
+        method.end_step()
 
 
 class Parent(pl.LightningModule):
@@ -75,9 +78,14 @@ class Parent(pl.LightningModule):
     def __init__(self, part):
         super().__init__()
         self.part = part
+        self.method = part[0] if isinstance(part, nn.ModuleList) else part
 
     def training_step(self, batch, batch_idx):
-        return (self.part[0] if isinstance(self.part, nn.ModuleList) else self.part).step(batch)["loss"]
+        return self.method.step(batch)["loss"]
+
+    def optimizer_step(self, *arguments):
+        super().optimizer_step(*arguments)
+        self.method.end_step()
 
     def configure_optimizers(self):
         return optimiser_of(self)
@@ -127,11 +135,13 @@ def test_a_method_whose_constructor_raised_does_not_stop_others():
     assert kept.tb is not None
 
 
-def test_a_schedule_of_the_average_that_needs_a_trainer_raises_before_the_step():
+def test_a_schedule_of_the_average_that_needs_a_trainer_raises_in_a_loop_unless_it_is_given_the_momentum():
     method = Byol(BACKBONE)
-    optimizer = optimiser_of(method)
     before = deepcopy(method.state_dict())
-    method.step(next(iter(batches_of("VFSSimSiam"))))["loss"].backward()
-    method.load_state_dict(before)  # BatchNorm's statistics
-    refused(RuntimeError, "not attached to a `Trainer`", optimizer.step)
+    refused(RuntimeError, "not attached to a `Trainer`", method.end_step)
     assert differences(before, method.state_dict()) == []
+    nn.init.zeros_(next(method.encoder.parameters()))
+    method.end_step(momentum=0.5)
+    moved = next(method.target_encoder.parameters())
+    name = next(name for name, weight in method.named_parameters() if weight is moved)
+    assert moved.equal(before[name] / 2)

@@ -1,4 +1,4 @@
-"""The command `vidcorr`: `fit` and `validate` by `cli.py`, and a file for every other command.
+"""The command `vidcorr`: `fit`, `validate` and `test` by `cli.py`, and a file for every other command.
 
 Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
@@ -41,12 +41,12 @@ class Command(NamedTuple):
     def module(self) -> Any:
         """The command's module, imported at this access, with `FLAGS`, `run` and perhaps `require`.
 
-        The commands `RUNS` (`fit`, `validate`), which LightningCLI runs, have no module.
+        The commands `RUNS`, which LightningCLI runs, have no module.
         """
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
     def parser(self) -> Parser:
-        """Return the parser of the command's flags; for `fit` and `validate`, of the flags that Lightning lacks."""
+        """Return the parser of the command's flags; for a command of `RUNS`, of the flags that Lightning lacks."""
         parser = Parser(prog=f"vidcorr {self.name}", description=self.line)
         if self.name in RUNS:
             parser.epilog = OPTIONS_OF_RUN.format(self.name)
@@ -56,7 +56,7 @@ class Command(NamedTuple):
         return parser
 
 
-RUNS = ("fit", "validate")
+RUNS = ("fit", "validate", "test")
 """Commands of Lightning's Trainer, by `cli.py`."""
 OVERVIEW = """\
 usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)
@@ -66,7 +66,8 @@ Begin with generate, evaluate, table, fit and predict.
 train:
   fit         Train a model, with benchmarks along the way.
   resume      Resume a stopped training from its last checkpoint, by its words and further ones.
-  validate    Test a checkpoint, or any backbone, on benchmarks.
+  validate    Measure a checkpoint, or any backbone, on benchmarks.
+  test        The same with the test data of a DataModule.
   study       Print the commands of a study, trainings that differ by a few flags; all or the missing.
 score:
   evaluate    Score frozen networks on benchmarks and print a table, with differences from --base.
@@ -196,11 +197,11 @@ def run_command(args: Sequence[str]) -> None:
 
 
 def run_by_trainer(command: str, words: Sequence[str]) -> None:
-    """Run `fit` or `validate` by LightningCLI; `validate` may have the name of a run as its first word."""
-    if command == "validate" and words and not words[0].startswith("-"):
-        from .resume import validate_run
+    """Run a command by LightningCLI; all but `fit` may have the name of a run as first word."""
+    if command != "fit" and words and not words[0].startswith("-"):
+        from .resume import measure_run
 
-        validate_run(words[0], words[1:])
+        measure_run(command, words[0], words[1:])
     else:
         from ..cli import VidcorrCLI
 

@@ -31,13 +31,14 @@ def run(flags: Namespace) -> None:
     repeat(run, ["fit", *run.words("last")], ["resume", str(run.path)], flags.further)
 
 
-def validate_run(name: str, words: Sequence[str]) -> None:
-    """Validate a checkpoint of a run: `vidcorr validate RUN`.
+def measure_run(command: str, name: str, words: Sequence[str]) -> None:
+    """Measure a checkpoint of a run: `vidcorr validate RUN`, or `test`; the new run stands beside it.
 
     Args:
-        name: the run, as `RunFolder.named` takes it, whose best checkpoint is validated; or a run and "best" or "last",
+        command: `validate` or `test`.
+        name: the run, as `RunFolder.named` takes it, whose best checkpoint is measured; or a run and "best" or "last",
             as `run_named` reads it.
-        words: further words of `validate`.
+        words: further words of the command.
 
     Raises:
         ValueError: if there is no such run, or it has saved no checkpoint.
@@ -46,16 +47,17 @@ def validate_run(name: str, words: Sequence[str]) -> None:
 
     folder, which = run_named(name) or (name, "best")
     run = RunFolder.named(folder)
+    of_run = [command, *run.words(which), f"--trainer.default_root_dir={run.path.parent}"]
     # a further rank gets RUN/best or RUN/last as its first word, which it reads as `name`
-    repeat(run, ["validate", *run.words(which)], ["validate", str(run.path / which)], words)
+    repeat(run, of_run, [command, str(run.path / which)], words)
 
 
 def repeat(run: RunFolder, of_run: Sequence[str], command_line: Sequence[str], words: Sequence[str]) -> None:
-    """Run `fit` or `validate` by the configuration of a run, in the directory in which the run began.
+    """Run `fit`, `validate` or `test` by the configuration of a run, in the directory in which the run began.
 
     Args:
         run: the run; if its directory is gone, the working directory stays.
-        of_run: `fit`, which goes on in the folder of the run, or `validate`; and the words that name its files.
+        of_run: the command, of which `fit` goes on in the folder of the run, and the words that name its files.
         command_line: the present command, by which Lightning starts further ranks: it becomes `sys.argv`.
         words: further words, which win over the configuration.
     """

@@ -2,10 +2,11 @@
 
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.plugins.precision import MixedPrecision
 
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
-from vidcorr.lightning_modules.parts.momentum import MOST_HELD, KeyQueue
+from vidcorr.lightning_modules.parts.momentum import MOST_HELD, KeyQueue, move_average
 
 
 def test_training_averages_in_float32_once_a_step_and_keeps_statistics_apart():
@@ -45,30 +46,56 @@ def test_keys_that_no_optimiser_step_takes_are_refused():
     queue = KeyQueue(12, 3)
     for _ in range(MOST_HELD):
         queue.hold(torch.zeros(1, 1, 3), torch.zeros(1))
-    refused(RuntimeError, "without a step of an optimiser of torch", queue.hold, torch.zeros(1, 1, 3), torch.zeros(1))
+    refused(
+        RuntimeError,
+        r"wait for the end of a step: a loop of your own calls end_step\(\)",
+        queue.hold,
+        torch.zeros(1, 1, 3),
+        torch.zeros(1),
+    )
 
 
-def test_the_average_moves_after_a_step_that_raised_and_once_in_a_step_within_a_step():
-    class Raises(torch.optim.SGD):
-        def step(self, closure=None):
-            raise MemoryError
+def test_a_step_that_the_gradient_scaler_leaves_out_moves_nothing():
+    """Its keys enter with those of the next step."""
 
-    class Within(torch.optim.SGD):
-        def step(self, closure=None):
-            torch.optim.SGD(self.param_groups[0]["params"], 0.1).step()
+    class Scaled(MixedPrecision):
+        """Leaves out the first step, as float16's scaler does after a gradient that overflows."""
 
+        def optimizer_step(self, optimizer, model, closure, **options):
+            if closure() is not None and model.global_step == 0 and not seen:
+                seen.append(0)
+                return
+            optimizer.step()
+
+    seen, states = [], []
     module = tiny_moco(32)
-    stopped = Raises(module.parameters(), 0.1)  # held, as a notebook's traceback holds it
-    refused(MemoryError, "", stopped.step)
-    moved = []
-    for optimizer in (torch.optim.SGD(module.parameters(), 0.1), Within(module.parameters(), 0.1)):
-        for queue in module.queues.values():
-            queue.hold(torch.ones(1, 1, *queue.keys.shape[1:]), torch.zeros(1, dtype=torch.long))
-        before = module.steps_taken
-        optimizer.step()
-        optimizer.step()  # another optimiser's, for the same batches
-        moved.append(module.steps_taken - before)
-    assert moved == [1, 1]
+    first = module.target_encoder[0].conv.weight.clone()
+
+    def note(*_):
+        moved = not torch.equal(first, module.target_encoder[0].conv.weight)
+        states.append((moved, int(module.queue.filled.sum()), module._own_steps))
+
+    callbacks = [LambdaCallback(on_train_batch_end=note)]
+    trainer = quiet_trainer(
+        max_epochs=1, limit_train_batches=3, callbacks=callbacks, plugins=[Scaled("bf16-mixed", "cpu")]
+    )
+    trainer.fit(module, loader(videos=24, batch_size=4))
+    assert states == [(False, 0, 0), (True, 16, 1), (True, 24, 2)]
+
+
+def test_a_step_without_new_keys_does_not_count():
+    module = tiny_moco(32)
+    module.queue.hold(torch.ones(1, 1, *module.queue.keys.shape[1:]), torch.zeros(1, dtype=torch.long))
+    counts = []
+    for _ in range(2):
+        module.end_step()
+        counts.append((module.steps_taken, int(module.queue.filled.sum())))
+    assert counts == [(1, 1), (1, 1)]
+
+
+def test_an_average_in_half_precision_is_refused():
+    half = [torch.nn.PReLU().half() for _ in range(2)]
+    refused(ValueError, "take bf16-mixed for bf16-true, 16-mixed for 16-true", move_average, *half, 0.75)
 
 
 def test_ddp_does_not_broadcast_a_queue():

@@ -223,10 +223,8 @@ class RunFolder(NamedTuple):
         if best is not None and (self.path / best).is_file():
             return self.path / best
         saved = sorted((self.path / self.record.checkpoints).glob("best-*.ckpt"), key=_time_written)
-        if not saved:
-            return self.last
-        if len(saved) == 1:
-            return saved[0]
+        if len(saved) < 2:
+            return saved[0] if saved else self.last
         from ...backbones.files.checkpoints import read_content
 
         states = read_content(saved[-1], whole=False)["callbacks"].values()  # without reading the tensors
@@ -234,11 +232,7 @@ class RunFolder(NamedTuple):
         return next((path for path in saved if path.name in names), saved[-1])
 
     def words(self, which: str) -> list[str]:
-        """Return the words by which `fit` goes on with the run, or `validate` measures it: its configuration, a checkpoint.
-
-        Args:
-            which: "best" or "last".
-        """
+        """Return the words that go on with the run, or measure it: its configuration, its best or last checkpoint."""
         return [f"--config={self.path / CONFIG}", f"--ckpt_path={self.trusted_checkpoint(which)}"]
 
     def trusted_checkpoint(self, which: str) -> Path:
@@ -266,17 +260,16 @@ class RunFolder(NamedTuple):
 
 
 class Run:
-    """A run of `fit` or `validate`, from its words to its end.
+    """A run of `fit`, `validate` or `test`, from its words to its end.
 
     Three commands go on in the folder of an earlier run: `vidcorr resume`, a requeued job of SLURM, and
     `fit --ckpt_path last`, which takes the newest run of this training. Every other run has a new folder, also if it
-    begins from a checkpoint of another run. The methods are called in this order: `choose_checkpoint` applies the rule,
-    `make_folder` makes the folder before the Trainer, `begin` writes `run.json` once the run is not refused, `end`
-    notes the end. All ranks call `choose_checkpoint`, only the first rank calls the others.
+    begins from a checkpoint of another run. All ranks call `choose_checkpoint`; only the first rank calls
+    `make_folder` before the Trainer, `begin` once the run is not refused, and `end`.
 
     Args:
         words: words of its command after `vidcorr`, which `run.json` keeps.
-        earlier: the run that this run goes on with; None: `choose_checkpoint` looks for one.
+        earlier: the run that this run goes on with, or None.
         say: prints a line for the user.
 
     Attributes:
@@ -302,22 +295,13 @@ class Run:
             self._go_on_in(earlier)
 
     def choose_checkpoint(self, config: Any) -> str | None:
-        """Decide whether the run goes on with an earlier run, and return the checkpoint that it loads.
-
-        There are four cases. The earlier run is given at construction (`vidcorr resume RUN`). A requeued job of SLURM
-        goes on with the job's earlier run. `fit --ckpt_path last` goes on with the newest run of this training. Any
-        other run is new, also if it loads a checkpoint.
-
-        The method sets the fields `length`, `training`, `resumed` and `branched` of `record`.
+        """Return the checkpoint that the run loads, or None; note in `record` the training, its length and its origin.
 
         Args:
             config: parsed configuration of the command.
 
-        Returns:
-            Path of the checkpoint; None: the run loads none.
-
         Raises:
-            SystemExit: with status 0, if the run to go on with has already ended.
+            SystemExit: with status 0, if the training of `--ckpt_path last` has already ended at this length.
         """
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
@@ -467,44 +451,26 @@ class Run:
 
 
 def _place_in(folder: Path, path: Path) -> str:
-    """Return a path within a folder relative to the folder, which may then be moved; another path as it is.
-
-    Example:
-        >>> _place_in(Path("/runs/a"), Path("/runs/a/checkpoints")), _place_in(Path("/runs/a"), Path("/runs/b"))
-        ('checkpoints', '/runs/b')
-    """
+    """Return a path within a folder relative to the folder, which may then be moved; another path as it is."""
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _next_version(root: Path) -> int:
-    """Return the number after the highest N of the folders `version_N` in a root."""
     texts = [path.name.removeprefix("version_") for path in root.glob("version_*")]
     return max(map(int, filter(str.isdecimal, texts)), default=-1) + 1
 
 
 def _now() -> str:
-    """Return the time in UTC, ISO 8601 with milliseconds.
-
-    Example:
-        >>> _now()  # doctest: +ELLIPSIS
-        '20...T...:...:...+00:00'
-    """
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _time_written(path: Path) -> int:
-    """Return the time at which a file was last written, nanoseconds."""
     return path.stat().st_mtime_ns
 
 
 @cache
 def _commit() -> str:
-    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository.
-
-    Example:
-        >>> len(_commit()) in (0, 40)
-        True
-    """
+    """Return the commit of vidcorr's checkout; "" for an installed package, even if it lies in a user's repository."""
     home = PACKAGE.parent
     if not (home / ".git").exists():
         return ""
@@ -541,17 +507,6 @@ def recipe_of_training(config: Any) -> str:
     """Return a digest of all that made a training's weights but its seed; runs with equal digests are seeds of one row.
 
     It covers what `digest_of_training` covers, without seeds and the checkpoint to begin from, and the length too.
-
-    Args:
-        config: parsed configuration.
-
-    Example:
-        >>> from jsonargparse import Namespace
-        >>> def recipe(seed, **trainer):
-        ...     data = Namespace(init_args=Namespace(batch_size=8, num_workers=seed, seed=seed))
-        ...     return recipe_of_training(Namespace(seed_everything=seed, trainer=Namespace(**trainer), data=data))
-        >>> recipe(0, max_epochs=1) == recipe(1, max_epochs=1, log_every_n_steps=9), recipe(0) == recipe(0, max_epochs=2)
-        (True, False)
     """
     text = _text_of_training(config, *(config.trainer.get(limit) for limit in LIMITS))
     return text_digest(re.sub(r'"seed": -?\w+', "", text))
@@ -579,19 +534,8 @@ def _text_of_training(config: Any, *more: Any) -> str:
 def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
     """Return the samples per step on all devices, as far as they are known here, for the digest of a training.
 
-    Args:
-        batch: samples per device, or None.
-        trainer: arguments of the Trainer.
-
-    Returns:
-        The product with the number of devices; `batch` alone for automatic devices; batch and devices in a list if the
-        number of devices is not known here, as for "0,1".
-
-    Example:
-        >>> _global_batch(32, {"devices": [0, 1]})
-        64
-        >>> _global_batch(32, {"devices": "auto"}), _global_batch(32, {"devices": "0,1"})
-        (32, [32, '0,1'])
+    It is the product with the number of devices; the batch of a device alone for automatic devices, and with the
+    devices in a list if their number is not known here, as for "0,1".
     """
     devices = trainer.get("devices", "auto")
     number = len(devices) if isinstance(devices, list) else devices
@@ -603,15 +547,7 @@ def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
 
 
 def _callbacks_that_act(configured: Any) -> list[Any]:
-    """Return the callbacks that may change a step of a training: all but vidcorr's and Lightning's `OBSERVERS`.
-
-    Args:
-        configured: `trainer.callbacks` of a configuration: a callback, a list, or None.
-
-    Example:
-        >>> _callbacks_that_act([{"class_path": "pytorch_lightning.callbacks.Timer"}, {"class_path": "mine.Freeze"}])
-        [{'class_path': 'mine.Freeze'}]
-    """
+    """Return the callbacks that may change a step of a training: all but vidcorr's and Lightning's `OBSERVERS`."""
     acting = []
     for callback in as_list(configured):
         class_path = callback.get("class_path") if isinstance(callback, dict) else callback
@@ -647,21 +583,16 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
 
 
 def checkpoint_named(word: str, which: str = "best") -> str:
-    """Return a network's name, in which the path of a checkpoint replaces the name of a run.
+    """Return a network's name, in which the path of a checkpoint replaces the name of a run; other names unchanged.
 
-    A name that is no run's is returned unchanged. If it is a run's, the modules that the run's command and
-    configuration name may be imported: whoever names a run trusts it.
+    Of a run, the modules that its command and configuration name may be imported: whoever names a run trusts it.
 
     Args:
         word: name of a network or run, with or without a view: `RUN/last@res4/8`.
-        which: the checkpoint of `RUN` alone: "best" or "last".
+        which: as in `run_named`.
 
     Raises:
         ValueError: if the run has saved no checkpoint, or its `run.json` cannot be read.
-
-    Example:
-        >>> checkpoint_named("timm:resnet18@res4/8")
-        'timm:resnet18@res4/8'
     """
     from ...backbones.networks import split_view
 

@@ -1,11 +1,13 @@
-"""The words of `fit` and `validate`, for LightningCLI: benchmarks, networks and a checkpoint's model as a config's."""
+"""The words of `fit`, `validate` and `test` for LightningCLI: benchmarks and a checkpoint's model as configs."""
 
 import json
 import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
@@ -13,8 +15,9 @@ from ...backbones.files.checkpoints import saved_model
 from ...backbones.files.trust import Recipe, allow_named, begin_command, import_named, refuse
 from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, local_file, on_hub, split_view
+from ...errors import UsageError
 from .benchmark_choice import chosen_benchmarks
-from .config_files import find_config, read_yaml
+from .config_files import find_config, read_yaml, yaml_value
 from .flags import RUN_FLAGS, Flag, Parser, add_flags
 from .runs import FILE, ROOT, Record, RunFolder, checkpoint_named, run_named
 
@@ -26,7 +29,7 @@ READ_BEFORE = (
     Flag("--ckpt_path", ""),
     Flag("--trainer.default_root_dir", "", dest="root"),
 )
-"""Flags of LightningCLI whose files are read before its parser reads the words."""
+"""Flags of LightningCLI that are read before its parser reads the words."""
 
 
 class Words(NamedTuple):
@@ -52,7 +55,7 @@ def words_for_parser(args: Sequence[str]) -> Words:
     `--ckpt_path` is a config before the user's words.
 
     Args:
-        args: `fit` or `validate`, and the words after it.
+        args: `fit`, `validate` or `test`, and the words after it.
 
     Raises:
         UsageError: for a wrong word of a benchmark, or a file that is no config.
@@ -66,12 +69,13 @@ def words_for_parser(args: Sequence[str]) -> Words:
     """
     begin_command(args)
     command, *rest = args
-    ours, words = _read(RUN_FLAGS, rest)
-    known, _ = _read(READ_BEFORE, words)
-    in_configs = [content["ckpt_path"] for content in map(_read_and_allow, known.config) if content.get("ckpt_path")]
+    ours, words = _read(RUN_FLAGS, command, rest)
+    known, _ = _read(READ_BEFORE, command, words)
+    contents = list(map(_read_and_allow, known.config))
+    in_configs = [content["ckpt_path"] for content in contents if content.get("ckpt_path")]
     named = known.ckpt_path or next(reversed(in_configs), None)
     before = [f"--config={json.dumps({'data': {'class_path': 'vidcorr.VideoDataModule'}})}"]
-    file = _checkpoint(command, named, known.root)
+    file = _checkpoint(command, named, _root(known.root, contents))
     recipe = saved_model(file) if file else None
     if recipe is not None:
         refuse(_code_in(recipe), str(file))
@@ -84,19 +88,36 @@ def words_for_parser(args: Sequence[str]) -> Words:
     return Words([command, *before, *_classes(words), *appended], file, recipe, names_data_alone)
 
 
-def _read(flags: Any, words: Sequence[str]) -> tuple[Namespace, list[str]]:
+def root_of(args: Sequence[str]) -> Path:
+    """Return `trainer.default_root_dir` of words, or of their configs; a config that cannot be read says nothing."""
+    command, *words = args
+    known, _ = _read(READ_BEFORE, command, words)
+    contents = []
+    for config in known.config:
+        with suppress(UsageError, OSError, ValueError):
+            contents.append(_content(config))
+    return _root(known.root, contents)
+
+
+def _root(named: str | None, contents: Sequence[Mapping[str, Any]]) -> Path:
+    trainers = [content.get("trainer") for content in contents]
+    roots = [trainer.get("default_root_dir") for trainer in trainers if isinstance(trainer, Mapping)]
+    return Path(named or next(filter(None, reversed(roots)), ROOT)).expanduser()
+
+
+def _read(flags: Any, command: str, words: Sequence[str]) -> tuple[Namespace, list[str]]:
     """Return the values of some flags, and the other words in their order."""
-    parser = Parser(prog="vidcorr fit", add_help=False, allow_abbrev=False)
+    parser = Parser(prog=f"vidcorr {command}", add_help=False, allow_abbrev=False)
     add_flags(parser, flags)
     return parser.parse_known_args(words)
 
 
-def _checkpoint(command: str, named: str | None, root: str | None) -> str | None:
+def _checkpoint(command: str, named: str | None, root: Path) -> str | None:
     """Return the file that `--ckpt_path` names; None if it names none, or `fit` looks for it later (`last`)."""
     if named in (None, "null") or (named, command) == ("last", "fit"):
         return None
     if named == "last":
-        return str(RunFolder.named(root or ROOT).trusted_checkpoint("last"))
+        return str(RunFolder.named(root).trusted_checkpoint("last"))
     if on_hub(str(named)):
         return str(local_file(str(named)))
     return checkpoint_named(str(named), "last" if command == "fit" else "best")
@@ -160,8 +181,9 @@ def _code_in(content: Any) -> Iterator[str]:
         >>> list(_code_in({"class_path": "my.Method", "init_args": {"loss": "os.abort", "stage": "encoder.norm"}}))
         ['my.Method', 'os.abort']
     """
-    if isinstance(content, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", content):
-        if find_spec(content.partition(".")[0]) is not None:  # imports nothing
+    if isinstance(content, str):
+        is_dotted = re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", content)
+        if is_dotted and find_spec(content.partition(".")[0]) is not None:  # imports nothing
             yield content
     if isinstance(content, Mapping):
         if "class_path" in content:
@@ -172,17 +194,20 @@ def _code_in(content: Any) -> Iterator[str]:
             yield from _code_in(each)
 
 
-def _read_and_allow(config: str) -> dict[str, Any]:
+def _content(config: str) -> Any:
+    return yaml_value(config, "--config") if config.startswith("{") else read_yaml(find_config(config))
+
+
+def _read_and_allow(config: str) -> Mapping[str, Any]:
     """Return the content of a config that the user's words name. The code that the config names may then be loaded.
 
     If the config lies in the folder of a run, the run's working directory is added to Python's path, so that Python
     finds the user's modules.
     """
-    if config.startswith("{"):
-        return {}
-    path = find_config(config)
-    content = read_yaml(path)
-    allow_named([str(content)])
-    if (path.parent / FILE).is_file():
-        sys.path.append(Record.read(path.parent).folder)
+    content: Mapping[str, Any] = _content(config)
+    if not config.startswith("{"):
+        allow_named([str(content)])
+        folder = find_config(config).parent
+        if (folder / FILE).is_file():
+            sys.path.append(Record.read(folder).folder)
     return content

@@ -6,7 +6,6 @@ Also tests `commands/resume.py`.
 import os
 import random
 import shlex
-import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
@@ -14,20 +13,34 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from jsonargparse import Namespace
 from pytorch_lightning import Trainer
 
+from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.stops import in_slurm
 from tests.helpers.training import fit_in
-from tests.helpers.words import TINY, clips, flags, refusal
+from tests.helpers.words import NETWORK, TINY, clips, flags, refusal
 from vidcorr.backbones.files import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.commands.resume import from_here
 from vidcorr.experiments.runs.flags import named_network
-from vidcorr.experiments.runs.runs import FILE, Record, Run, RunFolder, _commit, checkpoint_named, digest_of_training
+from vidcorr.experiments.runs.runs import (
+    FILE,
+    ROOT,
+    Record,
+    Run,
+    RunFolder,
+    _commit,
+    checkpoint_named,
+    digest_of_training,
+)
+from vidcorr.experiments.runs.words import root_of
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.results.folder_lock import folder_lock
 
 
@@ -59,6 +72,7 @@ def test_runs_that_start_together_have_folders_of_their_own(tmp_path):
 def touched(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+    return path
 
 
 REFUSED = {
@@ -99,8 +113,8 @@ def test_last_of_a_run_that_goes_on_is_its_own_else_where_it_resumed(tmp_path):
     for saved in ((), (first,), (first, own)):
         for path in saved:
             touched(path)
-        found.append(Run(["fit"], RunFolder.read(folder), [].append).choose_checkpoint(config("last")))
-    assert found == [None, str(first), str(own)]
+        found.append(RunFolder.read(folder).last)
+    assert found == [None, first, own]
 
 
 def test_a_run_begins_goes_on_and_ends(tmp_path):
@@ -112,16 +126,14 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     first.begin(folder / "mine", 2, "32-true")
     of_begin = {"checkpoints": "mine", "threads": 2, "precision": "32-true", "end": None}
     assert Record.read(folder) == first.record == first.record.changed(**of_begin)
-    Run(["fit", "--b"], RunFolder.read(folder), said.append)
-    (folder / "mine").mkdir()
-    (folder / "mine/last.ckpt").touch()
+    Record.read(folder).changed(begin="2026-01-01").save(folder)
     second = Run(["fit", "--b"], RunFolder.read(folder), said.append)
-    assert said == [f"{folder} {state}: vidcorr fit --b" for state in ("has no last.ckpt and begins again", "goes on")]
+    assert said == [f"{folder} goes on: vidcorr fit --b"]
     assert second.make_folder(tmp_path) == folder
     before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
     second.begin(tmp_path / "elsewhere", 1, "32-true")
     second.begin(None, 1, "32-true")
-    assert said[2:] == ["torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"]
+    assert said[1:] == ["torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"]
     second.end()
     record = Record.read(folder)
     assert (record.words, record.checkpoints, record.earlier) == (("fit", "--b"), f"{tmp_path}/elsewhere", (before,))
@@ -132,12 +144,12 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     assert Record.read(folder).end is None
 
 
-@pytest.mark.parametrize(("command", "end"), [("fit", "--trainer.max_epochs N"), ("validate", "has ended, 2026")])
-def test_only_a_training_that_has_ended_can_be_longer(command, end, tmp_path):
+def test_a_training_that_has_ended_can_be_longer(tmp_path):
     said = []
-    earlier = RunFolder.read(written(tmp_path, command, end="2026"))
-    refused(SystemExit, "^0$", Run, [command], earlier, said.append)
-    assert said[0].endswith(end)
+    earlier = RunFolder.read(written(tmp_path, "fit", end="2026"))
+    refused(SystemExit, "^0$", Run, ["fit"], earlier, said.append)
+    assert said[0].endswith("has ended, 2026; further words make it longer: --trainer.max_epochs N")
+    assert Run(["fit", "--trainer.max_epochs=9"], earlier, said.append).goes_on_in == tmp_path
 
 
 def test_without_git_the_commit_is_empty(tmp_path, monkeypatch):
@@ -185,28 +197,27 @@ def test_resume_and_validate_go_by_the_configuration_of_a_run(tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
     home = tmp_path / "home"
     folder = written(home / "runs/a", "fit", "--x", folder=str(home))
-    refused(ValueError, "the run never began; begin it by its command, vidcorr fit --x", run_command, ["resume", str(folder)])
+    line = "the run has saved no checkpoint: begin it again by its command, vidcorr fit --x"
+    refused(ValueError, line, run_command, ["resume", str(folder)])
     touched(folder / "config.yaml")
-    of_run = ["--config", f"{folder}/config.yaml"]
+    touched(folder / "checkpoints/last.ckpt")
+    of_run = [f"--config={folder}/config.yaml", f"--ckpt_path={folder}/checkpoints/last.ckpt"]
     monkeypatch.chdir(tmp_path)
-    run_command(["resume", str(folder)])
-    assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder)]
-    written(folder, "fit", "--x", folder=str(home), branched="/other.ckpt")
     run_command(["resume", str(folder), "--data.source=home"])  # a path from here, not from the run's folder
+    assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder), f"--data.source={home}"]
     written(folder, "fit", "--x", folder="nowhere")
     monkeypatch.chdir(home)
-    touched(folder / "checkpoints/last.ckpt")
     run_command(["resume", "--b"])  # the newest
-    files = [[], ["--ckpt_path=/other.ckpt"], [f"--ckpt_path={folder}/checkpoints/last.ckpt"]]
-    more = [[], [f"--data.source={home}"], ["--b"]]
-    expected = [(["fit", *of_run, *file], folder, each, str(home)) for file, each in zip(files, more, strict=True)]
-    assert called == expected
+    more = [[f"--data.source={home}"], ["--b"]]
+    assert called == [(["fit", *of_run], folder, each, str(home)) for each in more]
     touched(folder / "checkpoints/best-1.ckpt")
     for name, which in (("a", "best"), ("runs/a", "best"), ("a/last", "last"), (f"{folder}/best", "best")):
-        run_command(["validate", name, "--b"])
-        assert sys.argv[1:] == ["validate", f"{folder}/{which}", "--b"]
-        file = folder / "checkpoints" / {"best": "best-1.ckpt", "last": "last.ckpt"}[which]
-        assert called.pop() == (["validate", *of_run, f"--ckpt_path={file}"], None, ["--b"], str(home))
+        for command in ("validate", "test"):
+            run_command([command, name, "--b"])
+            assert sys.argv[1:] == [command, f"{folder}/{which}", "--b"]
+            file = folder / "checkpoints" / {"best": "best-1.ckpt", "last": "last.ckpt"}[which]
+            words = [command, of_run[0], f"--ckpt_path={file}", f"--trainer.default_root_dir={folder.parent}"]
+            assert called.pop() == (words, None, ["--b"], str(home))
     refused(SystemExit, "^0$", run_command, ["resume", "--help"])
     refused(ValueError, "^configs: is no run, and holds no training", find_run, Path("configs").mkdir() or "configs")
 
@@ -216,7 +227,7 @@ def test_a_run_has_a_name(here):
     older = written("runs/version_1", "fit", begin="2026-01-01").resolve()
     newer = written("runs/other/version_2", "fit", begin="2026-01-02").resolve()
     written("runs/version_3", "validate", begin="2026-01-03")
-    refused(ValueError, "with a checkpoint .*version_2 begin again by name", find_run, None)
+    refused(ValueError, "^runs: is no run, and holds no training with a checkpoint", find_run, None)
     for folder in (older, newer):
         touched(folder / "checkpoints/last.ckpt")
     written("runs/version_4", "fit", begin="2026-01-04")  # it never began
@@ -276,21 +287,16 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
         checkpoint = run.choose_checkpoint(config(path, **model))
         return run, checkpoint and str(Path(checkpoint).relative_to(tmp_path.resolve()))
 
+    def requeued(*words):
+        run = Run(words or ("fit",), say=said.append).go_on_if_requeued(Path("runs"))
+        return run and run.path.name
+
     monkeypatch.chdir(tmp_path)
     said = []
     other, training = (found(lr=rate)[0].record.training for rate in (2, 1))
     assert training != other
     assert said.pop().endswith("below runs: starting a new run")
-    waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
-    (waiting / "config.yaml").touch()
-    run, checkpoint = found(lr=1)
-    assert (run.goes_on_in, checkpoint) == (waiting, None)
-    assert said.pop().endswith(f"below runs: {waiting} begins again")
-    saved = written("runs/of_other_words", "fit", "--x", training=training, begin="2999").resolve()
-    touched(saved / "checkpoints/last.ckpt")
-    assert found(lr=1)[0].goes_on_in == saved  # its training counts, whatever waits
-    shutil.rmtree(saved)
-    written("runs/waiting", "fit", end="2026-01-01")
+    written("runs/waiting", "fit", training=training)  # it has saved nothing
     assert found(lr=1)[0].goes_on_in is None
     for number, (digest, moment) in enumerate(((training, 2), (training, 1), ("another", 3))):
         folder = written(f"runs/version_{number}", "fit", training=digest, slurm={"job": str(number)})
@@ -321,24 +327,49 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert find_run("runs") == path.resolve().parents[1]
     for variables in ({"JOB_ID": "0", "RESTART_COUNT": "0"}, {"JOB_ID": "9", "RESTART_COUNT": "1"}):
         in_slurm(monkeypatch, **variables)
-        assert found(path=None)[0].goes_on_in is None
+        assert requeued() is None
     in_slurm(monkeypatch, JOB_ID="8", RESTART_COUNT="1")
-    begun = written("runs/begun", "fit", slurm={"job": "8"}).resolve()  # a requeued job that has saved nothing
-    for path, branched, loaded in (("last", None, None), ("a.ckpt", str(tmp_path.resolve() / "a.ckpt"), "a.ckpt")):
-        touched(tmp_path / "a.ckpt")
-        Record.read(begun).changed(branched=branched).save(begun)
-        run, checkpoint = found(path=branched or path)
-        assert (run.goes_on_in, checkpoint, run.record.resumed, run.begins_again) == (begun, loaded, None, True)
-    touched(begun / "checkpoints/last.ckpt")  # with it the first start's checkpoint is one that the user names
-    run = Run(["fit"], RunFolder.read(begun), said.append)
-    assert run.choose_checkpoint(config(branched)) == run.record.resumed == branched
-    assert not run.begins_again
+    written("runs/begun", "fit", slurm={"job": "8"})  # a job that has saved nothing begins a new version
+    assert requeued() is None
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
-    assert found(lr=1)[1] == "runs/version_0/checkpoints/last.ckpt"
-    refused(ValueError, "began by another configuration .* vidcorr resume", found, lr=2)  # a config was edited
-    assert found(("fit", "--other"), None)[0].goes_on_in is None
+    assert requeued() == "version_0"
+    assert requeued("fit", "--other") is None  # another command of the same job
     written("runs/version_0", "fit", end="2026-01-02", slurm={"job": "0"})
-    refused(SystemExit, "^0$", found)
+    refused(SystemExit, "^0$", requeued)
+
+
+def test_the_root_of_runs_is_read_from_words_and_from_configs_that_can_be_read(tmp_path):
+    for name, text in (("a", "trainer: {default_root_dir: ~/a}"), ("b", "trainer: {default_root_dir: b}"), ("c", "[")):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    a, b, damaged, absent = (f"--config={tmp_path}/{name}.yaml" for name in "abcd")
+    flag, in_json = "--trainer.default_root_dir=flag", '--config={"trainer": {"default_root_dir": "d"}}'
+    roots = {
+        (): ROOT,
+        (a, b): "b",
+        (b, a, damaged, absent): Path("~/a").expanduser(),
+        (flag, a): "flag",
+        (in_json,): "d",
+    }
+    for words, root in roots.items():
+        assert root_of(["fit", *words, "--model=VFSSimSiam", "--on", "davis=x"]) == Path(root), words
+
+
+@pytest.mark.parametrize("content", ["model: {class_path: Edited}", "trainer: ["])
+def test_a_requeued_job_goes_on_by_the_configuration_of_its_run(content, here, monkeypatch):
+    """Whatever became of the config that its command names."""
+    words = [*TINY, "--config=mine.yaml", "--data.source=videos"]
+    Path("mine.yaml").write_text(yaml.safe_dump({"model": {"init_args": {"base_lr": 0.5}}}))
+    config = Parsed(["fit", *words]).config["fit"].as_dict()
+    del config["config"]
+    slurm = {"job": "8"}
+    folder = written("runs/version_0", "fit", *words, slurm=slurm).resolve()
+    Path(folder, "config.yaml").write_text(yaml.safe_dump(config))
+    write_checkpoint(VFSSimSiam(NETWORK, 16, 8), touched(folder / "checkpoints/last.ckpt"))
+    Path("mine.yaml").write_text(content)
+    in_slurm(monkeypatch, JOB_ID="8", RESTART_COUNT="1")
+    again = Parsed(["fit", *words]).config["fit"]
+    assert again.model.init_args.base_lr == 0.5
+    assert again.ckpt_path == str(folder / "checkpoints/last.ckpt")
 
 
 def test_what_a_training_depends_on_makes_another_one():
@@ -395,9 +426,5 @@ def test_further_words_of_resume_are_read_here(here):
     words = {"mine": mine, "davis=./mine": f"davis={mine}", "--data.source=mine": f"--data.source={mine}"}
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
-    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
-    assert words_from_here(roots) == [roots[0], f"{here}/new", f"{roots[0]}={here}/new"]
-    (here / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
-    on = [f"{here}/mine.yaml={here.parent}/data", f"davis={here}/data/DAVIS", f"--on={here}/mine.yaml={mine}"]
-    given = ["--on", "mine.yaml", "davis", "--on=mine.yaml=mine", "--every", "1"]
-    assert words_from_here(given) == ["--on", *on, "--every", "1"]
+    root = "--trainer.default_root_dir=new"
+    assert from_here(root) == f"--trainer.default_root_dir={here}/new"
