@@ -593,14 +593,18 @@ class CorrespondenceModule(SavedModule):
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
     def _rates_in_words(self) -> str:
-        """Return a text with the learning rates of the parameter groups, and how `base_lr` is scaled."""
+        """Return a text with the learning rates of the parameter groups, and where they come from."""
         step = self.trainer.global_step
-        rates = ", ".join(f"{group['lr']:.6g}" for group in self.trainer.optimizers[0].param_groups)
+        optimizer = self.trainer.optimizers[0]
+        rates = ", ".join(f"{group['lr']:.6g}" for group in optimizer.param_groups)
         text = f"{rates} at step {step}" if step else f"{rates} at the start"
-        base_lr = getattr(self, "base_lr", None)
-        if base_lr and self.lr is None:  # `lr`, a rate that Lightning's `lr_find` has set, is not scaled
-            text += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
-        return text
+        if self.lr is not None:  # set by Lightning's `lr_find`
+            return text
+        base_lr = getattr(self, "base_lr", None) or 0.0
+        before_schedule = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+        if any(math.isclose(rate, self.rate_of_batch(base_lr)) for rate in before_schedule):
+            return f"{text}, base_lr {base_lr:.6g} × {self.global_batch()} / 256"
+        return f"{text}, {type(optimizer).__name__}'s own"  # of `--optimizer`, or of a method's `configure_optimizers`
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows for the plan that is printed before training, name → text; a common row of a name is replaced."""

@@ -403,6 +403,13 @@ def test_ranks_that_are_forks_of_threads_are_refused(monkeypatch):
         require_ranks_as_commands(strategy)
 
 
+def test_the_plan_tells_the_rate_of_the_optimiser_that_trains(video_folder, tmp_path, info_log):
+    fit_one_step(video_folder, tmp_path, "--model.base_lr=0.5")
+    assert "learning rate  0.00390625 at the start, base_lr 0.5 × 2 / 256" in info_log.text
+    fit_one_step(video_folder, tmp_path, "--optimizer=AdamW", "--optimizer.lr=1e-4")
+    assert "learning rate  0.0001 at the start, AdamW's own" in info_log.text
+
+
 # The checkpoint
 
 

@@ -38,6 +38,7 @@ from vidcorr.experiments.runs.runs import (
     _commit,
     checkpoint_named,
     digest_of_training,
+    recipe_of_training,
 )
 from vidcorr.experiments.runs.words import root_of
 from vidcorr.lightning_modules import VFSSimSiam
@@ -390,6 +391,21 @@ def test_what_a_training_depends_on_makes_another_one():
     assert len(signature(Trainer).parameters) <= 41  # does a step depend on a new argument of Lightning's?
     assert digest(trainer={"devices": 2}, batch=2) == same != digest(trainer={"devices": 2})
     assert digest_of_training(config("a.ckpt", lr=1)) != same
+
+
+def test_seeds_of_one_training_have_one_recipe():
+    """Whatever their workers, their devices at an equal global batch, and what only watches them."""
+
+    def recipe(seed, **changes):
+        given = config(None, lr=1, **changes)
+        given.seed_everything = seed
+        given.data.init_args.seed = seed
+        return recipe_of_training(given)
+
+    same = recipe(0)
+    assert recipe(1) == recipe(2, root="other", trainer={"log_every_n_steps": 9}) == same
+    assert recipe(1, trainer={"devices": 2}, batch=2) == same
+    assert same not in (recipe(0, batch=8), recipe(0, trainer={"max_epochs": 2}), recipe(0, trainer={"precision": 16}))
 
 
 def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
