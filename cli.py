@@ -57,7 +57,6 @@ NOISE = (
 UNKNOWN = re.compile(r"dot import path string: (?P<name>[^\s;]+)|(arguments: --|accept option ')(?P<flag>[\w.]+)")
 """Name of a class, or a flag, in the parser's messages."""
 LOADERS = {"validate": "val_dataloader", "test": "test_dataloader"}
-"""Command → method of a DataModule that gives its loader."""
 
 
 # The parser
@@ -166,8 +165,6 @@ def is_benchmark(callback: Any) -> bool:
 
 RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "JSM_NAMESPACE_RANK")
 """Variables by which launchers tell a process its place; `RANK` alone tells all of it."""
-SLURM_RANK = "SLURM_PROCID"
-"""SLURM's variable of this kind."""
 
 
 def is_first_rank() -> bool:
@@ -177,10 +174,9 @@ def is_first_rank() -> bool:
     """
     if "RANK" in os.environ:  # torchrun's rank among all ranks
         return os.environ["RANK"] == "0"
-    # else launchers tell a process its place in several variables, such as node and place on the node: the first rank
-    # has 0 in each that is set. SLURM's does not count in an interactive job, which `detect` leaves out
-    is_task = SLURM_RANK in os.environ and SLURMEnvironment.detect()
-    names = (*RANKS, SLURM_RANK) if is_task else RANKS
+    # the first rank has 0 in each variable that is set, such as node and place on the node; `detect` is False in an
+    # interactive job
+    names = (*RANKS, "SLURM_PROCID") if SLURMEnvironment.detect() else RANKS
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
@@ -333,12 +329,9 @@ class VidcorrCLI(LightningCLI):
         """
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
-        # the user's callbacks: None, a single one, or a list
-        given = [trainer.callbacks] if isinstance(trainer.callbacks, pl.Callback) else trainer.callbacks or []
-        has_benchmarks = any(isinstance(callback, BenchmarkCallback) for callback in given)
-        callbacks = list(given)
+        callbacks = list(trainer.callbacks)
         if not trainer.barebones:  # this mode has no checkpoints, logs and bars
-            callbacks += self._default_callbacks(given, has_benchmarks)
+            callbacks += self._default_callbacks(trainer.callbacks)
         if not trainer.fast_dev_run:  # a trial writes nothing
             kwargs |= self._make_run_folder(trainer)
             callbacks.insert(0, RunStart(self.parser_of_command, self.config[self.command], self.run))
@@ -355,29 +348,20 @@ class VidcorrCLI(LightningCLI):
             arguments["logger"] = TensorBoardLogger(folder, "", "")
         return arguments
 
-    def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
-        """Return the default callbacks of the command.
-
-        Args:
-            given: the user's callbacks; a default callback is left out if an instance of its class is among them.
-            has_benchmarks: True if there are benchmarks, by whose score `BestCheckpoint` saves.
-        """
+    def _default_callbacks(self, given: Sequence[pl.Callback]) -> list[pl.Callback]:
+        """Return the default callbacks of the command, without those of whose class the user has given one."""
         trainer = self.config_init[self.command].trainer
         fits = self.command == "fit"
         saves = fits and trainer.enable_checkpointing is not False  # None, Lightning's default, means True
         is_wanted: dict[type[pl.Callback], bool] = {
-            BestCheckpoint: saves and has_benchmarks,
+            BestCheckpoint: saves and any(isinstance(callback, BenchmarkCallback) for callback in given),
             Throughput: fits,
             LearningRateMonitor: fits and trainer.logger is not False,
             LastCheckpoint: saves,
             ProgressBar: trainer.enable_progress_bar is not False,
         }
-        added: list[pl.Callback] = []
-        for kind, wanted in is_wanted.items():
-            has_own = any(isinstance(callback, kind) for callback in given)
-            if wanted and not has_own:
-                added.append(TQDMProgressBar() if kind is ProgressBar else kind())
-        return added
+        absent = [kind for kind in is_wanted if not any(isinstance(callback, kind) for callback in given)]
+        return [TQDMProgressBar() if kind is ProgressBar else kind() for kind in absent if is_wanted[kind]]
 
     def fit(self, **options: Any) -> None:
         """Train, and note the end of the run."""
@@ -430,41 +414,23 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     def _print_end(self, folder: Path) -> None:
-        """Print the report of the last benchmark; after a training also the command that validates its best checkpoint.
-
-        Without benchmarks the path of the checkpoint is printed too, and the command names a benchmark that suits the
-        method.
-        """
+        """Print the last report; after a training its checkpoint, unless benchmarks name it, and the next command."""
         benchmarks = benchmarks_among(self.trainer)
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
         if pages:
             print(f"report: {pages[-1]}")
         saved = best_of_run(self.trainer)
-        if not saved:
-            return
-        # a model without a `validation_step` of its own, which `vidcorr validate` would refuse
-        if type(self.model).validation_step is pl.LightningModule.validation_step:
+        validates = type(self.model).validation_step is not pl.LightningModule.validation_step
+        if saved and not (validates and benchmarks):
             print(f"checkpoint: {saved}")
-            return
-        words = ["vidcorr", "validate", str(folder)]
-        # the folder tells `validate` the checkpoint and the run's benchmarks; without any, the words must name one
-        if not benchmarks:
-            print(f"checkpoint: {saved}")
-            words += getattr(self.model, "measured_by", SavedModule.measured_by).split()  # such as --on davis=FOLDER
-        print("next:", shlex.join(words))
+        if saved and validates:
+            # the folder tells `validate` the checkpoint and the run's benchmarks; without any, the words must name one
+            further = [] if benchmarks else getattr(self.model, "measured_by", SavedModule.measured_by).split()
+            print("next:", shlex.join(["vidcorr", "validate", str(folder), *further]))
 
 
 def require_ranks_as_commands(strategy: str) -> None:
-    """Refuse strategies that fork or spawn ranks.
-
-    Forks of a process with threads hang; spawned processes lack the configuration.
-
-    Args:
-        strategy: name of the Trainer's strategy.
-
-    Raises:
-        ValueError: for such a strategy.
-    """
+    """Raise ValueError for a strategy whose ranks are forks of threads, which hang, or spawned without configuration."""
     forks = "fork" in strategy or "notebook" in strategy
     if "spawn" in strategy or (forks and torch.get_num_threads() > 1):
         raise ValueError(f"trainer.strategy {strategy}: a command starts its ranks as commands; use ddp")
@@ -477,9 +443,6 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
         message: the message, which names what is unknown or missing.
         parser: the parser.
     """
-    # a user's class derives from `lightning`, whose classes are not those of `pytorch_lightning`
-    if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
-        return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
     if "required" in message and "model" in message:  # the words that all versions of jsonargparse since 4.46 share
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
     unknown = UNKNOWN.search(message)

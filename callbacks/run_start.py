@@ -60,7 +60,7 @@ class RunStart(SaveConfigCallback):
             if trainer.is_global_zero and self.run.folder is not None:
                 savers = last_checkpoints(trainer)  # callbacks that write last.ckpt
                 checkpoints = Path(str(savers[0].dirpath)) if savers else None
-                self.run.begin(checkpoints, torch.get_num_threads(), str(trainer.precision))
+                self.run.begin(checkpoints, torch.get_num_threads())
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None  # a later `fit --config config.yaml` trains from the beginning

@@ -65,10 +65,9 @@ def test_equal_tasks_of_an_array_begin_at_once_and_each_goes_on_in_its_own_run(t
         list(tasks.map(partial(task, status=0, STRUCK="2", SLURM_RESTART_COUNT="1"), range(2)))
     folders = sorted((tmp_path / "runs").glob("version_*"))
     records = [Record.read(folder) for folder in folders]
-    assert [(len(record.earlier), bool(record.end)) for record in records] == [(1, True)] * 2
+    assert [bool(record.end) for record in records] == [True] * 2
     assert sorted(record.slurm["array_task"] for record in records) == ["0", "1"]
     for folder, record in zip(folders, records, strict=True):
-        assert record.slurm == record.earlier[0]["slurm"]
         states = [torch.load(place / "checkpoints/last.ckpt", weights_only=True) for place in (folder, folders[0])]
         assert [differences(*(state[name] for state in states)) for name in STATE] == [[]] * len(STATE)
         assert len(list(folder.rglob("*.ckpt"))) == 1

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from .. import errors, signals
-from ..datasets.small_sets import LAYOUTS
 from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of
 from ..near_names import did_you_mean
 
@@ -128,8 +127,6 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         if isinstance(error, errors.WRONG_WORDS):  # the status is the number 2, with which nothing would be printed
             print(f"vidcorr: {error}", file=sys.stderr)
-        if isinstance(status, str):
-            status += hint_on_generated(status, words)
         sys.exit(status)
     finally:
         gc.enable()
@@ -144,26 +141,6 @@ def has_no_reader(output: TextIO) -> bool:
     return False
 
 
-def hint_on_generated(message: str, words: Sequence[str]) -> str:
-    """Return the end of an error message: the command that generates a missing folder of an example, or "".
-
-    Args:
-        message: the message, which names the missing folder.
-        words: words of the command, which may name the folder.
-
-    Example:
-        >>> hint_on_generated("gone/davis: there is no such folder", ["evaluate", "--on=davis=gone/davis"])
-        '; vidcorr generate gone davis makes small data'
-    """
-    for word in words:
-        place = Path(word.rpartition("=")[2])
-        for folder in (place, *place.parents):
-            is_example = folder.name in LAYOUTS and folder.parent.name != ""  # a bare name may be a protocol's
-            if is_example and str(folder) in message and not folder.exists():
-                return f"; vidcorr generate {folder.parent} {folder.name} makes small data"
-    return ""
-
-
 def run_command(args: Sequence[str]) -> None:
     """Run a command, or print the overview or the version.
 
@@ -171,19 +148,14 @@ def run_command(args: Sequence[str]) -> None:
         args: command and arguments; empty: `--help`.
 
     Raises:
-        UsageError: for an unknown command, or a flag before the command.
+        UsageError: for an unknown command.
     """
     first, *rest = args or ["--help"]
     commands = {command.name: command for command in COMMANDS}
-    misplaced = [word for word in rest if word in commands]
     if first in HELP:
         print(OVERVIEW)
     elif first == "--version":
         print(f"vidcorr {version('vidcorr')}")
-    elif first.startswith("-") and misplaced:
-        command, *_ = misplaced
-        rest.remove(command)
-        raise errors.UsageError(f"the command stands first: {shlex.join(['vidcorr', command, first, *rest])}")
     elif first not in commands:
         # the verb of a command's line names it too: `train` is near `fit`, whose line begins with Train
         words = {word: name for name, command in commands.items() for word in [name, command.line.split()[0].lower()]}

@@ -30,8 +30,7 @@ def test_missing_data_are_named_before_torch_is_imported():
     words = ["evaluate", "raw_colour", "--on", "davis=nowhere/davis"]
     done = subprocess.run([sys.executable, "-c", f"{code}; main({words})"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "False\n")
-    hint = "vidcorr generate nowhere davis makes small data"
-    assert done.stderr == f"vidcorr: --on davis=nowhere/davis: there is no such file or folder; {hint}\n"
+    assert done.stderr == "vidcorr: --on davis=nowhere/davis: there is no such file or folder\n"
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):

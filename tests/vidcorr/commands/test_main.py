@@ -13,8 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import Mock
 
-import pytest
-
 from tests.helpers.refusal import refused
 from vidcorr import commands
 from vidcorr.commands import COMMANDS, RUNS, main, start_collector
@@ -63,21 +61,6 @@ def test_modules_of_the_working_directory_come_last(here, monkeypatch):
         for _ in range(2):
             main(["--help"])
             assert sys.path == [*before, *added]
-
-
-WITHOUT_DATA = [
-    (["predict", "gone/davis/JPEGImages/480p/a", "--box", "1,2,3,4"], "gone davis"),
-    (["check-data", "gone/videos"], "gone videos"),
-    (["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.source=gone/videos"], "gone videos"),
-    (["validate", "--model=raw_colour", "--on", "davis=gone/davis"], "gone davis"),
-    (["check-data", "gone/mine"], ""),
-]
-
-
-@pytest.mark.parametrize(("words", "made"), WITHOUT_DATA)
-def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, here):
-    end = f"; vidcorr generate {made} makes small data$" if made else "no such file or folder$"
-    refused(SystemExit, f"^vidcorr: .*gone/.*{end}", main, words)
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError, message_of
 from ...near_names import did_you_mean
@@ -224,18 +224,6 @@ def _content_of(name: str) -> dict[str, Any]:
     return content
 
 
-class _Axis(NamedTuple):
-    """An axis of a grid of benchmarks.
-
-    Attributes:
-        pattern: format of a value in the benchmark's name, `stride{}`.
-        values: the values; None keeps the config's.
-    """
-
-    pattern: str
-    values: Sequence[Any]
-
-
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
     """Return a benchmark per combination of protocol, changes, stage and stride, named by flags of several values.
 
@@ -256,18 +244,17 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     """
     # a config may list several stages, but a benchmark takes one; [None] without a stage
     stages = as_list(flags.stage or choice.arguments.get("stage"))
-    axes = [_Axis("{}", flags.protocol or [None])]
-    axes += [_Axis(f"{field}={{}}", values) for field, values in changes.items()]
-    axes += [_Axis("{}", stages), _Axis("stride{}", flags.stride or [None])]
+    # format of a value in the benchmark's name, and the values; None keeps the config's
+    axes: list[tuple[str, Sequence[Any]]] = [("{}", flags.protocol or [None])]
+    axes += [(f"{field}={{}}", values) for field, values in changes.items()]
+    axes += [("{}", stages), ("stride{}", flags.stride or [None])]
     found: list[BenchmarkChoice] = []
-    for combination in product(*(axis.values for axis in axes)):
+    for combination in product(*(values for _, values in axes)):
         protocol, *of_fields, stage, stride = combination  # a value of each axis, in the order of the axes
         changed = dict(zip(changes, of_fields, strict=True))
         made = choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride)
-        names = []
-        for axis, value in zip(axes, combination, strict=True):
-            if len(axis.values) > 1:
-                names.append(axis.pattern.format(value))
+        parts = zip(axes, combination, strict=True)
+        names = [pattern.format(value) for (pattern, values), value in parts if len(values) > 1]
         found.append(replace(made, variant="/".join(names)))
     return found
 

@@ -79,8 +79,6 @@ def yaml_value(text: str, place: str) -> Any:
 
     try:
         value = get_loader("yaml")(text)
-    except RecursionError as error:
-        raise UsageError(f"{place} cannot be read: its values are nested too deeply") from error
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
     return value

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import uuid
@@ -22,8 +21,7 @@ from typing import Annotated, Any, NamedTuple
 
 from annotated_types import MinLen
 
-from ...results.checked import Exact, Items, Json, read_model
-from ...results.folder_lock import FolderInUse, folder_lock
+from ...results.checked import Exact, Items, read_model
 from ...results.records import walk_once
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
@@ -35,7 +33,6 @@ log = logging.getLogger(__name__)
 ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 FILE = "run.json"
-"""File in the folder of a run."""
 FORMAT = 1
 """Number of the form of `run.json`; another is not read."""
 CONFIG = "config.yaml"
@@ -70,18 +67,15 @@ class Record(Exact):
         slurm: its job in SLURM: `job`, and for a task of an array `array_job` and `array_task`; else empty.
         version: version of vidcorr.
         commit: commit of vidcorr's checkout; "" for an installed package.
-        host: name of the machine.
         begin: time of its newest start, ISO 8601 in UTC.
         end: time of its end; None until then, also after a stop or an error.
         training: digest of what its first start asked for, see `digest_of_training`; never computed again.
         branched: checkpoint of another run from which its first start began, or None.
         length: how long its newest start was to be, by `LIMITS`.
         threads: torch's threads in its newest start; 0 until then.
-        precision: Lightning's precision in its newest start.
         checkpoints: folder of its `last.ckpt`; a relative path begins in the folder of the run.
         best: its best checkpoint, at its end; a relative path begins in the folder of the run.
         resumed: checkpoint from which its newest start resumed, or None.
-        earlier: these fields at each earlier start, the first start first.
         format: `FORMAT`.
     """
 
@@ -92,18 +86,15 @@ class Record(Exact):
     slurm: dict[str, str]
     version: str
     commit: str
-    host: str
     begin: str
     end: str | None = None
     training: str = ""
     branched: str | None = None
     length: str = ""
     threads: int = 0
-    precision: str = ""
     checkpoints: str = "checkpoints"
     best: str | None = None
     resumed: str | None = None
-    earlier: Items[Json] = ()
 
     @classmethod
     def now(cls, words: Sequence[str]) -> Record:
@@ -116,7 +107,6 @@ class Record(Exact):
             slurm={name: os.environ[key] for name, key in SLURM.items() if key in os.environ},
             version=version("vidcorr"),
             commit=_commit(),
-            host=socket.gethostname(),
             begin=_now(),
         )
 
@@ -340,10 +330,8 @@ class Run:
         Raises:
             SystemExit: with status 0, if that run has ended, and was as long (`LIMITS`) as the command asks for now.
         """
-        run_of_checkpoint: dict[Path, RunFolder] = {}  # last checkpoint → its run
-        for run in RunFolder.below(root):
-            if run.last is not None and run.record.training == self.record.training:
-                run_of_checkpoint[run.last] = run
+        runs = [run for run in RunFolder.below(root) if run.record.training == self.record.training]
+        run_of_checkpoint = {run.last: run for run in runs if run.last is not None}
         if not run_of_checkpoint:
             self.say(f"--ckpt_path last: no checkpoint of this training below {root}: starting a new run")
             return None
@@ -392,29 +380,26 @@ class Run:
         self.record.save(self.folder)
         return self.folder
 
-    def begin(self, checkpoints: Path | None, threads: int, precision: str) -> None:
-        """Write `run.json` when the run begins. The record of an earlier start in the folder moves to `earlier`.
+    def begin(self, checkpoints: Path | None, threads: int) -> None:
+        """Write `run.json` when the run begins, in place of the record of an earlier start.
 
         Args:
             checkpoints: folder of the run's `last.ckpt`; None keeps the default.
             threads: number of torch's threads. If the earlier start had another number, the user is told, because
                 sums of floats then differ in their last bits.
-            precision: Lightning's precision.
         """
         folder = self.folder
         if folder is None:  # a trial, which writes nothing
             return
         self.is_begun = True
-        self.record = self.record.changed(threads=threads, precision=precision)
+        self.record = self.record.changed(threads=threads)
         if checkpoints is not None:
             self.record = self.record.changed(checkpoints=_place_in(folder, checkpoints))
-        before = Record.read(folder)
-        if before.threads not in (0, threads):  # 0: not recorded
-            remedy = f"OMP_NUM_THREADS={before.threads} repeats the run bit by bit"
-            self.say(f"torch has {threads} thread(s), before {before.threads}: {remedy}")
-        if before.begin != self.record.begin:  # equal: `make_folder` has written the record of this start
-            fields = before.model_dump(exclude={"earlier"}, mode="json")
-            self.record = self.record.changed(earlier=(*before.earlier, fields))
+        before = Record.read(folder).threads
+        if before not in (0, threads):  # 0: not recorded
+            self.say(
+                f"torch has {threads} thread(s), before {before}: OMP_NUM_THREADS={before} repeats the run bit by bit"
+            )
         self.record.save(folder)
 
     def end(self, best: str = "") -> None:
@@ -430,24 +415,12 @@ class Run:
                 record.changed(end=_now(), best=place).save(self.folder)
 
     def remove_refused(self) -> None:
-        """Remove the new folder of a run that was refused before it began.
-
-        The folder is kept if it holds scores or checkpoints, or if another process has gone on in it.
-        """
-        folder = self.folder
-        if folder is None or self.goes_on_in is not None or self.is_begun:
+        """Remove the new folder of a run that was refused before it began; one with scores or checkpoints stays."""
+        if self.folder is None or self.goes_on_in is not None or self.is_begun:
             return
-        has_results = (folder / "benchmarks").exists() or any(folder.rglob("*.ckpt"))
-        # another begin in the folder's record: another process has begun there
-        if has_results or Record.read(folder).begin != self.record.begin:
-            return
-        try:
-            # a training holds this lock before it writes its record: another process may be starting here
-            with folder_lock(folder / self.record.checkpoints):
-                shutil.rmtree(folder, ignore_errors=True)  # the folder's lock file is open, which NFS does not remove
-        except FolderInUse:
-            return
-        self.folder = None
+        if not ((self.folder / "benchmarks").exists() or any(self.folder.rglob("*.ckpt"))):
+            shutil.rmtree(self.folder, ignore_errors=True)  # NFS does not remove a lock file that is open
+            self.folder = None
 
 
 def _place_in(folder: Path, path: Path) -> str:
@@ -541,9 +514,7 @@ def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
     number = len(devices) if isinstance(devices, list) else devices
     if str(number).isdecimal() and isinstance(batch, int):
         return batch * int(number) * int(trainer.get("num_nodes") or 1)
-    if number in ("auto", -1, "-1"):
-        return batch
-    return [batch, devices]
+    return batch if number in ("auto", -1, "-1") else [batch, devices]
 
 
 def _callbacks_that_act(configured: Any) -> list[Any]:
