@@ -443,6 +443,9 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
         message: the message, which names what is unknown or missing.
         parser: the parser.
     """
+    # a user's class derives from `lightning`, whose classes are not those of `pytorch_lightning`
+    if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
+        return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
     if "required" in message and "model" in message:  # the words that all versions of jsonargparse since 4.46 share
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
     unknown = UNKNOWN.search(message)

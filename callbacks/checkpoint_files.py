@@ -6,6 +6,8 @@ import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
 from vidcorr.backbones.files.checkpoints import DAMAGED_STATE, is_foreign, read_content, require_state
 from vidcorr.backbones.files.trust import reason
@@ -84,17 +86,37 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with Python's numbers in place of numpy's, such as rates of a schedule over an array.
-
-    Among the arguments of the module and its data, paths also become texts, and dataclasses dicts (`saving.plain`).
-    Weights stay as they are.
-    """
+    """Return a checkpoint in types that are read back as data: numpy's and dates in its states, `plain` arguments."""
     content = dict(checkpoint)
     for name in content.keys() - {"state_dict"}:
-        content[name] = tree_map_only(np.generic, np.generic.item, content[name])
-        if name.endswith(LightningModule.CHECKPOINT_HYPER_PARAMS_KEY):  # of the module or its data
-            content[name] = plain(content[name])
+        # arguments of the module or its data are read by YAML, too
+        is_arguments = name.endswith(LightningModule.CHECKPOINT_HYPER_PARAMS_KEY)
+        content[name] = plain(content[name]) if is_arguments else tree_map(_readable, content[name])
     return content
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        return torch.from_numpy(value)
+    return plain(value) if isinstance(value, np.generic | date | timedelta) else value
+
+
+def require_savable(trainer: Trainer, pl_module: LightningModule) -> None:
+    """Refuse arguments and states that no checkpoint can hold: before the first step, not at the first save.
+
+    Raises:
+        ValueError: naming the argument or the callback.
+    """
+    states = {f"{type(each).__name__}.state_dict": each.state_dict() for each in trainer.callbacks}  # type: ignore[attr-defined]
+    for part in filter(None, (pl_module, trainer.datamodule)):  # type: ignore[attr-defined]
+        states |= {f"{type(part).__name__}: argument {name}": value for name, value in part.hparams.items()}
+    for named, state in states.items():
+        file = BytesIO()
+        torch.save(_as_data({"state": state}), file)
+        file.seek(0)
+        unread = get_unsafe_globals_in_checkpoint(file)
+        if unread:
+            raise ValueError(f"{named}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts")
 
 
 def _write(content: dict[str, Any], path: Path) -> None:

@@ -26,7 +26,7 @@ from vidcorr.videos.files import require_at_least
 
 from .averages import averages_among
 from .benchmark import benchmarks_among
-from .checkpoint_files import use_atomic_files
+from .checkpoint_files import require_savable, use_atomic_files
 from .run_folder import begins_branch, checkpoint_folder, hide_logs
 
 log = logging.getLogger(__name__)
@@ -151,8 +151,9 @@ class LastCheckpoint(ModelCheckpoint):
         taken here, because later Lightning loads the optimisers' state, which has the settings of the earlier run.
 
         Raises:
-            ValueError: for a checkpoint to resume from that holds weights alone.
+            ValueError: for a checkpoint to resume from that holds weights alone, and for states that no file can hold.
         """
+        require_savable(trainer, pl_module)
         # Lightning calls no `on_load_checkpoint` of callbacks for a file that holds no state of callbacks
         if trainer.ckpt_path and self._resumed is None:
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")

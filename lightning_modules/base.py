@@ -4,9 +4,10 @@ import copy
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Set
+from functools import partial, wraps
 from numbers import Real
+from traceback import walk_tb
 from typing import Any, ClassVar, Self
 
 import torch
@@ -78,6 +79,12 @@ class CorrespondenceModule(SavedModule):
     further_keys: ClassVar[tuple[str, ...]] = ()
     """What `step` reads of a batch besides its images, such as `video_index`."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let `step` get prepared batches, whoever calls it: a Trainer, Fabric or a loop."""
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _of_prepared(vars(cls)["step"])  # type: ignore[method-assign]
+
     def __init__(self) -> None:
         super().__init__()
         self.normalise: nn.Module = Normalise()
@@ -139,7 +146,7 @@ class CorrespondenceModule(SavedModule):
         super().on_save_checkpoint(checkpoint)
 
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
-        """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
+        """Return the map of each image, RGB `(N, 3, H, W)`, floats in [0, 1] or bytes → `(N, C, h, w)`, with gradient.
 
         Without a stage, the map is the network's last one, at the network's own strides. Benchmarks may score another
         map: by default, of a ResNet the map of res4 at stride 8.
@@ -148,20 +155,23 @@ class CorrespondenceModule(SavedModule):
             images: RGB.
             stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
             network: None is the backbone; or a copy of it, such as a moving average.
+
+        Raises:
+            ValueError: for images of another form, such as clips.
         """
+        if images.ndim != 4:
+            remedy = "batch['clip'].flatten(0, 1) has the frames of all clips"
+            raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}: {remedy}")
+        images = as_floats(images)
         network = self.backbone if network is None else network
         if isinstance(network, View):  # of a frozen encoder: it has a stage and normalises by itself
             return network.feature_extractor(stage)(images)
         return self.views.maps(network, self.normalise(images), stage)
 
     def embed(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
-        """Return a vector for each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C)`, with gradient.
+        """Return the mean of `maps` for each image, `(N, C)`: of a ViT over its patches, not the class token.
 
-        It is the mean of `maps`: of a ViT over its patches, not the class token.
-
-        Args:
-            images: RGB.
-            network: None is the backbone; or a copy of it, such as a moving average.
+        Args and errors: as `maps`.
         """
         return self.maps(images, network=network).mean(dim=(2, 3))
 
@@ -233,8 +243,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
-        # joined by the name of the first image of the method, such as `clip`
-        batch = join_loaders(prepared(batch), next(iter(self.images)))
+        batch = self.prepared(batch)
         outputs = self._checked_step(batch, batch_index)
         scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():
@@ -291,37 +300,47 @@ class CorrespondenceModule(SavedModule):
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
         return outputs
 
-    def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Return the outputs of `step` for a batch, always as a dict: a loss alone becomes its `loss`.
+    def prepared(self, batch: Any) -> Any:
+        """Return a batch as `step` reads it: floats in [0, 1], its colours applied, several loaders' batches joined."""
+        return join_loaders(prepared(batch), next(iter(self.images)))
 
-        `step` gets images in bytes as floats in [0, 1]. The batch of index 0 is checked: its keys, and the form and
-        range of its images.
+    def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Any]:
+        """Return the outputs of `step` as a dict with `loss`; check them, and the batch of index 0.
+
+        Raises:
+            ValueError: for a batch without a key that `step` reads, or a loss that nothing can be trained by.
         """
         if batch_index == 0:
-            self._require_keys(batch)
-        batch = {**batch, **{name: as_floats(batch[name]) for name in self.images}}
+            self._require_keys(batch, {*self.images, *self.further_keys})
+        batch = self.prepared(batch)
         if batch_index == 0:
             check_images(batch, self.images)
-        outputs = self.step(batch)
-        return outputs if isinstance(outputs, dict) else {"loss": outputs}
+        try:
+            outputs = self.step(batch)
+        except KeyError as error:
+            *_, (frame, _) = walk_tb(error.__traceback__)
+            if frame.f_code.co_name == "step":  # `step` itself has read the key
+                self._require_keys(batch, {*self.images, *map(str, error.args)})
+            raise
+        outputs = outputs if isinstance(outputs, dict) else {"loss": outputs}
+        loss = outputs.get("loss")
+        fault = ""
+        if not isinstance(loss, Tensor):
+            fault = f"no loss but {type(loss).__name__}"
+        elif loss.numel() != 1:
+            fault = f"a loss of shape {tuple(loss.shape)}, not its mean()"
+        elif torch.is_grad_enabled() and self.training and not loss.requires_grad:
+            fault = "a loss without a gradient, detached or of nothing that is trained"
+        if fault:
+            raise ValueError(f"{type(self).__name__}.step returned {fault}: it returns a scalar, or a dict with loss")
+        return outputs
 
-    def _require_keys(self, batch: Any) -> None:
-        """Raise ValueError for a batch without the keys of the method.
-
-        Example:
-            >>> from vidcorr.lightning_modules import LinearProbe
-            >>> probe = LinearProbe("raw_colour", num_classes=3, stage=None, stride=8)
-            >>> probe._require_keys({"image": 1, "label": 2, "further": 3})
-            >>> probe._require_keys({"image": 1})
-            Traceback (most recent call last):
-                ...
-            ValueError: LinearProbe needs a batch with image (B, 3, H, W) and label; the batch has image
-        """
+    def _require_keys(self, batch: Any, read: Set[str]) -> None:
         keys = list(batch) if isinstance(batch, Mapping) else []
-        if {*self.images, *self.further_keys}.issubset(keys):
+        if read.issubset(keys):
             return
         images = [f"{name} ({axes})" for name, axes in self.images.items()]
-        needed = " and ".join([*images, *self.further_keys])
+        needed = " and ".join([*images, *sorted(read.difference(self.images))])
         present = ", ".join(map(str, keys)) or f"no keys: it is a {type(batch).__name__}"
         raise ValueError(f"{type(self).__name__} needs a batch with {needed}; the batch has {present}")
 
@@ -330,11 +349,12 @@ class CorrespondenceModule(SavedModule):
     def samples_per_device(self) -> int:
         """Return the number of samples of a device's batch; it makes the training's loader if there is none yet.
 
-        If the data set makes the batches itself, the loader has no batch size: then the samples of a batch are counted,
-        once per loader.
+        Of a loader without a batch size the samples of a batch are counted, once per loader.
         """
         loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
+        if loaders is None:  # `limit_train_batches=0`
+            return 0
         if self._counted[0] != id(loaders):  # new loaders since the last count
             self._counted = (id(loaders), self._samples_from(loaders))
         return self._counted[1]
@@ -377,7 +397,7 @@ class CorrespondenceModule(SavedModule):
         """
         samples = self.samples_per_device()
         accumulated = self.trainer.accumulate_grad_batches
-        if self.trainer.num_training_batches < accumulated:
+        if 0 < self.trainer.num_training_batches < accumulated:
             raise ValueError(f"trainer.accumulate_grad_batches {accumulated}: an epoch has fewer batches")
         return samples * self.trainer.world_size * accumulated
 
@@ -399,6 +419,8 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
         """
+        if self.trainer.limit_train_batches == 0:  # of which Lightning knows no length
+            return 1
         steps = self.trainer.estimated_stepping_batches
         if not 0 <= steps < float("inf"):  # -1 or infinite: Lightning does not know the length
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
@@ -412,9 +434,9 @@ class CorrespondenceModule(SavedModule):
         """
         loops.make_loader(self.trainer)  # counts the batches
         batches = self.trainer.num_training_batches
-        if batches == float("inf"):
+        if batches == float("inf") and self.trainer.limit_train_batches != 0:
             raise ValueError("the learning rate needs the length of an epoch: set trainer.limit_train_batches")
-        return math.ceil(batches / self.trainer.accumulate_grad_batches)
+        return math.ceil(batches / self.trainer.accumulate_grad_batches) if self.trainer.limit_train_batches else 1
 
     def learned_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that take a gradient."""
@@ -472,7 +494,11 @@ class CorrespondenceModule(SavedModule):
         return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return `sgd_with_cosine` by `base_lr`, `weight_decay` and `momentum`."""
+        """Return `sgd_with_cosine` by `base_lr`, `weight_decay` and `momentum`; ValueError without these."""
+        absent = [name for name in ("base_lr", "weight_decay", "momentum") if not hasattr(self, name)]
+        if absent:
+            kind = type(self).__name__
+            raise ValueError(f"{kind} has no {', '.join(absent)} for SGD: set them, or define configure_optimizers")
         return self.sgd_with_cosine(self.base_lr, self.weight_decay, self.momentum)
 
     # Hooks of a training
@@ -505,6 +531,8 @@ class CorrespondenceModule(SavedModule):
         trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
         if trainer is None:
             return
+        if not hasattr(self, "backbone"):
+            raise ValueError(f"{type(self).__name__} has no backbone: self.backbone = self.network_to_train(NAME)")
         loops.restore_accumulation(trainer)
         self._counted = (0, 0)  # loaders of an earlier `fit` may have had the ids of this one's
         synchronises = self.synchronises_batch_norm and trainer.world_size > 1
@@ -622,6 +650,14 @@ class CorrespondenceModule(SavedModule):
         # `decide` chooses the class that reads a network's maps: as in training, and without deciding twice
         facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
+
+
+def _of_prepared(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    @wraps(step)
+    def of_prepared(self: Any, batch: Any) -> Any:
+        return step(self, self.prepared(batch))
+
+    return of_prepared
 
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import date, timedelta
 from functools import cached_property, wraps
 from importlib.metadata import version
 from inspect import unwrap
@@ -53,14 +54,12 @@ def version_mistake(checkpoint: Mapping[str, Any]) -> str:
 def plain(value: Any) -> Any:
     """Return an argument as a value that YAML and checkpoints give back, within containers too.
 
-    Paths become texts, numbers of numpy Python's, dataclasses dicts; all else stays as it is.
+    Paths and dates become texts, durations seconds, numpy's numbers and arrays Python's numbers and lists, dataclasses
+    dicts; all else stays as it is.
 
     Example:
-        >>> plain({"sizes": (np.int64(2), 3), "root": Path("data")})
-        {'sizes': (2, 3), 'root': 'data'}
-        >>> from collections import UserDict, UserList  # no dict and no list, as omegaconf's containers
-        >>> plain(UserDict(sizes=UserList([1, 2])))
-        {'sizes': [1, 2]}
+        >>> plain({"sizes": (np.int64(2), 3), "mean": np.array([0.5, 1]), "root": Path("data")})
+        {'sizes': (2, 3), 'mean': [0.5, 1.0], 'root': 'data'}
     """
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
@@ -68,9 +67,11 @@ def plain(value: Any) -> Any:
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return tuple(map(plain, value)) if isinstance(value, tuple) else list(map(plain, value))
-    if isinstance(value, PurePath):
+    if isinstance(value, PurePath | date):
         return str(value)
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
@@ -198,11 +199,18 @@ class SavedModule(pl.LightningModule):
     def predict_step(self, batch: Any, batch_index: int = 0, dataloader_idx: int = 0) -> Any:
         """Return the features of images `(…, 3, H, W)`, floats in [0, 1] or bytes: `(…, C, h, w)`.
 
-        The batch is the tensor of the images, or a dict that holds it as `clip`, else as `image`.
+        The batch is the tensor of the images; a list or tuple that begins with it, as those of torchvision's data sets;
+        or a dict that holds it as `clip`, else as `image`.
+
+        Raises:
+            ValueError: for another batch.
         """
-        images = batch
-        if not isinstance(batch, Tensor):
-            images = batch["clip" if "clip" in batch else "image"]
+        images = batch[0] if isinstance(batch, list | tuple) else batch
+        if isinstance(images, Mapping):
+            images = images.get("clip", images.get("image"))
+        if not isinstance(images, Tensor):
+            keys = f"a {type(batch).__name__} with {', '.join(map(str, batch))}" if batch else "nothing"
+            raise ValueError(f"predict needs images, or a batch with clip or image, got {keys}")
         features = self.feature_extractor()(as_floats(images).flatten(0, -4))
         return features.unflatten(0, images.shape[:-3])
 

@@ -11,7 +11,8 @@ import io
 import os
 import time
 from collections import OrderedDict
-from datetime import timedelta
+from datetime import date, timedelta
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from torch.optim import lr_scheduler
 from tests.helpers.faults import Ends, Spoil, differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
-from tests.helpers.training import EMPTY, InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
+from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
 from vidcorr import loops
 from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.checkpoints import best_of_run
@@ -335,7 +336,7 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
 
 
 def test_what_is_written_can_be_read_back(tmp_path):
-    """A schedule over an array makes its rates numpy's; other types are refused."""
+    """A schedule over an array makes its rates numpy's; types of no data are refused."""
     content = {"lr_schedulers": [{"base_lrs": [np.float64(0.5)], "steps": np.int64(3)}], "names": OrderedDict(a=None)}
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
     read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
@@ -344,10 +345,45 @@ def test_what_is_written_can_be_read_back(tmp_path):
         key = kind.CHECKPOINT_HYPER_PARAMS_KEY
         AtomicCheckpointIO().save_checkpoint({key: {"roots": [tmp_path]}}, tmp_path / "a.ckpt")
         assert AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt") == {key: {"roots": [str(tmp_path)]}}
-    for value in (tmp_path, timedelta(1), np.zeros(2)):
+    states = {"when": date(2026, 12, 1), "took": timedelta(hours=1), "means": np.array([0.5, 2])}
+    AtomicCheckpointIO().save_checkpoint(states, tmp_path / "a.ckpt")
+    read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
+    assert read.pop("means").tolist() == [0.5, 2]
+    assert read == {"when": "2026-12-01", "took": 3600.0}
+    for value in (tmp_path, Fraction(1, 2), np.array([None])):
         message = r"b\.ckpt: no checkpoint can hold [\w., ]+: take plain"
         refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, {"a": [value]}, tmp_path / "b.ckpt")
     assert os.listdir(tmp_path) == ["a.ckpt"]
+
+
+class Keeps(pl.Callback):
+    """A user's callback with a state."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def state_dict(self):
+        return {"state": self.state}
+
+
+class WithArgument(VFSSimSiam):
+    def __init__(self, loss: object) -> None:
+        super().__init__(**TINY)
+        self.save_hyperparameters("loss")
+
+
+UNSAVABLE = {"Keeps.state_dict": (0, Fraction(1, 2)), "WithArgument: argument loss": (Fraction(1, 2), np.zeros(2))}
+"""What a message names → an argument of the module, and the state of a callback."""
+
+
+@pytest.mark.parametrize("named", UNSAVABLE)
+def test_what_no_checkpoint_can_hold_is_asked_before_the_first_step(named, tmp_path):
+    argument, state = UNSAVABLE[named]
+    trainer = trainer_in(tmp_path, Keeps(state), LastCheckpoint(dirpath=tmp_path))
+    module = WithArgument(argument)
+    line = f"^{named}: no checkpoint can hold fractions.Fraction: take plain numbers and texts$"
+    refused(ValueError, line, trainer.fit, module, loader(8, 4, frames=2, size=32), EMPTY)
+    assert trainer.global_step == 0
 
 
 def test_no_path_of_a_checkpoint_is_followed(tmp_path, caplog):

@@ -148,6 +148,7 @@ def test_steps_and_samples_count_accumulated_batches():
     module = tiny("VFSSimSiam")
     module.samples_per_device = lambda: 4
     trainer = SimpleNamespace(fit_loop=Mock(), num_training_batches=5, accumulate_grad_batches=2, world_size=3)
+    trainer.limit_train_batches = 1.0
     module.trainer = trainer
     assert (module.steps_per_epoch(), module.global_batch(), module.rate_of_batch(0.5)) == (3, 24, 0.5 * 24 / 256)
     trainer.num_training_batches = 1

@@ -271,8 +271,14 @@ class Benchmark(ABC):
 
     @cached_property
     def sequences(self) -> Sequence[Any]:
-        """The sequences of a run, read once."""
-        return self.read()[: self.limit_sequences]
+        """The sequences of a run, read once; ValueError for sequences without `name` or `num_frames`."""
+        sequences = self.read()[: self.limit_sequences]
+        for sequence in sequences[:1]:
+            absent = [name for name in ("name", "num_frames") if not hasattr(sequence, name)]
+            if absent:
+                kinds = f"{type(self).__name__}.read: a sequence, {type(sequence).__name__}"
+                raise ValueError(f"{kinds}, has no {' and no '.join(absent)}")
+        return sequences
 
     @cached_property
     def digests(self) -> dict[str, str]:

@@ -158,6 +158,8 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
 
         Of frames (`FRAME_FIELDS`: fields that hold their paths) it adds the first file's digest and the sizes of all.
         """
+        if isinstance(value, Path) and value.is_dir():
+            raise DataError(f"{value}: a sequence holds paths of files; a folder that it needs is a text, str(folder)")
         if isinstance(value, Path):
             lines.append(f"{value.name} {digest_of(value)}")
         elif isinstance(value, np.ndarray):
