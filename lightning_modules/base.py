@@ -384,8 +384,11 @@ class CorrespondenceModule(SavedModule):
         batch_sampler = getattr(loaders, "batch_sampler", None)
         size = getattr(loaders, "batch_size", None) or getattr(batch_sampler, "batch_size", None)
         if size is None:
+            state = loaders.state_dict() if hasattr(loaders, "state_dict") else None
             with isolate_rng():  # the batch to count takes no random number from the training
                 size = self.samples_in(next(iter(loaders)))
+            if state is not None:
+                loaders.load_state_dict(state)
         return int(size)
 
     def global_batch(self) -> int:

@@ -21,8 +21,9 @@ from vidcorr.datamodules.loading.sampling import (
     PairCrops,
     RandomCrops,
     WholeFrames,
+    seeded_generator,
 )
-from vidcorr.functional.images import prepared
+from vidcorr.functional.images import as_floats, prepared
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import hashed_rank, list_videos
@@ -127,15 +128,39 @@ def by_two_loaders(data):
     return {"train_dataloaders": {"first": data.train_dataloader()}}
 
 
-@pytest.mark.parametrize("way", [by_the_loader, by_another_module, by_two_loaders])
-def test_clips_have_their_colours_however_the_trainer_gets_the_loader(way, videos):
+@pytest.mark.parametrize("way", [by_the_loader, by_another_module, by_two_loaders, None])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clips_have_their_colours_whoever_hands_the_loader_over(way, workers, videos):
+    """None: a loop of one's own that calls `step`."""
     found = []
     for each in (by_the_module, way):
         torch.manual_seed(0)
         module = VFSSimSiam(**TINY)
-        quiet_trainer(max_steps=2).fit(module, **each(make(videos, colour=True)))
+        module.configure_optimizers = lambda module=module: torch.optim.SGD(module.parameters(), 0.1)
+        data = make(videos, colour=True, num_workers=workers)
+        if each:
+            quiet_trainer(max_steps=2).fit(module, **each(data))
+        else:
+            optimizer = module.configure_optimizers()
+            for _, batch in zip(range(2), data.train_dataloader(), strict=False):
+                optimizer.zero_grad()
+                module.step(batch)["loss"].backward()
+                optimizer.step()
+                module.end_step()
         found.append(module.state_dict())
     assert differences(*found) == []
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_colours_are_drawn_by_seed_epoch_batch_and_rank(rank, videos, monkeypatch):
+    """Published runs drew by this key."""
+    monkeypatch.setattr("vidcorr.datamodules.loading.loader.world_size_and_rank", lambda: (2, rank))
+    data = make(videos, colour=True)
+    loader = data.train_dataloader()
+    for epoch, number, batch in ((epoch, *each) for epoch in range(2) for each in enumerate(loader)):
+        generator = seeded_generator(data.seed, epoch, number, rank)
+        expected = data.colour(as_floats(batch["clip"]).flatten(0, 1), generator)
+        assert torch.equal(prepared(batch)["clip"].flatten(0, 1), expected)
 
 
 def test_a_prediction_has_every_video_once_in_order_and_without_augmentation(videos):
