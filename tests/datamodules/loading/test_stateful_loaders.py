@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 import torch
@@ -25,8 +26,9 @@ class Counting:
         return len(self.batches)
 
     def __iter__(self):
-        start, self.start = self.start, 0
-        for self.taken in range(start + 1, len(self) + 1):
+        self.taken, self.start = self.start, 0
+        while self.taken < len(self):
+            self.taken += 1
             yield self.batches[self.taken - 1]
 
     def state_dict(self):
@@ -37,7 +39,7 @@ class Counting:
         self.start = self.taken % len(self)  # behind a whole epoch the next begins
 
 
-def fit(folder, kind, accumulated=1, at=None, how=None, path=None, other=False):
+def fit(folder, accumulated=1, at=None, how=None, path=None, other=False):
     """Train two epochs, or until a stop; return the batches that were trained on, and the weights."""
     seen = []
     data = InMemory(BATCHES * 2, 2, 2, 32)
@@ -56,10 +58,8 @@ def fit(folder, kind, accumulated=1, at=None, how=None, path=None, other=False):
     torch.manual_seed(0)
     module = tiny_simsiam()
     trainer = quiet_trainer(callbacks=callbacks, default_root_dir=folder, limit_val_batches=0, **options)
-    try:
-        trainer.fit(module, kind(list(data.train_dataloader())), ckpt_path=path)
-    except (TrainingStopped, Stopped):
-        pass
+    with suppress(TrainingStopped, Stopped):
+        trainer.fit(module, Counting(list(data.train_dataloader())), ckpt_path=path)
     return seen, module.state_dict()
 
 
@@ -68,16 +68,16 @@ def fit(folder, kind, accumulated=1, at=None, how=None, path=None, other=False):
 @pytest.mark.parametrize("at", [1, 3, 4, 7])
 @pytest.mark.sampled(6)
 def test_a_run_takes_every_batch_once_in_each_epoch(at, how, accumulated, other, tmp_path):
-    whole, weights = fit(tmp_path / "whole", Counting, accumulated)
+    whole, weights = fit(tmp_path / "whole", accumulated)
     assert (len(whole), len(set(whole))) == (2 * BATCHES, BATCHES)
     folder = tmp_path / "stopped"
-    first, _ = fit(folder, Counting, accumulated, at, how, other=other)
+    first, _ = fit(folder, accumulated, at, how, other=other)
     last = folder / "last.ckpt"
     if last.exists():
-        rest, resumed = fit(folder, Counting, accumulated, path=last, other=other)
+        rest, resumed = fit(folder, accumulated, path=last, other=other)
         assert whole == first[: len(whole) - len(rest)] + rest
         assert differences(weights, resumed) == []
     for saved in sorted(folder.glob("other-*.ckpt")):
-        rest, resumed = fit(tmp_path / f"from-{saved.stem}", Counting, accumulated, path=saved)
+        rest, resumed = fit(tmp_path / f"from-{saved.stem}", accumulated, path=saved)
         assert whole[len(whole) - len(rest) :] == rest
         assert differences(weights, resumed) == []
