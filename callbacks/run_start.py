@@ -66,4 +66,4 @@ class RunStart(SaveConfigCallback):
                     config.ckpt_path = None  # a later `fit --config config.yaml` trains from the beginning
                 path = self.run.folder / self.config_filename
                 # a single file, without a second check of the parsed values
-                self.parser.save(config, path, skip_validation=True, overwrite=True, multifile=False)
+                self.parser.save(config, path, skip_unset=False, skip_validation=True, overwrite=True, multifile=False)
