@@ -19,7 +19,6 @@ from vidcorr import backbones, lightning_modules
 from vidcorr.backbones import load, networks
 from vidcorr.backbones.families import FAMILIES
 from vidcorr.backbones.files import listed, trust
-from vidcorr.backbones.files.checkpoints import saved_model
 from vidcorr.backbones.files.listed import is_listed, names_in
 from vidcorr.backbones.files.trust import import_path, make, require_small
 from vidcorr.lightning_modules import VFSSimSiam
