@@ -36,7 +36,7 @@ FLAGS = (
     KIND,
     *OF_MASKS,
     Flag("--json", "write all scores to a flat JSON object", type=Path, metavar="FILE"),
-    Flag("--output", "write results.json and per_sequence.csv", type=Path, metavar="FOLDER"),
+    Flag("--output", "write results.json, per_sequence.csv and report.html", type=Path, metavar="FOLDER"),
 )
 
 
@@ -57,15 +57,11 @@ def require(flags: Namespace) -> None:
 
 
 def run(flags: Namespace) -> None:
-    """Score predictions against annotations, print the scores, and write them if flags name files.
-
-    Raises:
-        ValueError, OSError: for a user's mistake.
-    """
+    """Score predictions against annotations, print the scores, and write them if flags name files."""
     from ..results.checked import plain
     from ..scoring.masks import score
 
-    truth, predictions = flags.folders[0], flags.folders[-1]  # with --on there are predictions alone
+    truth, predictions = flags.folders[0], flags.folders[-1]
     if flags.on:
         from ..experiments.runs.benchmark_choice import read_on
         from ..scoring.beside import score_beside
@@ -74,10 +70,10 @@ def run(flags: Namespace) -> None:
         # the value of `--tracks` is TAP-Vid's query mode, "first" or "strided"
         options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
         given = {name: value for name, value in options.items() if value}  # without a flag the benchmark's value counts
-        result = score_beside(choice.build(), predictions, **given)
+        result = score_beside(choice.build(), predictions, flags.output, **given)
     elif flags.boxes:
         from ..datasets import Otb
-        from ..scoring.tracks import score_boxes  # it needs torch
+        from ..scoring.tracks import score_boxes
 
         result = score_boxes(Otb(truth, version=None), predictions)
     elif flags.tracks:
@@ -86,23 +82,21 @@ def run(flags: Namespace) -> None:
 
         result = score_tracks(TapVid(truth), predictions, flags.tracks)
     else:
-        result = score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
+        options = _options_of_masks(flags) | {"pictures": flags.output}
+        result = score(truth, predictions, flags.rules or "davis-2017", **options)
     result.print()
     if flags.json is not None:
         write_atomically(flags.json, json.dumps(plain(result.flat_scores()), indent=1) + "\n")
     if flags.output is not None:
-        result.save(flags.output)
+        from ..benchmarks.output import Output
+
+        Output(flags.output).finish(result)
     missing = result.data.get("missing_videos")
     if missing:
         print(f"left out, for want of predictions or objects: {', '.join(missing)}")
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
-    """Return the arguments of `scoring.masks.score` that the flags of masks give; None, [] or False without a flag.
-
-    Raises:
-        ValueError: for unseen categories of YouTube-VOS that the data set lacks.
-    """
     from ..scoring.masks import require_categories
 
     unseen = read_names(flags.unseen) if flags.unseen else []

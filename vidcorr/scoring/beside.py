@@ -20,12 +20,15 @@ FLAGS = {"query_mode": "tracks", "videos": "list"}
 """Argument → its flag of `vidcorr score`, if the names differ."""
 
 
-def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) -> Result:
+def score_beside(
+    benchmark: Benchmark, predictions: str | Path, pictures: str | Path | None = None, **options: Any
+) -> Result:
     """Score predictions of others on the data of a benchmark, for a table with results of the benchmark.
 
     Args:
         benchmark: a benchmark of masks, points or boxes, whose sequences are scored.
         predictions: folder of the predictions, in the layout that `score`, `score_tracks` or `score_boxes` describes.
+        pictures: folder for pictures of masks, as `score` draws them.
         **options: further arguments of these functions, such as `rules` or `query_mode`, in place of the benchmark's.
 
     Returns:
@@ -36,7 +39,30 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
         ValueError: for another benchmark, an option of another kind of predictions, or unseen categories that the data
             set lacks.
     """
-    result = _scored(benchmark, predictions, options)
+    given: Any = benchmark
+    truth: Any = benchmark.sequences
+    scorer: Callable[..., Result] = score_boxes  # of OTB; other benchmarks replace it
+    known: dict[str, Any] = {}
+    if isinstance(given, TapVidBenchmark):
+        scorer = score_tracks
+        known["query_mode"] = given.protocol.query_mode  # type: ignore[union-attr]
+    # with `one_object`, VosBenchmark merges all ids into one object, but the rules score each id: it is refused below
+    elif isinstance(given, MaskBenchmark) and not getattr(given, "one_object", False):
+        scorer = score
+        known |= {"rules": given.rules, "videos": [sequence.name for sequence in truth], "pictures": pictures}
+        if isinstance(given, YoutubeVosBenchmark):
+            # if every object (the keys of `starts`) has a category; `sources[0]`, the metadata file, states them
+            if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
+                known |= {"meta": truth[0].sources[0], "unseen": given.unseen_names}
+            if "unseen" in options:
+                require_categories(Path((known | options)["meta"] or ""), options["unseen"])
+        truth = folder_of_masks(given)
+    elif not isinstance(given, OtbBenchmark):
+        raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+    for name in sorted(set(options).difference(signature(scorer).parameters)):
+        flag = FLAGS.get(name, name.replace("_", "-"))
+        raise ValueError(f"score: {name} is no choice for {benchmark.name}: leave out --{flag}")
+    result = scorer(truth, predictions, **known | options)
     # `Benchmark.facts` expects an encoder and reads these two attributes; here nothing was encoded
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)
     facts = benchmark.facts(result.rows, encoder) | result.data
@@ -50,48 +76,8 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
     fields["limit_sequences"] = benchmark.limit_sequences
     fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
-    fields["declared"] = tuple(dict.fromkeys((*main_scores, *result.declared)))  # in the order of our results
+    fields["declared"] = tuple(dict.fromkeys((*main_scores, *result.declared)))
     return result.model_copy(update=fields)
-
-
-def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
-    """Score predictions of others on a benchmark's sequences, by `score`, `score_tracks` or `score_boxes`.
-
-    The caller `score_beside` then gives the result the benchmark's name and conditions.
-
-    Args:
-        benchmark: the benchmark, which decides the function and its arguments.
-        options: further arguments of the function, which replace the benchmark's.
-
-    Raises:
-        DataError: for a missing or wrong file.
-        ValueError: for a benchmark without masks, points or boxes, or an option of another kind of predictions.
-    """
-    truth: Any = benchmark.sequences
-    refusal = f"is no choice for {benchmark.name}"
-    scorer: Callable[..., Result] = score_boxes  # of OTB; other benchmarks replace it
-    known: dict[str, Any] = {}  # arguments that the benchmark decides
-    if isinstance(benchmark, TapVidBenchmark):
-        scorer = score_tracks
-        known["query_mode"] = benchmark.protocol.query_mode  # type: ignore[union-attr]
-    # with `one_object`, VosBenchmark merges all ids into one object, but the rules score each id: it is refused below
-    elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
-        scorer = score
-        known |= {"rules": benchmark.rules, "videos": [sequence.name for sequence in truth]}
-        if isinstance(benchmark, YoutubeVosBenchmark):
-            # if every object (the keys of `starts`) has a category; `sources[0]`, the metadata file, states them
-            if all(sequence.categories.keys() == sequence.starts.keys() for sequence in truth):
-                known |= {"meta": truth[0].sources[0], "unseen": benchmark.unseen_names}
-            if "unseen" in options:  # categories that the user names
-                require_categories(Path((known | options)["meta"] or ""), options["unseen"])
-        truth = folder_of_masks(benchmark)
-    elif not isinstance(benchmark, OtbBenchmark):
-        raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
-    # the first option that the function does not take
-    for name in sorted(set(options).difference(signature(scorer).parameters)):
-        flag = FLAGS.get(name, name.replace("_", "-"))
-        raise ValueError(f"score: {name} {refusal}: leave out --{flag}")
-    return scorer(truth, predictions, **known | options)
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:
@@ -102,7 +88,7 @@ def folder_of_masks(benchmark: MaskBenchmark) -> Path:
     """
     folders: dict[Path, None] = {}
     for sequence in benchmark.sequences:
-        folders[sequence.annotation(sequence.begin).parents[1]] = None  # VIDEO/FRAME.png
+        folders[sequence.annotation(sequence.begin).parents[1]] = None
     if len(folders) > 1:
         raise DataError(f"{[*folders][1]}: masks of {benchmark.name} lie in several folders")
     return next(iter(folders))

@@ -1,5 +1,6 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from itertools import chain
 from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unicodedata import normalize
 
@@ -18,13 +20,14 @@ from ..metrics.declared import fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
 from ..results.provenance import Provenance
-from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
+from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.digests import file_digest, text_digest
 from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of
-from ..videos.folders import list_folders, list_images
+from ..videos.folders import list_folders, list_images, natural_order
+from ..videos.images import read_image
 from ..videos.mask_folder import MaskFolder
 from ..videos.processes import usable_cores
-from .readings import PLACES, SHIFTS, Errors, refuse_or_doubt
+from .readings import AS_WRITTEN, PLACES, SHIFTS, Errors, refuse_or_doubt
 
 KEEP_ENDS = "first and last frame too"
 """Condition of a result whose scores count the first and the last frame of each video."""
@@ -40,6 +43,7 @@ def score(
     unseen: Collection[str] = (),
     keep_ends: bool = False,
     allow_missing: bool = False,
+    pictures: str | Path | None = None,
 ) -> Result:
     """Score masks on disk by the rules of a data set.
 
@@ -52,6 +56,8 @@ def score(
         unseen: categories (YouTube-VOS) that training has not seen.
         keep_ends: True: count the first and the last frame too, which the rules leave out.
         allow_missing: True: leave out videos without predictions or without an object to score.
+        pictures: folder for animations and overlays, as a benchmark draws them for the page of its result; over the
+            frames in `JPEGImages` beside the `Annotations` of `truth`, or over grey.
 
     Returns:
         The result, named by the rules; its network is the folder of the predictions. `data["missing_videos"]` names the
@@ -61,16 +67,21 @@ def score(
         DataError: for a missing or damaged mask, a mask of another size, a video without an object to score, or a name
             in `videos` that the truth lacks; the message names the file.
         ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
+
+    Example:
+        >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
+        {'J&F-Mean': 0.66, ...}
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
-    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing)
+    output = None if pictures is None else Path(pictures).expanduser()
+    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing, output)
     listed = sorted(list_folders(folders.truth))
     names = list(dict.fromkeys(listed if videos is None else videos))
     if not listed:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    for name in sorted(set(names).difference(listed)):  # the first of them is named
+    for name in sorted(set(names).difference(listed)):
         raise DataError(f"{folders.truth}: has no video {name}, which is named")
-    missing = folders.missing(names)  # videos without predictions; an error, unless `allow_missing`
+    missing = folders.missing(names)
     scored_folders = folders.score([name for name in names if name not in missing])
     rows = sorted(chain.from_iterable(folder.rows for folder in scored_folders), key=attrgetter("order"))
     if not rows:
@@ -82,8 +93,7 @@ def score(
 
     with errors_at(meta, *WRONG_JSON):  # the rules read categories in the metadata here
         scores = scores_of(rows)
-    scored = set(videos_of(rows))
-    unscored = [name for name in names if name not in scored]
+    unscored = [name for name in names if name not in {row.video for row in rows}]
     about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores)}
     about["doubts"] = _doubts_about_masks(scored_folders) + chosen.doubts(scores)
     if keep_ends:
@@ -96,10 +106,7 @@ def score(
 
 
 def require_categories(meta: Path, unseen: Collection[str]) -> None:
-    """Check that YouTube-VOS has the categories that training has not seen.
-
-    Args:
-        unseen: the categories that training has not seen.
+    """Check that YouTube-VOS, by its metadata file, has the categories that training has not seen.
 
     Raises:
         ValueError: if `unseen` is empty, or names a category that the data set lacks.
@@ -112,17 +119,6 @@ def require_categories(meta: Path, unseen: Collection[str]) -> None:
 
 
 def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
-    """Return the rules of a name, with the metadata of the data set, and with the ends of videos if these count.
-
-    Args:
-        name: name in `RULES`.
-        meta: metadata file of the data set; None: there is none.
-        keep_ends: True: the first and the last frame count too.
-
-    Raises:
-        DataError: for a file that is no metadata file.
-        ValueError: for unknown rules, or `keep_ends` by rules that leave no ends out.
-    """
     require_one_of(RULES, rules=name)
     rules = RULES[name]
     if keep_ends and not rules.inner_only:
@@ -137,6 +133,7 @@ def result_of_predictions(
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
+        predictions: the folder.
         kind: kind of the predictions: "masks", "points" or "boxes".
         rows: the scored sequences or objects, sorted.
         digests: name of a sequence → digest of its truth; may hold more sequences than were scored.
@@ -145,20 +142,14 @@ def result_of_predictions(
 
     Raises:
         DataError: if nothing was scored.
-
-    Example:
-        >>> rows = [Row(video="bike", values={"J-Mean": 0.5})]
-        >>> about = {"benchmark": "davis", "scores": {"J-Mean": 0.5}}
-        >>> found = result_of_predictions("mine", "masks", rows, {"bike": "3f", "dogs": "2e"}, **about)
-        >>> found.network.name, found.network.weights, found.conditions, found.digests
-        ('mine', 'their masks', ('1 sequences',), {'bike': '3f'})
     """
     videos = videos_of(rows)
     fields["conditions"] = [*fields.get("conditions", ()), f"{len(videos)} sequences"]
     fields.setdefault("declared", fractions(*fields["scores"]))
     fields["digests"] = {video: digests[video] for video in videos}
     network = Network(name=str(predictions), weights=f"their {kind}")
-    return require_scored(Result(network=network, rows=rows, sequences=videos, provenance=Provenance.now(), **fields))
+    result = Result(network=network, rows=rows, sequences=videos, provenance=Provenance.now(), **fields)
+    return result.require_sound()
 
 
 @dataclass(frozen=True)
@@ -189,12 +180,14 @@ class MaskFolders:
         predictions: folder of the same layout, with predicted masks.
         rules: the rules, with metadata if they need any.
         allow_missing: True: accept videos without predictions or without an object to score.
+        pictures: folder for pictures; None: none are drawn.
     """
 
     truth: Path
     predictions: Path
     rules: Rules
     allow_missing: bool
+    pictures: Path | None
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Return video → digest of its annotated masks, 8 hexadecimal digits, for the given names of videos."""
@@ -229,39 +222,31 @@ class MaskFolders:
         return missing
 
     def _score_folder(self, video: str) -> ScoredFolder:
-        """Score the predicted masks of a video.
-
-        Raises:
-            DataError: if no object is to be scored, or a mask is missing or does not fit.
-        """
         rules = self.rules
         folder = self.truth / video
         predicted = self.predictions / video
         if not list_images(folder):
             within = list_folders(folder)
             raise DataError(f"{folder}: holds {f'the folder {within[0]}, ' if within else ''}no masks")
-        annotations = MaskFolder(folder, has_void=rules.has_void)  # `has_void`: 255 is void, not an id
+        annotations = MaskFolder(folder, has_void=rules.has_void)
         predictions = MaskFolder(predicted, truth=annotations, has_void=rules.has_void)
         scorer = self._scorer_of(video, annotations)
         _refuse_missing_masks(annotations, predictions, scorer)
         for t in scorer.objects:  # frame → the objects that count in it
-            predicted_t = predictions.frame_of[annotations[t].stem]  # index of the prediction with the same file name
+            predicted_t = predictions.frame_of[annotations[t].stem]
             with errors_at(predictions[predicted_t]):
                 scorer.add(t, annotations.read(t), predictions.read(predicted_t))
         with errors_at(predicted):
             objects = scorer.finish()
         rows = [Row(video=video, object=str(id), values=values) for id, values in objects.items()]
+        if self.pictures is not None:
+            draw_masks(self.pictures, video, annotations, predictions, scorer.curves(begin=0))
         # errors as written, and as if written a frame late or early, by which `score` finds frames numbered wrongly;
         # `plan`: id of a scored object → its frames
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
         return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
     def _scorer_of(self, name: str, annotations: MaskFolder) -> MaskScorer:
-        """Return the scorer of a folder of annotated masks.
-
-        Raises:
-            DataError: if the rules score no object in the masks, unless `allow_missing`.
-        """
         rules = self.rules
         folder = annotations.folder
         # `annotations`: index of a frame → file; `shown`: function from the index to the ids
@@ -277,13 +262,45 @@ class MaskFolders:
         return scorer
 
 
-def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scorer: MaskScorer) -> None:
-    """Refuse predictions that lack a required frame.
+def draw_masks(
+    output: Path, video: str, annotations: MaskFolder, predictions: MaskFolder, curves: Mapping[str, Any]
+) -> None:
+    """Draw the annotated frames of a video with their predicted masks: an animation, and an overlay of five frames.
 
-    Raises:
-        DataError: if a frame is missing; the message names the cause: other names of files.
+    Args:
+        output: folder of the result.
+        video: name of the video.
+        annotations: its annotated masks.
+        predictions: the predicted ones; a frame without one has no objects.
+        curves: name of a measure → its values, as `MaskScorer.curves` returns them.
     """
-    required = scorer.rules.required(scorer.video, scorer.plan)  # indices of frames
+    import torch  # scores alone need none of these
+
+    from ..benchmarks.output import Output, SequencePictures
+    from ..results.pictures.animations import overlay_masks_small
+
+    above, masks, below = str(annotations.folder).rpartition("Annotations")
+    frames = {frame.stem: frame for frame in list_images(f"{above}JPEGImages{below}")} if masks else {}
+
+    def drawn(t: int, masks: MaskFolder) -> Any:
+        truth, stem = annotations.read(t), annotations[t].stem
+        own = masks.frame_of.get(stem)
+        ids = np.zeros_like(truth) if own is None else masks.read(own)
+        if masks.void is not None:
+            ids[ids == masks.void] = 0
+        frame = read_image(frames[stem]) if stem in frames else np.full((*truth.shape, 3), 128, np.uint8)
+        return overlay_masks_small(torch.from_numpy(frame).permute(2, 0, 1), torch.from_numpy(ids))
+
+    sequence: Any = SimpleNamespace(name=video, num_frames=len(annotations), begin=0)
+    # `drawn` takes the index of a frame in place of the frame, so that only drawn frames are read
+    pictures: Any = SequencePictures(Output(output), sequence, drawn, caption="predicted masks, scored from disk")
+    for t in annotations:
+        pictures.add(t, predictions, truth=annotations)
+    pictures.close(curves)
+
+
+def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scorer: MaskScorer) -> None:
+    required = scorer.rules.required(scorer.video, scorer.plan)
     missing = [t for t in required if annotations[t].stem not in predictions.frame_of]
     if not missing:
         return
@@ -296,11 +313,6 @@ def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scor
 
 
 def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
-    """Return sentences on what is doubtful about predicted masks.
-
-    Raises:
-        DataError: if the predictions fit the annotations in another reading only, such as a frame late.
-    """
     form = "the masks of their frames, named and numbered as the annotations"
     doubts = refuse_or_doubt({folder.predictions: folder.errors for folder in folders}, "the given mask", form)
     with_void = [folder.video for folder in folders if folder.writes_void]
@@ -313,40 +325,55 @@ def _doubts_about_masks(folders: Sequence[ScoredFolder]) -> list[str]:
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
     """Return by how many pixels each object is displaced in the first annotated frames that show it, by each reading.
 
-    A reading compares the mask of a frame with the prediction of the same frame (as written), of the next frame (a
-    frame late) or of the frame before (a frame early).
+    A reading compares the mask of a frame with the prediction of the same frame (as written), of the next one (a frame
+    late) or of the one before (a frame early), also where the frame itself has no prediction.
 
     Args:
+        annotations: masks of the video.
         predictions: masks with the same names; some may be missing, and there may be others.
         rules: the rules, which may merge ids.
         objects: ids of the scored objects.
 
     Returns:
-        Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks. NaN: too few frames
-        show the object, the frame has no prediction by this reading, or both masks differ in size.
+        Reading → pixels, `(PLACES, objects)`: infinity for an object that the prediction lacks, or whose start is shown
+        to the pixel by the next prediction alone, as where predictions are numbered from 1. NaN: too few frames show
+        the object, the frame has no prediction by this reading, or both masks differ in size.
     """
     num_ids = max([255, *objects]) + 1  # numbers in metadata may exceed 255; no mask shows those
     errors = np.full((len(SHIFTS), PLACES, num_ids), nan)
     places = np.zeros(num_ids, int)  # id → number of annotated frames so far that show it: its next place in `errors`
     stems = list(predictions.frame_of)  # in the order of frames, so that a shift is a step in the list
+
+    def displaced(index: int, truth: NDArray[np.uint8]) -> NDArray[np.float64]:
+        predicted = _ids_in(predictions, predictions.frame_of[stems[index]], rules)
+        return displacements(predicted, truth)
+
     for stem, t in annotations.frame_of.items():
         wanted = {number for number in objects if places[number] < PLACES}
         if not wanted:
             break
         truth = _ids_in(annotations, t, rules)
         shown = sorted(numbers_in(truth) & wanted)
-        if shown and stem in stems:  # else the places of these objects stay NaN
-            for reading, shift in enumerate(SHIFTS.values()):  # the reading by its index in `SHIFTS`
-                index = stems.index(stem) + shift
-                if 0 <= index < len(stems):
-                    predicted = _ids_in(predictions, predictions.frame_of[stems[index]], rules)
-                    errors[reading, places[shown], shown] = displacements(predicted, truth)[shown]
+        has_prediction = stem in predictions.frame_of
+        following = bisect_left(stems, natural_order(stem), key=natural_order) + has_prediction
+        as_written = following - 1 if has_prediction else -1
+        indices = {AS_WRITTEN: as_written, "a frame late": following, "a frame early": following - 1 - has_prediction}
+        for reading, index in enumerate(map(indices.__getitem__, SHIFTS)):
+            if shown and 0 <= index < len(stems):
+                errors[reading, places[shown], shown] = displaced(index, truth)[shown]
+        if shown and not has_prediction and following + 1 < len(stems):
+            own = annotations.frame_of.get(stems[following])
+            is_next_right = (
+                np.zeros(256, bool) if own is None else displaced(following, _ids_in(annotations, own, rules)) == 0
+            )
+            is_elsewhere = (displaced(following, truth) == 0) & (displaced(following + 1, truth) > 0) & ~is_next_right
+            starting = [number for number in shown if places[number] == 0 and is_elsewhere[number]]
+            errors[0, 0, starting] = inf
         places[shown] += 1
     return dict(zip(SHIFTS, errors[:, :, objects], strict=True))
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
-    """Read the ids `(H, W)` of frame `t`, as the rules merge them, with 0 for void."""
     ids = masks.read(t)
     if masks.void is not None:
         ids[ids == masks.void] = 0
@@ -376,9 +403,9 @@ def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> N
         return np.full(256, nan)
     predicted = np.bincount(prediction.ravel(), minlength=256)
     annotated = np.bincount(target.ravel(), minlength=256)
-    shared = np.bincount(target[prediction == target], minlength=256)  # pixels of each id in both masks
+    shared = np.bincount(target[prediction == target], minlength=256)
     differing = predicted + annotated - 2 * shared
-    edges = np.zeros(256, np.int64)  # lengths of the edges of each id, pixels
+    edges = np.zeros(256, np.int64)
     for before, after in ((target[1:], target[:-1]), (target[:, 1:], target[:, :-1])):
         is_edge = before != after
         edges += np.bincount(before[is_edge], minlength=256) + np.bincount(after[is_edge], minlength=256)

@@ -43,10 +43,9 @@ def errors_of_numbers(
 ) -> Errors:
     """Return how far predicted boxes or points are from the annotation in their first frames, by each reading.
 
-    A reading is a way to understand the file: as written, a frame late, a frame early, or by a further convention. An
-    error is the largest difference of a coordinate. The places of an item (box or point) are its start and its next
+    An error is the largest difference of a coordinate. The places of an item (box or point) are its start and its next
     three scored frames. At the start, the error as written is NaN if the prediction is 0 or not finite, since some
-    trackers write nothing there. In the reading "a frame early" the error at the start is always NaN.
+    trackers write nothing there; in the reading "a frame early" it is always NaN.
 
     Args:
         found: `(items, T, numbers)`, predicted boxes or points.
@@ -57,20 +56,13 @@ def errors_of_numbers(
 
     Returns:
         Reading → errors `(PLACES, items)`, pixels.
-
-    Example:
-        >>> target = np.array([[[10.0], [12], [14], [16], [18]]])  # a number that grows by 2 a frame
-        >>> written_late = np.array([[[10.0], [10], [12], [14], [16]]])
-        >>> errors = errors_of_numbers(written_late, target, [0], np.ones((1, 5), bool), {})
-        >>> errors["as written"][:, 0].tolist(), errors["a frame late"][:, 0].tolist()
-        ([0.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0])
     """
     items, frames, _ = found.shape
     places = np.full((PLACES, items), -1)  # frame of each place; -1: the item has no such place
     for item, start in enumerate(np.asarray(starts, int)):
         following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
         places[: 1 + len(following), item] = [start, *following]
-    numbers = np.arange(items)  # indexes each item together with its own frames
+    numbers = np.arange(items)
     readings: dict[str, NDArray[np.float64]] = {}
     # `SHIFTS`: reading → shift in frames, 0 as written; a convention reads other values without a shift
     for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
@@ -88,15 +80,13 @@ def errors_of_numbers(
 
 
 def explaining_reading(sequences: Collection[Errors]) -> str | None:
-    """Return the reading, such as "a frame late", under which predictions are right that are wrong as written.
+    """Return the reading, as "a frame late", under which predictions are right that are wrong as written, or None.
 
-    None if no reading explains the predictions; of several readings, the one with the least error is returned.
-
-    A reading has to pass three tests of medians over the items (objects, points) of all sequences:
-    1. Under the reading, each item's first known place is right to `EXACT` pixels.
-    2. As written, each item's first place is off by `OFF` or more, and by `TIMES` the error under the reading or more.
-    3. As written, the later places are off by `OFF` or more too. Without this test, a tracker that writes a wrong box
-       at the start alone, which is not scored, would be suspected.
+    Of several, the one with the least error. A reading has to pass three tests of medians over the items (objects,
+    points) of all sequences: 1. Under the reading, each item's first known place is right to `EXACT` pixels. 2. As
+    written, each item's first place is off by `OFF` or more, and by `TIMES` the error under the reading or more. 3. As
+    written, the later places are off by `OFF` or more too. Without this test, a tracker that writes a wrong box at the
+       start alone, which is not scored, would be suspected.
 
     Args:
         sequences: errors of each sequence: reading → `(PLACES, items)`, pixels; NaN: the item has no such place.
@@ -120,12 +110,12 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
     explained: dict[str, float] = {}
     as_written = np.concatenate([errors[AS_WRITTEN] for errors in sequences], axis=1)
     is_written = ~np.isnan(as_written)
-    for reading in next(iter(sequences)):  # all sequences have the same readings
+    for reading in next(iter(sequences)):
         if reading == AS_WRITTEN:
             continue
         as_read = np.concatenate([errors[reading] for errors in sequences], axis=1)
         is_known = is_written & np.isfinite(as_read)
-        first_known = first_in_columns(is_known)  # the first place of each item with both errors
+        first_known = first_in_columns(is_known)
         is_later = is_known & ~first_known
         # the first place with an error as written, of items that have both errors at some place
         first_written = first_in_columns(is_written) & is_known.any(axis=0)
@@ -139,22 +129,16 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return a copy of a condition `(places, items)` in which only the first True of each column stays True.
-
-    Example:
-        >>> condition = np.array([[False, True], [True, True]])
-        >>> first_in_columns(condition).tolist()
-        [[False, True], [True, False]]
-    """
+    """Return a copy of a condition `(places, items)` in which only the first True of each column stays True."""
     return condition & (condition.cumsum(axis=0) == 1)
 
 
 def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
     """Refuse predictions that another reading explains; else return a sentence per doubt about the first frames.
 
-    A reading is a convention by which the files may be written, such as "a frame late".
     One doubt: predictions at the start differ from what the tracker was given. The other: a sequence has no predictions
-    in its first scored frames.
+        in
+    its first scored frames.
 
     Args:
         sequences: file or folder of a sequence's predictions → its errors: reading → `(PLACES, items)`, pixels.
@@ -163,11 +147,6 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
 
     Raises:
         DataError: if a reading explains the predictions; the message names the first file and the reading.
-
-    Example:
-        >>> unexplained = {AS_WRITTEN: np.full((PLACES, 1), 7.0), "a frame late": np.full((PLACES, 1), 5.0)}
-        >>> refuse_or_doubt({Path("dog"): unexplained}, "the given mask", "masks")[0]
-        '1 of 1 predictions do not begin with the given mask (dog: 7.0 px away): are they written as masks?'
     """
     if not sequences:
         return []
@@ -177,7 +156,7 @@ def refuse_or_doubt(sequences: Mapping[Path, Errors], start: str, expected: str)
         raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")
     off: list[str] = []
     empty: list[str] = []
-    for place, errors in sequences.items():  # `place`: the file or folder
+    for place, errors in sequences.items():
         # first row: the start; other rows: the next scored frames. Infinite: no prediction; NaN: nothing to compare
         at_start, later = np.split(errors[AS_WRITTEN], [1])
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))

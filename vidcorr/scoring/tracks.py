@@ -41,7 +41,7 @@ def score_tracks(
     rows: list[Row] = []
     errors_of_files: dict[Path, Errors] = {}  # as written and by other conventions, to detect a wrong convention
     digests: dict[str, str] = {}
-    hiding: list[str] = []  # sequences whose predictions hide all queries
+    hiding: list[str] = []
     for sequence in sequences:
         digests[sequence.name] = content_digest(sequence)
         # `points` are fractions of the frame; queries and predictions are in pixels of the raster
@@ -56,7 +56,7 @@ def score_tracks(
         if len(queries) > 0 and arrays["occluded"][np.arange(len(queries)), starts].all():
             hiding.append(sequence.name)
         tracks = np.asarray(arrays["tracks"], np.float64)
-        pixel = np.array(sequence.size[::-1]) / RASTER  # pixels of the video per pixel of the raster
+        pixel = np.array(sequence.size[::-1]) / RASTER
         conventions = {"y before x": tracks[..., ::-1], "in pixels of the video": tracks / pixel}
         is_scored = ~queries.occluded
         errors_of_files[path] = errors_of_numbers(tracks, queries.tracks, starts, is_scored, conventions)

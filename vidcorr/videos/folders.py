@@ -43,10 +43,11 @@ def is_photo(name: str) -> bool:
 def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files in a folder that are data, sorted as text.
 
-    A link is what it points to; a broken link is a file, which fails when it is read. Pipes, sockets and devices are no
-    data: reading them may never end. A folder that does not exist holds nothing.
+    A link is what it points to; a broken link with a suffix is a file, which fails when it is read. Pipes, sockets and
+    devices are no data: reading them may never end. A folder that does not exist holds nothing.
 
     Raises:
+        DataError: for a broken link without a suffix, which would be a folder that is missing without a word.
         OSError: if the folder exists and cannot be listed.
     """
     folders: list[str] = []
@@ -61,6 +62,8 @@ def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
             if target.is_dir():
                 folders.append(entry.name)
             elif target.is_file() or not os.path.exists(entry):
+                if entry.is_symlink() and not target.is_file() and not os.path.splitext(entry.name)[1]:
+                    raise DataError(f"{entry.path}: a link to {os.readlink(entry)}, which does not exist")
                 files.append(entry.name)
     return sorted(folders), sorted(files)
 

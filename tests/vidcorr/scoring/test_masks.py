@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from base64 import b64encode
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from PIL import Image
 from scipy import stats
 
 from tests.helpers.refusal import refused
-from vidcorr import Result
+from vidcorr import DavisBenchmark, Result
 from vidcorr.commands import run_command
+from vidcorr.datasets import generated
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.results.statistics import interval
@@ -49,6 +51,24 @@ def write_video(folder, truth, mine, name="a", times=(1, 1)):
     write_masks(folder / "truth" / name, *truth.split(), times=times[0])
     write_masks(folder / "mine" / name, *mine.split(), times=times[1])
     return str(folder / "truth"), str(folder / "mine")
+
+
+def test_pictures_of_masks_on_disk_are_those_of_a_benchmark(tmp_path):
+    """Over the frames beside the annotations, or over grey; the page of the result shows them."""
+    davis = generated.write_davis(tmp_path / "davis", 1, frames=4, size=(48, 64))
+    DavisBenchmark(davis, protocol="vfs+radius=2").evaluate("raw_colour", tmp_path / "ours")
+    mine = str(tmp_path / "ours/predictions")
+    run_command(["score", str(davis / "Annotations/480p"), mine, "--output", str(tmp_path / "alone")])
+    run_command(["score", mine, "--on", f"davis={davis}", "--output", str(tmp_path / "beside")])
+    drawn = [*(tmp_path / "ours/animations").glob("*.webp"), *(tmp_path / "ours/overlays").glob("*.png")]
+    assert len(drawn) == 3
+    for path in drawn:
+        for folder in ("alone", "beside"):
+            assert path.read_bytes() == (tmp_path / folder / path.relative_to(tmp_path / "ours")).read_bytes()
+    assert b64encode(drawn[0].read_bytes()).decode() in (tmp_path / "alone/report.html").read_text()
+    shutil.copytree(davis / "Annotations/480p", tmp_path / "masks")
+    run_command(["score", str(tmp_path / "masks"), mine, "--output", str(tmp_path / "grey")])
+    assert (tmp_path / "grey/animations" / drawn[0].name).is_file()
 
 
 def test_first_and_last_frame_in_and_out_by_hand(tmp_path):

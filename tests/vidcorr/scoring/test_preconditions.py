@@ -73,6 +73,12 @@ READINGS_OF_MASKS = {
     "a frame late": moved(-STEP) | {START: mask_at(END)},
     "a frame early": moved(STEP, ANNOTATED[:-1]) | {END: mask_at(START)},
 }
+NUMBERED_FROM_1 = {number + 1: np.roll(mask_at(number), number > START, axis=0) for number in EVERY}
+"""Of a tracker that is a pixel off, whose first file is the given mask under the name of the next frame."""
+READINGS_OF_MASKS |= {
+    "are a frame late": NUMBERED_FROM_1,
+    "a frame late, as their starts": dict(list(NUMBERED_FROM_1.items())[:-1]),
+}
 NAMES_OF_MASKS = {
     "is no annotated frame": moved(-1, range(START + 1, END + 2, STEP)),
     "a predicted mask is missing": masks_at(*ANNOTATED[::2]),
@@ -106,6 +112,13 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
 @pytest.mark.sampled(3)
 def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
     refused(DataError, reading, score_masks, rules, (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading], tmp_path)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.sampled(3)
+def test_a_tracker_that_stands_still_is_scored(rules, tmp_path):
+    """Without the given mask, the next one is that mask too."""
+    score_masks(rules, dict.fromkeys([*EVERY[1:], END + 1], mask_at(START)), tmp_path)
 
 
 EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}

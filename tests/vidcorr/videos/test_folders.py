@@ -44,6 +44,8 @@ def test_only_regular_files_and_folders_are_data(tmp_path):
         (tmp_path / f"link-{target}").symlink_to(tmp_path / target)
     assert names_in(tmp_path / "gone") == ([], [])
     assert names_in(tmp_path) == (["folder", "link-folder"], ["file.png", "link-file.png", "link-gone.png"])
+    (tmp_path / "dog").symlink_to(tmp_path / "nowhere")  # a folder of frames or masks, which would be passed over
+    refused(DataError, f"{tmp_path}/dog: a link to {tmp_path}/nowhere, which does not exist", names_in, tmp_path)
 
 
 NAMES = json.loads(Path(__file__).with_name("orders.json").read_text())
