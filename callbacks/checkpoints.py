@@ -21,8 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from vidcorr import loops
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.results.folder_lock import folder_lock
 from vidcorr.videos.files import require_at_least
+from vidcorr.videos.folder_lock import folder_lock
 
 from .averages import averages_among
 from .benchmark import benchmarks_among

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -172,6 +172,7 @@ class Network(BaseModel):
         digest: digest of the weights; empty if the weights were not at hand.
         recipe: digest of all that made the weights but the seed. Networks of one name and recipe differ in their seed
             alone, and share a row of a table.
+        step: optimiser steps behind the weights; None if unknown.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -183,6 +184,7 @@ class Network(BaseModel):
     loaded: bool = True
     digest: str = ""
     recipe: str = ""
+    step: int | None = None
 
     @classmethod
     def of(cls, module: object, name: str | None = None) -> Self:
@@ -198,25 +200,28 @@ class Network(BaseModel):
             described = cls(name=type(module).__name__)
         return described if name is None else described.model_copy(update={"name": name, "weights": ""})
 
-    def with_weights_of(self, source: str | Path, run: object = None) -> Self:
-        """Return the description for weights loaded from a file, with the seed and the recipe of their training.
+    def with_weights_of(self, source: str | Path, checkpoint: object = None) -> Self:
+        """Return the description for weights loaded from a file, with seed, recipe and step of their training.
 
         Args:
             source: the file.
-            run: entry `run` of a checkpoint, in which a training by command states its seed and recipe. None, or an
-                entry of another form: neither is known.
+            checkpoint: its content. `global_step` is Lightning's; seed and recipe stand in the entry `run` of a
+                training by command. What is missing, or of another type, is unknown.
 
         Example:
             >>> network = Network(name="ResNet-18", seed=7, loaded=False)  # random weights, drawn with seed 7
-            >>> loaded = network.with_weights_of("runs/last.ckpt", {"seed": 1, "recipe": "3f2a"})
-            >>> loaded.row, loaded.seed, loaded.recipe
-            ('ResNet-18, weights of last.ckpt', 1, '3f2a')
-            >>> network.with_weights_of("own.pth").seed, network.with_weights_of("a.ckpt", {"seed": "one"}).seed
-            (None, None)
+            >>> content = {"run": {"seed": 1, "recipe": "3f2a"}, "global_step": 600}
+            >>> loaded = network.with_weights_of("runs/last.ckpt", content)
+            >>> loaded.row, loaded.seed, loaded.recipe, loaded.step
+            ('ResNet-18, weights of last.ckpt', 1, '3f2a', 600)
+            >>> network.with_weights_of("own.pth", {"run": {"seed": "one"}}).seed is None
+            True
         """
-        stated = run if isinstance(run, dict) else {}
-        facts = {"weights": f"weights of {source_of(source)}", "loaded": True, "seed": None, "recipe": ""}
-        for name, kind in (("seed", int), ("recipe", str)):
+        content = checkpoint if isinstance(checkpoint, Mapping) else {}
+        run = content.get("run")
+        stated = (dict(run) if isinstance(run, Mapping) else {}) | {"step": content.get("global_step")}
+        facts = {"weights": f"weights of {source_of(source)}", "loaded": True, "seed": None, "recipe": "", "step": None}
+        for name, kind in (("seed", int), ("recipe", str), ("step", int)):
             if isinstance(stated.get(name), kind):
                 facts[name] = stated[name]
         return self.model_copy(update=facts)

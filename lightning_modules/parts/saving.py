@@ -319,7 +319,7 @@ class SavedModule(pl.LightningModule):
         checkpoint["state_dict"] = named_as_in(self, checkpoint["state_dict"])
         load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
         if self.trainer.state.fn != "fit":  # a fit describes its weights at its start
-            self.described = Network.of(self).with_weights_of(source, checkpoint.get("run"))
+            self.described = Network.of(self).with_weights_of(source, checkpoint)
 
 
 def _name_in(stated: Any) -> str:

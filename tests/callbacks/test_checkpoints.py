@@ -34,8 +34,8 @@ from vidcorr import loops
 from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.checkpoints import best_of_run
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
-from vidcorr.results.folder_lock import folder_lock
 from vidcorr.videos.files import FullDisk
+from vidcorr.videos.folder_lock import folder_lock
 
 LAST = "last.ckpt"
 

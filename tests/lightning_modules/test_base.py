@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
     checkpoint["hyper_parameters"]["backbone"] = "other"
     with pytest.warns(UserWarning, match=f"own.ckpt: is of other, this model of {TINY['backbone']}: set model.backb"):
         module.on_load_checkpoint(checkpoint)
-    assert module.described == Network.of(module).with_weights_of(str(path)) != before
+    assert module.described == Network.of(module).with_weights_of(str(path), checkpoint) != before
     refused(ValueError, "own.ckpt", module.on_load_checkpoint, checkpoint | {"state_dict": {}})
     foreign = {"state_dict": checkpoint["state_dict"]}
     refused(ValueError, "own.ckpt: not a checkpoint of vidcorr", module.on_load_checkpoint, foreign)

@@ -181,7 +181,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
-    return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint.get("run")))
+    return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint))
 
 
 def _load_foreign(path: Path, part: str, family: str | None, content: Any = None) -> Encoder:
@@ -209,7 +209,7 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
     module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
     weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {family}")
-    described = encoder.described.with_weights_of(path)
+    described = encoder.described.with_weights_of(path, content)
     return encoder.eval().changed(stated=input_of_family(family), described=described)
 
 
@@ -247,7 +247,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     module = make(recipe_of(checkpoint, path), path, **overrides)
     module.configure_model()  # Lightning's hook, which may make layers
     load_weights(module, checkpoint["state_dict"], path, strict)
-    module.described = Network.of(module).with_weights_of(path, checkpoint.get("run"))
+    module.described = Network.of(module).with_weights_of(path, checkpoint)
     return module.eval()
 
 
@@ -285,7 +285,7 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
-    encoder = Encoder(network.eval(), described=described.with_weights_of(path), made_by=spec)
+    encoder = Encoder(network.eval(), described=described.with_weights_of(path, content), made_by=spec)
     if is_of_library:  # config.json beside the file counts more than timm's record of a name with a tag
         encoder = encoder.changed(stated=input_of_record(record_of_timm(path.parent)) or encoder.stated)
     of_family = input_of_family(family)  # counts only if nothing else states the input

@@ -31,12 +31,10 @@ from ..results.result import (
     Row,
     Setup,
     leave_one_out,
-    require_scored,
-    require_writable,
 )
 from ..tracking.frame_encoder import FrameEncoder
 from ..videos.digests import file_digest
-from ..videos.files import DataError, require_at_least
+from ..videos.files import DataError, require_at_least, require_writable
 from ..videos.folders import is_photo, names_in
 from .network import NetworkLike, view_for
 from .output import Output
@@ -346,7 +344,8 @@ class Benchmark(ABC):
             with ranks.together():
                 if output.folder is not None:
                     require_writable(output.folder)
-                network = network.model_copy(update={"digest": weights_digest(extractor)})
+                step = network.step if at is None else at[1]
+                network = network.model_copy(update={"digest": weights_digest(extractor), "step": step})
                 frame_encoder = type(self).encoder(extractor, self.protocol)
                 own_rows = self._score_share(ranks, frame_encoder, output)
             rows = sorted_rows(chain.from_iterable(ranks.gather(own_rows)), self.name)
@@ -412,8 +411,7 @@ class Benchmark(ABC):
         # a user's class may leave `pooled` False though its scores are no means of the rows' columns
         if not self.pooled and result.contradiction():
             result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
-        result.require_consistent(self.name)
-        return require_scored(result)
+        return result.require_sound()
 
     def _score_share(self, ranks: Ranks, frame_encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.

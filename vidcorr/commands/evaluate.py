@@ -21,9 +21,6 @@ def require(flags: Namespace) -> None:
     """Check, without torch, that benchmarks are named and their data exist.
 
     With `--change` data are not looked for, so that a mistake in the changed fields is told first.
-
-    Raises:
-        ValueError: without `--on`, or if there is no such file or folder.
     """
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
@@ -36,11 +33,7 @@ def require(flags: Namespace) -> None:
 
 
 def run(flags: Namespace) -> None:
-    """Score networks on benchmarks and print their table.
-
-    Raises:
-        UsageError, ValueError, OSError: for a user's mistake.
-    """
+    """Score networks on benchmarks and print their table."""
     chosen = chosen_benchmarks(flags)
 
     from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait

@@ -18,11 +18,8 @@ FLAGS = (
 def run(flags: Namespace) -> None:
     """Evaluate the networks of published rows, and print our scores beside the published scores.
 
-    Without `--on`, or with neither rows nor `--all`, nothing is evaluated: the rows are listed. Rows whose weights are
-    not to be had are listed as left out.
-
-    Raises:
-        ValueError: for a user's mistake, or if a row failed.
+    Without `--on`, or with neither rows nor `--all`, the rows are listed. Rows whose weights are not to be had are
+    named.
     """
     benchmarks = read_on(flags.on)
 

@@ -14,11 +14,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Print the lines of commands of a study; with `--missing` only the lines that lack a result.
-
-    Raises:
-        UsageError, ValueError: for a user's mistake.
-    """
+    """Print the lines of commands of a study; with `--missing` only the lines that lack a result."""
     from ..experiments.reports.study import is_done, read_study
 
     study = read_study(flags.study)

@@ -24,11 +24,7 @@ FLAGS = (
 
 
 def run(flags: Namespace) -> None:
-    """Read results below folders, or of a study, and print them as a table or write it to a file.
-
-    Raises:
-        ValueError, OSError: for a user's mistake.
-    """
+    """Read results below folders, or of a study, and print them as a table or write it to a file."""
     from ..experiments.reports.study import read_study, study_table
     from ..experiments.reports.table import table
     from ..results.rendering import print_table, render

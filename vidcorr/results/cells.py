@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, product
 from math import isnan, nan
 from statistics import fmean, stdev
 
@@ -45,22 +45,23 @@ class Cell:
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval, cut to the bounds of the score.
 
-        None for a published score, without values of at least four sequences, if a seed's score is NaN, or if the seeds
-        have different sequences.
+        None for a published score, for fewer than four sequences, if a seed's score is NaN, or if seeds differ in
+        sequences.
         """
         if not self.records:
             return None
         return interval([record.result.sample(record.key) for record in self.records], self.declared)
 
     def printed(self, intervals: bool, best: str = "") -> str:
-        """Return the cell as a text, with `**` around the best score.
+        """Return the cell as a text: mean ± deviation over seeds [interval]; difference from the base [interval], p.
 
-        The text is the mean, ± the deviation over seeds, the interval in brackets; then the difference from the base
-        row with its interval, and p.
+        A mean whose text is `best`, the column's best score, gets `**` around it. Without `intervals` they and p are
+        left out.
 
-        Args:
-            intervals: write 95 % intervals and p.
-            best: text of the column's best score, from `Table.best`: a mean with this text is bold. "": none is.
+        Example:
+            >>> cell = Cell((0.55, 0.57), 0.56, deviation=0.0141, difference=Difference(0.028, 0.021, 0.034, 0.01))
+            >>> cell.printed(intervals=True, best="56.0"), cell.printed(intervals=False)
+            ('**56.0** ± 1.4; +2.8 [+2.1, +3.4], p 0.01', '56.0 ± 1.4; +2.8')
         """
         declared = self.declared
         text = shown(self.mean, declared, self.digits)
@@ -81,13 +82,7 @@ class Cell:
 
     @property
     def quantities(self) -> dict[str, object]:
-        """The quantities of the cell by their names in CSV; a missing quantity is None, a missing mean NaN.
-
-        Example:
-            >>> known = Cell((0.5, 0.6), 0.55, 0.07, difference=Difference(0.1, sequences=9)).quantities
-            >>> {name: value for name, value in known.items() if value not in ("", None)}
-            {'mean': 0.55, 'deviation': 0.07, 'difference': 0.1, 'difference over': 9, 'scores': '0.5 0.6'}
-        """
+        """The quantities of the cell by their names in CSV; a missing quantity is None, a missing mean NaN."""
         columns = [record.column for record in self.records]
         # conditions in words, protocol as a digest; several if the records are of several columns
         found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
@@ -101,39 +96,53 @@ class Cell:
         seeds = ["?" if record.seed is None else str(record.seed) for record in self.records]
         return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
-    def apart(self, base: "Cell") -> str:
-        """Return in words why a score of this cell may not be compared with one of the base row's; "" if all may."""
-        reasons = [ours.apart(theirs) for ours in self.records for theirs in base.records]
-        return next(filter(None, reasons), "")
+    def compared(self, base: "Cell") -> tuple[Difference | None, str]:
+        """Compare with another cell, over the sequences that all results of both cells define.
 
-    def paired_difference(self, base: "Cell") -> Difference | None:
-        """Return the difference from another cell, over the sequences that all results of both cells define.
-
-        An object, or a sequence, without a finite value in one result is left out of all. Both cells must have the same
-        frames and annotations; protocols and rules are not compared here, but by `apart`.
+        An object, or a sequence, without a finite value in one result is left out of all.
 
         Returns:
-            None if a cell has no results, if the results have other data, or if they share no sequence.
+            The difference, and ""; or None, and the reason why there is none, in words that follow "it".
+
+        Example:
+            >>> def cell(name, **values):
+            ...     rows = [{"video": video, "values": {"J": value}} for video, value in values.items()]
+            ...     about = {"network": {"name": name}, "scores": {"J": fmean(values.values())}, "rows": rows}
+            ...     return measured_cell([ScoreRecord(Result(benchmark="davis", **about), "J")])
+            >>> found, reason = cell("A", a=0.5, b=0.75, c=0.5).compared(cell("B", a=0.25, b=0.25))
+            >>> found.mean, found.sequences, reason  # without c
+            (0.375, 2, '')
+            >>> cell("A", a=0.5).compared(cell("B", b=0.5))
+            (None, 'has no sequence in common')
         """
+        if not base.records:
+            return None, "has no results to pair with"
         records = self.records + base.records
-        is_comparable = not sequences_on_other_data(record.result for record in records)
-        if not (self.records and base.records and is_comparable):
-            return None
+        for reason in filter(None, (ours.apart(theirs) for ours, theirs in product(self.records, base.records))):
+            return None, reason
+        other_data = sequences_on_other_data(record.result for record in records)
+        if other_data:
+            return None, f"has other frames or annotations of {min(other_data)}"
+        if all(any(ours.is_copy_of(theirs) for theirs in base.records) for ours in self.records):
+            return None, "is a copy"
         common, lacking = common_parts(records)
         samples = [each.result.sample(each.key, common) for each in records]
-        if not all(sample.without for sample in samples):  # nothing in common, or no score of the common parts alone
-            return None
-        seeds = len(self.records)  # a record per seed; this cell's samples come first
-        found = difference(samples[:seeds], samples[seeds:], (self.trained, base.trained))
-        return found and found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
+        seeds, is_training = len(self.records), (self.trained, base.trained)
+        has_samples = all(sample.without for sample in samples)
+        found = difference(samples[:seeds], samples[seeds:], is_training) if has_samples else None
+        if found is not None:
+            return found._replace(sequences=len(set(common.values())), lacking=tuple(lacking)), ""
+        for record in (each for each in records if not each.result.parts(each.key)):
+            whose = "" if record in self.records else "the base "
+            return None, f"{whose}has no defined {record.key} by sequence{record.of_seed}"
+        pooled = f"has other sequences, and {records[0].key} is no mean over them"
+        return None, pooled if common else "has no sequence in common"
 
 
 def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell:
-    """Return the cell of measured scores, one record per seed.
+    """Return the cell of measured scores of one declaration, one record per seed.
 
-    Args:
-        records: the scores, at least one; all have one declaration.
-        trained: True if the row stands for a training, sampled by its seeds.
+    `trained` is True if the row stands for a training, sampled by its seeds.
     """
     scores = tuple(record.result.scores[record.key] for record in records)
     mean = fmean(scores)
@@ -143,30 +152,21 @@ def measured_cell(records: Sequence[ScoreRecord], trained: bool = False) -> Cell
 
 
 def published_cell(score: float, paper: Published | None = None) -> Cell:
-    """Return the cell of a published score.
+    """Return the cell of a published score: a fraction with the decimals that the paper prints, 0.523 for 52.3.
 
-    Args:
-        score: a fraction, with the decimals that the paper prints: 0.523 for 52.3.
-        paper: the row of the publication, if known.
+    Example:
+        >>> published_cell(0.523).printed(intervals=True), published_cell(0.5234).printed(intervals=True)
+        ('52.3', '52.34')
     """
     return Cell((score,), score, paper=paper, digits=printed_digits(score))
 
 
 def common_parts(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
-    """Return the parts over which all records can be compared.
-
-    A part is a row of a result with a finite value, usually an object of a sequence (`Result.parts`).
+    """Return the parts (`Result.parts`) over which all records can be compared.
 
     Returns:
-        Common parts: name of a part that all records have → its sequence. Lacking parts: sorted names of the parts that
-        only some records have, within sequences that all records have.
-
-    Example:
-        >>> def record(*names):  # of a result with these objects
-        ...     rows = [{"video": name[0], "object": name[1:], "values": {"J": 0.5}} for name in names]
-        ...     return ScoreRecord(Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5}, rows=rows), "J")
-        >>> common_parts([record("a1", "a2", "b1"), record("a1", "c1")])  # a2, of a sequence that both have
-        ({'a_1': 'a'}, ['a_2'])
+        Name of a part that all records have → its sequence; and the sorted names of the parts that only some records
+        have, within sequences that all records have.
     """
     parts = [record.result.parts(record.key) for record in records]
     shared = set.intersection(*(set(videos_of(record.result.rows)) for record in records))
@@ -186,15 +186,14 @@ def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
     A result without a digest of a sequence differs from a result with a digest.
 
     Example:
-        >>> network = {"name": "A"}
-        >>> first = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "2e"})
-        >>> second = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f", "dogs": "3d"})
-        >>> part = Result(benchmark="davis", network=network, scores={}, digests={"bike": "1f"})
+        >>> about = {"network": {"name": "A"}, "scores": {}, "benchmark": "davis"}
+        >>> digests = ({"bike": "1f", "dogs": "2e"}, {"bike": "1f", "dogs": "3d"}, {"bike": "1f"})
+        >>> first, second, part = (Result(digests=of_result, **about) for of_result in digests)
         >>> sequences_on_other_data([first, second]), sequences_on_other_data([first, part])
         ({'dogs'}, set())
     """
     digests: dict[str, set[str]] = {}
     for result in results:
-        for name in {*result.sequences, *videos_of(result.rows), *result.digests}:
+        for name in {*result.sequences, *(row.video for row in result.rows), *result.digests}:
             digests.setdefault(name, set()).add(result.digests.get(name, ""))
     return {name for name, of_name in digests.items() if len(of_name) > 1}

@@ -22,6 +22,10 @@ def plain(value: object) -> Any:
 
     Raises:
         ValueError: for an infinite number, which JSON lacks.
+
+    Example:
+        >>> plain({"size": (480, math.nan), "file": Path("a.png")})
+        {'size': [480, None], 'file': 'a.png'}
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
@@ -37,10 +41,7 @@ def plain(value: object) -> Any:
 
 
 def _number(value: object) -> Any:
-    """Return a number as a plain Python number; None and any NaN become the object `math.nan`.
-
-    Containers compare elements by identity first, so results with the same `math.nan` are equal.
-    """
+    """Return a plain number; None and any NaN become the object `math.nan`: results with it are equal by identity."""
     if value is None or value != value:
         return math.nan
     return plain(value)
@@ -66,11 +67,9 @@ Model = TypeVar("Model", bound=Exact)
 
 
 def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
-    """Read a model from a JSON file in UTF-8, with or without a byte order mark.
+    """Read a model from a JSON file in UTF-8, with or without a byte order mark, whose entry `format` is `format`.
 
-    Args:
-        format: the file's entry `format` must be this number; files of other versions of vidcorr have another number.
-        fault: start of the message for a damaged file, such as "is not a results.json of a benchmark, or damaged".
+    `fault` begins the message for a damaged file, such as "is not a results.json of a benchmark, or damaged".
 
     Raises:
         OSError: if the file cannot be read.

@@ -8,42 +8,30 @@ from typing import Any
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    r"""Return rows as the text of a CSV file, for `write_atomically`; None becomes an empty cell.
-
-    Example:
-        >>> print(csv_text([["x", "y"], [1.5, None], ["a,b", "c"]], "\n"), end="")
-        x,y
-        1.5,
-        "a,b",c
-    """
+    """Return rows as the text of a CSV file, for `write_atomically`; None becomes an empty cell."""
     text = StringIO()
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:
-    """Return numbers as texts with `digits` decimals; NaN becomes an empty text.
-
-    Example:
-        >>> fixed([1.23456, float("nan")], 3)
-        ['1.235', '']
-    """
+    """Return numbers as texts with `digits` decimals; NaN becomes an empty text."""
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 
 def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as CSV text; the first line names all columns in the order of their first appearance.
-
-    Args:
-        records: column → value; a record without a column gets an empty cell.
+    """Return records, column → value, as CSV text; the first line names all columns in order of appearance.
 
     Example:
         >>> csv_of_records([{"Sequence": "bike", "J": 0.5}, {"Sequence": "dog", "F": 0.25}]).splitlines()
         ['Sequence,J,F', 'bike,0.5,', 'dog,,0.25']
     """
     columns = dict.fromkeys(chain.from_iterable(records))
-    lines = [[record.get(column) for column in columns] for record in records]
-    return csv_text([columns, *lines])
+    text = StringIO()
+    writer = csv.DictWriter(text, list(columns))
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def not_a_formula(value: object) -> object:

@@ -1,7 +1,7 @@
 """Numbers, texts and plain tables as terminals, Markdown and LaTeX show them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Literal
 
@@ -29,6 +29,8 @@ LATEX |= {letter: f"$\\{name}$" for letter, name in zip("αβγδεζηθικλ�
 GREEK_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 LATEX |= {letter: f"$\\{name}$" for letter, name in zip("ΓΔΘΛΞΠΣΦΨΩ", GREEK_CAPITALS.split(), strict=True)}
 """Letter → its form in LaTeX."""
+SHOWN = 3
+"""Names that a sentence lists."""
 LONGEST_WORD = 12
 """Letters of a word in a caption, beyond which it may break."""
 
@@ -36,11 +38,17 @@ LONGEST_WORD = 12
 def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal["", "+"] = "") -> str:
     """Return a value of a score as it is printed everywhere: a fraction in per cent, else in the score's unit.
 
-    The minus is the sign −, no hyphen.
+    The minus is the sign −, no hyphen; NaN is a dash.
 
     Args:
-        value: the value; NaN is printed as a dash.
+        value: the value.
+        score: declaration of the score.
+        digits: decimals.
         sign: "+" to print a plus before a positive value.
+
+    Example:
+        >>> shown(0.5527), shown(-0.0214, digits=2), shown(3.2, Score("EPE", high=None, unit="px"), sign="+")
+        ('55.3', '−2.14', '+3.2')
     """
     if isnan(value):
         return "–"
@@ -48,32 +56,17 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
 
 
 def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: Literal["", "+"] = "") -> str:
-    """Return an interval of a score, as `[50.1, 62.3]`; "" for None.
-
-    Example:
-        >>> bracketed((0.501, 0.623)), bracketed((-0.01, 0.02), sign="+")
-        ('[50.1, 62.3]', '[−1.0, +2.0]')
-    """
+    """Return an interval of a score, as `[50.1, 62.3]`; "" for None."""
     return f"[{shown(ends[0], score, sign=sign)}, {shown(ends[1], score, sign=sign)}]" if ends else ""
 
 
 def one_line(text: str) -> str:
-    r"""Return a text as one line: blanks and line ends become single blanks, unprintable letters codes such as \x1b.
-
-    Example:
-        >>> one_line("été τ\n日本\x1b[2J")
-        'été τ 日本\\x1b[2J'
-    """
+    r"""Return a text as one line: blanks and line ends become single blanks, unprintable letters codes, as \x1b."""
     return printable(" ".join(text.split()))
 
 
 def agreeing(text: str) -> str:
-    """Return a text in which a single thing is in the singular.
-
-    Example:
-        >>> agreeing("split 1, 1 sequences"), agreeing("21 sequences, 1 categories")
-        ('split 1, 1 sequence', '21 sequences, 1 category')
-    """
+    """Return a text in which a single thing is in the singular: "1 sequences" becomes "1 sequence"."""
     return ONE.sub(r"1 \1", text.replace("1 categories", "1 category"))
 
 
@@ -82,6 +75,12 @@ def listed(texts: Sequence[str]) -> str:
     if len(texts) < 2:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def few(names: Iterable[str]) -> str:
+    """Return the first names in alphabetical order, and the number of the others: "a, b, c and 1 more"."""
+    first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
+    return ", ".join(first) + f" and {len(others)} more" * bool(others)
 
 
 def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
@@ -94,10 +93,6 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         right: index of the first right-aligned column; those before it are left-aligned.
 
     Example:
-        >>> print(grid("text", ["davis", "J-Mean"], [["ours", "55.3"], ["a longer name", "7.0"]]), end="")
-        davis          J-Mean
-        ours             55.3
-        a longer name     7.0
         >>> print(grid("md", ["davis", "J-Mean"], [["a | b", "**55.3**"]]), end="")
         | davis | J-Mean |
         | --- | ---: |
@@ -120,22 +115,7 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
 
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
-    r"""Return a LaTeX tabular of unescaped heads and cells, shrunk to the width of the text.
-
-    `right` is the index of the first right-aligned column; `**` around a number makes it bold.
-
-    Example:
-        >>> print(latex_grid(["davis", "J"], [["[B] & co", "**55.3**"]], 1))
-        \begin{adjustbox}{max width=\linewidth}
-        \begin{tabular}{lr}
-        \toprule
-        davis & J \\
-        \midrule
-        {}[B] \& co & \textbf{55.3} \\
-        \bottomrule
-        \end{tabular}
-        \end{adjustbox}
-    """
+    """Return a LaTeX tabular of unescaped heads and cells, shrunk to the width of the text; arguments as `grid`."""
     body: list[str] = []
     for row in (heads, *rows):
         text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
@@ -149,22 +129,12 @@ def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) 
 
 
 def latex_text(text: str) -> str:
-    r"""Return text on a line with LaTeX's letters escaped.
-
-    Example:
-        >>> print(latex_text("A_1: τ ≥ 50 %"))
-        A\_1: $\tau$ $\ge$ 50 \%
-    """
+    """Return text on a line with LaTeX's letters escaped."""
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
 def breakable(text: str) -> str:
-    r"""Return text for LaTeX, which may break long words, such as a protocol's name, after a sign such as +.
-
-    Example:
-        >>> print(breakable("by vfs+input_size=240"))
-        by vfs+\allowbreak{}input\_\allowbreak{}size=\allowbreak{}240
-    """
+    """Return text for LaTeX, which may break long words, such as a protocol's name, after a sign such as +."""
     words = []
     for word in one_line(text).split(" "):
         # behind each sign, except at the end of the word

@@ -1,19 +1,14 @@
 """Sentences under tables: units, features and inputs, seeds and intervals, scored frames, differences, data, doubts."""
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from math import isnan
 from typing import Any
 
 from .cells import sequences_on_other_data
-from .formats import agreeing, listed, one_line
-from .records import ScoreRecord
-from .result import Result
+from .formats import agreeing, few, listed, one_line
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
 Table = Any
 """A `Table` of `rendering.py`, which imports this module."""
-SHOWN = 3
-"""Names of sequences or objects that a sentence lists."""
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 
@@ -22,38 +17,9 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     """Return the sentences under a table; in LaTeX they are its caption.
 
     Args:
+        table: the table.
         format: its form, one of `rendering.Format`.
         intervals: True if the table prints 95 % intervals and p, which sentences then explain.
-    """
-    records = [record for cell in table.cells for record in cell.records]
-    said = _on_units(table, format)
-    if not table.caption:  # a caption names the network
-        said += _on_views(table)
-    if format != "text" and any(map(table.best, table.columns)):  # a terminal's text has no bold
-        said.append("Bold is the best of a column by each protocol and conditions")
-    # a single score has no deviation
-    numbers_of_seeds = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
-    if numbers_of_seeds:
-        said.append(f"± is the standard deviation over {listed(list(map(str, numbers_of_seeds)))} seeds")
-    if intervals and any(cell.interval for cell in table.cells):
-        said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
-    # for predictions of others, `weights` says what they are, such as "their masks"
-    theirs = dict.fromkeys(record.result.network.weights for record in records if record.result.is_theirs)
-    said += [f"{kind.capitalize()} are scored from disk, and have no protocol of ours" for kind in theirs]
-    said += _on_frames(record.result for record in records)
-    if table.base:
-        said += _on_differences(table, format, intervals)
-    said += _on_data(records)
-    if format != "html":  # a page shows doubts beside their rows
-        said += _doubts(table)
-    return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.not_compared, *table.notes)]
-
-
-def _on_units(table: Table, format: str) -> list[str]:
-    """Return the first sentence, and a sentence per score that is not in per cent.
-
-    The first sentence is the table's caption. Without a caption, it says that scores are in per cent; in LaTeX, where
-    the sentences are the caption, it also names the data sets.
     """
     in_per_cent = not all(cell.declared.unit for cell in table.cells)  # a score without a unit is a fraction
     said = ["Per cent"] * in_per_cent
@@ -63,114 +29,128 @@ def _on_units(table: Table, format: str) -> list[str]:
     if table.caption:
         said = [table.caption]
     units = {cell.declared.name: cell.declared.unit for cell in table.cells}
-    return said + [f"{score} is in {unit}" for score, unit in units.items() if unit]
+    said += [f"{score} is in {unit}" for score, unit in units.items() if unit]
+    of_results, doubts = _on_results(table)
+    if not table.caption:
+        said += of_results["views"]
+    if format != "text" and any(map(table.best, table.columns)):  # a terminal's text has no bold
+        said.append("Bold is the best of a column by each protocol and conditions")
+    numbers_of_seeds = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
+    if numbers_of_seeds:
+        said.append(f"± is the standard deviation over {listed(list(map(str, numbers_of_seeds)))} seeds")
+    if intervals and any(cell.interval for cell in table.cells):
+        said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+    said += of_results["frames"]
+    if table.base:
+        said += _on_differences(table, format, intervals)
+    said += of_results["data"]
+    if format != "html":
+        said += doubts
+    return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.not_compared, *table.notes)]
 
 
-def _on_views(table: Table) -> list[str]:
-    """Return a sentence on features (stage and stride) and a sentence on inputs (RGB) of the networks.
+def _on_results(table: Table) -> tuple[dict[str, list[str]], list[str]]:
+    """Return sentences on the results of a table, and the doubts about them and about published rows.
 
-    If rows differ, a sentence names the rows of each text. Without a text in any row, the sentence is left out.
+    The sentences: "views", of features and inputs, which name rows where these differ; "frames", of predictions from
+    disk, which frames are scored, and which a protocol enlarges more than twice; "data", of rows with other frames or
+    annotations of one sequence, and of seeds whose score is NaN.
     """
-    features: list[tuple[str, str]] = []
-    inputs: list[tuple[str, str]] = []
+    texts: dict[str, dict[str, dict[str, None]]] = {"Features": {}, "Input": {}, "Scored frames": {}}
+    theirs: dict[str, None] = {}
+    small: dict[str, None] = {}
+    doubts: dict[str, None] = {}
+    of_benchmark: dict[str, list[Any]] = {}
+    undefined: dict[str, None] = {}
     for name, row in table.rows.items():
-        for record in chain.from_iterable(cell.records for cell in row.values()):
-            features.append((record.features, name))
-            inputs.append((str(record.result.stage.input or ""), name))
-    said = []
-    for kind, pairs in (("Features", features), ("Input", inputs)):
-        rows_of = _by_text(pairs)
-        texts = list(filter(None, rows_of))
-        if len(rows_of) > 1:
-            texts = [f"{text} of {rows_of[text]}" for text in texts]
-        if texts:
-            said.append(f"{kind}: {'; '.join(texts)}")
-    return said
-
-
-def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    names: dict[str, dict[str, None]] = {}
-    for text, name in pairs:
-        names.setdefault(text, {})[name] = None
-    return {text: listed(list(of_text)) for text, of_text in names.items()}
+        for column, cell in row.items():
+            if cell.paper and cell.paper.doubt:
+                doubts[f"{cell.paper.name}: {cell.paper.doubt}"] = None
+            for record in cell.records:
+                result, stage = record.result, record.result.stage
+                of_benchmark.setdefault(column.benchmark, []).append(record)
+                texts["Features"].setdefault(record.view[0], {})[name] = None
+                texts["Input"].setdefault(str(stage.input or ""), {})[name] = None
+                if result.is_theirs:
+                    kind = result.network.weights.capitalize()
+                    theirs[f"{kind} are scored from disk, and have no protocol of ours"] = None
+                rules = result.data.get("rules")
+                if isinstance(rules, dict) and "frames" in rules:
+                    texts["Scored frames"].setdefault(str(rules["frames"]), {})[column.benchmark] = None
+                smallest, *_ = result.data.get("short_sides") or [0]
+                fields = stage.protocol.fields
+                size = fields.get("input_size")  # a number is the shorter side, a list is height and width
+                if smallest and size and fields.get("input_side") != "long":  # results lack the long sides
+                    times = (min(size) if isinstance(size, list) else size) / smallest
+                    if times > ENLARGED:
+                        enlarged = f"{smallest} px, and enlarged {times:.3g} times: scores saturate"
+                        small[f"Frames of {column.benchmark} are {enlarged}"] = None
+                doubts |= {f"{record.name} on {column.benchmark}: {doubt}": None for doubt in result.doubts}
+                if len(cell.records) > 1 and isnan(result.scores[record.key]):
+                    undefined[f"{record.name} has no defined {record.key}{record.of_seed}: {record.place}"] = None
+    views = []
+    for kind in ("Features", "Input"):
+        rows_of = texts[kind]
+        of_rows = [
+            f"{text} of {listed([*rows])}" if len(rows_of) > 1 else text for text, rows in rows_of.items() if text
+        ]
+        views += [f"{kind}: {'; '.join(of_rows)}"] * bool(of_rows)
+    scored = [f"{frames} ({listed([*names])})" for frames, names in texts["Scored frames"].items()]
+    frames = [*theirs, *[f"Scored frames: {'; '.join(scored)}"] * bool(scored), *small]
+    data = []
+    for benchmark, records in of_benchmark.items():
+        other = sequences_on_other_data(record.result for record in records)
+        if other:
+            rows_of_data: dict[str, dict[str, None]] = {}
+            for record in records:
+                rows_of_data.setdefault(record.column.data or "not recorded", {})[record.name] = None
+            listing = ", ".join(f"{listed([*names])} (data {digest})" for digest, names in rows_of_data.items())
+            about = f"have other frames or annotations and are not compared: {listing}"
+            data.append(f"Rows of {benchmark} {about}; they differ in {few(other)}")
+    return {"views": views, "frames": frames, "data": [*data, *undefined]}, list(doubts)
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
+    """Return sentences on the differences from a base: its rows, how many sequences, and how rows are tested.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from vidcorr.results.records import Column
+        >>> from vidcorr.results.statistics import Difference
+        >>> rows = {}
+        >>> for name, davis, vos in (("A", 9, 30), ("B", 8, 30)):
+        ...     numbers = {Column("davis", "J"): davis, Column("vos", "J"): vos}
+        ...     rows[name] = {at: SimpleNamespace(difference=Difference(0.1, sequences=n)) for at, n in numbers.items()}
+        >>> table = SimpleNamespace(base="vfs", own_bases={"mine": "crw"}, rows=rows, cells=[])
+        >>> said = _on_differences(table, "tex", intervals=True)
+        >>> said[0], said[2:]  # doctest: +NORMALIZE_WHITESPACE
+        ('Differences (Δ) are from vfs, of mine from crw',
+         ['Differences of A on davis are over 9 sequences', 'Differences of B on davis are over 8 sequences',
+          'Differences on vos are over 30 sequences'])
+    """
     bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
     said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
     by_seed = f"by seed where rows share {FEWEST_SEEDS} seeds or more"
     said.append(f"They are paired by sequence, and {by_seed}; each row is tested by itself")
-    said += _on_pairs(table)
+    rows_of_number: dict[str, dict[int, dict[str, None]]] = {}  # benchmark → number of sequences → names of rows
+    lacking: dict[str, None] = {}
+    for name, row in table.rows.items():
+        for column, cell in row.items():
+            change = cell.difference
+            if change and change.sequences:
+                rows_of_number.setdefault(column.benchmark, {}).setdefault(change.sequences, {})[name] = None
+            if change and change.lacking:
+                lacking[f"{name}: one side lacks {few(change.lacking)}, which its difference leaves out"] = None
+    for benchmark, of_benchmark in rows_of_number.items():
+        on = f" on {benchmark}" if len(rows_of_number) > 1 else ""
+        for number, names in of_benchmark.items():
+            of_rows = f" of {listed([*names])}" if len(of_benchmark) > 1 else ""
+            said.append(f"Differences{of_rows}{on} are over {number} sequences")
+    said += lacking
     tested = [cell for cell in table.cells if cell.difference is not None and cell.difference.ends]
     if intervals and any(len(cell.scores) == 1 for cell in tested):
-        said.append(ABOUT_WEIGHTS)  # with one run, p says nothing about other trainings
+        said.append(ABOUT_WEIGHTS)
     if intervals and len(tested) < sum(cell.difference is not None for cell in table.cells):
         needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
         said.append(f"A difference without an interval is not tested: a test needs {needed}")
     return said
-
-
-def _on_pairs(table: Table) -> list[str]:
-    found = []
-    for name, row in table.rows.items():
-        found += [(name, column, cell.difference) for column, cell in row.items() if cell.difference]
-    benchmarks = {column.benchmark for _, column, _ in found}
-    changes = [(f"{name} on {of.benchmark}" if len(benchmarks) > 1 else name, change) for name, of, change in found]
-    rows_of_number = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
-    said = []
-    for number, names in rows_of_number.items():
-        of_rows = f" of {names}" if len(rows_of_number) > 1 else ""
-        said.append(f"Differences{of_rows} are over {number} sequences")
-    for name, change in changes:
-        if change.lacking:
-            said.append(f"{name}: one side lacks {_few(change.lacking)}, which its difference leaves out")
-    return list(dict.fromkeys(said))
-
-
-def _few(names: Iterable[str]) -> str:
-    first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
-    return ", ".join(first) + f" and {len(others)} more" * bool(others)
-
-
-def _on_data(records: Sequence[ScoreRecord]) -> list[str]:
-    said = []
-    for benchmark in dict.fromkeys(record.result.data_set for record in records):
-        of_benchmark = [record for record in records if record.result.data_set == benchmark]
-        other = sequences_on_other_data(record.result for record in of_benchmark)
-        if other:
-            # digest of the data → names of its rows, in words
-            rows_of = _by_text((record.column.data or "not recorded", record.name) for record in of_benchmark)
-            texts = [f"{names} (data {digest})" for digest, names in rows_of.items()]
-            about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
-            said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
-    return said
-
-
-def _doubts(table: Table) -> list[str]:
-    found: dict[str, None] = {}
-    for cell in table.cells:
-        if cell.paper and cell.paper.doubt:
-            found[f"{cell.paper.name}: {cell.paper.doubt}"] = None
-        for record in cell.records:
-            for doubt in record.result.doubts:
-                found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
-    return list(found)
-
-
-def _on_frames(results: Iterable[Result]) -> list[str]:
-    scored: list[tuple[str, str]] = []  # frames, benchmark
-    small: dict[str, None] = {}
-    for result in results:
-        rules = result.data.get("rules")
-        if isinstance(rules, dict) and "frames" in rules:
-            scored.append((str(rules["frames"]), result.data_set))
-        smallest, *_ = result.data.get("short_sides") or [0]  # ascending; 0: not known
-        fields = result.stage.protocol.fields
-        size = fields.get("input_size")  # a number is the shorter side, a list is height and width
-        if smallest and size and fields.get("input_side") != "long":  # results lack the long sides of the frames
-            times = (min(size) if isinstance(size, list) else size) / smallest
-            if times > ENLARGED:
-                enlarged = f"{smallest} px, and enlarged {times:.3g} times: scores saturate"
-                small[f"Frames of {result.data_set} are {enlarged}"] = None
-    texts = [f"{frames} ({names})" for frames, names in _by_text(scored).items()]
-    return [f"Scored frames: {'; '.join(texts)}"] * bool(texts) + list(small)

@@ -6,23 +6,21 @@ from base64 import b64encode
 from importlib.resources import files
 from math import isnan, nan
 from pathlib import Path
+from statistics import fmean
 
 from ..videos.files import write_atomically
-from .cells import measured_cell
 from .checked import Json, plain
 from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
-from .records import ScoreRecord
-from .rendering import REPORT
-from .result import Result
-from .statistics import FEWEST_SEQUENCES, HOW
+from .result import REPORT, Result
+from .statistics import FEWEST_SEQUENCES, HOW, interval
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 
 
 def write_report(folder: str | Path, result: Result | None = None) -> Path:
-    """Write report.html into the folder of a result.
+    """Write report.html into the folder of a result, and return its path.
 
     The page draws a JSON with these keys:
 
@@ -37,34 +35,32 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         folder: folder of the result, with animations/ if the benchmark draws them.
         result: the result; None: read it from the folder.
 
-    Returns:
-        Path of the page.
-
     Raises:
-        OSError: if the folder holds no results.json.
-        ValueError: if its results.json, or a JSON in animations/, is damaged.
+        OSError, ValueError: as `Result.load`, or if a JSON in animations/ is damaged.
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    # animations are ranked by the first score with a value per sequence; some rules have J&F per sequence only
-    by_sequence = filter(result.scores_by_sequence, (*result.scores, "J&F-Mean"))
-    ranked_by = next(by_sequence, "")
-    text_columns: set[str] = set()  # truth values and counts are no fractions either
-    for row in result.rows:
-        text_columns.update(name for name, value in row.values.items() if not isinstance(value, float))
     how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
     content: Json = {"result": result.model_dump(exclude={"rows", "without", "digests"}), "digest": result.data_digest}
     content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
-    content |= {"main": result.main_scores(), "how": how, "lines": _lines_of_scores(result)}
-    content["intervals"] = {}
+    lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
+    for past in result.history[:-1]:
+        name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
+        lines.append({"name": name, "scores": result.texts(past.scores)})
+    intervals = {}
     for key in result.main_scores():
-        cell = measured_cell([ScoreRecord(result, key)])
-        if cell.interval:
-            content["intervals"][key] = bracketed(cell.interval, cell.declared)
-    content |= {"ranked_by": ranked_by, "text_columns": sorted(text_columns)}
-    content["animations"] = _animations(folder, result, ranked_by)
-    content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
-    content["shown"] = [result.texts(row.values) for row in result.rows if row.values]
+        declared = result.declaration(key)
+        ends = interval([result.sample(key)], declared)
+        if ends:
+            intervals[key] = bracketed(ends, declared)
+    content |= {"main": result.main_scores(), "how": how, "lines": lines, "intervals": intervals}
+    content["ranked_by"], content["animations"] = _animations(folder, result)
+    rows = [row for row in result.rows if row.values]
+    # truth values and counts are no fractions either
+    text_columns = {name for row in rows for name, value in row.values.items() if not isinstance(value, float)}
+    content["text_columns"] = sorted(text_columns)
+    content["rows"] = [{"Sequence": row.name, **row.values} for row in rows]  # the page sorts by them, and shows texts
+    content["shown"] = [result.texts(row.values) for row in rows]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / REPORT
@@ -73,39 +69,32 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     return path
 
 
-def _lines_of_scores(result: Result) -> list[Json]:
-    """Return the lines of the table of scores, `name` and `scores` as texts: this run, then earlier evaluations.
+def _animations(folder: Path, result: Result) -> tuple[str, list[Json]]:
+    """Return the score that ranks the animations of a result, and these as JSON, the worst first, the unscored last.
 
-    A result without scores, of data without truth, has no line of this run.
+    The score is the first with a value per sequence; some rules have J&F per sequence only. The first and the last
+    `AT_EACH_END` animations hold their `images`, and those of the truth, in base64.
     """
-    lines = [{"name": "this run", "scores": result.texts(result.scores)}] if result.scores else []
-    for past in result.history[:-1]:  # the last evaluation of the history is this run
-        name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
-        lines.append({"name": name, "scores": result.texts(past.scores)})
-    return lines
-
-
-def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
-    """Return the animations of a result as JSON, lowest score first, sequences without a score last.
-
-    Args:
-        folder: folder of the result; animations of sequences that the result lacks are left out.
-
-    Returns:
-        The fields that `write_animation` wrote, and `score`, `shown` (the score as text), `name` and `images`. For the
-        first and the last `AT_EACH_END` animations, `images` holds the drawn frames in base64, and then the truth if it
-        is known; for the others it is empty.
-    """
-    scores = result.scores_by_sequence(ranked_by)
-    texts = {name: shown(score, result.declaration(ranked_by)) for name, score in scores.items()}
+    ranked_by = ""
+    values: dict[str, list[float]] = {}
+    for ranked_by in (*result.scores, "J&F-Mean"):
+        values = {}
+        for row, value in result.values_of_rows(ranked_by, of_all=False):
+            # in some data sets each object is a sequence, named as its row: `VIDEO_OBJECT`
+            if not isnan(value):
+                values.setdefault(row.name if row.name in result.sequences else row.video, []).append(value)
+        if values:
+            break
+    ranked_by = ranked_by if values else ""
     animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
-        animation = json.loads(path.read_text("utf-8"))  # as `write_animation` writes it
+        animation = json.loads(path.read_text("utf-8"))
         name = animation["sequence"]
-        if name in result.sequences:  # else of an earlier run in the folder
+        if name in result.sequences:
+            score = fmean(values[name]) if name in values else nan
+            text = shown(score, result.declaration(ranked_by)) if name in values else ""
             full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
-            animation |= {"score": scores.get(name, nan), "shown": texts.get(name, ""), "name": full_name, "images": []}
-            animations.append(animation)
+            animations.append(animation | {"score": score, "shown": text, "name": full_name, "images": []})
     ranked = sorted(animations, key=lambda each: (isnan(each["score"]), each["score"]))
     worst = ranked[:AT_EACH_END]
     best = ranked[AT_EACH_END:][-AT_EACH_END:]
@@ -114,4 +103,4 @@ def _animations(folder: Path, result: Result, ranked_by: str) -> list[Json]:
             image = folder / "animations" / animation["kind"] / f"{animation['sequence']}{suffix}"
             if image.is_file():
                 animation["images"].append(b64encode(image.read_bytes()).decode())
-    return ranked
+    return ranked_by, ranked

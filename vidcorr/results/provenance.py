@@ -38,10 +38,10 @@ class Provenance(Exact):
             from ..functional.native import compiled_variant
 
             compiled = compiled_variant() is not None
-            gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))  # 0 without CUDA
+            gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
         cpus = Path("/proc/cpuinfo")
         model = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
-        processor = model[1] if model else platform.machine()  # its architecture on other systems than Linux
+        processor = model[1] if model else platform.machine()
         machine = {"system": platform.platform(), "python": platform.python_version(), "processor": processor}
         machine |= {"cores": os.cpu_count(), "compiled_search": compiled, "gpus": gpus}
         versions = {}

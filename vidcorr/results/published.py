@@ -51,40 +51,33 @@ class Published:
 
 
 def printed_digits(value: float) -> int:
-    """Return how many decimals a fraction has in per cent, at least one, as papers print.
-
-    Example:
-        >>> printed_digits(0.523), printed_digits(0.52), printed_digits(0.5234)
-        (1, 1, 2)
-    """
+    """Return how many decimals a fraction has in per cent, at least one, as papers print: 1 for 0.52, 2 for 0.5234."""
     return max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
 
 
 def protocol_classes() -> tuple[type[EvaluationProtocol], ...]:
-    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`.
-
-    Example:
-        >>> [kind.kind for kind in protocol_classes()]
-        ['propagation', 'points', 'boxes']
-    """
+    """Return the classes of named protocols; the first, for masks and joints, is the default of `protocol_named`."""
     from .. import protocols as p  # here, since reading the protocols would delay `table --help`
 
     return p.PropagationProtocol, p.PointProtocol, p.TrackingProtocol
 
 
 def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
-    """Return a protocol by its name.
+    """Return a protocol by its name, of the class that has values for the benchmark, else of that for masks and joints.
 
     Args:
         name: name of a source, with changes as in `dino+input_size=960`.
-        benchmark: name of the benchmark. The protocol's class is the class that has values for the benchmark, or
-            without such a class the class for masks and joints. If the source has no values for the benchmark, its
-            values for the class's default benchmark are taken.
+        benchmark: name of the benchmark; without values of the source for it, those for the class's default benchmark
+            count.
 
     Raises:
         KeyError: if the class has no source of this name.
+
+    Example:
+        >>> protocol_named("dino+input_size=960", "davis").name, protocol_named("vfs", "otb").kind
+        ('dino+input_size=960', 'boxes')
     """
-    kind, *others = protocol_classes()  # the first class is for masks and joints
+    kind, *others = protocol_classes()
     for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other
@@ -106,14 +99,13 @@ def sets_of_papers() -> dict[str, dict[str, int | str]]:
 def published_rows() -> tuple[Published, ...]:
     """Return the rows of published.csv, in the file's order, which is by method.
 
-    RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. For OTB the
-    networks in Table 8 of VFS are fine-tuned; the row of its frozen network is from Table 4, the ablation of frames, at
-    n = 8.
+    RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. For OTB the networks
+    in Table 8 of VFS are fine-tuned; the row of its frozen network is from Table 4, the ablation of frames, at n = 8.
     """
     text = (files(__package__) / "published.csv").read_text("utf-8")
     rows = []
     for row in csv.DictReader(text.splitlines()):
-        pairs = [pair.split("=") for pair in row.pop("scores").split()]  # as in "J-Mean=0.64 F-Mean=0.694"
+        pairs = [pair.split("=") for pair in row.pop("scores").split()]
         scores = {key: float(value) for key, value in pairs}
         rows.append(Published(scores=scores, **row))
     return tuple(rows)

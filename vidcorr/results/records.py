@@ -6,14 +6,12 @@ to the network and are part of the row's name.
 
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
 from itertools import combinations
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +38,8 @@ class Column(NamedTuple):
 
     Example:
         >>> column = Column("davis", "J-Mean", "vfs", "20 sequences")
-        >>> column.about, column.title, column.label, column.head
-        ('vfs, 20 sequences', 'davis (vfs, 20 sequences)', 'J-Mean', 'davis J-Mean (vfs, 20 sequences)')
-        >>> printed = column._replace(published=True)
-        >>> printed.label, printed.head
-        ('J-Mean, paper', 'davis J-Mean (vfs, 20 sequences), paper')
+        >>> column.title, column._replace(published=True).head
+        ('davis (vfs, 20 sequences)', 'davis J-Mean (vfs, 20 sequences), paper')
     """
 
     benchmark: str
@@ -67,15 +62,9 @@ class Column(NamedTuple):
         return f"{self.benchmark} ({self.about})" if self.about else self.benchmark
 
     @property
-    def label(self) -> str:
-        """Name of the score; published numbers add ", paper"."""
-        return f"{self.score}, paper" if self.published else self.score
-
-    @property
     def head(self) -> str:
         """Benchmark and score, then protocol and conditions in brackets; published numbers add ", paper"."""
-        title = self._replace(benchmark=f"{self.benchmark} {self.score}").title
-        return f"{title}, paper" if self.published else title
+        return self._replace(benchmark=f"{self.benchmark} {self.score}").title + ", paper" * self.published
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,44 +110,35 @@ class ScoreRecord:
 
     @property
     def origin(self) -> str:
-        """The network without its seed: the recipe of its training, else the network's name.
+        """What all seeds of one name share: the recipe of their training, else their architecture.
 
-        A recipe is a digest of a training's configuration without seeds. For predictions of others the origin is their
-        kind, such as "their masks".
+        A recipe is a digest of a training's configuration without seeds. Random weights, and networks whose
+        architecture has no name, have the name of the network here; predictions of others have their kind.
         """
         network = self.result.network
         if self.result.is_theirs:
             return network.weights
-        return network.recipe or network.row
+        return network.recipe or (network.spec if network.loaded else "") or network.row
 
-    @property
-    def shared_by_seeds(self) -> str:
-        """The recipe of the training; records of one name with equal texts are seeds of one row.
-
-        A recipe is a digest of a training's configuration without seeds. Random weights have no recipe: "". Loaded
-        weights without a recipe may be of any training, so their text is their seed, and no other seed joins their row.
-        """
-        network = self.result.network
-        if network.loaded and not network.recipe:
-            return f"seed {network.seed}"
-        return network.recipe
+    def has_weights_of(self, other: "ScoreRecord") -> bool:
+        """Return True for the same weights; those without a digest are the same if seeds and all scores are equal."""
+        network, others = self.result.network, other.result.network
+        if network.digest or others.digest:
+            return network.digest == others.digest
+        is_same = (self.seed, network.row) == (other.seed, others.row)
+        return is_same and self.result.scores == other.result.scores
 
     def is_copy_of(self, other: "ScoreRecord") -> bool:
-        """Return True if two records have equal scores, equal views (stage, stride, input), and the same weights.
-
-        Weights without a digest count as the same if their seeds are equal.
-        """
-        network, others = self.result.network, other.result.network
-        is_same_network = network.digest == others.digest and (bool(network.digest) or self.seed == other.seed)
-        return is_same_network and self.view == other.view and self.result.scores == other.result.scores
+        """Return True for the same weights, view and scores."""
+        own, others = (self.view, self.result.scores), (other.view, other.result.scores)
+        return own == others and self.has_weights_of(other)
 
     @property
     def rules(self) -> str:
         """The rules of scoring as JSON text; predictions of others are compared with ours only if the texts are equal.
 
         The rules are `data["rules"]` of the result. If they have no entry `frames`, as those of points, the text holds
-        query mode, query stride and scored size instead. Each comes from the rules, or else from the protocol; it is
-        null if both lack it.
+        query mode, query stride and scored size instead, each from the rules, or else from the protocol.
         """
         rules = self.result.data.get("rules") or {}
         if "frames" in rules:
@@ -169,8 +149,16 @@ class ScoreRecord:
     def apart(self, other: "ScoreRecord") -> str:
         """Return in words why this score may not be compared with another sequence by sequence; "" if it may.
 
-        They must share rules, and conditions without the number of sequences. They must share the protocol too, unless
-        one side is predictions of others, which have no protocol.
+        Both need the same rules, the same conditions but for the number of sequences, and the same protocol, unless
+        one side is predictions of others, which have none.
+
+        Example:
+            >>> def record(*conditions):
+            ...     result = Result(benchmark="davis", network={"name": "A"}, scores={}, conditions=conditions)
+            ...     return ScoreRecord(result, "J-Mean")
+            >>> ours = record("2017", "val", "20 sequences")
+            >>> ours.apart(record("2017", "val", "9 sequences")), ours.apart(record("2016", "val", "20 sequences"))
+            ('', 'is of 2017, not of 2016')
         """
         own, column = self.column, other.column
         has_protocol = not (self.result.is_theirs or other.result.is_theirs)
@@ -178,42 +166,31 @@ class ScoreRecord:
             return f"is by {'another protocol' if own.by in ('', column.by) else own.by}"
         if self.rules != other.rules:
             return "is by other rules of scoring"
-        # COUNT is the number of sequences at the end of the conditions
-        is_on_same = COUNT.sub("", own.conditions) == COUNT.sub("", column.conditions)
-        return "" if is_on_same else f"is on {own.conditions}"
+        ours, theirs = self.result.conditions[:-1], other.result.conditions[:-1]
+        only_ours = ", ".join(word for word in ours if word not in theirs)
+        only_theirs = ", ".join(word for word in theirs if word not in ours)
+        told = f"of {only_ours}" * bool(only_ours), f"not of {only_theirs}" * bool(only_theirs)
+        return f"is {', '.join(filter(None, told))}" * any(told)
 
     @property
-    def features(self) -> str:
-        """Stage and stride of the network's features, "res4, stride 8"; "" if the network declares neither."""
+    def view(self) -> tuple[str, str]:
+        """Stage and stride of the features, "res4, stride 8", and the RGB that the network gets; "" if not stated."""
         stage = self.result.stage
         stride = f"stride {stage.stride}" if stage.stride is not None else ""
-        return ", ".join(filter(None, (stage.layer, stride)))
-
-    @property
-    def view(self) -> str:
-        """Stage and stride of the features, and the RGB that the network gets, joined by commas."""
-        rgb = self.result.stage.input.rgb if self.result.stage.input else ""
-        return ", ".join(filter(None, (self.features, rgb)))
+        return ", ".join(filter(None, (stage.layer, stride))), stage.input.rgb if stage.input else ""
 
     @cached_property
     def column(self) -> Column:
         """Column of the score; scores with equal columns are comparable.
 
-        The column names the protocol by `shared_name` and its digest by `shared`, which leave out what the network sets
-        (the stride, for example): rows of other networks are in the same column.
-
-        Example:
-            >>> protocol = {"name": "vfs+topk=5", "shared_name": "vfs", "shared": "1f"}
-            >>> about = {"stage": {"protocol": protocol}, "conditions": ["val", "1 sequences"], "scores": {}}
-            >>> result = Result(benchmark="davis/res3", network={"name": "A"}, **about)
-            >>> ScoreRecord(result, "J-Mean").column[:5]
-            ('davis', 'J-Mean', 'vfs', 'val, 1 sequence', '1f')
+        It names the protocol by `shared_name` and its digest by `shared`, which leave out what the network sets (the
+        stride, for example): rows of other networks are in the same column.
         """
         result = self.result
         protocol = result.stage.protocol
-        names = " ".join(sorted({row.name for row in result.rows}))  # of the scored sequences or objects
+        names = " ".join(sorted({row.name for row in result.rows}))
         return Column(
-            benchmark=self.benchmark or result.data_set,
+            benchmark=self.benchmark or result.benchmark.partition("/")[0],
             score=self.key,
             by=protocol.shared_name,
             conditions=agreeing(", ".join(result.conditions)),  # "1 sequences" becomes "1 sequence"
@@ -223,55 +200,15 @@ class ScoreRecord:
         )
 
 
-COUNT = re.compile(r"(, )?[0-9]+ \w+$")
-"""The number of sequences at the end of conditions, as in "val, 20 sequences"."""
-TOLD_APART = {"protocol": attrgetter("protocol"), "sequences": attrgetter("names"), "data": attrgetter("data")}
-"""What may differ between columns of one title, in words → function that returns its digest from a column."""
-
-
 def records_of(
     result: Result, scores: Iterable[str], row: str = "", place: Path = Path(), **more: Any
 ) -> list[ScoreRecord]:
-    """Return a record per named score; names that the result lacks are left out.
-
-    Args:
-        row: the user's name for the row, or empty.
-        **more: other fields of `ScoreRecord`.
-    """
+    """Return a record per named score that the result has; other arguments are those of `ScoreRecord`."""
     return [ScoreRecord(result, key, row, place, **more) for key in scores if key in result.scores]
 
 
-def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
-    """Return column → the column to show, so that no two have the same title.
-
-    Columns of one title get digests of what differs between them, such as "data 3f2a9c01", into their conditions.
-
-    Example:
-        >>> columns = [Column("davis", "J-Mean", "vfs", data="3f2a"), Column("davis", "J-Mean", "vfs", data="9c01")]
-        >>> [column.title for column in uniquely_titled(columns).values()]
-        ['davis (vfs, data 3f2a)', 'davis (vfs, data 9c01)']
-    """
-    of_title: dict[str, list[Column]] = {}
-    for column in columns:
-        of_title.setdefault(column.title, []).append(column)
-    unique = {}
-    for column in columns:
-        conditions = [column.conditions]
-        for kind, digest_of in TOLD_APART.items():  # protocol, sequences, data
-            digests = set(map(digest_of, of_title[column.title]))
-            if len(digests) > 1:
-                conditions.append(f"{kind} {digest_of(column) or 'not recorded'}")
-        unique[column] = column._replace(conditions=", ".join(filter(None, conditions)))
-    return unique
-
-
 def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk a folder and all folders below it from the top down, also through links, but enter each folder once.
-
-    Yields:
-        The folder, the names of the folders in it, and the names of its files. The caller may remove names of folders
-        from the list: these are not entered.
-    """
+    """Walk a folder and all below it from the top down, also through links, entering each folder once; as `os.walk`."""
     entered: set[str] = set()
     for folder, below, files in os.walk(root, followlinks=True):
         place = os.path.realpath(folder)
@@ -288,22 +225,17 @@ def print_fault(fault: str) -> None:
 
 
 def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> dict[Path, Result]:
-    """Read every results.json in a folder and below it.
+    """Read every results.json in a folder and below it: folder of a results.json → result, sorted by folder.
 
     Hidden folders are not entered, nor folders beside a results.json: they hold the masks and pictures of that result.
-    A folder that several links lead to is read once.
-
-    Args:
-        tell: called with a sentence for each file that cannot be read.
-
-    Returns:
-        Folder of a results.json → result, sorted by folder.
+    A folder that several links lead to is read once. `tell` is called with a sentence for each file that cannot be
+    read.
     """
     found: dict[Path, Result] = {}
     for place, below, files in walk_once(folder):
-        below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
+        below[:] = [name for name in sorted(below) if not name.startswith(".")]
         if RESULTS_FILE in files:
-            below.clear()  # enter none of them
+            below.clear()
             try:
                 found[place] = Result.load(place)
             except (ValueError, OSError) as error:
@@ -316,7 +248,7 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
 
     Args:
         text: `FOLDER` or `NAME=FOLDER`; FOLDER may be a pattern, as in `NAME=runs/seed-*`, or a results.json.
-        tell: called with a sentence for each file that cannot be read.
+        tell: as `results_below`.
 
     Returns:
         NAME, or "" without one; and folder of a results.json → result.
@@ -327,8 +259,8 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
     parts = str(text).split("=")
     # the first "=" before a folder that exists ends the NAME, which may hold "=" and "/": "w/o colour", "n=2"
     for number in range(len(parts)):
-        name, pattern = "=".join(parts[:number]), "=".join(parts[number:])
-        folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN
+        name, pattern = "=".join(parts[:number]), os.path.expanduser("=".join(parts[number:]))
+        folders = [pattern] if os.path.exists(pattern) else sorted(glob(pattern))  # a shell leaves NAME=PATTERN
         if folders:
             break
     else:
@@ -337,7 +269,7 @@ def named_results(text: str | Path, tell: Callable[[str], object] = print_fault)
     faults: list[str] = []
     for folder in map(Path, folders):
         results |= results_below(folder.parent if folder.name == RESULTS_FILE else folder, faults.append)
-    if name and not results and not faults:  # a name needs a result; faults are told below instead
+    if name and not results and not faults:
         raise ValueError(f"{text}: no result in this folder")
     for fault in faults:
         tell(fault)
@@ -351,9 +283,10 @@ def records(*folders: str | Path) -> list[Json]:
         *folders: folders of results, or folders above; `NAME=FOLDER` names the row.
 
     Returns:
-        A record per score, with the keys `row`, `network`, `weights` (a digest), `seed`, `benchmark`, `score`,
-        `conditions`, `data` (a digest), `protocol`, `date`, `folder`, `value` (a fraction, or in the score's unit), and
-        `interval`, the ends of its 95 % interval, or None. Files that cannot be read are named on standard error.
+        A record per score, with the keys `row`, `network`, `weights` (a digest), `seed`, `step` (of the training),
+        `stage`, `stride`, `benchmark`, `score`, `conditions`, `data` (a digest), `protocol`, `date`, `folder`, `value`
+        (a fraction, or in the score's unit), and `low` and `high`, the ends of its 95 % interval; None where unknown.
+        Files that cannot be read are named on standard error.
 
     Raises:
         ValueError: if there is no such folder.
@@ -363,26 +296,28 @@ def records(*folders: str | Path) -> list[Json]:
         row, results = named_results(folder)
         for place, result in results.items():
             for each in records_of(result, result.scores, row, place):
-                of_column = {name: getattr(each.column, name) for name in ("benchmark", "score", "conditions", "data")}
-                names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
+                network, stage, column = result.network, result.stage, each.column
+                record: Json = {"row": each.name, "network": network.row, "weights": network.digest, "seed": each.seed}
+                record |= {"step": network.step, "stage": stage.layer, "stride": stage.stride}
+                record |= {name: getattr(column, name) for name in ("benchmark", "score", "conditions", "data")}
+                record |= {"protocol": stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
                 ends = interval([result.sample(each.key)], result.declaration(each.key))
-                value = {"value": result.scores[each.key], "interval": ends}
-                origin = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
-                records.append({**names, "seed": each.seed, **of_column, **origin, **value})
+                record["value"] = result.scores[each.key]
+                record["low"], record["high"] = ends or (None, None)
+                records.append(record)
     return records
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return the results, folder → result, without the earlier evaluations of each training.
 
-    Two results are compared if their folders lie side by side, and benchmark and seed are equal. If both are of one
-    training, the result with fewer steps is left out. They are of one training if their recipes (digests of the
-    configuration) and first evaluations are equal. They are also if the longer history begins with all evaluations of
-    the shorter one, at least one of them after step 0: a training resumed with another length has another recipe.
+    Two results of one benchmark and seed, whose folders lie side by side, are of one training if recipe and first
+    evaluation are equal; or if the longer history begins with the whole shorter one, with an evaluation after step 0: a
+    training that was resumed with another length has another recipe.
     """
     # benchmark and seed in a folder → largest step, length of the history, and place of each result
     side_by_side: dict[tuple[object, ...], list[tuple[int, int, Path]]] = {}
-    training_of: dict[Path, tuple[str, str]] = {}  # place of a result → recipe and first evaluation
+    training_of: dict[Path, tuple[str, str]] = {}
     for place, result in results.items():
         if result.history:
             training_of[place] = result.network.recipe, repr(result.history[0])

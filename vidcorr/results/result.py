@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
 from pathlib import Path
@@ -16,7 +15,7 @@ from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
 from ..videos.digests import text_digest
 from ..videos.files import DataError, write_atomically
-from .checked import Exact, Facts, Items, Json, Number, Value, plain, read_model
+from .checked import Exact, Facts, Items, Number, Value, plain, read_model
 from .csv_files import csv_of_records
 from .formats import agreeing, bracketed, grid, listed, one_line, shown
 from .provenance import Provenance
@@ -24,6 +23,8 @@ from .published import sets_of_papers
 from .statistics import Sample, interval
 
 RESULTS_FILE = "results.json"
+REPORT = "report.html"
+"""Name of the page of a result in its folder."""
 THEIRS = ("their masks", "their points", "their boxes")
 """What stands for the weights of predictions of others, which have no protocol of ours."""
 FORMAT = 1
@@ -82,12 +83,7 @@ class Row(Exact):
 
     @property
     def name(self) -> str:
-        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`.
-
-        Example:
-            >>> Row(video="bike", object="1").name, Row(video="bike").name
-            ('bike_1', 'bike')
-        """
+        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
         return "_".join(filter(None, (self.video, self.object)))
 
     @property
@@ -96,23 +92,13 @@ class Row(Exact):
 
         The video keeps the `_` that stands before the object in the row's name: rows then sort as the file names of the
         official tools do.
-
-        Example:
-            >>> rows = [Row(video="dogs", object=name) for name in ("10", "2", "tail")]
-            >>> [row.object for row in sorted(rows, key=lambda row: row.order)]
-            ['tail', '2', '10']
         """
         number = int(self.object) if self.object.isdecimal() else 0
         return self.name.removesuffix(self.object), number, self.object
 
 
 def videos_of(rows: Iterable[Row]) -> list[str]:
-    """Return the names of the videos of rows, each once, in order of appearance.
-
-    Example:
-        >>> videos_of([Row(video="dogs", object="1"), Row(video="bike"), Row(video="dogs", object="2")])
-        ['dogs', 'bike']
-    """
+    """Return the names of the videos of rows, each once, in order of appearance."""
     return list(dict.fromkeys(row.video for row in rows))
 
 
@@ -121,9 +107,7 @@ ScoresOf = Callable[[Sequence[Row]], Mapping[str, float]]
 
 
 def leave_one_out(rows: Sequence[Row], scores: ScoresOf) -> dict[str, dict[str, float]]:
-    """Return name of a score → sequence → the score without this sequence, for a jackknife.
-
-    A single sequence has no others: the dictionary is empty.
+    """Return name of a score → sequence → the score without this sequence, for a jackknife; empty for one sequence.
 
     Example:
         >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
@@ -207,12 +191,7 @@ class Result(Exact):
     format: int = FORMAT
 
     def __repr__(self) -> str:
-        """Return a line with benchmark, network, number of sequences, and main scores with their intervals.
-
-        Example:
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.523}, sequences=["bike"])
-            Result(davis, A, 1 sequence: J-Mean 52.3)
-        """
+        """Return a line with benchmark, network, number of sequences, and main scores with their intervals."""
         texts = self.texts(self.scores)
         scores = []
         for key in self.main_scores():
@@ -225,10 +204,7 @@ class Result(Exact):
     __str__ = __repr__  # pydantic's prints all fields
 
     def print(self) -> None:
-        """Print benchmark, network and input in a line, all scores as a table, and a line for each doubt.
-
-        A result without scores, of data without truth, has a sentence in place of table and doubts.
-        """
+        """Print benchmark, network and input in a line, all scores as a table, and a line for each doubt."""
         about_input = self.stage.input.line if self.stage.input else ""
         print(one_line(", ".join(filter(None, (f"{self.benchmark}: {self.network}", about_input)))))
         if not self.scores:
@@ -251,7 +227,7 @@ class Result(Exact):
             OSError: if the folder cannot be written.
         """
         folder = Path(folder)
-        rows = self.csv_rows()
+        rows = [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
         if rows:
             write_atomically(folder / "per_sequence.csv", csv_of_records(rows))
         content = json.dumps(plain(self.model_dump()), indent=1, allow_nan=False)
@@ -272,18 +248,10 @@ class Result(Exact):
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
         result = read_model(cls, file, FORMAT, "is not a results.json of a benchmark, or damaged")
-        result.require_consistent(file)
+        contradiction = result.contradiction()
+        if contradiction:
+            raise ValueError(f"{file}: {contradiction}: edited, or declared wrongly?")
         return result
-
-    def csv_rows(self) -> list[Json]:
-        """Return the lines of per_sequence.csv, column → value: a line per row that has values; None if undefined.
-
-        Example:
-            >>> rows = [Row(video="bike", object="1", values={"J-Mean": 0.5, "F-Mean": nan}), Row(video="dogs")]
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).csv_rows()
-            [{'Sequence': 'bike_1', 'J-Mean': 0.5, 'F-Mean': None}]
-        """
-        return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
 
@@ -292,11 +260,22 @@ class Result(Exact):
         """True for predictions of others on disk, which no network of ours and no protocol made."""
         return self.network.weights in THEIRS
 
-    def require_consistent(self, place: object) -> None:
-        """Raise ValueError if the result has a `contradiction`; the message begins with `place`, such as its file."""
+    def require_sound(self) -> Self:
+        """Return the result itself, after a check of its scores.
+
+        Raises:
+            ValueError: if the result has a `contradiction`.
+            DataError: if its main scores are all NaN: means over no scored frame. A result without scores passes: it is
+                of a test set without truth.
+        """
         contradiction = self.contradiction()
         if contradiction:
-            raise ValueError(f"{place}: {contradiction}: edited, or declared wrongly?")
+            raise ValueError(f"{self.benchmark}: {contradiction}: declared wrongly?")
+        main = self.main_scores()
+        if main and all(isnan(self.scores[key]) for key in main):
+            counts = f"no frame counts for {listed(main)}: the annotation holds nothing to score"
+            raise DataError(f"{self.benchmark}: {counts}")
+        return self
 
     def contradiction(self) -> str:
         """Return in words the first score that lies beyond its declared bounds or differs from the mean of its rows.
@@ -304,26 +283,14 @@ class Result(Exact):
         "" if no score contradicts. The mean is over all rows with a finite value. Scores in `without` are no means over
         rows, so only their bounds are checked. With rows of a single video no mean is checked: `without` is empty then,
         since nothing is left without the video, and does not tell which scores are means.
-
-        Example:
-            >>> rows = [Row(video="bike", values={"J-Mean": 0.5}), Row(video="dogs", values={"J-Mean": 0.25})]
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows).contradiction()
-            'J-Mean is 0.6, and the mean of its rows 0.375'
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.6}, rows=rows[:1]).contradiction()
-            ''
-            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 1.5}, declared=[Score("J")])
-            >>> result.contradiction(), result.model_copy(update={"scores": {"J": 1.0}}).contradiction()
-            ('J is 1.5, and lies in [0, 1]', '')
-            >>> result.model_copy(update={"scores": {"J": -0.5}}).contradiction()
-            'J is -0.5, and lies in [0, 1]'
         """
         for score in self.declared:
             low, high = score.bounds
             value = self.scores.get(score.name, nan)
             if value < low - ROUNDING or value > high + ROUNDING:
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
-        means_of_rows = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
-        for key in means_of_rows:
+        has_videos = len({row.video for row in self.rows}) > 1
+        for key in (key for key in self.scores if has_videos and key not in self.without):
             means = []  # one per column: J&F-Mean has the columns J-Mean and F-Mean, and a row may lack one of them
             for column in MEANS_OF.get(key, (key,)):
                 finite = [value for _, value in self.values_of_rows(column) if isfinite(value)]
@@ -333,11 +300,6 @@ class Result(Exact):
         return ""
 
     @property
-    def data_set(self) -> str:
-        """Name of the data: the part of the benchmark's name before a slash, `davis` of `davis/res3`."""
-        return self.benchmark.partition("/")[0]
-
-    @property
     def data_digest(self) -> str:
         """Digest of frames and annotations of all sequences; "" if the result does not record `digests`."""
         lines = [f"{name} {digest}" for name, digest in sorted(self.digests.items())]
@@ -345,33 +307,15 @@ class Result(Exact):
 
     @property
     def on_test_set(self) -> bool:
-        """True if the result covers the whole test set that papers use: year, split and number of sequences agree.
-
-        Example:
-            >>> facts = {"year": 2017, "split": "val", "resolution": "480p"}
-            >>> about = {"benchmark": "davis", "network": {"name": "A"}, "scores": {}, "data": facts}
-            >>> [Result(**about, sequences=list(map(str, range(count)))).on_test_set for count in (30, 29)]
-            [True, False]
-        """
-        facts_of_set = sets_of_papers().get(self.data_set)
+        """True if the result covers the whole test set that papers use: year, split and number of sequences agree."""
+        facts_of_set = sets_of_papers().get(self.benchmark.partition("/")[0])
         if facts_of_set is None or self.limit_sequences is not None:
             return False
         facts = self.data | {"sequences": len(self.sequences)}
         return facts_of_set.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
-        """Return the names of the main scores: those of the first three declared scores that the result has.
-
-        If it has none of them, they are its first three scores.
-
-        Example:
-            >>> scores = {"AJ": 0.5, "OA": 0.25, "d_avg": 0.5, "within_1": 0.1}
-            >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores).main_scores()
-            ['AJ', 'OA', 'd_avg']
-            >>> declared = [Score("OA"), Score("PCK"), Score("within_1"), Score("AJ")]  # PCK is no score of this result
-            >>> Result(benchmark="tap_vid", network={"name": "A"}, scores=scores, declared=declared).main_scores()
-            ['OA', 'within_1']
-        """
+        """Return the names of the main scores: those of the first three declared that the result has, else three."""
         declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
 
@@ -380,31 +324,16 @@ class Result(Exact):
         return next((score for score in self.declared if score.name == key), Score(key))
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Return name → text of scores, or of a row's values, as printed everywhere: per cent, or the score's unit.
-
-        Args:
-            values: name → value; only floats are returned, so counts and categories are left out.
-
-        Example:
-            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={})
-            >>> result.texts({"J-Mean": 0.5123, "Frames": 9})
-            {'J-Mean': '51.2'}
-        """
+        """Return name → text, as printed everywhere, of scores or a row's values that are floats: no counts."""
         floats = {name: value for name, value in values.items() if isinstance(value, float)}
         return {name: shown(value, self.declaration(name)) for name, value in floats.items()}
 
     def flat_scores(self) -> dict[str, float]:
-        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`).
-
-        Example:
-            >>> rows = [Row(video="bike", object="1", values={"J-Mean": 0.5, "Frames": 9})]
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={"J-Mean": 0.5}, rows=rows).flat_scores()
-            {'J-Mean': 0.5, 'J/bike/1': 0.5}
-        """
+        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`)."""
         scores = dict(self.scores)
         for row in self.rows:
             for column, value in row.values.items():
-                if isinstance(value, float):  # an int is a count, such as `Frames`
+                if isinstance(value, float):
                     place = (column.removesuffix("-Mean"), row.video, row.object)
                     scores["/".join(filter(None, place))] = value
         return scores
@@ -412,9 +341,7 @@ class Result(Exact):
     def values_of_rows(self, key: str, of_all: bool = True) -> list[tuple[Row, float]]:
         """Return pairs of a row and its value of a score; J&F of a row is the mean of its J and F.
 
-        Args:
-            key: name of the score.
-            of_all: True: if any row lacks the value, return an empty list; False: leave out the rows that lack it.
+        If a row lacks the value, the list is empty with `of_all`, and else leaves out the row.
 
         Example:
             >>> bike, dogs = {"J-Mean": 0.5, "F-Mean": 0.75}, {"J-Mean": 0.25}
@@ -422,8 +349,6 @@ class Result(Exact):
             >>> result = Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows)
             >>> [(row.name, value) for row, value in result.values_of_rows("J&F-Mean", of_all=False)]
             [('bike', 0.625)]
-            >>> result.values_of_rows("J&F-Mean")
-            []
         """
         columns = MEANS_OF.get(key, (key,))
         found: list[tuple[Row, float]] = []
@@ -435,33 +360,11 @@ class Result(Exact):
                 return []
         return found
 
-    def scores_by_sequence(self, key: str) -> dict[str, float]:
-        """Return sequence → mean of a score's defined values in its rows; sequences without a value are left out.
-
-        Example:
-            >>> rows = [Row(video="dogs", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
-            >>> rows.append(Row(video="bike", values={"F-Mean": 0.5}))
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).scores_by_sequence("J-Mean")
-            {'dogs': 0.375}
-        """
-        values: dict[str, list[float]] = {}
-        for row, value in self.values_of_rows(key, of_all=False):
-            # in some data sets each object is a sequence, named as its row: `VIDEO_OBJECT`
-            name = row.name if row.name in self.sequences else row.video
-            if not isnan(value):
-                values.setdefault(name, []).append(value)
-        return {name: fmean(of_name) for name, of_name in values.items()}
-
     def parts(self, key: str) -> dict[str, str]:
         """Return the parts over which a score is computed, name of a part → its sequence.
 
         The parts are the rows with a finite value, and none if a row lacks the score. A score that is no mean over rows
         (`without`) has the sequences as parts.
-
-        Example:
-            >>> rows = [Row(video="dogs", object="1", values={"J": 0.5}), Row(video="bike", values={"J": nan})]
-            >>> Result(benchmark="davis", network={"name": "A"}, scores={}, rows=rows).parts("J")
-            {'dogs_1': 'dogs'}
         """
         if key in self.without:
             return {name: name for name in self.without[key]}
@@ -474,17 +377,8 @@ class Result(Exact):
             key: name of the score.
             parts: names of the parts that count, as the method `parts` returns them; None: all. A score that is no mean
                 over rows cannot be computed from some of its parts: the sample is then empty.
-
-        Example:
-            >>> rows = [Row(video="bike", values={"J": 0.25}), Row(video="dogs", values={"J": 0.75})]
-            >>> result = Result(benchmark="davis", network={"name": "A"}, scores={"J": 0.5, "IoU": 0.7}, rows=rows)
-            >>> result.sample("J"), result.sample("J", parts=["bike"]).score
-            (Sample(score=0.5, without={'bike': 0.75, 'dogs': 0.25}, seed=None), 0.25)
-            >>> result = result.model_copy(update={"without": {"IoU": {"bike": 0.8, "dogs": 0.6}}})
-            >>> result.sample("IoU"), result.sample("IoU", parts=["bike"]).without
-            (Sample(score=0.7, without={'bike': 0.8, 'dogs': 0.6}, seed=None), {})
         """
-        if key in self.without:  # no mean of rows: sequence → the score without this sequence
+        if key in self.without:
             is_whole = parts is None or set(parts) == self.without[key].keys()
             return Sample(self.scores[key], self.without[key] if is_whole else {}, self.network.seed)
         videos: dict[str, list[float]] = {}
@@ -492,35 +386,3 @@ class Result(Exact):
             if parts is None or row.name in parts:
                 videos.setdefault(row.video, []).append(value)
         return Sample.of_means(videos, self.network.seed)
-
-
-def require_scored(result: Result) -> Result:
-    """Return the result itself, unless its main scores are all NaN: means over no scored frame.
-
-    Benchmarks and `score` return their results through this check. A result without scores passes: it is of a test set
-    without truth.
-
-    Raises:
-        DataError: if the main scores are all NaN.
-
-    Example:
-        >>> about = {"benchmark": "davis", "network": {"name": "A"}}
-        >>> [require_scored(Result(scores=scores, **about)).scores for scores in ({}, {"J": nan, "F": 0.5})]
-        [{}, {'J': nan, 'F': 0.5}]
-    """
-    main = result.main_scores()
-    if main and all(isnan(result.scores[key]) for key in main):
-        cause = "the annotation holds nothing to score"
-        raise DataError(f"{result.benchmark}: no frame counts for {listed(main)}: {cause}")
-    return result
-
-
-def require_writable(folder: Path) -> None:
-    """Make a folder and check that it can be written.
-
-    Raises:
-        OSError: if the folder cannot be made or written; the error names it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder):
-        pass

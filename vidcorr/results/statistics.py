@@ -61,7 +61,12 @@ class Sample(NamedTuple):
 
     @classmethod
     def of_means(cls, videos: ScoresBySequence, seed: int | None = None) -> "Sample":
-        """Return the sample of a score that is the mean over the objects of all sequences; NaN values are left out."""
+        """Return the sample of a score that is the mean over the objects of all sequences; NaN values are left out.
+
+        Example:
+            >>> Sample.of_means({"bike": [0.25, nan], "dogs": [0.5, 0.75]})
+            Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
+        """
         finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
         total = sum(map(sum, finite.values()))
         objects = sum(map(len, finite.values()))
@@ -72,16 +77,8 @@ class Sample(NamedTuple):
         return cls(total / objects if objects else nan, without, seed)
 
 
-class Variance(NamedTuple):
-    """An estimate of the variance of a mean, or of one of two independent parts of the variance.
-
-    Attributes:
-        value: the estimate.
-        degrees: its degrees of freedom, of Student's distribution.
-    """
-
-    value: float
-    degrees: int
+Variance = tuple[float, int]
+"""An estimate of the variance of a mean, or of an independent part of it; and its degrees of freedom, of Student's."""
 
 
 class Difference(NamedTuple):
@@ -111,21 +108,24 @@ class Difference(NamedTuple):
 
 
 def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float, float] | None:
-    """Compute the 95 % interval of a score.
+    """Return the ends of the 95 % interval of a score, cut to the bounds of its declaration.
+
+    None with fewer than four sequences, if the sequences of the samples differ, or if a score is not defined.
 
     Args:
         samples: the sample of a network, or a sample per seed of a training. With three seeds or more the interval
             covers the variation over seeds too.
-        score: declaration of the score; the interval is cut to the score's bounds.
+        score: declaration of the score.
 
-    Returns:
-        Lower and upper end; None with fewer than four sequences, if the sequences of the samples differ, or if a score
-        is not defined.
+    Example:
+        >>> videos = {"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]}
+        >>> [round(end, 3) for end in interval([Sample.of_means(videos)])]
+        [0.175, 0.825]
     """
     over_sequences = _variance_over_sequences(samples)
     scores = [sample.score for sample in samples]
-    # degrees + 1 is the number of sequences with a value
-    if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES or not all(map(isfinite, scores)):
+    # degrees of freedom + 1 is the number of sequences with a value
+    if over_sequences is None or over_sequences[1] + 1 < FEWEST_SEQUENCES or not all(map(isfinite, scores)):
         return None
     parts = [over_sequences]
     if len(samples) >= FEWEST_SEEDS:
@@ -152,10 +152,21 @@ def difference(
         Difference first − second, its 95 % interval and p. Interval and p are None with fewer than three seeds of a
         training or fewer than four sequences. p is also None for a difference other than 0 that is the same in all
         sequences and seeds. The whole result is None if the sequences of the samples differ.
+
+    Example:
+        >>> ours = Sample.of_means({"bike": [0.5], "dogs": [0.75], "cows": [0.25], "boat": [0.5]})
+        >>> theirs = Sample.of_means({"bike": [0.25], "dogs": [0.5], "cows": [0.25], "boat": [0.25]})
+        >>> found = difference([ours], [theirs])
+        >>> found.mean, [round(end, 3) for end in found.ends], round(found.p, 3)
+        (0.1875, [-0.011, 0.386], 0.058)
+        >>> shifted = Sample.of_means({"bike": [0.75], "dogs": [1.0], "cows": [0.5], "boat": [0.75]})
+        >>> difference([shifted], [ours])[:4], difference([ours], [ours])[:4]
+        ((0.25, 0.25, 0.25, None), (0.0, 0.0, 0.0, 1.0))
     """
-    # seeds that both rows have
     by_seed = {run.seed: run for run in second if run.seed is not None}
     pairs = [(run, by_seed[run.seed]) for run in first if run.seed in by_seed]
+    if any(len({run.seed for run in runs}) < len(runs) for runs in (first, second)):
+        pairs = []  # different weights have one number: it tells no pairs
     is_by_seed = all(trained) and len(pairs) >= FEWEST_SEEDS
     if is_by_seed:
         first, second = zip(*pairs, strict=True)
@@ -168,23 +179,19 @@ def difference(
     # scores over the seeds of each row that stands for a training; a network without a training has no such variance
     of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
-    if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
+    if fewest_seeds < FEWEST_SEEDS or over_sequences[1] + 1 < FEWEST_SEQUENCES:
         return Difference(mean)  # too few seeds, or sequences (degrees + 1), for an interval
     if is_by_seed:  # one variance, of the differences seed by seed, replaces the variances of the two rows
         of_trainings = [list(map(sub, of_first, of_second))]
-    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]  # variances that add up
-    half = _half_length(parts)  # of the 95 % interval
+    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
+    half = _half_length(parts)
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
-    """Return half the length of a mean's interval whose variance is a sum of independent variances.
+    """Return half the length of a mean's interval that misses a share `level` of cases; the variance is a sum of parts.
 
-    Each variance alone gives half the length of a Student interval; the result is the root of the sum of their squares.
-
-    Args:
-        parts: the independent variances, of sequences and of seeds, with their degrees of freedom.
-        level: share of cases that the interval may miss.
+    Each independent part alone gives half a Student interval; the result is the root of the sum of their squares.
     """
     from scipy.special import stdtrit  # here, because scipy would delay a tool's `--help`
 
@@ -197,15 +204,14 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
 def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
     """Return p: the level at which the interval around a mean just reaches zero.
 
-    `parts` are the independent variances, of sequences and of seeds, whose sum is the variance of the mean. If all are
-    0, the difference is constant: p is None, or 1 for the constant 0. With one variance, p is Student's two-sided p.
-    With several, p is searched for: the joint interval is longer than the interval by each variance alone, so p lies
-    between the largest p by one variance and 1.
+    If all parts of the variance are 0, the difference is constant: p is None, or 1 for the constant 0. The interval is
+        longer
+    than that by each part alone, so p lies between the largest p by one part and 1.
     """
     from scipy.optimize import brentq
     from scipy.special import stdtr
 
-    of_parts = []  # p, if a part were the whole variance
+    of_parts = []
     for variance_of_part, degrees in parts:
         if variance_of_part > 0:
             of_parts.append(2 * float(stdtr(degrees, -abs(mean) / sqrt(variance_of_part))))
@@ -218,24 +224,19 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
 
 
 def _variance_over_seeds(scores: Sequence[float]) -> Variance:
-    return Variance(variance(scores) / len(scores), len(scores) - 1)
+    return variance(scores) / len(scores), len(scores) - 1
 
 
 def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Variance | None:
-    """Return the jackknife variance over sequences, of a score or of a paired difference.
+    """Return the jackknife variance over sequences of a score (first), or of a paired difference (first − second).
 
-    Args:
-        first: samples of the score, one per seed.
-        second: samples to subtract; empty: the variance is that of the score.
-
-    Returns:
-        The variance; its value and degrees are 0 with fewer than two sequences that have a value. None if the sequences
-        of the samples differ.
+    Value and degrees are 0 with fewer than two sequences that have a value; None if the sequences of the samples
+    differ.
     """
     names = first[0].without.keys()
     if any(run.without.keys() != names for run in (*first, *second)):
         return None
-    means = []  # without each sequence, the score or difference, as a mean over seeds
+    means = []
     for name in names:
         mean = fmean(sample.without[name] for sample in first)
         if second:
@@ -243,8 +244,8 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
         means.append(mean)
     finite = list(filter(isfinite, means))
     if len(finite) < 2:
-        return Variance(0.0, 0)
+        return 0.0, 0
     spread = (len(finite) - 1) * pvariance(finite)  # the jackknife's: (n − 1) / n · the sum of squared deviations
     if spread <= 1e-24:  # means that are equal in theory differ by rounding, about 1e-12
         spread = 0.0
-    return Variance(spread, len(finite) - 1)
+    return spread, len(finite) - 1

@@ -1,23 +1,20 @@
 """Tables of scores made of records or cells: a row is a network over its seeds, a column holds comparable scores."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 
 from .cells import Cell, measured_cell, published_cell
 from .published import Published, published_rows
-from .records import Column, ScoreRecord, uniquely_titled
+from .records import Column, ScoreRecord
 from .rendering import Table
 from .rows import rows_of
 
 
 def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str] = ()) -> Table:
-    """Return a table made of cells.
+    """Return a table of cells, each with the name of its row and its column, in order of appearance.
 
-    Args:
-        cells: name of the row, column, and cell; rows and columns stand in order of appearance.
-        rows: names of rows that come first in this order, even without cells.
+    `rows` are names of rows that come first, even without cells.
     """
     columns: dict[Column, None] = {}
     cells_of_row: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
@@ -35,21 +32,29 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
     and rules.
 
     Args:
+        records: the scores.
         with_published: add published rows to the columns of whole test sets that have the papers' protocol.
-        with_views: True: several views (stage, stride, input) of one network are several rows; see `rows_of`.
+        with_views: as `rows_of`.
 
     Raises:
-        ValueError: if the user's name of a row stands for two networks, or for two results of a seed.
+        ValueError: as `rows_of`.
     """
     records = list(records)
     rows, notes = rows_of(records, with_views)
-    columns_of = {record: [record.column] for record in records}  # record → the columns in which it stands
-    for theirs in records:
-        if theirs.result.is_theirs:
-            columns_of[theirs] = _columns_beside(theirs, records) or [theirs.column]
-    # column → the same column with a title that no other column has
-    titled = uniquely_titled(list(chain.from_iterable(columns_of.values())))
-    cells: list[tuple[str, Column, Cell]] = []
+    beside = {record: _columns_beside(record, records) for record in records if record.result.is_theirs}
+    columns_of = {record: beside.get(record) or [record.column] for record in records}
+    of_title: dict[str, list[Column]] = {}
+    for column in dict.fromkeys(chain.from_iterable(columns_of.values())):
+        of_title.setdefault(column.title, []).append(column)
+    titled: dict[Column, Column] = {}  # column → the same with a title that no other column has
+    for columns in of_title.values():
+        for column in columns:
+            conditions = [column.conditions]
+            for kind, of in (("protocol", "protocol"), ("sequences", "names"), ("data", "data")):
+                if len({getattr(each, of) for each in columns}) > 1:
+                    conditions.append(f"{kind} {getattr(column, of) or 'not recorded'}")
+            titled[column] = column._replace(conditions=", ".join(filter(None, conditions)))
+    cells_of_row: dict[str, dict[Column, Cell]] = {}
     for name, members in rows.items():
         by_column: dict[Column, list[ScoreRecord]] = {}
         for record in members:
@@ -58,25 +63,20 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_
         for column, of_seeds in by_column.items():
             # `trained`: the study says so; a result has a history if it was measured during a training
             is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
-            cells.append((name, column, measured_cell(of_seeds, is_training)))
+            cells_of_row.setdefault(name, {})[column] = measured_cell(of_seeds, is_training)
     if with_published:
-        cells += _cells_of(_published_on(records, titled))
-    in_order = dict.fromkeys(titled.values())  # the order of the records, not that of the rows
-    return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
+        for name, column, cell in _cells_of(_published_on(records, titled)):
+            cells_of_row.setdefault(name, {})[column] = cell
+    # the order of the records, not that of the rows
+    in_order = dict.fromkeys(titled[column] for columns in columns_of.values() for column in columns)
+    return Table(tuple(in_order), cells_of_row, notes=notes)
 
 
 def _columns_beside(theirs: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
-    """Return the columns in which a score of others' predictions may stand beside scores of our results.
-
-    These are the columns of our results with the same score, data and rules. Predictions of others have no protocol, so
-    their score may stand in the columns of all our protocols.
-    """
-    columns: dict[Column, None] = {}
-    for record in records:
-        without_protocol = record.column._replace(by="", protocol="")
-        if not record.result.is_theirs and without_protocol == theirs.column and record.rules == theirs.rules:
-            columns[record.column] = None
-    return list(columns)
+    """Return the columns of our results with the score, data and rules of others' predictions, by any protocol."""
+    ours = (record for record in records if not record.result.is_theirs and record.rules == theirs.rules)
+    columns = dict.fromkeys(record.column for record in ours)
+    return [column for column in columns if column._replace(by="", protocol="") == theirs.column]
 
 
 def published_table() -> Table:
@@ -91,13 +91,7 @@ def published_table() -> Table:
 
 
 def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
-    """Return name of the row, column and cell for each score of published rows.
-
-    A row is named `NAME (published)`; if another row of this name has a score in one of the columns, `NAME (SOURCE)`.
-
-    Args:
-        columns_of_row: published row → columns in which it gets a cell; it has a score for each.
-    """
+    """Return row, column and cell of each published score; rows are `NAME (published)`, or `NAME (SOURCE)`."""
     cells: dict[tuple[str, Column], Cell] = {}
     for row, columns in columns_of_row.items():
         name = f"{row.name} (published)"
@@ -109,24 +103,15 @@ def _cells_of(columns_of_row: Mapping[Published, Iterable[Column]]) -> list[tupl
 
 
 def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column]) -> dict[Published, list[Column]]:
-    """Return published row → the columns of a table in which the row may stand.
-
-    Such a column has the row's protocol and a score of the row, and was measured on the whole test set of papers.
-
-    Args:
-        titled: column of a record → column of the table.
-    """
-    whole: dict[str, dict[Column, None]] = {}  # benchmark → columns
+    """Return published row → the columns on whole test sets of papers with the row's protocol and a score of it."""
+    whole: dict[str, dict[Column, None]] = {}
     for record in records:
         if record.result.on_test_set:
             whole.setdefault(record.column.benchmark, {})[record.column] = None
     columns_of_row: dict[Published, list[Column]] = {}
     for paper in published_rows():
-        if paper.benchmark not in whole:
-            continue
-        # without what the network sets, as in the digest of a record's column
-        protocol = paper.evaluation_protocol().shared().digest()
-        for column in whole[paper.benchmark]:
-            if column.protocol == protocol and column.score in paper.scores:
+        for column in whole.get(paper.benchmark, ()):
+            # without what the network sets, as in the digest of a record's column
+            if column.score in paper.scores and column.protocol == paper.evaluation_protocol().shared().digest():
                 columns_of_row.setdefault(paper, []).append(titled[column])
     return columns_of_row

@@ -17,10 +17,10 @@ from ..functional.propagation.propagate import LabelPropagator
 from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
-from ..results.folder_lock import folder_lock
 from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
 from ..videos.files import write_atomically
+from ..videos.folder_lock import folder_lock
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Name, Prompt

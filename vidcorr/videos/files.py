@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -225,6 +226,17 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         remove(temporary)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and check that it can be written.
+
+    Raises:
+        OSError: if the folder cannot be made or written; the error names it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder):
+        pass
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -42,6 +42,7 @@ def test_what_is_no_table_is_refused(tmp_path):
     write(tmp_path / "b", "B")
     for words, said in (
         ([tmp_path / "b", "--base", "Z"], "base 'Z' names no rows; the rows are B"),
+        ([tmp_path, "--score", "J-Mean", "J&F"], "has J&F; did you mean J&F-Mean?"),
         ([tmp_path, "--score", "mIoU", "AJ"], f"has mIoU or AJ; Left out: {tmp_path}/b has no mIoU or AJ"),
         ([tmp_path, tmp_path, "--study", "studies/vfs_small.yaml"], "table --study: name one folder"),
         ([tmp_path, "--study", "studies/vfs_small.yaml", "--published"], "leave --published out"),

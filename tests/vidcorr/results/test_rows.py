@@ -6,7 +6,8 @@ Also tests `reports/table.py`, `results/records.py`, `results/tabulate.py`.
 import csv
 import json
 import math
-import shutil
+import re
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -17,8 +18,9 @@ from tests.helpers.runs import davis_result
 from vidcorr.cli import main
 from vidcorr.experiments.reports.table import table
 from vidcorr.metrics.declared import fractions
+from vidcorr.results.cells import published_cell
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Network, Row
+from vidcorr.results.result import Network, ProtocolFacts, Result, Row, Setup
 
 
 def save(folder, values, **network):
@@ -30,8 +32,8 @@ def save(folder, values, **network):
     videos = list(dict.fromkeys(row.video for row in rows))
     fields = {"rows": rows, "sequences": videos, "digests": dict.fromkeys(videos, "d")}
     fields |= {"conditions": [f"{len(videos)} sequences"], "declared": fractions("J-Mean")}
+    mean = network.pop("mean", None) or fmean(value for value in values.values() if not math.isnan(value))
     fields |= {"network": Network(**{"name": "A", "recipe": "r"} | network)}
-    mean = fmean(value for value in values.values() if not math.isnan(value))
     davis_result({"J-Mean": mean}, **fields).save(folder)
     return folder
 
@@ -71,35 +73,140 @@ def test_a_file_that_cannot_be_read_is_named_and_leaves_the_others(tmp_path, cap
     assert len(table([f"x={tmp_path / 'older'}", good]).cells) == 1
 
 
-def test_a_name_is_one_network_and_a_seed_counts_once(tmp_path):
-    for place, network in {
-        "0": {"seed": 0},
-        "also 0": {"seed": 0},
-        "1": {"seed": 1},
-        "other": {"seed": 2, "recipe": "s"},
-        "unknown": {"seed": None},
-        "foreign": {"recipe": "", "name": "B", "digest": "w"},
-        "foreign too": {"recipe": "", "name": "C"},
-    }.items():
-        save(tmp_path / place, {"a": 0.5, "b": len(place) / 20}, **network)
-    shutil.copytree(tmp_path / "0", tmp_path / "again")
-    shutil.copytree(tmp_path / "foreign", tmp_path / "copied")
-    named = lambda *places: [f"x={tmp_path / place}" for place in places]  # noqa: E731
-    for places, said in (
-        (("0", "other"), f"x names two networks, A in {tmp_path}/0 and A in {tmp_path}/other: give each a name"),
-        (("foreign", "foreign too"), "x names two networks, B in .* and C in "),
-        (("0", "foreign"), "x names two networks, A in .* and B in "),
-        (("0", "unknown"), "x has two results of davis, .*/0 and .*/unknown; name one of them"),
-        (("0", "also 0"), "x has two results of seed 0 of davis, .*/0 and .*/also 0"),
-    ):
-        refused(ValueError, said, table, named(*places))
-    for places, seeds in ((("0", "1", "again"), 2), (("foreign", "copied", "copied"), 1)):
-        (cell,) = table(named(*places)).cells
-        assert len(cell.scores) == seeds
-    shutil.copytree(tmp_path / "also 0", tmp_path / "also again")
-    found = table([tmp_path / place for place in ("0", "also 0", "also again")])
-    assert (len(found.rows), "also again is a copy of" in " ".join(found.notes)) == (2, True)
-    assert f"x: {tmp_path}/again is a copy of {tmp_path}/0 and counts once" in table(named("0", "again")).notes
+OURS = {"recipe": "r", "step": 200}
+OWN = {"recipe": "", "spec": "my:net", "seed": None}
+"""Of a person's own code, whose checkpoints are all called last.ckpt."""
+SEEDS = {
+    "three seeds": ([(0.2, OURS | {"seed": seed, "digest": f"w{seed}"}) for seed in range(3)], 3, ""),
+    "own code": ([(0.2 + n / 9, OWN | {"name": f"my:net=r{n}/last.ckpt", "digest": f"w{n}"}) for n in range(3)], 3, ""),
+    "random weights, by number": ([(0.2, {"loaded": False, "recipe": "", "seed": n}) for n in range(2)], 2, ""),
+    "one number, other weights": ([(n / 9, OWN | {"seed": 0, "digest": f"w{n}"}) for n in (1, 2)], 2, ""),
+    "a copy, also of own code": (
+        [(0.2, OWN | {"digest": digest}) for digest in "aba"],
+        2,
+        "/2 is a copy of .*/0 and counts",
+    ),
+    "by two machines": (
+        [(0.2 + n / 1e5, OURS | {"seed": n // 2, "digest": f"w{n // 2}"}) for n in range(3)],
+        2,
+        "/1 has the weights of .*/0 and counts once",
+    ),
+    "stopped at half": (
+        [(0.2, OURS | {"seed": n, "digest": f"w{n}", "step": 100 if n == 1 else 200}) for n in range(3)],
+        2,
+        "/1 is at step 100, not 200, and is left out",
+    ),
+    "stopped at half, of two": (
+        [(0.2, OURS | {"seed": n, "digest": f"w{n}", "step": 200 - 100 * n}) for n in range(2)],
+        1,
+        "/1 is at step 100, not 200",
+    ),
+    "no step known": ([(0.2, OURS | {"seed": n, "digest": f"w{n}", "step": n * 9 or None}) for n in range(2)], 2, ""),
+    "two recipes": (
+        [(0.2, {"recipe": recipe, "digest": recipe}) for recipe in "rs"],
+        0,
+        "names two networks, A in .*/0 and",
+    ),
+    "two architectures": ([(0.2, OWN | {"spec": f"my:{n}", "digest": n}) for n in "ab"], 0, "names two networks"),
+    "random and trained": ([(0.2, OWN | {"loaded": n == "a", "digest": n}) for n in "ab"], 0, "names two networks"),
+    "a training run twice": (
+        [(0.2 + n / 9, OURS | {"seed": 0, "digest": f"w{n}"}) for n in range(2)],
+        0,
+        "two results of seed 0 of davis, .*/0 and .*/1; name one of them",
+    ),
+    "unknown weights": ([(0.2, {"seed": None}), (0.3, {"seed": 0})], 0, "two results of seed 0 of davis"),
+}
+"""Case → J and network of each result under one NAME, how many are its seeds (0: refused), and what is said."""
+
+
+@pytest.mark.parametrize("case", SEEDS)
+def test_a_seed_of_a_name_is_a_set_of_weights_at_a_step(case, tmp_path):
+    """Without a NAME no result is lost: those that are no seeds of the first are rows of their own."""
+    results, count, said = SEEDS[case]
+    for number, (j, network) in enumerate(results):
+        save(tmp_path / str(number), {"a": j, "b": j}, **network)
+    named = [f"x={tmp_path / str(number)}" for number in range(len(results))]
+    copies = said.endswith(("counts", "counts once"))
+    if count:
+        found = table(named)
+        assert ([len(cell.scores) for cell in found.cells], list(found.rows)) == ([count], ["x"])
+        assert re.search(said, " ".join(found.notes)) if said else not found.notes
+    else:
+        refused(ValueError, said, table, named)
+    found = table([tmp_path])
+    assert sum(len(cell.scores) for cell in found.cells) == len(results) - copies
+
+
+def test_a_result_that_is_no_seed_has_a_row_and_its_copy_none(tmp_path):
+    for place, j in (("0", 0.2), ("also 0", 0.3), ("also again", 0.3)):
+        save(tmp_path / place, {"a": j, "b": j}, seed=0)
+    found = table([tmp_path])
+    assert list(found.rows) == [f"A ({tmp_path}/{place})" for place in ("0", "also 0")]
+    assert f"A: {tmp_path}/also again is a copy of {tmp_path}/also 0 and counts once" in found.notes
+
+
+def test_a_seed_at_another_stage_is_a_row_of_its_own(tmp_path):
+    for number in range(3):
+        network = OURS | {"seed": number, "digest": f"w{number}"}
+        save(tmp_path / str(number), {"a": 0.5, "b": 0.2}, **network)
+        if number == 2:
+            result = Result.load(tmp_path / "2")
+            result.model_copy(update={"stage": Setup(layer="res3", stride=8)}).save(tmp_path / "2")
+    found = table([f"x={tmp_path}/*"])
+    assert {name: len(cell.scores) for name, row in found.rows.items() for cell in row.values()} == {
+        "x": 2,
+        "x, res3, stride 8": 1,
+    }
+
+
+def test_names_end_where_a_folder_begins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a=b", {"a": 0.5, "b": 0.25})
+    for name in ("w/o colour", "n=2", r"$\lambda=0$", "a", ""):
+        assert list(table([f"{name}=a=b" if name else "a=b"]).rows) == [name or "A"]
+    refused(ValueError, "x=: there is no such folder", table, ["x="])
+    for score in ("j-mean", "J"):
+        refused(ValueError, f"has {score}; did you mean J-Mean", table, ["a=b"], [score])
+
+
+def test_a_seed_whose_score_is_nan_is_named(tmp_path):
+    for number, j in enumerate((0.5, math.nan)):
+        save(tmp_path / str(number), {"a": j, "b": j}, seed=number, mean=j)
+    text = render(table([f"x={tmp_path}/*"]), "md")
+    assert f"x has no defined J-Mean of seed 1: {tmp_path}/1." in text
+
+
+OTHERS = {
+    "year": ({"conditions": ["2016", "val", "2 sequences"]}, "it is of 2016, not of 2017"),
+    "rules": ({"data": {"rules": {"frames": "all"}}}, "it is by other rules of scoring"),
+    "protocol": ({"stage": Setup(protocol=ProtocolFacts(shared_name="dino", shared="d"))}, "it is by dino"),
+    "digest": ({"stage": Setup(protocol=ProtocolFacts(shared_name="vfs", shared="d"))}, "it is by another protocol"),
+    "sequences": ({"rows": [Row(video="c", values={"J-Mean": 0.5})]}, "it has no sequence in common"),
+    "no rows": ({"rows": ()}, "it has no defined J-Mean by sequence"),
+    "data": ({"digests": {"a": "e", "b": "d"}}, "it has other frames or annotations of a"),
+    "copy": ({"network": Network(name="theirs", digest="w")}, "it is a copy"),
+    "benchmark": ({"benchmark": "vip"}, "theirs has no result on vip to compare with"),
+    "base": ({}, "it has no results to pair with"),
+}
+"""Reason → what differs from the base row, and what is said."""
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_comparison_that_is_not_made_has_a_reason(case, tmp_path):
+    rows = [Row(video=video, values={"J-Mean": 0.5}) for video in "ab"]
+    about = {"rows": rows, "sequences": ["a", "b"], "digests": {"a": "d", "b": "d"}, "declared": fractions("J-Mean")}
+    about |= {"conditions": ["2017", "val", "2 sequences"], "network": Network(name="theirs", digest="w")}
+    about["stage"] = Setup(protocol=ProtocolFacts(shared_name="vfs", shared="c"))
+    davis_result({"J-Mean": 0.5}, **about).save(tmp_path / "theirs")
+    changed, said = OTHERS[case]
+    davis_result({"J-Mean": 0.5}, **about | {"network": Network(name="ours")} | changed).save(tmp_path / "ours")
+    found = table([f"ours={tmp_path}/ours", f"theirs={tmp_path}/theirs"])
+    if case == "base":
+        (column,) = found.columns
+        found = replace(found, rows=found.rows | {"theirs": {column: published_cell(0.5)}})
+    compared = found.with_differences("theirs")
+    assert said in " ".join(render(compared, "text").split())
+    assert all(cell.difference is None for cell in compared.cells)
 
 
 NAN = math.nan
@@ -158,10 +265,14 @@ def test_texts_are_no_formulas_and_letters_of_papers_are_known_to_latex(tmp_path
 
 
 def test_records_are_for_pandas(tmp_path, capsys):
-    save(tmp_path / "r", {"a": 0.5, "b": 0.25}, seed=3)
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/results.json").write_text("{")
+    four = {"a": 0.5, "b": 0.25, "c": 0.5, "d": 0.25}
+    result = Result.load(save(tmp_path / "r", four, seed=3, step=200))
+    result.model_copy(update={"stage": Setup(layer="res4", stride=8)}).save(tmp_path / "r")
     (found,) = vidcorr.records(tmp_path, f"mine={tmp_path / 'r'}")[:1]
-    assert (found["row"], found["score"], found["value"], found["seed"]) == ("A", "J-Mean", 0.375, 3)
+    about = {"row": "A", "score": "J-Mean", "value": 0.375, "seed": 3, "step": 200, "stage": "res4", "stride": 8}
+    assert found.items() >= about.items()
+    assert (round(found["low"], 3), round(found["high"], 3)) == (0.145, 0.605)
     assert [record["row"] for record in vidcorr.records(tmp_path, f"mine={tmp_path / 'r'}")] == ["A", "mine"]
     assert "Left out: " in capsys.readouterr().err

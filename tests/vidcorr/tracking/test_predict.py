@@ -14,10 +14,10 @@ from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, predict_video
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.folder_lock import FolderInUse, folder_lock
 from vidcorr.results.pictures import overlays
 from vidcorr.tracking.follow import encoder_of
 from vidcorr.tracking.predict import _drawer
+from vidcorr.videos.folder_lock import FolderInUse, folder_lock
 from vidcorr.videos.masks import davis_palette
 
 

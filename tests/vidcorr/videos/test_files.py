@@ -1,6 +1,6 @@
 """Files are checked before they are opened or decoded; a partial file never has the name of a complete one.
 
-Also tests `results/folder_lock.py`; `results/csv_files.py` is tested by the files of benchmarks and of results.
+Also tests `videos/folder_lock.py`; `results/csv_files.py` is tested by the files of benchmarks and of results.
 """
 
 import os
@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.results.folder_lock import FolderInUse, folder_lock
 from vidcorr.videos import files
 from vidcorr.videos.files import DataError
+from vidcorr.videos.folder_lock import FolderInUse, folder_lock
 from vidcorr.videos.images import image_size, open_image, read_image
 from vidcorr.videos.masks import read_mask
 

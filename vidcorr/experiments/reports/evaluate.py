@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...benchmarks.base import Benchmark
 from ...benchmarks.network import NetworkLike, with_unique_rows
-from ...results.records import ScoreRecord, records_of
+from ...results.records import ScoreRecord
 from ...results.rendering import Table, print_table
 from ...results.tabulate import tabulate
 from ..runs.store import Job, run_missing
@@ -43,7 +43,8 @@ def evaluate(
     records: list[ScoreRecord] = []
     with run_missing([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:
         for job, result in results.items():
-            records += records_of(result, result.main_scores(), place=Path(output) / job.folder)
+            place = Path(output) / job.folder
+            records += [ScoreRecord(result, key, place=place) for key in result.main_scores()]
         table = tabulate(records)
         if base:
             table = _compared_with(table, base)
@@ -53,12 +54,8 @@ def evaluate(
 
 
 def _compared_with(table: Table, network: str) -> Table:
-    """Return the table with differences from the first row of a named network; unchanged if it has no row.
-
-    Several views of a network, such as its stages, are several rows.
-    """
+    """Return the table with differences from the first row of a network; unchanged if it has no row."""
     for name, row in table.rows.items():
-        for cell in row.values():
-            if any(record.name == network for record in cell.records):
-                return table.with_differences(name)
+        if any(record.name == network for cell in row.values() for record in cell.records):
+            return table.with_differences(name)
     return table

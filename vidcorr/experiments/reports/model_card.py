@@ -49,7 +49,7 @@ def export_with_card(network: str, output: Path) -> str:
         of_file = read_content(file, whole=False)
         if not is_foreign(of_file):
             content = of_file
-            run = file.resolve().parent.parent  # of RUN/checkpoints/FILE
+            run = file.resolve().parent.parent
     write_atomically(card, card_of(content, run, output.name, loading))
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 

@@ -49,10 +49,6 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
-
-    Example:
-        >>> list(protocols_of_name("vfs"))
-        [('propagation', 'davis'), ('propagation', 'vip'), ('propagation', 'jhmdb'), ('boxes', 'otb')]
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusals: list[str] = []
@@ -63,7 +59,7 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
         for benchmark in dict.fromkeys(chain.from_iterable(source.values for source in sources)):
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
-            except ValueError as error:  # another kind may have the changed fields
+            except ValueError as error:
                 refusals.append(str(error))
     if not found:
         refusals.sort(key=lambda refusal: "has no field" in refusal)  # a refused value says more than a missing field
@@ -93,13 +89,20 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
         if not (only_different and len(values) == 1):
             rows.append([field, *(_cell(protocol, field) for protocol in protocols)])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
-    text = grid("text", ["", *heads], rows, right=len(heads) + 1)  # `right` behind the last: all left-aligned
+    text = grid("text", ["", *heads], rows, right=len(heads) + 1)
     text += "* our default, the source does not set it; ~ inferred, as said below\n"
     return text + _notes(protocols)
 
 
 def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
-    """Return lines on the sources of protocols; equal lines of several benchmarks stand once."""
+    """Return lines on the sources of protocols; equal lines of several benchmarks stand once.
+
+    Example:
+        >>> from vidcorr.protocols import PropagationProtocol
+        >>> protocols = [PropagationProtocol.named("vfs", benchmark) for benchmark in ("davis", "vip", "jhmdb")]
+        >>> [line.partition(": ")[0] for line in _notes(protocols).splitlines()]  # the code is that of all three
+        ['vfs, code', 'vfs, vip, inferred', 'vfs, jhmdb, inferred']
+    """
     lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():
@@ -110,10 +113,7 @@ def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:
-    """Return a field's value as text, with * for our default and ~ for an inferred value; "" if the class lacks it.
-
-    A value is inferred if the source's note on inferred values names the field.
-    """
+    """Return a field's value as text, with * for our default and ~ for a value that its source leaves to infer."""
     if field not in protocol.value_fields():
         return ""
     value = getattr(protocol, field)

@@ -89,7 +89,7 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
         results: published row, and the result of its network by its protocol.
     """
     cells: list[tuple[str, Column, Cell]] = []
-    partial = []  # rows and benchmarks with a part of the test set
+    partial = [f"{row.short_name} on {result.benchmark}" for row, result in results if not result.on_test_set]
     for row, result in results:
         for score, value in row.scores.items():
             record = ScoreRecord(result, score, row.short_name)
@@ -97,8 +97,6 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
             measured = replace(measured_cell([record]), difference=change, digits=printed_digits(value))
             cells.append((row.short_name, record.column, measured))
             cells.append((row.short_name, record.column._replace(published=True), published_cell(value)))
-        if not result.on_test_set:
-            partial.append(f"{row.short_name} on {result.benchmark}")
     notes = ["The difference is from the printed score"]
     if partial:
         notes.append(f"Not the whole test set: {', '.join(partial)}")

@@ -12,7 +12,9 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from ...near_names import did_you_mean
 from ...results.cells import Cell, published_cell, sequences_on_other_data
+from ...results.formats import few
 from ...results.records import Column, ScoreRecord, records_of, results_below
 from ...results.rendering import Table
 from ...results.tabulate import table_of_cells, tabulate
@@ -25,7 +27,6 @@ CHECKPOINT = "version_0/last"
 
 
 def _split(value: object) -> object:
-    """Split a text into words as a shell does; return any other value as it is, which pydantic then checks."""
     return shlex.split(value) if isinstance(value, str) else value
 
 
@@ -107,6 +108,7 @@ class Study(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        """Refuse repeated names, references to unknown rows or evaluations, and keys that exclude each other."""
         if self.scores.keys() != self.evaluate.keys():
             raise ValueError("`scores` and `evaluate` have different evaluations")
         names: set[str] = set()
@@ -122,15 +124,13 @@ class Study(BaseModel, extra="forbid"):
                 if name not in self.evaluate and not isinstance(printed, dict):
                     raise ValueError(f"row {row.name!r}: {name} is not evaluated: name the score of {printed}")
         for base in filter(None, [self.base, *(row.base for row in self.rows)]):
-            self.row(base)  # raises for an unknown name
+            self.row(base)
         return self
 
     def _check_origin(self, row: StudyRow) -> None:
         """Refuse a row that names its network in two ways, or whose `of` names a row without a training of its own.
 
-        With `then`, the row trains the network of `of` further. So `of` may then name a frozen network, but never a row
-        that takes its network from a third row.
-
+        With `then`, the row trains the network of `of` further: `of` may then name a frozen network.
         """
         origins = [row.train or row.flags, row.model, row.of]
         if sum(map(bool, origins)) > 1:
@@ -166,11 +166,8 @@ class Study(BaseModel, extra="forbid"):
         """Return the commands of the study as lines; the lines may run in any order or together.
 
         The commands of a line run one after the other. A line is a first training, then the second trainings and the
-        evaluations of all rows that start from it. A frozen network has a line of its own.
-
-        Args:
-            output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
-                arguments are another run.
+        evaluations of all rows that start from it. A frozen network has a line of its own. Names of folders below
+        `output` end with a digest of the arguments: other arguments are another run.
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
@@ -183,7 +180,7 @@ class Study(BaseModel, extra="forbid"):
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
                     further = row.evaluate.get(name, ())
-                    if further is None:  # the row leaves the evaluation out
+                    if further is None:
                         continue
                     arguments = (*common, *further)
                     place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
@@ -192,19 +189,13 @@ class Study(BaseModel, extra="forbid"):
         return list(lines.values())
 
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
-        """Return the commands that train the network of a row for a seed, the words that name it, and its folder.
+        """Return a row's trainings for a seed, the words that name its network, and the last training's folder.
 
-        There are up to two trainings; the second begins with the network of the first.
-
-        The first training is the row's own, or of the row that `of` names. The second is the `then` of the row, or of
-        the row that `of` names, or of the study, whichever comes first.
-
-        Returns:
-            The commands of the trainings, none for a network that is not trained; the words of `vidcorr evaluate` that
-            name the final network; and the folder of the last training. Without trainings this folder is never made:
-            its name alone stands in the paths of the evaluations.
+        The first training is the row's own, or that of the row that `of` names; the second is the `then` of the row, of
+        the row that `of` names, or of the study. The folder of a network without trainings is never made: its name
+        alone counts.
         """
-        origin = self.row(row.of) if row.of else row  # the row whose first training counts
+        origin = self.row(row.of) if row.of else row
         words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
         folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(words)}"
         trainings: list[Command] = []
@@ -232,12 +223,6 @@ def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
 
 
 def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:
-    """Return the command of a training in a folder of its own; run again after a stop, the command resumes.
-
-    Args:
-        words: arguments of `vidcorr fit`.
-        folder: root of the training's only run, `version_0`.
-    """
     place = ("--trainer.default_root_dir", str(folder))
     return Command(("fit", *words, *place, "--ckpt_path", "last"), row, seed, output=folder)
 
@@ -248,10 +233,7 @@ def digest_of(arguments: Sequence[str]) -> str:
 
 
 def read_study(name: str) -> Study:
-    """Read a study from YAML; docs/studies.md describes the keys.
-
-    Args:
-        name: path of a file, or name of a study of vidcorr: `studies/vfs_table2.yaml`.
+    """Read a study from YAML, a file or one of vidcorr's, `studies/vfs_table2.yaml`; keys: docs/studies.md.
 
     Raises:
         UsageError: if the file is missing or is not YAML.
@@ -278,6 +260,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     paper's numbers of the same score stand in the next column.
 
     Args:
+        study: the study.
+        output: folder of its runs and results.
         scores: names of scores in place of the study's; each counts for the evaluations that have it.
 
     Raises:
@@ -302,69 +286,69 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 
 
 def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records of a study's results.
+    """Return the records of a study's results, each with the name of its row as its recipe and the seed of its command.
 
-    The table makes one row of results with the same recipe. So each result gets the name of its row in the study as
-    the recipe. A result that records no seed gets the seed of its command.
-
-    Args:
-        scores: names of scores; empty: the study's.
-        left_out: a sentence is appended for each file that cannot be read.
+    `left_out` gets a sentence for each file that cannot be read, and one on results that no command of the study
+    writes.
 
     Raises:
-        ValueError: if a result lacks a score of the study.
+        ValueError: if a result lacks a score of the study, or no result has those that the user asked for.
     """
     records: list[ScoreRecord] = []
+    of_study: set[Path] = set()
+    known: dict[str, None] = {}
     for step in chain.from_iterable(study.lines(output)):
         if not step.evaluation:
+            of_study.update(results_below(step.output / CHECKPOINT.partition("/")[0], tell=lambda fault: None))
             continue
         for place, result in results_below(step.output, left_out.append).items():
+            of_study.add(place)
+            known |= dict.fromkeys(result.scores)
             wanted = scores or study.scores[step.evaluation]
-            for score in set(wanted).difference(result.scores, scores):  # a result may lack what the user asked for
+            for score in set(wanted).difference(result.scores, scores):
                 raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
             seed = step.seed if result.network.seed is None else result.network.seed
             network = result.network.model_copy(update={"seed": seed, "recipe": step.row})
             of_row = result.model_copy(update={"network": network})
             trained = study.trains(study.row(step.row))
             records += records_of(of_row, wanted, step.row, place, benchmark=step.evaluation, trained=trained)
+    others = results_below(output, tell=lambda fault: None).keys() - of_study
+    if others:
+        folders = {str(Path(*place.relative_to(output).parts[:3])) for place in others}
+        left_out.append(f"Left out, of other rows or arguments than the study's: {few(folders)}")
+    if known and not records:
+        near = did_you_mean(scores[0], known)
+        raise ValueError(f"{output}: no result has {' or '.join(scores)}{near or f'; they have {few(known)}'}")
     return records
 
 
 def _without_strays(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Keep, for each row and benchmark, only the records of one protocol, conditions and data: the commonest.
+    """Keep, for each row and benchmark, the records of the commonest protocol, conditions and data; name the others.
 
-    A stray is a result of another column, for example a seed that was evaluated by another protocol. If two columns are
-    equally common in the row, the column that is commoner in the study is kept, then the last by name.
-
-    Args:
-        left_out: a sentence is appended for each result that does not count.
+    If two are equally common in the row, the one that is commoner in the study is kept, then the last by name.
     """
-    # a column without its score is one protocol, conditions and data
+    # row and benchmark → column without its score, which is one protocol, conditions and data → records
+    groups: dict[tuple[str, str], dict[Column, list[ScoreRecord]]] = {}
+    for record in records:
+        of_row = groups.setdefault((record.row, record.benchmark), {})
+        of_row.setdefault(record.column._replace(score=""), []).append(record)
     of_study = Counter(record.column._replace(score="") for record in records)
-    of_rows: dict[tuple[str, str], Counter[Column]] = {}
-    first_of: dict[Column, ScoreRecord] = {}
-    for record in records:
-        column = record.column._replace(score="")
-        of_rows.setdefault((record.row, record.benchmark), Counter())[column] += 1
-        first_of.setdefault(column, record)
-    kept: list[ScoreRecord] = []
-    strays: dict[str, None] = {}
-    for record in records:
-        of_row = of_rows[record.row, record.benchmark]
-        main = max(of_row, key=lambda each: (of_row[each], of_study[each], each))
-        if record.column._replace(score="") == main:
-            kept.append(record)
-            continue
-        why = record.apart(first_of[main])
-        if not why:
-            is_other = sequences_on_other_data((record.result, first_of[main].result))
-            why = "is on other data" if is_other else f"is of other sequences ({record.column.conditions})"
-        strays[f"{record.row}: seed {record.seed} {why} and left out: {record.place}"] = None
-    left_out += strays
-    return kept
+    strays: dict[ScoreRecord, str] = {}
+    for of_row in groups.values():
+        rest, *_ = of_row.pop(max(of_row, key=lambda each: (len(of_row[each]), of_study[each], each)))
+        for record in chain.from_iterable(of_row.values()):
+            own, common = ({row.video for row in each.result.rows} for each in (record, rest))
+            why = f"has {len(own)} of {len(common)} sequences" if own < common else "has other sequences"
+            if sequences_on_other_data((record.result, rest.result)):
+                why = "is on other data"
+            why = record.apart(rest) or why
+            strays[record] = f"{record.row}: seed {record.seed} {why} and left out: {record.place}"
+    left_out += dict.fromkeys(strays[record] for record in records if record in strays)
+    return [record for record in records if record not in strays]
 
 
 def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
+    """Return the column for a row's score of an evaluation: the row's own, else any row's first, else a new one."""
     of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
     for column in of_score:
         if column in measured.rows.get(row.name, {}):
@@ -373,10 +357,7 @@ def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> C
 
 
 def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
-    """Yield name of the row, column and cell of each score, measured or empty, and of each published number.
-
-    Args:
-        scores: names of scores; empty: the study's.
+    """Yield row, column and cell of each score, measured or empty, and of each published number.
 
     Raises:
         ValueError: for a number of the paper above the score's upper bound.
@@ -386,7 +367,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
         # without an entry the row has the study's arguments; None: it leaves the evaluation out
         evaluated = [name for name in study.evaluate if row.evaluate.get(name, ()) is not None]
         wanted = [(name, score) for name in evaluated for score in scores or study.scores[name]]
-        of_paper: dict[tuple[str, str], float] = {}  # evaluation, score → number
+        of_paper: dict[tuple[str, str], float] = {}
         for name in row.published:
             for score, number in study.printed(row, name).items():
                 if not scores or score in scores:

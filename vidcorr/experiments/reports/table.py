@@ -25,7 +25,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
             the same column.
     """
     left_out: list[str] = []
-    known: dict[str, None] = {}  # names of all scores
+    known: dict[str, None] = {}
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for folder in folders:
         name, results = named_results(folder, left_out.append)
@@ -36,9 +36,10 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
                 left_out.append(f"Left out: {place} has no {' or '.join(scores) or 'score'}")
             # a result that two folders lead to, perhaps by a link, counts once
             records |= {(name, place.resolve(), record.key): record for record in shown}
-    if not records:
-        none = f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}"
-        near = did_you_mean(scores[0], known) if scores else ""
+    unknown = [score for score in scores if score not in known]
+    if not records or unknown:
+        none = f"table: no result in {', '.join(map(str, folders))} has {' or '.join(unknown) or 'a score'}"
+        near = did_you_mean(unknown[0], known) if unknown else ""
         raise ValueError("; ".join([none + near, *([] if near else left_out)]))
     made = tabulate(records.values(), with_published)
     return replace(made, notes=(*made.notes, *dict.fromkeys(left_out)))

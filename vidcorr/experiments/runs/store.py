@@ -23,11 +23,11 @@ from ...benchmarks.network import GivenNetwork
 from ...benchmarks.ranks import LostRank, Ranks
 from ...errors import message_of, printable
 from ...functional.device import fastest_precision, gpu_or_cpu
-from ...results.folder_lock import FolderInUse, folder_lock
 from ...results.records import print_fault
-from ...results.result import RESULTS_FILE, Result, require_writable
+from ...results.result import RESULTS_FILE, Result
 from ...videos.digests import text_digest
-from ...videos.files import slug
+from ...videos.files import require_writable, slug
+from ...videos.folder_lock import FolderInUse, folder_lock
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""

@@ -48,7 +48,7 @@ def write_animation(
     columns = min(COLUMNS, len(pictures))
     for suffix, side_by_side in drawn.items():
         sheet = contact_sheet(side_by_side, columns=columns, width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(path.with_suffix(suffix), quality=70, method=0)  # the fastest method
+        Image.fromarray(sheet).save(path.with_suffix(suffix), quality=70, method=0)
     rounded = {}
     for name, curve in (curves or {}).items():
         rounded[name] = [np.round(values, 4).tolist() for values in curve]

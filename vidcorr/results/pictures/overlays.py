@@ -41,9 +41,8 @@ JUMP = 0.15  # a longer step between frames, as a fraction of the image's longer
 def distinct_colours(count: int, step: float | None = None, saturation: float = 0.85) -> list[Colour]:
     """Return `count` bright colours; the first is red.
 
-    Args:
-        step: distance between the hues of neighbours in the list, as a share of the circle of hues; None: 1 / count.
-        saturation: in [0, 1]; less is paler.
+    `step` is the distance between the hues of neighbours in the list, as a share of the circle of hues, by default 1 /
+    count; `saturation` is in [0, 1]; less is paler.
     """
     colours: list[Colour] = []
     for index in range(count):
@@ -58,12 +57,7 @@ OBJECT_COLOURS = np.array([(0, 0, 0), *distinct_colours(255, 0.618034, 0.7)], np
 
 
 def as_picture(frame: Tensor) -> Picture:
-    """Copy a frame `(3, H, W)`, uint8 or float in [0, 1], into an image `(H, W, 3)` uint8, which may be drawn into.
-
-    Example:
-        >>> as_picture(torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)).tolist()
-        [[[0, 128, 255]]]
-    """
+    """Copy a frame `(3, H, W)`, uint8 or float in [0, 1], into an image `(H, W, 3)` uint8, which may be drawn into."""
     if frame.is_floating_point():
         frame = frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
@@ -99,27 +93,25 @@ def overlay_masks(frame: Tensor, mask: Tensor, labelled: bool = False) -> Pictur
         for colour, width in _strokes(picture, bright):
             cv2.drawContours(picture, outlines, -1, colour, width, cv2.LINE_AA)
         largest = max(outlines, key=cv2.contourArea)[:, 0]  # (N, 2) x, y; OpenCV gives (N, 1, 2)
-        top = largest[largest[:, 1].argmin()]  # the highest point
+        top = largest[largest[:, 1].argmin()]
         labels.append((str(number), top, bright))
     return _labelled(picture, labels) if labelled else picture
 
 
 def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
-    """Draw boxes as a bright line on a dark line, with labels above their corners.
+    """Draw boxes as a bright line on a dark line, with labels above their corners: uint8 RGB `(H, W, 3)`.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         boxes: left, top, width, height, an array or tensor `(N, 4)`; (0, 0) is the corner of the first pixel. Boxes may
             leave the frame; non-finite boxes are left out.
+        colours: a colour per box.
         labels: a text per box; empty: no texts.
-
-    Returns:
-        uint8 RGB `(H, W, 3)`.
     """
     picture = as_picture(frame)
     boxes = np.asarray(boxes)
     first = _pixels(boxes[:, :2], picture)
-    last = _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture)  # the last pixel inside a box
+    last = _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture)
     texts: list[Label] = []
     for index in np.flatnonzero(np.isfinite(boxes).all(1)).tolist():
         for colour, width in _strokes(picture, colours[index]):
@@ -130,21 +122,12 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
-    """Draw the tracked box in red, over the annotated box in white.
+    """Draw the tracked box in red, over the annotated box in white, if there is one: uint8 RGB `(H, W, 3)`.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         found: x, y, width, height `(4,)`, one-based: the first pixel is 1, 1; boxes may leave the frame.
         truth: the same of the annotated box; None: not annotated.
-
-    Returns:
-        uint8 RGB `(H, W, 3)`.
-
-    Example:
-        >>> frame = torch.zeros(3, 40, 40, dtype=torch.uint8)
-        >>> picture = overlay_boxes(frame, np.array([11.0, 11.0, 20.0, 20.0]))
-        >>> picture[10, 20].tolist(), picture[20, 20].tolist()  # the upper edge, and the middle of the box
-        ([230, 40, 40], [0, 0, 0])
     """
     boxes = [found]
     colours = [FOUND]
@@ -174,7 +157,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     from torchvision.utils import draw_keypoints  # here, since it imports torch._dynamo for a second
 
     is_found = (points >= 0).all(1)
-    joints = points.round()[None]  # of one person
+    joints = points.round()[None]
     return as_picture(draw_keypoints(frame, joints, LIMBS, FOUND, radius=4, width=2, visibility=is_found[None]))
 
 
@@ -228,15 +211,6 @@ def overlay_tracks(
 def _draw_tails(
     picture: Picture, points: NDArray[np.float64], occluded: NDArray[np.bool_], t: int, colours: Sequence[Colour]
 ) -> None:
-    """Draw the tails of points into an image: lines through the last `TAIL` places of each point, up to frame `t`.
-
-    Args:
-        picture: the image, which is changed.
-        points: x, y `(N, T, 2)` in raster pixels.
-        occluded: `(N, T)`, True for a hidden point, at which a line has a gap.
-        t: index of the frame.
-        colours: RGB of each point.
-    """
     unit = thickness_of(picture)
     tails = slice(max(0, t - TAIL), t + 1)
     # − 0.5: in raster pixels the centre of the first pixel is 0.5, for OpenCV it is 0
@@ -249,16 +223,12 @@ def _draw_tails(
 
 
 def thickness_of(picture: Picture) -> int:
-    """Return the unit of line widths for the size of an image, in pixels.
-
-    Example:
-        >>> [thickness_of(np.zeros((height, 2000, 3), np.uint8)) for height in (99, 480, 1080)]
-        [2, 4, 9]
-    """
+    """Return the unit of line widths for the size of an image, in pixels: 4 for 480 rows."""
     return max(2, round(min(picture.shape[:2]) / 120))
 
 
 def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tuple[Colour, int]]:
+    """Return (colour, width) of a wide dark stroke, and of the narrower bright stroke drawn over it."""
     unit = thickness_of(picture)
     bright = max(2, round(0.7 * unit))
     edge = max(1, round(unit / 4))
@@ -266,7 +236,6 @@ def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tupl
 
 
 def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
-    """Return points `(N, 2)` x, y rounded to integer pixels for OpenCV; NaN becomes a place outside the image."""
     limit = 4 * max(picture.shape)  # farther points are moved here: OpenCV's coordinates have 32 bits
     finite = np.nan_to_num(points, nan=-limit)
     pixels = np.clip(finite, -limit, limit).round().astype(int)
@@ -274,7 +243,6 @@ def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
 
 
 def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
-    """Return an image with texts, outlined in black, above and to the right of their places; none in a small image."""
     if min(picture.shape[:2]) < SMALLEST_LABELLED:
         return picture
     unit = thickness_of(picture)
@@ -290,25 +258,17 @@ def _labelled(picture: Picture, labels: Iterable[Label]) -> Picture:
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Lay images out row by row on a white sheet.
+    """Lay images `(H, W, 3)` of any sizes, uint8, out row by row on a white sheet `(H', W', 3)`.
 
     Args:
-        pictures: uint8 `(H, W, 3)`, of any sizes.
+        pictures: the images.
         columns: number of images in a row.
         width: width of an image in the sheet, pixels.
         gap: space between images, pixels.
-
-    Returns:
-        uint8 `(H', W', 3)`.
-
-    Example:
-        >>> wide, high = np.zeros((10, 40, 3), np.uint8), np.zeros((40, 20, 3), np.uint8)
-        >>> contact_sheet([wide, high, wide], columns=2, width=20).shape  # two rows of the highest picture, a gap of 4
-        (84, 44, 3)
     """
     pictures = [resized(picture, width) for picture in pictures]
     height = max(picture.shape[0] for picture in pictures)
-    rows = -(-len(pictures) // columns)  # rounded up
+    rows = -(-len(pictures) // columns)
     size = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
     sheet = np.full(size, 255, np.uint8)
     for index, picture in enumerate(pictures):
@@ -320,16 +280,9 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
 
 
 def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int = 18) -> Picture:
-    """Return an image with a line of text above it.
+    """Return an image `(H, W, 3)` with a line of text of `height` pixels above it, cut at the image's width.
 
-    Args:
-        picture: uint8 `(H, W, 3)`.
-        text: the text; cut at the image's width.
-        colour: RGB behind the text; the text is black on bright colours, white on dark ones.
-        height: height of the line, pixels.
-
-    Returns:
-        uint8 `(H + height, W, 3)`.
+    `colour` is the RGB behind the text, which is black on bright colours, and white on dark ones.
     """
     line = Image.new("RGB", (picture.shape[1], height), colour)
     brightness = np.dot(colour, (0.299, 0.587, 0.114))  # as ITU-R BT.601 weighs the channels

@@ -23,7 +23,7 @@ MOST_REFERENCES = 5
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
-    """Draw clips of a batch, a clip per row; each frame's caption is its index.
+    """Draw clips of a batch, a clip per row; each frame's caption is its index: uint8 `(H', W', 3)`.
 
     Captions are blue in the first half of a clip and orange in the second; the halves are the two views of VFS.
 
@@ -32,13 +32,6 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
         frame_index: `(B, T)`, indices of the frames in their videos; None: their indices in the clip.
         rows: largest number of clips.
         width: width of a frame, pixels.
-
-    Returns:
-        uint8 `(H', W', 3)`.
-
-    Example:
-        >>> clip_sheet(torch.zeros(9, 4, 3, 32, 64, dtype=torch.uint8), rows=2, width=32).shape
-        (90, 140, 3)
     """
     length = clip.shape[1]
     if frame_index is None:
@@ -46,7 +39,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     panels: list[Picture] = []
     for frames, numbers in zip(clip[:rows], frame_index[:rows].tolist(), strict=True):
         for place, frame in enumerate(frames):
-            colour = HALVES[2 * place // length]  # 0: first half, 1: second half
+            colour = HALVES[2 * place // length]
             panels.append(captioned(resized(as_picture(frame), width), str(int(numbers[place])), colour))
     sheet = contact_sheet(panels, columns=length, width=width)
     return captioned(sheet, "frame numbers; orange: second half")  # short enough to fit above two frames
@@ -55,31 +48,24 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
     """Fit three principal components to feature maps; return a function that colours maps by them.
 
-    A colour has the same meaning in all maps that the function colours. The largest loading of each component is made
-    positive, so that pictures do not invert between epochs. Colours 0 and 1 are the 1st and the 99th percentile of the
-    fitted cells; values beyond are cut.
+    A colour has the same meaning in all maps that the function colours: `(N, C, h, w)` → float32 `(N, 3, h, w)` in [0,
+        1], 0.5
+    in components that do not vary. The largest loading of each component is made positive, so that pictures do not
+    invert between epochs. Colours 0 and 1 are the 1st and the 99th percentile of the fitted cells; values beyond are
+    cut.
 
     Args:
         features: `(T, C, h, w)`, the maps to fit; l2-normalised here over the channels, as by most protocols.
-
-    Returns:
-        Function from maps `(N, C, h, w)` to float32 `(N, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
-
-    Example:
-        >>> features = torch.rand(2, 8, 4, 4)
-        >>> colours = colour_basis(features)(features)
-        >>> colours.shape, bool(colours.min() >= 0), bool(colours.max() <= 1)
-        (torch.Size([2, 3, 4, 4]), True, True)
     """
     cells = _cells(features)
     mean = cells.mean(0)
     centred = cells - mean
-    _, vectors = torch.linalg.eigh(centred.T @ centred)  # ascending
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
     axes = vectors.flip(1)[:, :3]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # largest loading of each axis, with its sign
     axes = F.pad(axes * largest.sign(), (0, 3 - axes.shape[1]))  # zeros for channels below three
     ordered = (centred @ axes).sort(0).values
-    cut = len(cells) // 100  # cells below the 1st percentile
+    cut = len(cells) // 100
     low = ordered[cut]
     span = ordered[len(cells) - 1 - cut] - low
     varies = span > 1e-6 * span.max().clamp_min(1e-6)  # a smaller span comes from rounding
@@ -148,16 +134,6 @@ def feature_sheet(
 
 
 def _over_frames(maps: Tensor, covered_size: Size | None, frames: Tensor) -> Tensor:
-    """Resize maps to the size in pixels that they cover, and crop them to the frames, without the padding.
-
-    Args:
-        maps: `(N, C, h, w)`.
-        covered_size: height and width that the maps cover, in pixels of the frame; None: the frames'.
-        frames: `(…, H, W)`.
-
-    Returns:
-        `(N, C, H, W)` on the CPU.
-    """
     height, width = frames.shape[-2:]
     covering = F.interpolate(maps, covered_size or (height, width), mode="bilinear")
     return covering[:, :, :height, :width].cpu()

@@ -11,7 +11,7 @@ from tests.helpers.runs import davis_result, write_results
 from vidcorr.cli import main
 from vidcorr.experiments.reports.study import CHECKPOINT, read_study, study_table
 from vidcorr.results.rendering import render
-from vidcorr.results.result import ProtocolFacts, Setup
+from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
 
 
 @pytest.fixture
@@ -130,6 +130,34 @@ def test_a_seed_by_another_protocol_or_on_other_data_is_named_and_left_out(study
     assert said.count("is not a results.json of a benchmark, or damaged") == 1
     assert "missing has 0 of 3 seeds on davis" in said
     assert "| missing |" in render(found)
+
+
+def test_a_seed_on_fewer_sequences_at_another_step_or_stage_is_named_and_left_out(study_of, leave, tmp_path):
+    """Also folders of a row that was renamed, and scores that no result has."""
+    study = study_of("table")
+    eight = {"J-Mean": {f"v{n}": [0.5] for n in range(8)}}
+    for seed in range(3):
+        network = Network(name="A", digest=f"w{seed}", seed=seed, step=100 if seed == 1 else 200)
+        videos = {"J-Mean": dict(list(eight["J-Mean"].items())[: 2 if seed == 2 else 8])}
+        leave("base", "davis", seed, {"J&F-Mean": 0.5}, videos=videos)
+        leave("better", "davis", seed, {"J&F-Mean": 0.5}, videos=eight)
+        file = leave("other", "davis", seed, {"J&F-Mean": 0.5}) / "results.json"
+        result = Result.load(file).model_copy(update={"network": network})
+        result.save(file.parent)
+        stage = {"stage": Setup(layer="res5" if seed == 2 else "res4")}
+        Result.load(file).model_copy(update=stage | {"network": Network(name="A", digest=f"w{seed}")}).save(
+            leave("missing", "davis", seed, {"J&F-Mean": 0.5})
+        )
+    said = " ".join(study_table(study, tmp_path).notes)
+    assert re.search(rf"base: seed 2 has 2 of 8 sequences and left out: {tmp_path}/base/seed-2-", said)
+    assert re.search(rf"other: {tmp_path}/other/seed-1\S+ is at step 100, not 200, and is left out", said)
+    assert re.search(rf"missing: {tmp_path}/missing/seed-2\S+ is at res5, not res4, and is left out", said)
+    assert "of other rows or arguments" not in said
+    rows = [row.model_dump(exclude_defaults=True) for row in study.rows]
+    rows[1]["name"] = rows[3]["base"] = "best"
+    said = " ".join(study_table(study_of("table", rows=rows), tmp_path).notes)
+    assert re.search("Left out, of other rows or arguments than the study's: better/seed-0-[^,]*, better/seed-1", said)
+    refused(ValueError, "no result has j&f; did you mean J&F-Mean", study_table, study, tmp_path, ["j&f"])
 
 
 def test_a_published_number_is_a_fraction(study_of, leave, tmp_path):

@@ -20,8 +20,8 @@ from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.runs.store import Job, Store, process_group
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.folder_lock import folder_lock
 from vidcorr.results.result import Network
+from vidcorr.videos.folder_lock import folder_lock
 
 VFS = PropagationProtocol.named("vfs")
 RAW = EncoderSpec("raw_colour")
