@@ -430,7 +430,7 @@ class VidcorrCLI(LightningCLI):
 
 
 def require_ranks_as_commands(strategy: str) -> None:
-    """Raise ValueError for a strategy whose ranks fork threads, which hang, or are spawned without configuration."""
+    """Raise ValueError for a strategy that forks threads, which hang, or spawns ranks without their arguments."""
     forks = "fork" in strategy or "notebook" in strategy
     if "spawn" in strategy or (forks and torch.get_num_threads() > 1):
         raise ValueError(f"trainer.strategy {strategy}: a command starts its ranks as commands; use ddp")

@@ -124,9 +124,6 @@ class BenchmarkCallback(Callback):
 
         EarlyStopping and ReduceLROnPlateau would do so. A callback with a true `waits_for_score`, for example
         `BestCheckpoint`, reads only scores of the present step, and is left out.
-
-        Returns:
-            A text for each, such as "EarlyStopping of davis/J&F-Mean".
         """
         takers: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
@@ -239,11 +236,7 @@ class BenchmarkCallback(Callback):
         return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
     def _run(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        """Run the benchmark, keep its result, and log its pictures, and in a fit its scores, at the weights' step.
-
-        Returns:
-            Logged key → score; empty if the benchmark failed in a fit.
-        """
+        """Run the benchmark, keep its result, and log its pictures, and in a fit its scores, at the weights' step."""
         fits = trainer.state.fn == "fit"
         step = trainer.global_step
         if self._loaded_step is not None and not fits:

@@ -122,24 +122,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
-    """Return the key of a score, and the benchmark that logs the score.
-
-    Args:
-        key: key of a score, `<benchmark>/<score>`; None for the first score that the benchmarks declare.
-        benchmarks: the benchmarks of a run.
-
-    Raises:
-        ValueError: if no benchmark logs this score, or there is no benchmark that logs any.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> davis = SimpleNamespace(score_keys=["davis/J&F-Mean", "davis/J-Mean"])
-        >>> _score_and_benchmark(None, [davis])[0]
-        'davis/J&F-Mean'
-        >>> _score_and_benchmark("davis/mIoU", [davis])
-        Traceback (most recent call last):
-        ValueError: BestCheckpoint: no benchmark logs davis/mIoU; they log davis/J&F-Mean, davis/J-Mean
-    """
+    """Return the key of a score, and the benchmark that logs the score."""
     benchmark_of: dict[str, BenchmarkCallback] = {}
     for benchmark in benchmarks:
         benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)

@@ -371,10 +371,6 @@ def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of an optimiser's parameter group that must not differ when a training is resumed.
 
     `lr` is the learning rate before any schedule. Settings that the group lacks are left out.
-
-    Example:
-        >>> _settings_of({"params": [], "lr": 0.01, "initial_lr": 0.1, "momentum": 0.9, "nesterov": False})
-        {'lr': 0.1, 'momentum': 0.9}
     """
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}
     return {"lr": group.get("initial_lr", group["lr"])} | settings

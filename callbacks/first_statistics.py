@@ -69,14 +69,6 @@ def _is_untouched(norm: _BatchNorm) -> bool:
     """Return whether the statistics of a BatchNorm are the initial ones: mean 0, variance 1, of no batch.
 
     The count alone does not tell: torchvision's weights have statistics, and a count of 0.
-
-    Example:
-        >>> norm = nn.BatchNorm2d(2)
-        >>> _is_untouched(norm)
-        True
-        >>> norm.running_mean += 1
-        >>> int(norm.num_batches_tracked), _is_untouched(norm)
-        (0, False)
     """
     mean = norm.running_mean
     variance = norm.running_var
@@ -107,13 +99,6 @@ def _images_in(batch: Any) -> Tensor | None:
     """Return the first value of a batch that has the form of images, as float RGB `(N, 3, H, W)`.
 
     None if the batch holds no images, or if their values leave [0, 1] by more than `SLACK`, 0.25.
-
-    Example:
-        >>> clips = torch.full((2, 4, 3, 8, 8), 255, dtype=torch.uint8)
-        >>> images = _images_in({"video_index": torch.zeros(2), "clip": clips})
-        >>> images.shape, images.max()
-        (torch.Size([8, 3, 8, 8]), tensor(1.))
-        >>> _images_in({"clip": 2 * images})
     """
     values = batch.values() if isinstance(batch, Mapping) else ()
     for value in values:

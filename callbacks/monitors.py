@@ -153,13 +153,7 @@ class Throughput(Callback):
         self._batches = 0
 
     def _measure_speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
-        """Return the speed of the batches since the last log: name of a logged value → value.
-
-        Args:
-            trainer: the trainer.
-            seconds: time that these batches took.
-            waited: seconds that the loader has waited in all; None for a loader that does not say it.
-        """
+        """Return the speed of the batches since the last log: name of a logged value → value."""
         values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
         size = getattr(trainer.train_dataloader, "batch_size", None)
         if size is not None:

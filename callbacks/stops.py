@@ -177,12 +177,6 @@ class Stops(Callback):
         """Check the losses in the list, and remove the checked ones; describe the first that is not finite.
 
         The check ends there: later losses stay in the list. It waits for losses that are still on a GPU.
-
-        Args:
-            all_but: number of the newest losses that are left unchecked.
-
-        Returns:
-            The step and its loss in words; None if all checked losses are finite.
         """
         while len(self._losses) > all_but:
             when, copied = self._losses.pop(0)
@@ -195,9 +189,6 @@ class Stops(Callback):
         """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one.
 
         Every rank must call it.
-
-        Args:
-            reason: this rank's reason; None if it has none.
         """
         raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
 

@@ -134,9 +134,6 @@ class SampledDataModule(pl.LightningDataModule):
         """Count the replaced paths of a batch; warn of each path once, and once when they are too many.
 
         Each rank counts its own samples; the second warning shows the count of the first rank.
-
-        Args:
-            failures: lines `PATH: reason` of the batch.
         """
         self._samples += len(failures) + self.batch_size  # every line of `failures` is a further try
         for line in failures:

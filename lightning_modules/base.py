@@ -4,7 +4,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from numbers import Real
 from traceback import walk_tb
@@ -83,7 +83,7 @@ class CorrespondenceModule(SavedModule):
         """Let `step` get prepared batches, whoever calls it: a Trainer, Fabric or a loop."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
-            cls.step = _of_prepared(vars(cls)["step"])  # type: ignore[method-assign]
+            cls.step = _of_prepared(vars(cls)["step"])  # type: ignore[assignment, method-assign]
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,11 +259,6 @@ class CorrespondenceModule(SavedModule):
         Of several ranks the means are logged, in the steps that the Trainer logs, and in the last step of an epoch. If
         a callback or a schedule monitors one of the scalars, the means are logged in every step. Lightning's
         `sync_dist` would hold all ranks at a barrier for each scalar of each step.
-
-        Args:
-            scalars: name → scalar; the names are the same on all ranks.
-            batch_index: index of the batch in its epoch, from 0.
-            size: number of samples in the batch, its weight in the means of an epoch.
         """
         trainer = self.counting_trainer
         if trainer is not None and trainer.world_size > 1:
@@ -305,11 +300,7 @@ class CorrespondenceModule(SavedModule):
         return join_loaders(prepared(batch), next(iter(self.images)))
 
     def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Any]:
-        """Return the outputs of `step` as a dict with `loss`; check them, and the batch of index 0.
-
-        Raises:
-            ValueError: for a batch without a key that `step` reads, or a loss that nothing can be trained by.
-        """
+        """Return the outputs of `step` as a dict with `loss`; check them, and the batch of index 0."""
         if batch_index == 0:
             self._require_keys(batch, {*self.images, *self.further_keys})
         batch = self.prepared(batch)
@@ -335,7 +326,7 @@ class CorrespondenceModule(SavedModule):
             raise ValueError(f"{type(self).__name__}.step returned {fault}: it returns a scalar, or a dict with loss")
         return outputs
 
-    def _require_keys(self, batch: Any, read: Set[str]) -> None:
+    def _require_keys(self, batch: Any, read: set[str]) -> None:
         keys = list(batch) if isinstance(batch, Mapping) else []
         if read.issubset(keys):
             return
@@ -364,17 +355,6 @@ class CorrespondenceModule(SavedModule):
 
         If the loaders are a dictionary with the names of the method's images as keys, such as exemplar and search, they
         give parts of the same samples: one loader is counted.
-
-        Example:
-            >>> from torch.utils.data import DataLoader
-            >>> from vidcorr.lightning_modules import VFSSimSiam
-            >>> method, loader = VFSSimSiam("raw_colour"), DataLoader([0, 1, 2, 3], batch_size=2)
-            >>> method._samples_from({"first": loader, "second": [loader, loader]})
-            6
-            >>> method._samples_from({"clip": loader, "further": loader})  # parts of the same samples
-            2
-            >>> method._samples_from(DataLoader([{"clip": torch.zeros(5, 4)}], batch_size=None))  # ready batches
-            5
         """
         first = next(iter(self.images))
         if isinstance(loaders, Mapping):

@@ -435,7 +435,7 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     path = (here / "configured/checkpoints/last.ckpt").resolve()
     assert words_for_parser(["validate", in_a_config, "--allow", NETWORK]).words[-1] == f"--ckpt_path={path}"
     branch = config_file(here / "c.yaml", f"ckpt_path: {path}")
-    command, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
+    _, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
     assert words == [branch, f"--ckpt_path={path}"]
     monkeypatch.setattr("vidcorr.experiments.runs.words.local_file", lambda address: path)

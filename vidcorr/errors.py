@@ -89,12 +89,7 @@ def _names_of(error: BaseException) -> set[str]:
 
 
 def _end_of_traceback(text: str) -> str:
-    r"""Return the end of a traceback in one line: `CLASS: MESSAGE` of the error.
-
-    Example:
-        >>> _end_of_traceback("Traceback:\n  File 'a', line 1\n    raise error\nValueError: no pair of\n  a.mp4")
-        'ValueError: no pair of a.mp4'
-    """
+    r"""Return the end of a traceback in one line: `CLASS: MESSAGE` of the error."""
     _, _, behind = text.rpartition("\n  File ")
     # drop the line of code and its marks, which are indented
     lines = dropwhile(lambda line: line.startswith(" "), behind.splitlines()[1:])
@@ -145,14 +140,6 @@ def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
     """Return the parents of the first line with the largest indent in an indented outline, outermost parent first.
 
     Lines "Errors:", which jsonargparse writes, are left out.
-
-    Args:
-        lines: lines of the outline.
-        deepest: the largest indent, in blanks.
-
-    Example:
-        >>> _lines_above(["key:", "  Class A", "  Class B:", "    - no int", "  Class C:", "    - no list"], deepest=4)
-        ['key:', 'Class B:']
     """
     above: list[str] = []
     for line in lines:

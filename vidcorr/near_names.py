@@ -58,12 +58,7 @@ def near_names(written: str, known: Iterable[str]) -> list[str]:
 
 
 def _end(name: str) -> str:
-    """Return the last part of a name, in small letters, with `_` for `-` and without `.yaml`.
-
-    Example:
-        >>> _end("--model.base-lr"), _end("data/kinetics.yaml")
-        ('base_lr', 'kinetics')
-    """
+    """Return the last part of a name, in small letters, with `_` for `-` and without `.yaml`."""
     if name.endswith((".yaml", ".yml")):
         name = PurePath(name).stem
     return re.split("[./]", name)[-1].strip("-").replace("-", "_").lower()
@@ -75,10 +70,6 @@ def _rank(written: str, name: str) -> float | None:
     It is 0 for equal names; 1 − similarity for similar spellings, or the same letters in another order; `PART` if one
     is a word of the other; 2 if `written`, of 4 letters or more, is within `name`; 3 if the initials of `written`, such
     as lr of learning_rate, are a word of `name`.
-
-    Example:
-        >>> _rank("lr", "base_lr"), _rank("rate", "learningrate"), _rank("learning_rate", "lr"), _rank("size", "rate")
-        (1, 2, 3, None)
     """
     if written == name:
         return 0

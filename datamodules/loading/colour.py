@@ -81,14 +81,7 @@ class ColourAugmentation:
 
 
 def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
-    """Change chosen frames of a batch in place, each frame by its own value of a parameter.
-
-    Args:
-        frames: (N, 3, H, W) on the device; they are changed.
-        chosen: (N,) bool on the CPU, so that the number of frames is known without a wait for the device.
-        change: (frames, parameter (n, 1, 1, 1)) → new frames.
-        parameter: (N,) on the CPU.
-    """
+    """Change chosen frames of a batch in place, each frame by its own value of a parameter."""
     index = chosen.nonzero()[:, 0]
     if len(index):
         values = parameter[index].to(frames, non_blocking=True)[:, None, None, None]  # the CPU does not wait

@@ -191,27 +191,6 @@ class ResumableLoader(DataLoader[BatchT]):
         next epoch. If `set_epoch` has chosen another epoch, the loaded place does not count. Every other pass begins at
         the start of an epoch: the epoch that `set_epoch` chose; without a choice the next epoch after a whole pass, and
         the same epoch again after a pass that was broken off.
-
-        Returns:
-            The epoch, and the number of batches that the pass leaves out at its start.
-
-        Raises:
-            DataError: if the loaded place lies within an epoch of other data.
-
-        Example:
-            >>> loader = ResumableLoader(range(4), sampler=ClipSampler(range(4), batch_size=2), batch_size=2)
-            >>> state = {"epoch": 3, "batches": 1, "data": loader._facts_of_data()}
-            >>> loader.load_state_dict(state)
-            >>> loader._begin_pass()
-            (3, 1)
-            >>> loader.sampler.set_epoch(5)
-            >>> loader.load_state_dict(state)
-            >>> loader._begin_pass()  # another epoch was chosen
-            (5, 0)
-            >>> loader.sampler.set_epoch(3)
-            >>> loader.load_state_dict(state | {"batches": 2})
-            >>> loader._begin_pass()  # epoch 3 was whole
-            (4, 0)
         """
         sampler = self.sampler
         if not isinstance(sampler, ClipSampler):
@@ -280,13 +259,6 @@ def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[Ba
     """Yield batches of torch's loader; after each of its short time limits ask again, until `patience` is over.
 
     At each time limit torch looks whether a worker was killed, so a killed worker is found early.
-
-    Args:
-        batches: iterator of torch's loader, which may be asked for a batch again after a time-out.
-        patience: seconds for a batch; 0: torch waits without a limit.
-
-    Raises:
-        RuntimeError: for a worker that has ended, or after `patience`.
     """
     began = time.monotonic()
     while True:

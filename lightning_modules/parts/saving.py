@@ -75,12 +75,7 @@ def plain(value: Any) -> Any:
 
 
 def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
-    """Return a hook that first calls the hook of the bases, which has the same name, then the given hook.
-
-    Args:
-        kind: the class that defines the hook.
-        hook: takes the module and its checkpoint.
-    """
+    """Return a hook that first calls the hook of the bases, which has the same name, then the given hook."""
 
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
@@ -323,10 +318,5 @@ class SavedModule(pl.LightningModule):
 
 
 def _name_in(stated: Any) -> str:
-    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields.
-
-    Example:
-        >>> _name_in("timm:vit_tiny_patch16_224"), _name_in({"spec": "torchvision:resnet18", "stage": "res4"})
-        ('timm:vit_tiny_patch16_224', 'torchvision:resnet18')
-    """
+    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields."""
     return str(stated["spec"] if isinstance(stated, Mapping) else stated)

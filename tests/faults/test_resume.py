@@ -67,7 +67,7 @@ def test_equal_tasks_of_an_array_begin_at_once_and_each_goes_on_in_its_own_run(t
     records = [Record.read(folder) for folder in folders]
     assert [bool(record.end) for record in records] == [True] * 2
     assert sorted(record.slurm["array_task"] for record in records) == ["0", "1"]
-    for folder, record in zip(folders, records, strict=True):
+    for folder in folders:
         states = [torch.load(place / "checkpoints/last.ckpt", weights_only=True) for place in (folder, folders[0])]
         assert [differences(*(state[name] for state in states)) for name in STATE] == [[]] * len(STATE)
         assert len(list(folder.rglob("*.ckpt"))) == 1

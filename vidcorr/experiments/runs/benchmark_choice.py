@@ -143,12 +143,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 
 def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
-    """Return the names of the fields of a benchmark's protocol; none without a protocol. It imports torch.
-
-    Args:
-        choice: the benchmark.
-        protocols: names of protocols of one class, of which the first is taken; empty: the config's protocol.
-    """
+    """Return the names of the fields of a benchmark's protocol; none without a protocol. It imports torch."""
     protocol = choice.with_arguments(protocol=next(iter(protocols), None)).build().protocol
     return () if protocol is None else protocol.value_fields()
 
@@ -198,13 +193,6 @@ def _content_of(name: str) -> dict[str, Any]:
     """Return the content of the config that NAME of `--on` names.
 
     It has `class_path`, and perhaps `init_args`, `every_n_epochs` and `before_training`.
-
-    Raises:
-        UsageError: for an unknown name, or a config with other keys.
-
-    Example:
-        >>> _content_of("davis")["class_path"], _content_of("my_videos:Mine")
-        ('DavisBenchmark', {'class_path': 'my_videos.Mine'})
     """
     configs = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     if name in configs:
@@ -225,23 +213,7 @@ def _content_of(name: str) -> dict[str, Any]:
 
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
-    """Return a benchmark per combination of protocol, changes, stage and stride, named by flags of several values.
-
-    Args:
-        choice: the benchmark by its config.
-        flags: values of `BENCHMARK_FLAGS`.
-        changes: field of the protocol → its values.
-
-    Example:
-        >>> from argparse import Namespace
-        >>> choice = BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"protocol": "vfs", "stage": "res4"}, {})
-        >>> flags = Namespace(protocol=["vfs", "crw"], stage=None, stride=[8])
-        >>> found = _expanded(choice, flags, {"radius": [3, 6]})
-        >>> [each.variant for each in found]  # the stride has a single value
-        ['vfs/radius=3', 'vfs/radius=6', 'crw/radius=3', 'crw/radius=6']
-        >>> found[1].arguments
-        {'protocol': 'vfs', 'stage': 'res4', 'changes': {'radius': 6}, 'stride': 8}
-    """
+    """Return a benchmark per combination of protocol, changes, stage and stride, named by flags of several values."""
     # a config may list several stages, but a benchmark takes one; [None] without a stage
     stages = as_list(flags.stage or choice.arguments.get("stage"))
     # format of a value in the benchmark's name, and the values; None keeps the config's

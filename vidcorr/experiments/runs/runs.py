@@ -326,9 +326,6 @@ class Run:
 
         Runs of this training have the digest `record.training`. If none of them below `root` has a checkpoint, return
         None: a new run begins.
-
-        Raises:
-            SystemExit: with status 0, if that run has ended, and was as long (`LIMITS`) as the command asks for now.
         """
         runs = [run for run in RunFolder.below(root) if run.record.training == self.record.training]
         run_of_checkpoint = {run.last: run for run in runs if run.last is not None}
@@ -351,11 +348,7 @@ class Run:
         self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
 
     def _go_on_in(self, run: RunFolder) -> None:
-        """Take over an earlier run, and tell the user.
-
-        Raises:
-            SystemExit: with status 0, if the earlier run had the same words and has ended.
-        """
+        """Take over an earlier run, and tell the user."""
         command = shlex.join(["vidcorr", *self.record.words])
         if run.record.end and run.record.words == self.record.words:
             self.say(f"{run.path} has ended, {run.record.end}; further words make it longer: --trainer.max_epochs N")

@@ -177,13 +177,7 @@ class Store:
             return None
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
-        """Run a job and note it in `made` or `failures`; do nothing if it is stored or another process runs it.
-
-        Args:
-            job: the job.
-            ranks: the ranks that share its sequences.
-            heading: printed before the title, `[2/5]`.
-        """
+        """Run a job and note it in `made` or `failures`; do nothing if it is stored or another process runs it."""
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
             if not ranks.gather(is_ours)[0]:  # the first rank decides, and the others wait for its answer

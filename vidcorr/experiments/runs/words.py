@@ -147,24 +147,14 @@ def _classes(words: Sequence[str]) -> Iterator[str]:
 
 
 def _class_named(part: str, value: str) -> dict[str, Any]:
-    """Return the class that a value of `--model` or `--data` names; a network is the argument of `FrozenEncoder`.
-
-    Example:
-        >>> _class_named("data", "mine:Data")
-        {'class_path': 'mine.Data'}
-    """
+    """Return the class that a value of `--model` or `--data` names; a network is the argument of `FrozenEncoder`."""
     if part == "model" and _is_network(value):
         return {"class_path": "FrozenEncoder", "init_args": EncoderSpec(checkpoint_named(value)).to_dict()}
     return {"class_path": value.replace(":", ".")}
 
 
 def _is_network(value: str) -> bool:
-    """Return True if a value of `--model` names a network, False if it names a LightningModule.
-
-    Example:
-        >>> [_is_network(value) for value in ("raw_colour", "timm:resnet18@res4", "last.ckpt", "VFSMoCo")]
-        [True, True, True, False]
-    """
+    """Return True if a value of `--model` names a network, False if it names a LightningModule."""
     spec, _ = split_view(value)
     if USERS_CALLABLE.fullmatch(value):
         module, _, name = value.partition(":")
@@ -175,12 +165,7 @@ def _is_network(value: str) -> bool:
 
 
 def _code_in(content: Any) -> Iterator[str]:
-    """Yield the texts, at any depth, by which a parser would import code: a class, or a function of a package here.
-
-    Example:
-        >>> list(_code_in({"class_path": "my.Method", "init_args": {"loss": "os.abort", "stage": "encoder.norm"}}))
-        ['my.Method', 'os.abort']
-    """
+    """Yield the texts, at any depth, by which a parser would import code: a class, or a function of a package here."""
     if isinstance(content, str):
         is_dotted = re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", content)
         if is_dotted and find_spec(content.partition(".")[0]) is not None:  # imports nothing
