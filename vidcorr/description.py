@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 RANDOM_WEIGHTS = "random weights"
 """Source of weights that a library has drawn."""
@@ -185,6 +185,11 @@ class Network(BaseModel):
     digest: str = ""
     recipe: str = ""
     step: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_step(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        return {name: value for name, value in content.items() if name != "step" or value is not None}
 
     @classmethod
     def of(cls, module: object, name: str | None = None) -> Self:
