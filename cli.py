@@ -25,7 +25,6 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
-from vidcorr.backbones.files.trust import in_name_of
 from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
@@ -311,11 +310,6 @@ class VidcorrCLI(LightningCLI):
             if config.get("data") and needs_no_data(config, LOADERS[self.command]):
                 config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
         config.ckpt_path = self.run.choose_checkpoint(config)
-
-    def instantiate_classes(self) -> None:
-        """Build the objects; networks that the checkpoint names are checked, and nothing is fetched for them."""
-        with in_name_of(str(self.words.file), self.words.recipe or ()):
-            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the folder of the run, and the Trainer with benchmarks of `--on` and default callbacks.

@@ -25,7 +25,6 @@ from vidcorr.backbones import (
     NetworkName,
     Normalise,
     TrainedViews,
-    checkpoint_fields,
     freeze_unused,
     trainable_network,
     width_of,
@@ -101,29 +100,28 @@ class CorrespondenceModule(SavedModule):
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
-        The method also sets the module's description, input, normalisation and views; and `rebuilt_by`, so that a
-        checkpoint of this module needs no other file, such as the checkpoint with which the training began. A network
-        gets the input that it states; else a library's gets ImageNet's, a user's own RGB in [0, 1].
+        The method also sets the module's description, input, normalisation and views. A checkpoint of this module needs
+        no other file, such as the checkpoint with which the training began. A network gets the input that it states;
+        else a library's gets ImageNet's, a user's own RGB in [0, 1].
 
         Returns:
             The network, in training mode.
 
         Raises:
-            ValueError: for an unknown network, or a module in place of its name.
+            ValueError: for an unknown network.
         """
         encoder = trainable_network(spec)
         network: nn.Module = encoder.network
         self.described = encoder.described
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
-        # the stage whose maps are trained, and the class that reads the maps of such a network
-        self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
+        self.views = TrainedViews(encoder.default_stage)
         # by a copy: `maps` keeps what it has made of the network, but the method may yet replace parts of the network
         self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
-        # what makes the network again for a checkpoint of this module, which holds its weights: a plain name of random
-        # weights; else the fields of the spec, since its file may be gone and its name may fetch weights
+        # for a checkpoint a plain name of random weights; else its fields, since its file may be gone
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
-        self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else checkpoint_fields(encoder)
+        again = encoder.spec
+        self._networks["backbone"] = again and (again.spec if name_is_enough else again.to_dict())
         return network
 
     @property
@@ -139,11 +137,9 @@ class CorrespondenceModule(SavedModule):
     def seed(self, seed: int | None) -> None:
         self._seed = seed
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record what every module records, and the present seed of a method that has an argument `seed`."""
-        if "seed" in self.hparams:
-            self.rebuilt_by["seed"] = self.seed
-        super().on_save_checkpoint(checkpoint)
+    def arguments_again(self) -> dict[str, Any]:
+        """Return the arguments as every module does, with the present seed of a method that has an argument `seed`."""
+        return super().arguments_again() | ({"seed": self.seed} if "seed" in self.hparams else {})
 
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, RGB `(N, 3, H, W)`, floats in [0, 1] or bytes → `(N, C, h, w)`, with gradient.
@@ -630,9 +626,7 @@ class CorrespondenceModule(SavedModule):
         Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
         many methods have a part of this name.
         """
-        # `decide` chooses the class that reads a network's maps: as in training, and without deciding twice
-        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
-        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
+        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, described=self.described)
 
 
 def _of_prepared(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -11,7 +11,7 @@ from torchvision.ops import Permute
 
 from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
-from vidcorr.backbones.vit import ViTExtractor, positions_set
+from vidcorr.backbones.vit import is_vit, positions_set
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_at_least, require_fractions
 
@@ -196,8 +196,8 @@ class CoSettle(CorrespondenceModule):
         frozen_first = extractor(first)
         frozen_second = extractor(second)
         frozen_return = frozen_first  # of the walk's last step, back to the first frame
-        network = extractor.network if isinstance(extractor, ViTExtractor) else None
-        if self.stretch and network is not None and network.pos_embed is not None:  # a ViT with positions
+        network: Any = getattr(extractor, "network", None)
+        if self.stretch and is_vit(network) and network.pos_embed is not None:  # a ViT with positions
             size = tuple(frozen_first.shape[2:])
             with positions_set(network, self.drawn_positions(network, size), size):
                 frozen_return = extractor(first)

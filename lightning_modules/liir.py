@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from vidcorr import loops
-from vidcorr.backbones import LiirEncoder, load
+from vidcorr.backbones import LiirEncoder, NetworkName, load
 from vidcorr.backbones.liir_encoder import Position
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
@@ -95,7 +95,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         shared_statistics: bool = False,
         seed: int | None = None,
         stages: Literal[3, 4] = 4,
-        start: str | None = None,
+        start: NetworkName | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -107,8 +107,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)
         self.prior = None if prior is None else _settings(CompactnessPrior, prior)
-        # what a checkpoint stores in place of the arguments; no `start`, since it has the weights itself
-        self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior, "start": None}
         self.position = position
         self.compactness_weight = compactness_weight
         self.reference_encoder = reference_encoder
@@ -304,6 +302,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """Restore the trainer's accumulation, which `configure_optimizers` requires to be 1."""
         loops.restore_accumulation(self.trainer)
 
+    def arguments_again(self) -> dict[str, Any]:
+        """Return the arguments with whole settings, and without `start`, whose weights a checkpoint has itself."""
+        settings = {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior}
+        return super().arguments_again() | settings | {"start": None}
+
     def plan_rows(self) -> dict[str, str]:
         """Return the rows of the plan, with the values of both phases."""
         settings = self.schedule
@@ -325,7 +328,7 @@ def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
     return kind(**stated) if isinstance(stated, Mapping) else stated
 
 
-def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
+def _encoder_like(encoder: LiirEncoder, path: NetworkName) -> nn.Module:
     loaded = load(path).network
     arguments = loaded.arguments if isinstance(loaded, LiirEncoder) else type(loaded).__name__
     if arguments != encoder.arguments:

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidcorr.backbones import NetworkName
 from vidcorr.backbones.networks import LIBRARIES, is_checkpoint
-from vidcorr.backbones.vit import ViTExtractor
+from vidcorr.backbones.vit import is_vit
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
 from vidcorr.videos.files import require_fractions
 
@@ -208,7 +208,7 @@ class SiameseMAE(CorrespondenceModule):
         self.warmup = warmup
         self.weight_decay = weight_decay
         network: Any = self.network_to_train(backbone)
-        if not (self.views.kind_of(network) is ViTExtractor and _has_class_position(network)):
+        if not (is_vit(network) and _has_class_position(network)):
             kind = type(network).__name__
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
         self.backbone: Any = network

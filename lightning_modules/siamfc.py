@@ -38,7 +38,7 @@ class SiameseExtractor(ProjectedExtractor):
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        return self.exemplar_conv(self.inner.by_call(self.prepared(crops)))  # `prepared` normalises the crops
+        return self.exemplar_conv(self.inner.map_of(self.prepared(crops)))  # `prepared` normalises the crops
 
 
 class SiamFC(CorrespondenceModule):

@@ -179,8 +179,7 @@ def canary(monkeypatch, tmp_path):
     """Allow no code that a file names, and assert that none was imported or run."""
     from vidcorr.backbones.files import trust
 
-    for names in ("_allowed", "_named"):
-        monkeypatch.setattr(trust, names, set())
+    monkeypatch.setattr(trust, "KNOWN", set())
     monkeypatch.chdir(tmp_path)  # the modules of the tests are installed here, not the user's own
     sys.modules.pop("tests.helpers.canary", None)
     yield

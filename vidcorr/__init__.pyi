@@ -1,5 +1,4 @@
 from .backbones import build_feature_extractor as build_feature_extractor, load as load
-from .backbones.files.trust import allow as allow
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark

@@ -93,19 +93,18 @@ class ProjectedExtractor(FeatureExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
-        super().__init__(inner.stage, known=inner.stages, network_name="the encoder")  # `inner` has checked the stage
+        super().__init__(inner.stage, "the encoder")
         self.inner = inner
         self.head = module_copy(head, shares_tensors=True)  # a copy, so that `eval` below leaves the mode of `head`
         self.further = further  # what a subclass's constructor takes besides, for a copy of this extractor
         # the annotations name the facts that benchmarks read: stride, input, description, …; all are the encoder's
         for name in (*View.__annotations__, *FeatureExtractor.__annotations__):
             setattr(self, name, getattr(inner, name))
-        self.called = None  # this extractor calls no network itself: `map_of` lets `inner` call it
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the projected maps `(N, D, h, w)` of images that `prepared` has normalised."""
-        return self.head(self.inner.by_call(images))
+        return self.head(self.inner.map_of(images))
 
     def folded(self) -> Self:
         """Return a copy whose encoder has its BatchNorms folded into its convolutions."""

@@ -20,13 +20,12 @@ from vidcorr.backbones import (
     EncoderSpec,
     Network,
     NetworkName,
-    checkpoint_fields,
     load,
     module_from_checkpoint,
 )
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.files.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
-from vidcorr.backbones.files.trust import allow, import_path, without_arguments_of_bases
+from vidcorr.backbones.files.trust import import_path, know, without_arguments_of_bases
 from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.functional.images import as_floats
 
@@ -94,8 +93,6 @@ class SavedModule(pl.LightningModule):
 
     Attributes:
         described: description of the network; None for a network without a name.
-        rebuilt_by: argument of the constructor → its value in checkpoints, where the value in `hparams`, which the
-            caller gave, would not make the module again: a path, a seed of the run.
     """
 
     described: Network | None = None
@@ -110,6 +107,7 @@ class SavedModule(pl.LightningModule):
         Without the bases' hook, a checkpoint would lack what loads it again.
         """
         super().__init_subclass__(**options)
+        know(import_path(cls))  # who imports the class may load its checkpoints
         for name in HOOKS.intersection(vars(cls)):
             hook = vars(cls)[name]
             if "super" not in unwrap(hook).__code__.co_names:  # the code does not name `super`
@@ -117,7 +115,7 @@ class SavedModule(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rebuilt_by: dict[str, Any] = {}  # constructor's argument → value in checkpoints, in place of `hparams`'s
+        self._networks: dict[str, Any] = {}  # argument of a network → its value in `arguments_again`
 
     def _set_hparams(self, hp: Any) -> None:
         """Keep arguments in `hparams` as plain values, which `hparams.yaml` and checkpoints give back.
@@ -126,7 +124,15 @@ class SavedModule(pl.LightningModule):
         """
         super()._set_hparams(hp)
         for name, value in self.hparams.items():
-            self.hparams[name] = plain(value)
+            self.hparams[name] = None if isinstance(value, nn.Module) else plain(value)
+
+    def arguments_again(self) -> dict[str, Any]:
+        """Return the arguments by which a checkpoint, which holds the weights, makes this module again.
+
+        They are `hparams` as the caller gave them, but for a network: of that the name, since its file may be gone. A
+        method whose arguments would not make it again, such as one that reads a file, overrides this.
+        """
+        return {**self.hparams, **self._networks}
 
     @property
     def counting_trainer(self) -> Any:
@@ -143,7 +149,7 @@ class SavedModule(pl.LightningModule):
         return trainer if getattr(trainer, "training", False) is True else None
 
     def frozen_network(self, spec: NetworkName, pretrained: bool, argument: str = "backbone") -> Encoder:
-        """Build an encoder that is not trained, and set `described` and `rebuilt_by`.
+        """Build an encoder that is not trained, and set `described`.
 
         Its parameters still have `requires_grad`: the caller freezes them. Checkpoints of the module hold the fields
         that build the network again, so they do not need its file.
@@ -160,7 +166,7 @@ class SavedModule(pl.LightningModule):
         encoder = load(EncoderSpec.of(spec, argument, pretrained))
         self.described = encoder.described
         # not pretrained: the checkpoint holds the weights
-        self.rebuilt_by |= {argument: checkpoint_fields(encoder), "pretrained": False}
+        self._networks |= {argument: encoder.spec and encoder.spec.to_dict(), "pretrained": False}
         return encoder
 
     @property
@@ -248,7 +254,7 @@ class SavedModule(pl.LightningModule):
         Raises:
             ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
-        allow(cls)  # the caller names it
+        know(import_path(cls))  # the caller names it
         module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
@@ -257,15 +263,12 @@ class SavedModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write class, arguments, version and encoder into the checkpoint.
 
-        Then the file is enough to load the module or its encoder. The class is allowed in this process (`allow`).
+        Then the file is enough to load the module or its encoder.
         """
-        # `rebuilt_by`: values for the file, where an argument's value in `hparams` would not make the module again;
         # `hparams` may hold arguments of base classes too, which the constructor does not take
-        arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
+        arguments = without_arguments_of_bases(type(self), self.arguments_again())
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
-        class_path = import_path(type(self))
-        allow(class_path)  # this process runs the class, so the user has named it
-        facts = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT}
+        facts = {"class_path": import_path(type(self)), "version": version("vidcorr"), "format": FORMAT}
         checkpoint[METADATA_KEY] = facts | {"encoder": self.encoder_in_checkpoint()}
 
     @property
@@ -277,11 +280,13 @@ class SavedModule(pl.LightningModule):
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
-            The fields of the encoder's spec, which build it again, and the `prefix` of its weights. None for a network
-            without a name, and for a module with features of its own: benchmarks then need the module's class.
+            The fields of the encoder's spec, which build it again, none for a network without a name; and the `prefix`
+            of its weights. None for a module with features of its own: benchmarks then need the module's class.
         """
-        fields = None if self.has_own_features else checkpoint_fields(self.evaluated)
-        return None if fields is None else {**fields, "prefix": self.prefix_of_evaluated}
+        if self.has_own_features:
+            return None
+        spec = self.evaluated.spec
+        return ({} if spec is None else spec.to_dict()) | {"prefix": self.prefix_of_evaluated}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
@@ -303,7 +308,7 @@ class SavedModule(pl.LightningModule):
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
             raise ValueError(f"{source}: {mistake}: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})  # arguments of the constructor
-        own = {**self.hparams, **self.rebuilt_by}  # as a checkpoint of this module would hold them
+        own = self.arguments_again()
         for name in ("spec", "backbone"):  # a constructor names its network by one of them
             ours = _name_in(own.get(name))
             theirs = _name_in(saved.get(name))

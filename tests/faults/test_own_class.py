@@ -1,14 +1,14 @@
-"""A user's own class and network in a checkpoint: each way to allow them, by each command; `commands/inspect.py`."""
+"""A user's own class and network in a checkpoint: one line names three ways, and each of them works."""
 
-import importlib
 import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-import vidcorr
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.words import refusal
@@ -34,7 +34,7 @@ COMMANDS = {
     "validate": "validate --ckpt_path x.ckpt --trainer.logger=false --on davis=nowhere",
     "fit": "fit --ckpt_path x.ckpt --trainer.fast_dev_run=true --trainer.logger=false --data nowhere",
 }
-LINE = r"x.ckpt: names code .* if you trust it, call (.*) in Python, or add to the command (.*)"
+LINE = r"x.ckpt: names (mine[.:]\w+), which is not of vidcorr: give (mine:\w+=x.ckpt) in its place, or the folder of"
 
 
 @pytest.fixture
@@ -53,24 +53,25 @@ def checkpoint(here, monkeypatch):
 
 def forget():
     """Forget what the user has said and imported."""
-    trust._allowed.clear()
-    trust._named.clear()
+    trust.KNOWN.clear()
     sys.modules.pop("mine", None)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.sampled(4)
-def test_the_line_of_a_refusal_is_what_the_command_needs(command, checkpoint, davis_root, capsys):
+def test_each_command_refuses_it_in_one_line_and_runs_nothing(command, checkpoint, davis_root, capsys):
     words = shlex.split(COMMANDS[command].format(davis=davis_root))
     line = refusal(*words)
-    printed, errors = capsys.readouterr()
-    found = re.search(LINE, "\n".join((line, printed, errors)))  # evaluate goes on with other networks
-    assert found
+    assert re.search(LINE, "\n".join((line, *capsys.readouterr())))  # evaluate goes on with other networks
     assert "mine" not in sys.modules
-    for allowed in (shlex.split(found[2]), ["--allow=mine.Mine", "--allow=mine:net"]):
-        forget()
-        said = "\n".join((run(words + allowed), *capsys.readouterr()))
-        assert "names code" not in said, said
+
+
+@pytest.mark.parametrize("command", ["export", "evaluate"])
+def test_the_first_way_of_the_line_is_what_a_command_takes(command, checkpoint, davis_root, capsys):
+    words = COMMANDS[command].format(davis=davis_root)
+    line = refused(ValueError, LINE, load, "x.ckpt")
+    main(shlex.split(words.replace("x.ckpt", re.search(LINE, line)[2])))  # type: ignore[index]
+    assert "which is not of vidcorr" not in "".join(capsys.readouterr())
 
 
 def run(words):
@@ -85,24 +86,44 @@ def run(words):
 def test_a_model_or_a_config_that_the_words_name_is_enough(checkpoint):
     words = shlex.split(COMMANDS["validate"])
     for further in (["--model", "mine:Mine", "--model.backbone", "mine:net"], ["--config", "mine.yaml"]):
-        assert "names code" not in run(words + further)
+        assert "which is not of vidcorr" not in run(words + further)
         forget()
 
 
-def test_a_script_allows_a_class_by_the_call_of_the_line(checkpoint):
-    """Other ways: tests/vidcorr/backbones/files/test_trust.py."""
-    asked = refused(ValueError, LINE, load, "x.ckpt")
-    exec(re.search(LINE, asked)[1], {"vidcorr": vidcorr})  # type: ignore[index]
-    assert load("x.ckpt").described.name == "net"
+def test_a_class_and_a_network_are_named_in_python(checkpoint):
+    refused(ValueError, "names mine.Mine, which", VFSSimSiam.load_from_checkpoint, "x.ckpt")
+    network = load("mine:net=x.ckpt")
     forget()
-    refused(ValueError, "--allow mine.Mine mine:net$", VFSSimSiam.load_from_checkpoint, "x.ckpt")
-    mine = importlib.import_module("mine")
-    vidcorr.allow(mine.net)
-    assert isinstance(mine.Mine.load_from_checkpoint("x.ckpt"), mine.Mine)  # the caller names it
+    from mine import Mine
+
+    refused(ValueError, "names mine:net, which is not of vidcorr", Mine.load_from_checkpoint, "x.ckpt")
+    module = Mine.load_from_checkpoint("x.ckpt", backbone="mine:net")
+    assert torch.equal(module.backbone.weight, network.network.weight)
+    assert load("x.ckpt").described.name == "net"  # it is known by now
 
 
-def test_inspect_prints_what_a_file_names_and_needs(checkpoint, capsys):
-    main(["inspect", "x.ckpt"])
-    printed, _ = capsys.readouterr()
-    assert printed == "names: mine.Mine, mine:net\nto use it, if you trust it: --allow mine.Mine mine:net\n"
-    assert "mine" not in sys.modules
+def test_a_module_in_memory_trains_and_is_loaded_with_a_module(here):
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU())
+    method = VFSSimSiam(backbone=backbone, projector_dim=8, predictor_dim=8)
+    method.step({"clip": torch.rand(2, 2, 3, 32, 32)})["loss"].backward()
+    assert backbone[0].weight.grad is not None
+    write_checkpoint(method, Path("own.ckpt"))
+    other = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU())
+    again = VFSSimSiam.load_from_checkpoint("own.ckpt", backbone=other)
+    assert again.backbone is other
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(again.eval().maps(images), method.eval().maps(images))
+    refused(
+        ValueError, "was a module without a name: .*load_from_checkpoint", VFSSimSiam.load_from_checkpoint, "own.ckpt"
+    )
+    refused(
+        ValueError, "was a module without a name: name a function .*my_module:my_network=own.ckpt", load, "own.ckpt"
+    )
+    Path("mine.py").write_text(
+        "from torch import nn\ndef net(): return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU())"
+    )
+    sys.path.append(str(here))
+    assert torch.equal(load("mine:net=own.ckpt").network[0].weight, backbone[0].weight)
+    sys.path.remove(str(here))
+    forget()

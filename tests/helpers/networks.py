@@ -60,22 +60,25 @@ class OfHub(Tokens):
 
 
 class Dino(OfCells):
-    """A transformer in the form of DINO's code: tokens of its last blocks, with the class token."""
+    """A transformer in the layout of DINO's code: its call gives the class token, a method its last blocks'."""
 
     patch_size = 8
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh()) for _ in range(3))
 
     def get_intermediate_layers(self, x: Tensor, n: int = 1) -> list[Tensor]:
         x = self.cells(x).flatten(2).mT
         x = torch.cat([x.mean(1, keepdim=True), x], dim=1)
         outputs = []
         for block in self.blocks:
-            x = block(x).tanh()
+            x = block(x)
             outputs.append(x)
         return outputs[-n:]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return Dino.get_intermediate_layers(self, images)[0][:, 0]
 
 
 class Dino3(Dino):

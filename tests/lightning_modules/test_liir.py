@@ -172,7 +172,7 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
         for encoder in (module.backbone, module.target_encoder or module.backbone):
             assert differences(encoder.state_dict(), first.backbone.state_dict()) == []
         assert module.backbone.training
-        assert module.rebuilt_by["start"] is None
+        assert module.arguments_again()["start"] is None
     message = "first.ckpt: its encoder is .*'position': '1dape'.* this run's is .*'none'"
     refused(ValueError, message, tiny_liir, position="none", start=str(path))
     write_checkpoint(tiny("VFSSimSiam"), path)

@@ -178,7 +178,7 @@ def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
     trained = FrozenEncoder(TINY["backbone"])
     write_checkpoint(trained, tmp_path / "vit.ckpt")
     started = SiameseMAE(**TINY | {"backbone": str(tmp_path / "vit.ckpt")})
-    assert started.rebuilt_by["backbone"]["spec"] == TINY["backbone"]  # its own checkpoints hold the weights
+    assert started.arguments_again()["backbone"]["spec"] == TINY["backbone"]  # its own checkpoints hold the weights
     torch.testing.assert_close(started.backbone.state_dict(), trained.encoder.network.state_dict(), rtol=0, atol=0)
     assert not torch.equal(started.backbone.pos_embed, module.backbone.pos_embed)
     assert not started.backbone.pos_embed.requires_grad

@@ -2,7 +2,6 @@ from .encoder import (
     Encoder as Encoder,
     Input as Input,
     Network as Network,
-    checkpoint_fields as checkpoint_fields,
     weights_digest as weights_digest,
 )
 from .extractor import (
@@ -10,9 +9,7 @@ from .extractor import (
     Normalise as Normalise,
     RawColour as RawColour,
 )
-from .files.trust import allow as allow
-from .kinds import EXTRACTORS as EXTRACTORS
-from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
+from .liir_encoder import LiirEncoder as LiirEncoder, PositionMap as PositionMap
 from .loading import (
     build_feature_extractor as build_feature_extractor,
     load as load,

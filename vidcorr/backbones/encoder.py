@@ -2,7 +2,8 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,21 +13,18 @@ from torch import Tensor, nn
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import Changeable, Reference, module_copy
-from .extractor import UNDILATED, Dilated, View
-from .hub_models import configuration_of
-from .kinds import gives_extractors, kind_of, unwrapped
+from .copies import Changeable, Reference
+from .extractor import UNDILATED, Dilated, View, makes_views, unwrapped
 from .liir_encoder import LiirEncoder
 from .networks import EncoderSpec
-from .outputs import OWN_METHOD, MapExtractor
-from .resnet import ResNetExtractor
-from .vit import gives_blocks
+from .outputs import OWN_METHOD
+from .resnet import is_resnet
+from .stages import certain_input
+from .views import NetworkView
 
 
 def inner_network(network: Any) -> Any:
-    """Return a network as it is; of a module without `forward`, the network in its attribute `encoder` or `backbone`.
-
-    A module without `forward` is, for example, a LightningModule.
+    """Return a network as it is; of a module without `forward`, as a LightningModule, its `encoder` or `backbone`.
 
     Raises:
         ValueError: if neither or both attributes hold a network, or `network` is no `nn.Module`.
@@ -36,19 +34,6 @@ def inner_network(network: Any) -> Any:
         >>> trainer.encoder = nn.Conv2d(3, 8, 8, 8)
         >>> inner_network(trainer) is trainer.encoder
         True
-        >>> trainer.backbone = nn.Conv2d(3, 8, 8, 8)
-        >>> inner_network(trainer)
-        Traceback (most recent call last):
-            ...
-        ValueError: Module: has no forward, and 2 of encoder and backbone: give it a method feature_extractor(...) ...
-        >>> inner_network(3)
-        Traceback (most recent call last):
-            ...
-        ValueError: expected a network by name, file or module, got a int
-        >>> inner_network(nn.Module())
-        Traceback (most recent call last):
-            ...
-        ValueError: Module: has no forward, and 0 of encoder and backbone: ...
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
@@ -56,14 +41,11 @@ def inner_network(network: Any) -> Any:
     # by name: both packages, `lightning` and `pytorch_lightning`, define the class, and neither is imported here
     full_name = getattr(forward, "__qualname__", "")
     has_own_forward = forward is not nn.Module.forward and full_name != "LightningModule.forward"
-    # without a forward, methods that give views or the outputs of blocks are enough
-    if has_own_forward or gives_extractors(network) or gives_blocks(network):
+    if has_own_forward or makes_views(network):
         return network
-    inner: list[nn.Module] = []
-    for name in ("encoder", "backbone"):
-        part = getattr(network, name, None)  # not `named_children`: it may be a property
-        if isinstance(part, nn.Module):
-            inner.append(part)
+    # by `getattr`, not among the children: it may be a property
+    parts = [getattr(network, name, None) for name in ("encoder", "backbone")]
+    inner = [part for part in parts if isinstance(part, nn.Module)]
     if len(inner) != 1:
         kind = type(network).__name__
         raise ValueError(f"{kind}: has no forward, and {len(inner)} of encoder and backbone: {OWN_METHOD}")
@@ -122,16 +104,14 @@ class Encoder(Changeable, nn.Module):
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
         made_by: name and arguments that make the network again; None: the name in its description, without arguments.
-        decide: function from a network to the class of its views, None if it makes its own. `kind_of` may compute
-            with the network; `TrainedViews.kind_of` returns the decision of an earlier call.
 
     Attributes:
-        network: the network.
+        network: the network, without torch's wrappers.
         stated: the RGB that the network gets, by the first that states it: the caller, the module, the record of a
             library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights). None if
             none of them states it.
-        user_module: `Reference` to the module that the user gave, `network` or a module around it.
-        view_class: class of its views; None if the network makes its own.
+        user_module: `Reference` to the user's module, `network` or a module around it.
+        makes_views: the network makes its own views.
         default_stage: argument `stage`.
         default_stride: argument `stride`.
         described: its name and the source of its weights.
@@ -151,32 +131,33 @@ class Encoder(Changeable, nn.Module):
         described: Network | None = None,
         *,
         made_by: EncoderSpec | None = None,
-        decide: Callable[[Any], type[View] | None] = kind_of,
     ) -> None:
         super().__init__()
-        outer = unwrapped(network)  # without torch's wrappers, such as DDP
+        outer = unwrapped(network)
         self.network: Any = inner_network(outer)  # of a LightningModule, for example, its backbone
+        if any(map(nn.parameter.is_lazy, self.network.parameters())):
+            remedy = "call it once, on an image, in the function or constructor that makes it"
+            raise ValueError(
+                f"{type(self.network).__name__}: has lazy layers, whose weights have no shape yet: {remedy}"
+            )
         self.user_module = Reference(outer)  # no submodule, so that its weights are not in `state_dict` twice
-        self.view_class: Any = decide(self.network)  # None: the network makes its own views
-        # the input, by the first that states it: the caller (an input without a source is a default, not a statement),
-        # the module, the record of a library's weights
+        self.makes_views = makes_views(self.network)
+        # an input without a source is a default, not a statement
         by_caller = stated if stated is not None and stated.source else None
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
-        if self.stated is None and self.view_class is not None:
+        if self.stated is None and not self.makes_views:
             self.stated = input_of_record(getattr(self.network, "pretrained_cfg", None) or {})
-        self.default_stage = stage  # of views that name none
+        self.default_stage = stage
         self.default_stride = stride
-        self.described = described or Network.of(outer)  # name, and source of the weights
-        self.is_ours = False  # `load` sets True for a network that it made: it may be moved to the GPU
-        # what makes the network again; without the caller's word, the name in its description
+        self.described = described or Network.of(outer)
+        self.is_ours = False
         self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets: `stated`; without it, the default of the class of its views.
+        """The RGB that the network gets: `stated`; without it, the default of its views.
 
-        For a module that makes its own views, a view is made, and its `input` is returned. If the class has no default
-        (`UNKNOWN`), random weights get `OF_RANDOM`.
+        If they have no default (`UNKNOWN`), random weights get `OF_RANDOM`.
 
         Example:
             >>> from torchvision.models import resnet18
@@ -185,16 +166,22 @@ class Encoder(Changeable, nn.Module):
             (True, True)
             >>> Encoder(network, described=Network(name="ResNet-18", loaded=False)).input == OF_RANDOM
             True
-            >>> network.input_mean = network.input_std = (0.5, 0.5, 0.5)
-            >>> Encoder(network).input.source
-            'stated by ResNet'
         """
         if self.stated is not None:
             return self.stated
-        if self.view_class is None:  # the module makes its own views
+        by_default: Input = self._default_input
+        return OF_RANDOM if by_default == UNKNOWN and not (self.described.loaded or self.makes_views) else by_default
+
+    @cached_property
+    def _default_input(self) -> Any:
+        if self.makes_views:
             return self.view().input
-        by_default = self.view_class.input
-        return OF_RANDOM if by_default == UNKNOWN and not self.described.loaded else by_default
+        return certain_input(self.network) or NetworkView(self.network).input
+
+    @property
+    def normalises(self) -> bool:
+        """Views normalise RGB by `input`; False if code of the network prepares its images."""
+        return not (self.makes_views or isinstance(self.network, LiirEncoder))
 
     def view(
         self,
@@ -208,9 +195,9 @@ class Encoder(Changeable, nn.Module):
         Args:
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
-            dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-            of_protocol: `STAGE/STRIDE` by which a protocol views ResNets; it applies to a ResNet if neither the caller
-                nor the encoder names a stage or a stride.
+            dilated: SiamFC's dilations, as `NetworkView` takes them; of a ResNet only.
+            of_protocol: `STAGE/STRIDE` by which a protocol views ResNets; it applies to a ResNet whose own call gives
+                no map, if neither the caller nor the encoder names a stage or a stride.
 
         Returns:
             A `FeatureExtractor`, in eval mode. For a network with a method `feature_extractor`, what this returns.
@@ -230,32 +217,25 @@ class Encoder(Changeable, nn.Module):
             >>> [(view.stage, view.stride) for view in views]
             [('res3', 4), ('res4', 8), ('res4', 8)]
         """
-        if dilated and self.view_class not in (None, ResNetExtractor):
+        if dilated and not (self.makes_views or is_resnet(self.network)):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's own method may not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if not isinstance(stage, str | None):
             raise ValueError(f"stage must be a name, or names with + between them, got {stage!r}")
-        if of_protocol and self.view_class is ResNetExtractor and stage is None and stride is None:
-            stage, _, pixels = of_protocol.partition("/")
-            stride = int(pixels)
         # values of the view's attributes, which its copy at the end gets
         facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
-        # None: the network has a method `feature_extractor`, as a user's module, a video encoder or another view has
-        if self.view_class is None:
-            own_view = self.network.feature_extractor(stage, stride, **options)
-            view = own_view if isinstance(own_view, View) else MapExtractor(own_view)
+        if self.makes_views:
+            view = self.network.feature_extractor(stage, stride, **options)
+            view = view if isinstance(view, View) else NetworkView(unwrapped(view))
             if self.stated is not None:
                 facts["input"] = self.stated
         else:
-            # a view may change strides and mode, so of a copy; some classes of views take the network itself
-            network = module_copy(self.network, shares_tensors=True) if self.view_class.takes_copy else self.network
-            view = self.view_class(network, stage, stride, **options)
+            if of_protocol and stage is None and stride is None:
+                options["of_resnet"] = of_protocol
+            view = NetworkView(self.network, stage, stride, **options)
             facts["input"] = self.input
-            # a view that reads the network in place of calling it (`reads`) does so within the network's own call, by
-            # `FeatureExtractor.by_call`, so that the network's hooks run
-            facts["called"] = Reference(network) if view.reads else None
         if self.stated is not None and not view.normalises:  # the stated input would not be used
             name = view.network_name
             raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
@@ -290,25 +270,15 @@ class Encoder(Changeable, nn.Module):
             >>> Encoder(nn.Conv2d(3, 8, 8, 8)).spec is None
             True
         """
-        name = self.made_by.spec
+        name = self.made_by.located.name  # of a folder its name, `transformers:FOLDER`
         if not name:
             return None
         arguments = self.made_by.arguments
-        configuration = configuration_of(self.network)  # of a model of transformers; None for other networks
-        if configuration is not None:  # in place of a folder or a name on the hub
-            name, arguments = f"transformers:{configuration['model_type']}", configuration
-        elif isinstance(self.network, LiirEncoder):
+        if isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
-        # `Clips` around a model of transformers is a view of its own making, but normalises by its `input`
-        normalises = configuration is not None or (self.view_class is not None and self.view_class.normalises)
-        is_known = normalises and bool(self.input.source) and self.input != UNKNOWN
+        is_known = self.normalises and bool(self.input.source) and self.input != UNKNOWN
         stated = self.input if is_known else None
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
-
-
-def checkpoint_fields(encoder: Encoder) -> dict[str, Any] | None:
-    """Return the fields (`EncoderSpec.to_dict`) by which a checkpoint makes an encoder again; None without a name."""
-    return None if encoder.spec is None else encoder.spec.to_dict()
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -1,7 +1,8 @@
 """The contract of the views that benchmarks see: a network's maps, with their stage, stride and input."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from ..functional.device import to_device
-from .copies import Changeable, type_of_weights
+from .copies import Changeable
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -71,15 +72,10 @@ class View(Changeable, nn.Module, ABC):
         network_name: name of the network in messages.
         user_module: `Reference` to the user's module of which this is a view; None for a view made by its class.
         described: description of the named network (`Network`); None if the network has no name.
-        input: the RGB that the network gets; the class attribute is the default for networks of this kind.
+        input: the RGB that the network gets.
         normalises: the view normalises RGB by `input`; False if the network's own code prepares its images.
-        ignores: fields of a protocol that change no number of these maps. `position_embedding` and `final_norm` change
-            maps of transformers only.
+        ignores: fields of a protocol that change no number of these maps.
         in_order: the view encodes a video as a whole, from its first frame.
-        reads: what the view calls in place of the network: the name of a method of the network, or "its parts".
-            `kind_of` checks that the network's own call computes the same maps. None: the view calls the network.
-        takes_copy: `Encoder.view` gives the constructor a copy of the network, which shares the tensors; the view may
-            change strides and mode of this copy. False: it gives the network itself.
         dilated: SiamFC's dilations of a ResNet; False: none.
     """
 
@@ -93,17 +89,7 @@ class View(Changeable, nn.Module, ABC):
     normalises: bool = True
     ignores: Collection[str] = ("position_embedding", "final_norm")
     in_order: bool = False
-    reads: str | None = None
-    takes_copy: bool = True
     dilated: Dilated = False
-
-    @classmethod
-    def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
-        """Return a view for training: of the last stage, if none is named; the network keeps its strides.
-
-        The constructor may put the network into eval mode, so the caller restores the mode (`TrainedViews.view_of`).
-        """
-        return cls(network, stage)
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
         """Return this view, if it has the stage, stride and dilations that are asked for; None and False ask for any.
@@ -137,147 +123,28 @@ class FeatureExtractor(View):
 
     Args:
         stage: name of the map; or names with + between them: their maps are concatenated along the channels.
-        known: names of the network's maps.
         network_name: name of the network in messages.
 
     Attributes:
         stages: the names in `stage`, in its order.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
-        called: `Reference` to the network; `by_call` then computes within the network's own call, so that the network's
-            hooks run. None: `by_call` is `map_of`.
-
-    Raises:
-        ValueError: if the network has no such stage.
     """
 
     stride: int
     positions: PositionRule = "network"
     final_norm: bool = True
-    called: Any = None
 
-    def __init__(self, stage: str, known: Collection[str], network_name: str) -> None:
+    def __init__(self, stage: str, network_name: str) -> None:
         super().__init__()
         self.network_name = network_name
         self.stage = stage
-        self.stages = stage.split("+")  # one name, or several, whose maps are joined
-        self.require_stages(known)  # `known`: names of the network's maps
-
-    def require_stages(self, known: Collection[str]) -> None:
-        """Refuse stages that a network does not have.
-
-        Raises:
-            ValueError: with the names that it has.
-
-        Example:
-            >>> RawColour("colour+res4")
-            Traceback (most recent call last):
-                ...
-            vidcorr.backbones.extractor.NoSuchMap: stage 'res4': raw colour has colour; null is its default
-        """
-        for name in self.stages:
-            if name not in known:
-                raise NoSuchMap(f"stage {name!r}: {self.network_name} has {', '.join(known)}; null is its default")
-
-    def set_stride(self, stride: int, wanted: int | None) -> None:
-        """Set the view's stride, for a network that can have one only.
-
-        Args:
-            stride: the stride of the network's maps, pixels per cell.
-            wanted: the stride that the caller asks for; None takes any.
-
-        Raises:
-            ValueError: if another stride is wanted.
-        """
-        if wanted not in (None, stride):
-            raise ValueError(f"the stride of {self.stage} is {stride}, not {wanted}; leave stride out")
-        self.stride = stride
-
-    def common_stride(self, strides: Sequence[int]) -> int:
-        """Return the one stride of the stages' maps: maps of several strides cannot be concatenated.
-
-        Args:
-            strides: pixels per cell, one of each stage.
-
-        Raises:
-            ValueError: if the strides differ.
-
-        Example:
-            >>> RawColour().common_stride([8, 8])
-            8
-            >>> RawColour().common_stride([4, 8])
-            Traceback (most recent call last):
-                ...
-            vidcorr.backbones.extractor.NoSuchMap: stage 'colour': its parts have strides [4, 8]
-        """
-        if len(set(strides)) > 1:
-            raise NoSuchMap(f"stage {self.stage!r}: its parts have strides {list(strides)}")
-        return strides[0]
-
-    def require_one_stride(self, maps: Mapping[str, Tensor], height: int) -> int:
-        """Return the one stride of the stages' maps, pixels per cell: the images' height divided by the maps' height.
-
-        Args:
-            maps: stage → `(N, C, h, w)`.
-            height: height of the images, pixels.
-
-        Raises:
-            ValueError: if the stages' strides differ.
-        """
-        return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
+        self.stages = stage.split("+")
 
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`.
-
-        Example:
-            >>> view = RawColour().changed(stages=["fine", "coarse"])
-            >>> view.joined({"coarse": torch.zeros(1, 8, 4, 4), "fine": torch.zeros(1, 3, 4, 4)}).shape
-            torch.Size([1, 11, 4, 4])
-        """
+        """Return the maps `(N, C, h, w)` of the stages, concatenated along the channels in the order of `stages`."""
         chosen = [maps[name] for name in self.stages]
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
-
-    def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Return stage → map, for this view's stages with a prefix: `block3`, `block7`, …
-
-        Args:
-            prefix: the names without their numbers, such as `block`.
-            maps: one map per stage, in ascending order of the stages' numbers.
-
-        Example:
-            >>> RawColour().changed(stages=["block7", "block3"]).numbered("block", [torch.zeros(1), torch.ones(1)])
-            {'block3': tensor([0.]), 'block7': tensor([1.])}
-        """
-        names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
-        return dict(zip(names, maps, strict=True))
-
-    def by_call(self, images: Tensor) -> Tensor:
-        """Return the map that `map_of` computes, from within the network's own call.
-
-        So the network's forward hooks run, and its `compile()` takes effect. Images are prepared, as for `map_of`.
-
-        Example:
-            >>> from vidcorr.backbones.copies import Reference
-            >>> network = nn.Identity()  # its `forward` is replaced by `map_of`
-            >>> hook = network.register_forward_hook(lambda module, inputs, output: 2 * output)
-            >>> view, images = RawColour(), torch.ones(1, 3, 8, 8)
-            >>> view.changed(called=Reference(network)).by_call(images).flatten(), view.by_call(images).flatten()
-            (tensor([2., 2., 2.]), tensor([1., 1., 1.]))
-        """
-        network: Any = None if self.called is None else self.called.module  # None: `map_of` directly
-        # torch.compile cannot trace a call whose `forward` is replaced. So `map_of` is traced alone; a network with
-        # hooks is called outside of the compiled code
-        is_traced = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-        if network is None or (is_traced and not (network._forward_pre_hooks or network._forward_hooks)):
-            return self.map_of(images)
-        call = torch.compiler.disable(self._call) if is_traced else self._call
-        return call(network, images)
-
-    def _call(self, network: Any, images: Tensor) -> Tensor:
-        """Return the map of a call of the network, with `map_of` in place of its `forward`: so its hooks run."""
-        with attribute_set(network, "forward", self.map_of):
-            features: Tensor = network(images)
-        return features
 
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
@@ -291,9 +158,7 @@ class FeatureExtractor(View):
         return self(crops)
 
     def prepared(self, images: Tensor) -> Tensor:
-        """Return images as the network takes them: normalised by `input`, then in the type of the network's weights.
-
-        A view that does not normalise (`normalises` is False) gets the images back as they are.
+        """Return images as the network takes them: normalised by `input`, if the view normalises.
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
@@ -302,19 +167,13 @@ class FeatureExtractor(View):
             >>> view = RawColour().changed(input=Input(mean=(0, 0, 1), std=(1, 0.5, 0.5)))
             >>> view.prepared(torch.ones(1, 3, 1, 1)).flatten()
             tensor([1., 2., 0.])
-            >>> view.prepared(torch.ones(1, 1, 8, 8))
-            Traceback (most recent call last):
-                ...
-            ValueError: images must be float RGB (N, 3, H, W) in [0, 1], got torch.float32 (1, 1, 8, 8)
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
-        if not self.normalises:
+        if not self.normalises or self.input.is_unit:  # unit: mean 0 and deviation 1, which change nothing
             return images
-        if not self.input.is_unit:  # unit: mean 0 and deviation 1, which change nothing
-            images = normalised(images, self.input).contiguous(memory_format=torch.channels_last)
-        return images.to(type_of_weights(self))
+        return normalised(images, self.input).contiguous(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the map of float RGB `(N, 3, H, W)` in [0, 1]: `(N, C, h, w)`.
@@ -322,7 +181,7 @@ class FeatureExtractor(View):
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
         """
-        return self.by_call(self.prepared(images))  # within the network's own call, so that its hooks run
+        return self.map_of(self.prepared(images))
 
 
 def normalised(images: Tensor, stated: Input) -> Tensor:
@@ -349,6 +208,48 @@ def is_of_library(network: object, library: str) -> bool:
     return any(base.__module__.startswith(f"{library}.") for base in type(network).__mro__)
 
 
+WRAPPERS = {"DataParallel", "DistributedDataParallel", "AveragedModel", "ModelEma", "ModelEmaV2", "ModelEmaV3"}
+"""Classes of torch and timm whose network is their `module`, or `ema`."""
+SHARDED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
+"""Classes of torch that work behind a call too."""
+
+
+_sharded: dict[type, bool] = {}
+
+
+def is_sharded(module: object) -> bool:
+    """Return whether a module shares its work with other processes, also behind its call."""
+    kind = type(module)
+    if kind not in _sharded:
+        _sharded[kind] = any(base.__name__ in SHARDED for base in kind.__mro__)
+    return _sharded[kind]
+
+
+def wrappers_of(network: Any) -> list[Any]:
+    """Return a network in its wrappers, from the outermost to the network itself: of torch.compile, and of `WRAPPERS`.
+
+    Example:
+        >>> network = nn.Conv2d(3, 8, 8, 8)
+        >>> [type(each).__name__ for each in wrappers_of(torch.optim.swa_utils.AveragedModel(network))]
+        ['AveragedModel', 'Conv2d']
+    """
+    inner = getattr(network, "_orig_mod", None)  # torch.compile's name for the network
+    if inner is None and any(base.__name__ in WRAPPERS for base in type(network).__mro__):
+        inner = network.ema if hasattr(network, "ema") else network.module
+    return [network] if inner is None else [network, *wrappers_of(inner)]
+
+
+def unwrapped(network: Any) -> Any:
+    """Return the network inside its wrappers (`wrappers_of`); a network without a wrapper as it is."""
+    return wrappers_of(network)[-1]
+
+
+def makes_views(module: object) -> bool:
+    """Return whether a module has a method `feature_extractor(stage, stride)`; not an attribute that is a network."""
+    method = getattr(module, "feature_extractor", None)
+    return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()
+
+
 def has_parts(network: object, *names: str) -> bool:
     """Return whether a network has all attributes of these names, and none is None: users remove a part by None.
 
@@ -372,39 +273,6 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
     closed_over = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     values = [getattr(function, "__self__", None), *closed_over]
     return nn.ModuleList(value for value in values if isinstance(value, nn.Module))
-
-
-@contextmanager
-def unwatched(network: nn.Module) -> Iterator[None]:
-    """Remove a user's forward hooks from a network during a block, and put them back.
-
-    Hooks of torch, and hooks that the network's own parts registered, stay.
-
-    Example:
-        >>> network = nn.Identity()
-        >>> hook = network.register_forward_hook(lambda module, inputs, output: output + 1)
-        >>> with unwatched(network):
-        ...     network(torch.zeros(1))
-        tensor([0.])
-        >>> network(torch.zeros(1))
-        tensor([1.])
-    """
-    own_parts = set(network.modules())
-    saved: list[tuple[dict[int, Any], dict[int, Any]]] = []  # a part's hooks, and a copy of them
-    for part in own_parts:
-        for hooks in (part._forward_hooks, part._forward_pre_hooks):
-            saved.append((hooks, dict(hooks)))
-            for key, hook in list(hooks.items()):
-                is_of_torch = getattr(hook, "__module__", "").startswith("torch.")
-                # the network's own hook is a method of a part, or a function that closes over a part
-                if not is_of_torch and own_parts.isdisjoint(modules_inside(hook)):
-                    del hooks[key]
-    try:
-        yield
-    finally:
-        for hooks, before in saved:
-            hooks.clear()
-            hooks.update(before)
 
 
 @contextmanager
@@ -450,7 +318,9 @@ class RawColour(FeatureExtractor):
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
-        super().__init__(stage, known=["colour"], network_name=self.described.name)
+        if stage != "colour":
+            raise NoSuchMap(f"stage {stage!r}: raw colour has colour; null is its default")
+        super().__init__(stage, self.described.name)
         self.stride = stride or 8
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
@@ -467,28 +337,6 @@ class RawColour(FeatureExtractor):
         A cell that the right or lower border cuts has the mean of its pixels within the image.
         """
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
-
-
-def stage_names(prefix: str, count: int) -> list[str]:
-    """Return `count` names of stages, a prefix with numbers from 1: block1, block2, …
-
-    Example:
-        >>> stage_names("block", 3)
-        ['block1', 'block2', 'block3']
-    """
-    return [f"{prefix}{number}" for number in range(1, count + 1)]
-
-
-def stage_indices(stages: Iterable[str], prefix: str) -> list[int]:
-    """Return the indices of stages in `stage_names` of the prefix, from 0, ascending, without repeats.
-
-    Stages with another prefix are left out.
-
-    Example:
-        >>> stage_indices(["block7", "block3", "block7", "features"], "block")
-        [2, 6]
-    """
-    return sorted({int(name.removeprefix(prefix)) - 1 for name in stages if name.startswith(prefix)})
 
 
 def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
@@ -514,6 +362,15 @@ def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
         return function(images.clone() if images.is_inference() else images)
 
 
+def parts_of(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and all modules in it, a shared one more than once; faster than `modules`, for each frame."""
+    rest = [module]
+    while rest:
+        part = rest.pop()
+        yield part
+        rest += filter(None, part._modules.values())
+
+
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
     """Set a module to eval mode during a block, and restore the mode of every submodule.
@@ -528,6 +385,9 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
         >>> network[0].training, network[1].training
         (True, False)
     """
+    if not any(part.training for part in parts_of(module)):
+        yield
+        return
     modes = {part: part.training for part in module.modules()}
     try:
         module.eval()

@@ -6,12 +6,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..description import Input, Network
-from ..functional.colour import normalised_lab
+from ..description import Network
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from .extractor import FeatureExtractor
-from .resnet import LAYER_OF_STAGE, convolutions_of, folded_copy, maps_of, named_blocks, stage_of
+from .resnet import LAYER_OF_STAGE, convolutions_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
@@ -144,64 +142,6 @@ class LiirEncoder(nn.Module):
         for layer in LAYER_OF_STAGE.values():  # layer1 to layer4
             x = self.get_submodule(layer)(x)
         return self.affinity(x)
-
-
-class LiirExtractor(FeatureExtractor):
-    """A view of the stages of Liir's encoder, for images of any size.
-
-    Args:
-        encoder: the network. It is not copied and may be changed: pass a copy (`module_copy`) to keep yours.
-        stage: `affinity` (the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or several with +
-            between them; None is `affinity`.
-        stride: None, or the stride of the stage.
-
-    Raises:
-        ValueError: if a stage does not exist or has another stride.
-
-    Example:
-        >>> encoder = LiirEncoder(position_size=8)
-        >>> for stage in ("res2", "res3", "res4", "res5.b1", "affinity"):
-        ...     view = LiirExtractor(encoder, stage)
-        ...     print(stage, view.stride, tuple(view(torch.rand(2, 3, 30, 45)).shape))
-        res2 2 (2, 64, 15, 23)
-        res3 4 (2, 128, 8, 12)
-        res4 4 (2, 256, 8, 12)
-        res5.b1 4 (2, 256, 8, 12)
-        affinity 4 (2, 64, 8, 12)
-        >>> LiirExtractor(encoder, stride=8)
-        Traceback (most recent call last):
-            ...
-        ValueError: the stride of affinity is 4, not 8; leave stride out
-    """
-
-    multiple = 4
-    input = Input(source="which Liir converts to Lab")
-    normalises = False
-
-    def __init__(self, encoder: LiirEncoder, stage: str | None = None, stride: int | None = None) -> None:
-        blocks = named_blocks(encoder)
-        stages = list(dict.fromkeys(map(stage_of, blocks)))  # res2 to the encoder's last, each once
-        super().__init__(stage or AFFINITY, known=[*stages, *blocks, AFFINITY], network_name="Liir")
-        self.last = stages[-1]  # the affinity's convolution reads it
-        self.encoder = encoder
-        # pixels per cell: the first layer halves the sides, and so does the first block of res3
-        strides = [2 if name.startswith("res2") else 4 for name in self.stages]
-        self.set_stride(self.common_stride(strides), stride)
-        self.eval()
-
-    def map_of(self, images: Tensor) -> Tensor:
-        """Return the maps of the stages, joined along the channels to `(N, C, h, w)`, from one pass.
-
-        Images are RGB `(N, 3, H, W)` in [0, 1], which is converted to Lab.
-        """
-        x = self.encoder.stem(normalised_lab(images))
-        # `self.last` in any case, since the affinity's convolution reads it; AFFINITY names no block and is skipped
-        maps = maps_of([*self.stages, self.last], named_blocks(self.encoder).items(), x)
-        if AFFINITY in self.stages:
-            maps[AFFINITY] = self.encoder.affinity(maps[self.last])
-        return self.joined(maps)
-
-    folded = folded_copy
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:

@@ -2,23 +2,33 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
 from .copies import Reference
-from .encoder import Encoder, input_of_record, unwrapped
-from .extractor import Dilated
+from .encoder import Encoder, input_of_record
+from .extractor import Dilated, unwrapped
 from .families import converted, family_of, fitted_to_library, input_of_family
-from .files.checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
+from .files.checkpoints import (
+    METADATA_KEY,
+    check_metadata,
+    is_foreign,
+    load_weights,
+    read_content,
+    recipe_of,
+    without_prefix,
+)
 from .files.foreign import positions_resampled, under_own_names, weights_in
-from .files.trust import Refused, in_name_of, make, named_by_file, named_by_user, own_arguments
+from .files.trust import Refused, closed, import_named, is_module, know, make, own_arguments, require_small
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
-from .networks import HUB, LIBRARIES, EncoderSpec, Located, build, local_file
+from .networks import LIBRARIES, USERS_CALLABLE, EncoderSpec, build
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -38,12 +48,11 @@ def load(
     """Load a network, from whatever names or holds it.
 
     Args:
-        network: a name: `timm:NAME`, `torchvision:NAME`, `torchhub:OWNER/REPO:ENTRY`, `transformers:NAME`,
-            `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`; the path of a checkpoint, or
-            its address on the hub (`hf://OWNER/NAME/FILE`); a name with a file of its weights, `timm:NAME=FILE`,
-            `package.module:Class=FILE`; each with `@STAGE/STRIDE` for the encoder's defaults. Or an `EncoderSpec`, with
-            its own weights, seed and input. Or a module: a LightningModule, a network, an extractor, an `Encoder` or a
-            video encoder.
+        network: a name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `package.module:callable`, a short name
+            such as `vidcorr-r18`, or `raw_colour`; the path of a checkpoint; a name with a file of its weights,
+            `timm:NAME=FILE`, `package.module:Class=FILE`; each with `@STAGE/STRIDE` for the encoder's defaults. Or an
+            `EncoderSpec`, with its own weights, seed and input. Or a module: a LightningModule, a network, an
+            extractor, an `Encoder` or a video encoder.
         pretrained: load the library's weights, for names of timm and torchvision.
         seed: seed of random weights; None draws them from torch's state.
         mean: mean of RGB in [0, 1] in the network's training; None: as the network or its library states.
@@ -85,23 +94,24 @@ def _around(module: Any, **facts: Any) -> Encoder:
     return module.evaluated.changed(user_module=Reference(module), **facts)
 
 
-def _load_name(spec: EncoderSpec) -> Encoder:
-    """Return the encoder of a spec's name or file; the spec's input, stage and stride override those of the file."""
+def _load_name(spec: EncoderSpec, of_file: str = "") -> Encoder:
+    """Return the encoder of a spec's name or file; the spec's input, stage and stride override those of the file.
+
+    Args:
+        spec: the network.
+        of_file: the file that names the network, if it is not the user.
+    """
     with ExitStack() as stack:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
-        located = Located(spec.spec)  # a name that a file states: no folder or file is looked up for it
-        if not named_by_file(spec):
-            stack.enter_context(named_by_user())  # within it files may be opened and weights fetched
-            located = spec.located
-        name, file, part = located
+        name, file, part = spec.located
         if name and file is not None:  # NAME=FILE
             encoder = encoder_with_weights(name, file, part)
         elif file is not None:
             encoder = _load_checkpoint(file, part)
         else:
-            network, described = build(spec)
+            network, described = build(spec, not of_file, of_file)
             encoder = _around(network, described=described, made_by=spec)
     return encoder.changed(
         is_ours=True,
@@ -148,7 +158,7 @@ def build_feature_extractor(
     return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
 
 
-def _load_checkpoint(path: Path, part: str) -> Encoder:
+def _load_checkpoint(path: Path, part: str, name: str = "") -> Encoder:
     """Load the encoder of a checkpoint, on the CPU, in eval mode.
 
     A checkpoint of ours states its encoder by a name and arguments, so that neither Lightning nor the module's class is
@@ -158,6 +168,7 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     Args:
         path: the file.
         part: an encoder of several in the file, read as in a foreign file; empty for the whole file.
+        name: the user's name of the encoder, in place of the file's.
 
     Raises:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
@@ -166,10 +177,12 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
         return _load_foreign(path, part, family=None, content=checkpoint)
-    # refuses a class that is not allowed, even if the encoder does not need this class: resuming needs it
-    recipe = recipe_of(checkpoint, path)
+    check_metadata(checkpoint, path)
     stated = checkpoint[METADATA_KEY].get("encoder")
+    if isinstance(stated, dict) and name:
+        stated = {**stated, "spec": name}
     if stated is None:
+        recipe = recipe_of(checkpoint, path)
         package, _, kind = recipe["class_path"].rpartition(".")
         encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
         module = encoder.user_module.module  # the module of the checkpoint's class
@@ -179,6 +192,11 @@ def _load_checkpoint(path: Path, part: str) -> Encoder:
     else:
         # what stands before the names of the encoder's weights; taken out, since `EncoderSpec` has no such field
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
+        if stated == {}:
+            remedy = (
+                f"name a function that returns it, my_module:my_network={path}, or load_from_checkpoint(…, backbone=it)"
+            )
+            raise Refused(f"{path}: its network was a module without a name: {remedy}")
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
     return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint))
@@ -223,8 +241,8 @@ def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
     Raises:
         ValueError: if the fields are damaged, or name code that is not allowed.
     """
-    with in_name_of(path, stated):
-        return _load_name(EncoderSpec.of(stated, path))
+    require_small(stated, path)
+    return _load_name(replace(EncoderSpec.of(closed(stated, path), path), label=str(path)), of_file=str(path))
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -242,9 +260,11 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
             fit its class.
     """
-    path = local_file(path)
+    path = Path(path)
     checkpoint = read_content(path)
-    module = make(recipe_of(checkpoint, path), path, **overrides)
+    check_metadata(checkpoint, path)
+    arguments = checkpoint.get("hyper_parameters", {})
+    module = make({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, path, **overrides)
     module.configure_model()  # Lightning's hook, which may make layers
     load_weights(module, checkpoint["state_dict"], path, strict)
     module.described = Network.of(module).with_weights_of(path, checkpoint)
@@ -255,9 +275,8 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     """Make a network by its name, and load the weights of a file.
 
     Args:
-        name: `timm:NAME`, `torchvision:NAME`, `torchhub:…`, `family:NAME`; or a callable of the user, a class or a
-            function that returns a module. The callable gets the arguments that a checkpoint of Lightning has saved,
-            else none.
+        name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `family:NAME`; or a callable of the user, a class or
+            a function that returns a module. A class gets the arguments that a checkpoint of Lightning has saved.
         path: the file.
         part: name of an encoder of several in the file; empty for the whole file.
 
@@ -267,13 +286,18 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     if name.startswith(FAMILY):
         return _load_foreign(path, part, name.removeprefix(FAMILY))
     content = read_content(path)
+    is_of_library = name.startswith(LIBRARIES)
+    if not (is_of_library or part or is_foreign(content)):  # ours: the user names its class or its encoder
+        know(name)
+        is_class = name.replace(":", ".") == content[METADATA_KEY].get("class_path")
+        return _load_checkpoint(path, part, "" if is_class else name)
     state = weights_in(content, path, part)
-    is_of_library = name.startswith((*LIBRARIES, HUB))
-    arguments = None if is_of_library else own_arguments(content.get("hyper_parameters"))
-    spec = EncoderSpec(name, arguments=arguments)
+    arguments = None
+    if USERS_CALLABLE.fullmatch(name) and _is_class(name):
+        arguments = own_arguments(content.get("hyper_parameters"))  # none to a function
+    spec = EncoderSpec(name, arguments=arguments, label=str(path))
     try:
-        with in_name_of(path, arguments):
-            network, described = build(spec, with_weights=False)
+        network, described = build(spec, with_weights=False)
         family = family_of(state, name, path)
         if is_of_library:
             state = fitted_to_library(state, family, network, name, path)
@@ -299,8 +323,8 @@ def trainable_network(spec: Any) -> Encoder:
     mean and deviation, whatever the library's weights were trained on, and a user's module gets RGB in [0, 1].
 
     Args:
-        spec: a name, file or checkpoint of a whole network, or the fields of `EncoderSpec.to_dict`; its stage is the
-            map that is trained.
+        spec: a name, file or checkpoint of a whole network, or the fields of `EncoderSpec.to_dict`, whose stage is the
+            map that is trained; or a module.
 
     Returns:
         An encoder of the network, which is in training mode, and whose weights all take gradients.
@@ -317,17 +341,33 @@ def trainable_network(spec: Any) -> Encoder:
             ...
         ValueError: torchvision:resnet18@res4/8: a network is trained at its own strides: leave /8 out
     """
-    named = EncoderSpec.of(spec, "backbone")
-    if named.stride:
-        raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
-    encoder = load(named)
-    if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
+    if isinstance(spec, nn.Module):  # a checkpoint cannot name it: `load_from_checkpoint(FILE, backbone=module)`
+        encoder = load(spec)
+        named = EncoderSpec("", encoder.default_stage)
+    elif spec is None:
+        raise ValueError(
+            "backbone: the network was a module without a name: load_from_checkpoint(FILE, backbone=module)"
+        )
+    else:
+        named = EncoderSpec.of(spec, "backbone")
+        if named.stride:
+            raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
+        encoder = load(named)
+    if (named.text and encoder.spec is None) or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train: name a network")
+    if isinstance(encoder.network, torch.jit.ScriptModule):
+        raise ValueError(
+            f"backbone: {type(encoder.network).__name__} is TorchScript, which is not trained: give its module"
+        )
     encoder.network.requires_grad_(True).train()
     stated = encoder.stated
     if stated is None:
         # `encoder.input` is ImageNet's for a library's network, RGB in [0, 1] for a user's; a network whose own code
         # normalises, or makes Lab, gets RGB in [0, 1]
-        normalises = encoder.view_class is not None and encoder.view_class.normalises
-        stated = encoder.input.model_copy(update={"source": TRAINED}) if normalises else Input()
+        stated = encoder.input.model_copy(update={"source": TRAINED}) if encoder.normalises else Input()
     return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)
+
+
+def _is_class(name: str) -> bool:
+    module, _, member = name.partition(":")
+    return is_module(import_named(module, member, f"backbone {name}"))

@@ -1,7 +1,5 @@
 """Networks by name: what a text says, and the network of timm, torchvision, the hub or a user's callable it names."""
 
-import functools
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,45 +7,36 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml  # type: ignore[import-untyped]
 from torch import nn
 
 from ..description import RANDOM_WEIGHTS, Input, Network
-from ..functional.device import random_state_kept
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
-from .copies import device_of, type_of_weights
 from .extractor import RawColour
 from .files import listed, trust
 from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
+from .files.listed import SHORT_NAMES as SHORT_NAMES
+from .files.trust import NetworkName as NetworkName
 from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
 from .video import from_transformers
 
-SHORT_NAMES: dict[str, str] = yaml.safe_load(Path(__file__).with_name("short_names.yaml").read_text("utf-8"))
-"""Name → network. Weights of timm come from its cache, or over the network at first use."""
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
 """Prefixes of names that stand for random or trained weights."""
-WITH_WEIGHTS = re.compile(r"(?!transformers:)(\w[\w.]*:[^=]+)=(.+)")
+WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
 """A name with a file of weights: `timm:NAME=FILE`, `package.module:Class=FILE`, `family:NAME=FILE`.
 
 A file that exists by the whole text is this file.
 """
-USERS_CALLABLE = re.compile(r"(?!(?:timm|torchvision|transformers|torchhub|family):)[\w.]+:[\w.]+")
+USERS_CALLABLE = re.compile(r"(?!(?:timm|torchvision|transformers|family):)[\w.]+:[\w.]+")
 """A name of a callable, `package.module:callable`."""
-TRUSTED = (listed.OURS, *listed.LIBRARIES)
+TRUSTED = (listed.OURS, *listed.LIBRARIES, "transformers")
 """Packages whose networks stay the same under their names."""
-FORMS = "timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
+FORMS = "timm:NAME, torchvision:NAME or package.module:callable"
 """Names of networks with a prefix, for messages."""
 TRANSFORMERS = "transformers:"
 """Prefix of models of `transformers`, by a name on the hub or a folder."""
-HUB = "torchhub:"
-"""Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
-
-
-NetworkName = str | dict[str, Any]
-"""A network as an argument: its name, or the fields of `EncoderSpec.to_dict`, as checkpoints hold them."""
 VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+]*(?:/[^/]*)?")
 """What follows the last @ of a name: `STAGE` or `STAGE/STRIDE`, and not the end of a path."""
 
@@ -210,27 +199,19 @@ class EncoderSpec:
     def is_random(self) -> bool:
         """True if the weights are random, so that two seeds make different networks.
 
-        For a user's callable, `draws_weights` tells; it calls the callable twice.
-
-        Raises:
-            ValueError: as `draws_weights`, or if the file that is read may not name the network.
+        For a callable, `draws_weights` tells.
         """
         if _takes_pretrained(self.spec):  # timm:NAME or torchvision:NAME, without a file
-            return not self.pretrained or trust.named_by_file(self)  # a name in a file fetches no weights
+            return not self.pretrained
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
-        # alone: a file that names the callable has its weights, and so has the FILE of NAME=FILE
-        is_alone = is_callable and not trust.named_by_file(self) and self.located.file is None
-        return is_alone and draws_weights(self.spec)
+        return is_callable and self.located.file is None and draws_weights(self.spec)
 
     @property
     def located(self) -> Located:
         """Name, file and part that `spec` stands for on this machine.
 
-        A folder of a model becomes a name with the file of its weights. A file on the hub becomes its path in the hub's
-        cache. A text that is the path of an existing file stands for this file, even if the path has an "=".
-
-        Raises:
-            ValueError: if a file of the hub is not to be had.
+        A folder of a model becomes a name with the file of its weights. A text that is the path of an existing file
+        stands for this file, even if the path has an "=".
 
         Example:
             >>> EncoderSpec("timm:resnet18").located
@@ -241,6 +222,8 @@ class EncoderSpec:
             True
         """
         text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
+        if text.startswith(TRANSFORMERS) and is_folder_of_model(text.removeprefix(TRANSFORMERS)):
+            return Located(text)
         path, part = file_and_part(text)
         named = None if path.is_file() else WITH_WEIGHTS.fullmatch(text)
         if named is not None:  # NAME=FILE or NAME=FILE#PART
@@ -285,7 +268,7 @@ class EncoderSpec:
             ValueError: if a checkpoint is damaged, or names code that is not allowed.
 
         Example:
-            >>> texts = ("vidcorr-r18", "timm:resnet18", "timm:resnet18=own.pth", "my_module:net", "torchhub:me/it:net")
+            >>> texts = ("vidcorr-r18", "timm:resnet18", "timm:resnet18=own.pth", "my_module:net", "my_module.sub:net")
             >>> [EncoderSpec(text).is_reusable for text in texts]
             [True, True, True, False, False]
         """
@@ -303,7 +286,7 @@ class EncoderSpec:
         return all(trust.package_of(name) in TRUSTED for name in trust.named_code(encoder))
 
 
-def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Network]:
+def build(spec: EncoderSpec, with_weights: bool = True, of_file: str = "") -> tuple[nn.Module, Network]:
     """Build the network of a name (not of a file), without its classifier, and describe it.
 
     Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
@@ -312,6 +295,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         spec: the network.
         with_weights: load trained weights if `spec` asks for them, else draw random ones. False: the caller loads
             weights of a file afterwards, so none are fetched, and the network is not described as random.
+        of_file: the file that names the network, whose weights the library's record of an input says nothing about.
 
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
@@ -321,17 +305,22 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
             not return a module.
     """
-    is_named_by_file = trust.named_by_file(spec)  # then no folder or file is looked up for it, and no weights fetched
     is_random = with_weights and spec.is_random
-    prefix, _, name = (spec.spec if is_named_by_file else spec.located.name).partition(":")
+    prefix, _, name = spec.located.name.partition(":")
     make = MAKERS.get(prefix, _make_by_callable)  # any other prefix is the module of a callable
-    network, architecture, source = make(name, spec, with_weights and not is_named_by_file)
+    if of_file and spec.arguments and not trust.is_module(trust.import_named(prefix, name, of_file)):
+        raise trust.Refused(
+            f"{of_file}: gives arguments to {spec.spec}, a function; name it yourself, {spec.spec}={of_file}"
+        )
+    network, architecture, source = make(name, spec, with_weights)
+    if not of_file:  # a file may repeat the user's word in this process
+        trust.KNOWN.add(f"{prefix}.{name}")
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     # the library's record of an input belongs to its own weights: those that were loaded here, or, by a tag,
     # timm:NAME.TAG, those in the caller's file; of other weights it says nothing
     is_tagged = prefix == "timm" and "." in name
-    if is_random or is_named_by_file or not (with_weights or is_tagged):
+    if is_random or of_file or not (with_weights or is_tagged):
         for part in network.modules():
             if "pretrained_cfg" in vars(part):
                 part.pretrained_cfg = {}  # type: ignore[assignment]
@@ -349,79 +338,21 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     return network, described
 
 
-@functools.cache
 def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws more than half of its network's numbers, so that two seeds make two networks.
+    """Return whether a callable draws weights: a class does, a user's function brings its own.
 
-    A new classifier on a trained trunk is less than half. False for a callable that fails: `build` tells why it fails.
-
-    Args:
-        spec: `package.module:callable`. The callable is called twice; one of ours is known and not called.
-
-    Raises:
-        ValueError: if the callable draws a number that is neither parameter nor buffer: no file would hold it.
+    Of our own functions all draw, but for that of a short name.
 
     Example:
-        >>> draws_weights("torchvision.models:shufflenet_v2_x0_5"), draws_weights("nowhere:net")
+        >>> draws_weights("torchvision.models:ResNet"), draws_weights("torchvision.models:resnet18")
         (True, False)
         >>> draws_weights("vidcorr.backbones:crw_resnet18"), draws_weights("vidcorr.backbones:vidcorr_r18")
         (True, False)
     """
-    if listed.is_listed(spec):  # one of ours: it draws all of its weights; that of a short name loads trained ones
+    if listed.is_listed(spec):
         return spec not in SHORT_NAMES.values()
-    library, _, name = spec.partition(":")
-    made: list[Any] = []
-    try:
-        for seed in (0, 1):
-            # the answer is cached, so it must not depend on a `no_grad` around this call
-            with random_state_kept(), torch.enable_grad():
-                torch.manual_seed(seed)
-                made.append(trust.import_named(library, name, spec)())
-        first, second = (network.state_dict() for network in made)
-        drawn = sum(value.numel() for name, value in first.items() if not torch.equal(value, second[name]))
-    except Exception:  # the user's code raises what it will
-        return False
-    if _differ_with_equal_weights(*made):
-        raise ValueError(f"{spec}: draws a number that no file holds: register it as a buffer or parameter")
-    return 2 * drawn > sum(map(torch.numel, first.values()))
-
-
-def _differ_with_equal_weights(first: nn.Module, second: nn.Module) -> bool:
-    """Load the weights of `first` into `second`, and return whether both still map an image to different numbers.
-
-    False if two calls of `first` differ, since it draws numbers not by torch's default generator, or if a
-    network fails.
-
-    Example:
-        >>> _differ_with_equal_weights(nn.Conv2d(3, 4, 8, 8), nn.Conv2d(3, 4, 8, 8))
-        False
-        >>> _differ_with_equal_weights(nn.LeakyReLU(-0.1), nn.LeakyReLU(-0.2)), nn.LeakyReLU().state_dict()
-        (False, OrderedDict())
-        >>> _differ_with_equal_weights(nn.Hardtanh(0, 0.5), nn.Hardtanh(0, 0.75))  # numbers that no file holds
-        True
-        >>> _differ_with_equal_weights(nn.Linear(8, 8), nn.Linear(8, 8))  # takes no images
-        False
-    """
-    try:
-        second.load_state_dict(first.state_dict())  # what differs still is in no file of weights
-        output = _numbers_of(first)
-        draws_in_calls = not torch.allclose(output, _numbers_of(first), equal_nan=True)
-        return not draws_in_calls and not torch.allclose(output, _numbers_of(second), equal_nan=True)
-    except Exception:  # the user's code takes another input, and the view will say so
-        return False
-
-
-def _numbers_of(network: nn.Module) -> torch.Tensor:
-    """Return a network's output for an image of noise: all its tensors as one float64 vector.
-
-    The network is put into eval mode, and stays in it.
-    """
-    image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with random_state_kept(), torch.no_grad():
-        torch.manual_seed(0)  # a network that draws by torch draws the same numbers in each call
-        output = network.eval()(image.to(device_of(network), type_of_weights(network)))
-    tensors = [leaf.flatten().double() for leaf in listed.leaves_in(output) if isinstance(leaf, torch.Tensor)]
-    return torch.cat(tensors)
+    module, _, name = spec.partition(":")
+    return isinstance(trust.import_named(module, name, f"backbone {spec}"), type)
 
 
 def _takes_pretrained(spec: str) -> bool:
@@ -448,20 +379,13 @@ def split_view(text: str) -> tuple[str, str]:
     return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
-def on_hub(path: object) -> bool:
-    """Return whether a path is an address on the Hugging Face hub, `hf://OWNER/NAME/FILE`."""
-    return str(path).startswith("hf:/")  # `Path` takes one slash away
-
-
 def is_checkpoint(spec: str) -> bool:
-    """Return whether a text is a file of weights, or FILE#PART: by its suffix, because it exists, or on the hub.
+    """Return whether a text is a file of weights, or FILE#PART: by its suffix, or because it exists.
 
     Example:
-        >>> is_checkpoint("runs/last.ckpt"), is_checkpoint("hf://me/vfs"), is_checkpoint("timm:resnet18")
-        (True, True, False)
+        >>> is_checkpoint("runs/last.ckpt"), is_checkpoint("timm:resnet18")
+        (True, False)
     """
-    if on_hub(spec):
-        return True
     path, _ = file_and_part(spec)
     return str(path).endswith(SUFFIXES) or path.is_file()
 
@@ -469,7 +393,7 @@ def is_checkpoint(spec: str) -> bool:
 def file_and_part(text: str) -> tuple[Path, str]:
     """Split `FILE#PART` into the path and the name of an encoder in this file; the name is empty without #PART.
 
-    A # in the path of an existing file belongs to the path. An address on the hub becomes a path in its cache.
+    A # in the path of an existing file belongs to the path.
 
     Example:
         >>> path, part = file_and_part(f"{__file__}#teacher")
@@ -478,37 +402,10 @@ def file_and_part(text: str) -> tuple[Path, str]:
         >>> file_and_part("no_file#1/own.pth") == (Path("no_file#1/own.pth"), "")
         True
     """
-    if on_hub(text):
-        return local_file(text), ""
     file, _, part = text.rpartition("#")
     if part and Path(file).is_file() and not Path(text).is_file():
         return Path(file), part
     return Path(text), ""
-
-
-def local_file(path: str | Path) -> Path:
-    """Return the path of a file; a file on the hub is downloaded into the hub's cache, unless it is there already.
-
-    Args:
-        path: a path, or `hf://OWNER/NAME/FILE`; `hf://OWNER/NAME` stands for its one file of weights.
-
-    Raises:
-        ValueError: one line, if the file is neither on the hub nor in the cache, or the address has another form.
-    """
-    if not on_hub(path):
-        return Path(path)
-    from huggingface_hub import HfApi
-
-    owner, _, rest = str(path).removeprefix("hf:").lstrip("/").partition("/")
-    name, _, file = rest.partition("/")
-    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    with one_line_errors(str(path), f"hf download {owner}/{name} {file}".rstrip()):
-        if not file:
-            files = [each for each in hub.list_repo_files(f"{owner}/{name}") if each.endswith(SUFFIXES)]
-            if len(files) != 1:
-                raise ValueError(f"holds {len(files)} files of weights: write hf://OWNER/NAME/FILE")
-            file = files[0]
-        return Path(hub.hf_hub_download(f"{owner}/{name}", file))
 
 
 Made = tuple[Any, str, str]
@@ -593,41 +490,6 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
     return network, name.lower(), "weights of torchvision"
 
 
-def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Call an entry of torch.hub, which runs code of others; if it returns a tuple, take the first module.
-
-    Args:
-        name: PLACE:ENTRY; PLACE is a folder, or OWNER/REPO[:BRANCH].
-        spec: not used; all makers take it.
-        with_weights: let the entry load its weights.
-
-    Returns:
-        The network, the entry's name, and the source of trained weights in words.
-
-    Raises:
-        ValueError: if the user has not allowed the code, or the entry cannot be called.
-    """
-    place, _, entry = name.rpartition(":")
-    full_name = f"{HUB}{name}"
-    trust.refuse([full_name], f"backbone {full_name}")
-    options: dict[str, Any] = {"source": "local", "trust_repo": True, "verbose": False}
-    how = ""  # a folder has nothing to fetch
-    is_folder = Path(place).is_dir()
-    if not is_folder:
-        options["source"] = "github"
-        clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"  # the repository without :BRANCH
-        how = f"{clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
-    with one_line_errors(f"backbone {full_name}: {entry} of {place} cannot be made", how):
-        try:  # many entries load weights unless they are told otherwise
-            made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
-        except TypeError as error:
-            if with_weights or "pretrained" not in str(error):
-                raise
-            made = torch.hub.load(place, entry, **options)  # the entry has no argument `pretrained`
-    network = made[0] if isinstance(made, tuple) else made
-    return network, entry, f"weights of {Path(place).name if is_folder else place}"
-
-
 def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call a class or function, `package.module:callable`, with the arguments of the spec; the default maker.
 
@@ -656,14 +518,8 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    is_named_by_file = trust.named_by_file(spec)
-    if not is_named_by_file:  # the user named it; else `named_by_file` has checked the name
-        trust.allow(spec.spec, spec.spec.replace(":", "."))  # files name a function with a colon, a class with a dot
-        # raises for a callable that draws numbers which no file would hold; the answer is not needed here
-        draws_weights(spec.spec)
-    # without a file's arguments a user's callable is called directly, so that its errors stay what they are
-    has_arguments = is_named_by_file or spec.arguments is not None
-    network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
+    # without arguments a user's callable is called directly, so that its errors stay what they are
+    network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.label or spec.spec)
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:
             return network, short_name, "weights of vidcorr"
@@ -674,8 +530,7 @@ MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
     "raw_colour": lambda name, spec, _: (RawColour(), RawColour.described.name, ""),
     "timm": _make_by_timm,
     "torchvision": _make_by_torchvision,
-    "transformers": lambda name, spec, _: (from_transformers(name, spec.arguments), name, "weights of transformers"),
-    "torchhub": _make_by_torch_hub,
+    "transformers": lambda name, spec, _: (from_transformers(name), name, "weights of transformers"),
 }
 """Prefix of a name → what makes its network; other names are `package.module:callable`.
 

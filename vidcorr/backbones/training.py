@@ -1,46 +1,38 @@
 """The maps that a method trains, with gradient, made by the views that benchmarks use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
-from .copies import Reference, device_of
-from .extractor import View, eval_mode
-from .kinds import kind_of, unwrapped
+from .copies import device_of
+from .extractor import eval_mode, is_sharded, makes_views, unwrapped, wrappers_of
 from .outputs import patch_of, probe_size, require_map
+from .views import NetworkView
 
 
 class TrainedViews:
-    """Views of networks in training: each view computes with the network itself, not with a copy, in its own mode.
+    """Views of networks in training: each view computes with the network itself, at its own strides, in its own mode.
 
-    A network's view is made at its first pass. A copy of this object keeps `kinds`, and makes its views anew, because a
-    copied method has copied networks.
+    A network's view is made at its first pass. A copy of this object makes its views anew, because a copied method has
+    copied networks.
 
     Args:
         stage: stage of the maps; None is the network's default, for a ResNet its last stage.
-        kinds: class of a network → the class of its views, as an encoder has decided it.
 
     Attributes:
         made: id of a network and stage → the network, and the function that makes its maps.
     """
 
-    def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
+    def __init__(self, stage: str | None = None) -> None:
         self.stage = stage
-        self.kinds = dict(kinds or {})  # class of a network → class of its views, as `kind_of` returns it
         self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes for a copy or a pickle, without the views that were made."""
         return vars(self) | {"made": {}}
-
-    def kind_of(self, network: nn.Module) -> type[View] | None:
-        """Return the class of a network's views, decided once for each class of networks: it may need a pass."""
-        if type(network) not in self.kinds:
-            self.kinds[type(network)] = kind_of(network)
-        return self.kinds[type(network)]
 
     def maps(self, network: nn.Module, images: Tensor, stage: str | None = None) -> Tensor:
         """Return the maps of images, with gradient.
@@ -70,7 +62,7 @@ class TrainedViews:
         key = (id(network), stage)
         if key not in self.made:
             # the network is kept in the value too, so that no later network gets its id
-            self.made[key] = (network, self._function_of(unwrapped(network), stage))
+            self.made[key] = (network, self._function_of(network, stage))
         _, function = self.made[key]
         features = require_map(function(images), type(network).__name__)
         if torch.is_autocast_enabled(images.device.type):
@@ -78,31 +70,26 @@ class TrainedViews:
         return features.to(images.dtype)  # a network may give half precision, which a projector does not take
 
     def view_of(self, network: Any, stage: str | None = None) -> Any:
-        """Return the view by which a network is trained; the view computes with the network itself.
+        """Return the view by which a network, in wrappers or not, is trained.
 
         Raises:
             ValueError: if the network has no such stage, or gives no map.
         """
-        kind: Any = self.kind_of(network)
-        with eval_mode(network), random_state_kept():
-            # a network without a kind makes its own views
-            view: Any = network.feature_extractor(stage, None) if kind is None else kind.whole(network, stage)
-        view.keeps_mode = True  # read by a `MapExtractor` alone
-        return view
+        inner = unwrapped(network)
+        with eval_mode(inner), random_state_kept():
+            if makes_views(inner):
+                return inner.feature_extractor(stage, None)
+            # DDP sums the gradients of a call of its own
+            called = next((each for each in wrappers_of(network) if is_sharded(each)), None)
+            return NetworkView.whole(inner, stage, called)
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-        """Return the function from images, as `maps` gets them, to a network's maps of a stage, with gradient.
-
-        The network is `unwrapped`: without torch.compile's or another wrapper.
-        """
+        """Return the function from images, as `maps` gets them, to a network's maps of a stage, with gradient."""
         view = self.view_of(network, stage)
-        if self.kind_of(network) is None:  # the network's own `feature_extractor` made the view
-            # such a view may lack `by_call`, and prepares its images itself; it comes in eval mode, so that each pass
-            # sets the present mode of the network
-            return lambda images: view.train(network.training)(images)
-        # a view that reads parts of the network does so within the network's own call, so that its hooks run
-        view.called = Reference(network) if view.reads else None
-        return view.by_call  # without the view's preparation: the images are normalised already
+        if not makes_views(unwrapped(network)):
+            return view.map_of  # without the view's preparation: the images are normalised already
+        # a view that the network makes prepares its images itself, and computes in the present mode of the network
+        return lambda images: view.train(unwrapped(network).training)(images)
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:

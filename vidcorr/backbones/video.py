@@ -4,7 +4,7 @@ A call of `encode` processes a whole video.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,7 +18,7 @@ from ..functional.device import to_device
 from ..functional.position import resized_position
 from ..videos.files import require_one_of
 from .extractor import NoSuchMap, View, attribute_set, eval_mode, modules_inside, normalised
-from .hub_models import image_model, model_of_config, one_line_errors
+from .hub_models import image_model, one_line_errors
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -288,7 +288,7 @@ def as_tensor(array: object) -> Tensor:
     return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 
-def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:
+def from_transformers(name: str) -> Any:
     """Load a model of the library `transformers` (an extra).
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
@@ -296,8 +296,6 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
-        stated: the configuration of a network whose weights are in a checkpoint: the model gets random weights, and
-            nothing is read or fetched. None: load the weights of `name`.
 
     Returns:
         `Clips` around a model of clips (`VIDEO_MODELS`); else the image model.
@@ -305,15 +303,11 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any
     Raises:
         ValueError: for a model that cannot be loaded.
     """
-    model: Any
-    if stated is not None:
-        model = model_of_config(stated)
-    else:
-        how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
-        with one_line_errors(f"backbone transformers:{name}: cannot be loaded", how):
-            model = image_model(name)
+    how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
+    with one_line_errors(f"backbone transformers:{name}: cannot be loaded", how):
+        model: Any = image_model(name)
     if getattr(model.config, "interpolate_rope", False):
-        raise ValueError(f"{name}: is V-JEPA 2.1, which torchhub:facebookresearch/vjepa2:ENTRY loads")
+        raise ValueError(f"{name}: is V-JEPA 2.1: give a function that returns torch.hub's network")
     config = model.config
     if config.model_type not in VIDEO_MODELS:
         return model

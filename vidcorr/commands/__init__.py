@@ -80,7 +80,6 @@ look:
 data and weights:
   generate    Generate small videos with exact ground truth in the layouts of the benchmarks.
   check-data  Check videos before training: decode every frame of each, compare sizes.
-  inspect     Print what a checkpoint names before anything of it runs, and what --allow it needs.
   export      Write a network as safetensors with a model card, or as ONNX.
 
 vidcorr COMMAND --help shows the options of a command, vidcorr fit --model.help VFSSimSiam of a class.
@@ -197,10 +196,6 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     flags.further = further
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
-    if "allow" in flags:
-        from ..backbones.files.trust import begin_command
-
-        begin_command(words)  # files may name the code that the words name
     warnings.formatwarning = line_of_warning
     start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
     command.module.run(flags)

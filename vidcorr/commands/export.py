@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.runs.flags import ALLOW, Flag, positive
+from ..experiments.runs.flags import Flag, positive
 from ..videos.files import require_one_of
 
 NAMED = "folder of a run, checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
@@ -13,7 +13,6 @@ FLAGS = (
     Flag("checkpoint", NAMED, metavar="NETWORK"),
     Flag("output", WRITTEN, type=Path, metavar="OUT"),
     Flag("--size", SIZE, type=positive, nargs=2, metavar=("H", "W")),
-    ALLOW,
 )
 
 

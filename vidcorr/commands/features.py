@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import printable
-from ..experiments.runs.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
+from ..experiments.runs.flags import NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
 OUTPUT = "file to write: a picture of five frames, or .npz of all maps (default: features.png)"
 FLAGS = (
@@ -16,7 +16,6 @@ FLAGS = (
     Flag("--end", "frame after the last", type=int, metavar="FRAME"),
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     *NETWORK_FLAGS,
-    ALLOW,
 )
 
 

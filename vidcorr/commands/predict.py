@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
-from ..experiments.runs.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
+from ..experiments.runs.flags import NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
@@ -39,7 +39,6 @@ FLAGS = (
     Flag("--end", "frame after the last", type=int, metavar="FRAME"),
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     Flag("--no-overlay", "write no overlay.mp4", dest="overlay", action="store_false"),
-    ALLOW,
 )
 
 

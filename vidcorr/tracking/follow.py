@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
+from ..backbones import Encoder, LiirEncoder, load
 from ..backbones.extractor import eval_mode
 from ..backbones.video import settled_stride
 from ..functional.propagation.propagate import LabelPropagator, name_of_rule, with_rule_of
@@ -225,7 +225,7 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
         return TrackingProtocol.named(protocol or "vfs")
     if isinstance(prompt, PointPrompt):
         return _point_protocol(protocol or DEFAULT)
-    default = "liir" if isinstance(encoder.network, LiirEncoder | LiirExtractor) else DEFAULT
+    default = "liir" if isinstance(getattr(encoder.network, "network", encoder.network), LiirEncoder) else DEFAULT
     named = PropagationProtocol.named(protocol or default, benchmark="davis")
     # keeps the video's proportions, unless the name itself changes `resized_data`
     return named.with_changes(**{"resized_data": None} | named.changes)

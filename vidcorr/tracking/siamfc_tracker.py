@@ -15,7 +15,9 @@ from torch import Tensor
 from .. import signals
 from ..backbones import Encoder
 from ..backbones.extractor import View, features_by
-from ..backbones.resnet import ResNetExtractor, is_resnet, named_blocks
+from ..backbones.outputs import OWN
+from ..backbones.resnet import is_resnet
+from ..backbones.stages import stage_paths
 from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
@@ -107,10 +109,10 @@ def view_options(
     if encoder.default_stage:  # its own stage is not replaced by res5, and gets dilations only on demand
         return chosen | {"dilated": dilated or False}
     # a ResNet, or a network that makes its own views (None) and may hold one
-    may_be_resnet = encoder.view_class in (None, ResNetExtractor)
+    may_be_resnet = encoder.makes_views or (is_resnet(encoder.network) and encoder.view().stage != OWN)
     resnets = list(filter(is_resnet, encoder.modules())) if may_be_resnet else []
     # not every ResNet has res5: `vidcorr-r18` ends with res4
-    if stage is None and any("res5.b1" in named_blocks(network) for network in resnets):
+    if stage is None and any("res5" in stage_paths(network) for network in resnets):
         chosen["stage"] = "res5"
     if dilated is None:
         dilated = bool(resnets) and chosen["stage"] is not None and stride is None

@@ -61,7 +61,7 @@ def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
     for metadata, message in [
         ({}, "of no known family"),
         ({"vidcorr": "{"}, "damaged or foreign"),
-        ({"vidcorr": attack}, "names code that is not in vidcorr's list"),
+        ({"vidcorr": attack}, "names os:abort, which is not of vidcorr"),
         ({"vidcorr": attack.replace("os:abort", "torchvision:resnet18")}, "does not fit ResNet"),
     ]:
         save_file({"a": torch.zeros(1)}, path, metadata)

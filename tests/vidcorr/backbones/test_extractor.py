@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 import torch
 from timm.layers import ConvNormAct
+from timm.utils import ModelEma, ModelEmaV2, ModelEmaV3
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from tests.helpers.encoders import Smoothed, TinyResNet, clips, tiny_vit
+from tests.helpers.encoders import Smoothed, TinyResNet, clips
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
-from vidcorr.backbones import Recurrent, build_feature_extractor, load, weights_digest
-from vidcorr.backbones.kinds import WRAPPERS
-from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
+from vidcorr.backbones import Recurrent, build_feature_extractor, weights_digest
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPT = MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24))
@@ -120,7 +119,7 @@ def test_train_mode_changes_nothing_in_results_nor_in_the_network(make):
     assert state(encoder) == before
 
 
-MAP = r"expected a map \(N, C, h, w\), got \(1, 8\) of .*: leave pooling .*"
+MAP = r"expected a map \(N, C, h, w\), got \(1, 8\) of .*: name a part .*leave pooling .*"
 REMEDY = r"feature_extractor\(stage, stride\) that returns .*build_feature_extractor\(self\.trunk, stage, stride\)"
 
 
@@ -175,14 +174,25 @@ def test_extractors_of_torchvision_have_their_own_stages():
         torch.testing.assert_close(build_feature_extractor(extractor, name)(images), found)
     last = create_feature_extractor(network, ["layer3"])
     torch.testing.assert_close(build_feature_extractor(last)(images), last(images)["layer3"])
-    refused(ValueError, "the stride of layer3 is 16, not 8", build_feature_extractor, last, "layer3", 8)
+    refused(
+        ValueError,
+        "layer3 of TinyResNet has stride 16, not 8: leave stride out",
+        build_feature_extractor,
+        last,
+        "layer3",
+        8,
+    )
+
+
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel, ModelEma, ModelEmaV2, ModelEmaV3)
 
 
 def test_a_wrapper_is_known_by_the_network_inside(tmp_path):
     wrappers = [*WRAPPERS, lambda network: SimpleNamespace(_orig_mod=network)]  # as torch.compile, slow to import
     init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)  # one of them asks
     try:
-        for wrapper, network in product(wrappers, (Trunk(), own_method(), TinyResNet())):
+        for wrapper, make in product(wrappers, (Trunk, own_method, TinyResNet)):
+            network = make()
             view, expected = build_feature_extractor(wrapper(network)), build_feature_extractor(network)
             assert (type(view), view.stride) == (type(expected), 8)
             assert torch.equal(view(IMAGES), expected(IMAGES))
@@ -198,22 +208,3 @@ def test_a_stated_stride_and_a_multiple_are_taken():
     assert (doubled.stride, doubled.multiple) == (4, 8)
     for network, stride in ((nn.Identity(), 1), (ConvNormAct(3, 4, stride=2), 2), (nn.PixelUnshuffle(64), 64)):
         assert build_feature_extractor(network).stride == stride  # the coarsest has 4 × 5 cells
-
-
-@torch.no_grad()
-def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map():
-    """A network of stages, and one of tokens; one with channels last is in test_names.py."""
-    images, network = IMAGES[..., :64, :96], load("timm:test_convnext").network.eval()
-    stages = network.forward_intermediates(images, output_fmt="NCHW", intermediates_only=True)
-    last = network.forward_features(images)
-    joined = torch.cat([last, stages[3]], dim=1)
-    for stage, stride, expected in ((None, 32, last), ("stage2", 8, stages[1]), ("features+stage4", 32, joined)):
-        extractor = TimmExtractor(network.train(), stage)
-        assert not extractor.training
-        torch.testing.assert_close(extractor.map_of(images), expected)
-        assert extractor.stride == extractor.multiple == stride
-    refused(ValueError, r"parts have strides \[4, 8\]", TimmExtractor, network, "stage1+stage2")
-    tokens = tiny_vit(64)
-    torch.testing.assert_close(TimmExtractor(tokens)(images), ViTExtractor(tokens)(images))
-    tokens.feature_info = None
-    refused(ValueError, "VisionTransformer has features; null", TimmExtractor, tokens, "stage1")

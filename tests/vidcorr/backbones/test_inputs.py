@@ -23,10 +23,9 @@ PROCESSORS = {
     "ViTImageProcessor": HALF | {"image_mean": [0.4, 0.5, 0.6]},
     "ConvNextImageProcessor": HALF,
     "BitImageProcessor": {"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3},
-    "MobileViTImageProcessor": {"do_flip_channel_order": True},
     "CLIPImageProcessor": {"do_normalize": False},
 }
-"""Class of transformers → its fields: an input, a size of its own, a factor of 255 / 2, BGR, RGB as it is."""
+"""Class of transformers → its fields: an input, a size of its own, a factor of 255 / 2, RGB as it is."""
 
 
 def folder_of(path, **fields):
@@ -51,11 +50,11 @@ def test_the_input_of_a_folder_is_what_its_processor_makes_of_pictures(kind, tmp
     assert load(str(tmp_path)).input.source.startswith("preprocessor_config.json of ")
 
 
-def test_a_family_saved_without_its_processor_has_its_authors_input(tmp_path):
+def test_a_folder_without_a_processor_states_no_input_and_one_of_bgr_is_refused(tmp_path):
     folder_of(tmp_path)
-    stated = load(str(tmp_path)).input
-    assert (stated.mean, stated.std) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert "the default of convnext, whose preprocessor_config.json is not there" in stated.source
+    assert load(str(tmp_path)).input == UNKNOWN
+    folder_of(tmp_path, image_processor_type="MobileViTImageProcessor", do_flip_channel_order=True)
+    refused(ValueError, "takes BGR: give a module that swaps the channels", load, str(tmp_path))
 
 
 ARCHITECTURE = "test_vit"  # timm's own record has a mean of .5
@@ -118,7 +117,7 @@ OWNERS = {
     "random of torchvision": (lambda own: "torchvision:resnet18", OF_RANDOM),
     "own, which states it": (lambda own: "tests.helpers.networks:Stated", STATED),
     "random of timm": (lambda own: VIT, OF_RANDOM),
-    "own class": (lambda own: f"{__name__}:of_timm", OF_RANDOM),
+    "own class": (lambda own: f"{__name__}:OfTimm", OF_RANDOM),
     "own, which states none": (lambda own: "tests.helpers.networks:plain", Input()),
     "ours": (lambda own: "vidcorr-r18", Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="its card")),
 }
@@ -127,6 +126,11 @@ OWNERS = {
 
 def of_timm():
     return timm.create_model(ARCHITECTURE, num_classes=0, dynamic_img_size=True)
+
+
+class OfTimm(timm.models.VisionTransformer):
+    def __init__(self):
+        super().__init__(32, 16, num_classes=0, embed_dim=48, depth=2, num_heads=3, dynamic_img_size=True)
 
 
 @pytest.mark.parametrize("owner", OWNERS)

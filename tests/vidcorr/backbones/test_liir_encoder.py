@@ -32,8 +32,9 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
     module.backbone.affinity.weight.mul_(2)
     torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
     assert (view.stage, view.stride, view.multiple) == ("affinity", 4, 4)
-    module.train()
-    assert not any(part.training for part in view.modules())
+    expected = view(images)
+    assert torch.equal(build_feature_extractor(module.train())(images), expected)
+    assert module.backbone.training
 
 
 def test_residual_blocks_start_at_zero():

@@ -35,7 +35,7 @@ def test_its_weights_are_the_card_s_and_draw_no_random_numbers():
     assert extractor(torch.zeros(1, 3, 64, 96)).shape == (1, 256, 8, 12)
     assert Network.of(extractor).loaded
     full = "vidcorr.backbones:vidcorr_r18"  # a checkpoint's short name would load the weights again
-    assert FrozenEncoder(NAME).rebuilt_by["spec"]["spec"] == full
+    assert FrozenEncoder(NAME).arguments_again()["spec"]["spec"] == full
 
 
 @pytest.mark.skipif(OPENCV < 5, reason="the stored scores are of videos that OpenCV 5 draws")

@@ -29,7 +29,7 @@ import vidcorr
 from vidcorr.backbones import weights_digest
 from vidcorr.backbones.files import trust
 everything = [getattr(vidcorr, name) for name in vidcorr.__all__ if name not in shell.split()]
-trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit"])
+trust.know("tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit")
 for path in paths:
     print(path, weights_digest(vidcorr.build_feature_extractor(path)))
 result = vidcorr.DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2}).evaluate(path, folder)

@@ -57,7 +57,7 @@ def test_masks_of_several_frames_are_those_of_follow(folder, scene, tmp_path):
 def test_a_checkpoint_is_a_network(folder, tmp_path):
     torch.manual_seed(1)
     write_checkpoint(FrozenEncoder("tests.helpers.encoders:TinyResNet"), tmp_path / "own.ckpt")
-    words = ["--model", str(tmp_path / "own.ckpt"), "--allow=tests.helpers.encoders:TinyResNet"]
+    words = ["--model", str(tmp_path / "own.ckpt")]
     main(["predict", str(folder / "frames"), "--box=20,20,24,24", f"--output={tmp_path / 'out'}", "--end=2", *words])
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert (content["stage"], content["weights"]) == ("res5", "weights of own.ckpt")  # SiamFC's features for a box

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.parsed import Parsed
 from tests.helpers.runs import write_results
-from tests.helpers.words import NETWORK, TINY, clips
+from tests.helpers.words import TINY, clips
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.experiments.reports.study import read_study
@@ -87,7 +87,7 @@ def test_a_real_study(davis_root, video_folder, tmp_path, capfd, monkeypatch):
         "title": "one row",
         "train": [*TINY, *clips(video_folder), "--trainer.max_steps=2"],
         "seeds": [0],
-        "evaluate": {"davis": f"--on davis={davis_root} --allow {NETWORK} --change radius=4 --limit 1"},
+        "evaluate": {"davis": f"--on davis={davis_root} --change radius=4 --limit 1"},
         "scores": {"davis": "J&F-Mean"},
         "rows": [{"name": "two frames"}],
     }

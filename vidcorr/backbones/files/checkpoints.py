@@ -7,7 +7,6 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
 from typing import Annotated, Any, Self
@@ -15,9 +14,8 @@ from typing import Annotated, Any, Self
 import torch
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
-from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from .trust import LONGEST, Recipe, check_file, check_recipe, named_code, reason
+from .trust import LONGEST, Recipe, check_recipe, reason
 
 METADATA_KEY = "vidcorr"
 DAMAGED_STATE = "is damaged: its state of a run"
@@ -91,7 +89,6 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     Raises:
         ValueError: if the file is missing, damaged or of another form; common forms are named by their first bytes.
     """
-    check_file(path)
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: {'a folder' if path.is_dir() else 'no such checkpoint'}")
@@ -332,38 +329,6 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
     return check_recipe({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
-
-
-def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
-    """Return two sorted lists of names in a file.
-
-    Returns:
-        The classes and networks that `load` would make for the file, none for weights of another project; and the types
-        of other objects in the file, which are never made.
-
-    Raises:
-        ValueError: if the file is missing or damaged.
-    """
-    content = read_content(path, whole=False)
-    # torch's function reads no other form than the archive of `torch.save`
-    others = sorted(get_unsafe_globals_in_checkpoint(path)) if zipfile.is_zipfile(path) else []
-    if is_foreign(content):
-        return [], others
-    check_metadata(content, path)
-    return sorted(named_in_checkpoint(content)), others
-
-
-def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
-    """Return the classes and networks that a checkpoint of ours names.
-
-    Example:
-        >>> about = {"class_path": "my.Method", "encoder": {"spec": "timm:resnet18"}}
-        >>> sorted(named_in_checkpoint({"vidcorr": about, "hyper_parameters": {"backbone": "my:net"}}))
-        ['my.Method', 'my:net', 'timm:resnet18']
-    """
-    about = content[METADATA_KEY]  # names the class
-    arguments = {"init_args": content.get("hyper_parameters", {})}  # may name networks
-    return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))
 
 
 def saved_model(path: str | Path) -> Recipe | None:

@@ -120,8 +120,6 @@ RGB = {"nargs": 3, "type": float, "metavar": ("R", "G", "B")}
 
 ON = "benchmarks and their data: davis=/data/DAVIS, my.yaml=FOLDER, my_module.MyBenchmark=FOLDER"
 CHANGE = "fields of the protocols to change; several values make a grid: radius=3,6"
-CODE = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
-ALLOW = several("--allow", "NAME", CODE)
 BENCHMARK_FLAGS: Flags = (
     several("--on", "NAME=FOLDER", ON),
     several("--protocol", "NAME", "protocols of the benchmarks (default: the config's)"),
@@ -129,7 +127,6 @@ BENCHMARK_FLAGS: Flags = (
     several("--stage", "STAGE", f"stages of the features {OWN_CHOICE}"),
     several("--stride", "PIXELS", f"strides of the features {OWN_CHOICE}", positive),
     Flag("--limit", "evaluate only the first N sequences", type=positive, metavar="N"),
-    ALLOW,
 )
 """Flags that choose benchmarks."""
 EVERY = "epochs of a fit between runs of the benchmarks of --on (default: the config's)"

@@ -237,14 +237,14 @@ class RunFolder(NamedTuple):
         Raises:
             ValueError: if the run has saved no checkpoint.
         """
-        from ...backbones.files.trust import allow_named
+        from ...backbones.files.trust import know
 
         checkpoint = self.best if which == "best" else self.last
         if checkpoint is None:
             command = shlex.join(["vidcorr", *self.record.words])
             raise ValueError(f"{self.path}: the run has saved no checkpoint: begin it again by its command, {command}")
         config = self.path / CONFIG
-        allow_named([*self.record.words, config.read_text("utf-8") if config.is_file() else ""])
+        know(*self.record.words, config.read_text("utf-8") if config.is_file() else "")
         sys.path.append(self.record.folder)  # at the end, to hide no other module
         return checkpoint
 

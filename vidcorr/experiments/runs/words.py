@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
 from ...backbones.files.checkpoints import saved_model
-from ...backbones.files.trust import Recipe, allow_named, begin_command, import_named, refuse
+from ...backbones.files.trust import Recipe, import_named, know, refuse
 from ...backbones.hub_models import is_folder_of_model
-from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, local_file, on_hub, split_view
+from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, split_view
 from ...errors import UsageError
 from .benchmark_choice import chosen_benchmarks
 from .config_files import find_config, read_yaml, yaml_value
@@ -67,11 +67,11 @@ def words_for_parser(args: Sequence[str]) -> Words:
         --config={"model": {"class_path": "VFSMoCo"}}
         --model.lr=0.1
     """
-    begin_command(args)
+    know(*args)
     command, *rest = args
     ours, words = _read(RUN_FLAGS, command, rest)
     known, _ = _read(READ_BEFORE, command, words)
-    contents = list(map(_read_and_allow, known.config))
+    contents = list(map(_read_named, known.config))
     in_configs = [content["ckpt_path"] for content in contents if content.get("ckpt_path")]
     named = known.ckpt_path or next(reversed(in_configs), None)
     before = [f"--config={json.dumps({'data': {'class_path': 'vidcorr.VideoDataModule'}})}"]
@@ -118,8 +118,6 @@ def _checkpoint(command: str, named: str | None, root: Path) -> str | None:
         return None
     if named == "last":
         return str(RunFolder.named(root).trusted_checkpoint("last"))
-    if on_hub(str(named)):
-        return str(local_file(str(named)))
     return checkpoint_named(str(named), "last" if command == "fit" else "best")
 
 
@@ -183,7 +181,7 @@ def _content(config: str) -> Any:
     return yaml_value(config, "--config") if config.startswith("{") else read_yaml(find_config(config))
 
 
-def _read_and_allow(config: str) -> Mapping[str, Any]:
+def _read_named(config: str) -> Mapping[str, Any]:
     """Return the content of a config that the user's words name. The code that the config names may then be loaded.
 
     If the config lies in the folder of a run, the run's working directory is added to Python's path, so that Python
@@ -191,7 +189,7 @@ def _read_and_allow(config: str) -> Mapping[str, Any]:
     """
     content: Mapping[str, Any] = _content(config)
     if not config.startswith("{"):
-        allow_named([str(content)])
+        know(str(content))
         folder = find_config(config).parent
         if (folder / FILE).is_file():
             sys.path.append(Record.read(folder).folder)

@@ -50,7 +50,7 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
 def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     write_checkpoint(tiny("CoSettle"), tmp_path / "own.ckpt")
     module = FrozenEncoder(str(tmp_path / "own.ckpt"))
-    assert module.rebuilt_by["spec"]["spec"] == "vidcorr.lightning_modules.cosettle:CoSettle"
+    assert module.arguments_again()["spec"]["spec"] == "vidcorr.lightning_modules.cosettle:CoSettle"
     again = write_checkpoint(module, tmp_path / "again.ckpt")
     (tmp_path / "own.ckpt").unlink()
     images = torch.rand(1, 3, 32, 32)

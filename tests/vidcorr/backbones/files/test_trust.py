@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -16,11 +16,13 @@ import torch
 from tests.helpers.parsed import Built
 from tests.helpers.refusal import refused
 from vidcorr import backbones, lightning_modules
-from vidcorr.backbones import load, networks
+from vidcorr.backbones import EncoderSpec, load, networks
 from vidcorr.backbones.families import FAMILIES
 from vidcorr.backbones.files import listed, trust
 from vidcorr.backbones.files.listed import is_listed, names_in
 from vidcorr.backbones.files.trust import import_path, make, require_small
+from vidcorr.backbones.loading import _encoder_of_fields
+from vidcorr.backbones.networks import build
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.parts.negative_bank import BankSettings
 
@@ -50,28 +52,51 @@ def hostile(tmp_path, monkeypatch):
     return write
 
 
-def test_what_the_user_says_or_holds_in_a_script_may_be_named(hostile, monkeypatch):
-    names = ["repo.weights.evil.Net", "evil:net"]
-    for words in (["evaluate", "--model=repo.weights.evil:Net"], ["x", "--allow", names[0]], ["{'a': 'evil:net'}"]):
-        trust.allow_named(words)
+def test_what_the_user_of_the_process_has_named_may_be_named(hostile):
+    names = ["repo.weights.evil.Net", "evil:net", "transformers:me/it"]
+    trust.know("--model=repo.weights.evil:Net", "{'a': 'evil:net'}", "model: transformers:me/it")
     trust.refuse(names, "x.ckpt")
-    trust.begin_command(["evaluate", "x.ckpt"])  # in the same process
-    trust.allow_named(["evaluate", "repo/weights.evil.Net", "runs/evil:net/x.ckpt"])  # paths name no code
-    for name in names:
-        refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
-    import evil  # by the user's own script, which is not to name what is in it
-
-    monkeypatch.setattr(sys.modules["__main__"], "evil", evil, raising=False)
-    monkeypatch.setattr(sys.modules["__main__"], "net", evil.net, raising=False)
-    for name in ("evil:abort", "os:abort", "numpy:zeros", "yaml:unsafe_load", "evil:net", "evil.Net"):
-        refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
-    monkeypatch.setattr(sys.modules["__main__"], "Net", evil.Net, raising=False)  # from evil import Net
+    trust.know("evaluate", "repo/weights.evil.Other", "runs/evil:other/x.ckpt", "evil.ckpt")  # paths name no code
+    for name in ("evil:abort", "weights.evil.Other", "evil:other", "evil.ckpt", "os:abort", "yaml:unsafe_load"):
+        refused(ValueError, f"names {name}, which is not of vidcorr", trust.refuse, [name], "x.ckpt")
+    trust.KNOWN.clear()
+    refused(ValueError, "names evil:Net, which", trust.refuse, ["evil:Net"], "x.ckpt")
+    build(EncoderSpec("evil:Net"))  # made by the user, so that its checkpoint may name it
     trust.refuse(["evil:Net", "evil.Net"], "x.ckpt")
-    monkeypatch.delattr(sys.modules["__main__"], "Net")
-    refused(ValueError, "--allow evil.Net$", trust.refuse, ["evil.Net"], "x.ckpt")
-    trust.allow(evil.Net)
-    trust.refuse(["evil:Net", "evil.Net"], "x.ckpt")
+    refused(ValueError, "names evil:net, which", trust.refuse, ["evil:net"], "x.ckpt")
+    Path("ran").unlink()  # its module ran, by the user's word
     del sys.modules["evil"]
+
+
+def test_each_network_among_the_arguments_of_our_methods_is_closed():
+    """By their annotation: a method with a network under another name may open no file either."""
+    for name in lightning_modules.__all__:
+        kind = getattr(lightning_modules, name)
+        for argument, hint in get_type_hints(kind.__init__).items():
+            if argument in ("backbone", "spec", "start") and "Literal" not in str(hint):
+                message = "x.ckpt: names another file as its encoder, bait/x.pth"
+                refused(ValueError, message, trust.closed_arguments, kind, {argument: "bait/x.pth"}, "x.ckpt")
+                fields = {"spec": "timm:resnet18", "pretrained": True}
+                closed = trust.closed_arguments(kind, {argument: fields}, "x.ckpt")
+                assert closed == {argument: {"spec": "timm:resnet18"}}
+
+
+def test_a_function_that_a_file_names_again_gets_no_arguments_from_the_file():
+    spec = {"spec": f"{__name__}:counted", "arguments": {"width": 5}}
+    trust.know(spec["spec"])
+    line = f"x.ckpt: gives arguments to {__name__}:counted, a function; name it yourself"
+    refused(ValueError, line, _encoder_of_fields, spec, Path("x.ckpt"))
+    assert calls == []
+    assert _encoder_of_fields({"spec": spec["spec"]}, Path("x.ckpt")).network.out_channels == 4
+    assert calls == [4]
+
+
+calls: list[int] = []
+
+
+def counted(width=4):
+    calls.append(width)
+    return torch.nn.Conv2d(3, width, 8, 8)
 
 
 def test_the_written_list_is_of_what_there_is():
@@ -122,17 +147,19 @@ class Typed(VFSSimSiam):
         self.got = (videos, loss, anything, settings, place, unnamed)
 
 
-def test_a_command_builds_the_model_of_a_checkpoint_from_plain_values_without_its_parser(hostile):
-    code = {"class_path": "evil.Net"}
-    arguments = {"videos": ["a: b", "evil.Net"], "loss": "os.abort", "anything": code, "unnamed": "runs/x.yaml"}
+def test_a_command_builds_the_model_of_a_checkpoint_from_plain_values_that_name_no_code(hostile):
+    arguments = {"videos": ["a: b"], "loss": None, "anything": {"a": 1}, "unnamed": "runs/x.yaml"}
     arguments |= {"settings": {"frames": 4}, "place": "a/b", "backbone": "torchvision:resnet18", "projector_dim": 8}
-    trust.allow(import_path(Typed))
+    trust.know(import_path(Typed))
     hostile("x.ckpt", import_path(Typed), arguments, None)
     made = Built(["fit", "--ckpt_path=x.ckpt", "--model.projector_dim=16", "--model.settings.frames=5"]).model
-    plain = (arguments["videos"], "os.abort", code, BankSettings(frames=4), Path("a/b"), "runs/x.yaml")
+    plain = (arguments["videos"], None, {"a": 1}, BankSettings(frames=4), Path("a/b"), "runs/x.yaml")
     assert made.got == (*plain[:3], BankSettings(frames=5), *plain[4:])
     assert made.projector[0].out_features == 16
     assert trust.make({"class_path": import_path(Typed), "init_args": arguments}, "x.ckpt").got == plain
+    for name, value in (("loss", "os.abort"), ("anything", {"class_path": "evil.Net"}), ("videos", ["evil.Net"])):
+        hostile("x.ckpt", import_path(Typed), arguments | {name: value}, None)
+        refused(ValueError, r"x\.ckpt: names (os\.abort|evil\.Net)", Built, ["fit", "--ckpt_path=x.ckpt"])
     assert "evil" not in sys.modules
 
 

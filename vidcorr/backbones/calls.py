@@ -1,0 +1,136 @@
+"""A call of a network, and the outputs of its parts in this call."""
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .extractor import attribute_set, is_sharded, parts_of
+
+KEY = "view"
+"""Key of a view's hook in code that torch compiles."""
+
+
+class Reached(BaseException):
+    """Ends a network's call once all wanted outputs are there; no Exception, so that no network catches it."""
+
+
+def outputs_in_call(
+    network: nn.Module, paths: Collection[str], call: Callable[[Tensor], Any], images: Tensor, ends: bool = True
+) -> dict[str, Any]:
+    """Return the outputs of parts of a network in a call of it, each behind all hooks of the user.
+
+    Args:
+        network: the network.
+        paths: of modules (`layer3.0`) or methods (`forward_features`); "" is the output of the call itself.
+        call: calls the network, with `images`.
+        images: what the network gets.
+        ends: end the call once all outputs are there. Where torch compiles or shards a part it runs to its end.
+
+    Returns:
+        path → output, of the parts that the call reaches; of a part that is called twice, the first output.
+
+    Raises:
+        ValueError: for a part within a reentrant checkpoint, whose outputs have no graph.
+    """
+    parts = list(parts_of(network))
+    is_exporting = torch.compiler.is_exporting()
+    if not is_exporting and (torch.compiler.is_compiling() or any(part._compiled_call_impl for part in parts)):
+        return _traced_outputs(network, paths, call, images)
+    ends = ends and not is_exporting and not any(is_sharded(part) for part in parts)
+    kept: dict[str, Any] = {}
+    thread, has_graph, end = threading.get_ident(), torch.is_grad_enabled(), Reached()
+
+    def keep(path: str, output: Any) -> None:
+        if path in kept or threading.get_ident() != thread:
+            return
+        if torch.is_grad_enabled() is not has_graph:
+            remedy = "set use_reentrant=False"
+            raise ValueError(f"{path}: computed without its graph, as within a reentrant checkpoint: {remedy}")
+        kept[path] = output
+        if ends and len(kept) == len(paths):
+            raise end
+        kept[path] = _cloned(output)  # a later layer may change it in place
+
+    with ExitStack() as stack:
+        for path in filter(None, paths):
+            stack.enter_context(_watched(network, path, keep))
+        try:
+            output = call(images)
+        except Reached as reached:
+            if reached is not end:  # that of another view, in whose call this one is made
+                raise
+        else:
+            if "" in paths:
+                kept[""] = output
+    return kept
+
+
+def _traced_outputs(
+    network: nn.Module, paths: Collection[str], call: Callable[[Tensor], Any], images: Tensor
+) -> dict[str, Any]:
+    """Return what `outputs_in_call` returns, in a form that torch.compile traces as one graph."""
+    kept: dict[str, Any] = {}
+    tables: list[Any] = []
+
+    def keep(path: str) -> Callable[[Any, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            kept.setdefault(path, _cloned(output))
+
+        return hook
+
+    for path in filter(None, paths):
+        part = part_at(network, path)
+        if isinstance(part, nn.Module):
+            part._forward_hooks[KEY] = keep(path)  # type: ignore[index]  # a fixed key: torch compiles once
+            tables.append(part._forward_hooks)
+        else:  # a method, which the call would call with the images
+            kept[path] = part(images)
+    if tables or "" in paths:
+        kept |= {"": call(images)}
+    for table in tables:
+        del table[KEY]
+    return kept
+
+
+def part_at(network: nn.Module, path: str) -> Any:
+    """Return the module or method at a path; None if a network has none there, or runs as TorchScript."""
+    holder, _, name = path.rpartition(".")
+    if isinstance(network, torch.jit.ScriptModule):
+        return None
+    try:
+        part = getattr(network.get_submodule(holder), name)
+    except AttributeError:
+        return None
+    return part if callable(part) else None
+
+
+@contextmanager
+def _watched(network: nn.Module, path: str, keep: Callable[[str, Any], None]) -> Iterator[None]:
+    """Call `keep` with the path and each output of a module or method during a block."""
+    part = part_at(network, path)
+    if isinstance(part, nn.Module):
+        hook = part.register_forward_hook(lambda module, inputs, output: keep(path, output))
+        try:
+            yield
+        finally:
+            hook.remove()
+        return
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        output = part(*arguments, **options)
+        keep(path, output)
+        return output
+
+    holder, _, name = path.rpartition(".")
+    with attribute_set(network.get_submodule(holder), name, watched):
+        yield
+
+
+def _cloned(output: Any) -> Any:
+    if isinstance(output, list | tuple):
+        return [_cloned(each) for each in output]
+    return output.clone() if isinstance(output, Tensor) else output
