@@ -31,3 +31,4 @@ from .point_tracking import (
 )
 from .row_metric import RowMetric as RowMetric
 from .scoring import MaskScorer as MaskScorer, sequence_statistics as sequence_statistics
+from .segmentation import boundary_accuracy as boundary_accuracy, region_similarity as region_similarity

@@ -20,6 +20,10 @@ def test_arguments_that_do_not_fit_are_refused():
     refused(ValueError, "instance 1 has no score", match_instances, ids[0], ids[0], {1: 1}, {})
     refused(ValueError, r"integers \(H, W\)", match_instances, 1.0 * ids[0], 1.0 * ids[0], {1: 1}, {1: 1.0})
     refused(ValueError, "class 25 is no part", match_instances, ids[0], ids[0], {1: 25}, {1: 1.0})
+    for measure in (metrics.region_similarity, metrics.boundary_accuracy):
+        refused(ValueError, "integers 0 and 1", measure, 1.0 * ids, 1.0 * ids)
+        refused(ValueError, "integers 0 and 1", measure, 255 * ids, 0 * ids)
+        assert measure(ids[:0] > 0, ids[:0] > 0).shape == (0,)
     refused(ValueError, r"boxes must be \(N, 4\)", metrics.box_iou, np.ones((3, 4)), np.ones((1, 4)))
     refused(ValueError, "a sequence needs a frame", metrics.TrackingSuccess().update, *np.ones((2, 0, 4)))
     update = metrics.RegionBoundary().update

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from vidcorr import metrics
 from vidcorr.metrics.rules import RULES
@@ -31,16 +32,15 @@ def check_frames(prediction, target, expected):
 
 def test_golden_pairs_are_equal_to_the_last_bit(davis):
     for i in range(len(davis["pair_J"])):
-        shape = davis[f"p{i}_shape"]
-        counted = ~unpack(davis, f"p{i}_void", shape) if f"p{i}_void" in davis else True
-        masks = [unpack(davis, f"p{i}_{key}", shape) & counted for key in ("seg", "ann")]
-        found = [metrics.object_outlines(mask, [1])[1] for mask in masks]
-        wider = [metrics.object_outlines(mask, [1], bound=3)[1] for mask in masks]
+        shape = (1, *davis[f"p{i}_shape"])
+        prediction, target = (torch.from_numpy(unpack(davis, f"p{i}_{key}", shape)) for key in ("seg", "ann"))
+        void = torch.from_numpy(unpack(davis, f"p{i}_void", shape)) if f"p{i}_void" in davis else None
         kind = davis["pair_kind"][i]
-        assert metrics.jaccard(*found) == davis["pair_J"][i], kind
-        assert metrics.boundary_score(*found) == davis["pair_F"][i], kind
-        assert metrics.boundary_score(*wider) == davis["pair_F_bound3"][i], kind
-        assert found[1].radius == davis["pair_bound_pix"][i]
+        assert metrics.region_similarity(prediction, target, void).item() == davis["pair_J"][i], kind
+        assert metrics.boundary_accuracy(prediction, target, void=void).item() == davis["pair_F"][i], kind
+        wider = metrics.boundary_accuracy(prediction, target, bound=3, void=void)
+        assert wider.item() == davis["pair_F_bound3"][i], kind
+        assert metrics.object_outlines(target[0], [1])[1].radius == davis["pair_bound_pix"][i]
 
 
 @pytest.mark.parametrize(("truth", "prediction"), [("native", "native"), ("resized", "480x880")])
