@@ -41,24 +41,13 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def normalised_lab(rgb: Tensor) -> Tensor:
-    """Convert sRGB to Lab scaled to about ±1: (L − 50) / 50, a / 127, b / 127.
-
-    Args:
-        rgb: float `(…, 3, H, W)` in [0, 1].
-    """
+    """Convert sRGB `(…, 3, H, W)` in [0, 1] to Lab of about ±1: (L − 50) / 50, a / 127, b / 127."""
     lightness, a, b = rgb_to_lab(rgb).unbind(-3)
     return torch.stack([(lightness - 50) / 50, a / 127, b / 127], dim=-3)
 
 
 def drop_channel(lab: Tensor, channel: int) -> Tensor:
-    """Return Lab with a channel set to zero and the others multiplied by 3/2 (the information bottleneck).
-
-    Paper: MAST (Lai et al., CVPR 2020), section 3.1; Liir, section 3.3.
-
-    Args:
-        lab: `(…, 3, H, W)` of `normalised_lab`.
-        channel: 1 for a, 2 for b; L is never dropped.
-    """
+    """Set a (1) or b (2) of normalised Lab to 0, and multiply the others by 3/2 (MAST, 3.1; Liir, 3.3)."""
     scale = lab.new_full((3,), 1.5)
     scale[channel] = 0
     return lab * scale[:, None, None]

@@ -13,7 +13,8 @@ from .logsumexp import LOWEST_EXPONENT
 SHARPNESS = 20
 """Factor on both sides of a smooth-L1 loss in the public code of MAST and Liir: only small differences are squared."""
 
-_FIXED_VARIANCE = 1 / (8 * math.log(2))  # full width at half maximum of 1 cell
+# full width at half maximum of 1 cell
+_FIXED_VARIANCE = 1 / (8 * math.log(2))
 
 Width = Literal["fixed", "moments"]
 Weights = Literal["softmax", "mass"]
@@ -33,9 +34,6 @@ class CompactnessPrior:
         weights: weights of the mixture: "softmax" of the peaks' affinities, as in the public code (the larger of two
             peaks gets at most 0.73); "mass": in proportion to the affinity of the cells nearest to a peak, estimated
             from the affinity as in the paper.
-
-    Raises:
-        ValueError: for no component, or an unknown width or kind of weights.
     """
 
     components: PositiveInt = 2
@@ -47,8 +45,6 @@ class CompactnessPrior:
 @torch.no_grad()
 def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | None = None) -> Tensor:
     """Return windows; one whose largest affinity is above the threshold becomes a mixture of Gaussians (Liir, Eq. 7).
-
-    The Gaussians lie around the largest affinities of the window. The result has no gradient.
 
     Args:
         windows: affinities `(…, P · P)` in square windows of P cells a side.
@@ -80,15 +76,15 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
                 [  0.,   6.,   0.]])
     """
     side = math.isqrt(windows.shape[-1])
-    highest, index = (windows if logits is None else logits).topk(prior.components)  # K peaks, the highest first
-    peaks = windows.gather(-1, index)  # their affinities
+    highest, index = (windows if logits is None else logits).topk(prior.components)
+    peaks = windows.gather(-1, index)
     axis = torch.arange(side, device=windows.device)
     rows_and_columns = torch.stack([index // side, index % side])
     squared_distances = (axis - rows_and_columns[..., None]).to(windows.dtype) ** 2  # (2, …, K, P)
     variance = torch.full_like(peaks, _FIXED_VARIANCE)
-    weights = peaks.softmax(-1)  # unless by mass, below
+    weights = peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
-        squared_dy, squared_dx = squared_distances  # of each row, and of each column, from the peaks
+        squared_dy, squared_dx = squared_distances
         squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
         # (…, K, P · P), 1 if this peak is the nearest peak of a cell
         nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)
@@ -101,18 +97,15 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     falloff = (-0.5 / variance)[..., None]
     # Gaussians along each axis, (…, K, P); `exp` of numbers below the limit is slow on a CPU
     rows, columns = (squared_distances * falloff).clamp_min(LOWEST_EXPONENT).exp()
-    with torch.autocast(windows.device.type, enabled=False):  # the mixture in the type of the windows
-        mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
+    # the mixture in the type of the windows
+    with torch.autocast(windows.device.type, enabled=False):
+        # separable: (P, K) x (K, P)
+        mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)
 
 
 def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
-    """Return a window's affinities divided by the affinity of each peak, `(…, K, P · P)`, at most 1; 0 off the map.
-
-    Args:
-        logits: logarithms of the affinities `(…, P · P)`.
-        highest: logarithms of the peaks' affinities `(…, K)`.
-    """
+    """Return affinities divided by the affinity of each peak, `(…, K, P · P)`, at most 1; 0 off the map."""
     # a logit outside the map is a dot product plus half of the lowest number (`TileGrid.bias`)
     outside = logits < torch.finfo(logits.dtype).min / 4
     # the upper limit counts for a peak that is not the highest
@@ -121,16 +114,10 @@ def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
 
 
 def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
-    """Return the variance `(…, K)` of affinities around their peaks, along an axis, at least `_FIXED_VARIANCE`.
-
-    This bound is the variance of width "fixed". Affinity in the peak's cell alone would give 0, by which the caller
-    divides.
-
-    Args:
-        affinities: `(…, K, P · P)`, the affinities that belong to each peak, 0 elsewhere.
-        squared: `(…, K, P · P)`, squared distances from the peak.
-    """
-    moment = (affinities * squared).sum(-1)  # of both axes together, so it is divided by 2
+    """Return the variance `(…, K)` of affinities `(…, K, P · P)` around their peaks along an axis."""
+    # of both axes together, so it is divided by 2
+    moment = (affinities * squared).sum(-1)
     mass = affinities.sum(-1)
     tiny = torch.finfo(affinities.dtype).tiny
-    return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)  # tiny: not 0 / 0
+    # affinity in the peak's cell alone would give 0, by which the caller divides
+    return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)

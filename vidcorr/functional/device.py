@@ -9,22 +9,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-WORKSPACE = 64 * 2**20  # bytes of products that are computed together, which stay near a CPU's cache
+# bytes of products that are computed together, which stay near a CPU's cache
+WORKSPACE = 64 * 2**20
 LARGEST_WORKSPACE = 2**30
-SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
+# a GPU of 32 GiB or more gives the largest workspace
+SHARE_OF_MEMORY = 32
 
 
 def to_device(values: Any, device: torch.device) -> Tensor:
-    """Return a tensor or numbers on a device; a copy to a GPU goes through pinned memory, and nobody waits for it.
-
-    A list of floats becomes float32.
-    """
+    """Return a tensor or numbers on a device, floats as float32; a copy to a GPU goes through pinned memory."""
     tensor = torch.as_tensor(values)
     if isinstance(values, list | tuple) and tensor.is_floating_point():
-        tensor = torch.tensor(values, dtype=torch.float32)  # whatever torch's default type is
+        # whatever torch's default type is
+        tensor = torch.tensor(values, dtype=torch.float32)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=device.type == "cuda")  # a copy to the CPU has to be complete on return
+    # a copy to the CPU has to be complete on return
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def world_size_and_rank() -> tuple[int, int]:
@@ -42,13 +43,7 @@ def gpu_or_cpu() -> torch.device:
 
 
 def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
-    """Return the amount of work for a type of device; unknown types take the amount of a CPU.
-
-    Example:
-        >>> amounts = {"cpu": 1, "cuda": 8}
-        >>> amount_for(torch.device("cpu"), amounts), amount_for(torch.device("meta"), amounts)
-        (1, 1)
-    """
+    """Return the amount of work for a type of device; unknown types take that of a CPU."""
     return amounts.get(device.type, amounts["cpu"])
 
 
@@ -61,22 +56,12 @@ def workspace_of(device: torch.device) -> int:
 
 
 def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
-    """Return how many items of `bytes_of_item` bytes fit into the workspace of a device, at least 1.
-
-    Example:
-        >>> items_in_workspace(torch.device("cpu"), 2**20), items_in_workspace(torch.device("cpu"), 2**40)
-        (64, 1)
-    """
+    """Return how many items fit into the workspace of a device, at least 1."""
     return max(1, workspace_of(device) // bytes_of_item)
 
 
 def slices(length: int, size: int) -> Iterator[slice]:
-    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1.
-
-    Example:
-        >>> list(slices(5, 2))
-        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
+    """Yield slices of at most `size` indices that cover the indices 0 to `length` − 1."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
@@ -91,13 +76,7 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def computing_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Compute the products and convolutions of a block in a precision, whatever the surrounding code has set.
-
-    torch has two APIs for this setting and refuses to mix them, so the surrounding code's API is used and restored.
-
-    Args:
-        precision: "float32", "tf32" (float32 except on a GPU) or "bfloat16" (autocast).
-    """
+    """Compute in "float32", "tf32" (on a GPU) or "bfloat16" (autocast), whatever the surrounding code has set."""
     tf32 = precision == "tf32" and device.type == "cuda"
     with ExitStack() as stack:
         try:
@@ -105,7 +84,8 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
             torch.set_float32_matmul_precision("high" if tf32 else "highest")
             stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
             torch.backends.cudnn.allow_tf32 = tf32
-        except RuntimeError:  # the surrounding code has set fp32_precision of torch.backends, the other API
+        # the surrounding code has set fp32_precision of torch.backends, the other API
+        except RuntimeError:
             backends: Any = torch.backends
             for kind in (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv):
                 stack.callback(setattr, kind, "fp32_precision", kind.fp32_precision)
@@ -115,21 +95,17 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
 
 
 class PendingCopy:
-    """A copy of a tensor to the CPU, which a GPU makes as soon as the tensor is computed, beside its further work.
-
-    Args:
-        tensor: on any device; a CPU tensor is not copied.
-    """
+    """A copy of a tensor to the CPU, which a GPU makes as soon as the tensor is computed, beside its further work."""
 
     def __init__(self, tensor: Tensor) -> None:
         gpu = tensor.device.type == "cuda"
-        self._tensor = tensor.to("cpu", non_blocking=gpu)  # in pinned memory; read it only after `wait`
+        # in pinned memory; read it only after `wait`
+        self._tensor = tensor.to("cpu", non_blocking=gpu)
         self._copied = torch.cuda.Event() if gpu else None
         if self._copied is not None:
             self._copied.record(torch.cuda.current_stream(tensor.device))
 
     def wait(self) -> Tensor:
-        """Wait for the copy and return the tensor on the CPU."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._tensor
@@ -137,14 +113,7 @@ class PendingCopy:
 
 @cache
 def fastest_precision(device: str) -> tuple[str, str]:
-    """Return the fastest data type for a network on this machine, and the reason.
-
-    Args:
-        device: type of the device: "cpu", "cuda", or another.
-
-    Returns:
-        "float32", "bfloat16" or "float16" (GPUs before Ampere), and the reason in words.
-    """
+    """Return the fastest data type of a network on "cpu", "cuda" or another device, and the reason."""
     if device == "cuda":
         name = torch.cuda.get_device_name()
         ampere = torch.cuda.get_device_capability() >= (8, 0)

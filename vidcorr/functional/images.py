@@ -11,14 +11,12 @@ COLOURS = "colours"
 
 
 def as_floats(images: Tensor) -> Tensor:
-    """Return images as floats in [0, 1]: bytes are divided by 255, floats are returned as they are.
-
-    The result keeps a reference to the bytes, for `as_bytes`.
-    """
+    """Return bytes as floats in [0, 1], which keep a reference to the bytes for `as_bytes`; floats as they are."""
     if images.dtype != torch.uint8:
         return images
     floats: Any = images.float().div_(255)
-    if not floats.is_inference():  # inference tensors do not count changes (`_version`)
+    # inference tensors do not count changes (`_version`)
+    if not floats.is_inference():
         floats.made_of = images, floats._version
     return floats
 
@@ -27,15 +25,13 @@ def as_bytes(images: Tensor) -> Tensor:
     """Return the bytes from which `as_floats` made these images; images changed since then come back as they are."""
     if not hasattr(images, "made_of"):
         return images
-    made_of, version = images.made_of  # `_version` counts torch's changes in place
+    # `_version` counts torch's changes in place
+    made_of, version = images.made_of
     return made_of if version == images._version else images
 
 
 def prepared(batch: Any) -> Any:
-    """Return a batch as methods read it: bytes as floats in [0, 1], and clips in the colours that the batch carries.
-
-    A batch that is prepared stays as it is. Of a list or mapping of several loaders' batches, each is prepared.
-    """
+    """Return a batch, or a collection of several loaders' batches, with floats in [0, 1] and its colours changed."""
     if isinstance(batch, list | tuple):
         return [prepared(part) for part in batch]
     if isinstance(batch, Tensor):

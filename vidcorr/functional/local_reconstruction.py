@@ -47,9 +47,7 @@ def reconstruct_locally(
     """Reconstruct values by the affinity of cells to windows of references, and measure the affinity's compactness.
 
     The affinity is the softmax of dot products over the windows of all references together; it is never stored whole.
-
-    Memory holds the arguments, their gradients and a workspace. Autocast is off inside, because half precision is too
-    coarse for dot products of features that are not normalised.
+    Autocast is off inside, because half precision is too coarse for dot products that are not normalised.
     Paper: Liir, Eqs. 1, 2, 7 and 8.
 
     Args:
@@ -60,9 +58,6 @@ def reconstruct_locally(
         border: cells outside the map: "exclude" leaves them out of the softmax, "zero" gives them dot product 0.
         prior: prior of the affinity's shape; None leaves `compactness` at 0.
 
-    Returns:
-        A `LocalReconstruction`, float32 or finer.
-
     Raises:
         ValueError: if the shapes do not fit, or the border is unknown.
 
@@ -71,8 +66,6 @@ def reconstruct_locally(
         >>> references, colours = -query[:, None], torch.tensor([[[[[1.0, 2.0]]]]])
         >>> reconstruct_locally(query, references, colours, radius=1).values  # each cell finds the other one
         tensor([[[[2., 1.]]]])
-        >>> reconstruct_locally(query, references, colours, radius=0).values  # each sees its own place alone
-        tensor([[[[1., 2.]]]])
     """
     check_features(query, references, radius, border)
     if values.ndim != 5 or values[:, :, 0].shape != references[:, :, 0].shape:
@@ -88,11 +81,11 @@ def reconstruct_locally(
         tiles: list[Tensor] = []
         distances: list[Tensor] = []
         budget = amount_for(query.device, PRODUCTS_BUDGET)
-        samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop  # of the first part
+        samples_at_once = next(grid.parts(len(query), references.shape[1], budget)).samples.stop
         # samples are split first: in backward each part makes a gradient as large as the whole maps given to it
         for samples in zip(*(maps.split(samples_at_once) for maps in (queries, keys, colours)), strict=True):
             for _, rows in grid.parts(len(samples[0]), references.shape[1], budget):
-                part = grid, rows, references.shape[1], border, prior  # rows of all of these samples
+                part = grid, rows, references.shape[1], border, prior
                 # backward computes the part again, so that its affinity is not kept
                 values_and_logsumexp, distance = checkpoint(_reconstruct_rows, *samples, *part, use_reentrant=False)
                 tiles.append(values_and_logsumexp)
@@ -100,7 +93,7 @@ def reconstruct_locally(
         # parts come sample after sample and row after row, so their tiles follow each other as in `queries`
         joined = grid.from_queries(torch.cat(tiles).view(*queries.shape[:4], -1))
         reconstructed, logsumexp = joined.split([values.shape[2], 1], dim=-1)
-        entries = query[:, 0].numel() * references.shape[1] * (2 * radius + 1) ** 2  # of the affinity's windows
+        entries = query[:, 0].numel() * references.shape[1] * (2 * radius + 1) ** 2
         compactness = torch.stack(distances).sum() / entries  # entries of unconfident queries count as distance 0
     return LocalReconstruction(reconstructed.movedim(-1, 1), logsumexp.squeeze(-1), compactness)
 
@@ -115,41 +108,32 @@ def _reconstruct_rows(
     border: Border,
     prior: CompactnessPrior | None,
 ) -> tuple[Tensor, Tensor]:
-    """Reconstruct the values of some rows of tiles of some samples.
-
-    Args:
-        queries: (B, rows, columns, queries of a tile, C), of all rows.
-        keys: padded maps (B, h, w, R · C).
-        values: padded maps (B, h, w, R · V).
-        border: treatment of cells outside the map.
-
-    Returns:
-        (tiles, queries, V + 1), the values followed by the logarithm of the softmax's denominator; and a scalar, the
-        sum of smooth-L1 distances between the affinity and the prior's mixture, both times `SHARPNESS`. Only queries
-        whose largest weight is above the prior's threshold count. 0 without a prior.
-    """
+    """Return values and log-sum-exp (tiles, queries, V + 1) of rows of tiles, and the distance from the prior."""
     tiles_shape = len(queries), rows.stop - rows.start, grid.shape[1]
     q = queries[:, rows].flatten(0, 2)  # (tiles, queries, C)
     # (tiles, halo cells · R, C): the halo of a tile holds the keys of all its queries
     k = _Halos.apply(keys, grid, rows).reshape(len(q), -1, q.shape[-1])
     v = _Halos.apply(values, grid, rows).reshape(len(q), k.shape[1], -1)
     logits = torch.bmm(q, k.mT)
-    logits.unflatten(0, tiles_shape).add_(grid.bias(rows, references, border, q))  # a view: masks the logits in place
+    # a view: masks the logits in place
+    logits.unflatten(0, tiles_shape).add_(grid.bias(rows, references, border, q))
     weights, logsumexp = _Softmax.apply(logits)
     values_and_logsumexp = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return values_and_logsumexp, q.new_zeros(())
-    ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))  # 0 for queries of the last tiles beyond the map
+    # 0 for queries of the last tiles beyond the map
+    ones_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))
     is_on_map = ones_on_map[:, rows].expand(*tiles_shape, -1, -1) > 0
     is_confident = (weights.detach().amax(-1, keepdim=True) > prior.threshold) & is_on_map.flatten(0, 2)
-    indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # only here the CPU waits for the GPU
-    confident = to_device(indices, q.device)  # numbers of queries, tile after tile
+    # only here the CPU waits for the GPU
+    indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]
+    confident = to_device(indices, q.device)
     # the number of a query, modulo the queries of a tile, is its place in the tile
     windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]
     shape = references, -1  # (queries, R, cells of a window): the halo's keys around the query
     affinity = weights.flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
-    of_logits = logits.detach().flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
-    compact = compact_windows(affinity.detach(), prior, of_logits)
+    logit_windows = logits.detach().flatten(0, 1).index_select(0, confident).gather(1, windows).unflatten(1, shape)
+    compact = compact_windows(affinity.detach(), prior, logit_windows)
     return values_and_logsumexp, F.smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact, reduction="sum")
 
 
@@ -158,7 +142,6 @@ class _Halos(Function):
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, grid: TileGrid, rows: slice) -> Tensor:
-        """Return the halos `(B, rows, columns, halo, halo, D)` of a range of rows of tiles."""
         ctx.grid = grid
         ctx.rows = rows
         return grid.halos(padded, rows)
@@ -166,7 +149,6 @@ class _Halos(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient by `padded`; grid and rows have none."""
         return ctx.grid.from_halos(gradient, ctx.rows), None, None
 
 
@@ -186,65 +168,31 @@ class _Softmax(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_weights: Tensor, of_logsumexp: Tensor) -> Tensor:
+    def backward(ctx: Any, weights_gradient: Tensor, logsumexp_gradient: Tensor) -> Tensor:
         (weights,) = ctx.saved_tensors
         # w · (∂w − Σ w ∂w) of the softmax, and w · ∂l of the log-sum-exp, whose gradient is the softmax
-        gradient = of_weights * weights
-        return gradient.addcmul_(weights, of_logsumexp - gradient.sum(-1, keepdim=True))
+        gradient = weights_gradient * weights
+        return gradient.addcmul_(weights, logsumexp_gradient - gradient.sum(-1, keepdim=True))
 
 
-def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
-    """Return the fraction of the softmax that negatives leave to the window; it scales the reconstruction.
-
-    Liir, Eq. 4, is `A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`, so of the negatives only the log-sum-exp
-    (`negatives.py`) is needed.
-
-    Args:
-        logsumexp: `(B, h, w)`, of the window's dot products, from `reconstruct_locally`.
-        of_negatives: `(B, h, w)`, of the dot products with negatives; −∞ without negatives.
-
-    Returns:
-        `(B, h, w)` in [0, 1].
-
-    Example:
-        >>> positive_mass(torch.tensor([0.0, 0.0]), torch.tensor([0.0, -torch.inf]))
-        tensor([0.5000, 1.0000])
-    """
-    return torch.sigmoid(logsumexp - of_negatives)
+def positive_mass(logsumexp: Tensor, negatives: Tensor) -> Tensor:
+    """Return the fraction `(B, h, w)` of the softmax that negatives leave to the window (Liir, Eq. 4)."""
+    return torch.sigmoid(logsumexp - negatives)
 
 
 def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
-    """Compute smooth-L1 of 20 times the up-sampled reconstruction against 20 times the frame, mean over all pixels.
-
-    Paper: Liir, Eq. 3, in the form of the public code.
-
-    Args:
-        reconstructed: `(B, V, h, w)`.
-        target: `(B, V, H, W)`.
-
-    Returns:
-        Scalar.
-    """
+    """Compute smooth-L1 of the up-sampled reconstruction against the frame, both times 20 (Liir, Eq. 3)."""
     full = F.interpolate(reconstructed, target.shape[2:], mode="bilinear")
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
 
 
 def merged_references(maps: Tensor) -> Tensor:
-    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`.
-
-    Example:
-        >>> merged_references(torch.zeros(1, 2, 3, 8, 9)).shape
-        torch.Size([1, 8, 9, 6])
-    """
+    """Merge references and channels, and move them last: `(B, R, D, h, w)` → `(B, h, w, R · D)`."""
     return maps.permute(0, 3, 4, 1, 2).flatten(3)
 
 
 def check_features(query: Tensor, references: Tensor, radius: int, border: str) -> None:
-    """Check that features fit each other and that radius and border are valid.
-
-    Raises:
-        ValueError: if the shapes do not fit, or radius or border is out of range.
-    """
+    """Raise ValueError if shapes do not fit each other, or radius or border is out of range."""
     if query.ndim != 4 or references.shape != (len(query), *references.shape[1:2], *query.shape[1:]):
         shapes = f"{tuple(query.shape)} and {tuple(references.shape)}"
         raise ValueError(f"expected query (B, C, h, w) and references (B, R, C, h, w), got {shapes}")

@@ -23,49 +23,36 @@ Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 or finer."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
-    """Return the log-sum-exp of queries `(…, C)` over all keys whose products `chunks` yields.
+    """Return the log-sum-exp `(…)` of queries `(…, C)` over the keys whose products `chunks` yields; −∞ without keys.
 
     One pass of the online softmax (Milakov and Gimelshein, 2018): exponents are relative to the largest logit so far,
-    and sums shrink when it rises. The pass also accumulates the gradient into the queries, so the backward pass needs
-    no products. Keys take no gradient.
-
-    Args:
-        queries: `(…, C)`, float32 or finer.
-        chunks: products of the queries with keys; they are overwritten, and computed without autocast.
-
-    Returns:
-        `(…)`; −∞ for a query without keys.
+    and sums shrink when it rises. The pass also sums the queries' gradient, so backward needs no products.
     """
     with torch.autocast(queries.device.type, enabled=False):
         return _LogSumExp.apply(queries, chunks)
 
 
 def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
-    """Return the log-sum-exp `(…)` of queries `(…, C)`, and if it is wanted their mean key `(…, C)` by the softmax.
-
-    Args:
-        queries: `(…, C)`, float32 or finer.
-        chunks: a range of queries; their logits with some keys, overwritten here; and a function that adds these keys,
-            weighted, to given sums. Chunks of one range have different keys.
-    """
+    """Return the log-sum-exp `(…)` of queries `(…, C)` and, if wanted, their mean key `(…, C)` by the softmax."""
     lowest = torch.finfo(queries.dtype).min
-    largest = queries.new_full((*queries.shape[:-1], 1), lowest)  # logit of each query so far
+    largest = queries.new_full((*queries.shape[:-1], 1), lowest)
     weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
     key_sum = queries.new_zeros(queries.shape) if wants_mean else None  # Σ exp(logit - largest) · key
     for block, logits, add_keys in chunks:
         before = largest[block]
         after = torch.maximum(before, logits.amax(-1, keepdim=True))
-        shrink = (before - after).exp_()  # the sums so far become relative to the new largest logit
-        largest[block] = after  # overwrites `before`, a view
+        # the sums so far become relative to the new largest logit
+        shrink = (before - after).exp_()
+        # overwrites `before`, a view
+        largest[block] = after
         weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()  # e^−80 for excluded keys: below rounding
         weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
         if key_sum is not None:
-            add_keys(key_sum[block].mul_(shrink), weights)  # changes `key_sum` in place
+            add_keys(key_sum[block].mul_(shrink), weights)
     without_keys = largest == lowest
     if key_sum is not None:
         key_sum.div_(weight_sum).masked_fill_(without_keys, 0)
@@ -78,7 +65,6 @@ class _LogSumExp(Function):
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
-        """Return the result `(…)` of queries `(…, C)`."""
         result, mean_key = _streamed(queries.detach(), ctx.needs_input_grad[0], chunks)
         ctx.save_for_backward(mean_key)
         return result
@@ -91,17 +77,9 @@ class _LogSumExp(Function):
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded, chunk by chunk.
+    """Return `log Σ_k exp(q·u_k)`, `(B, n)`, of queries `(B, n, D)` over the keys `(K, D)` that are not excluded.
 
-    The query takes a gradient, the keys take none.
-
-    Args:
-        query: `(B, n, D)`.
-        keys: `(K, D)`, in the precision of the query or lower.
-        excluded: `(B, K)` bool, keys left out for all queries of a sample; None excludes none.
-
-    Returns:
-        `(B, n)`; −∞ for a sample without keys.
+    The query takes a gradient, the keys take none. A sample all of whose keys are `excluded`, `(B, K)`, gets −∞.
     """
     rows = widened(query.flatten(0, 1))
     chunks = _dot_chunks(rows.detach(), keys, excluded, query.shape[1])
@@ -109,24 +87,14 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
 
 def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:
-    """Yield the products of blocks of rows with parts of the keys.
-
-    Args:
-        rows: queries `(N, D)` of all samples, sample by sample.
-        keys: `(K, D)`.
-        excluded: `(B, K)` bool, or None.
-
-    Yields:
-        A range of rows, their logits with a part of the keys, and a function that adds the keys of this part, weighted.
-        The next chunk overwrites the logits.
-    """
+    """Yield the products of blocks of rows `(N, D)` with parts of the keys `(K, D)`; each chunk overwrites the last."""
     for block in slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]
         sample = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
         keys_at_once = amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries)
         buffer = rows.new_empty(len(queries) * min(keys_at_once, len(keys)))
         for part in slices(len(keys), keys_at_once):
-            chunk = keys[part].to(rows.dtype)  # keys may have a lower precision
+            chunk = keys[part].to(rows.dtype)
             products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
             logits = torch.mm(queries, chunk.mT, out=products)
             if excluded is not None:

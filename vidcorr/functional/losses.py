@@ -47,12 +47,7 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
 
 
 def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cosine over all pairs (i, j) of a video's frames and over the videos; no gradient into `target`.
-
-    Args:
-        prediction: `(B, n/2, D)`.
-        target: `(B, n/2, D)`.
-    """
+    """Return the mean cosine of `(B, n/2, D)` over all pairs (i, j) and videos; no gradient into `target`."""
     dtype = torch.promote_types(prediction.dtype, torch.float32)
     # the mean over all pairs is the product of the mean vectors
     query = normalize(prediction.to(dtype), dim=-1).mean(dim=1)
@@ -106,14 +101,6 @@ def info_nce_loss(
 def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[str, Tensor]:
     """Return the mean dot products of positive pairs, and of predictions with the queue, to monitor training.
 
-    Args:
-        predicted: `(B, n/2, D)` of unit length.
-        target: `(B, n/2, D)` of unit length.
-        queue: `(K, D)` of unit length.
-
-    Returns:
-        `positive_similarity` and `negative_similarity`, scalars in [−1, 1].
-
     Example:
         >>> predicted = torch.tensor([[[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])  # of a video with two frames in each group
         >>> target = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -122,10 +109,10 @@ def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[
     """
     # the mean over all pairs of frames is the product of the groups' means
     positive = predicted.mean(dim=1) * target.mean(dim=1)
-    of_queue = queue.mean(dim=0).to(predicted.dtype)
+    queue_mean = queue.mean(dim=0).to(predicted.dtype)
     return {
         "positive_similarity": positive.sum(dim=1).mean(),
-        "negative_similarity": predicted.mean(dim=(0, 1)) @ of_queue,
+        "negative_similarity": predicted.mean(dim=(0, 1)) @ queue_mean,
     }
 
 
@@ -166,7 +153,7 @@ def contrastive_random_walk_loss(
     count = nodes.shape[3]
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):
-        cosines = torch.einsum("bctn,bctm->btnm", nodes[:, :, :-1], nodes[:, :, 1:])  # frame t with frame t + 1
+        cosines = torch.einsum("bctn,bctm->btnm", nodes[:, :, :-1], nodes[:, :, 1:])
         forward = cosines
         backward = cosines.mT
         if dropped is not None:
@@ -175,31 +162,26 @@ def contrastive_random_walk_loss(
             backward = backward.masked_fill(back | out.mT, DROPPED)
         forward = (forward / temperature).softmax(-1)
         backward = (backward / temperature).softmax(-1)
-        forward_walk = forward[:, 0]  # B x N x N, the step from frame 0 to 1
-        return_walk = backward[:, 0]  # and the step from frame 1 to 0
+        # (B, N, N), the steps from frame 0 to 1 and back
+        forward_walk = forward[:, 0]
+        return_walk = backward[:, 0]
         first_nodes = torch.arange(count, device=nodes.device).repeat(len(nodes))
         terms = []
         for step in range(1, forward.shape[1]):
-            forward_walk = forward_walk @ forward[:, step]  # from frame 0 to step + 1
-            return_walk = backward[:, step] @ return_walk  # and back: the step back to frame `step` comes first
+            forward_walk = forward_walk @ forward[:, step]
+            # the step back to frame `step` comes first
+            return_walk = backward[:, step] @ return_walk
             round_trip = (forward_walk @ return_walk + EPSILON).log()
             # logarithms of probabilities pass the softmax of cross-entropy unchanged
             terms.append(cross_entropy(round_trip.flatten(0, 1), first_nodes))
     if terms:
         return torch.stack(terms).mean()
-    return nodes.sum() * 0  # T = 2 has no term: 0 with a gradient
+    # T = 2 has no term: 0 with a gradient
+    return nodes.sum() * 0
 
 
 def draw_dropped_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw the masks `dropped` of `contrastive_random_walk_loss`, independently per edge and direction.
-
-    Args:
-        nodes: `(B, C, T, N)`, for their shape and device.
-        rate: probability in [0, 1) that an edge is dropped.
-        generator: on the CPU.
-
-    Returns:
-        Two bool masks `(B, T − 1, N, N)`: of steps forward, and of steps back.
 
     Example:
         >>> forth, back = draw_dropped_edges(torch.zeros(1, 2, 3, 3), 0.4, torch.Generator().manual_seed(0))

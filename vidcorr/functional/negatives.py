@@ -22,24 +22,14 @@ GATHERED_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
 
 
 def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Return `log Σ exp(q·v)` over points that all queries share.
-
-    Args:
-        query: `(B, C, h, w)`.
-        points: `(N, C)`, without gradient.
-        excluded: `(B, N)` bool, points left out for a sample; None excludes none.
-
-    Returns:
-        `(B, h, w)`; −∞ for a sample without points.
-    """
+    """Return `log Σ exp(q·v)`, `(B, h, w)`, over points `(N, C)` that all queries share; −∞ without points."""
     return dot_logsumexp(query.flatten(2).mT, points, excluded).view(len(query), *query.shape[2:])
 
 
 def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None = None) -> Tensor:
     """Return `log Σ exp(q·v)` over cells of all stored frames, drawn separately for every cell of the query.
 
-    `drawn_cells` makes the draws. The samples of a batch share the draws of a cell, so that a gathered feature serves
-    the whole batch.
+    The samples of a batch share the draws of a cell, so that a gathered feature serves the whole batch.
     Paper: Liir, section 3.3 ("for each query pixel, we sample 4 feature points from each stored frame").
 
     Args:
@@ -47,10 +37,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
         maps: `(N, C, h', w')`, stored feature maps, at least one; fastest in memory order `(N, h', w', C)`.
         points: number of cells that a query draws per map, with replacement.
         seed: seed of the draws, in [0, 2³²).
-        excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
-
-    Returns:
-        `(B, h, w)`; −∞ for a sample whose maps are all excluded.
+        excluded: `(B, N)` bool, maps left out for a sample, whose result is −∞ if all are; None excludes none.
     """
     groups = widened(query.flatten(2).permute(2, 0, 1).contiguous())  # (places, B, C)
     chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
@@ -58,34 +45,20 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
 
 
 def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None) -> Iterator[Chunk]:
-    """Yield the products of queries `(places, B, C)` with the cells that are drawn for their places.
-
-    The outer loop takes as many maps as `NUMBERS_AT_ONCE` allows, the inner loop as many places as `GATHERED_AT_ONCE`
-    allows.
-
-    Args:
-        queries: `(places, B, C)`.
-        maps: `(N, C, h', w')`, the stored maps.
-        points: number of cells that are drawn per map and place.
-        excluded: `(B, N)` bool, or None.
-
-    Yields:
-        A range of places, their logits `(places, B, keys)`, and a function that adds weighted keys. The next chunk
-        overwrites the numbers of this one.
-    """
+    """Yield the products of queries `(places, B, C)` with the cells that are drawn for their places."""
     places, samples, channels = queries.shape
     # a place draws `points` cells of each map: as many maps, then places, at once as fit into their memory
     maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * channels))
     keys_of_place = min(maps_at_once, len(maps)) * points
     places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * channels)))
-    features = maps.movedim(1, -1).flatten(0, 2)  # of the cells of all maps, one after the other
+    features = maps.movedim(1, -1).flatten(0, 2)
     # the two buffers serve all chunks: fresh memory for each takes several times longer
     gathered = features.new_empty(places_at_once * keys_of_place, channels)
     products = queries.new_empty(places_at_once * keys_of_place * samples)
-    for of_maps in slices(len(maps), maps_at_once):
+    for frames in slices(len(maps), maps_at_once):
         # (places, keys of a place), indices into `features`
-        drawn = drawn_cells(seed, of_maps, points, places, maps[0, 0].numel(), queries.device)
-        left_out = None if excluded is None else excluded[:, of_maps].repeat_interleave(points, 1)
+        drawn = drawn_cells(seed, frames, points, places, maps[0, 0].numel(), queries.device)
+        left_out = None if excluded is None else excluded[:, frames].repeat_interleave(points, 1)
         for chunk in slices(places, places_at_once):
             rows = drawn[chunk].flatten()
             keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
@@ -100,20 +73,10 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
 def drawn_cells(
     seed: int, frames: slice, points: int, places: int, cells: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Draw cells of stored frames uniformly for all places of a query's map.
+    """Draw cells of stored frames for all places of a query's map: long `(places, frames · points)`.
 
     A draw is a hash of (seed, frame, point, place), by the finaliser of MurmurHash3. It does not depend on the device
     or on other draws, and needs no storage.
-
-    Args:
-        seed: seed in [0, 2³²).
-        frames: range of indices of stored frames.
-        points: draws per frame and place.
-        places: number of places on the query's map.
-        cells: number of cells of a frame.
-
-    Returns:
-        Long `(places, frames · points)`, indices into the cells of all stored frames, `frame · cells + cell`.
 
     Example:
         >>> drawn_cells(11, slice(1, 3), points=2, places=2, cells=10**6)
@@ -123,16 +86,17 @@ def drawn_cells(
         tensor([[2238250, 2611034],
                 [2422446, 2629316]])
     """
-    low = (1 << 32) - 1  # mask of 32 bits
+    low = (1 << 32) - 1
     frame = torch.arange(frames.start, frames.stop, device=device)[:, None]
     draw = (frame * points + torch.arange(points, device=device)).flatten()
     # a number for each draw of each place, then its hash
     x = draw * places + torch.arange(places, device=device)[:, None]
-    x = (x * 0x9E3779B9 & low) ^ seed  # 2³² / golden ratio: spreads neighbouring numbers before the finaliser
+    # 2³² / golden ratio: spreads neighbouring numbers before the finaliser
+    x = (x * 0x9E3779B9 & low) ^ seed
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & low
     x = ((x ^ (x >> 13)) * 0xC2B2AE35) & low
     x ^= x >> 16
-    cell = (x * cells) >> 32  # x / 2³² is uniform in [0, 1)
+    cell = (x * cells) >> 32
     return cell + (frame * cells).repeat_interleave(points)
 
 
@@ -141,55 +105,36 @@ def same_place_logsumexp(
 ) -> Tensor:
     """Return `log Σ exp(q·v)` over the stored frames' cells in a square window around the query's place.
 
+    Arguments and result are those of `per_query_logsumexp`; `radius` and `border` those of `reconstruct_locally`.
     Geometry of the public code (shasha521/LIIR_pytorch), which uses stride 8 and a radius of 3 cells.
-
-    Args:
-        query: `(B, C, h, w)`.
-        maps: `(N, C, h, w)`, stored feature maps.
-        radius: radius of the window, in cells.
-        border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
-        excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
-
-    Returns:
-        `(B, h, w)`; −∞ for a sample without maps.
     """
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
     # (rows of tiles, columns, B, queries of a tile, C)
     queries = widened(grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4))
     chunks = _window_chunks(queries.detach(), maps, grid, border, excluded)
-    of_tiles = queries.flatten(2, 3).flatten(0, 1)
-    sums = streamed_logsumexp(of_tiles, chunks).view(*queries.shape[:4], 1)  # the last axis: `from_queries` wants one
+    tile_queries = queries.flatten(2, 3).flatten(0, 1)
+    sums = streamed_logsumexp(tile_queries, chunks).view(*queries.shape[:4], 1)
     return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
 
 
 def _window_chunks(
     queries: Tensor, maps: Tensor, grid: TileGrid, border: Border, excluded: Tensor | None
 ) -> Iterator[Chunk]:
-    """Yield the products of queries with the stored cells around them, tile by tile.
-
-    Args:
-        queries: `(rows, columns, B, queries of a tile, C)`.
-        maps: `(N, C, h, w)`, the stored maps.
-        border: treatment of cells beyond the map.
-        excluded: `(B, N)` bool, or None.
-
-    Yields:
-        A range of tiles, row by row; the logits of their queries with the cells of their halos in some maps; and a
-        function that adds weighted keys.
-    """
+    """Yield the products of queries with the stored cells around them, tile by tile."""
     across, samples, _, channels = queries.shape[1:]
-    of_tiles = queries.flatten(2, 3).flatten(0, 1)  # (tiles, queries of a tile in all samples, C)
-    cells = grid.halo**2  # a halo is a square that holds the keys of a tile
+    tile_queries = queries.flatten(2, 3).flatten(0, 1)  # (tiles, queries of a tile in all samples, C)
+    # a halo is a square that holds the keys of a tile
+    cells = grid.halo**2
     # ranges of maps and of rows of tiles; a map meets the queries of all samples
     for frames, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
         stored = maps[frames].movedim(1, -1).to(queries.dtype)
         halos = grid.halos(grid.pad(stored), rows).permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
         keys = halos.reshape(-1, len(stored) * cells, channels)
-        tiles = slice(rows.start * across, rows.stop * across)  # of these rows
-        logits = torch.bmm(of_tiles[tiles], keys.mT)
+        tiles = slice(rows.start * across, rows.stop * across)
+        logits = torch.bmm(tile_queries[tiles], keys.mT)
         # (rows, columns, samples, queries, maps, cells), a view: the next lines change the logits
         by_map = logits.view(*halos.shape[:2], samples, -1, len(stored), cells)
-        by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]  # hugely negative outside the window
+        by_map += grid.bias(rows, 1, border, tile_queries)[:, :, None, :, None]
         if excluded is not None:
             by_map.masked_fill_(excluded[:, frames][:, None, :, None], -torch.inf)
         yield tiles, logits, partial(_add_weighted, keys=keys)

@@ -13,34 +13,15 @@ RATIOS = (3 / 4, 4 / 3)
 
 
 def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:
-    """Cut images into overlapping square patches, row by row.
-
-    Args:
-        images: `(…, C, H, W)`.
-        size: side of a patch, pixels.
-        stride: pixels from one patch to the next.
-
-    Returns:
-        `(…, N, C, size, size)`; patches that would reach beyond the image are left out.
-    """
+    """Cut images `(…, C, H, W)` into overlapping squares inside them, row by row: `(…, N, C, size, size)`."""
     patches = images.unfold(-2, size, stride).unfold(-2, size, stride)  # (…, C, rows, columns, size, size)
     return patches.movedim(-5, -3).flatten(-5, -4)
 
 
 def random_patch_boxes(count: int, side: int, area: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """Draw boxes in a square image as torchvision's RandomResizedCrop does, thousands at once.
+    """Draw `(count, 4)` boxes top, left, height, width in a square as torchvision's RandomResizedCrop does.
 
-    The fraction of the area is uniform, and so is the logarithm of the aspect ratio (width / height), from 3/4 to 4/3.
-    The first of ten attempts that fits into the image counts; if none fits, the box is the whole image. For the few
-    frames of a clip the loader's loop, `random_crops`, takes a tenth of the time.
-
-    Args:
-        side: side of the image, pixels.
-        area: smallest and largest fraction of the area.
-        generator: on the CPU.
-
-    Returns:
-        `(count, 4)` long: top, left, height, width.
+    For the few frames of a clip the loader's loop, `random_crops`, takes a tenth of the time.
 
     Example:
         >>> random_patch_boxes(3, 6400, (0.7, 0.9), torch.Generator().manual_seed(0))
@@ -54,43 +35,38 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     """
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
-    draws = torch.rand(4, count, 10, generator=generator, dtype=torch.float32)  # of area, ratio, top, left per attempt
+    # of area, ratio, top, left per attempt
+    draws = torch.rand(4, count, 10, generator=generator, dtype=torch.float32)
     smallest, largest = area
     surface = side**2 * (smallest + draws[0] * (largest - smallest))
     ratio = (low + draws[1] * (high - low)).exp()
-    lengths = torch.stack([surface / ratio, surface * ratio]).sqrt_().round_()  # heights and widths of all attempts
+    # heights and widths of all attempts
+    lengths = torch.stack([surface / ratio, surface * ratio]).sqrt_().round_()
     fits = ((lengths > 0) & (lengths <= side)).all(0)  # (count, attempts)
     first_fit = fits.int().argmax(1)
     chosen = first_fit.expand(2, 1, -1).mT  # (2, count, 1), to take this attempt's height and width
     length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), side)  # (2, count): height, width
     spare = side - length
     place = draws[2:].gather(2, chosen).squeeze(2)
-    start = (place * (spare + 1)).floor_().minimum(spare)  # uniform in 0 … spare
+    start = (place * (spare + 1)).floor_().minimum(spare)
     return torch.cat([start, length]).long().T
 
 
 def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
-    """Cut a box out of every image and enlarge it to the image's size, bilinearly.
-
-    No pixel outside the box counts, as when Pillow resizes a crop: beyond the box its border pixels are repeated.
-
-    Args:
-        images: `(N, C, H, W)`.
-        boxes: `(N, 4)` long: top, left, height, width in pixels.
-
-    Returns:
-        `(N, C, H, W)`.
-    """
+    """Enlarge a box of every image to the image's size, bilinearly; border pixels of the box are repeated."""
     axes = []
     on_device = to_device(boxes, images.device)
-    fine = torch.promote_types(images.dtype, torch.float32)  # bfloat16 cannot tell neighbouring positions apart
+    # bfloat16 cannot tell neighbouring positions apart
+    fine = torch.promote_types(images.dtype, torch.float32)
     for axis, size in enumerate(images.shape[2:]):
         start = on_device[:, axis, None]
         length = on_device[:, axis + 2, None]
         centres = torch.arange(size, device=images.device, dtype=fine) + 0.5
         position = centres * length / size - 0.5
-        position = start + position.clamp(min=0).minimum(length - 1)  # whole numbers are centres of pixels
-        axes.append((2 * position + 1) / size - 1)  # −1 and 1 are the image's outer edges
+        # whole numbers are centres of pixels
+        position = start + position.clamp(min=0).minimum(length - 1)
+        # −1 and 1 are the image's outer edges
+        axes.append((2 * position + 1) / size - 1)
     y, x = axes
     columns = x[:, None, :].expand(-1, y.shape[1], -1)
     rows = y[:, :, None].expand(-1, -1, x.shape[1])

@@ -18,12 +18,6 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     Channels 2i and 2i + 1 of a half are sin and cos of position / 10000^(4i / channels).
     Paper: Liir, section 3.2.
 
-    Args:
-        channels: C, divisible by 4.
-
-    Returns:
-        `(C, height, width)` float32 in [−1, 1].
-
     Raises:
         ValueError: if the number of channels is not divisible by 4.
 
@@ -38,41 +32,20 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     frequency = 10000 ** (-torch.arange(0, channels, 4, dtype=torch.float32) / channels)
     columns = _waves(width, frequency)  # (C / 2, width): sin and cos of each frequency in turn
     rows = _waves(height, frequency)
-    of_columns = columns[:, None].expand(-1, height, -1)
-    of_rows = rows[:, :, None].expand(-1, -1, width)
-    return torch.cat([of_columns, of_rows])
+    column_map = columns[:, None].expand(-1, height, -1)
+    row_map = rows[:, :, None].expand(-1, -1, width)
+    return torch.cat([column_map, row_map])
 
 
 def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a position map `(C, h, w)` to `size`, (H, W), by bicubic interpolation; a map of this size stays itself.
-
-    Example:
-        >>> resized_position(torch.tensor([[[0.0, 1.0, 2.0, 3.0]]]), (1, 2))
-        tensor([[[0.4062, 2.5938]]])
-    """
+    """Resize a position map `(C, h, w)` to (H, W) bicubically; a map of this size is returned itself."""
     if position.shape[1:] == size:
         return position
     return F.interpolate(position[None], size, mode="bicubic")[0]
 
 
 def displaced_position(position: Tensor, orders: Tensor) -> Tensor:
-    """Return the position map with its cells in another order for each frame.
-
-    Paper: Liir, section 3.2, Figure 4.
-
-    Args:
-        position: `(C, h, w)`.
-        orders: long `(N, h · w)`, the result of `drawn_orders`.
-
-    Returns:
-        `(N, C, h, w)`; cell i of frame n is cell `orders[n, i]` of the map.
-
-    Example:
-        >>> position = torch.tensor([[[0, 1], [2, 3]]])
-        >>> displaced_position(position, torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])).flatten(1)
-        tensor([[0, 1, 2, 3],
-                [3, 2, 1, 0]])
-    """
+    """Return the map `(C, h, w)` with its cells in the order of each frame, `(N, C, h, w)` (Liir, 3.2)."""
     frames = position.flatten(1)[:, to_device(orders, position.device)].transpose(0, 1)
     return frames.unflatten(2, position.shape[1:])
 
@@ -86,9 +59,6 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
             draw nothing.
         frames: number of frames.
         generator: on the CPU.
-
-    Returns:
-        Long `(frames, h · w)`, a permutation per frame; None for "none".
 
     Example:
         >>> drawn_orders("shift", 2, (3, 3), torch.Generator().manual_seed(0))

@@ -40,23 +40,20 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
-    """Correlate by a convolution whose output channels are the exemplar's rows, then sum along diagonals.
-
-    A convolution with the exemplar itself would have a single output channel, and leave most units of a processor idle.
-    Shapes are those of `siamese_correlation`.
-    """
+    """Correlate by a convolution whose output channels are the exemplar's rows, then sum along diagonals."""
     count, _, height, width = exemplar.shape
     rows = search.shape[-2] - height + 1
     columns = search.shape[-1] - width + 1
     kernels = exemplar.transpose(1, 2).unsqueeze(3)  # (N, a rows, C, 1, a): each row is a kernel
     with torch.autocast(search.device.type, enabled=False):
-        of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]  # map n of each of the K groups
-        of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)
+        # map n of each of the K groups
+        responses = [conv2d(search[n::count], kernels[n]) for n in range(count)]
+        row_responses = torch.stack(responses, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)
     # the response of the exemplar's row y lies y cells below the response of its row 0, so sum channel y at row + y:
     # in the view, a step along the channels is also a step down a row
-    map_step, channel_step, row_step, column_step = of_rows.stride()
+    map_step, channel_step, row_step, column_step = row_responses.stride()
     shape = len(search), height, rows, columns
-    diagonals = of_rows.as_strided(shape, (map_step, channel_step + row_step, row_step, column_step))
+    diagonals = row_responses.as_strided(shape, (map_step, channel_step + row_step, row_step, column_step))
     return diagonals.sum(1, keepdim=True)
 
 
@@ -75,15 +72,7 @@ def _correlate_by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
 
 
 def response_labels(size: tuple[int, int], radius: float, device: torch.device | None = None) -> Tensor:
-    """Return the labels of a response: 1 if |dx| + |dy| from the centre is at most `radius`, else 0.
-
-    Args:
-        size: (h, w) of the response.
-        radius: radius of the positive cells, in cells.
-
-    Returns:
-        `(h, w)` float32.
-    """
+    """Return labels `(h, w)`: 1 if |dx| + |dy| from the centre is at most `radius` cells, else 0."""
     height, width = size
     y = torch.arange(height, dtype=torch.float32, device=device) - (height - 1) / 2
     x = torch.arange(width, dtype=torch.float32, device=device) - (width - 1) / 2
@@ -91,41 +80,19 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
 
 def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute cross-entropy in which all positive cells of the batch together weigh as much as all negative cells.
-
-    If all cells are positive, or all are negative, it is the mean over all cells.
-    Paper: SiamFC, Eq. 4 and section 3.1.
-
-    Args:
-        logits: `(N, 1, h, w)`.
-        labels: 0 or 1, in a shape that broadcasts to the logits.
-
-    Returns:
-        Scalar.
-    """
+    """Compute cross-entropy in which all positive cells together weigh as much as all negative ones (SiamFC, Eq. 4)."""
     labels = labels.expand_as(logits)
     positive = labels == 1
     negative = labels == 0
-    of_positive = positive / positive.sum().clamp(min=1)
-    of_negative = negative / negative.sum().clamp(min=1)
-    weight = of_positive + of_negative
+    positive_weight = positive / positive.sum().clamp(min=1)
+    negative_weight = negative / negative.sum().clamp(min=1)
+    weight = positive_weight + negative_weight
     # the sum is 2, or 1 if all cells are alike
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
 
 def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute cross-entropy weighted by the squared error per cell, divided by the mean weight.
-
-    The gradient flows through the weights and their mean, as in the code of VFS.
-    Paper: Lin et al., Focal Loss for Dense Object Detection (ICCV 2017), Eq. 4.
-
-    Args:
-        logits: `(N, 1, h, w)`.
-        labels: in [0, 1], in a shape that broadcasts to the logits.
-
-    Returns:
-        Scalar.
-    """
+    """Compute cross-entropy weighted by the squared error, divided by the mean weight (Lin et al., 2017, Eq. 4)."""
     probability = logits.sigmoid()
     positive = labels * (1 - probability) ** 2.0
     negative = (1 - labels) * probability**2.0

@@ -29,7 +29,8 @@ from torch import Tensor
 from ..protocols import LabelProtocol
 from .device import slices, to_device
 
-TILE = 8  # cells: wider wastes products, narrower starves the matrix product
+# cells: wider wastes products, narrower starves the matrix product
+TILE = 8
 
 Border = Literal["exclude", "zero"]
 """Cells outside the map: left out of the softmax, or a part of it with dot product 0."""
@@ -57,7 +58,6 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, protocol: LabelProtocol, shape: Sequence[int]) -> "Neighbourhood":
-        """Return a protocol's neighbourhood in cells of a feature map, whose `shape` begins with h and w."""
         return cls(protocol.radius_in_cells((shape[0], shape[1])), protocol.neighbourhood)
 
     @property
@@ -65,14 +65,14 @@ class Neighbourhood:
         """Largest offset from a query to a key along an axis, in cells; None for all cells of the map."""
         if self.radius is None:
             return None
-        if self.shape == "circle":  # offsets below the radius
+        if self.shape == "circle":
             return math.ceil(self.radius) - 1
-        return math.floor(self.radius)  # offsets up to it
+        return math.floor(self.radius)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Mask (2 · reach + 1, 2 · reach + 1) of the offsets dy, dx that are kept; the radius must not be None."""
-        reach: Any = self.reach  # a number here
+        reach: Any = self.reach
         radius: Any = self.radius
         offsets = np.arange(-reach, reach + 1)
         squared = offsets[:, None] ** 2 + offsets**2
@@ -80,7 +80,7 @@ class Neighbourhood:
             return np.full(squared.shape, True)
         if self.shape == "circle":
             return squared < radius**2
-        return squared <= radius**2  # "disc"
+        return squared <= radius**2
 
 
 class Part(NamedTuple):
@@ -119,57 +119,26 @@ class TileGrid:
         return math.ceil(height / TILE), math.ceil(width / TILE)
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
-        """Yield parts of a batch with at most `numbers` products each, but at least one row of tiles of a sample.
-
-        A part has several samples only if it has all of their rows.
-
-        Args:
-            samples: size of the batch.
-            references: number of reference maps.
-            numbers: most products of a part.
-
-        Example:
-            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))  # 2 x 3 tiles, each of 64 queries and 100 keys
-            >>> for part in grid.parts(samples=2, references=1, numbers=64 * 100 * 3 * 2):
-            ...     print(part)
-            Part(samples=slice(0, 1, None), rows=slice(0, 2, None))
-            Part(samples=slice(1, 2, None), rows=slice(0, 2, None))
-            >>> for part in grid.parts(samples=1, references=1, numbers=1):
-            ...     print(part)
-            Part(samples=slice(0, 1, None), rows=slice(0, 1, None))
-            Part(samples=slice(0, 1, None), rows=slice(1, 2, None))
-        """
+        """Yield parts of a batch with at most `numbers` products each, but at least one row of tiles of a sample."""
         down, across = self.shape
-        products_of_row = across * (TILE * self.halo) ** 2 * references  # TILE² queries with halo² keys, a tile
+        # TILE² queries with halo² keys, a tile
+        products_of_row = across * (TILE * self.halo) ** 2 * references
         rows_at_once = min(max(numbers // products_of_row, 1), down)
         samples_at_once = max(numbers // (products_of_row * down), 1)
-        for of_rows in slices(down, rows_at_once):
-            for of_samples in slices(samples, samples_at_once):
-                yield Part(of_samples, of_rows)
+        for rows in slices(down, rows_at_once):
+            for chosen in slices(samples, samples_at_once):
+                yield Part(chosen, rows)
 
     def queries(self, maps: Tensor) -> Tensor:
-        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map.
-
-        Example:
-            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
-            >>> grid.queries(torch.ones(1, 10, 20, 3)).shape, grid.shape
-            (torch.Size([1, 2, 3, 64, 3]), (2, 3))
-        """
+        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
         # to whole tiles at the right and below
         complete = F.pad(maps, (0, 0, 0, -maps.shape[2] % TILE, 0, -maps.shape[1] % TILE))
         return complete.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE)).transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
-        """Join tiles again: `(B, rows, columns, TILE · TILE, D)` → `(B, h, w, D)`, the inverse of `queries`.
-
-        Example:
-            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
-            >>> maps = torch.rand(1, 10, 20, 3)
-            >>> grid.from_queries(grid.queries(maps)).equal(maps)
-            True
-        """
+        """Join tiles again: `(B, rows, columns, TILE · TILE, D)` → `(B, h, w, D)`, the inverse of `queries`."""
         maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        return maps[:, : self.map_size[0], : self.map_size[1]]  # cuts what `queries` added to the last tiles
+        return maps[:, : self.map_size[0], : self.map_size[1]]
 
     def pad(self, maps: Tensor) -> Tensor:
         """Pad maps `(B, h, w, D)` to whole tiles, and with `reach` cells for their halos on all sides, with zeros."""
@@ -178,27 +147,17 @@ class TileGrid:
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
 
     def halos(self, padded: Tensor, tiles: slice = slice(None)) -> Tensor:
-        """Return the halos of tiles, the keys of all their queries, as a view `(B, rows, columns, halo, halo, D)`.
-
-        Args:
-            padded: maps that `pad` has padded.
-
-        Example:
-            >>> grid = TileGrid((10, 20), Neighbourhood(1, "square"))
-            >>> grid.halos(grid.pad(torch.ones(1, 10, 20, 3))).shape
-            torch.Size([1, 2, 3, 10, 10, 3])
-        """
+        """Return the halos of tiles of padded maps, as a view `(B, rows, columns, halo, halo, D)`."""
         first, end, _ = tiles.indices(self.shape[0])
         # with the padding, the halo of tile i begins at cell i · TILE
         rows = padded[:, first * TILE : (end - 1) * TILE + self.halo]
         return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
 
     def from_halos(self, halos: Tensor, tiles: slice) -> Tensor:
-        """Add the halos `(B, rows, columns, halo, halo, D)` of the rows `tiles` of tiles into padded maps of zeros.
+        """Add halos into padded maps of zeros: the gradient of `halos`.
 
-        It is the gradient of `halos`: halos overlap, and a cell gets the sum of all halos that cover it. A halo is cut
-        into blocks of at most TILE x TILE cells; the blocks at one place in all halos, TILE apart, do not overlap and
-        are added together.
+        Halos overlap, and a cell gets the sum of all halos that cover it. A halo is cut into blocks of at most
+        TILE x TILE cells; the blocks at one place in all halos, TILE apart, do not overlap and are added together.
         """
         height, width = (TILE * number + 2 * self.reach for number in self.shape)
         summed = halos.new_zeros(len(halos), height, width, halos.shape[-1])
@@ -207,34 +166,17 @@ class TileGrid:
                 block = halos[:, :, :, y : y + TILE, x : x + TILE]
                 cells = summed[:, tiles.start * TILE + y :, x:]
                 # a view of these cells, in the shape of `block`
-                of_tiles = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
-                of_tiles[:, : halos.shape[1], : halos.shape[2]] += block
+                covered = cells.unfold(1, block.shape[3], TILE).unfold(2, block.shape[4], TILE).movedim(3, -1)
+                covered[:, : halos.shape[1], : halos.shape[2]] += block
         return summed
 
     def extent(self, tile: int, size: int) -> slice:
-        """Return the rows (or columns) of a halo that lie on the map, counted from the halo's first.
-
-        Args:
-            tile: index of the tile along the axis.
-            size: number of rows (or columns) of the map.
-
-        Example:
-            >>> grid = TileGrid((20, 20), Neighbourhood(3, "square"))
-            >>> grid.halo, grid.extent(0, 20), grid.extent(1, 20), grid.extent(2, 20)
-            (14, slice(3, 14, None), slice(0, 14, None), slice(0, 7, None))
-        """
+        """Return the rows (or columns) of a tile's halo that lie on a map of `size`, from the halo's first."""
         first = tile * TILE - self.reach
         return slice(max(-first, 0), min(self.halo, size - first))
 
     def equal_tiles(self, at_once: int, on_map: bool) -> Iterator[tuple[slice, slice]]:
-        """Yield runs of neighbouring tiles down a column, such that the map's edge cuts all halos of a run alike.
-
-        Args:
-            at_once: most tiles of a run.
-            on_map: cut halos at the map's edge; else all halos are whole.
-
-        Yields:
-            A run of tiles, and the rows of each of its halos that are kept.
+        """Yield runs of tiles down a column whose halos the map's edge cuts alike, and the rows they keep.
 
         Example:
             >>> grid = TileGrid((36, 8), Neighbourhood(3, "square"))  # five tiles below each other
@@ -257,43 +199,28 @@ class TileGrid:
             first = end
 
     def size_of_band(self, columns: int, depth: int) -> int:
-        """Return how many numbers `halos_of_columns` needs as `band`, for columns of tiles and `depth` channels."""
+        """Return how many numbers `halos_of_columns` needs as `band`."""
         down, _ = self.shape
         return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 
     def halos_of_columns(self, keys: Tensor, columns: slice, across: slice, band: Tensor) -> Tensor:
-        """Return the halos of some columns of tiles, after copying their keys once into `band`.
-
-        Args:
-            keys: the map `(h, w, D)`.
-            across: range of columns of cells that are wanted, counted from a halo's first column; the same in all
-                halos. Some of them lie on the map.
-            band: flat memory of `size_of_band` numbers for the keys; the next call overwrites it.
-
-        Returns:
-            A view `(rows, columns, halo, width of across, D)`. Cells beyond the map hold arbitrary numbers, not zeros
-            as in `halos`.
-        """
+        """Return a view `(rows, columns, halo, across, D)` of the halos of columns of tiles, copied into `band`."""
         height, width, depth = keys.shape
         halo_width = across.stop - across.start
-        first = columns.start * TILE - self.reach + across.start  # the band's first column on the map, maybe before it
+        # the band's first column on the map, maybe before it
+        first = columns.start * TILE - self.reach + across.start
         band_width = (columns.stop - columns.start - 1) * TILE + halo_width
         band_height = self.shape[0] * TILE + 2 * self.reach
         # the cells of these halos: all rows of the map, `reach` rows above and below, and a range of columns
-        of_columns = band[: band_height * band_width * depth].view(band_height, band_width, depth)
-        left = max(first, 0)  # columns `left` to `right` of the band lie on the map
+        band_map = band[: band_height * band_width * depth].view(band_height, band_width, depth)
+        # columns `left` to `right` of the band lie on the map
+        left = max(first, 0)
         right = min(first + band_width, width)
-        of_columns[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
-        return of_columns.unfold(0, self.halo, TILE).unfold(1, halo_width, TILE).movedim(2, -1)
+        band_map[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
+        return band_map.unfold(0, self.halo, TILE).unfold(1, halo_width, TILE).movedim(2, -1)
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
-        """Return a mask (tiles, cells): which rows (axis 0) or columns (axis 1) of each tile's halo lie on the map.
-
-        Example:
-            >>> TileGrid((10, 20), Neighbourhood(1, "square")).on_map(0).astype(int)
-            array([[0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-                   [1, 1, 1, 0, 0, 0, 0, 0, 0, 0]])
-        """
+        """Return a mask (tiles, cells): which rows (axis 0) or columns (1) of each tile's halo lie on the map."""
         first = np.arange(self.shape[axis])[:, None] * TILE - self.reach
         cells = first + np.arange(self.halo)
         return (cells >= 0) & (cells < self.map_size[axis])
@@ -302,27 +229,23 @@ class TileGrid:
     def windows(self) -> NDArray[np.int64]:
         """Indices (queries, cells) of the cells in a flat halo that each query of a tile has in its neighbourhood.
 
-        The query at row y and column x of its tile has the square whose upper left cell is y, x of the halo.
-
         Example:
             >>> grid = TileGrid((8, 8), Neighbourhood(1, "square"))  # a tile of 8 x 8 queries, a halo of 10 x 10 keys
             >>> grid.windows[0], grid.windows[1]
             (array([ 0,  1,  2, 10, 11, 12, 20, 21, 22]), array([ 1,  2,  3, 11, 12, 13, 21, 22, 23]))
         """
         tile = np.arange(TILE)
-        corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square, as a flat index
-        kept = self.neighbourhood.kept  # mask of the cells of a square
+        # upper left cell of each query's square, as a flat index
+        corner = tile[:, None] * self.halo + tile
+        kept = self.neighbourhood.kept
         side = np.arange(len(kept))
-        square = side[:, None] * self.halo + side  # flat indices from the corner on
+        square = side[:, None] * self.halo + side
         return corner.reshape(-1, 1) + square[kept]
 
     def windows_in(self, references: int) -> NDArray[np.int64]:
-        """Return indices like `windows`, for a flat halo of R references: (queries, R · cells), reference by reference.
-
-        In the flat halo, the references of a cell follow each other: cell c of reference r has the index c · R + r.
-        """
-        of_references = self.windows[:, None] * references + np.arange(references)[:, None]
-        return of_references.reshape(len(of_references), -1)
+        """Return indices like `windows` in a flat halo of R references: cell c of reference r has index c · R + r."""
+        indices = self.windows[:, None] * references + np.arange(references)[:, None]
+        return indices.reshape(len(indices), -1)
 
     @property
     def near(self) -> NDArray[np.bool_]:
@@ -332,17 +255,10 @@ class TileGrid:
         return near
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return the summand that masks dot products: 0 in a query's neighbourhood, a huge negative number outside.
+        """Return the summand that masks dot products: 0 in a query's neighbourhood, hugely negative outside.
 
-        The number is finite, so that queries beyond the map, which have no cell in their neighbourhood, do not become
-        NaN. With border "exclude", cells beyond the map count as outside the neighbourhood.
-
-        Args:
-            border: treatment of cells beyond the map.
-            like: the products, for their type and device.
-
-        Returns:
-            `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
+        It is finite, so that queries beyond the map, which have no cell in their neighbourhood, do not become NaN. Its
+        shape is `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
         """
         near = to_device(self.near, like.device)
         # (r, columns, queries, halo rows, halo columns), with 1 row and 1 column until cells off the map are left out
@@ -352,22 +268,14 @@ class TileGrid:
             across = to_device(self.on_map(1), like.device)
             on_map = down[rows, None, None, :, None] & across[None, :, None, None, :]
             kept = kept & on_map
-        hugely_negative = torch.finfo(like.dtype).min / 2  # half: the sum with a negative product is finite too
+        # half: the sum with a negative product is finite too
+        hugely_negative = torch.finfo(like.dtype).min / 2
         bias = like.new_zeros(kept.shape).masked_fill_(~kept, hugely_negative)
         return bias.flatten(3).repeat_interleave(references, dim=-1)
 
 
 def used_of(maps: Tensor, used: Tensor) -> Tensor:
-    """Return the maps (h, w, U, ·) of the used references among maps (h, w, S, ·); without a copy if all are used.
-
-    Args:
-        used: different indices of references, ascending.
-
-    Example:
-        >>> used_of(torch.arange(6).view(1, 1, 3, 2), torch.tensor([0, 2]))
-        tensor([[[[0, 1],
-                  [4, 5]]]])
-    """
+    """Return the maps (h, w, U, ·) of the used references, ascending, among maps (h, w, S, ·)."""
     if len(used) == maps.shape[2]:
         return maps
     return maps.index_select(2, used)

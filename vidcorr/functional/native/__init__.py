@@ -24,13 +24,10 @@ if VARIANTS[0] == "avx512_vnni" and not torch.cpu._is_vnni_supported():
 
 
 def compiled_variant() -> str | None:
-    """Return the fastest kind of compiled file that lies here and runs on this processor; None without one.
-
-    `VIDCORR_NATIVE=0` in the environment also gives None.
-    """
+    """Return the fastest compiled kind for this processor; None without one, or with `VIDCORR_NATIVE=0`."""
     if os.environ.get(SWITCH) == "0":
         return None
-    for variant in VARIANTS:  # the kinds that this processor runs, the fastest first
+    for variant in VARIANTS:
         if library_of(variant).is_file():
             return variant
     return None
@@ -38,11 +35,7 @@ def compiled_variant() -> str | None:
 
 @functools.cache
 def library_of(variant: str) -> Path:
-    """Return the path where a file compiled from the present sources lies, for a kind of processor.
-
-    The file's name has a digest of the sources, as setup.py computes it, because a file of earlier sources expects
-    other structures.
-    """
+    """Return the path of the file that is compiled from the present sources for a kind of processor."""
     folder = Path(__file__).parent
     digest = hashlib.blake2b(digest_size=4)
     for source in sorted([*folder.glob("*.cpp"), *folder.glob("*.h")]):
@@ -51,34 +44,26 @@ def library_of(variant: str) -> Path:
 
 
 def members(kind: type, names: str) -> list[tuple[str, type]]:
-    """Return fields of one type for a structure of ctypes.
-
-    Args:
-        kind: type of the fields; `c_void_p` for the address of a tensor.
-        names: names of the fields, separated by spaces.
-    """
+    """Return fields of one type for a structure of ctypes; `names` are separated by spaces."""
     return [(name, kind) for name in names.split()]
 
 
 def run(
     name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, Any], items: int, together: int = 1
 ) -> int:
-    """Call a compiled function on as many threads as torch has, each with a range of the items, and wait for all.
+    """Call a compiled function on ranges of the items, on as many threads as torch has; return the sum of its counts.
 
     Args:
-        name: name of a function of (address of its arguments, first item, end of the items) that returns a count, for
-            example of computed products.
-        variant: kind of the compiled file, as `compiled_variant` returns it.
+        name: name of a function of (address of its arguments, first item, end of the items).
+        variant: result of `compiled_variant`.
         values: field of the structure → number; or tensor, whose address the function gets; or None, a null pointer.
         together: number of items that the function takes together; ranges begin at multiples of it.
-
-    Returns:
-        The sum of the counts of all threads.
     """
     addresses = {field: value.data_ptr() for field, value in values.items() if isinstance(value, Tensor)}
     arguments = kind(**{**values, **addresses})
     function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
-    groups = math.ceil(items / together)  # no group of items is divided between threads
+    # no group of items is divided between threads
+    groups = math.ceil(items / together)
     threads = min(torch.get_num_threads(), groups)
     if threads == 1:
         return int(function(0, items))

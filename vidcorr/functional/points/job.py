@@ -20,22 +20,15 @@ Features = Callable[[int], Tensor]
 class TrackingJob:
     """Queries of a video while they are tracked: positions, and the evidence that a point is hidden.
 
-    Args:
-        features: frame index → features.
-        frames: number of frames.
-        queries: `(N, 3)` t, y, x in pixels of the scored size.
-        covered_size: (height, width) that a feature map covers, pixels of the scored size.
-        protocol: the rules.
-        both_directions: also track from a query back to frame 0.
+    Args: as `track_points`.
 
     Attributes:
         device: device of the features, and of the results until `collect`.
         starts: long `(N,)`, the queries' frames, on the CPU.
         origins: x, y `(N, 2)` float64 of the queries.
         positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
-        similarity: `(N, T)` cosine between the feature at the found position and the query's feature.
-        misses: `(N, T)` error in pixels of tracking back, which each tracking (`track.TRACKINGS`) defines; 0 where
-            nothing is tracked back.
+        similarity: `(N, T)` cosine between the feature at the position and the query's feature.
+        misses: `(N, T)` error in pixels of tracking back; 0 where nothing is tracked back.
     """
 
     features: Features
@@ -49,19 +42,15 @@ class TrackingJob:
         self.starts = self.queries[:, 0].round().long()
         self.device = torch.device("cpu")
         if len(self.starts):
-            self.device = self.features(int(self.starts[0])).device  # known only from a computed map
-        self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)  # t, y, x → x, y
+            self.device = self.features(int(self.starts[0])).device
+        self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
         # where nothing is tracked, a point stays in its place, is similar, and misses nothing
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
         self.misses = torch.zeros_like(self.similarity)
 
     def collect(self) -> None:
-        """Move the results, `positions`, `similarity` and `misses`, to the CPU.
-
-        Raises:
-            ValueError: if a result is not finite.
-        """
+        """Move the results to the CPU; ValueError if one is not finite."""
         # all copies begin before the first is waited for
         arriving = {name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses")}
         for name, tensor in arriving.items():
@@ -70,16 +59,13 @@ class TrackingJob:
             raise ValueError("tracks are not finite, because the features are not: has the network diverged?")
 
     def on_device(self, queries: Tensor) -> Tensor:
-        """Return indices of queries or frames as a tensor on the device, to index results there."""
         return to_device(queries, self.device)
 
     @property
     def wants_cycle(self) -> bool:
-        """True if tracking back is part of the protocol."""
         return "cycle" in self.protocol.occlusion
 
     def empty_descriptors(self) -> Tensor:
-        """Return zeros `(N, C)`: memory for the features at the queries."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def to_cells(self, positions: Tensor, features: Tensor) -> Tensor:
@@ -93,36 +79,24 @@ class TrackingJob:
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
         """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
-        temperature = protocol.temperature or math.sqrt(len(features))  # None: the root of the number of channels
+        # None: the root of the number of channels
+        temperature = protocol.temperature or math.sqrt(len(features))
         normalise = protocol.feature_normalisation != "raw"
-        bytes_of_map = 16 * features[0].numel()  # the similarity and three copies that decoding makes, in float32
+        # the similarity and three copies that decoding makes, in float32
+        bytes_of_map = 16 * features[0].numel()
         positions: list[Tensor] = []
         for part in descriptors.split(items_in_workspace(features.device, bytes_of_map)):
             maps = similarity_maps(part, features, normalise)
             positions.append(decode_positions(maps, protocol.decoding, temperature))
         return torch.cat(positions)
 
-    def record_similarity(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
-        """Record the cosine between the queries' descriptors and the features found for them in frame `t`.
+    def record_similarity(self, queries: Tensor, t: int, descriptors: Tensor, matched: Tensor) -> None:
+        """Record the cosine between the descriptors `(n, C)` of queries and their features in frame `t`."""
+        self.similarity[self.on_device(queries), t] = F.cosine_similarity(descriptors, matched).to(self.similarity)
 
-        Args:
-            queries: indices `(n,)` of the queries.
-            t: index of the frame.
-            descriptors: features `(n, C)` at the queries.
-            found: features `(n, C)` at the found positions.
-        """
-        self.similarity[self.on_device(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
-
-    def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
-        """Match found features with the frame of their queries; `misses` gets the distances of matches and queries.
-
-        Args:
-            queries: indices `(n,)` of queries that start in one frame.
-            frames: indices `(n,)` of the frames in which the features were found.
-            found: the features `(n, C)`.
-            first: features `(C, h, w)` of the queries' frame.
-        """
-        back = self.to_pixels(self.match(found, first), first)
+    def track_back(self, queries: Tensor, frames: Tensor, matched: Tensor, first: Tensor) -> None:
+        """Match features of frames with the frame of their queries, and record the distances in `misses`."""
+        back = self.to_pixels(self.match(matched, first), first)
         rows = self.on_device(queries)
         self.misses[rows, self.on_device(frames)] = (back - self.origins[rows]).norm(dim=1).float()
 

@@ -23,15 +23,7 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
 
 
 def sample_features(features: Tensor, positions: Tensor) -> Tensor:
-    """Interpolate features bilinearly at positions; a position beyond the outermost centres gets the border's feature.
-
-    Args:
-        features: `(C, h, w)`.
-        positions: x, y `(N, 2)` in cells.
-
-    Returns:
-        `(N, C)`.
-    """
+    """Interpolate features `(C, h, w)` bilinearly at x, y `(N, 2)` in cells; beyond the border its feature counts."""
     size = to_device([features.shape[2], features.shape[1]], positions.device)
     grid = (positions / size * 2 - 1).to(features)
     sampled = F.grid_sample(features[None], grid[None, None], align_corners=False, padding_mode="border")
@@ -39,16 +31,7 @@ def sample_features(features: Tensor, positions: Tensor) -> Tensor:
 
 
 def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = True) -> Tensor:
-    """Return the similarity of all descriptors with all cells.
-
-    Args:
-        descriptors: `(N, C)`.
-        features: `(C, h, w)`.
-        normalise: cosines; otherwise dot products.
-
-    Returns:
-        `(N, h, w)`.
-    """
+    """Return the cosines, or dot products, `(N, h, w)` of descriptors `(N, C)` with all cells `(C, h, w)`."""
     cells = features.flatten(1)
     if normalise:
         descriptors = F.normalize(descriptors)
@@ -59,18 +42,12 @@ def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = Tru
 def decode_positions(
     similarities: Tensor, decoding: Decoding, temperature: float = 0.05, radius: float = 5.0
 ) -> Tensor:
-    """Decode similarity maps to positions.
+    """Decode similarity maps `(N, h, w)` to positions x, y `(N, 2)` in cells.
 
     Args:
-        similarities: `(N, h, w)`.
         decoding: "argmax": centre of the best cell, the first among equals. "soft_argmax": mean of the cells whose
             distance from the best cell is below `radius`, weighted by the softmax (TAPIR, utils/model_utils.py).
             "expectation": mean of all cells, weighted by the softmax (GMRW).
-        temperature: divides the similarities before the softmax.
-        radius: radius of "soft_argmax", in cells.
-
-    Returns:
-        x, y `(N, 2)` in cells.
     """
     _, height, width = similarities.shape
     centres = cell_centres(height, width, similarities.device).to(similarities.dtype)

@@ -14,7 +14,7 @@ from .matching import cell_centres
 KEPT_MAPS = 256 * 2**20
 """Most bytes of query frames' features that are kept in memory for tracking back."""
 KEPT_MATCHES = 64 * 2**20
-"""Bytes of found features that are tracked back together."""
+"""Bytes of matched features that are tracked back together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,6 @@ def track_points(
         features: frame index → `(C, h, w)`; called several times per frame.
         frames: number of frames T.
         queries: `(N, 3)` t, y, x: frame index (rounded half to even), and raster pixels of the scored size.
-        protocol: the rules.
         covered_size: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the point keeps its position before the
             query's frame, hidden.
@@ -57,8 +56,7 @@ def track_points(
         The tracks; in the query's frame a point has the given position and is visible.
 
     Raises:
-        ValueError: for queries of another shape, queries or features that are not finite, or queries outside the
-            frames.
+        ValueError: for another shape, values that are not finite, or queries outside the frames.
 
     Example:
         >>> still = torch.eye(16).view(16, 4, 4)  # features of each frame: cells of 64 px
@@ -90,12 +88,7 @@ def _whitened(features: Features, protocol: PointProtocol) -> Features:
 
 
 def _hidden(job: TrackingJob) -> Tensor:
-    """Return which points are hidden by the protocol's occlusion rule, `(N, T)` bool.
-
-    A point is hidden whose feature is not similar to the query's ("similarity"), or whose error of tracking back is too
-    large ("cycle"). By every rule but "none", a point outside the picture, a square of `scored_size` pixels, is hidden
-    too. In the query's frame a point is visible.
-    """
+    """Return which points are hidden by the protocol's occlusion rule, `(N, T)` bool."""
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
     if protocol.occlusion == "none":
@@ -103,27 +96,23 @@ def _hidden(job: TrackingJob) -> Tensor:
     if "similarity" in protocol.occlusion:
         hidden |= job.similarity < protocol.similarity_threshold
     if job.wants_cycle:
-        hidden |= ~(job.misses < protocol.cycle_threshold)  # `>=` would leave NaN visible
+        # `>=` would leave NaN visible
+        hidden |= ~(job.misses < protocol.cycle_threshold)
     hidden |= ((job.positions < 0) | (job.positions >= protocol.scored_size)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
 
 
 def track_directly(job: TrackingJob) -> None:
-    """Find the queries in every frame by their features alone, and fill in the job.
-
-    Memory holds the features of a frame and of the queries; for tracking back also features of query frames (up to
-    `KEPT_MAPS`) and found features (up to `KEPT_MATCHES`). A video is read three times: for the queries, forward, and
-    for tracking back.
-    """
-    descriptors = job.empty_descriptors()  # features at the queries, from the loop over their frames
-    way_back = WayBack(job)  # collects what is tracked back, if the protocol tracks back
+    """Match the queries with every frame by their features alone; a video is read up to three times."""
+    descriptors = job.empty_descriptors()
+    way_back = WayBack(job)
     for start in job.starts.unique().tolist():
         features = job.features(start)
         rows = job.on_device((job.starts == start).nonzero()[:, 0])
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
         way_back.keep(start, features)
     for t in range(job.frames):
-        is_searched = job.starts != t if job.both_directions else job.starts < t  # queries of other, or earlier, frames
+        is_searched = job.starts != t if job.both_directions else job.starts < t
         searched = is_searched.nonzero()[:, 0]
         if not len(searched):
             continue
@@ -131,15 +120,15 @@ def track_directly(job: TrackingJob) -> None:
         rows = job.on_device(searched)
         looked_for = descriptors[rows].to(features)
         job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
-        found_features = job.sample(features, job.positions[rows, t])
-        job.record_similarity(searched, t, looked_for, found_features)
+        matched_features = job.sample(features, job.positions[rows, t])
+        job.record_similarity(searched, t, looked_for, matched_features)
         if job.wants_cycle:
-            way_back.add(searched, t, found_features)
+            way_back.add(searched, t, matched_features)
     way_back.track()
 
 
 class WayBack:
-    """Collects features found in frames, and tracks them back to their queries' frames.
+    """Tracks features back to their queries' frames.
 
     All features whose queries start in one frame are matched together, so the number of matchings grows with the number
     of query frames, not with its product with the number of frames.
@@ -148,50 +137,46 @@ class WayBack:
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
         self._maps: dict[int, Tensor] = {}  # query frame → its features
-        self._room = KEPT_MAPS  # bytes that further maps may take
+        self._bytes_left = KEPT_MAPS
         self._clear()
 
     def _clear(self) -> None:
         self._queries: list[Tensor] = []
         self._frames: list[Tensor] = []
-        self._found: list[Tensor] = []
+        self._matched: list[Tensor] = []
         self._bytes = 0
 
     def keep(self, start: int, features: Tensor) -> None:
-        """Keep the features of a query frame, if the protocol tracks back and they fit into `KEPT_MAPS` bytes.
-
-        After the first that do not fit, no more are kept; `track` computes them again.
-        """
-        self._room -= features.nbytes
-        if self._job.wants_cycle and self._room >= 0:
+        """Keep the features of a query frame for tracking back, if they fit; `track` computes others again."""
+        self._bytes_left -= features.nbytes
+        if self._job.wants_cycle and self._bytes_left >= 0:
             self._maps[start] = features
 
-    def add(self, queries: Tensor, t: int, found: Tensor) -> None:
-        """Add the features `(n, C)` found for queries in frame `t`; from `KEPT_MATCHES` bytes on, track them back."""
+    def add(self, queries: Tensor, t: int, matched: Tensor) -> None:
+        """Add the features `(n, C)` of queries in frame `t`; from `KEPT_MATCHES` bytes on, track them back."""
         self._queries.append(queries)
         self._frames.append(torch.full_like(queries, t))
-        self._found.append(found)
-        self._bytes += found.nbytes
+        self._matched.append(matched)
+        self._bytes += matched.nbytes
         if self._bytes >= KEPT_MATCHES:
             self.track()
 
     def track(self) -> None:
-        """Track back all features that were added since the last call, and record the misses in the job."""
         if not self._queries:
             return
         queries = torch.cat(self._queries)
         frames = torch.cat(self._frames)
-        found = torch.cat(self._found)
+        matched = torch.cat(self._matched)
         self._clear()
         starts = self._job.starts[queries]
         for start in starts.unique().tolist():
-            first = self._maps[start] if start in self._maps else self._job.features(start)  # of the queries' frame
+            first = self._maps[start] if start in self._maps else self._job.features(start)
             chosen = (starts == start).nonzero()[:, 0]
-            self._job.track_back(queries[chosen], frames[chosen], found[self._job.on_device(chosen)], first)
+            self._job.track_back(queries[chosen], frames[chosen], matched[self._job.on_device(chosen)], first)
 
 
 def track_by_chaining(job: TrackingJob) -> None:
-    """Propagate the queries from frame to frame by the flow between neighbouring frames, and fill in the job.
+    """Propagate the queries from frame to frame by the flow between neighbouring frames.
 
     The flow of a cell is the position of its match in the next frame minus its centre; a point takes the flow of the
     four cells around it, bilinearly. The miss in a frame is the larger of two cycle errors: of the step to the frame
@@ -202,37 +187,32 @@ def track_by_chaining(job: TrackingJob) -> None:
     errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
     descriptors = job.empty_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
-    if job.both_directions and job.starts.any():  # a query starts after frame 0
+    if job.both_directions and job.starts.any():
         _chain(job, range(job.frames - 1, -1, -1), errors, descriptors)
-    job.misses[:, 1:] = errors  # of the step to a frame; then the larger of it and the step from the frame
+    job.misses[:, 1:] = errors
     job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)
 
 
 def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -> None:
-    """Propagate the queries along the frames of `order`, each from its own frame on, and fill in the job.
-
-    Args:
-        order: all frames, ascending or descending.
-        errors: `(N, T − 1)` cycle errors in pixels of the steps between neighbouring frames, filled in.
-        descriptors: `(N, C)` features at the queries, filled in when their frame is reached.
-    """
+    """Propagate the queries along frames, ascending or descending, each from its own frame on."""
     features = None
     for t in order:
-        before = features  # of the frame before, in this order; None at the first
+        before = features
         features = job.features(t)
-        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]  # queries whose frame this order has passed
+        # queries whose frame this order has passed
+        moving = ((job.starts - t) * order.step < 0).nonzero()[:, 0]
         if before is not None and len(moving):
             t_before = t - order.step
             rows = job.on_device(moving)
             positions = job.to_cells(job.positions[rows, t_before], before)
             forward = flow(job, before, features, positions)
             moved = positions + forward
-            error = forward + flow(job, features, before, moved)  # there and back: zero for a closed cycle
+            error = forward + flow(job, features, before, moved)
             job.positions[rows, t] = job.to_pixels(moved, features)
             # a step has the index of its earlier frame, in either order
             errors[rows, min(t, t_before)] = job.to_pixels(error, features).norm(dim=1).float()
-            found_features = job.sample(features, job.positions[rows, t])
-            job.record_similarity(moving, t, descriptors[rows].to(features), found_features)
+            matched_features = job.sample(features, job.positions[rows, t])
+            job.record_similarity(moving, t, descriptors[rows].to(features), matched_features)
         begins = (job.starts == t).nonzero()[:, 0]
         if len(begins):
             rows = job.on_device(begins)
@@ -240,21 +220,13 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
 
 
 def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Tensor:
-    """Return the displacement x, y `(N, 2)` in cells of positions from one frame to another.
-
-    The flow is computed only for the cells around the positions.
-
-    Args:
-        job: the job, whose protocol says how features are matched.
-        here: features `(C, h, w)` of the frame of the positions.
-        there: features `(C, h, w)` of the other frame.
-        positions: x, y `(N, 2)` in cells.
-    """
+    """Return the displacement x, y `(N, 2)` in cells of positions from one frame to another."""
     height, width = here.shape[1:]
-    corners, weights = bilinear_corners(positions, height, width)  # four cells around each position
+    corners, weights = bilinear_corners(positions, height, width)
     if corners.device.type == "cpu":
         cells, place = corners.unique(return_inverse=True)
-    else:  # a GPU would wait for the number of different cells
+    # a GPU would wait for the number of different cells
+    else:
         cells = corners.flatten()
         place = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
     matches = job.match(here.flatten(1)[:, cells].T, there)
@@ -264,12 +236,6 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
 
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Return the four cells around each position, and the weights with which bilinear interpolation takes them.
-
-    Args:
-        positions: x, y `(N, 2)` in cells.
-
-    Returns:
-        Flat indices of cells `(N, 4)`, and weights `(N, 4)` of sum 1.
 
     Example:
         >>> bilinear_corners(torch.tensor([[1.0, 0.5]]), 2, 3)  # halfway between the first two cells
@@ -295,11 +261,14 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     row = y * width
     next_row = below * width
     corners = torch.cat([row + x, row + right, next_row + x, next_row + right], dim=1)
-    of_right = fraction[:, :1]
-    of_below = fraction[:, 1:]
-    of_left = 1 - of_right
-    of_above = 1 - of_below
-    weights = torch.cat([of_left * of_above, of_right * of_above, of_left * of_below, of_right * of_below], dim=1)
+    right_share = fraction[:, :1]
+    lower_share = fraction[:, 1:]
+    left_share = 1 - right_share
+    upper_share = 1 - lower_share
+    weights = torch.cat(
+        [left_share * upper_share, right_share * upper_share, left_share * lower_share, right_share * lower_share],
+        dim=1,
+    )
     return corners, weights
 
 

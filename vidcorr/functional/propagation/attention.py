@@ -42,22 +42,15 @@ def _parts(
     """Yield the products of all queries with their neighbourhoods, in parts that fit into the workspace.
 
     Args:
-        query: (h, w, C).
-        keys: (h, w, S, C).
-        neighbourhood: keys of a query; without a radius, a part is some queries with all keys of the map.
-        floats_per_pair: how many numbers memory holds for a query and a key, including its products with all
-            references.
+        floats_per_pair: how many numbers memory holds for a query and a key, with its products with all references.
         floats_per_query: how many further numbers memory holds for a query.
         on_map: yield only keys on the map; else parts also have cells beyond it, whose products are arbitrary.
-
-    Yields:
-        Places of queries (tiles, queries) and cells of keys (tiles, keys), both y · w + x, or −1 beyond the map;
-        products (tiles, keys, S, queries); whether a key is too far from a query (keys, queries).
     """
     height, width, references, channels = keys.shape
     device = keys.device
     cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
-    if neighbourhood.reach is None:  # a part is like a single tile whose halo is the map
+    # a part is like a single tile whose halo is the map
+    if neighbourhood.reach is None:
         rows = keys.flatten(0, 2)
         nothing_is_far = cells_of_map.new_zeros(1, 1).bool()
         bytes_of_query = keys.element_size() * (floats_per_pair * height * width + floats_per_query)
@@ -74,7 +67,7 @@ def _parts(
     places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
     cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
     is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)  # (rows and columns of a halo, queries)
-    numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query  # that memory holds for a tile
+    numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query
     tiles_at_once = items_in_workspace(device, keys.element_size() * numbers)
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
@@ -93,15 +86,10 @@ def _parts(
 def best_matches(
     query: Tensor, keys: Tensor, references: Sequence[int], topk: int, neighbourhood: Neighbourhood
 ) -> FoundMatches:
-    """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
+    """Return the largest dot products of queries (h, w, C) with their neighbourhoods in keys (h, w, S, C), exactly.
 
     Three steps: the maximum over the references at every cell; the top-k cells by this maximum; the top-k products
     at these cells. Every product of the top-k lies at one of these cells, so the search misses none.
-
-    Args:
-        query: (h, w, C).
-        keys: (h, w, S, C), contiguous.
-        references: indices into S; a repeated index counts twice.
 
     Returns:
         Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s. If a
@@ -109,17 +97,18 @@ def best_matches(
     """
     height, width, slots, _ = keys.shape
     used = sorted(set(references))
-    in_used = to_device(list(map(used.index, references)), keys.device)  # place of each reference in `used`
+    in_used = to_device(list(map(used.index, references)), keys.device)
     listed = to_device(references, keys.device)
     # a row per cell of the map; the last row, index −1, takes the results of queries beyond the map (`part.places`)
     values = query.new_full((height * width + 1, topk), -torch.inf)
     indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
     used_keys = used_of(keys, to_device(used, keys.device))
-    on_map = keys.device.type == "cpu"  # a GPU takes halos that are equal, in few kernels
+    # a GPU takes halos that are equal, in few kernels
+    on_map = keys.device.type == "cpu"
     # held at once: products, their maximum and its copies; and per match the addresses, candidates and results
     for part in _parts(query, used_keys, neighbourhood, len(used) + 3, 12 * topk * len(references), on_map):
-        count, cells_of_tile, number, queries = part.products.shape  # tiles, keys, used references, queries
-        is_no_match = part.is_far | (part.cells < 0)[..., None]  # or the cell lies beyond the map
+        count, cells_of_tile, number, queries = part.products.shape
+        is_no_match = part.is_far | (part.cells < 0)[..., None]
         best_of_cells = part.products.amax(2).masked_fill_(is_no_match, -torch.inf)
         maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)  # (tiles, queries, k)
         tile = torch.arange(count, device=keys.device)[:, None, None]
@@ -129,7 +118,8 @@ def best_matches(
         addresses = first[..., None] + in_used * queries  # (tiles, queries, k, listed references)
         candidates = part.products.view(-1).index_select(0, addresses.view(-1)).view(addresses.shape)
         candidates.masked_fill_((maxima == -torch.inf)[..., None], -torch.inf)
-        top, best = _largest(candidates.flatten(2), topk)  # `best`: place among k cells · listed references
+        # `best`: place among k cells · listed references
+        top, best = _largest(candidates.flatten(2), topk)
         cells = part.cells[:, None].expand(-1, queries, -1).gather(2, choice)
         index = cells.gather(2, best // len(references)) * slots + listed[best % len(references)]
         values[part.places, : top.shape[-1]] = top
@@ -140,47 +130,41 @@ def best_matches(
 def average_of_all(
     query: Tensor, keys: Tensor, values: Tensor, references: Sequence[int], protocol: LabelProtocol
 ) -> Tensor:
-    """Return the average of all values in the neighbourhoods, weighted by the softmax of products / temperature.
-
-    Args:
-        values: (h, w, S, L).
-        protocol: neighbourhood, temperature, border, mixture (Liir, Eq. 7), and whether averages are divided by the
-            sum of the weights on the map.
-        Others: as `best_matches`.
-
-    Returns:
-        (h, w, L).
-    """
+    """Return the average (h, w, L) of all values (h, w, S, L), weighted by the softmax of products / temperature."""
     count_of_reference = Counter(references)
     used = to_device(sorted(count_of_reference), keys.device)
     counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
     # (references, 1), added to logits: a reference that counts twice has twice the weight
     log_counts = counts.to(values.dtype).log()[:, None]
-    with_ones = F.pad(used_of(values, used), (0, 1), value=1)  # the average of 1 is the sum of the weights on the map
-    table = F.pad(with_ones.flatten(0, 1), (0, 0, 0, 0, 0, 1))  # with a last row of 0, for cells beyond the map
+    # the average of 1 is the sum of the weights on the map
+    with_ones = F.pad(used_of(values, used), (0, 1), value=1)
+    table = F.pad(with_ones.flatten(0, 1), (0, 0, 0, 0, 0, 1))
     height, width = keys.shape[:2]
-    averages = table.new_zeros(height * width + 1, table.shape[-1])  # the last row is for queries beyond the map
+    # the last row is for queries beyond the map
+    averages = table.new_zeros(height * width + 1, table.shape[-1])
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
     prior = prior_of(protocol)
     floats_per_query = 0
-    if prior is not None:  # held at once: windows of logits, of weights, of mixtures, and a copy
+    # held at once: windows of logits, of weights, of mixtures, and a copy
+    if prior is not None:
         windows = to_device(TileGrid((height, width), neighbourhood).windows, keys.device)[:, None]
         floats_per_query = 4 * len(used) * windows.shape[2]
-    floats_per_pair = 3 * len(used)  # held at once: products, weights, and rows of the table
+    # held at once: products, weights, and rows of the table
+    floats_per_pair = 3 * len(used)
     for part in _parts(query, used_of(keys, used), neighbourhood, floats_per_pair, floats_per_query, on_map=False):
         # (tiles, keys, references, queries); places of queries and cells of keys are y · w + x, −1 beyond the map
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
         # finite: a query beyond the map sees only such cells, and NaN of −inf would enter all gradients
         off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min
         logits.masked_fill_((part.cells < 0)[..., None, None], off_map)
-        logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)  # keys outside a query's neighbourhood
-        weights = logits.flatten(1, 2).softmax(1)  # over the keys of all references together
+        logits.masked_fill_(part.is_far.unsqueeze(-2), -torch.inf)
+        weights = logits.flatten(1, 2).softmax(1)
         if prior is not None:
             _replace_windows(weights.view(logits.shape), windows, prior)
         averages[part.places] = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
     average, mass = averages[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
     if protocol.normalise_labels and protocol.normalise_by == "weights":
-        return average / mass.clamp_min(1e-12)  # not 0 / 0, if no weight is on the map
+        return average / mass.clamp_min(1e-12)
     return average
 
 
@@ -194,13 +178,9 @@ def prior_of(protocol: LabelProtocol) -> CompactnessPrior | None:
 
 
 def _replace_windows(weights: Tensor, windows: Tensor, prior: CompactnessPrior) -> None:
-    """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place.
-
-    Args:
-        weights: softmax weights of the keys, which are all cells of a tile's halo.
-        windows: (queries, 1, cells), which of these keys lie in a query's square, row by row.
-    """
-    by_query = weights.permute(0, 3, 2, 1)  # keys last; a view: `scatter_` writes into `weights`
+    """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place."""
+    # keys last; a view: `scatter_` writes into `weights`
+    by_query = weights.permute(0, 3, 2, 1)
     index = windows.expand(len(weights), -1, by_query.shape[2], -1)
     by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), prior))
 

@@ -44,35 +44,25 @@ class InputSizes(NamedTuple):
 
 @functools.lru_cache
 def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> InputSizes:
-    """Return the sizes of an image on its way into the network.
-
-    It is resized to `seen`, then `padded`; `covered` is the padded size measured in pixels of the image. Results are
-    cached, because all frames of a video have one size.
-
-    Args:
-        size: (H, W) of the image.
-        rules: sizes, filter and padding of the network's input.
-        multiple: divisor of the padded sides, for a network that needs complete patches; with the `input_multiple`
-            "network", also of the sides without padding.
-    """
-    step = multiple if rules.input_multiple == "network" else rules.input_multiple  # of the sides without padding
+    """Return the sizes of an image (H, W) on its way into the network, with complete patches of `multiple` pixels."""
+    step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
     def rounded(side: Fraction) -> int:
         return max(ROUNDINGS[rules.input_rounding](side / step), 1) * step
 
     if isinstance(rules.input_size, tuple):
         height, width = rules.input_size
-    elif rules.input_size is None:  # the image's own size
+    elif rules.input_size is None:
         height = rounded(Fraction(size[0]))
         width = rounded(Fraction(size[1]))
     else:
-        side, other = sorted(size, reverse=rules.input_side == "long")  # `side` becomes `input_size` long
+        side, other = sorted(size, reverse=rules.input_side == "long")
         # sorted, because the given side may be the longer one, and rounding may make the other side cross it
         short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, side))))
         height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)
     padded = height + -height % padding, width + -width % padding
-    covered = round(size[0] * padded[0] / height), round(size[1] * padded[1] / width)  # `padded` in the image's pixels
+    covered = round(size[0] * padded[0] / height), round(size[1] * padded[1] / width)
     return InputSizes((height, width), padded, covered)
 
 
@@ -81,32 +71,28 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 
     Args:
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
-        rules: sizes, filter and padding of the network's input.
         multiple: sides of the padded input are multiples of this, for a network that needs complete patches.
-        device: device of the result; None: the device of `images`.
-
-    Returns:
-        Float RGB `(N, 3, H', W')` in [0, 1].
+        device: device of the result, float RGB in [0, 1]; None: the device of `images`.
     """
     device = device or images.device
     size, padded, _ = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
-    by_torch = rules.input_filter.startswith("bilinear")  # on the device; the other libraries resize on the CPU
+    # on the device; the other libraries resize on the CPU
+    by_torch = rules.input_filter.startswith("bilinear")
     if images.shape[-2:] != size and not by_torch:
         on_floats = rules.input_filter.endswith("-float")
         images = resize_images(as_floats(images) if on_floats else _as_bytes(images), size, rules.input_filter)
     images = as_floats(to_device(images, device))
-    if images.shape[-2:] != size:  # left to torch
+    if images.shape[-2:] != size:
         smooth = rules.input_filter == "bilinear-antialias"
         images = F.interpolate(images, size=size, mode="bilinear", antialias=smooth).clamp_(0, 1)
     below = padded[0] - size[0]
     right = padded[1] - size[1]
-    if below or right:  # no copy without padding
+    if below or right:
         return F.pad(images, (0, right, 0, below), value=GREY)
     return images
 
 
 def _as_bytes(images: Tensor) -> Tensor:
-    """Return images as uint8; floats in [0, 1] are multiplied by 255 and rounded."""
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
@@ -140,7 +126,7 @@ def encode_masks(
         raise ValueError(f"objects must be different ids other than 0 (background), got {list(objects)}")
     if protocol.label_size == "input":
         stride = protocol.feature_stride
-        mask = resize_ids(mask, (grid[0] * stride, grid[1] * stride), "opencv")  # to the size of the network's input
+        mask = resize_ids(mask, (grid[0] * stride, grid[1] * stride), "opencv")
     method = protocol.label_encoding
     if method == "nearest" or method == "nearest-exact":
         mask = resize_ids(mask, grid, "pillow" if method == "nearest" else "torch-exact")
@@ -149,21 +135,15 @@ def encode_masks(
     ids = to_device(list(objects), mask.device)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
-    if method == "bilinear" or method == "bilinear-aligned":  # the other methods have resized the mask above
+    if method == "bilinear" or method == "bilinear-aligned":
         return resize_maps(labels, grid, method)
     return labels
 
 
 def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
-    """Return every n-th pixel of a mask (H, W) from the upper left corner, one pixel per cell of a grid (h, w).
-
-    n is the protocol's stride, or else the stride that gives the grid. If the protocol resizes frames, cell i takes the
-    pixel floor(i · H / h) instead.
-
-    Raises:
-        ValueError: if frames keep their size and no stride gives the grid.
-    """
-    keeps_size = protocol.input_size is None and protocol.input_multiple == 1  # the network sees frames as they are
+    """Return every n-th pixel of a mask (H, W) from the upper left corner, one per cell of a grid (h, w)."""
+    # the network sees frames as they are
+    keeps_size = protocol.input_size is None and protocol.input_multiple == 1
     height, width = mask.shape
     down, across = grid
     if not keeps_size:
@@ -171,7 +151,8 @@ def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -
         columns = torch.arange(across, device=mask.device) * width // across
         return mask[rows[:, None], columns]
     sampled = mask[:: protocol.feature_stride, :: protocol.feature_stride]
-    if sampled.shape != tuple(grid):  # features of another stride than the protocol's
+    # features of another stride than the protocol's
+    if sampled.shape != tuple(grid):
         row_stride = math.ceil(height / down)
         column_stride = math.ceil(width / across)
         sampled = mask[::row_stride, ::column_stride]
@@ -213,8 +194,6 @@ def decode_masks(
         >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6))
         tensor([[0, 0, 0, 7, 7, 7],
                 [0, 0, 0, 7, 7, 7]], dtype=torch.uint8)
-        >>> decode_masks(labels, [7], PropagationProtocol.named("vfs"), (2, 6), size=(1, 5))  # without the padding
-        tensor([[0, 0, 0, 7, 7]], dtype=torch.uint8)
         >>> trace = torch.tensor([[[1.0, 0.7, 0.1]], [[0.0, 0.3, 0.0]], [[0.0, 0.0, 0.9]]])  # object 7 has left
         >>> masks = [decode_masks(trace, [7, 8], PropagationProtocol.named(n), (1, 6)) for n in ("vfs", "vidcorr-fast")]
         >>> [mask.tolist() for mask in masks]
@@ -241,11 +220,7 @@ def decode_masks(
 
 
 def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:
-    """Return the guided filter of a frame (3, H, W), padded to `size` by repeating its last row and column.
-
-    Raises:
-        ValueError: if the frame is None.
-    """
+    """Return the guided filter of a frame (3, H, W), padded to `size` by repeating its last row and column."""
     if frame is None:
         raise ValueError(f"protocol {protocol.name!r} decodes labels by their frame: give frame, (3, H, W)")
     below = size[0] - frame.shape[1]
@@ -308,7 +283,8 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol
     maps = resize_maps(heatmaps.float(), frame_size) if protocol.keypoint_grid == "input" else heatmaps.float()
     _, height, width = maps.shape
     values, indices = maps.flatten(1).topk(min(protocol.keypoint_topk, height * width))
-    weights = values / values.sum(1, keepdim=True)  # NaN for an empty map, which is masked at the end
+    # NaN for an empty map, which is masked at the end
+    weights = values / values.sum(1, keepdim=True)
     x = (indices % width * weights).sum(1) * (frame_size[1] / width)
     y = (indices // width * weights).sum(1) * (frame_size[0] / height)
     empty = maps.flatten(1).amax(1) <= 0
@@ -322,24 +298,19 @@ def upsampled_argmax(
     method: Filter = "bilinear",
     guide: GuidedFilter | None = None,
 ) -> Tensor:
-    """Return the argmax over the channels of up-sampled labels; a running maximum is faster than torch's argmax.
+    """Return the argmax (H, W) over the channels of up-sampled labels (L, h, w), background first.
 
     Args:
-        labels: (L, h, w), background first.
-        size: (H, W) of the result.
         floor: None: up-sampled channels are compared as they are. A number: a channel whose largest label is above it
             is first rescaled from [min, max] to [0, 1] (VFS, DINO). With a number above 0 the background is rescaled
             only if an object is; else the faint trace of an object that has left would win.
-        guide: filter that is applied to each up-sampled channel; None: no filter.
-
-    Returns:
-        (H, W) uint8, indices of channels.
+        guide: filter that is applied to each up-sampled channel.
     """
-    best = labels.new_full(size, -torch.inf)  # largest value at each pixel so far
-    scaled = labels.new_empty(size)  # memory for a rescaled channel
+    best = labels.new_full(size, -torch.inf)
+    scaled = labels.new_empty(size)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
-    rescaled = labels.flatten(1).amax(1) > (floor or 0.0)  # whether a channel is, if there is a floor
-    if floor:  # above 0
+    rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
+    if floor:
         rescaled[0] &= rescaled[1:].any()  # else the background's least value becomes 0, and a faint trace wins there
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
@@ -349,10 +320,12 @@ def upsampled_argmax(
             low = torch.where(rescaled[channel], low, 0.0)
             extent = torch.where(rescaled[channel], high - low + 1e-12, 1.0)
             value = torch.sub(value, low, out=scaled).div_(extent)
-        if guide is not None:  # the filter is linear: filtering differences from the background saves one pass
+        # the filter is linear: filtering differences from the background saves one pass
+        if guide is not None:
             if channel == 0:
-                background = value.clone()  # the next channel overwrites `scaled`
-                best.zero_()  # the background's difference from itself
+                # the next channel overwrites `scaled`
+                background = value.clone()
+                best.zero_()
                 continue
             value = guide(value - background)
         torch.gt(value, best, out=better)
@@ -362,17 +335,13 @@ def upsampled_argmax(
 
 
 def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
-    """Return Gaussians (K, H, W) at points x, y (K, 2), as products of a column and a row, since they are separable.
-
-    As in the public codes, a window of 3 sigma on each side of the point is kept, and the window's middle pixel, not
-    the point itself, is the Gaussian's centre.
-    """
+    """Return Gaussians (K, H, W) at x, y (K, 2), cut to 3 σ on each side and centred in the window's middle pixel."""
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start = (coordinate - 3 * sigma).trunc()
-        stop = (coordinate + 3 * sigma + 1).trunc()  # the first pixel behind the window
+        stop = (coordinate + 3 * sigma + 1).trunc()
         positions = torch.arange(extent, device=points.device)
-        centre = start + (6 * sigma + 1) // 2  # the middle of 6 sigma + 1 pixels
+        centre = start + (6 * sigma + 1) // 2
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
         distance = positions - centre[:, None]
         axes.append(torch.exp(-(distance**2) / (2 * sigma**2)) * inside)

@@ -19,21 +19,16 @@ WHITENING_FLOOR = 0.01
 
 
 def whitening(frame: Tensor, channels: int | None) -> FeatureTransform:
-    """Return the linear transform of features to the principal components of a frame, scaled by their variances.
+    """Return the linear transform of unit features to the principal components of a frame (C, h, w), scaled.
 
     Channels of a network are correlated, so a few directions dominate every cosine. The transform subtracts the mean
-    feature of the frame, rotates features to the frame's principal components, and multiplies component i by
-    `(v_i / v_1 + floor) ** -power`, with v the variances of the components in descending order. Power 0.5 whitens, as
-    Jégou and Chum (ECCV 2012, section 3) do for retrieval; the smaller `WHITENING_POWER` keeps a part of the
-    differences of variance.
+    feature, rotates features to the frame's principal components, and multiplies component i by
+    `(v_i / v_1 + floor) ** -power`, with v the variances in descending order. Power 0.5 whitens, as Jégou and Chum
+    (ECCV 2012, section 3) do for retrieval; the smaller `WHITENING_POWER` keeps a part of the differences of variance.
 
     Args:
-        frame: (C, h, w), features of the frame, of unit length.
         channels: number of components that are kept, from the largest variance on; None: all. A frame of n cells has
             n − 1 components.
-
-    Returns:
-        A function: features (C, h, w) of unit length → their components (K, h, w).
 
     Example:
         >>> frame = torch.tensor([[4.0, -4.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]).view(2, 1, 4)  # of two channels
@@ -49,13 +44,15 @@ def whitening(frame: Tensor, channels: int | None) -> FeatureTransform:
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)
     centred = cells - mean
-    covariance = (centred @ centred.T / centred.shape[1]).nan_to_num(0, 0, 0)  # NaN shows in the labels, as elsewhere
-    ascending, directions = torch.linalg.eigh(covariance)  # variances, and the components as columns
+    # NaN shows in the labels, as elsewhere
+    covariance = (centred @ centred.T / centred.shape[1]).nan_to_num(0, 0, 0)
+    ascending, directions = torch.linalg.eigh(covariance)
     variances = ascending.flip(0).clamp_min(0)
-    shares = variances / variances[0].clamp_min(1e-12)  # the largest variance is the first
+    shares = variances / variances[0].clamp_min(1e-12)
     factors = (shares + WHITENING_FLOOR) ** -WHITENING_POWER
-    most = max(1, min(channels or len(cells), cells.shape[1] - 1))  # further components have no variance
-    rows = (directions.flip(1) * factors).T[:most].to(frame.dtype)  # a scaled direction each, largest variance first
+    # further components have no variance
+    most = max(1, min(channels or len(cells), cells.shape[1] - 1))
+    rows = (directions.flip(1) * factors).T[:most].to(frame.dtype)
     offset = mean.to(frame.dtype)[:, :, None]
 
     def components(features: Tensor) -> Tensor:
@@ -64,45 +61,33 @@ def whitening(frame: Tensor, channels: int | None) -> FeatureTransform:
     return components
 
 
-def of_unit_length(features: Tensor) -> Tensor:
+def unit_vectors(features: Tensor) -> Tensor:
     """Divide features (C, h, w) by their length over the channels.
 
     Example:
-        >>> of_unit_length(torch.tensor([3.0, 4.0]).view(2, 1, 1)).flatten()
+        >>> unit_vectors(torch.tensor([3.0, 4.0]).view(2, 1, 1)).flatten()
         tensor([0.6000, 0.8000])
-        >>> of_unit_length(torch.zeros(2, 1, 1)).flatten()
+        >>> unit_vectors(torch.zeros(2, 1, 1)).flatten()
         tensor([0., 0.])
     """
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 
 
 def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureTransform:
-    """Return the transform of features (C, h, w) to whitened components of a video's first frame, of unit length.
-
-    Args:
-        first: (C, h, w), features of the first frame.
-    """
-    unit = of_unit_length(first)
+    """Return the transform of features to unit whitened components of a video's first frame (C, h, w)."""
+    unit = unit_vectors(first)
     components = whitening(unit, protocol.whitened_channels)
-    return lambda features: of_unit_length(components(of_unit_length(features)))
+    return lambda features: unit_vectors(components(unit_vectors(features)))
 
 
 def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureTransform:
-    """Return the transform of features of a video's frames to the vectors that the protocol compares.
-
-    Args:
-        first: (C, h, w), features of the video's first frame; a protocol may whiten by them.
-        protocol: normalisation of features, and precision.
-
-    Returns:
-        A function: features (C, h, w) → (h, w, K), whose dot products are the similarities.
-    """
+    """Return the transform of features (C, h, w) to the vectors (h, w, K) that the protocol compares."""
     dtype: torch.dtype = getattr(torch, protocol.precision)
     normalised: FeatureTransform | None = None
     if protocol.feature_normalisation == "whitened":
         normalised = whitened_by(first.to(dtype), protocol)
     elif protocol.feature_normalisation == "l2":
-        normalised = of_unit_length
+        normalised = unit_vectors
 
     def compared(features: Tensor) -> Tensor:
         features = features.to(dtype)

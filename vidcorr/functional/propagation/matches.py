@@ -32,17 +32,14 @@ def affinity_of_cells(
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
     network: Any = None,
 ) -> CellAffinity:
-    """Return the affinity of query cells in the last frame to the cells of each reference frame, as heat maps.
+    """Return the affinity of query cells y, x (N, 2) of the last frame to the cells of each reference frame.
 
-    The affinity is the weights with which `LabelPropagator.average` averages the references' labels, computed as the
-    gradient of the average by the labels. A reference that counts twice has twice the weight.
+    It is the weights with which `LabelPropagator.average` averages the references' labels, computed as the gradient of
+    the average by the labels. A reference that counts twice has twice the weight.
 
     Args:
         features: (T, C, h, w) of all frames of a video; a protocol may whiten features by the first frame.
-        cells: long (N, 2), y and x of the query cells on the map of the last frame.
-        protocol: references, neighbourhood, top-k, temperature, border and mixture.
-        propagator: `LabelPropagator`, or a user's rule.
-        network: attribute `network` of the rule, which a user's rule may read.
+        propagator: `LabelPropagator`, or a user's rule, which may read its attribute `network`.
 
     Raises:
         ValueError: for fewer than two frames, a cell outside the map, or a rule without gradients.
@@ -54,30 +51,30 @@ def affinity_of_cells(
         raise ValueError(f"expected 2 frames or more and cells on the map, got {last + 1} and {cells.tolist()}")
     listed = protocol.reference_frames(last)
     with torch.inference_mode(False), torch.enable_grad(), computing_in("float32", features.device):
-        features = features.detach().clone()  # autograd takes no tensors of inference mode
+        # autograd takes no tensors of inference mode
+        features = features.detach().clone()
         compared = comparison(features[0], protocol)
         query = compared(features[last])
         keys = torch.stack([compared(features[frame]) for frame in listed], 2)
         # any labels will do: the average is linear in them, so its gradient is the weights
         labels = torch.ones_like(keys[..., :1], dtype=features.dtype).requires_grad_()
-        rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)  # first labels, only for their shape
-        rule.frame = last  # a user's `average` may read frame and network
+        rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)
+        # a user's `average` may read frame and network
+        rule.frame = last
         rule.network = network
         average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
         weights = _gradients_of_cells(average, labels, cells)
-    frames = sorted(set(listed))  # `listed` has a frame twice if it counts twice; its weights are added up
-    places = torch.tensor(list(map(frames.index, listed)), device=features.device)  # of references in `frames`
+    # `listed` has a frame twice if it counts twice; its weights are added up
+    frames = sorted(set(listed))
+    places = torch.tensor(list(map(frames.index, listed)), device=features.device)
     summed = weights.new_zeros(len(cells), len(frames), height, width).index_add_(1, places, weights)
     return CellAffinity(frames, summed)
 
 
 def _gradients_of_cells(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
-    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells y, x (N, 2) by the labels (h, w, S, 1).
-
-    The average is linear in the labels, so its gradient by a label is the label's weight.
-    """
+    """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells by the labels (h, w, S, 1)."""
     gradients: list[Tensor] = []
     for y, x in cells.tolist():
         (gradient,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)

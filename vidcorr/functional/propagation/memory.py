@@ -21,18 +21,26 @@ from .. import native
 from ..window_tiles import Neighbourhood
 from .attention import FoundMatches, best_matches
 
-CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
-FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
-FIRST_WORDS = 12  # words of a sketch that give a first bound
+# words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
+CHUNK = 32
+FIRST_LENGTH = 64
+# words of a sketch that give a first bound
+FIRST_WORDS = 12
 TINY = 2.0**-40
 """Added to every norm, here and in the C++ file. Products count numbers below 2^-126 as 0, and norms count squares
 below 2^-150 as 0; both errors are less than 2^-65."""
-LARGE = 2.0**63  # norm of a key above which nothing is ruled out
-LARGEST_INTEGER = 32000  # in a sketch: what rounding adds to it still has 16 bits
-MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
-LENGTHEN_ABOVE = 500  # dot products a query, above which sketches twice as long are worth their time
-LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches give little to rule keys out by
-ROWS = 8  # rows of queries that the kernel takes together
+# norm of a key above which nothing is ruled out
+LARGE = 2.0**63
+# in a sketch: what rounding adds to it still has 16 bits
+LARGEST_INTEGER = 32000
+# the kernel looks through the matches of a query one by one
+MOST_MATCHES = 64
+# dot products a query, above which sketches twice as long are worth their time
+LENGTHEN_ABOVE = 500
+# the same while fewer references than matches give little to rule keys out by
+LENGTHEN_ABOVE_AT_START = 3000
+# rows of queries that the kernel takes together
+ROWS = 8
 
 
 class _Search(ctypes.Structure):
@@ -61,13 +69,13 @@ class Kernel(NamedTuple):
 
 
 def kernel() -> Kernel | None:
-    """Return the fastest compiled search that this processor runs, with the form of its sketches; None without one."""
+    """Return the fastest compiled search that this processor runs; None without one."""
     variant = native.compiled_variant()
     if variant is None:
         return None
     # "other" has no instruction that multiplies 16-bit integers in pairs
     sketches = torch.float32 if variant == "other" else torch.int16
-    return Kernel(variant, sketches, chunk=CHUNK * 4 // sketches.itemsize)  # numbers in `CHUNK` words of 4 bytes
+    return Kernel(variant, sketches, chunk=CHUNK * 4 // sketches.itemsize)
 
 
 class Sketches(NamedTuple):
@@ -89,11 +97,9 @@ class Sketches(NamedTuple):
 class FrameMemory:
     """Features and labels of reference frames, cell by cell, and the search for the best matches in the features.
 
-    It holds the lasting frames to the end, and the latest `recent` of all other frames.
-
     Args:
         lasting: indices of frames that are kept to the end.
-        recent: number of latest frames that are kept.
+        recent: number of latest other frames that are kept.
         features: (h, w, C) of a frame, for their shape and type.
         labels: (h, w, L) of a frame, for their shape and type.
         neighbourhood: cells that a cell searches.
@@ -117,18 +123,15 @@ class FrameMemory:
         self.lasting = sorted(set(lasting))
         self.recent = recent
         self.neighbourhood = neighbourhood
-        slots = len(self.lasting) + recent  # one for each lasting frame, then a ring for the recent ones
+        # one for each lasting frame, then a ring for the recent ones
+        slots = len(self.lasting) + recent
         height, width, channels = features.shape
         self.keys = features.new_zeros(height, width, slots, channels)
         self.labels = labels.new_zeros(height, width, slots, labels.shape[2])
         self._frames: list[int | None] = [None] * slots  # index of the frame in each slot; None: empty
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
-        """Store features (h, w, C) and labels (h, w, L) of a frame; a frame that can never be a reference is dropped.
-
-        Returns:
-            The index of the frame on the third axis of `keys` and `labels`; None if it is dropped.
-        """
+        """Store features and labels of a frame and return its slot; None if it can never be a reference."""
         if frame in self.lasting:
             slot = self.lasting.index(frame)
         elif self.recent:
@@ -143,43 +146,23 @@ class FrameMemory:
         return slot
 
     def slot(self, frame: int) -> int:
-        """Return the slot of a frame, an index of the third axis of `keys` and `labels`.
-
-        Raises:
-            ValueError: if the memory does not hold the frame.
-        """
+        """Return the index of a frame on the third axis of `keys` and `labels`."""
         if frame not in self._frames:
             kept = sorted(number for number in self._frames if number is not None)
             raise ValueError(f"frame {frame} is not in the memory, which holds the frames {kept}")
         return self._frames.index(frame)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and the keys' cells.
-
-        Args:
-            query: (h, w, C).
-            frames: indices of frames in the memory; a repeated index counts twice.
-
-        Returns:
-            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s,
-            with s one of the S slots.
-        """
+        """Return products and cells of the best matches in some frames, as `attention.best_matches`."""
         slots = list(map(self.slot, frames))
         return best_matches(query, self.keys, slots, topk, self.neighbourhood)
 
 
 class SketchedMemory(FrameMemory):
-    """A `FrameMemory` with sketches of the features, which shorten the search.
+    """A `FrameMemory` of float32 on a CPU, with sketches of the features, which shorten the search.
 
     The sketches affect the time, not the results. If they rule out too few keys, all sketches are computed again, twice
     as long, up to all channels.
-
-    Args:
-        lasting: indices of frames that are kept to the end.
-        recent: number of latest frames that are kept.
-        features: (h, w, C) of a frame, float32 on a CPU. The sketches use their principal components.
-        labels: (h, w, L) of a frame.
-        neighbourhood: cells that a cell searches.
     """
 
     def __init__(
@@ -187,48 +170,36 @@ class SketchedMemory(FrameMemory):
     ) -> None:
         super().__init__(lasting, recent, features, labels, neighbourhood)
         compiled = kernel()
-        assert compiled  # this memory is made only where `kernel` finds a search
+        # this memory is made only where `kernel` finds a search
+        assert compiled
         self._kernel = compiled
         height, width, _ = features.shape
-        reach = neighbourhood.reach  # None: all cells of the map
+        reach = neighbourhood.reach
         # columns that the neighbourhood has on each side of the query, in the rows 0, 1, … away from it
         self._half_widths = torch.full((height,), width)
-        if reach is not None:  # the mask's row `reach` is the query's own; of its 2 n + 1 columns n lie on each side
+        # the mask's row `reach` is the query's own; of its 2 n + 1 columns n lie on each side
+        if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._largest = 0.0  # largest norm of a key so far
-        self._units = torch.ones(self.keys.shape[2], dtype=torch.float32)  # `Sketches.unit` of each slot
-        self._latest: Sketches | None = None  # sketches of the latest query, which `write` takes over
+        self._largest = 0.0
+        self._units = torch.ones(self.keys.shape[2], dtype=torch.float32)
+        self._latest: Sketches | None = None
         self._sketch_all(features, FIRST_LENGTH // self._kernel.chunk)
 
     def write(self, frame: int, features: Tensor, labels: Tensor) -> int | None:
-        """Store features (h, w, C), their sketches, and labels (h, w, L) of a frame.
-
-        Returns:
-            The slot, an index of the third axis of `keys` and `labels`; None if the frame can never be a reference.
-        """
         slot = super().write(frame, features, labels)
         if slot is not None:
-            sketches = self._latest  # of the latest query: a frame is usually searched, then written
+            # of the latest query: a frame is usually searched, then written
+            sketches = self._latest
             if sketches is None or sketches.features is not features:
                 sketches = self._sketch(features)
-            self._largest = max(self._largest, sketches.largest)  # largest norm of a key so far
-            self._units[slot] = sketches.unit  # what an integer 1 in these sketches stands for
+            self._largest = max(self._largest, sketches.largest)
+            self._units[slot] = sketches.unit
             # (h, w, words) → (h, chunks, w, words of a chunk); the last cell of a row is a spare one for the kernel
             self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
         return slot
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and the keys' cells.
-
-        The compiled search skips a product if the sketches of query and key show that it is not among the largest. The
-        sketches of `query` are kept for a `write` of the same tensor. All sketches are lengthened if they rule out too
-        few keys.
-
-        Returns:
-            Products (h, w, topk) in no order; and the keys' cells, long (h, w, topk), as indices (y · w + x) · S + s,
-            with s one of the S slots. With fewer than `topk` keys in a neighbourhood, both are padded: −inf, index 0.
-        """
-        if topk > MOST_MATCHES:  # too many for the compiled search
+        if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
         height, width, _, channels = self.keys.shape
         sketches = self._sketch(query)
@@ -236,7 +207,7 @@ class SketchedMemory(FrameMemory):
         query = query.contiguous()
         listed = Counter(map(self.slot, frames))  # slot → how often it counts
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
-        units = self._units[used_slots] * sketches.unit  # what 1 in a product of two sketches stands for
+        units = self._units[used_slots] * sketches.unit
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
         arguments = {
@@ -267,7 +238,8 @@ class SketchedMemory(FrameMemory):
         products_of_query = products / (height * width)
         # fewer references than matches give little to rule keys out by, whatever the length
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
-        can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
+        # sketches of all channels rule out no more keys
+        can_be_longer = self._chunks * self._kernel.chunk < channels
         if products_of_query > limit and can_be_longer:
             self._sketch_all(query, 2 * self._chunks)
         return values, indices
@@ -282,7 +254,8 @@ class SketchedMemory(FrameMemory):
         by at most e = 0.51 √length / `LARGEST_INTEGER` of this norm, and by Cauchy and Schwarz the product by at most
         (2 e + e²) |q| |k|. Sums of integers are exact: they fit into 32 bits.
         """
-        if self._largest >= LARGE:  # a sum could overflow: no key is ruled out
+        # a sum could overflow: no key is ruled out
+        if self._largest >= LARGE:
             return math.inf
         # relative to |q| |k|: 2^-24 for each rounding of a float32, in the sketches, both sums and the threshold
         excess = (4 * self.keys.shape[3] + 8) * 2.0**-24
@@ -293,55 +266,56 @@ class SketchedMemory(FrameMemory):
         return excess * (self._largest + TINY)
 
     def _sketch_all(self, features: Tensor, chunks: int) -> None:
-        """Choose the length and the components of sketches, and sketch all frames that the memory holds.
-
-        Args:
-            features: (h, w, C): the sketches use the principal components of these features.
-            chunks: number of chunks of a sketch; it becomes smaller if fewer chunks hold all channels.
-        """
+        """Choose length and components of the sketches by features (h, w, C), and sketch all held frames."""
         height, width, slots, channels = self.keys.shape
-        self._latest = None  # its sketches have the former length
-        self._basis = None  # the components, (C, numbers); None: a sketch is the vector itself
-        length = chunks * self._kernel.chunk  # numbers of a sketch
-        if length < channels:  # the first principal components, without subtracting the mean
+        self._latest = None
+        # the components, (C, numbers); None: a sketch is the vector itself
+        self._basis = None
+        length = chunks * self._kernel.chunk
+        # the first principal components, without subtracting the mean
+        if length < channels:
             rows = features.flatten(0, 1)
-            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN shows in the labels, which are checked
+            # NaN shows in the labels, which are checked
+            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
-            self._basis = components[:, : length - 2].to(features).contiguous()  # the last two are norms: `_sketch`
-        self._chunks = min(chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
-        self._sketches = features.new_empty(0)  # frees the former sketches before the new ones are allocated
+            # the last two are norms: `_sketch`
+            self._basis = components[:, : length - 2].to(features).contiguous()
+        self._chunks = min(chunks, math.ceil(channels / self._kernel.chunk))
+        # frees the former sketches before the new ones are allocated
+        self._sketches = features.new_empty(0)
         # the kernel takes keys in pairs, so the last key of a row needs a neighbour in memory: width + 1
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
         for slot, frame in enumerate(self._frames):
-            if frame is not None:  # written again, into the same slot, for its new sketches
+            if frame is not None:
                 self.write(frame, self.keys[:, :, slot], self.labels[:, :, slot])
 
     def _sketch(self, features: Tensor) -> Sketches:
-        """Return the sketches of features (h, w, C).
+        """Return sketches of features (h, w, C): all channels, or the first principal components in two parts.
 
-        A sketch is all channels of a vector, if they fit. Else it is the vector's first principal components in two
-        parts. After each part follows the norm of the residual: of the vector without the components so far. So the
-        kernel can bound a product by the first part alone.
+        After each part follows the norm of the vector without the components so far, so that the kernel can bound a
+        product by the first part alone.
         """
-        length = self._chunks * self._kernel.chunk  # numbers of a sketch
+        length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
         squared = features.square().sum(2, keepdim=True)
         largest = float(squared.amax().sqrt())
         if self._basis is None:
             sketches = F.pad(features, (0, length - channels))
         else:
-            first = FIRST_WORDS * self._kernel.chunk // CHUNK  # numbers of the first part, with its norm
+            first = FIRST_WORDS * self._kernel.chunk // CHUNK
             coordinates = (features @ self._basis).split([first - 1, length - first - 1], 2)
-            rounding = 2 * channels * 2.0**-24 * squared  # added, because rounding must not make a bound too small
+            # added, because rounding must not make a bound too small
+            rounding = 2 * channels * 2.0**-24 * squared
             residual = squared
             parts = []
             for part in coordinates:
-                residual = residual - part.square().sum(2, keepdim=True)  # squared norm of what is left
+                residual = residual - part.square().sum(2, keepdim=True)
                 parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
             sketches = torch.cat(parts, 2)
         unit = 1.0
         if self._kernel.sketches is torch.int16:
-            unit = (largest + TINY) / LARGEST_INTEGER  # no number is larger than the largest norm
+            # no number is larger than the largest norm
+            unit = (largest + TINY) / LARGEST_INTEGER
             sketches = (sketches / unit).round_()
         # two integers of 16 bits, or a float, are a word
         words = sketches.to(self._kernel.sketches).flatten().view(torch.float32)

@@ -75,12 +75,7 @@ def propagate_labels(
 def _labels_of_frames(
     propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]
 ) -> Iterator[Tensor]:
-    """Yield the labels of all frames, and check at the end that the video had every frame at which labels enter.
-
-    Args:
-        features: (C, h, w) of each frame.
-        entering: frame → labels that enter at the frame.
-    """
+    """Yield the labels of all frames, and check at the end that the video had every entering frame."""
     for item in features:
         yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))
     propagator.check_finite()
@@ -88,19 +83,13 @@ def _labels_of_frames(
 
 
 class Source(NamedTuple):
-    """Reference frames that are searched together.
-
-    Attributes:
-        memory: the memory that holds their features and labels.
-        frames: indices of the reference frames; a repeated index counts twice.
-    """
+    """Reference frames that are searched together in the memory that holds them; a repeated index counts twice."""
 
     memory: FrameMemory
     frames: list[int]
 
     @property
     def slots(self) -> list[int]:
-        """Index of each frame on the third axis of the memory's `keys` and `labels`."""
         return list(map(self.memory.slot, self.frames))
 
 
@@ -128,7 +117,7 @@ class References:
         places = list(range(len(frames)))
         # neighbourhood → places in `frames` of the references that are searched in it
         places_of = {Neighbourhood.of(protocol, keys.shape): places}
-        if searches_all_of_first_frame(protocol):  # frame 0 is the first of `frames`
+        if searches_all_of_first_frame(protocol):
             places_of = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
         sources: list[Source] = []
         for neighbourhood, members in places_of.items():
@@ -138,7 +127,8 @@ class References:
             # every frame is kept to the end, so no slots for recent ones; a repeated frame has one slot
             memory = FrameMemory(listed, 0, keys[:, :, 0], labels[:, :, 0], neighbourhood)
             for frame, place in zip(listed, members, strict=True):
-                memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])  # only labels keep gradients
+                # only labels keep gradients
+                memory.write(frame, keys[:, :, place].detach(), labels[:, :, place])
             sources.append(Source(memory, listed))
         return References(list(frames), sources)
 
@@ -184,8 +174,8 @@ class LabelPropagator:
 
     def __init__(self, first_labels: Tensor, protocol: LabelProtocol) -> None:
         if first_labels.ndim != 3:
-            given = tuple(first_labels.shape)
-            raise ValueError(f"first_labels must be (L, h, w), got {given}; encode_masks makes them of ids (H, W)")
+            shape = tuple(first_labels.shape)
+            raise ValueError(f"first_labels must be (L, h, w), got {shape}; encode_masks makes them of ids (H, W)")
         if not len(first_labels):
             raise ValueError("first_labels must have a channel or more, got none")
         self.protocol = protocol
@@ -193,8 +183,8 @@ class LabelPropagator:
         self._first_labels = first_labels
         self._memories: dict[int, FrameMemory] = {}  # by `NEARBY`, or index of a frame that is searched everywhere
         self._channels_of_start: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
-        self._finite: list[Tensor] = []  # per frame that is not checked yet: whether all labels are finite
-        self._checked = 0  # number of frames checked before those
+        self._finite: list[Tensor] = []
+        self._checked = 0
 
     @torch.no_grad()
     def step(self, features: Tensor, entering: Tensor | None = None) -> Tensor:
@@ -220,28 +210,29 @@ class LabelPropagator:
             query = self._compared(features)
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
             labels = labels.to(torch.float64 if protocol.precision == "float64" else torch.float32)
-        hard = protocol.label_feedback == "hard" and self.frame > 0  # the given labels of frame 0 stay soft
-        fed_back = _harden(labels, protocol.feature_stride) if hard else labels  # what later frames refer to
+        # the given labels of frame 0 stay soft
+        hard = protocol.label_feedback == "hard" and self.frame > 0
+        # what later frames refer to
+        fed_back = _harden(labels, protocol.feature_stride) if hard else labels
         if entering is not None:
             entering = to_device(entering, labels.device).to(labels.dtype)
             labels = self._enter(labels, entering)
             fed_back = self._enter(fed_back, entering)
         if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on the channels of objects that start here take labels only from frames since this one
-            starting = entering if self.frame and entering is not None else labels  # at frame 0 all channels start
+            starting = entering if self.frame and entering is not None else labels
             self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
-        self._finite.append(labels.isfinite().all())  # on the device; `check_finite` reads it
+        self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
-        with computing_in("float32", features.device):  # a memory may compute sketches, by products
+        # a memory may compute sketches, by products
+        with computing_in("float32", features.device):
             self._write(query, fed_back.permute(1, 2, 0))
         self.frame += 1
         return labels
 
     def check_finite(self) -> None:
-        """Check that the labels of the frames since the last check are finite; call it after the last frame.
-
-        On a GPU a check waits for the device, so `step` checks 32 frames at a time.
+        """Check that the labels since the last check are finite; call it after the last frame.
 
         Raises:
             ValueError: if labels are not finite; names the first such frame.
@@ -256,16 +247,14 @@ class LabelPropagator:
         self._checked += len(finite)
 
     def _write(self, query: Tensor, labels: Tensor) -> None:
-        """Store the features (h, w, C) and labels (h, w, L) of the present frame, as a reference for later frames.
-
-        With "own-context", a later frame in which objects start gets a memory of its own, which is searched everywhere.
-        So does frame 0, if `searches_all_of_first_frame` is true. All other frames share the memory `NEARBY`.
-        """
+        """Store features (h, w, C) and labels (h, w, L) of the present frame, as a reference for later frames."""
         protocol = self.protocol
-        added = {}  # new memories: frames that they keep to the end, number of latest frames, and neighbourhood
+        # new memories: frames that they keep to the end, number of latest frames, and neighbourhood
+        added = {}
         # objects start at this frame; the dict is filled with "own-context" only
         has_own_memory = self.frame in self._channels_of_start
-        if self.frame == 0:  # here the protocol decides, whether objects start or not
+        # here the protocol decides, whether objects start or not
+        if self.frame == 0:
             has_own_memory = searches_all_of_first_frame(protocol)
             lasting, recent = protocol.kept_frames()
             # such a protocol lists no references, so frame 0 is its only lasting frame: kept in its own memory
@@ -280,7 +269,7 @@ class LabelPropagator:
         new_memory = SketchedMemory if is_sketched else FrameMemory
         for source, (lasting, recent, neighbourhood) in added.items():
             self._memories[source] = new_memory(lasting, recent, query, labels, neighbourhood)
-        for memory in self._memories.values():  # a memory drops frames that it does not keep
+        for memory in self._memories.values():
             memory.write(self.frame, query, labels)
 
     def average(self, query: Tensor, references: "References") -> Tensor:
@@ -301,13 +290,16 @@ class LabelPropagator:
             ValueError: if query and references differ in shape.
         """
         protocol = self.protocol
-        expected = references.sources[0].memory.keys[:, :, 0]  # of any frame, for the shape and type of a map
+        expected = references.sources[0].memory.keys[:, :, 0]
         if query.shape != expected.shape:
             raise ValueError(f"the query is {tuple(query.shape)}, a reference {tuple(expected.shape)}")
-        if query.requires_grad:  # only labels keep gradients: `affinity_of_cells` needs no others
+        # only labels keep gradients: `affinity_of_cells` needs no others
+        if query.requires_grad:
             query = query.detach()
-        query = query.to(expected)  # the same tensor if it fits: the memory recognises it and reuses its sketches
-        if protocol.topk is None:  # then all references are in one memory: protocols refuse anything else
+        # the same tensor if it fits: the memory recognises it and reuses its sketches
+        query = query.to(expected)
+        # then all references are in one memory: protocols refuse anything else
+        if protocol.topk is None:
             (source,) = references.sources
             return average_of_all(query, source.memory.keys, source.memory.labels, source.slots, protocol)
         searches: list[Search] = []
@@ -323,55 +315,50 @@ class LabelPropagator:
         return average_of_matches(tables, matches, topk, protocol.temperature)
 
     def _propagate(self, query: Tensor) -> Tensor:
-        """Return labels (L, h, w) for queries (h, w, C): averages of the references, normalised as the protocol says.
-
-        With "own-context", the channels of an object are averaged over the references since the object's start.
-        """
+        """Return labels (L, h, w) for queries (h, w, C), normalised as the protocol says."""
         protocol = self.protocol
-        if self._channels_of_start:  # with "own-context" only
-            of_starts: list[Tensor] = []
-            for start, channels in self._channels_of_start.items():  # channels: 1 for an object of this start, else 0
-                of_starts.append(self._average_since(query, start) * channels)
-            average = torch.stack(of_starts).sum(0)
+        if self._channels_of_start:
+            averages: list[Tensor] = []
+            for start, channels in self._channels_of_start.items():
+                averages.append(self._average_since(query, start) * channels)
+            average = torch.stack(averages).sum(0)
         else:
             average = self._average_since(query, 0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
-            labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)  # not 0 / 0
+            labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
         if protocol.foreground_gain != 1:
-            labels[1:] *= protocol.foreground_gain  # all but the background
+            labels[1:] *= protocol.foreground_gain
         return labels
 
     def _average_since(self, query: Tensor, start: int) -> Tensor:
-        """Return the average (h, w, L) of the labels of the references since frame `start`.
-
-        A frame that is searched everywhere (frame 0, or the start of an object) has a memory of its own; the memory
-        `NEARBY` holds the frames that are searched within the radius.
-        """
+        """Return the average (h, w, L) of the labels of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
         frames_of_memory = {NEARBY: frames}  # memory → its references among the frames
-        if start in self._memories:  # `start`, the first of the frames, has a memory of its own
+        # `start`, the first of the frames, has a memory of its own
+        if start in self._memories:
             frames_of_memory = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
         for memory, members in frames_of_memory.items():
             if members:
                 sources.append(Source(self._memories[memory], members))
         average = self.average(query, References(frames, sources))
-        labels = sources[0].memory.labels[:, :, 0]  # of any frame, for their shape and type
-        if average.shape != labels.shape:  # a user's rule may return anything
+        labels = sources[0].memory.labels[:, :, 0]
+        # a user's rule may return anything
+        if average.shape != labels.shape:
             rule = f"{type(self).__name__}.average"
             raise ValueError(f"{rule} must return {tuple(labels.shape)}, got {tuple(average.shape)}")
         return average.to(labels)
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
-        """Return labels (L, h, w) combined with the labels `entering` (L, h, w) of objects that start at this frame.
+        """Return labels (L, h, w) combined with the labels of objects that start at this frame.
 
-        A channel with a value above 0 in `entering` starts: it is replaced. The others fade where the entering labels
-        lie. With "own-context" all channels are blended, with the sum of the entering labels as the weight. For
-        masks the background channel of `entering` is 0, so the background fades too.
+        A channel with a value above 0 in `entering` starts: it is replaced. The others, also the background, fade where
+        the entering labels lie. With "own-context" all channels are blended by the sum of the entering labels.
         """
-        total = entering.sum(0)  # at most 1 for labels of masks
-        if self.protocol.own_context:  # as HVC's code blends old and new labels
+        total = entering.sum(0)
+        # as HVC's code blends old and new labels
+        if self.protocol.own_context:
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         uncovered = labels * (1 - total.clamp(0, 1))
@@ -379,7 +366,7 @@ class LabelPropagator:
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
-        channels = self._channels if self.frame else len(features)  # frame 0 sets the number
+        channels = self._channels if self.frame else len(features)
         if features.shape != (channels, *shape[1:]):
             wanted = f"({channels if self.frame else 'C'}, {shape[1]}, {shape[2]})"
             raise ValueError(
@@ -394,17 +381,10 @@ class LabelPropagator:
 
 
 def with_rule_of(protocol: P, propagator: Any) -> P:
-    """Return a protocol that has a user's rule of propagation in its name and digest.
-
-    Args:
-        propagator: the rule, a subclass of `LabelPropagator` or a function that returns one; `LabelPropagator` itself
-            is no rule and leaves the protocol as it is.
-
-    Raises:
-        ValueError: if the protocol states another rule.
-    """
+    """Return a protocol with a user's rule of propagation in its name and digest; `LabelPropagator` is none."""
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
-    if protocol.rule not in (None, rule):  # a name such as vfs+rule=X does not bring the code of X
+    # a name such as vfs+rule=X does not bring the code of X
+    if protocol.rule not in (None, rule):
         raise ValueError(f"protocol {protocol.name!r}: a rule is code: set `propagator`, here {rule}")
     return protocol.with_changes(rule=rule)
 
@@ -424,29 +404,17 @@ def name_of_rule(propagator: Any) -> str:
 
 
 def searches_all_of_first_frame(protocol: LabelProtocol) -> bool:
-    """Return whether a protocol searches all cells of frame 0, but only a neighbourhood in later references.
+    """Return whether a protocol searches all of frame 0, but a neighbourhood in later references.
 
-    Frame 0 is then always a reference, and has a memory of its own. A protocol with a list of `references` has no such
-    rule: its `first_frame_masked` has no effect.
-
-    Example:
-        >>> own = LabelProtocol(name="own", context=1, topk=1, temperature=1, radius=12)
-        >>> searches_all_of_first_frame(own), searches_all_of_first_frame(own.with_changes(first_frame_masked=False))
-        (False, True)
+    Frame 0 is then always a reference. With a list of `references`, `first_frame_masked` has no effect.
     """
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
 def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:
-    """Return the top-k matches of all sources together, with all further matches that equal the k-th.
-
-    Each round of searches asks for twice as many matches, until the worst match of each source is below the k-th.
-
-    Returns:
-        The matches of each source, in which products below the k-th are −inf; and the `topk` by which
-        `average_of_matches` leaves none of them out.
-    """
-    count = topk + 1  # one more than k: it shows whether the k-th is tied
+    """Return the top-k matches of all sources, with all that equal the k-th, and how many those are at most."""
+    # one more than k: it shows whether the k-th is tied
+    count = topk + 1
     while True:
         matches = [search(topk=count) for search in searches]
         products = torch.cat([values for values, _ in matches], dim=2)
@@ -457,8 +425,10 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         for values, _ in matches:
             # a source with fewer has returned all matches; one that pads them has a worst match of −inf, below the k-th
             if values.shape[2] == count:
-                have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())  # NaN too ends the search
-        if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():  # the one wait of a frame
+                # NaN too ends the search
+                have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())
+        # the one wait of a frame
+        if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():
             kept = [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in matches]
             return kept, count * len(kept)
         count *= 2
@@ -467,42 +437,27 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
 def average_of_matches(
     labels: Sequence[Tensor], matches: Sequence[FoundMatches], topk: int, temperature: float
 ) -> Tensor:
-    """Return the average of the labels at the best matches, weighted by the softmax over the matches of all sources.
+    """Return the average (h, w, L) of the labels at the best matches of all sources, weighted by the softmax.
 
     Args:
         labels: labels (h, w, S, L) of each source.
         matches: of each source products (h, w, k), and the keys' cells (h, w, k) as indices (y · w + x) · S + s.
         topk: number of best matches, among all sources, that count; others have weight 0.
-        temperature: divides the products before the softmax.
-
-    Returns:
-        (h, w, L).
-
-    Example:
-        >>> labels = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)  # of three cells below each other
-        >>> products = torch.tensor([0.9, 0.9, 0.1]).expand(3, 1, 3)
-        >>> cells = torch.tensor([0, 1, 2]).expand(3, 1, 3)
-        >>> average_of_matches([labels], [(products, cells)], topk=2, temperature=0.1).flatten()
-        tensor([0.5000, 0.5000, 0.5000])
     """
     average = torch.zeros_like(labels[0][:, :, 0])
     products = [values.to(average.dtype) for values, _ in matches]
     logits = torch.cat(products, dim=2).flatten(0, 1)
     top, choice = logits.topk(min(topk, logits.shape[1]))
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))  # (cells, all matches)
-    of_sources = weights.split([values.shape[2] for values in products], 1)
-    for table, (_, cells), of_source in zip(labels, matches, of_sources, strict=True):
-        rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=of_source, mode="sum")
+    weights_by_source = weights.split([values.shape[2] for values in products], 1)
+    for table, (_, cells), source_weights in zip(labels, matches, weights_by_source, strict=True):
+        rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=source_weights, mode="sum")
         average += rows.view_as(average)
     return average
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:
-    """Return labels (L, h, w) as one-hot labels: a cell takes the winner at its upper left pixel of the input.
-
-    Args:
-        stride: pixels of the input per cell.
-    """
+    """Return labels (L, h, w) as one-hot labels: a cell takes the winner at its upper left pixel of the input."""
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))
     winner = at_input[::stride, ::stride]

@@ -15,24 +15,11 @@ Size = tuple[int, int]
 
 
 def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
-    """Resize images by OpenCV or Pillow; the results of uint8 images are rounded to uint8.
+    """Resize images `(N, 3, H, W)` by OpenCV or Pillow, on the CPU; results of uint8 are rounded to uint8.
 
     Args:
-        images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
-        size: (H', W').
         method: "pillow-nearest", "pillow-bilinear", "pillow-bicubic", "pillow-lanczos"; "opencv-linear" for uint8, or
             "opencv-linear-float" for float.
-
-    Returns:
-        `(N, 3, H', W')` of the same type, on the CPU.
-
-    Example:
-        >>> image = torch.tensor([[[[0, 100]]]], dtype=torch.uint8).expand(1, 3, 1, 2)
-        >>> for method in ("pillow-nearest", "pillow-bilinear", "opencv-linear"):
-        ...     print(method, resize_images(image, (1, 4), method)[0, 0].tolist())
-        pillow-nearest [[0, 0, 100, 100]]
-        pillow-bilinear [[0, 25, 75, 100]]
-        opencv-linear [[0, 25, 75, 100]]
     """
     import cv2
 
@@ -46,19 +33,11 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
 
 
 def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArray[np.uint8]:
-    """Resize an image by Pillow, one side after the other, so that all releases of Pillow give equal pixels.
+    """Resize (H, W, 3) by Pillow, one side after the other, so that all releases of Pillow give equal pixels.
 
     The image between the two passes is rounded to 8 bits, so the order of the passes counts. Pillow 11 always begins
     with the width. Pillow 13, as this function, begins with the height if the height loses more than twice as many
     pixels as the width.
-
-    Args:
-        image: (H, W, 3) uint8.
-        size: (H', W').
-        method: "nearest", "bilinear", "bicubic" or "lanczos".
-
-    Returns:
-        (H', W', 3) uint8.
     """
     from PIL import Image
 
@@ -70,32 +49,12 @@ def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArr
 
 
 def truncated_resize(frame: Tensor, size: Size) -> Tensor:
-    """Resize a frame bilinearly without smoothing, on floats, and truncate it to 8 bits (OmniProbe's first resize).
-
-    Args:
-        frame: RGB `(3, H, W)` uint8.
-        size: (H', W').
-
-    Returns:
-        `(3, H', W')` uint8; a frame of this size stays as it is.
-    """
+    """Resize a frame `(3, H, W)` bilinearly on floats, and truncate it to 8 bits (OmniProbe's first resize)."""
     return F.interpolate(frame[None].float(), size, mode="bilinear")[0].byte()
 
 
 def reduced_frame(frame: Tensor, size: Size) -> Tensor:
-    """Reduce a frame to a size by averaging over areas (OpenCV's INTER_AREA).
-
-    Args:
-        frame: RGB `(3, H, W)` uint8, on the CPU.
-        size: (H', W').
-
-    Returns:
-        `(3, H', W')` uint8; a frame of this size is returned itself.
-
-    Example:
-        >>> reduced_frame(torch.tensor([[[0, 10, 50, 20, 30, 100]]], dtype=torch.uint8).expand(3, 1, 6), (1, 2))[0]
-        tensor([[20, 50]], dtype=torch.uint8)
-    """
+    """Reduce a frame `(3, H, W)` uint8 on the CPU by averaging over areas (OpenCV's INTER_AREA)."""
     import cv2
 
     if tuple(frame.shape[-2:]) == tuple(size):
@@ -105,25 +64,23 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
 
 
 @lru_cache(256)
-@torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
+# autograd takes no tensors of inference mode, in which the first call may be
+@torch.inference_mode(False)
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
-    """Return, along an axis, the index of the nearest source pixel for each target pixel.
+    """Return the index of the nearest source pixel for each target pixel of an axis, by a library's rounding.
 
     Args:
-        source: number of source pixels.
-        target: number of target pixels.
-        rule: the library whose rounding is used: "pillow"; "opencv" (INTER_NEAREST); "opencv-exact"
-            (INTER_NEAREST_EXACT); or "torch-exact" ("nearest-exact").
-
-    Returns:
-        Long (target,), on the CPU.
+        rule: "pillow"; "opencv" (INTER_NEAREST); "opencv-exact" (INTER_NEAREST_EXACT); or "torch-exact"
+            ("nearest-exact").
     """
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
         return F.interpolate(pixels, target, mode="nearest-exact")[0, 0].long()
-    if rule in ("pillow", "opencv-exact"):  # both add up steps in double precision; OpenCV's exact rule does since 5.0
+    # both add up steps in double precision; OpenCV's exact rule does since 5.0
+    if rule in ("pillow", "opencv-exact"):
         step = source / target
-        steps = [step * 0.5] + [step] * (target - 1)  # from the middle of the first target pixel on
+        # from the middle of the first target pixel on
+        steps = [step * 0.5] + [step] * (target - 1)
         positions = np.add.accumulate(np.array(steps))
         return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1))
     import cv2
@@ -133,10 +90,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
 
 
 def resize_ids(ids: Tensor, size: tuple[int, int], rule: Nearest = "pillow") -> Tensor:
-    """Resize integer ids (H, W) to `size` (H', W') by the nearest pixel, which `nearest_index` finds by the rule.
-
-    Ids of this size are returned themselves.
-    """
+    """Resize integer ids (H, W) by the nearest pixel; ids of this size are returned themselves."""
     if tuple(ids.shape) == tuple(size):
         return ids
     rows = to_device(nearest_index(ids.shape[0], size[0], rule), ids.device)
@@ -148,8 +102,6 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
     """Resize maps (L, h, w) to (L, H, W) without smoothing.
 
     Args:
-        maps: the maps, float.
-        size: (H, W).
         method: "bilinear": pixel centres are aligned (torch's align_corners=False, OpenCV's INTER_LINEAR);
             "bilinear-aligned": the corner pixels are aligned (align_corners=True); "nearest": as torch's.
     """
@@ -161,13 +113,9 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
 
 
 @lru_cache(16)
-@torch.inference_mode(False)  # so that autograd takes the kept matrix, wherever the first call was
+# so that autograd takes the kept matrix, wherever the first call was
+@torch.inference_mode(False)
 def sampling_matrix(cells: int, positions: int, device: torch.device) -> Tensor:
-    """Return the matrix `(positions, cells)` that samples the cells of an axis by a bicubic filter.
-
-    Args:
-        cells: number of cells along the axis.
-        positions: number of positions; position i is the centre of the i-th of as many equal parts of the axis.
-    """
-    basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]  # resizing is linear
+    """Return the matrix `(positions, cells)` that samples an axis of cells at equal steps by a bicubic filter."""
+    basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
     return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
