@@ -13,9 +13,11 @@ from .outlines import as_array
 Boxes = Tensor | NDArray[Any]
 Numbers = Tensor | NDArray[Any]
 
-OVERLAPS = np.linspace(0, 1, 21)  # thresholds of the success curve, IoU
+# thresholds of the success curve, IoU
+OVERLAPS = np.linspace(0, 1, 21)
 
-ERRORS = np.arange(51)  # thresholds of the precision curve, pixels
+# thresholds of the precision curve, pixels
+ERRORS = np.arange(51)
 
 CURVES = len(OVERLAPS) + len(ERRORS)
 
@@ -45,7 +47,7 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     corner = np.maximum(a[:, :2], b[:, :2])
     end_of_a = a[:, :2] + a[:, 2:]
     end_of_b = b[:, :2] + b[:, 2:]
-    sides = np.maximum(np.minimum(end_of_a, end_of_b) - corner, 0)  # width and height of the intersection
+    sides = np.maximum(np.minimum(end_of_a, end_of_b) - corner, 0)
     shared = sides.prod(axis=1)
     area_of_a = a[:, 2] * a[:, 3]
     area_of_b = b[:, 2] * b[:, 3]
@@ -91,20 +93,10 @@ def precision_curve(error: Numbers) -> Tensor:
 
 
 def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
-    """Compute the curves of a sequence by OTB's one-pass evaluation.
+    """Compute success curve and precision curve (72,) of boxes (T, 4) by OTB's one-pass evaluation.
 
     Predictions are rounded to 3 decimals, as the toolkit stores them, and the annotation replaces frame 0.
     Protocol: OTB (Wu et al., CVPR 2013), as in the GOT-10k toolkit.
-
-    Args:
-        prediction: (T, 4) boxes x, y, width, height.
-        target: (T, 4) boxes, in the same convention.
-
-    Returns:
-        (72,): the success curve (21,) and the precision curve (51,).
-
-    Raises:
-        ValueError: if the boxes are not (T, 4), or there is no frame.
 
     Example:
         >>> truth = np.array([[10.0, 10.0, 20.0, 30.0]] * 2)
@@ -123,18 +115,10 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
 
 
 def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the curves of a sequence over the frames with an annotated box, and the number of other frames.
+    """Return `curves` over the frames with an annotated box, and as `absent` the number of other frames.
 
     UAV123 and LaSOT write NaN where the target is absent. GOT-10k's toolkit, which is for OTB, would count such frames
-    as failures.
-
-    Args:
-        prediction: (T, 4) boxes x, y, width, height.
-        target: (T, 4); the first is a box.
-
-    Returns:
-        `curves`: the list of `one_pass_curves`, NaN if only the first frame, which is given, has a box; and `absent`:
-        the number of frames without a box, if there are some.
+    as failures. The curves are NaN if only the first frame, which is given, has a box.
 
     Example:
         >>> truth = np.array([[1.0, 2, 30, 40]] * 3)
@@ -143,8 +127,9 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
         >>> one_pass_scores([counts["curves"]])["precision@20px"], counts["absent"]
         (1.0, 1)
     """
-    is_box = np.isfinite(target).all(axis=1)  # by frame
-    has_scored = np.isfinite(target[1:]).all(axis=1).any()  # frame 0 is given, and alone makes no score
+    is_box = np.isfinite(target).all(axis=1)
+    # frame 0 is given, and alone makes no score
+    has_scored = np.isfinite(target[1:]).all(axis=1).any()
     curves = one_pass_curves(prediction[is_box], target[is_box]) if has_scored else np.full(CURVES, np.nan)
     counts: dict[str, Any] = {"curves": curves.tolist()}
     if not is_box.all():
@@ -153,10 +138,7 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
 
 
 def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a sentence about frames without an annotated box, in a list; an empty list if all frames have a box.
-
-    Args:
-        sequences: name → counts, from `one_pass_counts`.
+    """Return a sentence about frames without an annotated box, in a list; an empty list if all have one.
 
     Example:
         >>> doubts_on_absence({"a": {"curves": []}, "b": {"curves": [], "absent": 2}})
@@ -165,18 +147,12 @@ def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
     frames = sum(counts.get("absent", 0) for counts in sequences.values())
     if not frames:
         return []
-    first = next(name for name, counts in sequences.items() if "absent" in counts)  # the key is never there with 0
+    first = next(name for name, counts in sequences.items() if "absent" in counts)
     return [f"{frames} frames without an annotated box (NaN, first in {first}) are left out"]
 
 
 def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the success curve (21,) and the precision curve (51,), averaged over sequences with a scored frame.
-
-    The curves are NaN if no sequence has a scored frame.
-
-    Args:
-        sequences: the curves of each sequence, from `one_pass_curves`.
-    """
+    """Return success curve (21,) and precision curve (51,) over sequences with a scored frame; NaN without any."""
     curves = np.array([*sequences], np.float64).reshape(-1, CURVES)
     defined = curves[~np.isnan(curves[:, 0])]
     means = defined.mean(axis=0) if len(defined) else np.full(CURVES, np.nan)
@@ -184,14 +160,10 @@ def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
-    """Return the scores of OTB, means over sequences.
+    """Return the scores of OTB, means over the curves of sequences; NaN without a scored frame.
 
-    Args:
-        sequences: the curves of each sequence, from `one_pass_curves`.
-
-    Returns:
-        `success`, the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px`, the
-        precision curve at 20 px; `success@0.5`, the success curve at IoU 0.5. NaN without a scored frame.
+    `success` is the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is the
+    precision curve at 20 px, `success@0.5` the success curve at IoU 0.5.
 
     Example:
         >>> boxes = np.array([[10.0, 10.0, 20.0, 30.0]] * 4)
@@ -207,7 +179,6 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return prediction and target as float64 arrays (N, 4); raise `ValueError` for other shapes."""
     a = as_array(prediction).astype(np.float64)
     b = as_array(target).astype(np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 4:

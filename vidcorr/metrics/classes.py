@@ -23,15 +23,12 @@ class PCK(RowMetric):
     """Percentage of correct keypoints, as a fraction, at several thresholds.
 
     Joints are counted over all videos before they are divided. `update(prediction, target, name=None, size=None)` adds
-    a video: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found, NaN for a joint that
-    is not annotated. `size` is (H, W) of the image, needed by the counting "ground-truth". `compute()` gives `PCK@0.1`
-    and so on; NaN if no joint counted.
+    a video, with the arguments of `keypoint_distances`. `compute()` gives `PCK@0.1` and so on; NaN if no joint counted.
 
     Args:
         thresholds: fractions of the person's size.
-        counting: the joints that count: "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without
-            frame 0; "ground-truth": annotated inside the image, without frame 0.
-        kwargs: `score`, the one score that `compute` returns, and arguments of torchmetrics.Metric.
+        counting: the joints that count, as in `keypoint_distances`.
+        kwargs: as in `RowMetric`.
 
     Raises:
         ValueError: by `update`, if the shapes differ, the counting is unknown, or it needs `size`.
@@ -64,7 +61,7 @@ class SemanticIoU(RowMetric):
 
     Args:
         classes: C, background included; VIP has 20.
-        kwargs: `score`, the one score that `compute` returns, and arguments of torchmetrics.Metric.
+        kwargs: as in `RowMetric`.
 
     Raises:
         ValueError: by `update`, if the shapes differ, or a value is not a class.
@@ -87,9 +84,6 @@ class InstanceAP(RowMetric):
     `update(prediction, target, name=…, classes=…, scores=…, target_classes=None)` adds a frame of a video, with the
     arguments of `match_instances`; all frames of a video have its name. `compute()` gives `AP`, `AP@0.1` and so on; NaN
     if nothing was predicted or annotated.
-
-    Args:
-        kwargs: `score`, the one score that `compute` returns, and arguments of torchmetrics.Metric.
 
     Raises:
         ValueError: by `update`, if the masks are no integers (H, W) of one size, an instance has no score, or a class
@@ -117,9 +111,6 @@ class TrackingSuccess(RowMetric):
     `success`, `precision@20px` and `success@0.5`. A frame without a target (NaN) counts as a failure, as in GOT-10k's
     toolkit; `OtbBenchmark` leaves it out.
 
-    Args:
-        kwargs: `score`, the one score that `compute` returns, and arguments of torchmetrics.Metric.
-
     Raises:
         ValueError: by `update`, if the boxes are not (T, 4).
 
@@ -143,9 +134,6 @@ class RegionBoundary(RowMetric):
     to the largest id of the first target. `update(prediction, target, name=None)` adds a sequence: (T, H, W) integer
     ids, or bool for a single object, at the annotation's size. 255 is background, never an object.
 
-    Args:
-        kwargs: `score`, the one score that `compute` returns, and arguments of torchmetrics.Metric.
-
     Raises:
         ValueError: by `update`, for what `davis_values` refuses.
 
@@ -165,17 +153,11 @@ class RegionBoundary(RowMetric):
         super().__init__(davis_values, davis_scores, **kwargs)
 
     def named_rows(self, name: str, measured: Mapping[Object, Values]) -> list[tuple[str, Values]]:
-        """Return (name, values) pairs, one per object, with names like "bike_1"."""
         return [(f"{name}_{number}", values) for number, values in measured.items()]
 
 
 def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
-    """Return object → values such as `J-Mean` by DAVIS's rules, from ids (T, H, W) of a sequence.
-
-    Raises:
-        ValueError: if the shapes differ, the masks are no ids (T, H, W), 255 is their only value beside 0, an id is
-            above the largest id of the first target, or a smaller id than that occurs in no target.
-    """
+    """Return object → values such as `J-Mean` by DAVIS's rules, from ids (T, H, W) of a sequence."""
     predicted, wanted = as_pair(prediction, target)
     for masks in (predicted, wanted):
         if masks.ndim != 3 or masks.dtype.kind not in "bui":

@@ -21,7 +21,8 @@ class Score:
         'less'
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": False, "extra": "forbid"}  # read as fields of a JSON
+    # read as fields of a JSON
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": False, "extra": "forbid"}
     name: str
     direction: Literal["more", "less", "neither"] = "more"
     low: float | None = 0.0
@@ -35,7 +36,6 @@ class Score:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lower and upper bound; infinite without one."""
         low = -inf if self.low is None else self.low
         return low, inf if self.high is None else self.high
 

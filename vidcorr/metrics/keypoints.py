@@ -27,12 +27,11 @@ def keypoint_distances(
 
     The size is 0.6 times the diagonal of the box around the counted annotated joints. `counting` chooses the joints:
     "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without frame 0; "ground-truth": annotated
-    inside the image, without frame 0, and a joint that was not found is infinitely far.
+    inside the image, without frame 0, and a joint that was not predicted is infinitely far.
 
     Args:
-        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
+        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not predicted.
         target: (T, K, 2) x, y in pixels, zero-based (JHMDB's files are one-based); NaN for a joint not annotated.
-        counting: the joints that count.
         size: (H, W) of the image, needed by "ground-truth".
 
     Returns:
@@ -52,10 +51,10 @@ def keypoint_distances(
         >>> keypoint_distances(truth[:, 1:], truth[:, 1:])  # a box without extent is a miss
         tensor([[inf]], dtype=torch.float64)
         >>> three = np.insert(truth.repeat(3, axis=0), 2, [31.0, 5.0], axis=1)  # a joint beyond an image of 51 x 31 px
-        >>> found = three.copy()
-        >>> found[1, 0, 0] = 6.0
-        >>> found[1, 1], found[2, 1] = -1, np.nan  # not found
-        >>> keypoint_distances(found, three, "ground-truth", size=(51, 31))
+        >>> predicted = three.copy()
+        >>> predicted[1, 0, 0] = 6.0
+        >>> predicted[1, 1], predicted[2, 1] = -1, np.nan  # not predicted
+        >>> keypoint_distances(predicted, three, "ground-truth", size=(51, 31))
         tensor([[   nan,    nan,    nan],
                 [0.2000,    inf,    nan],
                 [0.0000,    inf,    nan]], dtype=torch.float64)
@@ -72,29 +71,24 @@ def keypoint_distances(
         extent = np.fmax.reduce(box, axis=1) - np.fmin.reduce(box, axis=1)
         scale = 0.6 * np.sqrt((extent**2).sum(axis=1, keepdims=True))
         distances = np.sqrt(((points - truth) ** 2).sum(axis=2)) / scale
-    distances[~(scale[:, 0] > 0)] = np.inf  # a box without extent, or NaN: no joint is near
+    distances[~(scale[:, 0] > 0)] = np.inf
     if counting == "ground-truth":
-        is_found = np.isfinite(points) & (points >= 0)
-        distances[~is_found.all(axis=2)] = np.inf
+        is_predicted = np.isfinite(points) & (points >= 0)
+        distances[~is_predicted.all(axis=2)] = np.inf
     return torch.from_numpy(np.where(counted, distances, np.nan))
 
 
 def _counted(
     points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
 ) -> NDArray[np.bool_]:
-    """Return which annotated joints count, (T, K), by a rule of `keypoint_distances`.
-
-    Args:
-        points: predicted joints, (T, K, 2).
-        truth: annotated joints, (T, K, 2).
-        size: (H, W) of the image; only "ground-truth" needs it.
-    """
+    """Return which annotated joints count, (T, K)."""
     is_annotated = np.isfinite(truth)
     counted = is_annotated[..., 0] & is_annotated[..., 1]
     # the codes of VFS and CRW test x alone, VFS's > 0 and CRW's >= 0: x of a joint that was not found is negative
     if counting == "prediction-visible":
-        return counted & (points[..., 0] > 0)  # VFS's code counts frame 0 too
-    counted[0] = False  # its joints are given
+        # VFS's code counts frame 0 too
+        return counted & (points[..., 0] > 0)
+    counted[0] = False
     if counting == "crw":
         return counted & (points[..., 0] >= 0)
     if size is None:
@@ -111,21 +105,9 @@ def pck_counts(
     counting: Counting = "prediction-visible",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Count, for each joint of a video, the frames in which it counts, and those in which it is within each threshold.
+    """Count for each joint of a video the frames in which it counts, and those within each threshold: (1 + A, K).
 
-    Args:
-        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
-        target: (T, K, 2) x, y in pixels, zero-based; NaN for a joint not annotated.
-        thresholds: A fractions of the person's size: 0.6 times the diagonal of the box of the joints that count.
-        counting: the joints that count: "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without
-            frame 0; "ground-truth": annotated inside the image, without frame 0.
-        size: (H, W) of the image, needed by "ground-truth".
-
-    Returns:
-        (1 + A, K) int64: frames in which a joint counts, then frames in which it is within each threshold.
-
-    Raises:
-        ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
+    Args: as `keypoint_distances`, and A `thresholds`.
 
     Example:
         >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # a box of 30 x 40 px: a size of 30 px
@@ -135,22 +117,15 @@ def pck_counts(
                 [1, 1]])
     """
     distances = keypoint_distances(prediction, target, counting, size)
-    counts = [~distances.isnan()]  # NaN: the joint does not count
+    counts = [~distances.isnan()]
     counts += [distances <= threshold for threshold in thresholds]
     return torch.stack(counts).sum(dim=1)
 
 
 def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
-    """Return PCK at each threshold: the mean over the joints that count in some frame.
+    """Return PCK at each threshold: the mean over the joints that count in some frame; NaN if none does.
 
     The value of a joint is the fraction of its counted frames, of all videos together, in which it is near enough.
-
-    Args:
-        videos: the (1 + A, K) counts of each video, from `pck_counts`.
-        thresholds: A fractions of the person's size.
-
-    Returns:
-        Key, such as `PCK@0.1` → fraction; NaN if no joint counted.
 
     Example:
         >>> pck_scores([[[2, 0, 4], [1, 0, 4]]], thresholds=[0.1])
@@ -158,8 +133,8 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
     """
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
     counts = torch.zeros(1 + len(keys), 1, dtype=torch.float64)  # (1 + A, K) with the first video
-    for of_video in videos:
-        counts = counts + torch.as_tensor(of_video, dtype=torch.float64)
-    of_counted = counts[:, counts[0] > 0]  # columns of the joints that count in some frame
-    means = (of_counted[1:] / of_counted[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
+    for video_counts in videos:
+        counts = counts + torch.as_tensor(video_counts, dtype=torch.float64)
+    counted = counts[:, counts[0] > 0]
+    means = (counted[1:] / counted[0]).mean(dim=1).tolist()
     return dict(zip(keys, means, strict=True))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-BOUND = 0.008  # tolerance of F as a fraction of the image's diagonal
+# tolerance of F as a fraction of the image's diagonal
+BOUND = 0.008
 
 Masks: TypeAlias = "Tensor | NDArray[Any]"
 
@@ -49,19 +50,21 @@ class Outline:
         """
         r = self.radius
         h, w = self.edge.shape
-        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)  # shifts by up to r never leave this frame
+        framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
         width = w + 2 * r
-        bits = int.from_bytes(np.packbits(framed).tobytes(), "big")  # row after row, a bit per pixel
+        bits = int.from_bytes(np.packbits(framed).tobytes(), "big")
         near = 0
-        widened = bits  # the edge, and its pixels shifted by up to `reach` columns to both sides
+        # the edge, and its pixels shifted by up to `reach` columns to both sides
+        widened = bits
         reach = 0
-        for y in range(r, -1, -1):  # the rows of the disk, from the outermost and shortest
-            while reach < math.isqrt(r * r - y * y):  # half the width of the disk's row y
+        for y in range(r, -1, -1):
+            # half the width of the disk's row y
+            while reach < math.isqrt(r * r - y * y):
                 reach += 1
                 widened |= bits << reach | bits >> reach
-            near |= widened << y * width | widened >> y * width  # y rows up and down
-        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)  # as `packbits` made it
+            near |= widened << y * width | widened >> y * width
+        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)
         return np.unpackbits(content, count=framed.size).reshape(framed.shape)
 
 
@@ -92,10 +95,11 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         x, y, w, h = cv2.boundingRect(bits)
         top = max(y - 1, 0)
         left = max(x - 1, 0)
-        mask = bits[:0, :0]  # an empty crop, for an object without a pixel
+        # an empty crop, for an object without a pixel
+        mask = bits[:0, :0]
         if w:
-            mask = bits[top : y + h + 1, left : x + w + 1].copy()  # with a pixel around the box, inside the image
-        edge = np.zeros_like(mask)  # pixels that differ from the pixel to the right, below, or below right
+            mask = bits[top : y + h + 1, left : x + w + 1].copy()
+        edge = np.zeros_like(mask)
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
         edge[:-1] |= mask[:-1] ^ mask[1:]
         edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
@@ -122,22 +126,13 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline) -> int:
-    """Count the pixels of an image that are 1 in two crops, by the rectangle in which the crops overlap.
-
-    Args:
-        a: `mask` or `edge` of the outline `of_a`.
-        b: `mask`, `edge` or `near` of the outline `of_b`; `near` has a margin on all sides.
-        of_b: an outline in an image of the same size.
-
-    Raises:
-        ValueError: for outlines in images of two sizes.
-    """
-    if of_a.shape != of_b.shape:
-        raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
-    margin = (len(b) - len(of_b.mask)) // 2  # 0 but for `near`
-    y = of_b.top - margin - of_a.top  # first pixel of b, counted from the first pixel of a
-    x = of_b.left - margin - of_a.left
+def shared_pixels(a: NDArray[np.uint8], a_outline: Outline, b: NDArray[np.uint8], b_outline: Outline) -> int:
+    """Count the pixels of an image that are 1 in two crops: `mask`, `edge` or, of `b`, `near` of an outline."""
+    if a_outline.shape != b_outline.shape:
+        raise ValueError(f"prediction and target differ in size: {a_outline.shape} and {b_outline.shape}")
+    margin = (len(b) - len(b_outline.mask)) // 2
+    y = b_outline.top - margin - a_outline.top
+    x = b_outline.left - margin - a_outline.left
     # the overlap, in each crop's own rows and columns; empty if the crops do not meet
     rows_of_a = slice(max(y, 0), max(y + b.shape[0], 0))
     columns_of_a = slice(max(x, 0), max(x + b.shape[1], 0))
@@ -148,18 +143,15 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
 
 def as_array(masks: Masks) -> NDArray[Any]:
     """Return a tensor of any device, or an array, as an array; bfloat16 as float32, since NumPy has none."""
-    if not hasattr(masks, "detach"):  # torch is not imported here, for the start of `vidcorr score`
+    # torch is not imported here, for the start of `vidcorr score`
+    if not hasattr(masks, "detach"):
         return np.asarray(masks)
     tensor = masks.detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return prediction and target as arrays.
-
-    Raises:
-        ValueError: if the shapes differ.
-    """
+    """Return prediction and target as arrays; ValueError if the shapes differ."""
     predicted = as_array(prediction)
     wanted = as_array(target)
     if predicted.shape != wanted.shape:

@@ -13,7 +13,7 @@ from torch import Tensor
 from .outlines import Masks, as_pair
 
 IGNORED = 255
-CLASSES = 20  # classes of VIP, background included
+CLASSES = 20
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -40,7 +40,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
     """
     predicted, wanted = as_pair(prediction, target)
     counted = wanted != IGNORED
-    pairs = []  # classes of the counted pixels: predicted, then annotated
+    pairs = []
     for label, values in (("prediction", predicted), ("target", wanted)):
         values = values[counted]
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
@@ -55,17 +55,11 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
 
 
 def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
-    """Return mean intersection over union, mean recall of the classes, and the fraction of correct pixels.
+    """Return `mIoU`, `mAcc` (mean recall) and `aAcc` (fraction of correct pixels) from areas; NaN without a video.
 
     Areas are summed over the videos before they are divided. The means leave out classes that are neither predicted
     nor annotated; a class that is only predicted scores 0. `class_areas` refuses predictions outside the classes; VFS's
     code silently counts the value 20 as class 19.
-
-    Args:
-        videos: the (4, C) areas of each video, from `class_areas`.
-
-    Returns:
-        `mIoU`, `mAcc` and `aAcc`; NaN without any video.
 
     Example:
         >>> areas = class_areas(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 0, 0, 255]), classes=4)
@@ -73,9 +67,9 @@ def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
         {'mIoU': 0.333, 'mAcc': 0.667, 'aAcc': 0.667}
     """
     areas = torch.zeros(4, 1, dtype=torch.float64)  # (4, C) with the first video
-    for of_video in videos:
-        areas = areas + torch.as_tensor(of_video, dtype=torch.float64)
-    shared, union, _, annotated = areas  # 0 / 0 is NaN: a class that does not occur
+    for video_areas in videos:
+        areas = areas + torch.as_tensor(video_areas, dtype=torch.float64)
+    shared, union, _, annotated = areas
     return {
         "mIoU": (shared / union).nanmean().item(),
         "mAcc": (shared / annotated).nanmean().item(),
@@ -133,8 +127,10 @@ def match_instances(
     _, target_kinds, target_index = _instances(wanted, target_classes)
     n = len(kinds) + 1  # row and column 0 are the background
     m = len(target_kinds) + 1
-    pairs = index.astype(np.int64).ravel() * m + target_index.ravel()  # a number per pair of ids; int32 could overflow
-    shared = np.bincount(pairs, minlength=n * m).reshape(n, m)  # pixels; row: predicted id; column: annotated id
+    # a number per pair of ids; int32 could overflow
+    pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
+    # pixels; row: predicted id; column: annotated id
+    shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
     areas = shared.sum(axis=1)[1:]
     target_areas = shared.sum(axis=0)[1:]
     intersection = shared[1:, 1:]
@@ -174,9 +170,10 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     if not len(scores) or not annotated:
         return 0.0
     order = np.argsort(-scores)
-    drops = np.flatnonzero(np.diff(scores[order]))  # the next detection has a lower score
-    ends = np.append(drops, len(scores) - 1)  # the last detection of each score
-    right = np.cumsum(correct[order])[ends]  # correct ones down to each score, of `ends` + 1 detections
+    drops = np.flatnonzero(np.diff(scores[order]))
+    ends = np.append(drops, len(scores) - 1)
+    # correct ones down to each score, of `ends` + 1 detections
+    right = np.cumsum(correct[order])[ends]
     precision = right / (ends + 1)
     # the largest precision at this recall or more
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
@@ -185,29 +182,23 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
 
 
 def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
-    """Return AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
+    """Return `AP` of part instances and `AP@0.1` … `AP@0.9`, from the results of `match_instances` of frames.
 
-    AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
-    Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018). The detections of a class are
-    ranked by score over the whole data set. A detection is correct if its IoU with the annotated instance of its class
-    that it overlaps most is above the threshold, strictly. Several detections may claim an instance, as in ATEN's
-    published script; SDS counts all but the best-scored one as wrong. The mean leaves out classes that are neither
-    predicted nor annotated; in ATEN's script they count 0.
+    AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over classes and thresholds as in "Holistic,
+    Instance-level Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018). The detections
+    of a class are ranked by score over the whole data set. A detection is correct if its IoU with the annotated
+    instance of its class that it overlaps most is above the threshold, strictly. Several detections may claim an
+    instance, as in ATEN's published script; SDS counts all but the best-scored one as wrong. The mean leaves out
+    classes that are neither predicted nor annotated; in ATEN's script they count 0.
     Propagated labels have no detector's confidence, so other authors may have ranked them differently.
-
-    Args:
-        frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
-
-    Returns:
-        `AP`, and `AP@0.1` to `AP@0.9`; NaN if nothing was predicted or annotated.
 
     Example:
         >>> scores = ap_scores([([[5, 0.9, 0.62], [7, 0.5, 0.0]], [5])])  # a class each, of which one is not annotated
         >>> scores["AP@0.6"], scores["AP@0.7"], round(scores["AP"], 4)
         (0.5, 0.0, 0.3333)
     """
-    of_classes = list(ap_of_classes(frames).values()) or [[math.nan] * len(AP_THRESHOLDS)]
-    means = torch.tensor(of_classes, dtype=torch.float64).mean(dim=0)
+    class_precisions = list(ap_of_classes(frames).values()) or [[math.nan] * len(AP_THRESHOLDS)]
+    means = torch.tensor(class_precisions, dtype=torch.float64).mean(dim=0)
     keys = [f"AP@{threshold:g}" for threshold in AP_THRESHOLDS]
     by_threshold = dict(zip(keys, means.tolist(), strict=True))
     return {"AP": means.mean().item(), **by_threshold}
@@ -216,20 +207,17 @@ def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
 def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
     """Return class → AP at every threshold of IoU, for the classes that occur in some frames.
 
-    Args:
-        frames: detections (N, 3) and annotated classes (M,) of each frame, from `match_instances`.
-
     Example:
         >>> frames = [([[5, 0.9, 0.6], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
         >>> ap_of_classes(frames)  # an IoU of 0.6 is not above the threshold 0.6
         {5: [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]}
-        >>> ap_of_classes([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are found
+        >>> ap_of_classes([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are right
         [0.6666666666666666, 0.3333333333333333, 0.3333333333333333, 0.0]
     """
     detections: list[Any] = []
     annotated: Counter[int] = Counter()
-    for of_frame, classes in frames:
-        detections += list(of_frame)
+    for frame_detections, classes in frames:
+        detections += list(frame_detections)
         annotated.update(map(int, classes))
     rows = np.array(detections, np.float64).reshape(-1, 3)
     predicted = rows[:, 0].astype(int).tolist()
@@ -243,7 +231,6 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
 
 
 def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) -> None:
-    """Raise ValueError unless masks are integers (H, W), and classes are numbers of parts, 1 to 19."""
     for mask in masks:
         if mask.ndim != 2 or mask.dtype.kind not in "iu":
             raise ValueError(f"instances must be integers (H, W), got {mask.shape} {mask.dtype}")
@@ -253,19 +240,8 @@ def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) ->
 
 
 def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
-    """Return the ids with a class, their classes, and the map (H, W) of their places in this list.
-
-    Args:
-        ids: (H, W) ids of instances.
-        classes: id → class; other ids are background.
-
-    Returns:
-        Ids, ascending; their classes; and the map, in which the first id of the list is 1, and 0 is background.
-
-    Raises:
-        ValueError: for a negative id in the map.
-    """
-    listed = sorted(number for number in classes if number >= 0)  # negative ids occur in no map
+    """Return the ids with a class, ascending, their classes, and the map (H, W) of places in this list, from 1."""
+    listed = sorted(number for number in classes if number >= 0)
     # the largest id of map and list, for a table of all ids: id → place in the list
     top = max([int(ids.max(initial=0)), *listed])
     if ids.min(initial=0) < 0:

@@ -14,7 +14,7 @@ from .outlines import as_array
 
 QueryMode = Literal["first", "strided"]
 
-PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of a 256 × 256 image
+PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)
 
 JACCARDS = ("jaccard_1", "jaccard_2", "jaccard_4", "jaccard_8", "jaccard_16")
 WITHIN = ("pts_within_1", "pts_within_2", "pts_within_4", "pts_within_8", "pts_within_16")
@@ -58,24 +58,17 @@ class PointQueries:
         return np.round(self.points[:, :1])
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
-        """Return which frames count, (N, T): for "first" those after the query's frame, for "strided" all others.
-
-        Example:
-            >>> queries = sample_queries(np.array([[True, False, False]]), np.zeros((1, 3, 2)))
-            >>> queries.scored("first"), queries.scored("strided")
-            (array([[False, False,  True]]), array([[ True, False,  True]]))
-        """
+        """Return which frames count, (N, T): for "first" those after the query's frame, for "strided" all others."""
         require_mode(query_mode)
         index = np.arange(self.occluded.shape[1])
         return index > self.frames if query_mode == "first" else index != self.frames
 
     def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
-        """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) fit these queries."""
         expected = (len(self), *self.tracks.shape[1:2])  # (N, T)
         if tracks.shape != (*expected, 2) or occluded.shape != expected or occluded.dtype != bool:
-            found = f"{tracks.shape} and {occluded.shape} {occluded.dtype}"
+            given = f"{tracks.shape} and {occluded.shape} {occluded.dtype}"
             wanted = f"{(*expected, 2)} and {expected} bool"
-            raise ValueError(f"expected tracks (N, T, 2) and bool occlusion (N, T), {wanted}; got {found}")
+            raise ValueError(f"expected tracks (N, T, 2) and bool occlusion (N, T), {wanted}; got {given}")
 
 
 def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:
@@ -113,7 +106,8 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         frame = (~hidden[track]).argmax(axis=1) if len(track) else track
     else:
         queried_frames = np.arange(0, hidden.shape[1], stride)
-        index, track = np.nonzero(~hidden[:, queried_frames].T)  # visible (queried frame, track), frame by frame
+        # visible (queried frame, track), frame by frame
+        index, track = np.nonzero(~hidden[:, queried_frames].T)
         frame = queried_frames[index]
     x, y = positions[track, frame].astype(np.float64).reshape(-1, 2).T
     points = np.column_stack([frame.astype(np.float64), y, x])
@@ -168,19 +162,10 @@ def tapvid_metrics(
 def tapvid_counts(
     queries: PointQueries, occluded: Array, tracks: Array, query_mode: QueryMode = "first"
 ) -> NDArray[np.int64]:
-    """Count, for each query, the frames and points from which `video_fractions` makes TAP-Vid's metrics.
+    """Count for each query (N, 18) the frames and points from which `video_fractions` makes TAP-Vid's metrics.
 
-    Args:
-        occluded: (N, T) bool, predicted.
-        tracks: (N, T, 2) predicted x, y.
-        query_mode: "first" or "strided".
-
-    Returns:
-        (N, 18) int64: frames scored, frames with the right visibility, frames truly visible; then for the five
-        thresholds in turn visible points within it, true positives and false positives.
-
-    Raises:
-        ValueError: if the shapes or types do not fit together, or the mode is unknown.
+    These are frames scored, frames with the right visibility, frames truly visible; then for the five thresholds in
+    turn visible points within it, true positives and false positives.
     """
     predicted_hidden = as_array(occluded)
     positions = as_array(tracks)
@@ -189,7 +174,8 @@ def tapvid_counts(
     scored = queries.scored(query_mode)
     visible = ~hidden & scored
     predicted_visible = ~predicted_hidden & scored
-    squared = np.sum(np.square(positions - queries.tracks), axis=-1)  # distances, (N, T)
+    # distances, (N, T)
+    squared = np.sum(np.square(positions - queries.tracks), axis=-1)
     counts = [scored, (hidden == predicted_hidden) & scored, visible]
     for threshold in PIXEL_THRESHOLDS:
         within = squared < threshold**2
@@ -199,45 +185,35 @@ def tapvid_counts(
 
 
 def video_fractions(counts: Any) -> dict[str, float]:
-    """Return name → value of `METRICS` of a video; NaN for 0/0.
-
-    Args:
-        counts: (N, 18) counts of `tapvid_counts` by query, or (18,) of a query or their sum.
-    """
+    """Return name → value of `METRICS` from counts of a video, by query or summed; NaN for 0/0."""
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
-    scored, right, visible = total[:3]  # frames scored, of right visibility, and truly visible
-    within, true_positives, false_positives = total[3:].reshape(-1, 3).T  # by threshold
+    scored, right, visible = total[:3]
+    within, true_positives, false_positives = total[3:].reshape(-1, 3).T
     with np.errstate(invalid="ignore"):
         points = within / visible
-        jaccard = true_positives / (visible + false_positives)  # visible: true positives and false negatives
+        # visible: true positives and false negatives
+        jaccard = true_positives / (visible + false_positives)
         accuracy = right / scored
-    values = [jaccard.mean(), points.mean(), accuracy, *jaccard, *points]  # in the order of `METRICS`
+    values = [jaccard.mean(), points.mean(), accuracy, *jaccard, *points]
     return dict(zip(METRICS, map(float, values), strict=True))
 
 
 def track_scores(videos: Sequence[Any]) -> dict[str, float]:
-    """Return the means of `METRICS` over videos.
+    """Return the means of `METRICS` over the counts of videos, in the order in which the official code adds them up.
 
     A mean leaves out videos in which its metric is 0/0, where the original code gives NaN for the data set.
 
-    Args:
-        videos: of each video the counts of `tapvid_counts`, by query (N, 18) or summed (18,), in the order in which the
-            official code adds up the videos.
-
-    Returns:
-        Name of a metric → fraction; NaN if the metric is 0/0 in all videos.
-
     Example:
-        >>> seen = [2, 1, 1] + 5 * [1, 1, 1]  # of two frames one is seen rightly, and found within each threshold
+        >>> seen = [2, 1, 1] + 5 * [1, 1, 1]  # of two frames one is seen rightly, and near within each threshold
         >>> scores = track_scores([seen, [2, 2, 0] + 15 * [0]])  # and in another video both are hidden, rightly
         >>> scores["average_jaccard"], scores["average_pts_within_thresh"], scores["occlusion_accuracy"]
         (0.5, 1.0, 0.75)
     """
-    of_videos = list(map(video_fractions, videos))
+    all_fractions = list(map(video_fractions, videos))
     means: dict[str, float] = {}
     for key in METRICS:
-        means[key] = mean_of_defined([of_video[key] for of_video in of_videos])
+        means[key] = mean_of_defined([fractions[key] for fractions in all_fractions])
     return means
 
 
@@ -265,6 +241,5 @@ def rules_of(query_mode: QueryMode) -> dict[str, Any]:
 
 
 def require_mode(query_mode: str) -> None:
-    """Raise `ValueError` for an unknown mode of queries."""
     if query_mode not in get_args(QueryMode):
         raise ValueError(f"query_mode must be one of {get_args(QueryMode)}, got {query_mode!r}")

@@ -55,9 +55,6 @@ class RowMetric(Metric):
             target: the annotation, as `measure` takes it.
             name: the sequence's name; sequences without one are numbered.
             options: further arguments of `measure`.
-
-        Raises:
-            ValueError: from `measure`, if the arguments do not fit.
         """
         # arguments of `measure` belong to a record, so that MetricCollection never takes one metric's for another's
         settings = self.measure.keywords if isinstance(self.measure, partial) else {}
@@ -80,7 +77,8 @@ class RowMetric(Metric):
         Raises:
             ValueError: if a sequence came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
-        records = [self.records] if isinstance(self.records, Tensor) else self.records  # gathered: a single tensor
+        # gathered: a single tensor
+        records = [self.records] if isinstance(self.records, Tensor) else self.records
         lines = b"".join(record.cpu().numpy().tobytes() for record in records).splitlines()
         rows: list[tuple[str, Any]] = []
         unnamed = 0

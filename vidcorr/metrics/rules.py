@@ -27,30 +27,27 @@ class YoutubeVosRules(Rules):
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → annotated frames after the frame in which the object starts."""
         starts = dict(video.starts or {})
-        if video.starts is None:  # the data set does not say it: an object starts in the first frame that shows it
+        # the data set does not say it: an object starts in the first frame that shows it
+        if video.starts is None:
             for t in video.frames:
-                for number in set(video.shown(t)) - {255}:  # 255 is void
+                for number in set(video.shown(t)) - {255}:
                     starts.setdefault(number, t)
         plan: dict[int, Sequence[int]] = {}
         for number, start in sorted(starts.items()):
             later = [t for t in video.frames if t > start]
-            if later:  # an object that enters with the last frame is not scored
+            if later:
                 plan[number] = later
         return plan
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return `Overall`, and J and F of seen and of unseen categories; without metadata the means over all objects.
-
-        Raises:
-            ValueError: if the metadata name no category of an object.
-        """
+        """Return `Overall`, and J and F of seen and unseen categories; without metadata the means over all objects."""
         videos, unseen, _ = self.metadata
         if not videos:
             return super().scores(objects)
         groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
         for (video, number), values in objects.items():
-            of_video = videos.get(video, {}).get("objects") or {}
-            category = of_video.get(str(number), {}).get("category")
+            objects_entry = videos.get(video, {}).get("objects") or {}
+            category = objects_entry.get(str(number), {}).get("category")
             if not category:
                 raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")
             kind = "Unseen" if category in unseen else "Seen"
@@ -60,9 +57,6 @@ class YoutubeVosRules(Rules):
 
 def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Values:
     """Return YouTube-VOS's scores: J and F of each group with objects, and first their mean, `Overall`.
-
-    Args:
-        groups: "Seen" and "Unseen" → values of the objects.
 
     Example:
         >>> groups = {"Seen": [{"J-Mean": 0.5, "F-Mean": 0.75}], "Unseen": [{"J-Mean": 0.25, "F-Mean": 0.5}]}
@@ -97,21 +91,17 @@ class VosBenchmarkRules(Rules):
         return dict.fromkeys(sorted(numbers), frames)
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
-        """Return J, F, and 1 if either mask has a pixel."""
         return *super().measure(prediction, target, before), float(bool(prediction.area or target.area))
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means of J and F over the frames from the first one that has a pixel in either mask.
-
-        Without such a frame they are means over all frames.
-        """
-        first = int(np.argmax(frames[:, 2] > 0))  # columns: J, F, present; 0 if no frame has a pixel
+        """Return the means of J and F over the frames from the first one that has a pixel in either mask."""
+        # columns: J, F, present; 0 if no frame has a pixel
+        first = int(np.argmax(frames[:, 2] > 0))
         region = float(np.mean(frames[first:, 0]))
         boundary = float(np.mean(frames[first:, 1]))
         return {"J-Mean": region, "F-Mean": boundary}
 
     def scores(self, objects: ObjectValues) -> Values:
-        """Return the means over all objects, as `J&F`, `J` and `F`."""
         scores = super().scores(objects)
         return {name.removesuffix("-Mean"): score for name, score in scores.items()}
 
@@ -122,4 +112,5 @@ KNOWN_RULES = (
     YoutubeVosRules("youtube-vos"),
     VosBenchmarkRules("vos-benchmark"),
 )
-RULES: dict[str, Rules] = {rules.name: rules for rules in KNOWN_RULES}  # to which rules of yours may be added
+# to which rules of yours may be added
+RULES: dict[str, Rules] = {rules.name: rules for rules in KNOWN_RULES}

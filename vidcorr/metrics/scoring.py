@@ -87,7 +87,6 @@ class Rules:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """The data set's metadata, read once."""
         return self.read_metadata()
 
     @property
@@ -99,11 +98,7 @@ class Rules:
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     def doubts(self, scores: Values) -> list[str]:
-        """Return sentences about scores and metadata that may be wrong.
-
-        There is one sentence each about scores to which no object contributes, and objects in the metadata that are no
-        ids of masks.
-        """
+        """Return sentences about scores to which no object contributes, and objects of the metadata that are no ids."""
         sentences: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]
         if undefined:
@@ -117,7 +112,6 @@ class Rules:
         return sentences
 
     def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
-        """Return the declarations of scores with these names, in their order."""
         return tuple(UNRANKED.get(name, Score(name)) for name in names)
 
     def facts(self) -> dict[str, str]:
@@ -134,24 +128,22 @@ class Rules:
         return list(video.frames if self.keep_ends else video.frames[1:-1])
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return object → frames that count.
+        """Return object → frames that count; empty if no frame or no object is left to score.
 
         By default the objects are the ids from 1 to the largest id of the first mask, in all frames but the first and
         the last. A missing id below the largest is an object too: it scores 1 unless it is predicted.
 
-        Returns:
-            The plan; empty if no frame or no object is left to score.
-
         Raises:
             KeyError: for metadata that lack the video.
             ValueError: if an id below the largest occurs in no mask, and the metadata do not name it: the official code
-                would count it as found.
+                would count it as perfect.
         """
-        largest = max(set(video.shown(video.frames[0])) - {255}, default=0)  # 255 is void
-        of_video = self.metadata.videos.get(video.name, {})
-        named = map(int, filter(str.isdecimal, of_video.get("objects") or ()))  # ids in the metadata
+        largest = max(set(video.shown(video.frames[0])) - {255}, default=0)
+        entry = self.metadata.videos.get(video.name, {})
+        named = map(int, filter(str.isdecimal, entry.get("objects") or ()))
         gaps = set(range(1, largest + 1)).difference(named, video.shown(video.frames[0]))
-        if gaps:  # seldom: only now are the masks of all frames read
+        # seldom: only now are the masks of all frames read
+        if gaps:
             gaps.difference_update(*map(video.shown, video.frames))
         if gaps:
             listed = ", ".join(map(str, sorted(gaps)[:3]))
@@ -170,9 +162,7 @@ class Rules:
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return the values of `measures` of an object in a frame: by default J and F.
 
-        Args:
-            before: prediction and annotation of the object in the frame before that counts, for example for temporal
-                stability; None for its first frame.
+        `before` is the object's prediction and annotation in the frame before that counts, None for its first frame.
         """
         return jaccard(prediction, target), boundary_score(prediction, target)
 
@@ -194,7 +184,7 @@ class Rules:
 
         By default they are the means over all objects, and first `J&F-Mean`, if there are J and F.
         """
-        names = next(iter(objects.values()))  # all objects have values of the same names
+        names = next(iter(objects.values()))
         scores = {name: mean(column(objects.values(), name)) for name in names}
         if "F-Mean" not in scores:
             return scores
@@ -215,11 +205,9 @@ class DavisRules(Rules):
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
-        """Return the ids; 1 for every object if they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the plan of `Rules`; if ids are merged, object 1 alone, in case the first mask shows an object."""
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})
@@ -261,26 +249,22 @@ class MaskScorer:
         self.rules = rules
         self.video = video
         plan = rules.plan(video)
-        self.plan = plan if any(plan.values()) else {}  # a mean over no frame is no score
+        # a mean over no frame is no score
+        self.plan = plan if any(plan.values()) else {}
         objects_of: dict[int, list[int]] = {}
         for number, frames in self.plan.items():
             for t in frames:
                 objects_of.setdefault(t, []).append(number)
-        self.objects = dict(sorted(objects_of.items()))  # frame → the objects that count in it
+        self.objects = dict(sorted(objects_of.items()))
         self.measured: dict[tuple[int, int], tuple[float, ...]] = {}  # (object, frame) → values of `Rules.measures`
         self._before: dict[int, Pair] = {}  # object → prediction and annotation in the last frame that counted
-        self._found = False  # the prediction has shown an object of the plan
+        self._shows_object = False
         # as long as it is not found: the predicted ids of each frame whose annotation shows an object of the plan
         self._foreign_ids: list[set[int]] = []
         self.writes_void = False
 
     def add(self, t: int, truth: Ids, prediction: Ids) -> None:
-        """Score frame `t` if it counts; frames come in time order.
-
-        Args:
-            t: index of the frame.
-            truth: ids of the annotation `(H, W)`.
-            prediction: ids of the prediction `(H, W)`.
+        """Score frame `t`, ids `(H, W)` both, if it counts; frames come in time order.
 
         Raises:
             ValueError: for a prediction of another size, or an id that is no object of the video if the rules refuse
@@ -291,30 +275,26 @@ class MaskScorer:
         numbers = self.objects[t]
         truth = self.rules.ids(truth)
         self._refuse_unknown(truth, "annotation")
-        target = object_outlines(truth, numbers)  # object → outline
+        target = object_outlines(truth, numbers)
         ids = self.rules.ids(prediction)
         self._refuse_unknown(ids, "prediction")
         predicted = object_outlines(ids, numbers)
-        if self.rules.has_void and ids.max() == 255 > truth.max():  # 255 is void
+        if self.rules.has_void and ids.max() == 255 > truth.max():
             self.writes_void = True
-        is_annotated = False  # the annotation shows an object
+        is_annotated = False
         for number in numbers:
             pair = predicted[number], target[number]
             self.measured[number, t] = self.rules.measure(*pair, self._before.get(number))
             self._before[number] = pair
-            self._found = self._found or predicted[number].area > 0
+            self._shows_object = self._shows_object or predicted[number].area > 0
             is_annotated = is_annotated or target[number].area > 0
-        if is_annotated and not self._found:  # for `_refuse_foreign_ids`, at the end
+        if is_annotated and not self._shows_object:
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
-        """Raise `ValueError` for an id that is no object of the video, if the rules refuse unknown ids.
-
-        Args:
-            ids: ids `(H, W)`.
-            label: "annotation" or "prediction", for the message.
-        """
-        if not self.rules.refuses_unknown or ids.max() <= len(self.plan):  # objects of these rules are 1 to n
+        """Raise `ValueError` for an id that is no object of the video, if the rules refuse unknown ids."""
+        # objects of these rules are 1 to n
+        if not self.rules.refuses_unknown or ids.max() <= len(self.plan):
             return
         unknown = set(np.unique(ids).tolist()) - {0, *self.plan}
         if self.rules.has_void:
@@ -338,25 +318,16 @@ class MaskScorer:
         return values
 
     def _refuse_foreign_ids(self) -> None:
-        """Raise `ValueError` if the prediction never shows an object of the video, but other ids in most frames.
-
-        Only frames whose annotation shows an object count: `_foreign_ids` has the predicted ids of each.
-        """
+        """Raise `ValueError` if the prediction never shows an object of the video, but other ids in most frames."""
         frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
-        if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
+        if self._shows_object or frames_with_ids <= len(self._foreign_ids) / 2:
             return
         predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))
         annotated = ", ".join(map(str, sorted(self.plan)))
         raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
 
     def curves(self, begin: int) -> dict[str, tuple[list[int], list[float]]]:
-        """Return J and F by frame, as means over the objects that count in the frame.
-
-        Args:
-            begin: index of the frame at 0 of the time axis; earlier frames are left out.
-
-        Returns:
-            "J" and "F" → places on the time axis, and values; only frames that count have a place.
+        """Return "J" and "F" → places on a time axis from frame `begin` on, and means over the objects that count.
 
         Example:
             >>> ids = np.ones((4, 4), np.uint8)
@@ -379,10 +350,7 @@ class MaskScorer:
 
 
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
-    """Return (video, object) → the values that the rules measured, from the rows of a result.
-
-    The measured values are the floats of a row. Its other columns, such as the category of an object, are left out.
-    """
+    """Return (video, object) → the floats of a result's rows, which the rules measured."""
     objects: dict[tuple[str, Object], Values] = {}
     for row in rows:
         measured = {name: value for name, value in row.values.items() if isinstance(value, float)}
@@ -391,12 +359,10 @@ def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
 
 
 def column(objects: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
-    """Return the value `name` of all objects, `(N,)`."""
     return np.array([values[name] for values in objects], np.float64)
 
 
 def mean(values: NDArray[Any]) -> float:
-    """Return the mean; NaN without values."""
     return float(np.mean(values)) if values.size else math.nan
 
 

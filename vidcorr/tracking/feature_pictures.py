@@ -25,12 +25,11 @@ COLUMNS = 5
 def write_features(
     output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
-    """Write a picture of five evenly spaced frames, and below each its features as three principal components.
+    """Write a PNG or JPEG of five evenly spaced frames, and below each its features as three principal components.
 
     The components are those of the five frames together, so that similar features have similar colours.
 
     Args:
-        output: the file, PNG or JPEG.
         network: a network, as `load` takes it, or its extractor.
         protocol: name of a protocol for masks, which sets stage, stride and input.
         short_side: short side to which larger frames are reduced, pixels; a protocol with an input size ignores it.
@@ -45,19 +44,16 @@ def write_features(
     frames = list(reduced)
     maps = torch.stack(list(encoder.maps(frames)))
     names = [f"frame {stream.start + t}" for t in places]
-    covered_size = encoder.input_sizes(size).covered  # area under a map, padding included
+    covered_size = encoder.input_sizes(size).covered
     write_picture(output, feature_sheet(torch.stack(frames), maps, covered_size, names))
 
 
 def _as_for_masks(
     network: Any, stream: FrameStream, protocol: str | None, short_side: int
 ) -> tuple[FrameEncoder, tuple[int, int]]:
-    """Return an encoder under the protocol by which masks are followed, and the (H, W) to which frames are reduced.
-
-    The arguments are those of `write_features`.
-    """
-    of_masks = MaskPrompt.of(np.ones(stream.size, np.uint8))  # any mask: only the kind of prompt counts
-    encoder = encoder_of(network, of_masks, protocol)
+    """Return an encoder under the protocol by which masks are followed, and the (H, W) of reduced frames."""
+    mask_prompt = MaskPrompt.of(np.ones(stream.size, np.uint8))
+    encoder = encoder_of(network, mask_prompt, protocol)
     return encoder, seen_size(stream.size, encoder.protocol, short_side)
 
 
@@ -67,15 +63,7 @@ def write_maps(
     """Write the feature maps of a video as .npz; all maps are in memory until the end.
 
     The file has `features` `(T, C, h, w)` float16 (float32, if a value exceeds 65,504); `stage`; `stride`, pixels of
-    the network's input per cell; and `input`, the RGB that the network gets, as JSON.
-
-    Args:
-        short_side: short side to which larger frames are reduced, pixels.
-        Others: as `write_features`.
-
-    Raises:
-        ValueError: for an unknown network or protocol.
-        DataError: if a frame cannot be read.
+    the network's input per cell; and `input`, the RGB that the network gets, as JSON. Args: as `write_features`.
     """
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
     frames = (reduced_frame(frame, size) for frame in stream)
@@ -88,6 +76,5 @@ def write_maps(
 
 
 def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
-    """Return features as float16; as float32 if a value exceeds float16's range and would become infinite."""
     fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
     return (features.half() if fits else features.float()).cpu().numpy()

@@ -90,8 +90,8 @@ def follow(
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
-        >>> found = list(follow("raw_colour", video, {1: MaskPrompt.of(mask)}))  # frames 1 and 2
-        >>> [bool((ids == mask).float().mean() > 0.95) for _, ids in found]
+        >>> results = list(follow("raw_colour", video, {1: MaskPrompt.of(mask)}))  # frames 1 and 2
+        >>> [bool((ids == mask).float().mean() > 0.95) for _, ids in results]
         [True, True]
     """
     if isinstance(video, str | Path):
@@ -109,11 +109,7 @@ def results_of(
     short_side: int,
     propagator: Propagator,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Return the frames and results of `follow` for a network under a protocol, and for checked prompts.
-
-    Raises:
-        ValueError: for a point protocol and a video that can be read only once.
-    """
+    """Return the frames and results of `follow` for a network under a protocol, and for checked prompts."""
     rules = encoder.protocol
     if isinstance(rules, TrackingProtocol):
         follower: Follower = partial(tracked_boxes, encoder)
@@ -121,8 +117,8 @@ def results_of(
         seen = seen_size(video.size, rules, short_side)
         if not isinstance(rules, LabelProtocol):
             if video.is_read_once:
-                told = "reads a video several times: give a file, a folder or a list"
-                raise ValueError(f"point protocol {rules.name!r} {told}")
+                hint = "reads a video several times: give a file, a folder or a list"
+                raise ValueError(f"point protocol {rules.name!r} {hint}")
             follower = partial(matched_points, encoder, video.size, seen)
         else:
             is_mask = next(iter(prompts.values())).kind == "mask"
@@ -134,11 +130,6 @@ def results_of(
 
 def prompts_of_video(given: Prompts, video: FrameStream | GivenFrames) -> dict[int, Prompt]:
     """Return frame → prompt, by ascending frames counted from the first that is read; all are of one kind.
-
-    Args:
-        given: a prompt; or frame of the whole video → prompt; or prompts that state their frames. A prompt that states
-            none is of the first frame that is read.
-        video: the video, whose frames the prompts have to fit.
 
     Raises:
         DataError: for two prompts of a frame, a frame that is not read, several kinds of prompts or none, anything that
@@ -158,13 +149,12 @@ def prompts_of_video(given: Prompts, video: FrameStream | GivenFrames) -> dict[i
     kinds = sorted({prompt.kind for prompt in prompts.values()})
     if len(kinds) != 1:
         raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
-    if max(prompts):  # a prompt after frame 0: the video must have this frame, and be readable twice
+    if max(prompts):
         video.require(max(prompts))
     return dict(sorted(prompts.items()))
 
 
 def _checked(prompt: Any) -> Any:
-    """Return a prompt as it is; refuse anything else, such as an array, which may be a mask, boxes or points."""
     if not isinstance(prompt, Prompt):
         name = type(prompt).__name__
         raise DataError(f"a prompt is MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {name}")
@@ -174,17 +164,7 @@ def _checked(prompt: Any) -> Any:
 def encoder_of(
     network: Any, prompt: Prompt, protocol: str | AnyProtocol | None, propagator: Propagator = LabelPropagator
 ) -> FrameEncoder:
-    """Return the network under the protocol by which a prompt is followed; of boxes it is SiamFC's tracker.
-
-    Args:
-        network: a network, as `load` takes it.
-        prompt: any prompt of the kind that will be followed.
-        protocol: a protocol or its name, as `protocol_of_prompt` takes it.
-        propagator: `LabelPropagator`, or a user's rule, whose name the protocol then has.
-
-    Raises:
-        ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
-    """
+    """Return the network under the protocol by which a prompt is followed; for boxes it is SiamFC's tracker."""
     loaded = load(network)
     rules = protocol_of_prompt(loaded, prompt, protocol)
     # `placed_view` moves a network that `load` made to the GPU, if there is one; SiamFC has a view of its own: of a
@@ -204,23 +184,12 @@ def encoder_of(
 
 
 def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
-    """Return the protocol that follows prompts of a kind, before the stride of the features is known.
-
-    Args:
-        encoder: the network; for Liir's encoder the default for masks is `liir`.
-        protocol: a protocol, or a name with changed fields as in `vidcorr+radius=0.3`. Masks and points have
-            propagation protocols; points also point protocols (`fomo`, `tapir-matching`, `gmrw-chained`, and
-            `vidcorr-points` for the point protocol `vidcorr`); boxes have `vfs`. None is `vidcorr`, label propagation,
-            for a box `vfs`. A propagation protocol by name keeps the video's proportions.
-
-    Raises:
-        ValueError: for an unknown protocol or field.
-    """
+    """Return the protocol that follows prompts of a kind, before the stride of the features is known."""
     if protocol is not None and not isinstance(protocol, str):
         if isinstance(prompt, PointPrompt) and isinstance(protocol, PointProtocol):
             return protocol
         fitting: dict[str, Any] = {"mask": PropagationProtocol, "points": JointProtocol, "boxes": TrackingProtocol}
-        return fitting[prompt.kind].named(protocol)  # refuses a protocol of another class
+        return fitting[prompt.kind].named(protocol)
     if isinstance(prompt, BoxPrompt):
         return TrackingProtocol.named(protocol or "vfs")
     if isinstance(prompt, PointPrompt):
@@ -241,11 +210,7 @@ def name_of(rules: AnyProtocol) -> str:
 
 
 def _point_protocol(name: str) -> JointProtocol | PointProtocol:
-    """Return the protocol that a name means for points.
-
-    A name that label propagation and point protocols share, such as `vidcorr`, means label propagation, and
-    `vidcorr-points` the point protocol. `fomo` is a point protocol, since label propagation has no such name.
-    """
+    """Return the protocol that a name means for points: if label propagation has it too, that one."""
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
     has_suffix = source != point_source
@@ -259,10 +224,6 @@ def _point_protocol(name: str) -> JointProtocol | PointProtocol:
 
 def with_sigma_of_cells(rules: Any, stride: int | None) -> Any:
     """Return a protocol for joints with Gaussians of half a cell, if the stride is not the protocol's.
-
-    Args:
-        rules: the protocol; a sigma that its name changes stays.
-        stride: pixels per cell of the features; None if it is not known yet: the protocol stays as it is.
 
     Example:
         >>> vfs = JointProtocol.named("vfs")
@@ -279,16 +240,7 @@ def with_sigma_of_cells(rules: Any, stride: int | None) -> Any:
 
 
 def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
-    """Return the (H, W) to which frames are reduced before they enter the network.
-
-    Args:
-        size: (H, W) of the frames.
-        protocol: a protocol with an input size resizes frames itself: they keep their size here.
-        short_side: short side to which larger frames are reduced, pixels.
-
-    Raises:
-        ValueError: if `short_side` is below 1.
-    """
+    """Return the (H, W) to which frames are reduced before they enter the network; an input size does it itself."""
     require_at_least(1, short_side=short_side)
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
     return round(size[0] * factor), round(size[1] * factor)

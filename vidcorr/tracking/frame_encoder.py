@@ -21,7 +21,7 @@ from .stopwatch import Stopwatch
 
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Most pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
-MOST_AT_ONCE = 16  # frames in a pass
+MOST_AT_ONCE = 16
 
 P = TypeVar("P", bound=NetworkInput)
 
@@ -31,13 +31,10 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
 
     The network sets the stride. Its device sets the precision, if it is "auto". If nobody states the network's input,
     the network takes RGB in [0, 1], and the protocol's mean and deviation do not apply. Changes of fields that the
-    network ignores are taken back, so that the name does not show them.
+    network ignores are taken back, with a warning, as for other changes that move no number.
 
     Raises:
         ValueError: if the protocol's name changes the stride to another one than the extractor's.
-
-    Warns:
-        For each change of a field that moves no number of the result.
 
     Example:
         >>> from vidcorr import PropagationProtocol, build_feature_extractor
@@ -47,8 +44,8 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
         >>> adapt_to_network(PropagationProtocol.named("dino"), plain).name
         'dino+feature_stride=16+rgb_mean=none+rgb_std=none'
         >>> from vidcorr.backbones import Recurrent
-        >>> of_video = Recurrent(lambda frame, state: (frame[:, ::8, ::8], state))  # a blank frame shows its stride
-        >>> adapt_to_network(PropagationProtocol.named("vidcorr"), of_video).name
+        >>> video_encoder = Recurrent(lambda frame, state: (frame[:, ::8, ::8], state))
+        >>> adapt_to_network(PropagationProtocol.named("vidcorr"), video_encoder).name
         'vidcorr+feature_stride=8'
         >>> automatic = PropagationProtocol.named("vfs+backbone_precision=auto")
         >>> adapt_to_network(automatic, plain).backbone_precision == fastest_precision("cpu")[0]
@@ -73,7 +70,8 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     protocol = protocol.reset(ignored)
     if protocol.backbone_precision == "auto":
         fastest, _ = fastest_precision(device_of(extractor).type)
-        precision = "bfloat16" if fastest == "bfloat16" else "float32"  # never float16, whose numbers overflow
+        # never float16, whose numbers overflow
+        precision = "bfloat16" if fastest == "bfloat16" else "float32"
         protocol = protocol.with_changes(backbone_precision=precision)
     if input_is_stated(extractor):
         return protocol
@@ -96,13 +94,7 @@ def input_is_stated(extractor: View) -> bool:
 
 
 def adapted(extractor: Any, protocol: Any) -> Any:
-    """Return a copy of an extractor with the RGB normalisation, positions and final norm of a protocol.
-
-    A video encoder is returned as it is. The normalisation of an extractor whose input nobody states stays.
-
-    Args:
-        protocol: a protocol; without fields of a `NetworkInput`, or None, it changes nothing.
-    """
+    """Return a copy of an image extractor with the RGB normalisation, positions and final norm of a protocol."""
     if extractor.in_order or not isinstance(protocol, NetworkInput):
         return extractor
     values: dict[str, Any] = {"positions": protocol.position_embedding, "final_norm": protocol.final_norm}
@@ -126,9 +118,6 @@ class FrameEncoder:
         protocol: the protocol; the attribute `protocol` has the fields that the network sets. None: frames enter the
             network at their own size.
 
-    Raises:
-        TypeError: for a network in place of its extractor.
-
     Attributes:
         watch: counts the seconds by kind of work.
         network: the module that the user gave, or that was made by a name: the extractor is a view of this module.
@@ -147,10 +136,6 @@ class FrameEncoder:
         >>> (features,) = encoder.maps([white], may_be_constant=True)
         >>> features.shape, features.unique()  # the network sees white as 1
         (torch.Size([3, 4, 8]), tensor([1.]))
-        >>> from vidcorr import PropagationProtocol
-        >>> fine = build_feature_extractor("raw_colour", stride=4)
-        >>> FrameEncoder(fine, PropagationProtocol.named("vfs")).protocol.name
-        'vfs+feature_stride=4'
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
@@ -168,32 +153,28 @@ class FrameEncoder:
         view = adapted(extractor, self.protocol)
         self.input = view.input
         self.device = device_of(extractor)
-        self.constant = False  # True once all cells of a video's first frame had the same features
-        self.multiple = extractor.multiple  # divisor of the sides of the network's input
-        self.in_order = extractor.in_order  # True for a video encoder
+        self.constant = False
+        self.multiple = extractor.multiple
+        self.in_order = extractor.in_order
         self._rules: Any = self.protocol
         # a protocol without rules for the input, or None: frames are given as the network takes them
         if not isinstance(self.protocol, NetworkInput):
             precision: Any = getattr(self.protocol, "backbone_precision", "float32")
             self._rules = NetworkInput(name="prepared", backbone_precision=precision)
-        self._folded: Any = view.folded()  # BatchNorms are part of the convolutions before them
-        self._is_checked = False  # whether the first maps had the form and the stride that the view states
-        self.grid: Size = (0, 0)  # cells of the last map
-        self.least_side = math.inf  # cells, of the smallest map so far
+        # BatchNorms are part of the convolutions before them
+        self._folded: Any = view.folded()
+        self._is_checked = False
+        self.grid: Size = (0, 0)
+        self.least_side = math.inf
 
     def input_sizes(self, size: Size) -> InputSizes:
-        """Return the sizes of a frame of (H, W) pixels on its way into the network."""
         return input_sizes(size, self._rules, self.multiple)
 
     def maps(self, frames: Iterable[Tensor], may_be_constant: bool = False) -> Iterator[Tensor]:
-        """Yield the features `(C, h, w)` float32 of a video's frames, in order.
+        """Yield the features `(C, h, w)` float32 of a video's frames, uint8 RGB `(3, H, W)`, in order.
 
-        Args:
-            frames: uint8 RGB `(3, H, W)`, of equal size; on a GPU, frames are read ahead, since a pass encodes several.
-            may_be_constant: give no warning for equal features in all cells.
-
-        Warns:
-            Once per encoder, if the first frame of a video has equal features in all cells.
+        On a GPU, frames are read ahead, since a pass encodes several. A first frame with equal features in all cells
+        gives a warning, once per encoder.
         """
         encode = self._encode_video if self.in_order else self._encode_in_passes
         for t, features in enumerate(encode(frames)):  # (C, h, w)
@@ -205,13 +186,14 @@ class FrameEncoder:
             yield features
 
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features `(C, h, w)` of frames by an encoder of images, in passes of `frames_at_once` frames."""
+        """Yield the features `(C, h, w)` of frames by an encoder of images."""
         remaining = iter(frames)
-        network_name = self.extractor.network_name  # for messages
+        network_name = self.extractor.network_name
         for first in remaining:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
             batch = [first, *islice(remaining, count - 1)]
-            stacked = torch.stack(batch) if len(batch) > 1 else first[None]  # one frame is not copied
+            # one frame is not copied
+            stacked = torch.stack(batch) if len(batch) > 1 else first[None]
             with self.watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
                 images = fit_input(stacked, self._rules, self.multiple, self.device)
                 output = features_by(self._folded, images)
@@ -243,15 +225,11 @@ class FrameEncoder:
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the features `(C, h, w)` of frames by a video encoder, which may read a window of frames ahead.
-
-        Raises:
-            ValueError: for maps of another form or stride, or another number of maps than frames.
-        """
+        """Yield the features `(C, h, w)` of frames by a video encoder, which may read a window of frames ahead."""
         encoder = self._folded
         network_name = encoder.network_name
         remaining = iter(frames)
-        read = 0  # number of frames that the encoder has taken
+        read = 0
 
         def prepared_frames() -> Iterator[Tensor]:
             nonlocal read
@@ -265,20 +243,25 @@ class FrameEncoder:
             with (
                 self.watch("backbone", self.device),
                 computing_in(self._rules.backbone_precision, self.device),
-                torch.inference_mode(False),  # training could not use inference tensors that the network keeps
+                # training could not use inference tensors that the network keeps
+                torch.inference_mode(False),
                 torch.no_grad(),
             ):
                 output = next(encoded, None)
-            if output is None and yielded == read and next(remaining, None) is None:  # no map, and no frame left
+            # no map, and no frame left
+            if output is None and yielded == read and next(remaining, None) is None:
                 return
-            if output is None or yielded == read:  # a frame without a map, or a map without a frame
+            # a frame without a map, or a map without a frame
+            if output is None or yielded == read:
                 amount = "fewer" if output is None else "more"
                 raise ValueError(f"{network_name}: encode must yield a map for each frame, and gave {amount}")
             yielded += 1
             batch = output[None] if isinstance(output, Tensor) else output
             features = require_map(batch, network_name)[0]
-            stride = encoder.stride  # some encoders set it with their first map
-            expected = getattr(self.protocol, "feature_stride", stride)  # a protocol without the field takes any stride
+            # some encoders set it with their first map
+            stride = encoder.stride
+            # a protocol without the field takes any stride
+            expected = getattr(self.protocol, "feature_stride", stride)
             if stride not in (None, expected):
                 raise ValueError(
                     f"{network_name}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "
@@ -288,14 +271,10 @@ class FrameEncoder:
 
 
 def is_constant(features: Tensor) -> bool:
-    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell.
-
-    Example:
-        >>> is_constant(torch.ones(3, 4, 4)), is_constant(torch.ones(3, 1, 1))
-        (True, False)
-    """
+    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell."""
     cells = features.flatten(1)
     if cells.shape[1] < 2:
         return False
     all_equal = (cells == cells[:, :1]).all()
-    return bool(PendingCopy(all_equal).wait())  # the one number that is copied from a GPU
+    # the one number that is copied from a GPU
+    return bool(PendingCopy(all_equal).wait())

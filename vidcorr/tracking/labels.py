@@ -39,7 +39,6 @@ class TrackedFrame(NamedTuple):
 
     @classmethod
     def arrived(cls, frame: Tensor, labels: PendingCopy, decoded: PendingCopy) -> Self:
-        """Wait until the copies of the results are on the CPU, and return the frame with its results."""
         return cls(frame, labels.wait(), decoded.wait())
 
 
@@ -60,32 +59,17 @@ class LabelCoding:
 
 @dataclass(frozen=True)
 class MaskCoding(LabelCoding):
-    """Object masks as labels: a channel for the background, then a channel per object, by their ids.
-
-    Attributes:
-        starts: object id → index of the frame with the object's first mask.
-        work: name under which the stopwatch counts the decoding.
-    """
+    """Object masks as labels: a channel for the background, then a channel per object, by their ids."""
 
     starts: Mapping[int, int]
     work = "decode masks"
 
     @property
     def objects(self) -> list[int]:
-        """Ids of the objects, in the order of the channels."""
         return sorted(self.starts)
 
     def encode(self, t: int, mask: Tensor) -> Tensor:
-        """Return the labels of a given mask.
-
-        Args:
-            t: index of the frame.
-            mask: ids `(H, W)`.
-
-        Returns:
-            `(1 + objects, h, w)`, background first; after frame 0, all channels are 0 but those of objects that start
-            in frame `t`.
-        """
+        """Return labels `(1 + objects, h, w)` of ids `(H, W)`; after frame 0, of objects that start in frame `t`."""
         # reduced as the frame was, then padded by background to the size that the map covers
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
         height, width = self.encoder.input_sizes(self.seen).covered
@@ -97,31 +81,20 @@ class MaskCoding(LabelCoding):
         return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
-        """Return the mask of a frame; starting objects have their given mask, unless the protocol decodes it too.
-
-        Args:
-            t: index of the frame.
-            labels: soft labels `(1 + objects, h, w)` of the frame.
-            mask: the frame's given mask, ids `(H, W)`; None if it has none.
-            frame: the frame, for a protocol that decodes labels by it.
-
-        Returns:
-            Ids `(H, W)` uint8.
-        """
+        """Return the ids `(H, W)` of a frame; starting objects have their given mask, or the decoded one."""
         if mask is None or self.encoder.protocol.first_frame == "decoded":
             return self._decode(labels, frame)
         ids = to_device(mask, labels.device)
-        if t == 0:  # all of its objects start
+        if t == 0:
             return ids
         # earlier objects are decoded by themselves; starting objects are laid over them, as given
-        of_earlier_objects = labels * to_device(~self._is_starting(t), labels.device)
-        followed = self._decode(of_earlier_objects, frame)
+        earlier_labels = labels * to_device(~self._is_starting(t), labels.device)
+        followed = self._decode(earlier_labels, frame)
         starting = [number for number, start in self.starts.items() if start == t]
         is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
         return torch.where(is_given, ids, followed)
 
     def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
-        """Decode labels to ids `(H, W)` uint8."""
         height, width = self.encoder.input_sizes(self.seen).covered
         # the area under the map, padding included, from pixels of the reduced frame to pixels of the frame
         covered = round(height * self.size[0] / self.seen[0]), round(width * self.size[1] / self.seen[1])
@@ -130,37 +103,27 @@ class MaskCoding(LabelCoding):
     def _is_starting(self, t: int) -> Tensor:
         """Return a mask `(1 + objects, 1, 1)`, True for the channels of objects that start in frame `t`."""
         starts = [self.starts[number] for number in self.objects]
-        return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
+        # the background starts in no frame
+        return (torch.tensor([-1, *starts]) == t)[:, None, None]
 
 
 @dataclass(frozen=True)
 class PointCoding(LabelCoding):
-    """Points as heat-maps: a Gaussian for each point, whose width the protocol sets.
-
-    Attributes:
-        work: name under which the stopwatch counts the decoding.
-    """
+    """Points as heat-maps: a Gaussian for each point, whose width the protocol sets."""
 
     work = "decode points"
 
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of frame `t`."""
         points_seen = rescaled(points, self.size, self.seen)
-        covered = self.encoder.input_sizes(self.seen).covered  # area under the map, padding included
+        covered = self.encoder.input_sizes(self.seen).covered
         return encode_keypoints(points_seen, covered, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
-        """Return points x, y `(K, 2)` in pixels of frame `t`: its given points, else points decoded from heat-maps.
-
-        Args:
-            t: index of the frame.
-            labels: heat-maps `(K, h, w)`.
-            points: the given points; None if the frame has none.
-            frame: the frame, which is not used.
-        """
+        """Return points x, y `(K, 2)` in pixels of frame `t`: its given points, else points decoded from heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
-        covered = self.encoder.input_sizes(self.seen).covered  # area under the map, padding included
+        covered = self.encoder.input_sizes(self.seen).covered
         return rescaled(decode_keypoints(labels, covered, self.encoder.protocol), self.seen, self.size)
 
 
@@ -181,8 +144,7 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
 
 
 def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
-    """Pair the first frame of a video with its annotation, and every other frame with None."""
-    return zip(frames, chain([annotation], repeat(None)), strict=False)  # `repeat` has no end
+    return zip(frames, chain([annotation], repeat(None)), strict=False)
 
 
 @torch.no_grad()
@@ -191,17 +153,8 @@ def follow_labels(
 ) -> Iterator[TrackedFrame]:
     """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 
-    On a GPU the network encodes several frames in a pass, and results arrive while later frames are propagated.
-
-    Args:
-        frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
-            annotation.
-        coding: converts annotations to labels and back; it holds the network.
-        propagator: `LabelPropagator`, or a user's rule; it is called with the labels of frame 0 and the protocol.
-
-    Yields:
-        The frames with their labels. In the frame in which an object starts, its mask is the given mask, unless the
-        protocol decodes the first mask too; points of frame 0 are the given points.
+    On a GPU the network encodes several frames in a pass, and results arrive while later frames are propagated. The
+    first frame must have an annotation.
 
     Raises:
         ValueError: if labels are not finite.
@@ -209,8 +162,9 @@ def follow_labels(
     """
     encoder = coding.encoder
     propagation: LabelPropagator | None = None
-    in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()  # frames whose results are being copied
-    read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()  # until their features are there
+    # frames whose results are being copied
+    in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
+    read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()
 
     def reduced_frames() -> Iterator[Tensor]:
         for frame, annotation in encoder.watch.timed("decode", frames):
@@ -224,9 +178,10 @@ def follow_labels(
             given_labels = None if annotation is None else coding.encode(t, annotation)
             if propagation is None:
                 propagation = _start_propagation(propagator, encoder, features, given_labels)
-                given_labels = None  # frame 0 has its labels now; none enter it a second time
+                # frame 0 has its labels now; none enter it a second time
+                given_labels = None
             labels = propagation.step(features, given_labels)
-        with encoder.watch(coding.work, encoder.device):  # `work`: name of the decoding in the timings
+        with encoder.watch(coding.work, encoder.device):
             decoded = coding.decode(t, labels, annotation, frame)
         in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
         # on a GPU the oldest results arrive while later frames are propagated; on a CPU the number is 1: no delay
@@ -241,10 +196,7 @@ def follow_labels(
 def _start_propagation(
     propagator: Propagator, encoder: FrameEncoder, features: Tensor, labels: Tensor | None
 ) -> LabelPropagator:
-    """Check the features of frame 0, and return the propagation of its labels.
-
-    Its attribute `network` is set to the user's network, for a rule with learnt numbers.
-    """
+    """Check the features of frame 0, and return the propagation of its labels."""
     assert labels is not None, "the first frame gives no annotation"
     check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
     propagation = propagator(labels, encoder.protocol)

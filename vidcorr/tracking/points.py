@@ -37,12 +37,7 @@ def follow_points(
         video: function that reads the frames; it is called again if the video's features do not fit into memory.
         frames: number of frames.
         size: (H, W) of the frames.
-        queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size: (0, 0) is the corner
-            of the first pixel.
-        both_directions: also follow points back from their query to frame 0.
-
-    Returns:
-        Tracks in pixels of the scored size.
+        queries, both_directions: as in `track_points`.
 
     Raises:
         ValueError: if the features of a frame are not finite.
@@ -50,12 +45,13 @@ def follow_points(
     """
     protocol = encoder.protocol
     features = _FeatureCache(encoder, video)
-    features.features_of(0)  # from here on the encoder knows the grid, also in a video without queries
+    # from here on the encoder knows the grid, also in a video without queries
+    features.features_of(0)
     # (H, W) of the network's input without and with padding; `first_size`: to which the protocol resizes frames before
     resized, padded, _ = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
-    covered_size = height, width  # area under the map, padding included, in pixels of the scored size
+    covered_size = height, width
     start = torch.as_tensor(queries, dtype=torch.float64)
     with encoder.watch("track", encoder.device):
         return track_points(
@@ -72,14 +68,13 @@ class _FeatureCache:
     def __init__(self, encoder: FrameEncoder, video: FramesFrom) -> None:
         self._encoder = encoder
         self._video = video
-        self._kept: dict[int, Tensor] = {}  # frame → features, for good
-        self._recent: dict[int, Tensor] = {}  # frame → features of the latest frames
-        self._room = KEPT_FEATURES  # bytes that `_kept` may still take
+        self._kept: dict[int, Tensor] = {}
+        self._recent: dict[int, Tensor] = {}
+        self._bytes_left = KEPT_FEATURES
         self._maps = self._maps_from(0)
-        self._next = 0  # index of the next map
+        self._next = 0
 
     def features_of(self, t: int) -> Tensor:
-        """Return the features `(C, h, w)` of frame `t`."""
         signals.check()
         if t in self._kept:
             return self._kept[t]
@@ -95,18 +90,19 @@ class _FeatureCache:
 
     def _encode_next(self) -> None:
         """Encode the next frame; keep its features among the latest, and for good if they fit into `KEPT_FEATURES`."""
-        features = next(self._maps)  # of frame `_next`
+        features = next(self._maps)
         self._recent[self._next] = features
         self._recent.pop(self._next - BLOCK, None)
         if self._next not in self._kept:
-            self._room -= features.nbytes
-            if self._room >= 0:  # once it is negative, no further frame is kept
+            self._bytes_left -= features.nbytes
+            if self._bytes_left >= 0:
                 self._kept[self._next] = features
         self._next += 1
 
     def _maps_from(self, first: int) -> Iterator[Tensor]:
         frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
-        size = self._encoder.protocol.first_size  # of a resize before that to the network's input; None: no such resize
+        # frames are resized to `first_size` before the network's input
+        size = self._encoder.protocol.first_size
         if size is not None:
             frames = (truncated_resize(frame, size) for frame in frames)
         return self._encoder.maps(frames)

@@ -80,18 +80,7 @@ def view_options(
     """Return the arguments of `Encoder.view` with which SiamFC views an encoder: for a ResNet, res5 with dilations.
 
     An extractor, an encoder with a stride of its own (`default_stride`) and a trained `SiamFC` keep stage and
-    dilations.
-
-    Args:
-        encoder: the encoder.
-        protocol: its changed `dilated` counts; else a ResNet at res5 or at the argument `stage` has the code's
-            dilations, unless `stride` takes their place.
-        stage: a stage; None is the encoder's own (`default_stage`), else res5 for a ResNet that has it, else the
-            network's default.
-        stride: pixels per cell, in place of dilations.
-
-    Returns:
-        `stage` and `stride`, and `dilated` unless it is the encoder's.
+    dilations. `stride` takes the place of dilations, unless the protocol changes `dilated`.
 
     Example:
         >>> from vidcorr import load
@@ -106,7 +95,8 @@ def view_options(
     if has_chosen:
         return chosen
     dilated = protocol.changes.get("dilated")
-    if encoder.default_stage:  # its own stage is not replaced by res5, and gets dilations only on demand
+    # its own stage is not replaced by res5, and gets dilations only on demand
+    if encoder.default_stage:
         return chosen | {"dilated": dilated or False}
     # a ResNet, or a network that makes its own views (None) and may hold one
     may_be_resnet = encoder.makes_views or (is_resnet(encoder.network) and encoder.view().stage != OWN)
@@ -173,25 +163,17 @@ class SiamFCTracker(FrameEncoder):
             yield frame, boxes
 
     def start(self, frame: Image, box: NDArray[np.float64]) -> Track:
-        """Start to track a target of the first frame by its one-based x, y, width, height.
-
-        Raises:
-            ValueError: if the box has no area.
-        """
-        target = centred(box)  # zero-based centre y, x, height, width
+        """Start to track a target of the first frame by its one-based x, y, width, height."""
+        target = centred(box)
         if not (np.isfinite(target).all() and target[2:].min() > 0):
             raise ValueError(f"cannot follow the box {np.asarray(box).tolist()}: it needs a width and a height")
-        side = context_side(target[2], target[3], CONTEXT)  # of the square around the target, pixels
+        side = context_side(target[2], target[3], CONTEXT)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, EXEMPLAR_SIZE)
         return Track(target, side, exemplar=self._features(crop[None], self._folded.exemplar)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
-        """Find the targets in the next frame.
-
-        Args:
-            tracks: results of `start`; target, side and response are changed in place.
-            frame: the next frame, (H, W, 3) uint8 RGB.
+        """Find the targets in the next frame, (H, W, 3) uint8 RGB, and change their tracks in place.
 
         Returns:
             (N, 4) one-based x, y, width, height.
@@ -205,19 +187,21 @@ class SiamFCTracker(FrameEncoder):
             # (size, n): bicubic up-sampling is linear and separable, so two matrix products compute it
             matrix = sampling_matrix(raw.shape[-1], size, self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
-            peaks = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
-        best, peak, finite = peaks[:3].astype(np.int64)  # of each target: index of its scale; index of its cell; 0 or 1
+            # the one wait for the device
+            peaks = PendingCopy(self._peaks(responses)).wait().numpy()
+        # of each target: index of its scale; index of its cell; 0 or 1
+        best, peak, finite = peaks[:3].astype(np.int64)
         largest = peaks[3]
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         for track, scale, index, response in zip(tracks, np.array(SCALES)[best], peak.tolist(), largest, strict=True):
             track.response = float(response)
-            row, column = divmod(index, size)  # of the peak
-            offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
-            in_crop = offset * self.protocol.stride / UPSAMPLING  # pixels of the crop, `stride` per cell
+            row, column = divmod(index, size)
+            offset = np.array([row, column]) - (size - 1) / 2
+            in_crop = offset * self.protocol.stride / UPSAMPLING
             # pixels of the frame: a crop shows `side` of them as EXEMPLAR_SIZE pixels, and `scale` times as many
             track.target[:2] += in_crop * track.side / EXEMPLAR_SIZE * scale
-            growth = 1 - SCALE_RATE + SCALE_RATE * scale  # only a part of the way to the best scale
+            growth = 1 - SCALE_RATE + SCALE_RATE * scale
             track.target[2:] *= growth
             track.side *= growth
         return one_based(np.stack([track.target for track in tracks]))
@@ -232,7 +216,8 @@ class SiamFCTracker(FrameEncoder):
                 side = track.side * INSTANCE_SIZE / EXEMPLAR_SIZE * scale
                 crops.append(square_crop(frame, (y, x), side, INSTANCE_SIZE))
             stacked = np.stack(crops)
-        search = self._features(stacked, self._folded)  # `_folded`: the extractor, with its BatchNorms folded
+        # `_folded`: the extractor, with its BatchNorms folded
+        search = self._features(stacked, self._folded)
         exemplars = [track.exemplar for track in tracks]
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack(exemplars), search)  # (scales · N, 1, n, n), in the crops' order
@@ -246,18 +231,15 @@ class SiamFCTracker(FrameEncoder):
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:
-        """Return each target's best scale and the peak of its response there.
+        """Return each target's best scale and the peak of its response there, (4, N) float64.
 
         The best scale has the largest peak after `SCALE_PENALTY`, which the middle scale does not get.
         A cosine window, largest in the middle, is added before the peak is taken, so the response at the peak may be
         less than the largest response.
 
-        Args:
-            responses: (N, scales, n, n), up-sampled; the middle scale is the target's present size.
-
         Returns:
-            (4, N) float64, a tensor that one copy brings to the CPU. Its rows: index of the best scale; peak, as
-            row · n + column; 1 if all responses of the target are finite, else 0; largest response at the best scale.
+            A tensor that one copy brings to the CPU. Its rows: index of the best scale; peak, as row · n + column; 1 if
+            all responses of the target are finite, else 0; largest response at the best scale.
 
         Example:
             >>> from torch import nn
@@ -277,7 +259,8 @@ class SiamFCTracker(FrameEncoder):
         peaks = responses.amax((-2, -1))
         best = (peaks * penalty).argmax(1)
         at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
-        low = at_best_scale.amin(1, keepdim=True)  # `aminmax`, for both, takes 15 times as long
+        # `aminmax`, for both, takes 15 times as long
+        low = at_best_scale.amin(1, keepdim=True)
         high = at_best_scale.amax(1, keepdim=True)
         # Of a response r the peak is that of influence * window + (1 - influence) * (r - min) / sum(r - min), where the
         # window has the sum 1 too. `total` is sum(r - min). The min above it is left out: a constant moves no peak.
@@ -293,7 +276,8 @@ class SiamFCTracker(FrameEncoder):
 
 
 @lru_cache(128)
-@torch.inference_mode(False)  # autograd takes no tensors of inference mode, in which the first call may be
+# autograd takes no tensors of inference mode, in which the first call may be
+@torch.inference_mode(False)
 def cosine_window(cells: int, device: torch.device) -> Tensor:
     """Return a cosine (Hann) window over a square of `cells` × `cells`, flattened, with sum 1, float64.
 
@@ -306,5 +290,5 @@ def cosine_window(cells: int, device: torch.device) -> Tensor:
         >>> kept.is_inference(), cosine_window(6, torch.device("meta")).is_meta
         (False, True)
     """
-    window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)  # along one side
+    window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
     return (window.outer(window) / window.sum() ** 2).flatten()

@@ -31,7 +31,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
         self._marks: list[tuple[str, str, Any, Any]] = []  # work, the work around it, begin and end
-        self._work = ""  # name of the work in the current block
+        self._work = ""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -41,12 +41,12 @@ class Stopwatch:
 
     def _add_up(self) -> None:
         """Move the marks into the sums; the time of a block is taken off the work around it."""
-        for work, outer, first, last in self._marks:  # `outer`: the work around it, "" if there is none
+        for work, outer, first, last in self._marks:
             if isinstance(last, float):
                 spent = last - first
-            else:  # events of a GPU
+            else:
                 last.synchronize()
-                spent = first.elapsed_time(last) / 1000  # from milliseconds
+                spent = first.elapsed_time(last) / 1000
             self._seconds[work] += spent
             if outer:
                 self._seconds[outer] -= spent
@@ -54,14 +54,8 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count the time of a block for a kind of work, without the time of counted blocks inside it.
-
-        A block that raises an error is not counted.
-
-        Args:
-            device: device that does the work; None is the CPU.
-        """
-        outer = self._work  # "" outside all blocks
+        """Count the time of a block that ends well for a kind of work, without the counted blocks inside it."""
+        outer = self._work
         self._work = work
         try:
             first = _moment(device)
@@ -73,15 +67,12 @@ class Stopwatch:
             self._add_up()
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
-        """Return an iterator over the items that counts the time to get each of them for the kind of work `work`."""
+        """Return an iterator over the items that counts the time to get each of them."""
         return each_within(lambda: self(work), items)
 
 
 def each_within(context: Callable[[], AbstractContextManager[object]], items: Iterable[T]) -> Iterator[T]:
     """Yield items, none of which is None; each is computed within a context of its own, which ends before the yield.
-
-    Args:
-        items: the items; an iterator computes them.
 
     Example:
         >>> from contextlib import redirect_stdout
