@@ -38,15 +38,10 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class OnlyIf:
-    """Annotation of a field that changes scores only under a condition.
-
-    Attributes:
-        holds: function of the protocol; True if the condition holds.
-        words: the condition in words.
-    """
+    """Annotation of a field that changes scores only if `holds(protocol)`; `condition` is its text."""
 
     holds: Callable[[Any], bool]
-    words: str
+    condition: str
 
 
 class Condition(NamedTuple):
@@ -108,7 +103,8 @@ class EvaluationProtocol(BaseModel):
     """Benchmark → class of its protocols, for benchmarks whose protocols are of another class than this one."""
 
     def __init__(self, **arguments: Any) -> None:
-        if "source" in arguments:  # the field's name in `model_dump()`; in Python one writes `name=`
+        # the field's name in `model_dump()`; in Python one writes `name=`
+        if "source" in arguments:
             arguments.setdefault("name", arguments.pop("source"))
         try:
             super().__init__(**{field: _as_plain_type(value) for field, value in arguments.items()})
@@ -116,12 +112,13 @@ class EvaluationProtocol(BaseModel):
             raise _refusal(type(self), arguments, error) from None
         # `_named`: field → value that `source` stands for; the name says the others, `vfs+topk=5`
         if self.source in self.sources():
-            benchmarks = self.sources()[self.source].values  # benchmark → values of the source on it
+            benchmarks = self.sources()[self.source].values
             default = self.default_benchmark if self.default_benchmark in benchmarks else next(iter(benchmarks))
             benchmark = self.benchmark or default
-            object.__setattr__(self, "benchmark", benchmark)  # the class is frozen
+            object.__setattr__(self, "benchmark", benchmark)
             self._named = self.values_of(self.source, benchmark)
-        else:  # a user's own name: its values are not changes of another protocol
+        # a user's own name: its values are not changes of another protocol
+        else:
             object.__setattr__(self, "benchmark", None)
             self._named = self.values()
         for field, holds, expected in self._conditions():
@@ -129,34 +126,28 @@ class EvaluationProtocol(BaseModel):
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
     def __eq__(self, other: object) -> bool:
-        """Return True for a protocol of the same class and digest."""
         return type(self) is type(other) and self.digest() == other.digest()
 
     def __hash__(self) -> int:
         return hash(self.digest())
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return the protocol with changed fields, checked as by `with_changes`; pydantic would not check them.
-
-        Values are immutable, so `deep` has no effect.
-        """
+        """Return the protocol with changed fields, checked as by `with_changes`; pydantic would not check them."""
         return self.with_changes(**update or {})
 
     @classmethod
     @functools.cache
     def value_fields(cls) -> tuple[str, ...]:
-        """Return the names of all fields but `source` and `benchmark`."""
         return tuple(field for field in cls.model_fields if field not in ("source", "benchmark"))
 
     @classmethod
     @functools.cache
     def sources(cls) -> Mapping[str, Source]:
-        """Return name → source, of the class's section in protocols.yaml."""
         text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
         # the loader in C, which is faster, if there is one
         entries = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get(cls.kind, {})
         for entry in entries.values():
-            if isinstance(entry.get("note"), list):  # of sentences
+            if isinstance(entry.get("note"), list):
                 entry["note"] = " ".join(entry["note"])
         return {name: Source(**entry) for name, entry in entries.items()}
 
@@ -166,12 +157,6 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown source, or a source without values for the benchmark.
-
-        Example:
-            >>> from vidcorr.protocols import PropagationProtocol
-            >>> values = PropagationProtocol.values_of("vfs", "jhmdb")
-            >>> values["context"], values["radius"], values["border"]  # the source does not set the border
-            (4, 20, 'exclude')
         """
         sources = cls.sources()
         if source not in sources:
@@ -180,11 +165,11 @@ class EvaluationProtocol(BaseModel):
         if benchmark not in benchmarks:
             only = ", ".join(benchmarks)
             raise ValueError(f"the source of protocol {source!r} defines no values for {benchmark!r} (only for {only})")
-        stated = benchmarks[benchmark]
+        source_values = benchmarks[benchmark]
         values: dict[str, Any] = {}
         for field in cls.value_fields():
             default = cls.model_fields[field].get_default(call_default_factory=True)
-            values[field] = _as_plain_type(stated.get(field, default))
+            values[field] = _as_plain_type(source_values.get(field, default))
         return values
 
     @classmethod
@@ -222,8 +207,9 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
-            import_path = texts.pop("class", None)  # `module:NAME` of a user's class
-            if ":" in source:  # of the user; as a class it takes the values of one of our sources
+            import_path = texts.pop("class", None)
+            # of the user; as a class it takes the values of one of our sources
+            if ":" in source:
                 import_path = import_path or source
                 sources = [key for key, entry in kind.sources().items() if benchmark in entry.values]
                 # vfs if it has values for the benchmark, then vidcorr, then the first of the others
@@ -245,9 +231,6 @@ class EvaluationProtocol(BaseModel):
 
         Defaults of fields that the user's class declares replace this protocol's values, and the name shows them.
 
-        Args:
-            name: `module:NAME` of a protocol or of a class of protocols, which is imported.
-
         Raises:
             ValueError: if NAME does not exist or is neither; or if it is a class with its own `sources()`, without this
                 protocol's source: a user's rule would stand under the name of a publication.
@@ -261,7 +244,8 @@ class EvaluationProtocol(BaseModel):
         if not (isinstance(imported, type) and issubclass(imported, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(imported, '__name__', imported)!r}")
-        imported.values_of(self.source, self.benchmark or "")  # refuses a source that the class does not have
+        # refuses a source that the class does not have
+        imported.values_of(self.source, self.benchmark or "")
         return imported(**dict(self) | defaults_of_users_fields(imported))
 
     def with_changes(self, **fields: Any) -> Self:
@@ -283,28 +267,20 @@ class EvaluationProtocol(BaseModel):
             ('mine', 'mine+topk=3')
         """
         own = dict(self)
-        if own | fields == own:  # nothing changes
+        if own | fields == own:
             return self
-        changed = type(self)(**own | fields)  # `own` gives the name as `source`; a `name` among the fields wins
+        # `own` gives the name as `source`; a `name` among the fields wins
+        changed = type(self)(**own | fields)
         if "name" not in fields:
-            changed._named = self._named  # a user's own name stands for the first protocol's values, not for these
+            # a user's own name stands for the first protocol's values, not for these
+            changed._named = self._named
         return changed
 
     def brought_by_features(self, **fields: Any) -> Self:
         """Return this protocol with values that the network's features decide, such as their stride.
 
-        The name shows the values that differ from the source's.
-
-        Args:
-            **fields: field → value of the features.
-
         Raises:
             ValueError: if the user has changed a field to another value than the features have.
-
-        Example:
-            >>> from vidcorr.protocols import PropagationProtocol
-            >>> PropagationProtocol.named("vfs").brought_by_features(feature_stride=16).name
-            'vfs+feature_stride=16'
         """
         changes = self.changes
         for field, value in fields.items():
@@ -315,14 +291,7 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def name(self) -> str:
-        """The name: source, `+class=module:NAME` for a user's class under a paper's name, `+field=value` per change.
-
-        Example:
-            >>> from vidcorr.protocols import PropagationProtocol
-            >>> vfs = PropagationProtocol.named("vfs")
-            >>> vfs.with_changes(topk=5, radius=None).name  # fields in alphabetical order
-            'vfs+radius=none+topk=5'
-        """
+        """The name: source, `+class=module:NAME` for a user's class under a paper's name, `+field=value` per change."""
         pieces = [self.source]
         kind = type(self)
         is_of_user = not kind.__module__.startswith("vidcorr.")
@@ -357,25 +326,16 @@ class EvaluationProtocol(BaseModel):
         return changed
 
     def values(self) -> dict[str, Any]:
-        """Return field → value as it was given, of all fields but `source` and `benchmark`."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
     def idle(self) -> dict[str, str]:
-        """Return the fields that change no score with the present values: field → the condition that does not hold.
-
-        A field's annotation `OnlyIf` has the condition.
-
-        Example:
-            >>> from vidcorr.protocols import PropagationProtocol
-            >>> PropagationProtocol.named("vfs").idle()["decoding_nearest"]
-            'decoding_size is input'
-        """
-        found: dict[str, str] = {}
+        """Return the fields that change no score (`OnlyIf`): field → the condition that does not hold."""
+        conditions: dict[str, str] = {}
         for field in self.value_fields():
             for mark in type(self).model_fields[field].metadata:
                 if isinstance(mark, OnlyIf) and not mark.holds(self):
-                    found[field] = mark.words
-        return found
+                    conditions[field] = mark.condition
+        return conditions
 
     def effective_values(self) -> dict[str, Any]:
         """Return field → value; a field that changes no score (`idle`) has the value that the name stands for.
@@ -385,11 +345,7 @@ class EvaluationProtocol(BaseModel):
         return self.values() | {field: self._named[field] for field in self.idle()}
 
     def origin(self) -> dict[str, str]:
-        """Return texts on the source of this protocol, for results and reports.
-
-        Returns:
-            `code`, `note` (differences from the code) and `inferred` (values for the benchmark that the source does
-            not state), without empty entries. The dictionary is empty if the protocol has no source.
+        """Return texts on the source: `code`, `note` and `inferred`, without empty entries; {} without a source.
 
         Example:
             >>> from vidcorr.protocols import PropagationProtocol
@@ -403,19 +359,15 @@ class EvaluationProtocol(BaseModel):
         if source is None:
             return {}
         inferred = source.inferred.get(self.benchmark or "", "")
-        found = {"code": source.code, "note": source.note, "inferred": inferred}
-        return {key: text for key, text in found.items() if text}
+        texts = {"code": source.code, "note": source.note, "inferred": inferred}
+        return {key: text for key, text in texts.items() if text}
 
     def facts(self) -> dict[str, Any]:
-        """Return what a result keeps of its protocol, as plain values.
-
-        These are `name`, `digest`, `fields` (name, benchmark and effective values), and the name and the digest of
-        `shared()`, as `shared_name` and `shared`.
-        """
+        """Return what a result keeps of its protocol, as plain values."""
         shared = self.shared()
         fields = {"name": self.name, "benchmark": self.benchmark, **self.effective_values()}
-        of_shared = {"shared_name": shared.name, "shared": shared.digest()}
-        return {"name": self.name, "digest": self.digest(), "fields": fields, **of_shared}
+        shared_facts = {"shared_name": shared.name, "shared": shared.digest()}
+        return {"name": self.name, "digest": self.digest(), "fields": fields, **shared_facts}
 
     def shared(self) -> Self:
         """Return the protocol that results of two networks must have in common to be compared.
@@ -466,18 +418,17 @@ class EvaluationProtocol(BaseModel):
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
             # also what protocols.yaml states for fields that this class lacks, as in the digests of published results
-            stated = self.sources()[self.source].values[self.benchmark]
-            for field in stated.keys() - self.value_fields():
-                content[field] = stated[field]
+            source_values = self.sources()[self.source].values[self.benchmark]
+            for field in source_values.keys() - self.value_fields():
+                content[field] = source_values[field]
         for field, value in self.effective_values().items():
             if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
-        numbers_alike = json.loads(json.dumps(content), parse_int=float)  # so 1 equals 1.0
+        numbers_alike = json.loads(json.dumps(content), parse_int=float)
         self._digest = hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
         return self._digest
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields; a subclass has its own."""
         yield from ()
 
 
@@ -487,9 +438,6 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
     Of several classes that declare a field, the first in the order of inheritance decides, as in Python; it counts if
     it is the user's and gives a default.
 
-    Args:
-        kind: a class of protocols, whose bases may be the user's and ours in any order.
-
     Example:
         >>> from vidcorr.protocols import PropagationProtocol
         >>> class Mine(PropagationProtocol):
@@ -498,14 +446,15 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
         >>> defaults_of_users_fields(Mine), defaults_of_users_fields(PropagationProtocol)
         ({'topk': 3}, {})
     """
-    found: dict[str, Any] = {}
-    for base in reversed(kind.__mro__):  # from the farthest base to `kind`, so the class that decides comes last
+    defaults: dict[str, Any] = {}
+    # from the farthest base to `kind`, so the class that decides comes last
+    for base in reversed(kind.__mro__):
         for field in get_annotations(base):
-            found.pop(field, None)  # an earlier class of the loop no longer decides
+            defaults.pop(field, None)
             info = kind.model_fields.get(field)
             if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
-                found[field] = info.get_default(call_default_factory=True)
-    return found
+                defaults[field] = info.get_default(call_default_factory=True)
+    return defaults
 
 
 def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error: ValidationError) -> ValueError:
@@ -529,17 +478,15 @@ def _as_text(value: Any) -> str:
 
 
 def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
-    """Convert a text in a name, written by `_as_text` or as JSON, to a value of a field.
-
-    A text that fits no type of the field, or an unknown field, is returned as it is, and refused later.
-    """
+    """Convert a text in a name to a value of a field; one that fits no type is returned, and refused later."""
     if field not in kind.value_fields():
         return text
     info = kind.model_fields[field]
-    typed: Any = Annotated[info.annotation, info]  # with the field's range
+    typed: Any = Annotated[info.annotation, info]
     adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
     plain = "null" if text == "none" else text
-    for as_json in (plain, json.dumps(text), f"[{text}]"):  # a number or null, a text, a tuple
+    # a number or null, a text, a tuple
+    for as_json in (plain, json.dumps(text), f"[{text}]"):
         with suppress(ValidationError):
             return adapter.validate_json(as_json)
     return text

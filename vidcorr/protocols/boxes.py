@@ -39,9 +39,6 @@ class TrackingProtocol(EvaluationProtocol):
         stride: pixels of the search crop per cell of the response.
         dilated: the network's res4 and res5 have dilations in place of their strides: as in VFS's code, or "text": as
             its section 4.2 reads. A tracker takes `stride` and `dilated` from its extractor.
-
-    Raises:
-        ValueError: for a value out of range.
     """
 
     source: str = Field(default="vfs", alias="name")
@@ -57,6 +54,5 @@ class TrackingProtocol(EvaluationProtocol):
         return RESPONSE_SIZE if self.stride == 8 else None
 
     def shared(self) -> Self:
-        """Return the protocol that compared results share: dilations of the text are a choice, not the network's."""
         shared = super().shared()
         return shared.with_changes(dilated="text") if self.dilated == "text" else shared

@@ -71,9 +71,6 @@ class LabelProtocol(VideoFeatures):
         rule: name of a user's `LabelPropagator`, which the benchmark sets; None is this project's.
         label_feedback: labels with which a tracked frame becomes a reference: its "soft" labels, or "hard": their
             argmax at input size, of which every feature_stride-th pixel is taken.
-
-    Raises:
-        ValueError: for a value out of range.
     """
 
     context: Annotated[NonNegativeInt, WITHOUT_LIST]
@@ -103,10 +100,7 @@ class LabelProtocol(VideoFeatures):
     """True if each object has references of its own, from its start frame on; in protocols of masks a property."""
 
     def radius_in_cells(self, grid: tuple[int, int]) -> float | None:
-        """Return the radius of the neighbourhood in feature cells; None: everywhere.
-
-        Args:
-            grid: height and width of the feature map.
+        """Return the radius of the neighbourhood in cells of a feature map (h, w); None: everywhere.
 
         Example:
             >>> vfs = PropagationProtocol.named("vfs", changes={"radius": 48, "radius_unit": "pixel"})
@@ -122,21 +116,15 @@ class LabelProtocol(VideoFeatures):
             return self.radius
         if self.radius_unit == "pixel":
             return self.radius / self.feature_stride
-        return round(self.radius * min(grid), 6)  # rounding keeps 12 cells at 12: distances are compared with <
+        # rounding keeps 12 cells at 12: distances are compared with <
+        return round(self.radius * min(grid), 6)
 
     def reference_frames(self, frame: int, start: int = 0) -> list[int]:
         """Return the indices of the reference frames of a frame, ascending; a repeated index counts twice.
 
-        They are `references`, or without these the start and the `context` frames before the frame. `repeat_first`:
-        the start counts once ("never"); once more while it is among the `context` frames ("in_window"); and again for
-        each of these that lies before the start ("padding").
-
-        A subclass with another memory overrides this method and `kept_frames`.
-
-        Args:
-            frame: index of the frame.
-            start: first frame of the references, in place of frame 0; not 0 only for an object with `own_context` that
-                starts later.
+        They are `references`, or without these the start and the `context` frames before the frame, by `repeat_first`.
+        `start` takes the place of frame 0 for an object with `own_context` that starts later. A subclass with another
+        memory overrides this method and `kept_frames`.
 
         Example:
             >>> vfs, liir = (PropagationProtocol.named(name) for name in ("vfs", "liir"))
@@ -146,23 +134,22 @@ class LabelProtocol(VideoFeatures):
         if self.references is not None:
             chosen: set[int] = set()
             for reference in self.references:
-                index = reference or start  # the start takes the place of frame 0
-                if reference < 0:  # counted back from the frame
+                index = reference or start
+                if reference < 0:
                     index = frame + reference
                 if start <= index < frame:
                     chosen.add(index)
             return sorted(chosen)
         oldest = max(frame - self.context, start)
         if self.repeat_first == "never":
-            oldest = max(oldest, start + 1)  # leaves the start out of the recent frames
+            # leaves the start out of the recent frames
+            oldest = max(oldest, start + 1)
         recent = range(oldest, frame)
         padding = [start] * (self.context - len(recent)) if self.repeat_first == "padding" else []
         return [start, *padding, *recent]
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
         """Return what memory has to hold: indices of frames kept to the end, and the number of latest frames.
-
-        Together they include every frame that `reference_frames` returns.
 
         Example:
             >>> PropagationProtocol.named("vfs").kept_frames(), PropagationProtocol.named("liir").kept_frames()
@@ -181,17 +168,15 @@ class LabelProtocol(VideoFeatures):
         return self.repeat_first == "padding" and self.references is None
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields: field, whether the rule holds, and what is expected of the field.
-
-        `__init__` refuses values that break a rule.
-        """
-        has_context = self.context > 0 or not self.pads_start  # padding repeats frame 0 up to `context`
+        # padding repeats frame 0 up to `context`
+        has_context = self.context > 0 or not self.pads_start
         yield Condition("context", has_context, "1 or more frames with repeat_first='padding'")
         if self.radius_unit == "side" and self.radius is not None:
             in_sides = "above 0 and at most 1 side (in another unit: radius_unit=pixel or cell)"
             yield Condition("radius", 0 < self.radius <= 1, in_sides)
         else:
-            has_area = self.radius != 0 or self.neighbourhood != "circle"  # a circle's distances are below the radius
+            # a circle's distances are below the radius
+            has_area = self.radius != 0 or self.neighbourhood != "circle"
             yield Condition("radius", has_area, "above 0 feature cells for a circle")
         # else frame 1, whose only earlier frame is 0, has no reference
         has_first_or_last = self.references is None or not {0, -1}.isdisjoint(self.references)
@@ -280,15 +265,12 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> Iterator[Condition]:
-        """Yield the rules between fields: field, whether the rule holds, and in words what the field must be.
-
-        `__init__` refuses values that break a rule.
-        """
         yield from super()._conditions()
         if self.own_context:
             # as HVC's code has it: a start frame is searched everywhere, and repeated as padding
             fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
             unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
             yield Condition("entering", fits_references, f"'overwrite' {unless}")
-        if self.decoding_guidance > 0:  # the filter's guide is the frame, at the size of the annotation
+        # the filter's guide is the frame, at the size of the annotation
+        if self.decoding_guidance > 0:
             yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")

@@ -247,11 +247,11 @@ def boundary_accuracy(prediction, target):
     disk = (steps[:, None] ** 2 + steps**2 <= radius**2).float()[None, None]
     edges = torch.stack([boundary(prediction), boundary(target)])
     near = F.conv2d(edges[:, None].float(), disk, padding=radius)[:, 0] > 0.5  # the boundaries, dilated
-    found, wanted = edges.sum((1, 2)).tolist()
-    if not found or not wanted:
-        return float(found == wanted)
-    precision = int((edges[0] & near[1]).sum()) / found
-    recall = int((edges[1] & near[0]).sum()) / wanted
+    predicted, annotated = edges.sum((1, 2)).tolist()
+    if not predicted or not annotated:
+        return float(predicted == annotated)
+    precision = int((edges[0] & near[1]).sum()) / predicted
+    recall = int((edges[1] & near[0]).sum()) / annotated
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -292,9 +292,9 @@ if __name__ == "__main__":
     parser.add_argument("--encoder", help="package.module:callable; default: the mean colour of blocks")
     arguments = parser.parse_args()
     module, _, function = (arguments.encoder or f"{__name__}:mean_colour").partition(":")
-    found = evaluate(arguments.root, getattr(importlib.import_module(module), function))
-    of_all_objects = []
-    for of_objects in found.values():
-        of_all_objects += of_objects.values()
-    region, boundary = np.mean(of_all_objects, axis=0)
+    scores = evaluate(arguments.root, getattr(importlib.import_module(module), function))
+    object_scores = []
+    for sequence_scores in scores.values():
+        object_scores += sequence_scores.values()
+    region, boundary = np.mean(object_scores, axis=0)
     print(f"J&F-Mean {(region + boundary) / 2:.4f}  J-Mean {region:.4f}  F-Mean {boundary:.4f}")

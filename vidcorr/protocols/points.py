@@ -41,9 +41,6 @@ class PointProtocol(VideoFeatures):
         scored_size: height and width of the frame in which distances are measured, pixels.
         first_size: (height, width) to which frames are resized before `input_size`: by torch's bilinear filter on
             floats, without smoothing, and truncated to 8 bits (OmniProbe). None: no first resize.
-
-    Raises:
-        ValueError: for a value out of range.
     """
 
     tracking: Literal["direct", "chained"]

@@ -25,14 +25,10 @@ WIDTH = 120
 
 
 def script_of(name: str) -> str:
-    """Return the text of a Python script that evaluates DAVIS by a protocol.
-
-    Args:
-        name: name of a protocol of masks with values for DAVIS, also with changed fields: `dino+topk=7`.
+    """Return the text of a Python script that evaluates DAVIS by a protocol, such as `dino+topk=7`.
 
     Raises:
-        ValueError: for an unknown name, or a protocol with values that the script does not implement; the message names
-            the fields.
+        ValueError: for an unknown name, or values that the script does not implement; the message names the fields.
     """
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")
@@ -47,7 +43,8 @@ def script_of(name: str) -> str:
         counts = field not in protocol.idle() and value != info.default
         is_left_out = field not in fields and counts
         if is_left_out and READ_BY_NETWORK in info.metadata:
-            sentences.append(f"The encoder sets {field}={value}.")  # the user's, which the script calls
+            # the user's, which the script calls
+            sentences.append(f"The encoder sets {field}={value}.")
         elif is_left_out or value in LACKING.get(field, ()):
             lacking.append(f"{field}={value}")
     if lacking:
