@@ -95,24 +95,18 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Empty the `conditions` of a class that sets `name` or `read`, unless it sets `conditions` too.
-
-        Such a class scores other data than its base, whose conditions say nothing about them.
-        """
+        """Empty the `conditions` of a class that sets `name` or `read`, unless it sets `conditions` too."""
         super().__init_subclass__(**options)
         has_other_data = any(name in vars(cls) for name in NAMES_OF_DATA)
         if has_other_data and "conditions" not in vars(cls):
             cls.conditions = {}
 
     def __post_init__(self) -> None:
-        """Check the numbers, and replace an empty name by the class's, and a protocol's name by the protocol.
-
-        The protocol gets the `changes` and a user's rule of propagation; its name then shows both.
-        """
+        """Check the numbers; make the protocol of its name, the `changes` and a user's rule of propagation."""
         kind = type(self).__name__
         if self.limit_sequences is not None:
             require_at_least(1, kind, limit_sequences=self.limit_sequences)
-        object.__setattr__(self, "name", self.name or type(self).name)  # the dataclass is frozen
+        object.__setattr__(self, "name", self.name or type(self).name)
         protocol_class = self.protocol_class
         if protocol_class is None and self.changes:
             raise ValueError(f"{kind}: has no protocol, so it takes no changes")
@@ -135,24 +129,11 @@ class Benchmark(ABC):
 
     @abstractmethod
     def score(self, sequence: Any, encoder: Any, output: Output) -> Sequence[Row]:
-        """Track and score a sequence.
-
-        Args:
-            sequence: a sequence of `read`.
-            encoder: the network under the protocol.
-            output: writes the sequence's files, if the run has a folder.
-
-        Returns:
-            The rows of the sequence, for example a row per object; none if nothing of it is scored.
-        """
+        """Track and score a sequence of `read` by the network under the protocol: its rows, or none."""
 
     @abstractmethod
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return the scores of rows, as fractions: of a run, of a stored result, or of all sequences but one.
-
-        Args:
-            rows: at least one row, of any sequences, in any order.
-        """
+        """Return the scores of rows, as fractions: of a run, of a stored result, or of all sequences but one."""
 
     @property
     def declared(self) -> tuple[Score, ...]:
@@ -165,41 +146,28 @@ class Benchmark(ABC):
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Names of the declared scores."""
         return tuple(score.name for score in self.declared)
 
     @property
     def protocol(self) -> Any:
-        """The protocol of a run; None for a benchmark that has none."""
         return None
 
     def view_options(self, encoder: Encoder) -> dict[str, Any]:
-        """Return the arguments with which the benchmark takes a view of an encoder: its stage and stride.
-
-        Args:
-            encoder: the encoder, from `load`.
-        """
+        """Return the arguments with which the benchmark takes a view of an encoder: its stage and stride."""
         return {"stage": self.stage, "stride": self.stride}
 
     def facts(self, rows: Sequence[Row], encoder: Any) -> dict[str, Any]:
-        """Return the facts that the scores of a run depend on, besides network and protocol: the `data` of its result.
+        """Return the facts that the scores depend on, besides network and protocol: the `data` of the result.
 
         By default these are the benchmark's attributes that `conditions` names.
-
-        Args:
-            rows: the rows of all sequences.
-            encoder: the network under the protocol, after the run, as `score` gets it.
         """
         return {name: getattr(self, name) for name in self.conditions if hasattr(self, name)}
 
     def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the conditions of a result in words; `conditions` gives the words of each fact.
+        """Return the conditions of a result in words, from its `data`; `conditions` gives the words of each fact.
 
         Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set
         may be called by its split.
-
-        Args:
-            facts: fact → value, the `data` of the result.
 
         Example:
             >>> from vidcorr import DavisBenchmark
@@ -210,9 +178,9 @@ class Benchmark(ABC):
             ['2017']
         """
         texts: list[str] = []
-        for name, words in self.conditions.items():
+        for name, template in self.conditions.items():
             value = facts.get(name)
-            text = words.format(value) if value and value != self.usual.get(name) else ""
+            text = template.format(value) if value and value != self.usual.get(name) else ""
             if text not in ("", self.name):
                 texts.append(text)
         return texts
@@ -227,23 +195,20 @@ class Benchmark(ABC):
     def held_out(self) -> Collection[str]:
         """Return the videos that a training must leave out, because the benchmark scores them.
 
-        Returns:
-            Real, absolute paths of folders of frames, which mean these folders; and names without suffix, which mean
-            every training video of the name. By default the folders of the scored sequences.
+        These are real, absolute paths of folders of frames; and names without suffix, which mean every training video
+        of the name. By default the folders of the scored sequences.
         """
         folders: set[str] = set()
-        for frames in self._frames_on_disk:  # the files of a sequence
+        for frames in self._frames_on_disk:
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
-            folders.add(os.path.dirname(os.path.realpath(frames[0])))  # frames may be links to another folder
+            # frames may be links to another folder
+            folders.add(os.path.dirname(os.path.realpath(frames[0])))
         return folders
 
     def scored_among(self, videos: Collection[str]) -> list[str]:
-        """Return the training videos that the benchmark scores, sorted: those of `held_out`, and copies of sequences.
+        """Return the training videos, real paths or names, that the benchmark scores, and copies of sequences.
 
         A copy is a folder whose first and last pictures are those of a scored sequence, byte by byte.
-
-        Args:
-            videos: the training videos, by real paths of folders or by names without suffix.
         """
         scored = set(videos).intersection(self.held_out())
         sizes = {frames[0].stat().st_size for frames in self._frames_on_disk}
@@ -258,7 +223,6 @@ class Benchmark(ABC):
 
     @cached_property
     def _frames_on_disk(self) -> list[Sequence[Path]]:
-        """The files of frames of each sequence; a sequence without such files, read from a pickle, is left out."""
         return [sequence.frames for sequence in self.sequences if getattr(sequence, "frames", ())]
 
     @cached_property
@@ -281,7 +245,8 @@ class Benchmark(ABC):
     @cached_property
     def digests(self) -> dict[str, str]:
         """Name of a sequence → digest of its data: it differs where other data have the same name."""
-        digest_of = cache(file_digest)  # a file that several sequences share is read once
+        # a file that several sequences share is read once
+        digest_of = cache(file_digest)
         return {sequence.name: content_digest(sequence, digest_of) for sequence in self.sequences}
 
     def evaluate(
@@ -331,7 +296,6 @@ class Benchmark(ABC):
         Args:
             extractor: the features of a network, as `view_for` returns them; or a video encoder.
             network: description of the network, for the result; the digest of the weights is added.
-            output: writes the files of the run.
             ranks: the ranks that share the sequences: each calls it, and gets the same result from the rows of all.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
@@ -357,8 +321,8 @@ class Benchmark(ABC):
                 history = list(past)
                 if at is not None:
                     history.append(Evaluated(epoch=at[0], step=at[1], scores=result.scores))
-                of_run = {"seconds": round(time.perf_counter() - began, 2), "ranks": ranks.size}
-                result = result.model_copy(update={"history": tuple(history), **of_run})
+                run_facts = {"seconds": round(time.perf_counter() - began, 2), "ranks": ranks.size}
+                result = result.model_copy(update={"history": tuple(history), **run_facts})
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
@@ -366,26 +330,22 @@ class Benchmark(ABC):
         return result
 
     def _result(self, network: Network, rows: Sequence[Row], frame_encoder: FrameEncoder) -> Result:
-        """Return the result of the rows of all sequences, which are sorted by name; `run` adds history and duration.
-
-        Raises:
-            ValueError: if a score is beyond its declared bounds; or is not the mean of its rows, though `leave_one_out`
-                gives no values for it either.
-            DataError: if all main scores are undefined.
-        """
+        """Return the result of the rows of all sequences, which are sorted by name; `run` adds history and duration."""
         scores = self.scores(rows) if rows else {}
         facts = dict(self.facts(rows, frame_encoder))
         conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} sequences"]
         short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
         if short_sides:
-            facts["short_sides"] = [min(short_sides), max(short_sides)]  # for a note on small, enlarged frames
+            # for a note on small, enlarged frames
+            facts["short_sides"] = [min(short_sides), max(short_sides)]
         doubts = list(self.doubts(rows, scores))
         if frame_encoder.constant:
             doubts.append("all cells of a first frame have the same features: scores are chance")
         if frame_encoder.least_side < FEW_CELLS:
             doubts.append(f"maps have {frame_encoder.least_side} cells along a side, too few to compare networks")
         extractor = frame_encoder.extractor
-        used = frame_encoder.protocol  # `self.protocol` as fitted to this network; None if nothing is tracked
+        # `self.protocol` as fitted to this network; None if nothing is tracked
+        used = frame_encoder.protocol
         protocol = ProtocolFacts() if used is None else ProtocolFacts(**used.facts())
         setup = Setup(layer=extractor.stage, stride=extractor.stride, input=frame_encoder.input, protocol=protocol)
         result = Result(
@@ -393,7 +353,7 @@ class Benchmark(ABC):
             network=network,
             scores=scores,
             # intervals of a score that is no mean of rows need its values without each sequence
-            without=leave_one_out(rows, self.scores) if self.pooled else {},  # score → sequence → score without it
+            without=leave_one_out(rows, self.scores) if self.pooled else {},
             stage=setup,
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
@@ -414,12 +374,7 @@ class Benchmark(ABC):
         return result.require_sound()
 
     def _score_share(self, ranks: Ranks, frame_encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Score the sequences of this rank; the first rank shows the progress in frames.
-
-        Raises:
-            ValueError: naming the sequence, or a file of it.
-            Stopped: between two sequences, if a signal asks for it.
-        """
+        """Score the sequences of this rank; the first rank shows the progress in frames."""
         sequences = self.sequences
         frames = [sequence.num_frames for sequence in sequences]
         work = [_work_of(sequence, frame_encoder) for sequence in sequences]
@@ -433,7 +388,8 @@ class Benchmark(ABC):
                 try:
                     rows += self.score(sequences[index], frame_encoder, output)
                 except ValueError as error:
-                    if isinstance(error, DataError) or name in str(error):  # the message names the place already
+                    # the message names the place already
+                    if isinstance(error, DataError) or name in str(error):
                         raise
                     raise ValueError(f"{name}: {error}") from error
                 progress.update(frames[index])
@@ -445,10 +401,7 @@ def _digest_of_ends(frames: Sequence[Path]) -> str:
 
 
 def _work_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
-    """Return the work on a sequence: the pixels that the network sees in all frames.
-
-    It is the number of frames for sequences without a `size`, whose frames differ in size.
-    """
+    """Return the pixels that the network sees in all frames; the frames, for a sequence without a `size`."""
     size = getattr(sequence, "size", None)
     if size is None:
         return int(sequence.num_frames)
@@ -457,10 +410,9 @@ def _work_of(sequence: Any, frame_encoder: FrameEncoder) -> int:
 
 
 def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
-    """Return the benchmark under which protocols.yaml lists values for a class of benchmarks.
+    """Return the first `name` of a class and its bases for which protocols.yaml lists values; None without one.
 
-    It is the first `name` of the class and its bases, nearest first, for which any protocol lists values; None without
-    one: a named protocol then takes the values of its `default_benchmark`.
+    A named protocol then takes the values of its `default_benchmark`.
 
     Example:
         >>> from vidcorr import DavisBenchmark
@@ -470,7 +422,7 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
         'davis'
     """
     assert kind.protocol_class is not None
-    sources = kind.protocol_class.sources().values()  # the entries of protocols.yaml
+    sources = kind.protocol_class.sources().values()
     benchmarks_with_values = set().union(*(source.values for source in sources))
     for base in kind.__mro__:
         name = vars(base).get("name")
@@ -481,9 +433,6 @@ def benchmark_in_protocols(kind: type[Benchmark]) -> str | None:
 
 def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
     """Return rows sorted by `Row.order`, so that sums over them do not depend on the ranks that scored them.
-
-    Args:
-        benchmark: name of the benchmark, for the message.
 
     Raises:
         ValueError: if two rows have one name.
@@ -501,11 +450,5 @@ def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
 
 def counts_of(rows: Iterable[Row], name: str) -> list[Any]:
-    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`.
-
-    Example:
-        >>> rows = [Row(video="b", counts={"joints": 3}), Row(video="a", counts={"joints": 5})]
-        >>> counts_of(rows, "joints")
-        [5, 3]
-    """
+    """Return the entry of a name in the `counts` of each row, in the order of `sorted_rows`."""
     return [row.counts[name] for row in sorted_rows(rows)]

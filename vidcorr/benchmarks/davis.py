@@ -54,12 +54,10 @@ class DavisBenchmark(MaskBenchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the data set."""
         return Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
 
     @property
     def rules(self) -> str:
-        """The rules of the year."""
         return f"davis-{self.year}"
 
     def held_out(self) -> Collection[str]:

@@ -18,28 +18,23 @@ from .base import Benchmark
 
 
 def identity_of(benchmark: Benchmark) -> dict[str, Any]:
-    """Return everything that the scores of a benchmark depend on, except network and protocol.
-
-    Returns:
-        `benchmark`, the class; `version` of vidcorr; `arguments`, field → repr of its value; `data`, a digest of
-        all sequences and of the files that fields name.
-
-    Raises:
-        OSError: if a file of the data cannot be read.
-    """
+    """Return everything that the scores of a benchmark depend on, except network and protocol."""
     kind = type(benchmark)
     hints = get_type_hints(kind)
     arguments = {}
     files = []
     for item in fields(benchmark):
-        if item.name in ("protocol", "changes"):  # the digest of the protocol holds both
+        # the digest of the protocol holds both
+        if item.name in ("protocol", "changes"):
             continue
         value = getattr(benchmark, item.name)
-        takes_path = Path in get_args(hints[item.name])  # annotated as `str | Path`, or with None
+        # annotated as `str | Path`, or with None
+        takes_path = Path in get_args(hints[item.name])
         is_path = isinstance(value, Path) or (takes_path and isinstance(value, str))
         if not is_path:
             arguments[item.name] = repr(value)
-        elif Path(value).expanduser().is_file():  # of a folder, `digests` has the content
+        # of a folder, `digests` has the content
+        elif Path(value).expanduser().is_file():
             files.append(Path(value).expanduser())
     return {
         "benchmark": f"{kind.__module__}.{kind.__qualname__}",

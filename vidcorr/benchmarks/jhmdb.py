@@ -25,7 +25,8 @@ from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 
 CAPTION = "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
-CURVE_THRESHOLDS = (0.1, 0.2)  # thresholds in the report, the first thresholds of the metric
+# thresholds in the report, the first thresholds of the metric
+CURVE_THRESHOLDS = (0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,18 @@ class JhmdbBenchmark(Benchmark):
     protocol: str | JointProtocol = "vfs"
 
     def read(self) -> Sequence[KeypointSequence]:
-        """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
     def score(self, sequence: KeypointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate the joints of a clip, write and score them: a row; its counts hold `joints`, from `pck_counts`.
-
-        In frame 0 the predicted joints are those read back from its heat-maps, as in VFS.
-        """
+        """Propagate the joints of a clip, write and score them; frame 0's are read back from heat-maps, as in VFS."""
         annotated = torch.from_numpy(sequence.points)
         protocol = encoder.protocol
         joints_of_frames: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
         # seen: the size of the frames that reach the encoder, since a benchmark does not reduce them first
         coding = PointCoding(encoder, size=sequence.size, seen=sequence.size)
-        frames = first_only(sequence.read(), annotated[0])  # only frame 0 comes with joints
+        # only frame 0 comes with joints
+        frames = first_only(sequence.read(), annotated[0])
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded
             if t == 0:
@@ -86,7 +84,7 @@ class JhmdbBenchmark(Benchmark):
             with encoder.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
             joints_of_frames.append(joints)
-        prediction = torch.stack(joints_of_frames)  # (T, 15, 2)
+        prediction = torch.stack(joints_of_frames)
         distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)
         pictures.close(pck_curves(distances))
         lines = [["frame", "joint", "x", "y"]]
@@ -105,9 +103,6 @@ class JhmdbBenchmark(Benchmark):
 def pck_curves(distances: Tensor) -> dict[str, Curve]:
     """Return a curve for each of `CURVE_THRESHOLDS`: the fraction of correct joints in each frame.
 
-    Args:
-        distances: `(T, K)`, in the unit of PCK's thresholds; NaN for a joint that does not count.
-
     Example:
         >>> pck_curves(torch.tensor([[0.05, 0.15], [0.3, torch.nan]]))
         {'PCK@0.1': (range(0, 2), [0.5, 0.0]), 'PCK@0.2': (range(0, 2), [1.0, 0.0])}
@@ -120,14 +115,7 @@ def pck_curves(distances: Tensor) -> dict[str, Curve]:
 
 
 def first_joints_decoded(points: Tensor, heatmaps: Tensor, covered_size: Size, protocol: JointProtocol) -> Tensor:
-    """Return the points of frame 0 as decoded from their heat-maps, x, y `(K, 2)`.
-
-    Args:
-        points: the annotated points, x, y `(K, 2)`.
-        heatmaps: their heat-maps at the size of the features, decoded if the protocol's Gaussians are in cells.
-        covered_size: (H', W'), size that the heat-maps cover in pixels of the frame, its padding included.
-        protocol: if its Gaussians are in pixels, they are drawn anew at `covered_size`, as by VFS's code.
-    """
+    """Return x, y `(K, 2)` of frame 0 decoded from heat-maps, drawn anew at `covered_size` for pixels (VFS's code)."""
     if protocol.keypoint_unit == "pixel":
         heatmaps = encode_keypoints(points, covered_size, covered_size, protocol)
     return decode_keypoints(heatmaps, covered_size, protocol)

@@ -53,17 +53,14 @@ class MaskBenchmark(Benchmark):
 
     @property
     def scoring_rules(self) -> Rules:
-        """The scoring rules of a run."""
         return RULES[self.rules]
 
     @property
     def declared(self) -> tuple[Score, ...]:
-        """The scores of the rules, the means first."""
         return self.scoring_rules.declared
 
     @property
     def pooled(self) -> bool:  # type: ignore[override]
-        """True if the rules average over groups of objects."""
         return self.scoring_rules.pooled
 
     def score(self, sequence: MaskSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
@@ -75,24 +72,20 @@ class MaskBenchmark(Benchmark):
         sequence, frames = at_size_of_data(sequence, encoder.protocol)
         predictions = PredictedMasks(sequence, self._scorer_of(sequence), output)
         begin = sequence.begin
-        with write_behind(predictions.add) as later:  # `later` queues a call of `add` for the thread
+        # `later` queues a call of `add` for the thread
+        with write_behind(predictions.add) as later:
             for t in sequence.annotated:
-                if t < begin:  # nothing is predicted before the first object
+                if t < begin:
                     later(t, torch.zeros(sequence.size, dtype=torch.uint8))
             for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator), begin):
-                with encoder.watch("score and write"):  # waiting for the thread
+                # waiting for the thread
+                with encoder.watch("score and write"):
                     later(t, tracked.decoded, tracked.frame)
         return predictions.finish()
 
     def _scorer_of(self, sequence: MaskSequence) -> MaskScorer | None:
-        """Return the scorer of a sequence's frames.
-
-        None: the sequence has no ground truth, or no annotated frame after the first object's start.
-
-        Raises:
-            DataError: if the rules leave nothing to score, or count a frame without a mask.
-        """
-        first = sequence.begin  # the first frame with an object
+        """Return the scorer of a sequence's frames; None without ground truth after the first object's start."""
+        first = sequence.begin
         if not sequence.ground_truth or first >= sequence.annotated[-1]:
             return None
         folder = sequence.annotation(first).parent
@@ -104,46 +97,34 @@ class MaskBenchmark(Benchmark):
         video = AnnotatedVideo(sequence.name, sequence.annotated, shown, starts=sequence.starts)
         with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
-        if not scorer.plan:  # object → frames that count
+        if not scorer.plan:
             name = self.scoring_rules.name
             raise DataError(f"{folder}: rules {name} score no object here; take the video out of the list")
         return scorer
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return the scores of the data set by its rules, from the values of the objects."""
         return self.scoring_rules.scores(values_of_objects(sorted_rows(rows)))
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
-        """Return sentences on scores that the rules leave undefined."""
         return self.scoring_rules.doubts(dict(scores))
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the facts of the base, and as `rules` those of the scoring rules."""
         return super().facts(rows, encoder) | {"rules": self.scoring_rules.facts()}
 
     def finish(self, result: Result, output: Output) -> None:
-        """If a sequence has no ground truth, pack the predictions of all sequences into predictions.zip.
-
-        A server scores them. If all sequences have ground truth, do nothing.
-        """
+        """Pack the predictions for a server, if a sequence has no ground truth."""
         if all(sequence.ground_truth for sequence in self.sequences):
             return
         packed: dict[Path, Path] = {}
         for sequence in self.sequences:
             for t in predicted_frames(sequence):
                 file = mask_file(sequence, t)
-                packed[file] = Path(self.archive_folder, file)  # as the server wants it
+                packed[file] = Path(self.archive_folder, file)
         output.archive(packed)
 
 
 class PredictedMasks:
-    """The predicted masks of a sequence, which are scored, written and drawn frame by frame.
-
-    Args:
-        sequence: the sequence.
-        scorer: scores its annotated frames; None if nothing of it is scored.
-        output: the files of the run.
-    """
+    """The predicted masks of a sequence, which are scored, written and drawn frame by frame."""
 
     def __init__(self, sequence: MaskSequence, scorer: MaskScorer | None, output: Output) -> None:
         self.sequence = sequence
@@ -156,9 +137,10 @@ class PredictedMasks:
         """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
         sequence = self.sequence
         truth = None
-        if self.scorer is not None and t in sequence.annotated:  # no scorer: nothing of the sequence is scored
+        if self.scorer is not None and t in sequence.annotated:
             truth = sequence.read_mask(t)
-            with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
+            # an unknown id, if the rules refuse it
+            with errors_at(sequence.annotation(t)):
                 self.scorer.add(t, truth.numpy(), ids.numpy())
         if t in self.written:
             self.output.mask(mask_file(sequence, t), ids)
@@ -166,7 +148,6 @@ class PredictedMasks:
             self.pictures.add(frame, ids, truth=truth)
 
     def finish(self) -> list[Row]:
-        """Write the pictures, and return a row per object; none if nothing is scored."""
         if self.scorer is None:
             self.pictures.close()
             return []
@@ -182,15 +163,6 @@ def predicted_frames(sequence: MaskSequence) -> set[int]:
 
     If a data set names the frames that it wants (`reported`), these, from the first object on; else all frames from
     the first object on, and the annotated frames before it.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> sequence = SimpleNamespace(begin=2, num_frames=6, annotated=(0, 5), reported=None)
-        >>> predicted_frames(sequence)
-        {0, 2, 3, 4, 5}
-        >>> sequence.reported = (0, 3)
-        >>> predicted_frames(sequence)
-        {3}
     """
     followed = set(range(sequence.begin, sequence.num_frames))
     if sequence.reported is None:
@@ -199,19 +171,13 @@ def predicted_frames(sequence: MaskSequence) -> set[int]:
 
 
 def mask_file(sequence: MaskSequence, t: int) -> Path:
-    """Return the path of the predicted mask of frame `t`, relative to the folder of predictions."""
     return Path(sequence.name, f"{sequence.frames[t].stem}.png")
 
 
 def follow_masks(
     sequence: MaskSequence, frames: Iterator[Tensor], encoder: FrameEncoder, propagator: Propagator = LabelPropagator
 ) -> Iterator[TrackedFrame]:
-    """Propagate the masks of a sequence, and yield every frame from the first object on with its predicted mask.
-
-    Args:
-        sequence: the sequence, whose `starts` say in which frame each object enters.
-        frames: its frames from the first object on, uint8 `(3, H, W)`.
-    """
+    """Propagate the masks of a sequence, and yield every frame from the first object on with its predicted mask."""
     # counted from the first frame that is followed
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
     # seen: a benchmark does not reduce frames before they enter the network
@@ -220,9 +186,7 @@ def follow_masks(
 
 
 def frames_with_starts(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield every frame of a sequence from the first object on: the frame, and its mask or None.
-
-    A frame in which objects start has its annotated mask; another frame has None.
+    """Yield every frame of a sequence from the first object on, with its mask if objects start in it.
 
     Raises:
         DataError: if a mask lacks an object that starts in it. The object would never be predicted, and metrics count
@@ -241,10 +205,7 @@ def frames_with_starts(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iter
 
 
 def at_size_of_data(sequence: SequenceT, protocol: PropagationProtocol) -> tuple[SequenceT, Iterator[Tensor]]:
-    """Return a sequence and its frames from the first object on, both at the size of the data under a protocol.
-
-    That is `resized_data` of the protocol, else the size of the sequence, which is then returned unchanged.
-    """
+    """Return a sequence and its frames from the first object on, at the protocol's `resized_data` if it has one."""
     size = protocol.resized_data
     if size is None or size == sequence.size:
         return sequence, sequence.read(sequence.begin)

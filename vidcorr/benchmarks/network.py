@@ -16,24 +16,22 @@ NetworkLike = Any
 
 @dataclass(frozen=True)
 class GivenNetwork:
-    """A network in memory, under a name for tables.
-
-    Attributes:
-        network: a module, an extractor or a video encoder.
-        name: name in tables.
-    """
+    """A network in memory (a module, an extractor or a video encoder), under a name for tables."""
 
     network: Any
     name: str
-    is_reusable = False  # its class may be code of the user, which no digest covers: it is scored again
+    # its class may be code of the user, which no digest covers: it is scored again
+    is_reusable = False
 
     def identity(self) -> dict[str, Any]:
-        """Return what tells this network from others: class, stated mean and std, digest of the weights."""
+        """Return what tells this network from others: class, declared mean and std, digest of the weights."""
         network = unwrapped(self.network)
-        known: dict[str, Any] = {"stage": None, "stride": None}  # as in `EncoderSpec.identity`
-        stated = network.input if isinstance(network, View) else stated_by(network)
-        if stated is not None and stated.source:  # a default without a source follows from the class
-            known |= {"mean": stated.mean, "std": stated.std}
+        # as in `EncoderSpec.identity`
+        known: dict[str, Any] = {"stage": None, "stride": None}
+        declared = network.input if isinstance(network, View) else stated_by(network)
+        # a default without a source follows from the class
+        if declared is not None and declared.source:
+            known |= {"mean": declared.mean, "std": declared.std}
         return known | {"class": type(network).__qualname__, "weights": weights_digest(network)}
 
 
@@ -44,11 +42,6 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
     names any, the protocol decides for a ResNet. An extractor in memory keeps its stage and stride. A network that
     `load` made moves to the GPU, if there is one.
 
-    Args:
-        benchmark: a `Benchmark`.
-        network: the network, as the caller gave it.
-        encoder: the network's encoder, from `load`.
-
     Raises:
         ValueError: if network and benchmark both name a stage or a stride, or the network lacks them.
     """
@@ -56,15 +49,13 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         named_twice = (network.stage and benchmark.stage) or (network.stride and benchmark.stride)
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
-    features = getattr(benchmark.protocol, "features", None)  # `STAGE/STRIDE` of ResNets, if the protocol states them
+    # `STAGE/STRIDE` of ResNets, if the protocol states them
+    features = getattr(benchmark.protocol, "features", None)
     return encoder.placed_view(of_protocol=features, **benchmark.view_options(encoder))
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:
-    """Return the networks of a table; those in memory get different names, since names tell rows apart.
-
-    A text or a path becomes a spec, which keeps its name. A network in memory becomes a `GivenNetwork`; the second of a
-    name is "NAME (2)".
+    """Return the networks of a table; of those in memory the second of a name is "NAME (2)".
 
     Example:
         >>> given = [GivenNetwork(None, name) for name in ("A", "A (2)", "A", "A")]

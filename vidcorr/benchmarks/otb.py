@@ -59,23 +59,19 @@ class OtbBenchmark(Benchmark):
     protocol: str | TrackingProtocol = "vfs"
 
     def __post_init__(self) -> None:
-        """Refuse a stride beside dilations."""
         super().__post_init__()
-        protocol: Any = self.protocol  # the base has made a protocol of a name
+        protocol: Any = self.protocol
         if self.stride is not None and protocol.changes.get("dilated"):
             raise ValueError("OtbBenchmark: dilated features have a stride of their own: give stride or dilated")
 
     def read(self) -> list[BoxSequence]:
-        """Open the data set."""
         return Otb(self.root, self.version)
 
     def view_options(self, encoder: Encoder) -> dict[str, Any]:
-        """Return the arguments of a view for SiamFC, with its dilations."""
         protocol: Any = self.protocol
         return view_options(encoder, protocol, self.stage, self.stride)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
-        """Track the target of a sequence, write and score its boxes: a row; its counts are from `one_pass_counts`."""
         tracked_boxes: list[NDArray[np.float64]] = []
         pictures = SequencePictures(output, sequence, overlay_boxes, caption=CAPTION)
         # the tracker takes the first boxes of any number of targets: here of one
@@ -86,19 +82,16 @@ class OtbBenchmark(Benchmark):
         boxes = np.stack(tracked_boxes)  # (T, 4) x, y, width, height, one-based
         overlap = box_iou(boxes, sequence.boxes).tolist()
         pictures.close({"overlap": (range(len(boxes)), overlap)})
-        lines = [fixed(box, 3) for box in tracked_boxes]  # in the format of the GOT-10k toolkit
+        lines = [fixed(box, 3) for box in tracked_boxes]
         output.text(f"predictions/{sequence.name}.txt", csv_text(lines, "\n"))
         counts = one_pass_counts(boxes, sequence.boxes)
         return [Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return success and precision, means over the sequences."""
         return one_pass_scores(counts_of(rows, "curves"))
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
-        """Return a sentence on frames without an annotated box."""
         return doubts_on_absence({row.video: row.counts for row in rows})
 
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
-        """Return the facts of the base, `version`, and as `dilated` the dilations of the network."""
         return super().facts(rows, tracker) | {"dilated": tracker.protocol.dilated}

@@ -18,7 +18,7 @@ from ..videos.masks import write_ids
 
 log = logging.getLogger(__name__)
 
-MAX_PICTURES = 8  # number of sequences with overlays in the logger
+MAX_PICTURES = 8
 OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
@@ -27,9 +27,6 @@ Draw = Callable[..., Picture]
 
 class Output:
     """The files of a run, as a rank writes them; without a folder it writes none.
-
-    Args:
-        folder: folder of the run.
 
     Attributes:
         pictures: name → overlay of the first few sequences, for a logger.
@@ -40,29 +37,16 @@ class Output:
         self.pictures: dict[str, Picture] = {}
 
     def mask(self, file: Path, ids: Tensor, kind: str = "") -> None:
-        """Write predicted ids `(H, W)` uint8 as an indexed PNG.
-
-        Args:
-            file: its path in the folder `predictions`.
-            ids: the ids.
-            kind: folder of the run that holds `predictions`, if a benchmark follows several kinds of labels; empty for
-                the folder of the run itself.
-        """
+        """Write predicted ids `(H, W)` uint8 as an indexed PNG, below a folder `kind` of one of several labels."""
         if self.folder is not None:
             write_ids(self.folder / kind / "predictions" / file, ids.numpy(), DAVIS_COLOURS)
 
     def text(self, path: str, text: str) -> None:
-        """Write a text file of the run; `path` is relative to the run's folder."""
         if self.folder is not None:
             write_atomically(self.folder / path, text)
 
     def archive(self, packed: Mapping[Path, Path]) -> None:
-        """Pack predictions into predictions.zip; without a folder or files, do nothing.
-
-        Args:
-            packed: file, relative to the folder of predictions → its path in the archive. All other files of the
-                folder are left out, since an earlier run may have written them.
-        """
+        """Pack files of the predictions into predictions.zip, each under the path to which `packed` maps it."""
         if self.folder is not None and packed:
             place = self.folder / "predictions.zip"
             with unfinished(place) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -75,8 +59,10 @@ class Output:
             return
         try:
             write_report(self.folder, result=result)
-        except Exception as error:  # no flaw of the page may take the scores away
-            (self.folder / "report.html").unlink(missing_ok=True)  # left by an earlier run
+        # no flaw of the page may take the scores away
+        except Exception as error:
+            # left by an earlier run
+            (self.folder / "report.html").unlink(missing_ok=True)
             log.warning("%s: report.html could not be written: %s", result.benchmark, error)
         result.save(self.folder)
         log.info("%s: results are in %s", result.benchmark, self.folder)
@@ -86,8 +72,6 @@ class SequencePictures:
     """The pictures of a sequence: five frames side by side, and an animation; none in a run without a folder.
 
     Args:
-        output: the files of the run.
-        sequence: the sequence.
         draw: draws results over a frame.
         kind: folder of the files, if a benchmark follows the sequence in several ways.
         caption: what the animation shows.
@@ -100,26 +84,19 @@ class SequencePictures:
         self._name = "/".join(filter(None, (kind, sequence.name)))
         self._facts = {"sequence": sequence.name, "kind": kind, "caption": caption}
         self._draw = draw
-        self._added = 0  # number of frames so far, drawn or not
-        self._overlays: list[Picture] = []  # of the frames side by side
+        self._added = 0
+        self._overlays: list[Picture] = []
         self._animated: dict[int, Frame] = {}  # index of a frame → its picture, and that of its truth
         if output.folder is None:
-            return  # nothing is drawn, and the attributes below are not read
+            return
         frames = sequence.num_frames - sequence.begin
         self._overlay_file = output.folder / kind / "overlays" / f"{sequence.name}.png"
         # indices of frames, 0 for the first that is followed
         self._chosen_for_overlay = evenly_spaced(frames, OVERLAY_FRAMES)
         self._chosen_for_animation = evenly_spaced(frames, FRAMES)
 
-    def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
-        """Draw the next frame, if it is among the five of the overlay or in the animation.
-
-        Args:
-            frame: uint8 `(3, H, W)`.
-            found: the results in the frame, as `draw` takes them.
-            beside: further arguments of `draw`, for example the annotation.
-            truth: the ground truth, as `draw` takes results, for a second picture in the animation.
-        """
+    def add(self, frame: Tensor, results: Any, *beside: Any, truth: Any = None) -> None:
+        """Draw the results of the next frame; the animation has the ground truth in a second picture."""
         t = self._added
         self._added += 1
         if self._output.folder is None:
@@ -127,7 +104,7 @@ class SequencePictures:
         is_animated = t in self._chosen_for_animation
         if t not in self._chosen_for_overlay and not is_animated:
             return
-        picture = self._draw(frame, found, *beside)
+        picture = self._draw(frame, results, *beside)
         if t in self._chosen_for_overlay:
             self._overlays.append(picture)
         if is_animated:
@@ -135,18 +112,12 @@ class SequencePictures:
             self._animated[t] = resized(picture, WIDTH), annotated
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Write the animation, and the overlay of five frames, which `output.pictures` keeps for a logger.
-
-        It keeps those of the first 8 sequences.
-
-        Args:
-            curves: name of a measure → its values over the frames, for the animation.
-        """
+        """Write the animation, with curves over the frames, and the overlay."""
         if self._output.folder is None:
             return
         path = self._output.folder / "animations" / f"{self._name}.webp"
         write_animation(path, self._animated, curves, **self._facts)
-        sheet = contact_sheet(self._overlays, columns=len(self._overlays))  # a single row
+        sheet = contact_sheet(self._overlays, columns=len(self._overlays))
         write_picture(self._overlay_file, sheet)
         if len(self._output.pictures) < MAX_PICTURES:
             self._output.pictures[self._name] = sheet

@@ -12,9 +12,12 @@ from torch import nn
 
 from .. import signals
 
-SHORTEST_LIMIT = timedelta(hours=4)  # a finished rank waits for the others at least this long
-PATIENCE = 4  # a finished rank waits for the others up to PATIENCE times as long as its sequences took
-EXCHANGE = timedelta(minutes=30)  # limit of messages between ranks after all have finished; the messages are small
+# a finished rank waits for the others at least this long
+SHORTEST_LIMIT = timedelta(hours=4)
+# a finished rank waits for the others up to PATIENCE times as long as its sequences took
+PATIENCE = 4
+# limit of messages between ranks after all have finished; the messages are small
+EXCHANGE = timedelta(minutes=30)
 
 
 T = TypeVar("T")
@@ -47,18 +50,15 @@ class Ranks(AbstractContextManager["Ranks"]):
         self.size = dist.get_world_size() if active else 1
         self.group: Any = None
         if self.size > 1:
-            if dist.get_backend() == "gloo":  # a rank that has ended is noticed at once; `new_group` would wait for it
+            # a rank that has ended is noticed at once; `new_group` would wait for it
+            if dist.get_backend() == "gloo":
                 with self._errors_as_lost_rank():
                     dist.monitored_barrier(timeout=EXCHANGE)
             # a group for the results of a run, which need no GPU
             self.group = dist.new_group(backend="gloo", timeout=EXCHANGE)
 
     def gather(self, value: T) -> list[T]:
-        """Return the values that all ranks give, in the order of the ranks, on every rank; values must be picklable.
-
-        Raises:
-            LostRank: if the process of another rank has ended.
-        """
+        """Return the values that all ranks give, in the order of the ranks, on every rank; values must be picklable."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -68,7 +68,6 @@ class Ranks(AbstractContextManager["Ranks"]):
 
     @contextmanager
     def _errors_as_lost_rank(self) -> Iterator[None]:
-        """Raise `LostRank` in place of gloo's error."""
         try:
             yield
         except RuntimeError as error:
@@ -103,7 +102,8 @@ class Ranks(AbstractContextManager["Ranks"]):
         began = time.monotonic()
         try:
             yield
-        except (Exception, signals.Stopped) as raised:  # `Stopped` is a SystemExit, so no Exception
+        # `Stopped` is a SystemExit, so no Exception
+        except (Exception, signals.Stopped) as raised:
             error = raised
         limit = max(SHORTEST_LIMIT, PATIENCE * timedelta(seconds=time.monotonic() - began))
         with self._errors_as_lost_rank():
@@ -114,12 +114,11 @@ class Ranks(AbstractContextManager["Ranks"]):
         for signal_number, _ in ends:
             if signal_number:
                 raise signals.Stopped(signal_number) from error
-        for rank, (_, of_rank) in enumerate(ends):
-            if of_rank is not None:
-                raise BenchmarkError(f"rank {rank} of {self.size}: {of_rank}") from error
+        for rank, (_, message) in enumerate(ends):
+            if message is not None:
+                raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
 
     def close(self, *_: object) -> None:
-        """Destroy the separate group, if there is one; a second call does nothing."""
         if self.group is not None and dist.is_initialized():
             dist.destroy_process_group(self.group)
         self.group = None
@@ -129,12 +128,9 @@ class Ranks(AbstractContextManager["Ranks"]):
 
 @contextmanager
 def first_ranks_buffers(features: nn.Module, world_size: int) -> Iterator[None]:
-    """Give the buffers of an extractor the first rank's values during a block, and restore them afterwards.
+    """Give the buffers of an extractor the first rank's values during a block, which every rank enters.
 
     DDP shares buffers only before a forward pass of training, and not at all with `broadcast_buffers=False`.
-
-    Args:
-        world_size: number of ranks; every rank must enter the block.
     """
     buffers = list(features.buffers()) if world_size > 1 else []
     own_values = [buffer.clone() for buffer in buffers]
@@ -149,12 +145,6 @@ def first_ranks_buffers(features: nn.Module, world_size: int) -> Iterator[None]:
 
 def distribute(work: Sequence[int], size: int) -> list[list[int]]:
     """Distribute sequences so that ranks have about equal work: each to the least loaded rank, the longest first.
-
-    Args:
-        work: work on each sequence, in any unit.
-
-    Returns:
-        Indices of the sequences, a list per rank.
 
     Example:
         >>> distribute([10, 90, 50, 45], 2), distribute([3, 3, 3], 2), distribute([], 2)

@@ -24,7 +24,7 @@ from ..tracking.points import follow_points
 from .base import Benchmark
 from .output import Output, SequencePictures
 
-DRAWN = 40  # number of tracks in a picture, evenly spaced among all
+DRAWN = 40
 
 SCORES: tuple[str, ...] = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *WITHIN)
 """Logged measures; the files also have the Jaccard index at every threshold."""
@@ -67,33 +67,32 @@ class TapVidBenchmark(Benchmark):
     protocol: str | PointProtocol = "vidcorr"
 
     def read(self) -> Sequence[PointSequence]:
-        """Open the data set."""
         return TapVid(self.root)
 
     def score(self, sequence: PointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
-        Its counts are `tracks`, the (N, 18) counts of frames and points that `tapvid_counts` returns; `limit`, the sums
-        (18,) of these counts for the true tracks moved to the nearest cell centres; and `position`, the video's index
-        in the data set.
+        Its counts are `tracks`, those of `tapvid_counts`; `limit`, their sums for the true tracks moved to the nearest
+        cell centres; and `position`, the video's index in the data set.
         """
         protocol = encoder.protocol
         mode = protocol.query_mode
-        side = protocol.scored_size  # side of the square raster in whose pixels points are scored
+        side = protocol.scored_size
         queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
-        found = follow_points(
+        tracks = follow_points(
             encoder,
             video=lambda first: map(sequence.frame, range(first, sequence.num_frames)),
             frames=sequence.num_frames,
             size=sequence.size,
             queries=queries.points,
-            both_directions=mode == "strided",  # else a query is in the first frame that shows its point
+            # else a query is in the first frame that shows its point
+            both_directions=mode == "strided",
         )
         if output.folder is not None:
-            write_prediction(output.folder / "predictions", sequence, queries, found)
+            write_prediction(output.folder / "predictions", sequence, queries, tracks)
             if len(queries):
-                draw(output, sequence, queries, found, protocol)
-        tracked = tapvid_counts(queries, found.occluded.numpy(), found.points.numpy(), mode).tolist()
+                draw(output, sequence, queries, tracks, protocol)
+        tracked = tapvid_counts(queries, tracks.occluded.numpy(), tracks.points.numpy(), mode).tolist()
         nearest = nearest_centres(queries.tracks, encoder.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
         counts = {"tracks": tracked, "limit": limit.tolist(), "position": self.positions[sequence.name]}
@@ -102,15 +101,13 @@ class TapVidBenchmark(Benchmark):
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Name of a video → its position in the data set."""
         return {sequence.name: position for position, sequence in enumerate(self.sequences)}
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return the means over videos of `SCORES`, and as `LIMIT` the δ_avg of the true tracks at the cell centres.
+        """Return the means over videos of `SCORES`, and as `LIMIT` the highest δ_avg of an argmax over cells.
 
-        That is the highest δ_avg that an argmax over the cells could get. A mean leaves out videos in which the
-        measure is 0/0.
-        Videos are summed in the order of the data set, so that a mean equals the official code's to the last digit.
+        A mean leaves out videos in which the measure is 0/0. Videos are summed in the order of the data set, so that a
+        mean equals the official code's to the last digit.
         """
         rows = sorted(rows, key=lambda row: row.counts["position"])
         means = track_scores([row.counts["tracks"] for row in rows])
@@ -119,12 +116,7 @@ class TapVidBenchmark(Benchmark):
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return facts of the run.
-
-        Returns:
-            `undefined`, measure → videos in which it is 0/0; `grid`, the cells of the feature grid in words; and
-            `set`, "davis" for the released videos of DAVIS.
-        """
+        """Return `undefined`, measure → videos in which it is 0/0; `grid`; and `set`, "davis" for DAVIS's videos."""
         undefined: dict[str, list[str]] = {}
         for key in METRICS:
             names = [row.video for row in rows if np.isnan(row.values[key])]
@@ -132,7 +124,8 @@ class TapVidBenchmark(Benchmark):
                 undefined[key] = names
         facts: dict[str, Any] = {"undefined": undefined}
         height, width = encoder.grid
-        if height:  # 0 on a rank without a video
+        # 0 on a rank without a video
+        if height:
             side = encoder.protocol.scored_size
             facts["grid"] = f"{height} x {width} cells of {side / height:g} x {side / width:g} px"
         names = sorted(sequence.name for sequence in self.sequences)
@@ -142,13 +135,13 @@ class TapVidBenchmark(Benchmark):
 
 
 def draw(
-    output: Output, sequence: PointSequence, queries: PointQueries, found: PointTracks, protocol: PointProtocol
+    output: Output, sequence: PointSequence, queries: PointQueries, tracks: PointTracks, protocol: PointProtocol
 ) -> None:
-    """Write pictures of up to 40 tracks with their ground truth, and below them `curves_within` over the frames."""
     chosen = evenly_spaced(len(queries), DRAWN)
-    pixel = np.array(sequence.size[::-1]) / protocol.scored_size  # pixels of the frame per pixel of the raster
-    drawn = found.points.numpy()[chosen] * pixel
-    occluded = found.occluded.numpy()[chosen]
+    # pixels of the frame per pixel of the raster
+    pixel = np.array(sequence.size[::-1]) / protocol.scored_size
+    drawn = tracks.points.numpy()[chosen] * pixel
+    occluded = tracks.occluded.numpy()[chosen]
     truth = queries.tracks[chosen] * pixel
     hidden = queries.occluded[chosen]
     colours = distinct_colours(len(chosen))
@@ -159,15 +152,12 @@ def draw(
     pictures = SequencePictures(output, sequence, overlay, caption=CAPTION)
     for t in range(sequence.num_frames):
         pictures.add(sequence.frame(t), t)
-    pictures.close(curves_within(queries, found, protocol))
+    pictures.close(curves_within(queries, tracks, protocol))
 
 
-def curves_within(queries: PointQueries, found: PointTracks, protocol: PointProtocol) -> dict[str, Curve]:
-    """Return two curves over the frames: the fractions of a frame's scored points with errors below 4 and 16 pixels.
-
-    A fraction is NaN in a frame without scored points. Pixels are those of the protocol's raster.
-    """
-    errors = np.linalg.norm(found.points.numpy() - queries.tracks, axis=-1)
+def curves_within(queries: PointQueries, tracks: PointTracks, protocol: PointProtocol) -> dict[str, Curve]:
+    """Return curves over the frames: the fractions of a frame's scored points with errors below 4 and 16 pixels."""
+    errors = np.linalg.norm(tracks.points.numpy() - queries.tracks, axis=-1)
     is_scored = ~queries.occluded & queries.scored(protocol.query_mode)
     points_of_frame = is_scored.sum(0)
     curves: dict[str, Curve] = {}
@@ -178,14 +168,14 @@ def curves_within(queries: PointQueries, found: PointTracks, protocol: PointProt
     return curves
 
 
-def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
+def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, tracks: PointTracks) -> None:
     """Write the tracks of a video as .npz, with the arguments of TAP-Vid's official function."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / f"{sequence.name}.npz",
         query_points=queries.points,
-        tracks=found.points.numpy(),
-        occluded=found.occluded.numpy(),
+        tracks=tracks.points.numpy(),
+        occluded=tracks.occluded.numpy(),
         target_points=queries.tracks,
         target_occluded=queries.occluded,
         trackgroup=queries.track,

@@ -35,17 +35,12 @@ RANKING = (
 
 @dataclass(frozen=True)
 class PartVideo:
-    """A video with a sequence per kind of labels.
-
-    Attributes:
-        sequences: kind of labels, "semantic" or "instance" → the video with these labels; the frames are the same.
-    """
+    """A video with a sequence, of the same frames, per kind of labels, "semantic" or "instance"."""
 
     sequences: dict[Parts, PartSequence]
 
     @property
     def name(self) -> str:
-        """Name of the video."""
         return next(iter(self.sequences.values())).name
 
     @property
@@ -55,7 +50,6 @@ class PartVideo:
 
     @property
     def frames(self) -> tuple[Path, ...]:
-        """Frames of the video, each once."""
         return next(iter(self.sequences.values())).frames
 
 
@@ -92,7 +86,6 @@ class VipBenchmark(Benchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
-        """Refuse unknown parts or none, and keep the parts as a tuple."""
         if not self.parts or not set(self.parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {self.parts!r}; name 'semantic', 'instance' or both in a list")
         object.__setattr__(self, "parts", tuple(self.parts))
@@ -101,23 +94,18 @@ class VipBenchmark(Benchmark):
     @property
     def declared(self) -> tuple[Score, ...]:
         """The scores of the followed parts; an AP may exceed 1, since several detections match an instance."""
-        of_instances = scores_of_instances([])
-        return tuple(Score(name, high=None if name in of_instances else 1.0) for name in self.scores([]))
+        ap_scores_by_name = scores_of_instances([])
+        return tuple(Score(name, high=None if name in ap_scores_by_name else 1.0) for name in self.scores([]))
 
     def read(self) -> Sequence[PartVideo]:
-        """Open the data set, once per kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
-        of_videos = zip(*readers, strict=True)  # of each video its sequences, in the order of `parts`
-        return [PartVideo(dict(zip(self.parts, sequences, strict=True))) for sequences in of_videos]
+        videos = zip(*readers, strict=True)
+        return [PartVideo(dict(zip(self.parts, sequences, strict=True))) for sequences in videos]
 
     def score(self, video: PartVideo, encoder: FrameEncoder, output: Output) -> list[Row]:
-        """Propagate the parts of a video once per kind of labels, write and score them: a row.
-
-        Its counts are `semantic`, the sum of `class_areas` over the frames, and `instance`, the
-        `matches_of_instances` of each frame.
-        """
+        """Propagate the parts of a video once per kind of labels, write and score them: a row."""
         counts: dict[str, Any] = {}
-        for parts, whole_sequence in video.sequences.items():  # ids of classes, or of persons' parts
+        for parts, whole_sequence in video.sequences.items():
             sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
             covered_size = encoder.input_sizes(sequence.size).covered
             measured: list[Any] = []
@@ -127,7 +115,8 @@ class VipBenchmark(Benchmark):
                     truth = sequence.read_mask(t)
                     if parts == "semantic":
                         measured.append(class_areas(tracked.decoded, truth))
-                    elif t > 0:  # AP leaves the given first frame out
+                    # AP leaves the given first frame out
+                    elif t > 0:
                         measured.append(matches_of_instances(sequence, t, tracked, covered_size))
                 with encoder.watch("write"):
                     output.mask(mask_file(sequence, t), tracked.decoded, parts)
@@ -138,7 +127,6 @@ class VipBenchmark(Benchmark):
         return [Row(video=video.name, values=values, counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return IoU of the classes and AP of the instances, for the followed kinds of labels."""
         scores: dict[str, float] = {}
         if "semantic" in self.parts:
             scores |= iou_scores(counts_of(rows, "semantic"))
@@ -148,23 +136,17 @@ class VipBenchmark(Benchmark):
         return scores
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the split and the definition of AP."""
         definition = {AP: RANKING} if "instance" in self.parts else {}
         return super().facts(rows, encoder) | definition
 
 
 def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
-    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name.
-
-    Example:
-        >>> list(scores_of_instances([]))[:2]
-        ['AP-unofficial', 'AP-unofficial@0.1']
-    """
+    """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name."""
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 
 def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered_size: Size) -> list[Any]:
-    """Return both results of `match_instances` for frame `t` as lists: detections, classes of annotated instances."""
+    """Return both results of `match_instances` for frame `t` as lists."""
     scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
     # predicted ids are numbers of objects; annotated ids are person and part, `classes` their classes
@@ -173,22 +155,13 @@ def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, 
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered_size: Size) -> dict[int, float]:
-    """Return the score by which AP ranks each object: the mean of its up-sampled label over its predicted pixels.
-
-    Args:
-        labels: `(1 + objects, h, w)`, background first.
-        mask: `(H, W)` ids.
-        objects: ids of the channels from 1 on.
-        covered_size: (H', W'), size that the labels cover in pixels of the frame, its padding included.
-
-    Returns:
-        Object → score, for objects with a pixel.
+    """Return the mean of each object's up-sampled label over its predicted pixels, by which AP ranks it.
 
     Example:
         >>> background, above, right = [[0, 0], [0, 0]], [[1, 1], [0, 0]], [[0, 1], [0, 1]]
         >>> labels = torch.tensor([background, above, right, [[1, 1], [1, 1]]])  # cells of 2 px
         >>> mask = torch.tensor([[5, 5, 7], [5, 0, 7], [0, 0, 7], [5, 0, 0]])  # of the 4 x 4 px that they cover
-        >>> instance_scores(labels, mask, [5, 7, 9], (4, 4))  # 5: (1 + 1 + 0.75 + 0) / 4; 9 is not found
+        >>> instance_scores(labels, mask, [5, 7, 9], (4, 4))  # 5: (1 + 1 + 0.75 + 0) / 4; 9 has no pixel
         {5: 0.6875, 7: 0.75}
     """
     scores = {}

@@ -54,16 +54,15 @@ class VosBenchmark(MaskBenchmark):
     protocol: str | PropagationProtocol = "vfs"
 
     def __post_init__(self) -> None:
-        """Refuse unknown rules."""
         require_one_of(RULES, rules=self.rules)
         super().__post_init__()
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and lists; without objects that start after the first mask, if the rules let none enter."""
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        return videos if self.scoring_rules.objects_enter else list(map(_of_first_mask, videos))
+        return videos if self.scoring_rules.objects_enter else list(map(_without_later_objects, videos))
 
 
-def _of_first_mask(video: MaskSequence) -> MaskSequence:
+def _without_later_objects(video: MaskSequence) -> MaskSequence:
     first = video.begin
     return replace(video, starts={number: first for number, start in video.starts.items() if start == first})

@@ -65,7 +65,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
     protocol: str | PropagationProtocol = "vidcorr-fast"
 
     def read(self) -> list[MaskSequence]:
-        """Open the data set."""
         return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen)
 
     @cached_property
@@ -78,11 +77,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return categories
 
     def held_out(self) -> Collection[str]:
-        """Return the videos that a training must leave out: the folders of the sequences, or names for "holdout".
-
-        A name means the video in every folder: a training may read the frames of a held-out video from train or from
-        train_all_frames.
-        """
+        """Return the folders of the sequences; for "holdout" names, which mean train and train_all_frames."""
         if self.split == "holdout":
             return [sequence.name for sequence in self.sequences]
         return super().held_out()
@@ -97,10 +92,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return rows
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return `Overall`, and J and F of seen and unseen categories.
-
-        The column `Unseen` of the rows says which are unseen, so the metadata file is not read.
-        """
+        """Return `Overall`, and J and F of seen and unseen categories, by the rows' column `Unseen`."""
         groups: dict[str, list[Any]] = {"Seen": [], "Unseen": []}
         for row in sorted_rows(rows):
             kind = "Unseen" if row.values["Unseen"] else "Seen"
@@ -108,7 +100,6 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return scores_of_categories(groups)
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the facts of the base: split, rules, and only for the hold-out split how much is held out."""
         facts = super().facts(rows, encoder)
         # the other splits have the two arguments too, without effect
         if self.split != "holdout":

@@ -18,15 +18,16 @@ PLAIN_TYPE = re.compile(r"[<>|=]?[biufSU]\d*")
 class _Type:
     """Stand-in for numpy's dtype while a pickle is read: a plain type, whose state sets only the order of bytes."""
 
-    __slots__ = ("of_numpy",)
+    __slots__ = ("dtype",)
 
-    def __init__(self, text: str, *further: object) -> None:  # `further`: flags of numpy's dtype, without effect here
+    def __init__(self, text: str, *further: object) -> None:
         if PLAIN_TYPE.fullmatch(text) is None:
             raise pickle.UnpicklingError(f"it holds an array of {ascii(text)[:60]}, no plain numbers or text")
-        self.of_numpy = np.dtype(text)
+        self.dtype = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.of_numpy = self.of_numpy.newbyteorder(state[1])  # the order of bytes, such as ">"
+        # the order of bytes, such as ">"
+        self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array(np.ndarray):
@@ -35,37 +36,32 @@ class _Array(np.ndarray):
     __slots__ = ()
 
     def __setstate__(self, state: Any, /) -> None:
-        """Set type, shape and content from the state of a pickled array; refuse an array of objects.
-
-        The state holds a `_Type` in place of numpy's dtype, which is its `of_numpy`.
-        """
         version, shape, stand_in, is_fortran, content = state
         # an array of objects would have a list as content
         if not isinstance(stand_in, _Type) or not isinstance(content, bytes | bytearray | str):
             raise pickle.UnpicklingError("it holds an array without numbers")
-        plain: Any = (version, shape, stand_in.of_numpy, is_fortran, content)
+        plain: Any = (version, shape, stand_in.dtype, is_fortran, content)
         super().__setstate__(plain)
 
 
 def _empty(*further: object) -> _Array:
-    """Return an array without elements, in place of `_reconstruct`; the pickle sets its state afterwards."""
     return _Array((0,), np.uint8)
 
 
-def _of_buffer(buffer: Any, of_pickle: _Type, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    return np.frombuffer(buffer, of_pickle.of_numpy).reshape(shape, order=order)
+def _from_buffer(buffer: Any, stand_in: _Type, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+    return np.frombuffer(buffer, stand_in.dtype).reshape(shape, order=order)
 
 
-def _scalar(of_pickle: _Type, content: bytes | str = b"") -> Any:
-    """Return the number of numpy that these bytes are, in place of `scalar`; protocol 2 holds them as text."""
+def _scalar(stand_in: _Type, content: bytes | str = b"") -> Any:
     as_bytes = content.encode("latin1") if isinstance(content, str) else content
-    return np.frombuffer(as_bytes, of_pickle.of_numpy, count=1)[0]
+    return np.frombuffer(as_bytes, stand_in.dtype, count=1)[0]
 
 
 def _sealed(function: Callable[..., Any]) -> Any:
 
     class Sealed:
-        __slots__ = ()  # without a `__dict__`, to whose entries a pickle could write
+        # without a `__dict__`, to whose entries a pickle could write
+        __slots__ = ()
 
         def __call__(self, *arguments: Any) -> Any:
             return function(*arguments)
@@ -82,14 +78,13 @@ NAMES: dict[tuple[str, str], Any] = {
 for _core in ("numpy.core", "numpy._core"):
     NAMES[f"{_core}.multiarray", "_reconstruct"] = _sealed(_empty)
     NAMES[f"{_core}.multiarray", "scalar"] = _sealed(_scalar)
-    NAMES[f"{_core}.numeric", "_frombuffer"] = _sealed(_of_buffer)
+    NAMES[f"{_core}.numeric", "_frombuffer"] = _sealed(_from_buffer)
 
 
 class _PlainUnpickler(pickle.Unpickler):
     """Reader of pickles that finds only the stand-ins in `NAMES`."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for a class or function that a pickle names; refuse a name that `NAMES` lacks."""
         if (module, name) not in NAMES:
             asked = ascii(f"{module:.60}.{name:.60}")
             raise pickle.UnpicklingError(f"it asks for {asked}, which loading a pickle would run")
@@ -97,11 +92,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> Any:
-    """Read a pickle of dictionaries, lists, text, numbers, bytes and numpy arrays.
-
-    Raises:
-        DataError: if the file cannot be read or names anything else.
-    """
+    """Read a pickle of plain data and numpy arrays; DataError for anything else."""
     try:
         with path.open("rb") as file:
             return _PlainUnpickler(file).load()
@@ -109,18 +100,16 @@ def read_pickle(path: Path) -> Any:
         raise DataError(f"{path}: refused: {' '.join(str(error).split())}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # a damaged file makes the instructions fail in every way
+    # a damaged file makes the instructions fail in every way
+    except Exception as error:
         raise DataError(f"{path}: not a pickle of plain data, or damaged ({type(error).__name__})") from error
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an .npz by their names.
-
-    Raises:
-        DataError: if the file is damaged, or holds arrays of objects.
-    """
+    """Read the arrays of an .npz by their names; DataError for arrays of objects, or a damaged file."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except Exception as error:  # a damaged file makes numpy fail in every way
+    # a damaged file makes numpy fail in every way
+    except Exception as error:
         raise DataError(f"{path}: cannot be read: not an .npz file of numpy.savez, or damaged ({error})") from error

@@ -13,9 +13,6 @@ from ..videos.files import DataError, list_lines
 def read_boxes(path: Path) -> NDArray[np.float64]:
     """Read a box per frame: (T, 4) float64 x, y, width, height, one-based, as in OTB and GOT-10k.
 
-    Args:
-        path: lines of `x,y,w,h`, separated by a comma, tabs or blanks.
-
     Raises:
         DataError: naming the file that cannot be read, or the line without four numbers; or if all boxes are fractions
             of the frame.
@@ -28,25 +25,16 @@ def read_boxes(path: Path) -> NDArray[np.float64]:
 
 
 def read_numbers(path: Path, columns: str) -> NDArray[np.float64]:
-    """Read lines of numbers, separated by a comma, tabs or blanks; empty lines are skipped.
-
-    Args:
-        columns: names of the columns with commas, for messages.
-
-    Returns:
-        (lines, columns) float64.
-
-    Raises:
-        DataError: naming the file that cannot be read, or the line without a number per column.
-    """
+    """Read lines of numbers, separated by a comma, tabs or blanks: (lines, columns) float64; skip empty lines."""
     count = columns.count(",") + 1
     rows: list[list[float]] = []
     for number, line in list_lines(path):
-        words = re.split(r"\s*,\s*|\s+", line)
+        fields = re.split(r"\s*,\s*|\s+", line)
         row: list[float] = []
         with suppress(ValueError):
-            row = list(map(float, words))
-        if len(row) != count or "_" in line:  # Python reads 1_000 as a number
+            row = list(map(float, fields))
+        # Python reads 1_000 as a number
+        if len(row) != count or "_" in line:
             raise DataError(f"{path}, line {number}: expected numbers ({columns}), got {line[:80]!r}")
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, count)

@@ -12,22 +12,12 @@ from .lists import read_names
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
-    """List the folders of the sequences in a subset's list.txt.
-
-    Raises:
-        DataError: if the list cannot be read.
-    """
     folder = root / subset
     return tuple(folder / name for name in read_names(folder / "list.txt"))
 
 
 def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
-    """List a sequence's frames; read its boxes (T, 4), and the target's visible parts (T,), 0 to 8, or None.
-
-    Raises:
-        DataError: if there is no frame, the numbers of frames, boxes and visible parts differ, or a file cannot be
-            read.
-    """
+    """List a sequence's frames; read its boxes (T, 4), and the target's visible parts (T,), 0 to 8, or None."""
     frames = list_images(folder)
     boxes = read_boxes(folder / "groundtruth.txt")
     path = folder / "cover.label"

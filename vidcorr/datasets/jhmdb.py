@@ -61,10 +61,10 @@ def Jhmdb(
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder")
     lists = tuple(path for path in list_data(splits) if path.name.endswith(ending))
-    clips: dict[tuple[str, str], None] = {}  # (action, clip), each once, in the order of the lists
+    clips: dict[tuple[str, str], None] = {}
     for path in lists:
         action = path.name.removesuffix(ending)
-        for clip in _listed_clips(path, SUBSETS[subset]):  # "1" or "2", the end of a line
+        for clip in _listed_clips(path, SUBSETS[subset]):
             clips[action, clip] = None
     if not clips:
         raise DataError(f"{splits}: no clip of the {subset} subset in *{ending}")
@@ -72,14 +72,7 @@ def Jhmdb(
 
 
 def _listed_clips(path: Path, number: str) -> list[str]:
-    """Return the clips of a subset in a list file, whose lines are a clip's name and the number of its subset.
-
-    Args:
-        number: "1" for the subset train, "2" for test.
-
-    Raises:
-        DataError: for a line of another form.
-    """
+    """Return the clips of a subset in a list file, whose lines are a clip's name and the number of its subset."""
     clips: list[str] = []
     for line_number, line in list_lines(path):
         match = re.fullmatch(r"(.*?)(?:\.avi)?\s+([12])", line)
@@ -91,14 +84,7 @@ def _listed_clips(path: Path, number: str) -> list[str]:
 
 
 def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> KeypointSequence:
-    """Read a clip; frames after the last annotated frame are left out.
-
-    Args:
-        lists: all lists of the split, for the sequence's sources.
-
-    Raises:
-        DataError: if joints cannot be read, or a frame of theirs is missing.
-    """
+    """Read a clip; frames after the last annotated frame are left out."""
     frames = list_frames(root / "Rename_Images" / action / clip)
     path = root / "joint_positions" / action / clip / "joint_positions.mat"
     points = read_joints(path)
@@ -113,19 +99,17 @@ def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> Ke
 
 
 def read_joints(path: Path) -> NDArray[np.float64]:
-    """Read the joints of a JHMDB .mat file: (T, 15, 2) x, y in pixels, zero-based; they may lie outside the frame.
-
-    Raises:
-        DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
-    """
+    """Read the joints of a JHMDB .mat file: (T, 15, 2) x, y in pixels, zero-based; they may lie outside the frame."""
     from scipy.io import loadmat
 
     try:
         content = loadmat(str(path), variable_names=["pos_img"])
         joints = content["pos_img"].astype(np.float64)
-    except Exception as error:  # a damaged file makes scipy's reader fail in every way
+    # a damaged file makes scipy's reader fail in every way
+    except Exception as error:
         raise DataError(f"{path}: not a readable .mat file ({error})") from error
     if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():
         raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
-    joints = joints.reshape(2, len(JOINTS), -1)  # MATLAB drops a last axis of 1
+    # MATLAB drops a last axis of 1
+    joints = joints.reshape(2, len(JOINTS), -1)
     return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1

@@ -13,18 +13,13 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, list_lines, read_te
 def plain_name(name: str, listed_in: object) -> str:
     """Check that a name from a data set is a plain file name, which cannot lead out of a folder, and return it.
 
-    Names become parts of paths, also of the files that a benchmark writes.
-
-    Args:
-        name: name of a sequence, video, clip or action.
-        listed_in: file or folder with the name, for the message.
-
     Raises:
         DataError: if the name is empty, is `.` or `..`, holds a separator, a control character or a drive, or is
             longer than 200 bytes.
     """
     leads_away = re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\s*$|^\.\.?$", name)
-    if leads_away or len(os.fsencode(name)) > 200:  # file systems take 255, and endings are added
+    # file systems take 255, and endings are added
+    if leads_away or len(os.fsencode(name)) > 200:
         shown = ascii(name if len(name) <= 80 else f"{name[:77]}...")
         raise DataError(
             f"{listed_in}: {shown} is not the plain name of a file or folder (no separators, '..', control characters "
@@ -34,11 +29,6 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file in UTF-8.
-
-    Raises:
-        DataError: if the file cannot be read or is not JSON.
-    """
     with errors_at(f"{path}: is not JSON", RecursionError):
         return json.loads(read_text(path))
 
@@ -49,9 +39,6 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     Args:
         split: a path (a `Path`, or text that ends in .txt), from the root or from the working directory; or a name.
         forms: possible paths of a named list from the root, with `{}` for the name: `ImageSets/{}.txt`.
-
-    Raises:
-        DataError: if there is no such list, with its possible paths and its content.
     """
     if isinstance(split, Path) or split.endswith(".txt"):
         paths = [root / split, Path(split)]
@@ -67,13 +54,7 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
 def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
     """Return the names of a list file, a name per line, without repeats.
 
-    Args:
-        path: the file, in UTF-8.
-        line_form: regular expression of lines with more than a name; its first group is the name. A line that does not
-            match is a name.
-
-    Raises:
-        DataError: if the file is missing or empty, has another encoding, or a name is no plain file name.
+    `line_form` is a regular expression of lines with more than a name, its first group; other lines are names.
     """
     names: list[str] = []
     for _, line in list_lines(path):
@@ -85,10 +66,6 @@ def read_names(path: Path, line_form: str = "(.*)") -> tuple[str, ...]:
 
 
 def read_meta_videos(path: Path) -> dict[str, Any]:
-    """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
-
-    Raises:
-        DataError: if the content has another form.
-    """
+    """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`."""
     with errors_at(f"{path}: is not a metadata file", *WRONG_JSON):
         return dict(read_json(path)["videos"])

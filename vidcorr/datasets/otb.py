@@ -81,11 +81,7 @@ def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[Bo
 
 
 def _targets(root: Path) -> dict[str, Path]:
-    """Return name of target → file of its boxes, from all folders of sequences; empty files are left out.
-
-    Raises:
-        DataError: for a folder with frames and without boxes.
-    """
+    """Return name of target → file of its boxes, from all folders of sequences; empty files are left out."""
     files: dict[str, Path] = {}
     for name in sorted(list_folders(root)):
         folder = root / name
@@ -93,7 +89,7 @@ def _targets(root: Path) -> dict[str, Path]:
         for path in list_data(folder):
             match = FILE.fullmatch(path.name)
             if match and read_bytes(path).strip():
-                target = f"{name}-{match[1]}" if match[1] else name  # numbered, if there are several
+                target = f"{name}-{match[1]}" if match[1] else name
                 files_of_folder[plain_name(target, root)] = path
         if (folder / "img").is_dir() and not files_of_folder:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes")
@@ -102,15 +98,12 @@ def _targets(root: Path) -> dict[str, Path]:
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:
-    """Read a sequence: its frames, of some sequences only the part in `FRAMES`, and the boxes in the file `path`.
-
-    Raises:
-        DataError: if the numbers of frames and boxes differ, or the first box has no area.
-    """
+    """Read a sequence: its frames, of some sequences only the part in `FRAMES`, and its boxes."""
     frames = list_images(path.parent / "img")
     boxes = read_boxes(path)
-    first, last = FRAMES.get(path.parent.name, (1, len(frames)))  # one-based
-    if len(frames) > len(boxes):  # else a copy that holds the annotated frames alone
+    first, last = FRAMES.get(path.parent.name, (1, len(frames)))
+    # else a copy that holds the annotated frames alone
+    if len(frames) > len(boxes):
         frames = frames[first - 1 : last]
     if len(frames) != len(boxes) or len(boxes) < 2:
         raise DataError(f"{path}: {len(boxes)} boxes for {len(frames)} frames; both must be equal and at least 2")

@@ -38,12 +38,10 @@ class FrameSequence:
     sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a name that could lead out of the folder of predictions."""
         plain_name(self.name, self.frames[0].parent if self.frames else "sequence")
 
     @property
     def num_frames(self) -> int:
-        """Number of frames."""
         return len(self.frames)
 
     @property
@@ -52,16 +50,13 @@ class FrameSequence:
         return 0
 
     def frame(self, t: int) -> Tensor:
-        """Read frame index `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB.
-
-        Raises:
-            DecodingError: if the file is missing, truncated or no image, or its size is not `size`.
-        """
+        """Read frame index `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB."""
         import cv2
 
         image = read_image(self.frames[t], size=self.size)
         planes = np.empty((3, *image.shape[:2]), np.uint8)
-        cv2.split(image, list(planes))  # writes each channel of (H, W, 3) into its plane
+        # writes each channel of (H, W, 3) into its plane
+        cv2.split(image, list(planes))
         return torch.from_numpy(planes)
 
     def read(self, first: int = 0) -> Generator[Tensor]:
@@ -97,7 +92,6 @@ class MaskSequence(FrameSequence):
     one_object: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a bad name, and a video with fewer than two frames to follow."""
         super().__post_init__()
         followed = self.num_frames - self.begin
         if followed < 2:
@@ -105,7 +99,6 @@ class MaskSequence(FrameSequence):
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """Object ids, ascending."""
         return tuple(sorted(self.starts))
 
     @property
@@ -129,7 +122,7 @@ class MaskSequence(FrameSequence):
         if self.masks is None:
             raise KeyError(t)
         ids = self.masks.read(t, self.size)
-        if self.one_object:  # all ids but void become 1
+        if self.one_object:
             ids[(ids > 0) & (ids < VOID)] = 1
         return torch.from_numpy(ids)
 
@@ -143,21 +136,11 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
 
     The digest has the names of all files, the bytes of the annotations' files and of the first frame, the sizes in
     bytes of the other frames, and the arrays of annotations. Other numbers and texts follow from these.
-
-    Args:
-        record: the sequence, with records of its own at any depth.
-        digest_of: digest of a file, for many sequences a cached one.
-
-    Raises:
-        OSError: if a file cannot be read.
     """
     lines: list[str] = []
 
     def add(value: Any) -> None:
-        """Add to `lines` a line for each file and array in a value, at any depth; numbers and texts add none.
-
-        Of frames (`FRAME_FIELDS`: fields that hold their paths) it adds the first file's digest and the sizes of all.
-        """
+        """Add a line for each file and array in a value, at any depth; of frames, the first's digest and all sizes."""
         if isinstance(value, Path) and value.is_dir():
             raise DataError(f"{value}: a sequence holds paths of files; a folder that it needs is a text, str(folder)")
         if isinstance(value, Path):
@@ -169,11 +152,13 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
         elif isinstance(value, list | tuple):
             for item in value:
                 add(item)
-        elif hasattr(value, "__dict__") and not callable(value):  # a record; a function has a `__dict__` too
+        # a record; a function has a `__dict__` too
+        elif hasattr(value, "__dict__") and not callable(value):
             for name, item in vars(value).items():
                 add(item if name not in FRAME_FIELDS else item[:1])
                 if name in FRAME_FIELDS:
                     lines.extend(f"{file.name} {file.stat().st_size}" for file in item)
 
     add(record)
-    return text_digest("\n".join(sorted(lines)), length=8)  # sorted: the order of the fields does not count
+    # sorted: the order of the fields does not count
+    return text_digest("\n".join(sorted(lines)), length=8)

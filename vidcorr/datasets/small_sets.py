@@ -39,28 +39,17 @@ LAYOUTS = {
 
 
 def generate(folder: Path, names: Sequence[str] = tuple(LAYOUTS)) -> list[str]:
-    """Generate small data sets.
-
-    Args:
-        folder: folder in which each data set gets a folder of its name.
-
-    Returns:
-        `NAME=FOLDER` of each data set with a benchmark, as `--on` takes it.
-
-    Raises:
-        ValueError: for an unknown layout.
-        DataError: if a folder holds other files.
-        OSError: if a folder cannot be written.
-    """
+    """Generate small data sets, each in a folder of its name; return `NAME=FOLDER` of each for `--on`."""
     for name in names:
         require_one_of(LAYOUTS, layout=name)
-    from . import generated  # imports torch
+    from . import generated
 
     on: list[str] = []
     for name in names:
         small_set = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        size = {"size": SIZE} if small_set.is_small else {}  # {}: the writer's default size
+        # {}: the writer's default size
+        size = {"size": SIZE} if small_set.is_small else {}
         place = write(folder / name, small_set.videos, frames=small_set.frames, **size)
         if small_set.benchmark is not None:
             on.append(f"{small_set.benchmark}={place}")

@@ -58,13 +58,7 @@ class PointSequence(FrameSequence):
         return int(self.occluded.shape[1])
 
     def frame(self, t: int) -> Tensor:
-        """Return the frame with index `t`: uint8 RGB (3, H, W).
-
-        It is read from the file in `frames`; without files, taken from `stored()`, an array or JPEGs of all frames.
-
-        Raises:
-            DecodingError: if the frame is truncated or no image, or its size differs from the others.
-        """
+        """Return the frame with index `t`, from the files or from `stored()`: uint8 RGB (3, H, W)."""
         if self.frames:
             return super().frame(t)
         image = self.stored()[t]
@@ -95,7 +89,8 @@ def TapVid(root: str | Path) -> list[PointSequence]:
     inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
     suffixes = {path.suffix.lower() for path in files}
-    if len(suffixes) != 1:  # no set, or two, which would be scored as one
+    # no set, or two, which would be scored as one
+    if len(suffixes) != 1:
         raise DataError(f"{root}: {EXPECTED}")
     sequences: list[PointSequence] = []
     for file in files:
@@ -117,7 +112,8 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
     for name, element in content.items():
         plain = str(name) if isinstance(name, str | int) else ""
-        yield _from_element(file, plain, element)  # another name is refused as not plain
+        # another name is refused as not plain
+        yield _from_element(file, plain, element)
 
 
 @lru_cache(maxsize=1)
@@ -127,18 +123,10 @@ def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[], Any] | None = None) -> PointSequence:
-    """Check the three arrays of a video, and return the video.
-
-    Args:
-        file: the file, for messages.
-        element: mapping with `video` (all frames as pixels, or a JPEG of each), `points` and `occluded`.
-        read_frames: reads the frames again whenever one is used; None: the frames stay in memory.
-
-    Raises:
-        DataError: if a name or an array is not of TAP-Vid's form.
-    """
+    """Check the three arrays of a video, and return the video."""
     where = f"{file}, {plain_name(name, file)}"
-    with errors_at(f"{where}: {FORM}", *WRONG_JSON):  # `element` may be no mapping, or lack a key
+    # `element` may be no mapping, or lack a key
+    with errors_at(f"{where}: {FORM}", *WRONG_JSON):
         video = element["video"]
         points = element["points"]
         occluded = element["occluded"]
@@ -168,14 +156,7 @@ def _is_array(value: object, kind: str, axes: int) -> bool:
 
 
 def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
-    """Raise `DataError` unless visible points lie in the image, or within a pixel of it (rounding, Kinetics).
-
-    Args:
-        where: file and video, for the message.
-        positions: (N, T, 2) x, y as fractions of the image.
-        hidden: (N, T).
-        size: (height, width) of the image, pixels.
-    """
+    """Raise `DataError` unless visible points lie in the image, or within a pixel of it (rounding, Kinetics)."""
     margin = 1 / np.array(size[::-1])
     seen = positions[~hidden]
     if not ((seen >= -margin) & (seen <= 1 + margin)).all():

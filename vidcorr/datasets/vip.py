@@ -24,7 +24,8 @@ PARTS = (
 """Classes of Category_ids, with the names of TimeCycle's and UVC's evaluation."""
 NUM_PARTS = len(PARTS)
 
-_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # a line of a list: the path of a video, or its name
+# a line of a list: the path of a video, or its name
+_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,12 +53,7 @@ class PartSequence(MaskSequence):
     def read_mask(self, t: int) -> Tensor:
         """Read the mask of frame `t`: uint8 (H, W), classes, or with `humans` numbers of objects.
 
-        The objects are the instances of the first frame, numbered from 1 in the order of `first`, which holds their
-        ids. Other instances become 0.
-
-        Raises:
-            DecodingError: if the file is missing, truncated or no image.
-            DataError: if the mask holds a value that is no class.
+        The objects are the instances of the first frame, numbered from 1 in the order of `first`; others become 0.
         """
         if self.humans:
             # id of an instance, person · NUM_PARTS + class with person < VOID, → number of the object
@@ -67,16 +63,12 @@ class PartSequence(MaskSequence):
         return torch.from_numpy(read_parts(self.masks, t, self.size))
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
-        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class.
-
-        An id is person · `NUM_PARTS` + class, by `part_instances`; 0 is background.
-        """
+        """Return all annotated instances of frame `t`: int32 ids (H, W) of `part_instances`, and id → class."""
         instances = self._instance_ids(t)
         classes = {instance: instance % NUM_PARTS for instance in np.unique(instances).tolist() if instance}
         return torch.from_numpy(instances), classes
 
     def _instance_ids(self, t: int) -> NDArray[np.int32]:
-        """Return the ids (H, W) of the instances in frame `t`, by `part_instances`; `humans` must not be None."""
         assert self.humans is not None
         parts = read_parts(self.masks, t, self.size)
         return part_instances(parts, self.humans.stored(t, self.size))
@@ -113,25 +105,17 @@ def Vip(
 
 
 def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence:
-    """Read a video.
-
-    Args:
-        kind: "semantic": the objects are the classes of the first frame; "instance": its pairs of person and class.
-
-    Raises:
-        DataError: for faulty frames or masks, or a first frame without objects or with more than 254.
-    """
     frames = list_frames(root / "Images" / name)
     # only_values: the values of the files count, classes or persons, not colours
     masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True, only_values=True)
     parts = read_parts(masks, 0)
     humans: MaskFolder | None = None
-    first: tuple[int, ...] = ()  # ids of the instances in frame 0, by `part_instances`
+    first: tuple[int, ...] = ()
     objects: Sequence[int] = object_ids(parts)
     if kind == "instance":
         humans = MaskFolder(root / "Annotations/Human_ids" / name, frames, complete=True, only_values=True)
         instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
-        first = tuple(filter(None, instances))  # without the background, 0
+        first = tuple(filter(None, instances))
         objects = range(1, len(first) + 1)
     if not 0 < len(objects) < 255:
         raise DataError(f"{masks[0]}: {len(objects)} {kind} parts in the first frame; expected 1 to 254")
@@ -148,17 +132,9 @@ def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence
 
 
 def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Read the classes of an annotated frame: (H, W) uint8, 0 to 19, or 255 for ignored pixels.
-
-    Args:
-        t: index of the frame.
-        size: (height, width) of the result, resized by nearest pixel; None: as stored.
-
-    Raises:
-        DataError: for another value, naming the annotation.
-    """
+    """Read the classes of an annotated frame: (H, W) uint8, 0 to 19, or 255 for ignored pixels."""
     parts = masks.stored(t, size)
-    for value in object_ids(parts):  # without 0 and 255
+    for value in object_ids(parts):
         if value >= NUM_PARTS:
             raise DataError(
                 f"{masks[t]}: the annotation holds class {value}; VIP has 0 to {NUM_PARTS - 1}, 255 is void"

@@ -88,14 +88,7 @@ def Vos(
 
 
 def _starts(masks: MaskFolder, annotations: Annotations | None) -> dict[int, int]:
-    """Return object id → index of the frame that introduces the object.
-
-    With `annotations` "dense", these are the objects of frame 0. With "first", the only mask is that of frame 0. With
-    None, each object starts in the first mask that shows it.
-
-    Raises:
-        DataError: without an object; or, unless `annotations` is None, without an object in frame 0.
-    """
+    """Return object id → index of the frame that introduces the object."""
     starts = dict.fromkeys(masks.shown(0), 0) if annotations == "dense" else masks.starts()
     must_start_at_0 = annotations is not None
     if not starts or (must_start_at_0 and 0 not in starts.values()):
@@ -108,9 +101,6 @@ def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:
 
     A mask that only introduces objects is a prompt. A mask with an object of an earlier frame, or with no new object,
     even an empty one, holds truth.
-
-    Args:
-        starts: object id → index of the frame that introduces the object.
     """
     first = min(starts.values())
     for t in masks:

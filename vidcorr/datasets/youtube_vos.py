@@ -67,23 +67,18 @@ def YoutubeVos(
     frames = root / folder / "JPEGImages"
     if all_frames:
         places = [root / f"{folder}_all_frames", root / "all_frames" / f"{folder}_all_frames"]
-        frames = next(filter(Path.is_dir, places), places[0]) / "JPEGImages"  # of neither, the first, for the error
+        # of neither, the first, for the error
+        frames = next(filter(Path.is_dir, places), places[0]) / "JPEGImages"
     is_scored = split in ("train", "holdout")
     return [_sequence(meta, name, videos[name], frames / name, is_scored) for name in names]
 
 
 def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: bool) -> MaskSequence:
-    """Return a video whose objects start at the frames that meta.json names.
-
-    Args:
-        folder: its folder of frames.
-
-    Raises:
-        DataError: for a fault of the frames or masks, an object without a mask in its first frame, or no object.
-    """
+    """Return a video whose objects start at the frames that meta.json names."""
     frames = list_frames(folder)
-    masks = MaskFolder(meta.parent / "Annotations" / name, frames)  # a dictionary: index of a frame → file
-    _ = masks.void  # raises DataError if the first mask with ids has more pixels of void, 255, than of ids
+    masks = MaskFolder(meta.parent / "Annotations" / name, frames)
+    # raises DataError if the first mask with ids has more pixels of void, 255, than of ids
+    _ = masks.void
     index_of = {number: t for t, number in enumerate(_numbers(folder, frames))}
     starts: dict[int, int] = {}
     categories: dict[int, str] = {}
@@ -110,26 +105,12 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
 
 
 def _numbers(folder: Path, frames: Sequence[Path]) -> list[int]:
-    """Return the names of frames as numbers.
-
-    Raises:
-        DataError: if a name is no number; the message names the folder.
-    """
     with errors_at(f"{folder}: is not a folder of numbered frames"):
         return [int(frame.stem) for frame in frames]
 
 
 def _reported_frames(folder: Path, index_of: Mapping[int, int], begin: int) -> tuple[int, ...]:
-    """Return the indices of the frames with predictions: frames of the set's folder, from the first object on.
-
-    Args:
-        folder: the set's folder of the video, with every fifth frame.
-        index_of: number of a followed frame → its index.
-        begin: index of the frame with the first object.
-
-    Raises:
-        DataError: if the folder has no such frame, so that no prediction would be written.
-    """
+    """Return the indices of the frames with predictions: frames of the set's folder, from the first object on."""
     reported: list[int] = []
     for number in _numbers(folder, list_images(folder)):
         if index_of.get(number, -1) >= begin:
@@ -140,21 +121,13 @@ def _reported_frames(folder: Path, index_of: Mapping[int, int], begin: int) -> t
 
 
 def read_meta(path: Path) -> dict[str, Objects]:
-    """Read the videos of a meta.json; objects without frames are left out.
-
-    Returns:
-        Video → object id → its category and the number of its first frame.
-
-    Raises:
-        DataError: if the file is missing or has another form.
-    """
+    """Read the videos of a meta.json; objects without frames are left out."""
     with errors_at(f"{path}: is not a meta.json of YouTube-VOS", *WRONG_JSON):
         videos = read_json(path)["videos"].items()
         return {plain_name(name, path): _objects_of(video) for name, video in videos}
 
 
 def _objects_of(video: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
-    """Return id → category and first frame of a video in meta.json; objects without frames are left out."""
     objects: dict[int, tuple[str, int]] = {}
     for number, thing in video["objects"].items():
         if thing["frames"]:
@@ -186,22 +159,18 @@ def held_out_among(folders: Iterable[str]) -> frozenset[str]:
         split = images.absolute().parent
         if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
             continue
-        metas = [root / "train" / "meta.json" for root in split.parents[:2]]  # the nearer first
+        metas = [root / "train" / "meta.json" for root in split.parents[:2]]
         meta = next(filter(Path.is_file, metas), None)
         if meta is not None:
             chosen, _ = hold_out(read_meta(meta), HOLDOUT, UNSEEN_CATEGORIES)
-            held_out.update(video for video in videos if Path(video).name in chosen)  # named as in train
+            held_out.update(video for video in videos if Path(video).name in chosen)
     return frozenset(held_out)
 
 
 def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the held-out videos and the unseen categories; both empty if there are too few categories.
-
-    Args:
-        videos: video → its objects, as `read_meta` returns them.
-        fraction: fraction of the videos without unseen categories that is held out.
-    """
-    rank = partial(hashed_rank, 0)  # name → key of an order that looks random and never changes
+    """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
+    # name → key of an order that looks random and never changes
+    rank = partial(hashed_rank, 0)
     categories = set().union(*map(_categories, videos.values()))
     ranked = sorted(categories, key=rank)
     if not 0 <= unseen < len(ranked):

@@ -73,21 +73,21 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
         # never float16, whose numbers overflow
         precision = "bfloat16" if fastest == "bfloat16" else "float32"
         protocol = protocol.with_changes(backbone_precision=precision)
-    if input_is_stated(extractor):
+    if input_is_known(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
 
 
-def input_is_stated(extractor: View) -> bool:
+def input_is_known(extractor: View) -> bool:
     """Return whether the RGB that an extractor gets is known; True for a video encoder, which normalises by itself.
 
     Example:
         >>> from torch import nn
         >>> from vidcorr.backbones import Recurrent, build_feature_extractor
         >>> plain = build_feature_extractor(nn.AvgPool2d(16))  # a module that states no input
-        >>> input_is_stated(plain), input_is_stated(plain.changed(input=Input(source="stated by the caller")))
+        >>> input_is_known(plain), input_is_known(plain.changed(input=Input(source="stated by the caller")))
         (False, True)
-        >>> input_is_stated(Recurrent(lambda frame, state: (frame, state)))
+        >>> input_is_known(Recurrent(lambda frame, state: (frame, state)))
         True
     """
     return extractor.in_order or (extractor.normalises and bool(extractor.input.source))
@@ -100,9 +100,9 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     values: dict[str, Any] = {"positions": protocol.position_embedding, "final_norm": protocol.final_norm}
     mean = protocol.rgb_mean
     std = protocol.rgb_std
-    if input_is_stated(extractor) and (mean is not None or std is not None):
+    if input_is_known(extractor) and (mean is not None or std is not None):
         own = extractor.input
-        # what the protocol leaves open stays as the network states it; `source`: who states the input, in words
+        # what the protocol leaves open stays as the network defines it; `source`: a text on who defines the input
         values["input"] = Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
     return extractor.changed(**values)
 
@@ -207,7 +207,7 @@ class FrameEncoder:
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
 
-        On a CPU a second frame would only take room in the cache and delay the result of the first.
+        On a CPU a second frame would only fill the cache and delay the result of the first.
 
         Example:
             >>> from vidcorr import build_feature_extractor

@@ -27,14 +27,14 @@ VIP_STEP = 3
 """Rendered frames between written frames of VIP."""
 
 
-@layout()  # callers give root, count and arguments of `Scenes`
+@layout()
 def write_videos(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes."""
     for i, (video, _) in enumerate(scenes.rendered(count)):
         write_mp4(folder / f"{i:05d}.mp4", video)
 
 
-@layout()  # callers give root, count and arguments of `Scenes`
+@layout()
 def write_davis(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
@@ -47,7 +47,7 @@ def write_davis(folder: Path, scenes: Scenes, count: int) -> None:
     write_text(folder / "ImageSets/2017/val.txt", names)
 
 
-@layout(frames=41)  # callers give root, count and arguments of `Scenes`
+@layout(frames=41)
 def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) -> None:
     """Write `count` training and `valid` validation videos in YouTube-VOS's layout.
 
@@ -75,23 +75,16 @@ def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) 
 def _annotated_objects(
     masks: NDArray[np.uint8], sprites: int, draws: np.random.Generator, is_train: bool
 ) -> tuple[dict[str, dict[str, Any]], NDArray[np.uint8]]:
-    """Return a video's objects for meta.json, and its annotated masks: sprites are absent before a drawn frame.
-
-    Args:
-        masks: (T, H, W) ids of the sprites in all frames.
-        sprites: most sprites of a video, each of which takes two draws.
-        is_train: masks hold all objects, which have categories; False: an object has its first mask alone.
-
-    Returns:
-        Object id → its `frames` and, in training, its `category`; and the ids (T, H, W) of the annotated masks.
-    """
+    """Return a video's objects for meta.json, and its annotated masks: sprites are absent before a drawn frame."""
     objects: dict[str, dict[str, Any]] = {}
     annotated = np.zeros_like(masks)
     for number in range(1, sprites + 1):
         begin = int(draws.integers(0, len(masks) // 2 + 1))
-        category = int(draws.integers(CATEGORIES))  # drawn for hidden sprites too, so that the others keep theirs
+        # drawn for hidden sprites too, so that the others keep theirs
+        category = int(draws.integers(CATEGORIES))
         present = masks == number
-        if number > 1:  # the first sprite is there from the start
+        # the first sprite is there from the start
+        if number > 1:
             present[:begin] = False
         # as in YouTube-VOS, every fifth frame is annotated: those that show the sprite
         seen = [t for t in range(0, len(masks), 5) if present[t].any()]
@@ -106,7 +99,7 @@ def _annotated_objects(
     return objects, annotated
 
 
-@layout()  # callers give root, count and arguments of `Scenes`
+@layout()
 def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
 
@@ -117,16 +110,18 @@ def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
     for i, (video, masks) in enumerate(scenes.rendered(count)):
         sequence_folder = folder / f"Synthetic{i:03d}"
         write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, scenes.frames + 1)))
-        shown = np.unique(masks[0]).tolist()  # the background is 0, the frontmost sprite has the largest number
-        targets = {"": shown[-1]}  # end of the name of its file → id
-        if i % 3 == 2 and shown[-2] > 0:  # 0: frame 0 shows a single sprite
+        # the background is 0, the frontmost sprite has the largest number
+        shown = np.unique(masks[0]).tolist()
+        targets = {"": shown[-1]}
+        # 0: frame 0 shows a single sprite
+        if i % 3 == 2 and shown[-2] > 0:
             targets = {".1": shown[-1], ".2": shown[-2]}
         for suffix, number in targets.items():
             boxes = boxes_of(masks, number).astype(int)
             write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines_of(boxes, SEPARATORS[i % 3]))
 
 
-@layout(frames=24)  # callers give root, count and arguments of `Scenes`
+@layout(frames=24)
 def write_tap_vid(folder: Path, scenes: Scenes, count: int, tracks: int = 24) -> None:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
@@ -135,12 +130,12 @@ def write_tap_vid(folder: Path, scenes: Scenes, count: int, tracks: int = 24) ->
     content = {}
     for i, (video, masks) in enumerate(scenes.rendered(count)):
         points, occluded = scenes.tracks(i, masks, tracks)
-        points = ((points + 0.5) / scenes.size[::-1]).astype(np.float32)  # fractions of the image, from its corner
+        points = ((points + 0.5) / scenes.size[::-1]).astype(np.float32)
         content[f"synthetic-{i:03d}"] = {"video": video, "points": points, "occluded": occluded}
     (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
 
-@layout(frames=40, size=(240, 320), sprites=(1, 1))  # callers give root, count and arguments of `Scenes`
+@layout(frames=40, size=(240, 320), sprites=(1, 1))
 def write_jhmdb(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of one sprite."""
     from scipy.io import savemat
@@ -152,16 +147,17 @@ def write_jhmdb(folder: Path, scenes: Scenes, count: int) -> None:
         lists[action].append(f"{clip}.avi 2")
         frame_names = numbered("{:05d}.png", range(1, scenes.frames + 1))
         write_frames(folder / "Rename_Images" / action / clip, video, frame_names)
-        joints, _ = scenes.tracks(i, masks, len(JOINTS), of_layers=(1,))
+        joints, _ = scenes.tracks(i, masks, len(JOINTS), layer_numbers=(1,))
         path = folder / "joint_positions" / action / clip / "joint_positions.mat"
         path.parent.mkdir(parents=True)
         savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})  # (2, 15, T), one-based
-        path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # scipy's header holds a date
+        # scipy's header holds a date
+        path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])
     for action, lines in lists.items():
         write_text(folder / f"splits/{action}_test_split1.txt", lines)
 
 
-@layout(frames=10, size=(240, 320), sprites=(4, 4))  # callers give root, count and arguments of `Scenes`
+@layout(frames=10, size=(240, 320), sprites=(4, 4))
 def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 

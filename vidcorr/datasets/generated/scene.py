@@ -26,20 +26,13 @@ REGULARITY = 1.0, 4.0
 
 @dataclass(frozen=True)
 class Wave:
-    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase).
-
-    Example:
-        >>> wave = Wave(amplitude=2.0, period=8.0, phase=0.0)
-        >>> wave(2)
-        2.0
-    """
+    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase)."""
 
     amplitude: float
     period: float
     phase: float
 
     def __call__(self, t: float) -> float:
-        """Return the value in frame `t`."""
         angle = 2 * np.pi * t / self.period + self.phase
         return self.amplitude * float(np.sin(angle))
 
@@ -80,13 +73,7 @@ class Layer:
         return about_centre @ from_middle
 
     def paste(self, image: NDArray[np.float32], ids: NDArray[np.uint8], number: int, t: float) -> None:
-        """Draw the layer as of frame t, in place.
-
-        Args:
-            image: (H, W, 3), over which the texture is drawn.
-            ids: (H, W), which becomes `number` where the layer covers half of a pixel or more.
-            t: index of the frame.
-        """
+        """Draw the layer as of frame t, in place; its ids are where it covers half of a pixel or more."""
         # (H, W, 4): RGB and opacity, which is 0 beyond the texture
         drawn = cv2.warpAffine(self.texture, self.matrix(t)[:2], image.shape[1::-1])
         opacity = drawn[..., 3:]
@@ -132,7 +119,7 @@ class Scenes:
         periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
         # arguments of `Wave.draw`: largest amplitude (pixels of `path`, radians of `turn`, logarithm of the scale in
         # `growth`), shortest and longest period in frames
-        surface = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
+        surface = _texture(rng, 2 * max(size), colours, periods[0])
         ground = Layer(
             np.dstack([surface, np.ones(surface.shape[:2], np.float32)]),
             middle,
@@ -145,7 +132,8 @@ class Scenes:
         phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
         for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
             shape = _blob(rng, diameter)
-            plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])  # a colour each: the bits of 1 to 7
+            # a colour each: the bits of 1 to 7
+            plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
             texture = _texture(rng, len(shape), colours, periods[number])
             look = self.camouflage * texture + (1 - self.camouflage) * plain
             path_x = Wave(REACH * width, period=rng.uniform(90, 180), phase=phase_x)
@@ -161,10 +149,7 @@ class Scenes:
         return layers, Wave.draw(rng, 0.15, 30, 80)
 
     def render(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Render a video: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8.
-
-        The ids of a mask are 0 for the background and 1, 2, … for the sprites, back to front.
-        """
+        """Render a video: frames (T, H, W, 3) uint8 RGB, and masks (T, H, W) uint8 of sprites 1, 2, … back to front."""
         layers, light = self.draw(index)
         video = np.empty((self.frames, *self.size, 3), np.uint8)
         masks = np.zeros((self.frames, *self.size), np.uint8)
@@ -177,39 +162,31 @@ class Scenes:
         return video, masks
 
     def rendered(self, count: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Render the first `count` videos, one after the other."""
         return map(self.render, range(count))
 
     def tracks(
-        self, index: int, masks: NDArray[np.uint8], count: int, of_layers: Sequence[int] = ()
+        self, index: int, masks: NDArray[np.uint8], count: int, layer_numbers: Sequence[int] = ()
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return exact tracks through a video.
+        """Return exact tracks (`count`, T, 2) float64 x, y, with pixels' centres at integers, and which are hidden.
 
         A track starts at a visible pixel of a layer in a random frame and follows the surface. It is hidden while
-        another layer covers its pixel, and outside the image.
-
-        Args:
-            index: index of the video.
-            masks: (T, H, W), of the video.
-            of_layers: numbers of the layers on which the tracks start, in turn; 0 is the background. By default all
-                layers that are ever visible.
-
-        Returns:
-            (`count`, T, 2) float64 x, y, pixels with centres at integers, and (`count`, T) bool: hidden.
+        another layer covers its pixel, and outside the image. Tracks start on the given layers in turn, 0 for the
+        background; by default on all that are ever visible.
         """
         length, height, width = masks.shape
         layers, _ = self.draw(index)
-        rng = np.random.default_rng([self.seed, self.first + index, 16])  # another stream than the scene's
-        numbers = of_layers or np.unique(masks).tolist()
+        # another stream than the scene's
+        rng = np.random.default_rng([self.seed, self.first + index, 16])
+        numbers = layer_numbers or np.unique(masks).tolist()
         tracks = []
         hidden = []
         for i in range(count):
             number = numbers[i % len(numbers)]
             frames_with_layer = np.flatnonzero((masks == number).any((1, 2)))
-            motion = np.stack(list(map(layers[number].matrix, range(length))))  # from texture to frame
+            motion = np.stack(list(map(layers[number].matrix, range(length))))
             start = int(rng.choice(frames_with_layer))
             y, x = rng.choice(np.argwhere(masks[start] == number))
-            point = np.linalg.solve(motion[start], [x, y, 1.0])  # the point in pixels of the texture
+            point = np.linalg.solve(motion[start], [x, y, 1.0])
             track = (motion @ point)[:, :2]
             columns, rows = np.floor(track + 0.5).astype(int).T
             inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
@@ -220,38 +197,18 @@ class Scenes:
 
 
 def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Render a video and its masks; the same arguments give the same arrays.
-
-    Args:
-        index: index of the video in it.
-        **arguments: `frames`, `size`, `sprites` and `camouflage` of `Scenes`.
-
-    Returns:
-        frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
-
-    Example:
-        >>> frames, masks = render_video(seed=3, index=0, frames=4, size=(64, 80))
-        >>> frames.shape, masks.shape
-        ((4, 64, 80, 3), (4, 64, 80))
-    """
-    return Scenes(seed, first=index, **arguments).render(0)  # the first of a set that begins with this index
+    """Render a video and its masks as `Scenes.render`; the same arguments give the same arrays."""
+    # the first of a set that begins with this index
+    return Scenes(seed, first=index, **arguments).render(0)
 
 
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw phases of the sprites' paths until no two sprites overlap in frame 0, but at most 64 times.
-
-    Args:
-        diameters: (N,) pixels.
-        reach: largest distance of a sprite from the centre along x and y, pixels.
-
-    Returns:
-        (N, 2) phases along x and y, radians.
-    """
+    """Draw phases (N, 2) of the sprites' paths until no two sprites overlap in frame 0, but at most 64 times."""
     touching = (diameters[:, None] + diameters) / 2  # (N, N) distances of centres at which two sprites touch
-    np.fill_diagonal(touching, -1)  # a sprite does not touch itself
+    np.fill_diagonal(touching, -1)
     for _ in range(64):
         phases = rng.uniform(0, 2 * np.pi, (len(diameters), 2))
-        centres = reach * np.sin(phases)  # in frame 0, from the middle of the frame
+        centres = reach * np.sin(phases)
         if (np.linalg.norm(centres[:, None] - centres, axis=-1) > touching).all():
             break
     return phases
@@ -267,28 +224,20 @@ def _palette(rng: Generator) -> NDArray[np.float32]:
 
 
 def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: float) -> NDArray[np.float32]:
-    """Draw a square of a texture: noise around one frequency, cut into three levels of equal area, one per colour.
-
-    Args:
-        side: side of the square, pixels.
-        colours: (3, 3) RGB in 0..255.
-        period: width of the texture's elements, pixels.
-
-    Returns:
-        (side, side, 3) float32 RGB in 0..255.
-    """
+    """Draw a square of a texture: noise around one frequency, cut into three levels of equal area, one per colour."""
     angle = rng.uniform(0, np.pi)
     stretch = rng.uniform(1, STRETCH)
     # frequencies in cycles per pixel, then along and across the direction in which elements are `stretch` times as long
     x, y = np.meshgrid(np.fft.rfftfreq(side), np.fft.fftfreq(side))
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle)
-    frequency = period * np.hypot(stretch * along, across)  # 1: an element per period
-    band = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))  # kept frequencies, around 1
+    frequency = period * np.hypot(stretch * along, across)
+    band = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))
     spectrum = np.fft.rfft2(rng.normal(size=(side, side)))
     noise = np.fft.irfft2(band * spectrum, s=(side, side))
     level = np.digitize(noise, np.quantile(noise, [1 / 3, 2 / 3]))
-    grain = rng.normal(0, 20, (side, side, 1))  # with the blur below, edges and noise of a camera
+    # with the blur below, edges and noise of a camera
+    grain = rng.normal(0, 20, (side, side, 1))
     sharp = colours[rng.permutation(3)][level] + grain
     return np.asarray(cv2.GaussianBlur(sharp.astype(np.float32), (0, 0), 0.6), np.float32)
 
@@ -298,9 +247,11 @@ def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     angle = np.arctan2(y, x)
     outline = np.ones_like(angle)
-    for waves in range(2, 6):  # around the outline; the more, the flatter
+    # around the outline; the more, the flatter
+    for waves in range(2, 6):
         amplitude = rng.uniform(-0.3, 0.3) / (waves - 1)
         phase = rng.uniform(0, 2 * np.pi)
         outline += amplitude * np.cos(waves * angle + phase)
-    radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)  # never pinched off in the middle
+    # never pinched off in the middle
+    radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)
     return np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)

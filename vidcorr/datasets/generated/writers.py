@@ -28,7 +28,7 @@ FIRST_BENCHMARK_VIDEO = 1_000_000
 
 
 def is_made(root: Path, marker: str) -> bool:
-    """Return whether a folder holds the set that a marker describes: its marker file has this text."""
+    """Return whether a folder holds the set that a marker describes."""
     path = root / MARKER
     return path.is_file() and path.read_text(encoding="utf-8", errors="replace") == marker
 
@@ -36,33 +36,22 @@ def is_made(root: Path, marker: str) -> bool:
 def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Path]]:
     """Return a decorator that turns `write(folder, scenes, count, **own)` into `writer(root, count, **arguments)`.
 
-    `write` writes `count` videos of the `Scenes` into a folder, in a layout. The writer takes the arguments of `Scenes`
-    and the further arguments of `write`. It makes the set in a temporary folder, and moves the folder to `root` when it
-    is complete. A marker file holds all arguments: a `root` with the same marker is kept, with another marker replaced,
-    and without a marker refused unless it is empty.
-
-    Args:
-        **defaults: default arguments of the layout's `Scenes`.
-
-    Returns:
-        The decorator. The writer returns `root` with `~` expanded, and raises DataError if `root` is not empty and was
-        not generated.
+    The writer takes the arguments of `Scenes` and the further arguments of `write`. It makes the set in a temporary
+    folder, and moves the folder to `root` when it is complete. A marker file holds all arguments: a `root` with the
+    same marker is kept, with another marker replaced, and without a marker refused unless it is empty.
     """
 
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:
 
         def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
-            """Make the set by `write`, unless the marker in the folder says that it holds this set.
-
-            The arguments are the further ones of `write`, and those of `Scenes`.
-            """
             root = Path(root).expanduser()
             own_arguments = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
             scenes = Scenes(**defaults | arguments)
             # the marker's text: everything that decides the files of the set
             content = {"kind": write.__name__, "generation": GENERATION, "count": count}
             content |= asdict(scenes) | own_arguments
-            if OPENCV < 5:  # OpenCV 4 warps and blurs to other pixels than later releases: another set
+            # OpenCV 4 warps and blurs to other pixels than later releases: another set
+            if OPENCV < 5:
                 content["opencv"] = OPENCV
             marker = json.dumps(content, sort_keys=True, indent=1)
             if not is_made(root, marker):
@@ -77,11 +66,7 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
 
 
 def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
-    """Make a set in a temporary folder, and move it to `root`, where it replaces an earlier generated set.
-
-    Raises:
-        DataError: if `root` is not empty and was not generated.
-    """
+    """Make a set in a temporary folder, and move it to `root`, where it replaces an earlier generated set."""
     was_generated = (root / MARKER).is_file()
     if not was_generated and list_data(root):
         raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
@@ -92,9 +77,11 @@ def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
             write(folder)
             (folder / MARKER).write_text(marker)
             if was_generated:
-                remove(root)  # at the end of the block `unfinished` moves the new folder there
+                # at the end of the block `unfinished` moves the new folder there
+                remove(root)
     except OSError:
-        if not is_made(root, marker):  # else another process has made it meanwhile
+        # else another process has made it meanwhile
+        if not is_made(root, marker):
             raise
 
 
@@ -113,15 +100,13 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
         names = numbered("{:05d}.jpg", range(len(video)))
     for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
-        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)  # OpenCV takes BGR
+        # OpenCV takes BGR
+        _, content = cv2.imencode(Path(name).suffix, image[..., ::-1], options)
         (folder / name).write_bytes(content.tobytes())
 
 
 def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]) -> None:
-    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame indices or file stems.
-
-    The folder must not exist before.
-    """
+    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame indices or file stems."""
     folder.mkdir(parents=True)
     palette = davis_palette()
     for key, mask in masks.items():
@@ -135,7 +120,6 @@ def numbered(pattern: str, numbers: Iterable[int]) -> list[str]:
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a file, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
 
@@ -144,9 +128,6 @@ def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
     """Return the tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
 
     In a frame without the id the box is that of the frame before. Frame 0 must show the id.
-
-    Args:
-        masks: (T, H, W) ids.
     """
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):
