@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import printable
 from ..experiments.runs.flags import NETWORK, NETWORK_FLAGS, Flag, named_network, positive
+from .predict import START
 
 OUTPUT = "file to write: a picture of five frames, or .npz of all maps (default: features.png)"
 FLAGS = (
@@ -12,7 +13,7 @@ FLAGS = (
     Flag("video", "video file, or folder of frames", type=Path, metavar="VIDEO"),
     Flag("--output", OUTPUT, type=Path, default=Path("features.png"), metavar="FILE"),
     Flag("--protocol", "protocol, which names stage and stride (default: vidcorr)", metavar="NAME"),
-    Flag("--start", "first frame, counted from 0", type=int, default=0, metavar="FRAME"),
+    Flag("--start", START, type=int, default=0, metavar="FRAME"),
     Flag("--end", "frame after the last", type=int, metavar="FRAME"),
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     *NETWORK_FLAGS,

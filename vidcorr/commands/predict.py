@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
     from ..videos.stream import FrameStream
 
-MASKS = "PNGs with the ids of the objects; @FRAME is from 0, else the frame of the file's name, or the first"
+MASKS = "PNGs with the ids of the objects; without @FRAME of the frame of the file's name, or of the first"
+START = "number of the first frame, of a film from 0, of a folder as its images are named"
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
 NAMED = "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, "
@@ -35,7 +36,7 @@ FLAGS = (
     Flag("--model", NAMED, default="vidcorr-r18", metavar="NETWORK"),
     *NETWORK_FLAGS,
     Flag("--protocol", PROTOCOL, metavar="NAME"),
-    Flag("--start", "first frame, counted from 0", type=int, default=0, metavar="FRAME"),
+    Flag("--start", START, type=int, default=0, metavar="FRAME"),
     Flag("--end", "frame after the last", type=int, metavar="FRAME"),
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     Flag("--no-overlay", "write no overlay.mp4", dest="overlay", action="store_false"),
@@ -99,7 +100,7 @@ def prompts_of(flags: Namespace, video: FrameStream) -> Sequence[Prompt]:
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
     if flags.mask:
-        return [MaskPrompt.read(word, video.stems) for word in flags.mask]
+        return [MaskPrompt.read(word, video.numbers_of_names, video.number(0)) for word in flags.mask]
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
     # one file with prompts, or the boxes or points of a single prompt

@@ -43,7 +43,7 @@ def write_features(
     reduced = (reduced_frame(frame, size) for t, frame in enumerate(stream) if t in places)
     frames = list(reduced)
     maps = torch.stack(list(encoder.maps(frames)))
-    names = [f"frame {stream.start + t}" for t in places]
+    names = [f"frame {stream.number(t)}" for t in places]
     covered_size = encoder.input_sizes(size).covered
     write_picture(output, feature_sheet(torch.stack(frames), maps, covered_size, names))
 

@@ -63,8 +63,8 @@ def follow(
         video: a file, a folder of frames, or a `FrameStream` of a part; or frames, uint8 RGB
             `(3, H, W)`, of equal size. Prompts of later frames need a tensor or a list of frames; else an iterator will
             do. On a CPU no frame of an iterator is read ahead; a GPU encodes several frames in a pass.
-        prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or index of a frame →
-            prompt, counted in the whole video.
+        prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or number of a frame →
+            prompt, of a film from 0, of a folder as the images are named.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
             propagation; for masks by Liir's features `liir`; for a box VFS's tracker, `vfs`. Points also have point
             protocols (`fomo`, `tapir-matching`, `gmrw-chained`).
@@ -139,13 +139,13 @@ def prompts_of_video(given: Prompts, video: FrameStream | GivenFrames) -> dict[i
         given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
     prompts: dict[int, Prompt] = {}
     for prompt in map(_checked, [given] if isinstance(given, Prompt) else given):
-        frame = video.start if prompt.frame is None else prompt.frame
-        if frame < video.start:
-            raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {video.start} on")
-        if frame - video.start in prompts:
-            other = prompts[frame - video.start].source
-            raise DataError(f"frame {frame} has two prompts: {other} and {prompt.source}")
-        prompts[frame - video.start] = prompt.fitted_to_frame(video.size)
+        t = 0 if prompt.frame is None else video.place(prompt.frame)
+        if t < 0:
+            first = video.number(0)
+            raise DataError(f"{prompt.source}: is of frame {prompt.frame}, the video is read from frame {first} on")
+        if t in prompts:
+            raise DataError(f"frame {video.number(t)} has two prompts: {prompts[t].source} and {prompt.source}")
+        prompts[t] = prompt.fitted_to_frame(video.size)
     kinds = sorted({prompt.kind for prompt in prompts.values()})
     if len(kinds) != 1:
         raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")

@@ -49,9 +49,9 @@ def predict_video(
     """Follow prompts of one or several frames through a video, and write the results.
 
     For masks the files are `masks/<frame>.png`, for boxes or points `boxes.csv` or `points.csv`. Every prediction has
-    `overlay.mp4` (by `overlay`) and `prediction.json`, with the protocol, the prompts, the seconds and the command.
-    Frames are numbered as in the whole video. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv`
-    its centre, as in the prompts.
+    `overlay.mp4` (by `overlay`) and `prediction.json`, with the protocol, the prompts (the places of their
+    frames from 0, and their images), the seconds and the command. Frames have the numbers of their images, of a film
+    from 0. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv` its centre, as in the prompts.
 
     Args:
         network: a network, as `load` takes it, or its extractor.
@@ -80,7 +80,9 @@ def predict_video(
     given = prompts_of_video(prompts, stream)
     encoder = encoder_of(network, next(iter(given.values())), protocol, propagator)
     content = _record_at_start(stream, encoder, short_side, metadata or {})
-    content["prompts"] = [{"frame": stream.start + t, **prompt.metadata()} for t, prompt in given.items()]
+    content["prompts"] = [
+        {"frame": stream.first + t, "image": stream.image_name(t), **prompt.metadata()} for t, prompt in given.items()
+    ]
     results_of_frames = results_of(encoder, given, stream, short_side, propagator)
     with folder_lock(folder, "name another output folder"):
         existing = [name for name in OUTPUTS if (folder / name).exists()]
@@ -170,7 +172,7 @@ class _ResultFiles:
             write_ids(self._folder / "masks" / file, results.numpy(), davis_palette())
         else:
             for name, numbers in zip(self._objects, results.tolist(), strict=True):
-                self._table.append([f"{self._stream.start + t:05d}", str(name), *fixed(numbers, 4)])
+                self._table.append([f"{self._stream.number(t):05d}", str(name), *fixed(numbers, 4)])
         if self._film is not None:
             self._film.add(self._draw(frame, results))
         self.frames += 1

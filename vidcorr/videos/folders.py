@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +162,28 @@ def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None
         DataError: naming two of the files.
     """
     stems = [os.path.splitext(name)[0] for name in names]
-    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:  # the first form
-        return
-    # the second form: the number of each name behind the common beginning, None without one
-    start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
-    numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
-    if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):
+    # the forms in their order
+    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) > 1 and len(set(_numbers_in(stems))) < len(stems):
         others = f"{names[0]} and {names[-1]} have no order by number"
         raise DataError(f"{folder}: {others}: separate images, not the frames of a video")
+
+
+def frame_numbers(names: Sequence[str]) -> Sequence[int]:
+    """Return the numbers of a video's frames: those in their names if they ascend, else positions from 0.
+
+    Example:
+        >>> frame_numbers(["v_0001.jpg", "v_0011.jpg"]), frame_numbers(["12-59.jpg", "13-00.jpg", "13-01.jpg"])
+        ([1, 11], range(0, 3))
+    """
+    numbers = _numbers_in([os.path.splitext(name)[0] for name in names])
+    is_ascending = all(earlier < later for earlier, later in pairwise(numbers))
+    return numbers if is_ascending and len(numbers) == len(names) else range(len(names))
+
+
+def _numbers_in(stems: Sequence[str]) -> list[int]:
+    """Return the number of each name behind their common beginning, of the names that have one."""
+    start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
+    return [int(number[0]) for stem in stems if (number := re.match("[0-9]+", stem[len(start) :]))]
 
 
 def list_frames(folder: Path) -> tuple[Path, ...]:

@@ -1,6 +1,7 @@
 """Prompts for frames of a video: masks, boxes or points, from files or arrays."""
 
 import csv
+import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ class Prompt(ABC):
         source: file or kind, for messages and the record.
         objects: objects of the prompt: ids of a mask, names of boxes or points.
         labels: labels to follow: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`.
-        frame: index of the frame in the video, if it is known.
+        frame: number of the frame in the video, if it is known.
     """
 
     kind: ClassVar[str]
@@ -146,29 +147,29 @@ class MaskPrompt(Prompt):
         return cls(source=source, objects=object_ids(labels), labels=labels)
 
     @classmethod
-    def read(cls, word: str, stems: Sequence[str] | None = None) -> Self:
+    def read(cls, word: str, numbers: Mapping[str, int] | None = None, first: int = 0) -> Self:
         """Read a mask by a word `FILE[@FRAME]`.
 
-        Without `@FRAME` it is of the frame that it is named after: the image of its name in a folder, or the number of
-        a film's frame. With a name without digits, such as `first.png`, its frame is None.
+        Without `@FRAME` it is of the frame that it is named after: the image of its name in a folder, or the frame of
+        its number. With another name, such as `first.png`, its frame is None.
 
         Args:
-            word: the file, and perhaps its frame.
-            stems: names of a folder's images; None: a film.
+            word: the file, and perhaps the number of its frame.
+            numbers: name of a folder's image → number of the frame; None: a film.
+            first: number of the first frame that is read.
 
         Raises:
-            DataError: for another name with digits, which may mean a frame, and as `of`.
+            DataError: if another name holds a number, which may be another frame's than the first; and as `of`.
         """
         file, _, number = word.rpartition("@")
         if file and number.isdecimal() and not Path(word).exists():
             return replace(cls.of(file), frame=int(number))
         stem = Path(word).stem
-        if stems is None:
-            frame = int(stem) if stem.isdecimal() else None
-        else:
-            frame = stems.index(stem) if stem in stems else None
-        if frame is None and any(map(str.isdecimal, stem)):
-            raise DataError(f"{word}: say of which frame it is, {word}@FRAME, counted from 0")
+        frame = (numbers or {}).get(stem, int(stem) if stem.isdecimal() else None)
+        if frame is None:
+            of_first = {first} if numbers is None or 0 in numbers.values() else {first, 0}
+            if set(map(int, re.findall(r"\d+", stem))) - of_first:
+                raise DataError(f"{word}: say of which frame it is, {word}@FRAME")
         return replace(cls.of(word), frame=frame)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:

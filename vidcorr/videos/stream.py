@@ -1,10 +1,11 @@
 """A video, or a part of it, that is read in order."""
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,9 @@ from torch import Tensor
 
 from .container import VIDEO_SUFFIXES
 from .files import DataError
+from .folders import frame_numbers
 from .images import in_px, read_ahead, require_size
 from .source import FRAME_RATE, open_video
-
-if TYPE_CHECKING:
-    pass
 
 SEARCH = 600.0
 """Seconds allowed for a read: a late frame of a long film without an index is decoded from the start."""
@@ -25,17 +24,19 @@ SEARCH = 600.0
 class FrameStream:
     """A video, or a part of it, that is read in order and never held in memory; every pass reopens the file.
 
-    Arguments `t` count frames from the start of the part, from 0; messages name frames of the whole video.
+    Arguments `t` count frames from the start of the part, from 0. A frame's number is that in the name of a folder's
+    image, or its place in a film, from 0; prompts, tables and messages have it.
 
     Args:
         path: video file, or folder that directly holds the frames as images.
-        start: index of the first frame of the part.
-        end: index of the frame after the part; None: the end of the video.
+        start: number of the first frame of the part.
+        end: number of the frame after the part; None: the end of the video.
 
     Attributes:
         size: (height, width) of the frames, pixels.
         num_frames: number of frames of the part. Exact for a folder; for a whole file the header's, which may be wrong;
             for a part of a file that of `VideoFile.num_frames`.
+        first: place of the first frame of the part in the video, from 0.
         frame_rate: frames per second, 24 for a folder.
         is_read_once: False: every frame can be read again.
 
@@ -54,12 +55,16 @@ class FrameStream:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
             self._names = video.names  # of a folder's images; None for a file
-            self.num_frames = len(range(video.num_frames)[start:end])  # of the part
             if min(start, end or 0) < 0:
                 raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
+            # a film may have more frames than its header says
+            self._numbers = range(max(video.num_frames, 1)) if self._names is None else frame_numbers(self._names)
+            self.first = bisect_left(self._numbers, start)
+            self.num_frames = bisect_left(self._numbers, self._numbers[-1] + 1 if end is None else end) - self.first
             if self.num_frames < 1:
                 last = "the end" if end is None else end
-                raise DataError(f"{self.path}: has {video.num_frames} frames, none of {start} to {last}")
+                held = f"has frames {self._numbers[0]} to {self._numbers[-1]}"
+                raise DataError(f"{self.path}: {held}, none of {start} to {last}")
 
     def notes(self) -> list[str]:
         """Return sentences about the video that its user should know."""
@@ -73,14 +78,33 @@ class FrameStream:
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     @property
-    def stems(self) -> list[str] | None:
-        """Names of a folder's images without suffixes, of the whole video; None for a file."""
-        return None if self._names is None else [Path(name).stem for name in self._names]
+    def numbers_of_names(self) -> dict[str, int] | None:
+        """Name without suffix → number, for all images of a folder; None for a film."""
+        if self._names is None:
+            return None
+        return {Path(name).stem: number for name, number in zip(self._names, self._numbers, strict=True)}
 
     def image_name(self, t: int) -> str:
         """Return the file name of the image of frame t; of a film as by `ffmpeg … -start_number 0 %05d.png`."""
-        index = self.start + t
+        index = self.first + t
         return self._names[index] if self._names is not None else f"{index:05d}.png"
+
+    def number(self, t: int) -> int:
+        """Return the number of frame t."""
+        return self.first + t if self._names is None else self._numbers[self.first + t]
+
+    def place(self, number: int) -> int:
+        """Return the frame t of a number; below 0 before the part. `require` tells whether a film has it.
+
+        Raises:
+            DataError: if a folder has no image of this number.
+        """
+        if self._names is None:
+            return number - self.first
+        index = bisect_left(self._numbers, number)
+        if number not in self._numbers[index : index + 1]:
+            raise DataError(f"{self.path}: has no frame {number}; its images are {self._names[0]} to {self._names[-1]}")
+        return index - self.first
 
     def forwards(self, t: int = 0) -> Generator[Tensor]:
         """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
@@ -88,7 +112,7 @@ class FrameStream:
         Raises:
             DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
         """
-        first = self.start + t
+        first = self.first + t
         for index, image in enumerate(read_ahead(self._images(first)), start=first):
             yield self._checked(image, index)
 
@@ -100,12 +124,14 @@ class FrameStream:
         Raises:
             DataError: if it ends before.
         """
-        index = self.start + t
-        with open_video(self.path, timeout=SEARCH) as video:
-            video.read([index])  # of an index beyond the end it reads the last frame
-            frames = video.num_frames if self.end is None else min(video.num_frames, self.end)  # exact after reading
-        if index >= frames:
-            raise DataError(f"{self.path}: has no frame {index}; the last frame is {frames - 1}")
+        frames = self.num_frames
+        if self._names is None:
+            with open_video(self.path, timeout=SEARCH) as video:
+                video.read([self.first + t])  # of an index beyond the end it reads the last frame
+                last = video.num_frames if self.end is None else min(video.num_frames, self.end)  # exact after reading
+            frames = last - self.first
+        if t >= frames:
+            raise DataError(f"{self.path}: has no frame {self.number(t)}; the last frame is {self.number(frames - 1)}")
 
     def _checked(self, image: np.ndarray, index: int) -> Tensor:
         """Return an image `(H, W, 3)` as a frame `(3, H, W)`; raise `DecodingError` if its size is not `size`."""
@@ -118,7 +144,7 @@ class FrameStream:
         The file is opened here, so that the thread that reads ahead also closes it.
         """
         with open_video(self.path, table=False) as video:
-            count = None if self.end is None else self.end - first
+            count = None if self.end is None else self.first + self.num_frames - first
             yield from islice(video.frames(first), count)
 
 
@@ -137,8 +163,6 @@ class GivenFrames:
         >>> video.size, len(list(video.forwards(2)))
         ((48, 64), 3)
     """
-
-    start = 0
 
     def __init__(self, frames: Iterable[Tensor]) -> None:
         self._listed: Any = frames if hasattr(frames, "__getitem__") else None  # a tensor or list can be read again
@@ -177,6 +201,12 @@ class GivenFrames:
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
         form = f"{name} {shape}" if shape else name
         raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}: {_remedy(frame)}")
+
+    def number(self, t: int) -> int:
+        """Return the number of frame t, which is t."""
+        return t
+
+    place = number
 
     def require(self, t: int) -> None:
         """Check that frame t exists, and can be read again after later frames.

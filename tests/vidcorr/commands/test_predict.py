@@ -43,15 +43,23 @@ def test_flags_reach_the_prediction(run, tmp_path):
 
 
 def test_masks_of_several_frames_are_those_of_follow(folder, scene, tmp_path):
+    (tmp_path / "from1").mkdir()
+    for t, path in enumerate(sorted((folder / "frames").iterdir()), start=1):  # as by `ffmpeg … %03d.png`
+        (tmp_path / "from1" / f"{t:03d}{path.suffix}").symlink_to(path)
     for t in (0, 4):
         write_ids(tmp_path / f"m{t}.png", scene[1][t], davis_palette())
-    asked = ["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}", "--model=raw_colour@colour/8"]
-    main([*asked, "--protocol=crw", "--mask", f"{tmp_path / 'm0.png'}@0", f"{tmp_path / 'm4.png'}@4"])
+    asked = ["predict", str(tmp_path / "from1"), "--model=raw_colour@colour/8", "--protocol=crw"]
+    main([*asked, f"--output={tmp_path / 'out'}", "--mask", f"{tmp_path / 'm0.png'}@1", f"{tmp_path / 'm4.png'}@5"])
     prompts = {t: MaskPrompt.of(scene[1][t]) for t in (0, 4)}
     wanted = [ids for _, ids in follow("raw_colour@colour/8", folder / "frames", prompts, "crw")]
     assert torch.equal(read_masks(tmp_path / "out" / "masks"), torch.stack(wanted))
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert [prompt["frame"] for prompt in content["prompts"]] == [0, 4]
+    images = [f"00{number}{path.suffix}" for number in (1, 5)]
+    assert [(prompt["frame"], prompt["image"]) for prompt in content["prompts"]] == [(0, images[0]), (4, images[1])]
+    (tmp_path / "p.csv").write_text("frame,point,x,y\n3,a,10,12\n")
+    main([*asked, f"--output={tmp_path / 'points'}", f"--points={tmp_path / 'p.csv'}"])
+    first = rows_of(tmp_path / "points", "points.csv")[0]
+    assert (first["frame"], first["x"], first["y"]) == ("00003", "10.0000", "12.0000")
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):

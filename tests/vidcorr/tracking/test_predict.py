@@ -35,7 +35,7 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     named = {"name": expected.name, "benchmark": expected.benchmark, "digest": expected.digest()}
     assert content["protocol"] == named | values
     assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
-    told = {"frame": 0, "kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
+    told = {"frame": 0, "image": "000.png", "kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
     assert content["prompts"] == [told]
 
 

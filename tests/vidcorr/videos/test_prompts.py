@@ -67,9 +67,13 @@ def test_a_mask_is_of_the_frame_that_its_word_or_its_name_says(tmp_path):
     for name in ("b.png", "00012.png", "b@3.png", "mask_00012.png"):
         Image.fromarray(IDS).save(tmp_path / name)
     frames = {("b.png@7", None): 7, ("00012.png", None): 12, ("b.png", None): None, ("b@3.png@3", None): 3}
-    frames |= {("b.png", ("a", "b")): 1, ("b.png", ("a", "c")): None, ("b.png@0", ("a", "b")): 0}
-    for (word, stems), frame in frames.items():
-        assert MaskPrompt.read(str(tmp_path / word), stems).frame == frame
-    for word, stems in (("mask_00012.png", None), ("b@3.png", None), ("00012.png", ("a", "b"))):
+    frames |= {("b.png", "ab"): 1, ("b.png", "ac"): None, ("b.png@0", "ab"): 0, ("00012.png", "ab"): 12}
+    for (word, names), frame in frames.items():
+        numbers = names and {name: number for number, name in enumerate(names)}
+        assert MaskPrompt.read(str(tmp_path / word), numbers).frame == frame
+    plates = {f"shot.{number}": number for number in range(9, 13)}
+    for word, first, frame in (("00012.png", 9, 12), ("mask_00012.png", 12, None)):
+        assert MaskPrompt.read(str(tmp_path / word), plates, first).frame == frame
+    for word, numbers in (("mask_00012.png", None), ("b@3.png", None), ("b@3.png", plates)):
         message = f"{word}: say of which frame it is, .*{word}@FRAME"
-        refused(DataError, message, MaskPrompt.read, str(tmp_path / word), stems)
+        refused(DataError, message, MaskPrompt.read, str(tmp_path / word), numbers)

@@ -44,6 +44,18 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
     for part in ((900, None), (4, 4), (0, 0), (-2, None), (0, -1)):
         refused(DataError, f"none of {part[0]} to ({part[1]}|the end)|counted from 0", FrameStream, path, *part)
     if name == "clip.v1":
+        every_tenth = tmp_path / "tenth"
+        write_frames(every_tenth, PICTURES, [f"p{1001 + 10 * t}.png" for t in range(30)])
+        stream = FrameStream(every_tenth, 1011, 1031)
+        assert np.array_equal(arrays(stream), PICTURES[1:3])
+        assert [stream.number(1), stream.place(1021), stream.place(1001), stream.image_name(1)] == [
+            1021,
+            1,
+            -1,
+            "p1021.png",
+        ]
+        refused(DataError, "has no frame 1002; its images are p1001.png to p1291.png", stream.place, 1002)
+        refused(DataError, "has no frame 1031; the last frame is 1021", stream.require, 2)
         write_frames(path, PICTURES[:1, 1:], ["p009.png"])
         refused(DataError, "p009.png: is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
 
