@@ -42,7 +42,7 @@ from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.loops import has_reached_its_length
 from vidcorr.near_names import did_you_mean
-from vidcorr.videos.files import full_disk_of_threads_at
+from vidcorr.videos.files import full_disk_of_threads_at, user_path
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -218,7 +218,7 @@ def needs_no_data(config: Any, loader: str) -> bool:
         return True
     given = config.data.init_args.as_dict()
     places = [str(place) for name in ("source", "root") for place in as_list(given.get(name) or [])]
-    absent = [place for place in places if not Path(place).expanduser().exists()]
+    absent = [place for place in places if not user_path(place).exists()]
     only_benchmarks = bool(absent) and any(map(is_benchmark, config.trainer.callbacks))
     if only_benchmarks:
         rank_zero_info(f"{absent[0]}: there is no such file or folder: benchmarks alone are run")
@@ -335,7 +335,7 @@ class VidcorrCLI(LightningCLI):
         """Make the folder of the run, and return the Trainer's arguments that name it; on other ranks do nothing."""
         if not is_first_rank():  # other ranks learn the folder by broadcast (`run_folder`)
             return {}
-        folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
+        folder = self.run.make_folder(user_path(trainer.default_root_dir))
         arguments: dict[str, Any] = {"default_root_dir": folder}
         if trainer.logger in (None, True) and not trainer.barebones:
             # without name and version: the run folder itself holds the events, and the bar shows no "on_0" of a version

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.experiments.runs.runs import Run
+from vidcorr.videos.files import user_path
 
 
 def run_of(trainer: Trainer) -> Run | None:
@@ -56,7 +57,7 @@ def begins_branch(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
 def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
     folder = run_folder(trainer) / "checkpoints" if dirpath is None else Path(dirpath)
-    return str(folder.expanduser().resolve())
+    return str(user_path(folder).resolve())
 
 
 def hide_logs(trainer: Trainer, step: int, scores: Mapping[str, float]) -> None:

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence, Sized
-from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vidcorr.functional.images import prepared
 from vidcorr.functional.seeds import run_seed
-from vidcorr.videos.files import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least, user_path
 from vidcorr.videos.processes import server_context, usable_cores
 
 from .loading.clips import collate, start_worker
@@ -62,7 +61,7 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(1, batch_size=batch_size)
         require_at_least(0, num_workers=self.num_workers)
         paths = source if isinstance(source, list) else [source]
-        self.sources = [Path(path).expanduser() for path in paths]
+        self.sources = [user_path(path) for path in paths]
         self.source = self.sources[0]  # for data of a single source
         self.batch_size = batch_size
         self.seed = run_seed(seed)

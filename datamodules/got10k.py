@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from vidcorr.datasets.got10k import list_sequences
-from vidcorr.videos.files import require_at_least
+from vidcorr.videos.files import require_at_least, user_path
 
 from .base import SampledDataModule
 from .loading.target_pairs import TargetPairs
@@ -49,7 +49,7 @@ class Got10kDataModule(SampledDataModule):
     ) -> None:
         super().__init__(Path(root) / "train", batch_size, num_workers, seed)
         require_at_least(1, repeat=repeat)
-        self.root = Path(root).expanduser()
+        self.root = user_path(root)
         self.repeat = repeat
 
     def setup(self, stage: str = "fit") -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vidcorr.datasets.generated import write_davis, write_tap_vid, write_videos
 from vidcorr.datasets.generated.writers import FIRST_BENCHMARK_VIDEO
+from vidcorr.videos.files import user_path
 
 from .video import VideoDataModule
 
@@ -43,7 +44,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(source=Path(root) / "videos", **kwargs)
-        self.root = Path(root).expanduser()
+        self.root = user_path(root)
         self._counts = videos, benchmark_videos, point_videos
         # arguments of the functions that write the videos and the benchmarks
         self.generation: dict[str, Any] = {

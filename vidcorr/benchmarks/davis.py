@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from ..datasets import Davis, MaskSequence
 from ..protocols import PropagationProtocol
+from ..videos.files import user_path
 from ..videos.folders import list_folders
 from .masks import MaskBenchmark
 
@@ -62,7 +63,7 @@ class DavisBenchmark(MaskBenchmark):
 
     def held_out(self) -> Collection[str]:
         """Return the folders of the sequences in all resolutions: a training may read another one."""
-        frames = Path(self.root).expanduser() / "JPEGImages"
+        frames = user_path(self.root) / "JPEGImages"
         videos = set(super().held_out())
         for resolution in list_folders(frames):
             videos.update(os.path.realpath(frames / resolution / sequence.name) for sequence in self.sequences)

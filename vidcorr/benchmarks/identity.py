@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ..videos.digests import file_digest, text_digest
+from ..videos.files import user_path
 from .base import Benchmark
 
 
@@ -33,9 +34,8 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
         is_path = isinstance(value, Path) or (takes_path and isinstance(value, str))
         if not is_path:
             arguments[item.name] = repr(value)
-        # of a folder, `digests` has the content
-        elif Path(value).expanduser().is_file():
-            files.append(Path(value).expanduser())
+        elif user_path(value).is_file():  # of a folder, `digests` has the content
+            files.append(user_path(value))
     return {
         "benchmark": f"{kind.__module__}.{kind.__qualname__}",
         "version": version("vidcorr"),

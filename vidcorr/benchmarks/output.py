@@ -13,7 +13,7 @@ from ..results.page import write_report
 from ..results.pictures.animations import FRAMES, WIDTH, Curve, Frame, write_animation
 from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, resized, write_picture
 from ..results.result import Result
-from ..videos.files import unfinished, write_atomically
+from ..videos.files import unfinished, user_path, write_atomically
 from ..videos.masks import write_ids
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Output:
     """
 
     def __init__(self, folder: str | Path | None) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else user_path(folder)
         self.pictures: dict[str, Picture] = {}
 
     def mask(self, file: Path, ids: Tensor, kind: str = "") -> None:

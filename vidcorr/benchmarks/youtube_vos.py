@@ -13,6 +13,7 @@ from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
+from ..videos.files import user_path
 from .base import sorted_rows
 from .masks import MaskBenchmark
 from .output import Output
@@ -72,7 +73,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """The categories that the training split has not seen; empty but for the hold-out split."""
         if self.split != "holdout":
             return ()
-        videos = read_meta(Path(self.root).expanduser() / "train" / "meta.json")
+        videos = read_meta(user_path(self.root) / "train" / "meta.json")
         _, categories = hold_out(videos, self.holdout, self.unseen)
         return categories
 

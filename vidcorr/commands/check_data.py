@@ -7,10 +7,11 @@ from statistics import mode
 
 from ..errors import printable
 from ..experiments.runs.flags import Flag
+from ..videos.files import user_path
 
 FLAGS = (
     Flag("sources", "folders of videos, or .txt lists of them", nargs="+", metavar="SOURCE"),
-    Flag("--output", "folder of clean.txt (default: checked)", type=Path, default=Path("checked")),
+    Flag("--output", "folder of clean.txt (default: checked)", type=user_path, default=Path("checked")),
     Flag("--workers", "number of processes (default: one per core)", type=int),
     Flag("--min-frames", "smallest usable number of frames (default: 8)", type=int, default=8),
 )

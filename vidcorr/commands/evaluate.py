@@ -1,16 +1,16 @@
 """The flags and the call of `vidcorr evaluate`."""
 
 from argparse import Namespace
-from pathlib import Path
 
 from ..experiments.runs.benchmark_choice import chosen_benchmarks, read_on
 from ..experiments.runs.flags import BENCHMARK_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_networks, several
+from ..videos.files import user_path
 
 NAMED = "checkpoint, folder of a run, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, …"
 FLAGS = (
     *BENCHMARK_FLAGS,
     *NETWORK_FLAGS,
-    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="evaluation"),
+    Flag("--output", "folder of results (default: %(default)s)", type=user_path, default="evaluation"),
     Flag("networks", NAMED, nargs="+", metavar=NETWORK),
     Flag("--base", "network to compare the others with", default="", metavar="NETWORK"),
     several("--seeds", "N", "seeds of random weights (default: 0)", int),
@@ -28,7 +28,7 @@ def require(flags: Namespace) -> None:
         return
     for choice in read_on(flags.on):
         root = choice.arguments.get("root")
-        if isinstance(root, str) and not Path(root).expanduser().exists():
+        if isinstance(root, str) and not user_path(root).exists():
             raise ValueError(f"--on {choice.config}={root}: there is no such file or folder")
 
 

@@ -1,17 +1,16 @@
 """The flags and the call of `vidcorr export`."""
 
 from argparse import Namespace
-from pathlib import Path
 
 from ..experiments.runs.flags import Flag, positive
-from ..videos.files import require_one_of
+from ..videos.files import require_one_of, user_path
 
 NAMED = "folder of a run, checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
 WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
 SIZE = "height and width of the images, pixels, for .onnx"
 FLAGS = (
     Flag("checkpoint", NAMED, metavar="NETWORK"),
-    Flag("output", WRITTEN, type=Path, metavar="OUT"),
+    Flag("output", WRITTEN, type=user_path, metavar="OUT"),
     Flag("--size", SIZE, type=positive, nargs=2, metavar=("H", "W")),
 )
 

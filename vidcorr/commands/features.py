@@ -5,13 +5,14 @@ from pathlib import Path
 
 from ..errors import printable
 from ..experiments.runs.flags import NETWORK, NETWORK_FLAGS, Flag, named_network, positive
+from ..videos.files import user_path
 from .predict import START
 
 OUTPUT = "file to write: a picture of five frames, or .npz of all maps (default: features.png)"
 FLAGS = (
     Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),
-    Flag("video", "video file, or folder of frames", type=Path, metavar="VIDEO"),
-    Flag("--output", OUTPUT, type=Path, default=Path("features.png"), metavar="FILE"),
+    Flag("video", "video file, or folder of frames", type=user_path, metavar="VIDEO"),
+    Flag("--output", OUTPUT, type=user_path, default=Path("features.png"), metavar="FILE"),
     Flag("--protocol", "protocol, which names stage and stride (default: vidcorr)", metavar="NAME"),
     Flag("--start", START, type=int, default=0, metavar="FRAME"),
     Flag("--end", "frame after the last", type=int, metavar="FRAME"),

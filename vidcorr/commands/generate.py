@@ -1,13 +1,13 @@
 """The flags and the call of `vidcorr generate`."""
 
 from argparse import Namespace
-from pathlib import Path
 
 from ..datasets.small_sets import LAYOUTS, generate
 from ..experiments.runs.flags import Flag
+from ..videos.files import user_path
 
 FLAGS = (
-    Flag("folder", "folder of the data sets, a folder for each", type=Path, metavar="FOLDER"),
+    Flag("folder", "folder of the data sets, a folder for each", type=user_path, metavar="FOLDER"),
     Flag("layouts", f"{', '.join(LAYOUTS)} (default: all)", nargs="*", default=(), metavar="LAYOUT"),
 )
 

@@ -2,12 +2,11 @@
 
 import json
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from ..datasets.lists import read_names
 from ..experiments.runs.flags import Flag, OneOf
-from ..videos.files import write_atomically
+from ..videos.files import user_path, write_atomically
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
 ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
@@ -23,20 +22,20 @@ KIND = OneOf(
     Flag("--boxes", "score boxes by OTB's one-pass evaluation: PREDICTIONS/SEQUENCE.txt", action="store_true"),
 )
 OF_MASKS = (
-    Flag("--meta", META, type=Path, metavar="FILE"),
+    Flag("--meta", META, type=user_path, metavar="FILE"),
     Flag("--unseen", "file of unseen categories (youtube-vos), one per line", metavar="FILE"),
-    Flag("--list", "file of video names, one per line", type=Path, metavar="FILE"),
+    Flag("--list", "file of video names, one per line", type=user_path, metavar="FILE"),
     Flag("--keep-ends", "count the first and the last frame too", action="store_true"),
     Flag("--allow-missing", "leave videos without predictions out", action="store_true"),
 )
 """Flags that boxes and tracks do not have."""
 FLAGS = (
-    Flag("folders", FOLDERS, nargs="+", type=Path, metavar="FOLDER"),
+    Flag("folders", FOLDERS, nargs="+", type=user_path, metavar="FOLDER"),
     Flag("--on", ON, default="", metavar="NAME=FOLDER"),
     KIND,
     *OF_MASKS,
-    Flag("--json", "write all scores to a flat JSON object", type=Path, metavar="FILE"),
-    Flag("--output", "write results.json, per_sequence.csv and report.html", type=Path, metavar="FOLDER"),
+    Flag("--json", "write all scores to a flat JSON object", type=user_path, metavar="FILE"),
+    Flag("--output", "write results.json, per_sequence.csv and report.html", type=user_path, metavar="FOLDER"),
 )
 
 

@@ -5,10 +5,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..experiments.runs.flags import Flag
+from ..videos.files import user_path
 
 FLAGS = (
     Flag("study", "YAML file, or a study of vidcorr (studies/…)"),
-    Flag("--output", "folder of the runs (default: studies/NAME)", type=Path),
+    Flag("--output", "folder of the runs (default: studies/NAME)", type=user_path),
     Flag("--missing", "print only the lines that lack a result", action="store_true"),
 )
 

@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..experiments.runs.flags import FORMAT_FLAGS, Flag, several
+from ..videos.files import user_path
 
 FOLDERS = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
 BASE = "base row; other rows show their differences from it"
@@ -18,7 +19,7 @@ FLAGS = (
     Flag("--base", BASE, default="", metavar="ROW"),
     *FORMAT_FLAGS,
     Flag("--published", PUBLISHED, action="store_true"),
-    Flag("--output", OUTPUT, type=Path, metavar="FILE"),
+    Flag("--output", OUTPUT, type=user_path, metavar="FILE"),
     Flag("--study", "show the rows of this study, from the folder of its runs", metavar="FILE"),
 )
 

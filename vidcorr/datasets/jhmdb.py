@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import DataError, list_lines, require_one_of
+from ..videos.files import DataError, list_lines, require_one_of, user_path
 from ..videos.folders import list_data, list_frames
 from ..videos.images import image_size
 from .lists import plain_name
@@ -54,7 +54,7 @@ def Jhmdb(
         ValueError: for another subset.
     """
     require_one_of(SUBSETS, subset=subset)
-    root = Path(root).expanduser()
+    root = user_path(root)
     ending = f"_test_split{split}.txt"
     splits = root / "splits"
     for folder in (root / "Rename_Images", root / "joint_positions", splits):

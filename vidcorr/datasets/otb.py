@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.files import DataError, read_bytes
+from ..videos.files import DataError, read_bytes, user_path
 from ..videos.folders import list_data, list_folders, list_images
 from ..videos.images import image_size, read_image
 from .box_files import read_boxes
@@ -68,7 +68,7 @@ def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[Bo
         DataError: one line naming the file: a missing folder or sequence, boxes that cannot be read, different numbers
             of boxes and frames.
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     targets = _targets(root)
     names = sorted(targets) if version is None else TB100
     if not names:

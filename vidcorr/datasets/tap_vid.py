@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.files import WRONG_JSON, DataError, errors_at
+from ..videos.files import WRONG_JSON, DataError, errors_at, user_path
 from ..videos.folders import list_data
 from ..videos.images import image_size, read_image
 from .arrays import read_npz, read_pickle
@@ -85,7 +85,7 @@ def TapVid(root: str | Path) -> list[PointSequence]:
         DataError: for an unknown layout, a damaged or hostile file, a missing key, arrays of the wrong type or shape,
             points in pixels, or a truncated JPEG. The message is one line that names the file and the video.
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
     suffixes = {path.suffix.lower() for path in files}

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..videos.files import DataError, require_one_of
+from ..videos.files import DataError, require_one_of, user_path
 from ..videos.folders import list_frames
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID, object_ids
@@ -97,7 +97,7 @@ def Vip(
             masks.
     """
     require_one_of(("semantic", "instance"), parts=parts)
-    root = Path(root).expanduser()
+    root = user_path(root)
     if (root / "VIP_Fine").is_dir():
         root = root / "VIP_Fine"
     listed_in = find_list(root, split, ["lists/{}_videos.txt"])

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..videos.files import DataError, require_one_of
+from ..videos.files import DataError, require_one_of, user_path
 from ..videos.folders import list_folders, list_frames, list_images
 from ..videos.mask_folder import MaskFolder
 from .lists import find_list, read_names
@@ -56,7 +56,7 @@ def Vos(
             one line that names the file.
     """
     require_one_of((None, *get_args(Annotations)), annotations=annotations)
-    root = Path(root).expanduser()
+    root = user_path(root)
     listed_in = None if split is None else find_list(root, split, ["{}.txt", "ImageSets/{}.txt"])
     names = list_folders(root / masks) if listed_in is None else read_names(listed_in, PATHS_OF_DAVIS_2016)
     if not names:
@@ -141,7 +141,7 @@ def Davis(
             that differ from the frames in count, names or size, a first frame without mask or object, masks of
             16 bits or many colours.
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     frames = root / "JPEGImages"
     resolutions = list_folders(frames)
     if resolutions and resolution not in resolutions:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..videos.files import WRONG_JSON, DataError, errors_at
+from ..videos.files import WRONG_JSON, DataError, errors_at, user_path
 from ..videos.folders import list_frames, list_images
 from ..videos.mask_folder import MaskFolder
 from ..videos.source import hashed_rank
@@ -55,7 +55,7 @@ def YoutubeVos(
             without a mask in its first frame, an annotation without its frame, masks of another size, of 16
             bits or many colours.
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     folder = "train" if split == "holdout" else split
     meta = root / folder / "meta.json"
     videos = read_meta(meta)

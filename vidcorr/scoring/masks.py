@@ -22,7 +22,7 @@ from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Value
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.digests import file_digest, text_digest
-from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of
+from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of, user_path
 from ..videos.folders import list_folders, list_images, natural_order
 from ..videos.images import read_image
 from ..videos.mask_folder import MaskFolder
@@ -73,8 +73,8 @@ def score(
         {'J&F-Mean': 0.66, ...}
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
-    output = None if pictures is None else Path(pictures).expanduser()
-    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, allow_missing, output)
+    output = None if pictures is None else user_path(pictures)
+    folders = MaskFolders(user_path(truth), user_path(predictions), chosen, allow_missing, output)
     listed = sorted(list_folders(folders.truth))
     names = list(dict.fromkeys(listed if videos is None else videos))
     if not listed:

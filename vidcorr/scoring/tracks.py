@@ -14,7 +14,7 @@ from ..datasets.records import content_digest
 from ..metrics.box_tracking import OTB, doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_scores
 from ..results.result import Result, Row
-from ..videos.files import errors_at
+from ..videos.files import errors_at, user_path
 from .masks import result_of_predictions
 from .readings import Errors, errors_of_numbers, refuse_or_doubt
 
@@ -46,7 +46,7 @@ def score_tracks(
         digests[sequence.name] = content_digest(sequence)
         # `points` are fractions of the frame; queries and predictions are in pixels of the raster
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
-        path = Path(predictions).expanduser() / f"{sequence.name}.npz"
+        path = user_path(predictions) / f"{sequence.name}.npz"
         arrays = read_npz(path)
         with errors_at(path):  # `tapvid_counts` checks the shapes, so it comes before all other use of the arrays
             if not {"tracks", "occluded"} <= arrays.keys():
@@ -82,7 +82,7 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
     Raises:
         DataError: for a missing or wrong file; the message names it.
     """
-    folder = Path(predictions).expanduser()
+    folder = user_path(predictions)
     rows: list[Row] = []
     errors_of_files: dict[Path, Errors] = {}  # as written and by other conventions, to detect a wrong convention
     digests: dict[str, str] = {}

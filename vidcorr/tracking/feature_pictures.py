@@ -11,7 +11,7 @@ from torch import Tensor
 from ..functional.propagation.resizing import reduced_frame
 from ..results.pictures import feature_sheet, write_picture
 from ..results.pictures.overlays import evenly_spaced
-from ..videos.files import unfinished
+from ..videos.files import unfinished, user_path
 from ..videos.prompts import MaskPrompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, encoder_of, seen_size
@@ -45,7 +45,7 @@ def write_features(
     maps = torch.stack(list(encoder.maps(frames)))
     names = [f"frame {stream.number(t)}" for t in places]
     covered_size = encoder.input_sizes(size).covered
-    write_picture(output, feature_sheet(torch.stack(frames), maps, covered_size, names))
+    write_picture(user_path(output), feature_sheet(torch.stack(frames), maps, covered_size, names))
 
 
 def _as_for_masks(
@@ -71,7 +71,7 @@ def write_maps(
     facts = {"stage": str(extractor.stage), "stride": extractor.stride, "input": encoder.input.model_dump_json()}
     with torch.no_grad():
         features = np.stack([_half_if_it_fits(features) for features in encoder.maps(frames)])
-    with unfinished(output) as temporary, open(temporary, "wb") as file:
+    with unfinished(user_path(output)) as temporary, open(temporary, "wb") as file:
         np.savez(file, features=features, **facts)
 
 

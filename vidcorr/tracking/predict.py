@@ -19,7 +19,7 @@ from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
 from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
-from ..videos.files import write_atomically
+from ..videos.files import user_path, write_atomically
 from ..videos.folder_lock import folder_lock
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
@@ -75,7 +75,7 @@ def predict_video(
             in prediction.json is false.
     """
     began = time.perf_counter()
-    folder = Path(output_dir)
+    folder = user_path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     given = prompts_of_video(prompts, stream)
     encoder = encoder_of(network, next(iter(given.values())), protocol, propagator)

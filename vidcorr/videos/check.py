@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from .files import DataError, write_atomically
+from .files import DataError, user_path, write_atomically
 from .processes import in_processes
 from .source import list_videos, open_video
 
@@ -51,9 +51,9 @@ def check_data(
             print(f"{source}: {listing.left_out()}")
         for entry in listing.entries:
             entries.append((os.path.abspath(entry.path), entry.label))
-    clean = Path(output).expanduser() / "clean.txt"
+    clean = user_path(output) / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)  # now: a folder that cannot be made should not cost the check
-    if clean.resolve() not in [Path(source).expanduser().resolve() for source in sources]:
+    if clean.resolve() not in [user_path(source).resolve() for source in sources]:
         # no list of an earlier check may stay if this one fails; as a source of this check it stays until the end
         clean.unlink(missing_ok=True)
     paths = list(dict(entries))  # a path twice in a list is checked once

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path as a user gives it: `~` at its beginning is the home folder, all else is as it is written."""
+    return Path(os.path.expanduser(path))
+
+
 class DataError(ValueError):
     """Error for invalid user data; the message is a single line with path and problem."""
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import DataError, read_text
+from .files import DataError, read_text, user_path
 from .images import in_px
 from .masks import VOID, object_ids, read_mask, refuse_large_void
 
@@ -74,7 +74,7 @@ class Prompt(ABC):
         Raises:
             DataError: for another table, a number that is missing or not finite, or a name that is twice in a frame.
         """
-        lines = list(filter(None, csv.reader(read_text(path).splitlines())))
+        lines = list(filter(None, csv.reader(read_text(user_path(path)).splitlines())))
         heading = ["frame", cls.thing, *cls.columns.split(",")]
         rows = lines[1:]
         has_heading = bool(lines) and lines[0][: len(heading)] == heading
@@ -133,7 +133,7 @@ class MaskPrompt(Prompt):
             (1,)
         """
         if isinstance(given, str | Path):
-            source, ids = str(given), read_mask(Path(given))
+            source, ids = str(given), read_mask(user_path(given))
         else:
             source, ids = "array", np.asarray(given)
             is_mask = ids.ndim == 2 and ids.dtype.kind in "biu"
@@ -162,7 +162,7 @@ class MaskPrompt(Prompt):
             DataError: if another name holds a number, which may be another frame's than the first; and as `of`.
         """
         file, _, number = word.rpartition("@")
-        if file and number.isdecimal() and not Path(word).exists():
+        if file and number.isdecimal() and not user_path(word).exists():
             return replace(cls.of(file), frame=int(number))
         stem = Path(word).stem
         frame = (numbers or {}).get(stem, int(stem) if stem.isdecimal() else None)

@@ -13,7 +13,7 @@ import numpy as np
 from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .files import DataError, list_lines
+from .files import DataError, list_lines, user_path
 from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
 from .images import image_size, largest_of_16_bits, read_image
 
@@ -165,7 +165,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
         DataError: if there is no video, a line names a missing file or no video, or a folder of frames has a video in
             a folder below it.
     """
-    root = Path(source).expanduser()
+    root = user_path(source)
     annotations: tuple[Path, ...] = ()
     if root.is_dir():
         entries, annotations = _videos_below(root)
@@ -197,7 +197,7 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
     Raises:
         DataError: if the source is neither a folder nor a list, or a line of a list names no image.
     """
-    root = Path(source).expanduser()
+    root = user_path(source)
     if root.is_dir():
         images_of = {folder: list(filter(is_photo, files)) for folder, files in _folders(root, set())}
         annotations = annotation_folders(root, images_of)

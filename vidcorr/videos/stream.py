@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .container import VIDEO_SUFFIXES
-from .files import DataError
+from .files import DataError, user_path
 from .folders import frame_numbers
 from .images import in_px, read_ahead, require_size
 from .source import FRAME_RATE, open_video
@@ -47,7 +47,7 @@ class FrameStream:
     is_read_once = False
 
     def __init__(self, path: str | PathLike[str], start: int = 0, end: int | None = None) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         self.start = start
         self.end = end
         is_part = (start, end) != (0, None)

@@ -42,7 +42,7 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}
 
 
-def test_masks_of_several_frames_are_those_of_follow(folder, scene, tmp_path):
+def test_masks_of_several_frames_are_those_of_follow(folder, scene, tmp_path, monkeypatch):
     (tmp_path / "from1").mkdir()
     for t, path in enumerate(sorted((folder / "frames").iterdir()), start=1):  # as by `ffmpeg … %03d.png`
         (tmp_path / "from1" / f"{t:03d}{path.suffix}").symlink_to(path)
@@ -56,8 +56,9 @@ def test_masks_of_several_frames_are_those_of_follow(folder, scene, tmp_path):
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
     images = [f"00{number}{path.suffix}" for number in (1, 5)]
     assert [(prompt["frame"], prompt["image"]) for prompt in content["prompts"]] == [(0, images[0]), (4, images[1])]
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "p.csv").write_text("frame,point,x,y\n3,a,10,12\n")
-    main([*asked, f"--output={tmp_path / 'points'}", f"--points={tmp_path / 'p.csv'}"])
+    main([*asked, "--output=~/points", "--points=~/p.csv"])
     first = rows_of(tmp_path / "points", "points.csv")[0]
     assert (first["frame"], first["x"], first["y"]) == ("00003", "10.0000", "12.0000")
 

@@ -21,9 +21,10 @@ from vidcorr.videos.folder_lock import FolderInUse, folder_lock
 from vidcorr.videos.masks import davis_palette
 
 
-def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
+def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     Image.fromarray(scene[1][0] * np.uint8(17)).save(tmp_path / "mask.png")
-    content = predict_video(colour, folder / "frames", MaskPrompt.of(tmp_path / "mask.png"), tmp_path / "out")
+    content = predict_video(colour, folder / "frames", MaskPrompt.of("~/mask.png"), "~/out")
     files = sorted((tmp_path / "out" / "masks").iterdir())
     assert [path.stem for path in files] == [f"{t:03d}" for t in range(FRAMES)]
     image = Image.open(files[-1])
@@ -35,7 +36,7 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     named = {"name": expected.name, "benchmark": expected.benchmark, "digest": expected.digest()}
     assert content["protocol"] == named | values
     assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
-    told = {"frame": 0, "image": "000.png", "kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
+    told = {"frame": 0, "image": "000.png", "kind": "mask", "source": "~/mask.png", "objects": [17]}
     assert content["prompts"] == [told]
 
 

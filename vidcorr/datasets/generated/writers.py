@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...videos.files import DataError, remove, unfinished
+from ...videos.files import DataError, remove, unfinished, user_path
 from ...videos.folders import list_data
 from ...videos.masks import davis_palette, write_ids
 from ...videos.mp4 import Mp4Writer
@@ -44,7 +44,7 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:
 
         def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
-            root = Path(root).expanduser()
+            root = user_path(root)
             own_arguments = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
             scenes = Scenes(**defaults | arguments)
             # the marker's text: everything that decides the files of the set

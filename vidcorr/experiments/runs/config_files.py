@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 
 from ...errors import UsageError, message_of
 from ...near_names import did_you_mean
-from ...videos.files import read_text
+from ...videos.files import read_text, user_path
 
 PACKAGE = Path(__file__).resolve().parents[2]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
@@ -25,8 +25,9 @@ def find_config(name: str) -> Path:
     Raises:
         UsageError: if there is neither; the message suggests a similar name.
     """
-    if Path(name).exists() and not Path(name).is_dir():  # `is_file` would leave out a pipe
-        return Path(name)
+    given = user_path(name)
+    if given.exists() and not given.is_dir():  # `is_file` would leave out a pipe
+        return given
     path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     if path.is_relative_to(CONFIGS) and path.is_file():
         return path

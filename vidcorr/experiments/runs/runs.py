@@ -24,7 +24,7 @@ from annotated_types import MinLen
 from ...results.checked import Exact, Items, read_model
 from ...results.records import walk_once
 from ...videos.digests import text_digest
-from ...videos.files import write_atomically
+from ...videos.files import user_path, write_atomically
 from ...videos.folders import natural_order
 from .config_files import PACKAGE, as_list
 
@@ -157,7 +157,7 @@ class RunFolder(NamedTuple):
             The runs by the time of their newest start, the latest last.
         """
         found: list[RunFolder] = []
-        for place, below, files in walk_once(Path(root).expanduser().resolve()):
+        for place, below, files in walk_once(user_path(root).resolve()):
             if FILE not in files:
                 continue
             # the walk enters the folders that this list holds: no run lies in the checkpoints or results of a run
@@ -180,7 +180,7 @@ class RunFolder(NamedTuple):
         Raises:
             ValueError: if the name is a file, or there is no such training.
         """
-        path = Path(ROOT if name is None else name).expanduser()
+        path = user_path(ROOT if name is None else name)
         if path.is_file():
             raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
         folder = folder_of_run(path)
@@ -300,7 +300,7 @@ class Run:
         if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
             if is_training and checkpoint == "last":
-                checkpoint = self._go_on_with_newest(Path(config.trainer.default_root_dir).expanduser())
+                checkpoint = self._go_on_with_newest(user_path(config.trainer.default_root_dir))
         if self.goes_on_in is not None:  # given, or set just now
             self.record = self.record.changed(resumed=checkpoint)
         elif is_training and checkpoint is not None:  # a new run that begins with the weights of another run
@@ -539,7 +539,7 @@ def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
     Returns:
         Folder of the run, and "best" or "last"; None if the word names no run.
     """
-    path = Path(word).expanduser()
+    path = user_path(word)
     folder = folder_of_run(path)
     if folder is None and path.name in ("best", "last"):
         folder, which = folder_of_run(path.parent), path.name

@@ -26,7 +26,7 @@ from ...functional.device import fastest_precision, gpu_or_cpu
 from ...results.records import print_fault
 from ...results.result import RESULTS_FILE, Result
 from ...videos.digests import text_digest
-from ...videos.files import require_writable, slug
+from ...videos.files import require_writable, slug, user_path
 from ...videos.folder_lock import FolderInUse, folder_lock
 
 LONGEST = 60
@@ -102,7 +102,7 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         ValueError: if jobs failed, with their number and the first one's error; after the block.
         OSError: if the folder cannot be written.
     """
-    store = Store(Path(output))
+    store = Store(user_path(output))
     with process_group() as is_first:
         # the first rank's output goes to standard error; that of the others `process_group` has hidden
         with redirect_stdout(sys.stderr if is_first else sys.stdout):

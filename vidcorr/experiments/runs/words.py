@@ -16,6 +16,7 @@ from ...backbones.files.trust import Recipe, import_named, know, refuse
 from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, split_view
 from ...errors import UsageError
+from ...videos.files import user_path
 from .benchmark_choice import chosen_benchmarks
 from .config_files import find_config, read_yaml, yaml_value
 from .flags import RUN_FLAGS, Flag, Parser, add_flags
@@ -102,7 +103,7 @@ def root_of(args: Sequence[str]) -> Path:
 def _root(named: str | None, contents: Sequence[Mapping[str, Any]]) -> Path:
     trainers = [content.get("trainer") for content in contents]
     roots = [trainer.get("default_root_dir") for trainer in trainers if isinstance(trainer, Mapping)]
-    return Path(named or next(filter(None, reversed(roots)), ROOT)).expanduser()
+    return user_path(named or next(filter(None, reversed(roots)), ROOT))
 
 
 def _read(flags: Any, command: str, words: Sequence[str]) -> tuple[Namespace, list[str]]:
