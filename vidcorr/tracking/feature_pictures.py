@@ -62,7 +62,7 @@ def write_maps(
 ) -> None:
     """Write the feature maps of a video as .npz; all maps are in memory until the end.
 
-    The file has `features` `(T, C, h, w)` float16 (float32, if a value exceeds 65,504); `stage`; `stride`, pixels of
+    The file has `features` `(T, C, h, w)` float16 (float32, where float16 would make infinite or 0); `stage`; `stride`, pixels of
     the network's input per cell; and `input`, the RGB that the network gets, as JSON. Args: as `write_features`.
     """
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
@@ -76,5 +76,6 @@ def write_maps(
 
 
 def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
-    fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
-    return (features.half() if fits else features.float()).cpu().numpy()
+    half = features.half()
+    fits = bool((half.isfinite() & ((half == 0) == (features == 0))).all())
+    return (half if fits else features.float()).cpu().numpy()

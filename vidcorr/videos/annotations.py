@@ -16,7 +16,7 @@ from .masks import MOST_COLOURS, davis_palette
 
 OF_LABELS = re.compile(
     r"annotation|ground.?truth|segmentation|label|instances?|panop?t?i?c?_?(map|mask)|masks?(?![a-z])"
-    r"|(?<![a-z])(gts?|segs?|pha|alpha|mattes?|depths?|disp|disparity|flows?|normals?|semantics?)(?![a-z])"
+    r"|(?<![a-z])(gts?|segs?|pha|alpha|mattes?|trimaps?|salienc(y|ies)|depths?|disp|disparity|flows?|normals?|semantics?)(?![a-z])"
 )
 """Names of folders, in small letters, of annotations and of maps that are made for frames."""
 OF_FRAMES = re.compile(r"image|frame|img|jpe?g|rgb|colou?r|fgr")

@@ -29,7 +29,7 @@ def check_data(
 ) -> tuple[dict[str, Frames], dict[str, str]]:
     """Check the videos of some sources in parallel, and write clean.txt, a list of the usable videos with their labels.
 
-    It replaces an earlier clean.txt, and prints how many folders of annotations are left out.
+    It replaces an earlier clean.txt, and prints how many annotations and results are left out.
 
     Args:
         sources: folders of videos, searched with their subfolders; or lists (.txt) with a path per line, which may name

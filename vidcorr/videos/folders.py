@@ -16,6 +16,8 @@ PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tif
 """Suffixes of single images, torchvision's."""
 OTHER_SUFFIXES = (".arw", ".avif", ".cr2", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".tga")
 """Suffixes of further kinds of pictures, which are named where a folder holds no frames."""
+CONTAINERS = (".dcm", ".exr", ".mha", ".nii", ".nii.gz", ".zarr")
+"""Suffixes of files and folders of medicine and film that hold frames, but are no videos."""
 _DIGITS = str.maketrans("0123456789", "#" * 10)
 
 
@@ -115,8 +117,8 @@ def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
     """
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
-    if not names and not folders:
-        refuse_other_pictures(folder, listed)
+    if not names:
+        refuse_other_pictures(folder, () if folders else listed)
     patterns = {name.translate(_DIGITS) for name in names}  # each digit becomes "#"
     # names that differ only in digits at the same places are a series, unless a minus turns their order
     if len(patterns) != 1 or names[0].startswith("-"):
@@ -147,9 +149,17 @@ def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) 
     Raises:
         DataError: naming the picture.
     """
+    refuse_container(folder)
     for name in names:
+        refuse_container(Path(folder, name))
         if name.lower().endswith(PHOTO_SUFFIXES + OTHER_SUFFIXES):
             raise DataError(f"{Path(folder, name)}: frames and masks are .jpg, .jpeg or .png files; convert it")
+
+
+def refuse_container(path: str | os.PathLike[str]) -> None:
+    """Raise `DataError` for a container of medicine or film, by its name."""
+    if os.fspath(path).lower().endswith(CONTAINERS):
+        raise DataError(f"{path}: no video: write its frames as PNGs of 8 bits, 00000.png, 00001.png, … in a folder")
 
 
 def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:

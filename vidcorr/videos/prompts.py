@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import DataError, read_text, user_path
+from .files import DataError, errors_at, read_text, user_path
 from .images import in_px
 from .masks import VOID, object_ids, read_mask, refuse_large_void
 
@@ -66,7 +66,8 @@ class Prompt(ABC):
     def read_table(cls, path: str | Path) -> list[Self]:
         """Read a CSV with the heading `frame,point,x,y` or `frame,box,x,y,width,height`, as `predict` writes it.
 
-        Further columns, such as `score`, are ignored.
+        Further columns, such as `score`, are ignored, and so are lines of empty cells and lost objects, which have no
+        numbers.
 
         Returns:
             A prompt for each frame, in order.
@@ -74,15 +75,21 @@ class Prompt(ABC):
         Raises:
             DataError: for another table, a number that is missing or not finite, or a name that is twice in a frame.
         """
-        lines = list(filter(None, csv.reader(read_text(user_path(path)).splitlines())))
+        with errors_at(path, csv.Error):
+            lines = list(csv.reader(read_text(user_path(path)).splitlines()))
         heading = ["frame", cls.thing, *cls.columns.split(",")]
-        rows = lines[1:]
-        has_heading = bool(lines) and lines[0][: len(heading)] == heading
-        if not rows or not has_heading or not all(row[0].isdecimal() for row in rows):
-            raise DataError(f"{path}: no table of {cls.kind} with the heading {','.join(heading)}")
+        if not lines or lines[0][: len(heading)] != heading:
+            got = ",".join(lines[0] if lines else ())
+            raise DataError(f"{path}: expected the heading {','.join(heading)}, got {got!r:.80}")
         rows_of_frame: dict[int, list[list[str]]] = defaultdict(list)
-        for row in rows:
+        for number, row in enumerate(lines[1:], start=2):
+            if not any(row[2 : len(heading)]):  # lost, or behind the table
+                continue
+            if not row[0].isdecimal():
+                raise DataError(f"{path}, line {number}: a frame is a whole number, got {row[0]!r:.80}")
             rows_of_frame[int(row[0])].append(row)
+        if not rows_of_frame:
+            raise DataError(f"{path}: holds no {cls.kind}")
         prompts: list[Self] = []
         for frame, rows in sorted(rows_of_frame.items()):
             labels = _numbers([row[2 : len(heading)] for row in rows], cls.columns, str(path))

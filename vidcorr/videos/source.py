@@ -14,12 +14,23 @@ from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines, user_path
-from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
+from .folders import (
+    IMAGE_SUFFIXES,
+    frame_names,
+    is_data,
+    is_photo,
+    names_in,
+    natural_order,
+    refuse_container,
+    refuse_other_pictures,
+)
 from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
 """Line of a list: a path, and a label of up to 18 digits, which fits into int64."""
+RESULTS = ({"prediction.json"}, {"results.json", "report.html"}, {"run.json", "config.yaml"})
+"""Files of vidcorr by which a folder of results is known, which holds no videos for a training."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
@@ -43,21 +54,16 @@ class SourceEntry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The videos or images of a source, and the folders of annotations beside them, which are neither."""
+    """The videos or images of a source, and the annotations and results beside them, which are neither."""
 
     entries: tuple[SourceEntry, ...]
     annotations: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
-        """Return a sentence with the number of folders of annotations that are left out; "" if there are none.
-
-        Example:
-            >>> Listing((), (Path("davis/Annotations/480p/bear"),)).left_out()
-            '1 folders of annotations are left out, such as davis/Annotations/480p/bear'
-        """
+        """Return a sentence with the number of annotations and results that are left out; "" if there are none."""
         if not self.annotations:
             return ""
-        return f"{len(self.annotations)} folders of annotations are left out, such as {min(self.annotations)}"
+        return f"{len(self.annotations)} annotations or results are left out, such as {min(self.annotations)}"
 
 
 class FrameFolder(AbstractContextManager["FrameFolder"]):
@@ -140,7 +146,10 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     Raises:
         DataError: if the path is neither a video file nor a folder of frames.
     """
-    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
+    if os.path.isdir(path):
+        return FrameFolder(path)
+    refuse_container(path)
+    return VideoFile(path, timeout, table)
 
 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
@@ -159,7 +168,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its order; and the folders of annotations
-        that a folder holds. In a list, every line is a video.
+        and of results of vidcorr that a folder holds. In a list, every line is a video.
 
     Raises:
         DataError: if there is no video, a line names a missing file or no video, or a folder of frames has a video in
@@ -192,7 +201,7 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
 
     Returns:
         The images: of a folder in natural order of their paths, of a list in its order; and the folders of annotations
-        that a folder holds.
+        and masks (`dog_mask.png` beside `dog.jpg`) that a folder holds.
 
     Raises:
         DataError: if the source is neither a folder nor a list, or a line of a list names no image.
@@ -203,7 +212,14 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
         annotations = annotation_folders(root, images_of)
         paths: list[str] = []
         for folder in images_of.keys() - annotations:
-            paths += [os.path.join(folder, name) for name in images_of[folder]]
+            stems = {os.path.splitext(name)[0] for name in images_of[folder]}
+            for name in images_of[folder]:
+                path = os.path.join(folder, name)
+                is_mask = os.path.splitext(name)[0].removesuffix("_mask") in stems - {os.path.splitext(name)[0]}
+                if is_mask:  # dog_mask.png beside dog.jpg
+                    annotations.add(Path(path))
+                else:
+                    paths.append(path)
         return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
     entries = tuple(_read_list(root))
     for entry in entries:
@@ -228,7 +244,12 @@ def _videos_below(root: Path) -> Listing:
     """
     paths: list[str] = []
     frames_of: dict[Path, list[str]] = {}  # folder without video files → names of its images
+    results: set[Path] = set()
     for folder, files in _folders(root, set()):  # every folder from the root down
+        if any(names <= set(files) for names in RESULTS):
+            results.add(folder)
+        if results and not results.isdisjoint((folder, *folder.parents)):
+            continue
         videos = [os.path.join(folder, name) for name in files if is_video(name)]
         images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
         paths += videos
@@ -238,10 +259,11 @@ def _videos_below(root: Path) -> Listing:
             frames_of[folder] = images
     annotations = annotation_folders(root, frames_of)
     frame_folders = frames_of.keys() - annotations
+    annotations |= results
     paths += map(str, frame_folders)
     if not paths:
         if annotations:
-            held = f"holds annotations alone, such as {min(annotations)}; give the folder of the frames"
+            held = f"holds annotations or results alone, such as {min(annotations)}; give the folder of the frames"
             raise DataError(f"{root}: {held}")
         for folder, files in _folders(root, set()):
             refuse_other_pictures(folder, files)  # frames in another format get an error of their own

@@ -20,7 +20,7 @@ from vidcorr.datasets.generated import write_davis
 from vidcorr.videos import annotations
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
-from vidcorr.videos.source import list_videos
+from vidcorr.videos.source import RESULTS, list_single_images, list_videos
 
 SIZE = 48, 64
 OTHER_PALETTE = np.vstack([np.zeros((1, 3), int), np.random.default_rng(7).integers(0, 256, (255, 3))]).astype(np.uint8)
@@ -79,7 +79,7 @@ def test_a_training_reads_the_frames_of_each_layout_and_no_annotations(layout, t
     data = VideoDataModule(tmp_path, frames=2, size=16, num_workers=0, validation_fraction=0.0)
     data.setup("fit")
     assert {entry.path.relative_to(tmp_path).as_posix() for entry in data.videos} == frames.keys()
-    line = f"{tmp_path}: {len(annotations)} folders of annotations are left out, such as {tmp_path}/"
+    line = f"{tmp_path}: {len(annotations)} annotations or results are left out, such as {tmp_path}/"
     assert (line in info_log.text) == bool(annotations)
     for number in range(len(data.videos)):
         assert data.training[0, number]["clip"].shape == (2, 3, 16, 16)
@@ -96,13 +96,21 @@ def test_check_data_lists_no_annotations_and_a_source_of_them_alone_is_refused(t
     monkeypatch.setattr("vidcorr.videos.check.in_processes", in_this_process)
     annotations, frames = LAYOUTS["DAVIS"]
     write(tmp_path / "DAVIS", annotations | frames)
+    for names in RESULTS:  # of `predict`, of a benchmark, of a training
+        folder = tmp_path / "DAVIS" / min(names)
+        write(folder, {"pictures": "jpeg"})
+        for name in names:
+            (folder / name).touch()
     run_command(["check-data", str(tmp_path / "DAVIS"), "--output", str(tmp_path), "--min-frames", "2"])
-    assert "DAVIS: 2 folders of annotations are left out, such as" in capsys.readouterr().out
+    assert "DAVIS: 5 annotations or results are left out, such as" in capsys.readouterr().out
     listed = (tmp_path / "clean.txt").read_text().split()
     assert {*listed} == {str(tmp_path / "DAVIS" / name) for name in frames}
+    KINDS["grey ids"](0).save(tmp_path / f"DAVIS/{min(frames)}/00000_mask.png")
+    images = list_single_images(tmp_path / "DAVIS")
+    assert tmp_path / f"DAVIS/{min(frames)}/00000_mask.png" in images.annotations
     shutil.rmtree(tmp_path / "DAVIS/JPEGImages")
     for source in ("DAVIS", "DAVIS/Annotations", "DAVIS/Annotations/480p"):
-        line = f"{source}: holds annotations alone, such as"
+        line = f"{source}: holds annotations or results alone, such as"
         refused(DataError, line, VideoDataModule(tmp_path / source).setup, "fit")
 
 

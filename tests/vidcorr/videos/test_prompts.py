@@ -18,8 +18,11 @@ def test_a_mask_without_objects_is_refused(tmp_path):
 
 
 TABLES = {
-    "Frame,Point,X,Y\n0,a,1,2": "with the heading frame,point,x,y",
-    "frame,point,x,y\nlast,a,1,2": "no table of points",
+    "": "expected the heading frame,point,x,y, got ''",
+    "frame;point;x;y\n0;a;1,5;2": "expected the heading frame,point,x,y, got 'frame;point;x;y'",
+    "frame,point,x,y\n0,a,1,2\n1.0,a,1,2": "line 3: a frame is a whole number, got '1.0'",
+    "frame,point,x,y\n0,a,,,0": "holds no points",
+    f"frame,point,x,y\n0,{'a' * 140_000},1,2": "field larger than field limit",
     "frame,point,x,y\n3,a,1,2\n3,a,3,4": "frame 3 names a point twice",
     "frame,point,x,y\n3,a,1,": "expected x,y",
 }
@@ -27,7 +30,7 @@ TABLES = {
 
 def test_a_table_holds_the_points_of_its_frames(tmp_path):
     path = tmp_path / "p.csv"
-    path.write_text('frame,point,x,y,score\r\n00003,nose,1,2,1\r\n00003,"a, b",3,4.5,1\r\n\r\n')
+    path.write_text('frame,point,x,y,score\r\n00003,nose,1,2,1\r\n00003,"a, b",3,4.5,1\r\n00004,nose,,,0\r\n,,,\r\n')
     (points,) = PointPrompt.read_table(str(path))
     assert (points.objects, points.labels.tolist(), points.frame) == (("nose", "a, b"), [[1, 2], [3, 4.5]], 3)
     path.write_text("frame,box,x,y,width,height,score\n00009,2,5,6,7,8,1\n00003,1,1,2,3,4,\n00003,2,5,6,7,9,\n")
@@ -35,6 +38,8 @@ def test_a_table_holds_the_points_of_its_frames(tmp_path):
     assert [(prompt.frame, prompt.objects) for prompt in boxes] == [(3, ("1", "2")), (9, ("2",))]
     assert boxes[0].labels.tolist() == [[1, 2, 3, 4], [5, 6, 7, 9]]
     refused(DataError, "points: expected x,y", PointPrompt.of, path)
+    path.write_text("frame,point,x,y", "utf-16")
+    refused(DataError, "not text in UTF-8", PointPrompt.read_table, path)
     for text, message in TABLES.items():
         path.write_text(text)
         assert str(path) in refused(DataError, message, PointPrompt.read_table, path)
