@@ -62,4 +62,4 @@ def test_pictures_are_named_where_a_video_is_read(suffix, tmp_path):
     more = {"save_all": True, "append_images": others} if suffix != ".jpg" else {}
     first.save(tmp_path / f"a{suffix}", **more)
     words = ["predict", tmp_path / f"a{suffix}", "--box=1,1,9,9", "--model=raw_colour", f"--output={tmp_path}/out"]
-    assert "is a picture, or an animation of pictures: give a video file, or a folder" in refusal(*words)
+    assert "is a picture, or holds pictures: give a video file, or a folder" in refusal(*words)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .files import DecodingError
-from .folders import PHOTO_SUFFIXES
+from .folders import OTHER_SUFFIXES, PHOTO_SUFFIXES
 from .pictures import Picture, picture_of, shown_order
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer
         container = av.open(f"file:{path}", "r", timeout=timeout, options=options, **tags)
     except (av.FFmpegError, OSError) as error:
         reason = f"cannot be opened as a video ({error.strerror})"
-        if path.suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
-            reason = "is a picture, or an animation of pictures: give a video file, or a folder of its frames"
+        if path.name.lower().endswith(PHOTO_SUFFIXES + OTHER_SUFFIXES):
+            reason = "is a picture, or holds pictures: give a video file, or a folder of its frames as .jpg or .png"
         raise DecodingError(path, reason) from error
     if not films(container):
         container.close()

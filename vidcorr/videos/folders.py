@@ -14,10 +14,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png")
 """Suffixes of frames and masks, in small letters."""
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of single images, torchvision's."""
-OTHER_SUFFIXES = (".arw", ".avif", ".cr2", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".tga")
-"""Suffixes of further kinds of pictures, which are named where a folder holds no frames."""
-CONTAINERS = (".dcm", ".exr", ".mha", ".nii", ".nii.gz", ".zarr")
-"""Suffixes of files and folders of medicine and film that hold frames, but are no videos."""
+OTHER_SUFFIXES = tuple(
+    ".arw .avif .cr2 .dcm .dng .exr .gif .heic .heif .jp2 .jxl .mha .nef .nii .nii.gz .tga .zarr".split()
+)
+"""Suffixes of further pictures, and of containers of medicine and film, which are named where no frames are found."""
 _DIGITS = str.maketrans("0123456789", "#" * 10)
 
 
@@ -144,22 +144,11 @@ def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -
 
 
 def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Refuse a folder without frames if one of its files is a picture in another format than JPEG or PNG.
-
-    Raises:
-        DataError: naming the picture.
-    """
-    refuse_container(folder)
-    for name in names:
-        refuse_container(Path(folder, name))
-        if name.lower().endswith(PHOTO_SUFFIXES + OTHER_SUFFIXES):
-            raise DataError(f"{Path(folder, name)}: frames and masks are .jpg, .jpeg or .png files; convert it")
-
-
-def refuse_container(path: str | os.PathLike[str]) -> None:
-    """Raise `DataError` for a container of medicine or film, by its name."""
-    if os.fspath(path).lower().endswith(CONTAINERS):
-        raise DataError(f"{path}: no video: write its frames as PNGs of 8 bits, 00000.png, 00001.png, … in a folder")
+    """Raise `DataError` if a folder without frames, or one of its files, has the name of pictures in another format."""
+    for name in ("", *names):
+        path = Path(folder, name)
+        if path.name.lower().endswith(PHOTO_SUFFIXES + OTHER_SUFFIXES):
+            raise DataError(f"{path}: frames and masks are .jpg, .jpeg or .png files; convert it, frames into a folder")
 
 
 def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:

@@ -14,16 +14,7 @@ from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines, user_path
-from .folders import (
-    IMAGE_SUFFIXES,
-    frame_names,
-    is_data,
-    is_photo,
-    names_in,
-    natural_order,
-    refuse_container,
-    refuse_other_pictures,
-)
+from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
 from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
@@ -146,10 +137,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     Raises:
         DataError: if the path is neither a video file nor a folder of frames.
     """
-    if os.path.isdir(path):
-        return FrameFolder(path)
-    refuse_container(path)
-    return VideoFile(path, timeout, table)
+    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
@@ -212,14 +200,10 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
         annotations = annotation_folders(root, images_of)
         paths: list[str] = []
         for folder in images_of.keys() - annotations:
-            stems = {os.path.splitext(name)[0] for name in images_of[folder]}
-            for name in images_of[folder]:
-                path = os.path.join(folder, name)
-                is_mask = os.path.splitext(name)[0].removesuffix("_mask") in stems - {os.path.splitext(name)[0]}
-                if is_mask:  # dog_mask.png beside dog.jpg
-                    annotations.add(Path(path))
-                else:
-                    paths.append(path)
+            masks = {f"{os.path.splitext(name)[0]}_mask" for name in images_of[folder]}  # dog_mask.png beside dog.jpg
+            files = [os.path.join(folder, name) for name in images_of[folder]]
+            paths += [file for file in files if Path(file).stem not in masks]
+            annotations |= {Path(file) for file in files if Path(file).stem in masks}
         return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
     entries = tuple(_read_list(root))
     for entry in entries:

@@ -1,7 +1,7 @@
 """A video, or a part of it, that is read in order."""
 
 from bisect import bisect_left
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -200,7 +200,7 @@ class GivenFrames:
             return tensor
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
         form = f"{name} {shape}" if shape else name
-        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}: {_remedy(frame)}")
+        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}")
 
     def number(self, t: int) -> int:
         """Return the number of frame t, which is t."""
@@ -219,19 +219,3 @@ class GivenFrames:
             raise ValueError(f"an iterator is read once: for a prompt of frame {t} give a file, a folder or a list")
         if t >= len(self._listed):
             raise DataError(f"the video has no frame {t}; the last frame is {len(self._listed) - 1}")
-
-
-def _remedy(frame: Any) -> str:
-    if isinstance(frame, str | PathLike):
-        return "give their folder in place of their paths"
-    if isinstance(frame, Mapping):
-        return 'give the pictures alone, (frame["data"] for frame in video)'
-    if not isinstance(frame, Tensor | np.ndarray):
-        return 'torch.from_numpy(np.array(frame.convert("RGB"))).permute(2, 0, 1) makes it of a picture of Pillow'
-    if frame.ndim == 4:
-        return "give the frames of a batch one by one"
-    if frame.ndim == 3 and frame.shape[2] == 3:
-        return "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
-    if frame.ndim == 3 and len(frame) == 3:
-        return "floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
-    return "of grey frames (H, W), frame.expand(3, -1, -1) makes it"

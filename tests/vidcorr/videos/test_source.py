@@ -44,8 +44,9 @@ def test_a_list_in_another_form_is_refused(tmp_path):
         (tmp_path / name).touch()
     refused(DataError, r"gone\.mp4: no such file or folder", list_videos, tmp_path / "gone.mp4")
     (tmp_path / "x.zarr/0").mkdir(parents=True)
-    for name in ("x.zarr", "x.dcm"):
-        refused(DataError, f"{name}: no video: write its frames as PNGs", open_video, tmp_path / name)
+    (tmp_path / "x.nii.gz").touch()
+    for name in ("x.zarr", "x.nii.gz"):
+        refused(DataError, f"{name}: .*folder", open_video, tmp_path / name)
     refused(DataError, r"a\.pdf: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.pdf")
     for text, message in LISTS.items():
         (tmp_path / "list.txt").write_text(text)
