@@ -26,7 +26,8 @@ INSTALL := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e
 	$(INSTALL) --torch-backend=auto 2>/dev/null || { echo "setup: PyTorch's own index did not serve; now the registry's build"; $(INSTALL); }
 	touch $@
 
-demo: setup  ## train some minutes on generated videos, score before and after
+demo: setup  ## the data of the examples; train some minutes on generated videos, score before and after
+	$(BIN)/python cli.py generate demo/data davis videos
 	$(BIN)/python cli.py fit --config configs/demo.yaml
 
 test: setup  ## the fast tests, and the examples in docstrings

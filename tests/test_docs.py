@@ -44,20 +44,16 @@ def blocks(document):
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A folder as after `git clone` and `make demo`, with a user's videos and masks."""
-    from vidcorr.datasets.generated import write_davis, write_videos
-
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("configs", "docs", "tests"):
         (folder / name).symlink_to(ROOT / name)
-    small = {"frames": 6, "size": (64, 64)}
-    write_videos(folder / "demo/data/videos", 6, **small)
-    davis = write_davis(folder / "demo/data/davis", 2, first=100, **small)
-    (folder / "videos").mkdir()
-    for kind in ("JPEGImages", "Annotations"):
-        (folder / "videos" / kind).symlink_to(davis / kind / "480p")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        run("vidcorr generate demo/data davis videos")
         run("python cli.py fit --config configs/demo.yaml")
+    (folder / "videos").mkdir()
+    for kind in ("JPEGImages", "Annotations"):
+        (folder / "videos" / kind).symlink_to(folder / "demo/data/davis" / kind / "480p")
     return folder
 
 

@@ -1,6 +1,6 @@
 # The rows by `liir` of liir_rows.csv. FLAGS are those of a row in studies/liir_small.yaml, with
 # --model.reference_encoder average --model.bank.negatives shared
-TRAIN="--config liir.yaml --config trainer/cpu.yaml --config data/clips.yaml --trainer.max_steps -1 --data.frames 2
+TRAIN="--config liir.yaml --config trainer/cpu.yaml --trainer.precision auto --config data/clips.yaml --trainer.max_steps -1 --data.frames 2
     --data.sampling Continuous --data.sampling.interval [2,5,8] --data.sampling.weights [0.66,0.25,0.08] --data.crops WholeFrames
     --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 --data.num_workers 1
     --model.position_size 48 --model.encoder_momentum 0.99 --model.schedule.warmup_epochs 5 --model.schedule.warmup_accumulation 1

@@ -50,7 +50,9 @@ def generate(folder: Path, names: Sequence[str] = tuple(LAYOUTS)) -> list[str]:
         write = getattr(generated, f"write_{name}")
         # {}: the writer's default size
         size = {"size": SIZE} if small_set.is_small else {}
-        place = write(folder / name, small_set.videos, frames=small_set.frames, **size)
+        # benchmarks have other scenes than the training
+        first = 0 if small_set.benchmark is None else generated.FIRST_BENCHMARK_VIDEO
+        place = write(folder / name, small_set.videos, frames=small_set.frames, first=first, **size)
         if small_set.benchmark is not None:
             on.append(f"{small_set.benchmark}={place}")
     return on

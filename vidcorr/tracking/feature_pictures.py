@@ -62,8 +62,8 @@ def write_maps(
 ) -> None:
     """Write the feature maps of a video as .npz; all maps are in memory until the end.
 
-    The file has `features` `(T, C, h, w)` float16 (float32, where float16 would make infinite or 0); `stage`; `stride`, pixels of
-    the network's input per cell; and `input`, the RGB that the network gets, as JSON. Args: as `write_features`.
+    The file has `features` `(T, C, h, w)` float16 (float32, if float16 would make a value infinite or 0); `stage`;
+    `stride`, pixels of the network's input per cell; and `input`, the network's RGB, as JSON. Args: as `write_features`.
     """
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
     frames = (reduced_frame(frame, size) for frame in stream)

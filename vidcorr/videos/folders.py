@@ -14,9 +14,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png")
 """Suffixes of frames and masks, in small letters."""
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of single images, torchvision's."""
-OTHER_SUFFIXES = tuple(
-    ".arw .avif .cr2 .dcm .dng .exr .gif .heic .heif .jp2 .jxl .mha .nef .nii .nii.gz .tga .zarr".split()
-)
+OTHER_SUFFIXES: tuple[str, ...] = (".arw", ".avif", ".cr2", ".dcm", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2")
+OTHER_SUFFIXES += (".jxl", ".mha", ".nef", ".nii", ".nii.gz", ".tga", ".zarr")
 """Suffixes of further pictures, and of containers of medicine and film, which are named where no frames are found."""
 _DIGITS = str.maketrans("0123456789", "#" * 10)
 

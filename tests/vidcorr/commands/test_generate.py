@@ -18,7 +18,8 @@ from vidcorr.videos.source import list_videos
 def test_a_layout_is_written_with_its_numbers_and_its_benchmarks_are_named(tmp_path, monkeypatch, capsys, recorded):
     written = {}
 
-    def write(folder, videos, *, frames, size="its own"):
+    def write(folder, videos, *, frames, first, size="its own"):
+        assert (first == 0) == (folder.name == "videos")
         written[folder.name] = f"{videos} x {frames}, {size}"
         return folder
 

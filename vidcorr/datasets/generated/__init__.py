@@ -10,3 +10,4 @@ from .layouts import (
     write_youtube_vos as write_youtube_vos,
 )
 from .scene import render_video as render_video
+from .writers import FIRST_BENCHMARK_VIDEO as FIRST_BENCHMARK_VIDEO

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...videos.files import DataError, remove, unfinished, user_path
+from ...videos.files import DataError, unfinished, user_path
 from ...videos.folders import list_data
 from ...videos.masks import davis_palette, write_ids
 from ...videos.mp4 import Mp4Writer
@@ -38,7 +38,7 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
 
     The writer takes the arguments of `Scenes` and the further arguments of `write`. It makes the set in a temporary
     folder, and moves the folder to `root` when it is complete. A marker file holds all arguments: a `root` with the
-    same marker is kept, with another marker replaced, and without a marker refused unless it is empty.
+    same marker is kept, another is refused unless it is empty.
     """
 
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:
@@ -66,19 +66,15 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
 
 
 def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
-    """Make a set in a temporary folder, and move it to `root`, where it replaces an earlier generated set."""
-    was_generated = (root / MARKER).is_file()
-    if not was_generated and list_data(root):
-        raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
+    """Make a set in a temporary folder, and move it to `root`; raise `DataError` if `root` holds anything."""
+    if (root / MARKER).is_file() or list_data(root):
+        raise DataError(f"{root}: holds other files or another generated set; give another folder or empty it")
     root.parent.mkdir(parents=True, exist_ok=True)
     try:
         with unfinished(root) as folder:
             folder.mkdir()
             write(folder)
             (folder / MARKER).write_text(marker)
-            if was_generated:
-                # at the end of the block `unfinished` moves the new folder there
-                remove(root)
     except OSError:
         # else another process has made it meanwhile
         if not is_made(root, marker):

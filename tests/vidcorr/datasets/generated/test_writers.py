@@ -117,13 +117,12 @@ def test_videos_are_the_same_with_other_threads(tmp_path):
     assert b"mbtree=0" in videos[0]  # this one reads unset memory
 
 
-def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_path):
+def test_a_finished_folder_is_kept_and_refused_to_another_set(tmp_path):
     root = write_videos(tmp_path / "videos", 1, **SMALL)
     written = (root / "00000.mp4").stat().st_mtime_ns
     write_videos(root, 1, **SMALL)
     assert (root / "00000.mp4").stat().st_mtime_ns == written
-    write_videos(root, 2, **SMALL)
-    assert len(list(root.glob("*.mp4"))) == 2
+    refused(DataError, "videos: holds other files or another generated set", write_videos, root, 2, **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
