@@ -63,7 +63,7 @@ def write_maps(
     """Write the feature maps of a video as .npz; all maps are in memory until the end.
 
     The file has `features` `(T, C, h, w)` float16 (float32, if float16 would make a value infinite or 0); `stage`;
-    `stride`, pixels of the network's input per cell; and `input`, the network's RGB, as JSON. Args: as `write_features`.
+    `stride`, pixels of the network's input per cell; and `input`, its RGB, as JSON. Args: as `write_features`.
     """
     encoder, size = _as_for_masks(network, stream, protocol, short_side)
     frames = (reduced_frame(frame, size) for frame in stream)

@@ -40,7 +40,7 @@ def test_every_file_is_a_command():
 def test_the_help_of_a_run_shows_our_flags_and_where_the_others_are(capsys):
     refused(SystemExit, "^0$", main, ["fit", "--help"])
     shown = capsys.readouterr().out
-    for name in ("on", "protocol", "change", "stage", "stride", "limit", "allow", "every", "before"):
+    for name in ("on", "protocol", "change", "stage", "stride", "limit", "every", "before"):
         assert re.search(rf"^  .*--{name}\b", shown, re.MULTILINE), name
     words = " ".join(shown.split())
     assert words.startswith("usage: vidcorr fit ")
