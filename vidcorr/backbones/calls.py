@@ -24,7 +24,6 @@ def outputs_in_call(
     """Return the outputs of parts of a network in a call of it, each behind all hooks of the user.
 
     Args:
-        network: the network.
         paths: of modules (`layer3.0`) or methods (`forward_features`); "" is the output of the call itself.
         call: calls the network, with `images`.
         images: what the network gets.
@@ -75,25 +74,41 @@ def _traced_outputs(
     """Return what `outputs_in_call` returns, in a form that torch.compile traces as one graph."""
     kept: dict[str, Any] = {}
     tables: list[Any] = []
-
-    def keep(path: str) -> Callable[[Any, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            kept.setdefault(path, _cloned(output))
-
-        return hook
-
     for path in filter(None, paths):
         part = part_at(network, path)
         if isinstance(part, nn.Module):
-            part._forward_hooks[KEY] = keep(path)  # type: ignore[index]  # a fixed key: torch compiles once
-            tables.append(part._forward_hooks)
-        else:  # a method, which the call would call with the images
+            part._forward_hooks[KEY] = _hook(kept, path)  # type: ignore[index]  # a fixed key: torch compiles once
+            tables.append((part._forward_hooks, KEY))
+        elif torch.compiler.is_compiling():  # a method of the network, which the call would call with the images
             kept[path] = part(images)
-    if tables or "" in paths:
-        kept |= {"": call(images)}
-    for table in tables:
-        del table[KEY]
+        else:
+            holder, _, name = path.rpartition(".")
+            own = vars(network.get_submodule(holder))
+            own[name] = _watching(part, kept, path)
+            tables.append((own, name))
+    try:
+        if tables or "" in paths:
+            kept |= {"": call(images)}
+    finally:
+        for table, key in tables:
+            del table[key]
     return kept
+
+
+def _hook(kept: dict[str, Any], path: str) -> Callable[[Any, Any, Any], None]:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        kept.setdefault(path, _cloned(output))
+
+    return hook
+
+
+def _watching(method: Callable[..., Any], kept: dict[str, Any], path: str) -> Callable[..., Any]:
+    def watching(*arguments: Any, **options: Any) -> Any:
+        output = method(*arguments, **options)
+        kept.setdefault(path, _cloned(output))
+        return output
+
+    return watching
 
 
 def part_at(network: nn.Module, path: str) -> Any:
