@@ -82,21 +82,7 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
 
 
 def _loading_code(encoder: Encoder, output: Path) -> str:
-    """Return the Python code that loads an exported file; for networks of timm and torchvision it needs no vidcorr.
-
-    Args:
-        encoder: the encoder that is exported.
-        output: the file.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     encoder = load("torchvision:resnet18")
-        >>> print(_loading_code(encoder, Path("a.safetensors")))
-        import safetensors.torch, torch, torchvision
-        network = torchvision.models.resnet18()
-        network.fc = torch.nn.Identity()
-        network.load_state_dict(safetensors.torch.load_file('a.safetensors'))
-    """
+    """Return the Python code that loads an exported file; for networks of timm and torchvision it needs no vidcorr."""
     library, _, name = encoder.described.spec.partition(":")
     if library == "timm":
         return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"

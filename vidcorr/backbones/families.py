@@ -35,8 +35,6 @@ def converted(family: str, state: State, source: str | Path) -> tuple[dict[str, 
 
     Args:
         family: a family of `FAMILIES`.
-        state: weights of a file.
-        source: the file, for messages.
 
     Returns:
         Fields of `EncoderSpec.to_dict` that make the network or, if the family's table has `module`, this class of
@@ -55,9 +53,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     """Return the name of the family of weights: the first of `FAMILIES` whose signs all match the weights' names.
 
     Args:
-        state: foreign weights.
         spec: name of the network; None if it is unknown.
-        source: the file, for messages.
 
     Returns:
         A family, or `NAMED` for weights of no family if the network is known.
@@ -105,11 +101,9 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     Weights that the table leaves out, such as a decoder's, are printed.
 
     Args:
-        state: weights of a file.
         family: family of the weights.
         network: the network, without classifier.
         spec: name of the network.
-        source: the file, for messages.
 
     Raises:
         ValueError: if the network fits behind several prefixes, has another number of heads than the family states, or
@@ -154,9 +148,7 @@ def spec_and_weights(family: str, state: State, spec: str | None, source: str | 
 
     Args:
         family: a name in `FAMILIES`.
-        state: foreign weights.
         spec: name of the network; None: find it by the family's table and the weights' shapes.
-        source: the file, for messages.
 
     Raises:
         ValueError: if no rule covers a key, the network has no place for a weight, or no network has these shapes.
@@ -186,18 +178,6 @@ def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any
     """Return the fields of `EncoderSpec.to_dict` that make a family's network `name`.
 
     If the table names a module, these are the fields of the module, with the network as its backbone.
-
-    Args:
-        table: table of the family.
-        name: name of the network.
-        state: weights under the network's names.
-
-    Example:
-        >>> made = _spec_of(FAMILIES["cosettle"], "timm:vit_base_patch8_224", {})
-        >>> made["spec"], made["arguments"]["backbone"]["spec"]
-        ('vidcorr.lightning_modules.cosettle:CoSettle', 'timm:vit_base_patch8_224')
-        >>> _spec_of(FAMILIES["lightly"], "torchvision:resnet18", {})
-        {'spec': 'torchvision:resnet18'}
     """
     encoder: dict[str, Any] = {"spec": name}
     if table.get("imagenet"):
@@ -246,13 +226,7 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
 
 
 def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
-    """Return the target of the first rule whose pattern matches a whole key, with its groups filled in; else None.
-
-    Example:
-        >>> rules = {r"encoder\\.(.+)": r"net.\\1", ".+": "other"}
-        >>> _by_first_rule(rules, "encoder.conv1"), _by_first_rule(rules, "fc"), _by_first_rule({"a": "b"}, "fc")
-        ('net.conv1', 'other', None)
-    """
+    """Return the target of the first rule whose pattern matches a whole key, with its groups filled in; else None."""
     for pattern, target in rules.items():
         match = re.fullmatch(pattern, key)
         if match:
@@ -266,10 +240,6 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     Without an `architecture` the network is torchvision's ResNet with the nearest shapes (`resnet_of`). An
     `architecture` with something to fill in is of transformers. Weights without a projection of patches then have that
     ResNet too, because DINO's authors published transformers and ResNets.
-
-    Args:
-        state: weights under the names of the table.
-        table: table of the family.
 
     Raises:
         ValueError: for a transformer of a width that no family has.
@@ -342,7 +312,6 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
 
     Args:
         table: table of a family. If it has `by_timm`, timm's function converts names and shapes.
-        state: weights under the names of the table.
         spec: name of the network; None: find it by `architecture_of`.
 
     Raises:
@@ -369,13 +338,6 @@ def _with_biases_of_timm(state: State) -> State:
 
     In some sizes all are zero, and timm's networks of these sizes have no such biases. timm's own conversion would drop
     the biases of every size.
-
-    Example:
-        >>> tokens = {"storage_tokens": torch.ones(1, 4, 8)}  # DINOv3's registers
-        >>> list(_with_biases_of_timm(tokens | {"attn.qkv.bias": torch.tensor([1.0, 2.0, 3.0])}))
-        ['storage_tokens', 'attn.q_bias', 'attn.v_bias']
-        >>> list(_with_biases_of_timm(tokens | {"attn.qkv.bias": torch.zeros(3)}))
-        ['storage_tokens']
     """
     if "storage_tokens" not in state:
         return state

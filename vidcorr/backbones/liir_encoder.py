@@ -145,13 +145,7 @@ class LiirEncoder(nn.Module):
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
-    """Return a stage of two basic blocks of torchvision, whose residual branches start at zero.
-
-    Args:
-        channels: channels of the stage's input.
-        width: channels of the stage's output.
-        stride: stride of the first block.
-    """
+    """Return a stage of two basic blocks of torchvision, whose residual branches start at zero."""
     from torchvision.models.resnet import BasicBlock
 
     shortcut = None

@@ -83,10 +83,6 @@ def _around(module: Any, **facts: Any) -> Encoder:
 
     A method of vidcorr without features of its own (`has_own_features` is False) gives the encoder of its backbone, its
     property `evaluated`.
-
-    Args:
-        module: a network or a method.
-        facts: `described` and `made_by` of the encoder, if the caller knows them.
     """
     if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
@@ -95,12 +91,7 @@ def _around(module: Any, **facts: Any) -> Encoder:
 
 
 def _load_name(spec: EncoderSpec, of_file: str = "") -> Encoder:
-    """Return the encoder of a spec's name or file; the spec's input, stage and stride override those of the file.
-
-    Args:
-        spec: the network.
-        of_file: the file that names the network, if it is not the user.
-    """
+    """Return the encoder of a spec's name or file; the spec's input, stage and stride override those of the file."""
     with ExitStack() as stack:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
@@ -164,15 +155,6 @@ def _load_checkpoint(path: Path, part: str, name: str = "") -> Encoder:
     A checkpoint of ours states its encoder by a name and arguments, so that neither Lightning nor the module's class is
     needed. A checkpoint of a module with features of its own states no encoder: the module itself is loaded. Any other
     file is loaded by `_load_foreign`.
-
-    Args:
-        path: the file.
-        part: an encoder of several in the file, read as in a foreign file; empty for the whole file.
-        name: the user's name of the encoder, in place of the file's.
-
-    Raises:
-        ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
-            fit its encoder.
     """
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
@@ -203,17 +185,7 @@ def _load_checkpoint(path: Path, part: str, name: str = "") -> Encoder:
 
 
 def _load_foreign(path: Path, part: str, family: str | None, content: Any = None) -> Encoder:
-    """Load the network of another project's weights, on the CPU, in eval mode.
-
-    Args:
-        path: the file.
-        part: name of an encoder of several in the file; empty for the whole file.
-        family: name in `FAMILIES`; None: recognise it by the weights' names.
-        content: content of the file; None: read it.
-
-    Raises:
-        ValueError: one line, if the family is not known, or the weights do not fit its network.
-    """
+    """Load the network of another project's weights, on the CPU, in eval mode."""
     record = record_of_timm(path.parent)
     if family is None and record:  # timm's config.json beside the file names the network
         return encoder_with_weights(f"timm:{record['architecture']}", path, part)
@@ -232,15 +204,7 @@ def _load_foreign(path: Path, part: str, family: str | None, content: Any = None
 
 
 def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
-    """Make the encoder that a file states, without loading the file's weights.
-
-    Args:
-        stated: the fields of `EncoderSpec.to_dict`.
-        path: the file.
-
-    Raises:
-        ValueError: if the fields are damaged, or name code that is not allowed.
-    """
+    """Make the encoder that a file states, without loading the file's weights."""
     require_small(stated, path)
     return _load_name(replace(EncoderSpec.of(closed(stated, path), path), label=str(path)), of_file=str(path))
 
@@ -277,7 +241,6 @@ def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
     Args:
         name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `family:NAME`; or a callable of the user, a class or
             a function that returns a module. A class gets the arguments that a checkpoint of Lightning has saved.
-        path: the file.
         part: name of an encoder of several in the file; empty for the whole file.
 
     Raises:

@@ -292,7 +292,6 @@ def build(spec: EncoderSpec, with_weights: bool = True, of_file: str = "") -> tu
     Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
     Args:
-        spec: the network.
         with_weights: load trained weights if `spec` asks for them, else draw random ones. False: the caller loads
             weights of a file afterwards, so none are fetched, and the network is not described as random.
         of_file: the file that names the network, whose weights the library's record of an input says nothing about.
@@ -356,12 +355,7 @@ def draws_weights(spec: str) -> bool:
 
 
 def _takes_pretrained(spec: str) -> bool:
-    """Return whether `pretrained` counts for a text: for timm:NAME and torchvision:NAME, without =FILE.
-
-    Example:
-        >>> [_takes_pretrained(spec) for spec in ("timm:resnet18", "timm:resnet18=own.pth", "my_module:net")]
-        [True, False, False]
-    """
+    """Return whether `pretrained` counts for a text: for timm:NAME and torchvision:NAME, without =FILE."""
     return spec.startswith(LIBRARIES) and "=" not in spec
 
 
@@ -413,19 +407,7 @@ Made = tuple[Any, str, str]
 
 
 def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Build a network of timm, with the options by which it takes images of any size; a maker of `MAKERS`.
-
-    Args:
-        name: name in timm.
-        spec: the spec, which may ask for trained weights.
-        with_weights: False: random weights, since the caller loads others.
-
-    Returns:
-        The network, `name`, and the source of trained weights in words.
-
-    Raises:
-        ValueError: if timm does not know the name, or weights cannot be fetched.
-    """
+    """Build a network of timm, with the options by which it takes images of any size; a maker of `MAKERS`."""
     import timm
 
     if not timm.is_model(name):
@@ -460,19 +442,7 @@ def torchvision_resnets() -> list[str]:
 
 
 def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Build a ResNet of torchvision, with an identity in place of its classifier; a maker of `MAKERS`.
-
-    Args:
-        name: name in torchvision.
-        spec: the spec, which may ask for trained weights.
-        with_weights: False: random weights, since the caller loads others.
-
-    Returns:
-        The network, `name`, and the source of trained weights in words.
-
-    Raises:
-        ValueError: for an unknown name, or a network other than a ResNet.
-    """
+    """Build a ResNet of torchvision, with an identity in place of its classifier; a maker of `MAKERS`."""
     from torchvision import models
 
     if name.lower() not in torchvision_resnets():
@@ -491,19 +461,7 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
 
 
 def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Call a class or function, `package.module:callable`, with the arguments of the spec; the default maker.
-
-    Args:
-        name: the callable; empty if the text of the spec has no ":".
-        spec: the spec; the part of its text before the ":" is the module.
-        with_weights: not used: only the callable knows whether it loads weights.
-
-    Returns:
-        The network; the callable's name, or its short name in `SHORT_NAMES`; and the source of its weights in words.
-
-    Raises:
-        ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.
-    """
+    """Call a class or function, `package.module:callable`, with the arguments of the spec; the default maker."""
     if not name:  # the text has no ":"
         import timm
 

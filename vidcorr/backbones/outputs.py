@@ -58,7 +58,6 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
     as it is.
 
     Args:
-        output: of a network.
         patch: side of a patch, pixels; None if it is unknown.
         size: height and width of the images, pixels.
         prefix: number of tokens before the first cell's token; None: all tokens of no cell stand before it.
@@ -181,7 +180,6 @@ def check_map(features: Tensor, name: str) -> None:
 
     Args:
         features: `(…, h, w)`.
-        name: name of the network, for the message.
 
     Raises:
         ValueError: if the map has fewer than 4 × 4 cells.
@@ -216,10 +214,6 @@ def form_of(output: Any) -> str:
 def require_map(output: Any, name: str) -> Tensor:
     """Return an output of a network, if it is a map.
 
-    Args:
-        output: the output.
-        name: name of the network, for the message.
-
     Raises:
         ValueError: for anything but a tensor `(N, C, h, w)` of real numbers.
     """
@@ -237,7 +231,6 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
 
     Args:
         features: `(N, C, h, w)`.
-        name: name of the network, for the message.
         stride: pixels per cell.
         size: height and width of the image, pixels.
 

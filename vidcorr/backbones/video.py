@@ -143,27 +143,7 @@ class Clips(VideoEncoder):
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
     def _maps_of(self, output: Any, size: tuple[int, int]) -> Tensor:
-        """Return the network's output as maps of tubelets `(1, C, window / tubelet, h, w)`, also from its tokens.
-
-        Args:
-            output: maps or tokens of a clip.
-            size: height and width of the frames, pixels.
-
-        Raises:
-            ValueError: for another output.
-
-        Example:
-            >>> clips = Clips(nn.Identity(), window=4, tubelet=2)  # two maps of a clip
-            >>> clips._maps_of(torch.zeros(1, 8, 2, 3, 4), (24, 32)).shape
-            torch.Size([1, 8, 2, 3, 4])
-            >>> clips._maps_of(torch.zeros(1, 24, 8), (24, 32))  # of patches of an unknown side
-            Traceback (most recent call last):
-                ...
-            vidcorr.backbones.extractor.NoSuchMap: Identity: expected maps (1, C, 2, h, w) of a clip of 4 frames, ...
-            >>> clips.net.patch_size = 8
-            >>> clips._maps_of(torch.zeros(1, 25, 8), (24, 32)).shape  # and a class token
-            torch.Size([1, 8, 2, 3, 4])
-        """
+        """Return the network's output as maps of tubelets `(1, C, window / tubelet, h, w)`, also from its tokens."""
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         rows = 0 if patch is None else size[0] // patch
@@ -400,12 +380,7 @@ class VJepa2(VideoMae):
 
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
-    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1.
-
-    Example:
-        >>> _places_on_grid(4, 4, torch.device("cpu")), _places_on_grid(4, 2, torch.device("cpu"))
-        (tensor([0., 1., 2., 3.]), tensor([0.5000, 2.5000]))
-    """
+    """Return the positions of `cells` cells along an axis of the trained grid, as bilinear resizing of 0 … grid − 1."""
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)
 

@@ -265,13 +265,7 @@ class NetworkView(FeatureExtractor):
         return network(images[:, :, None] if hasattr(self.network, "tubelet_size") else images)  # a clip of one frame
 
     def _maps(self, outputs: Mapping[str, Any], paths: Mapping[str, str], size: tuple[int, int]) -> dict[str, Any]:
-        """Return stage → map, for the stages whose outputs are there; what is no map stays as it is.
-
-        Args:
-            outputs: path → output.
-            paths: stage → path.
-            size: height and width of the padded images, pixels.
-        """
+        """Return stage → map, for the stages whose outputs are there; what is no map stays as it is."""
         maps: dict[str, Any] = {}
         for name, path in paths.items():
             if path not in outputs:

@@ -85,14 +85,7 @@ def moco_v3_vit_base() -> nn.Module:
 
 
 def _of_any_size(name: str, **options: Any) -> nn.Module:
-    """Return a transformer of timm with random weights, without classifier, that takes images of any size.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = _of_any_size("test_vit")
-        >>> network.num_classes, network.dynamic_img_size, network.patch_embed.dynamic_img_pad
-        (0, True, True)
-    """
+    """Return a transformer of timm with random weights, without classifier, that takes images of any size."""
     import timm
 
     return timm.create_model(name, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True, **options)

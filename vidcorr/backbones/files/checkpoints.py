@@ -78,7 +78,6 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     a library's settings, become dicts of their items or empty stand-ins; paths stay paths.
 
     Args:
-        path: the file.
         whole: read all tensors, and check their checksums, which torch does not. False: tensors of `torch.save` are
             mapped to the file, and tensors of safetensors are left out, so that `state_dict` is empty.
 
@@ -104,15 +103,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
 
 def _check_archive(path: Path, whole: bool) -> bool:
-    """Check an archive of `torch.save`, and return whether to map its tensors to the file (`mmap`).
-
-    Args:
-        path: the file.
-        whole: all tensors are read now: check their checksums. False: map them, unless the archive is compressed.
-
-    Raises:
-        ValueError: for a program of TorchScript, or if a member has another checksum than when it was saved.
-    """
+    """Check an archive of `torch.save`, and return whether to map its tensors to the file (`mmap`)."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.filename.endswith("/constants.pkl") for member in members):  # a file of `torch.jit.save` has it
@@ -128,10 +119,6 @@ def _without_code(path: Path, mmap: bool) -> Any:
 
     torch's error states the first unknown name in the file. So the file is read again, with a stand-in for this name
     too, until all names are known.
-
-    Args:
-        path: the file.
-        mmap: map the tensors to the file.
     """
     known: dict[str, Any] = dict(PATHS)  # name → stand-in; those of paths keep the path
     while True:
@@ -150,11 +137,7 @@ def _without_code(path: Path, mmap: bool) -> Any:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether a file holds safetensors; False for a file that torch may read.
-
-    Raises:
-        ValueError: for a form that people often have in place of weights, such as a web page.
-    """
+    """Return whether a file holds safetensors; False for a file that torch may read."""
     with path.open("rb") as file:
         head = file.read(64)
     if BEFORE_TABLE.match(head):  # the start of safetensors
@@ -193,7 +176,6 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
     Args:
         checkpoint: the content of a file.
-        source: the file, for messages.
 
     Raises:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
@@ -396,9 +378,7 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     """Load weights into a module.
 
     Args:
-        module: the module.
         state: names and weights; names of `INNER_WRAPPERS` do not matter.
-        source: the file, for messages.
         strict: refuse missing and unexpected names.
 
     Raises:

@@ -157,9 +157,6 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     prefix names stay as they are.
 
     Args:
-        state: weights of a file.
-        network: the network.
-        source: the file, for messages.
         drop_classifier: leave out a classifier's weights, for a network made without classifier. If the weights lie
             behind a prefix, the classifier's are left out in any case. False: they stay, so that loading refuses
             weights that a user's own class lacks.
@@ -204,7 +201,6 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
     Args:
         state: weights under the network's names.
         network: a transformer of timm, or a module that holds one.
-        source: the file, for messages.
 
     Example:
         >>> import timm, torch

@@ -90,7 +90,6 @@ def closed(stated: Any, source: str | Path) -> Any:
 
     Args:
         stated: name of a network, or the fields of `EncoderSpec.to_dict`; None stays None.
-        source: the file, for messages.
 
     Raises:
         ValueError: for a path, an address, or a name that is neither listed nor the user's.
@@ -191,7 +190,6 @@ def require_small(content: object, source: str | Path, kinds: tuple[type, ...] =
 
     Args:
         content: content of a file.
-        source: the file, for messages.
         kinds: types of the containers whose members count.
 
     Raises:
@@ -213,10 +211,6 @@ def require_small(content: object, source: str | Path, kinds: tuple[type, ...] =
 
 def check_recipe(recipe: object, source: str | Path) -> Recipe:
     """Return the class and arguments that a file names, if it may name them; its networks are `closed`.
-
-    Args:
-        recipe: `class_path`, and `init_args` of its constructor.
-        source: the file, for messages.
 
     Returns:
         The recipe, without the arguments that Lightning adds.
@@ -251,8 +245,6 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     """Build the module that a file names, with fresh weights, if the file may name its class.
 
     Args:
-        recipe: `class_path`, and `init_args` of its constructor.
-        source: the file, for messages.
         overrides: arguments of the caller, in place of the file's.
 
     Raises:
@@ -276,10 +268,8 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     """Call a class, or a function that makes a module, with arguments of a file as plain values.
 
     Args:
-        kind: the class or function.
         arguments: of the file. Each is converted to its annotated type, for example a dict to a dataclass. A network in
             those of one of our classes, or of a class below it, is `closed`; another class is the user's.
-        source: the file, for messages.
         overrides: arguments of the caller, in place of the file's.
 
     Raises:
@@ -318,10 +308,6 @@ def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     An argument without annotation, or that does not fit its annotation, stays as it is.
 
-    Args:
-        kind: the class or function.
-        arguments: its arguments, by name.
-
     Example:
         >>> def network(size: tuple[int, int], width: int, other=None): ...
         >>> as_annotated(network, {"size": [3, 4], "width": "8", "other": "3"})
@@ -343,7 +329,6 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     Arguments that neither the class nor a base takes stay, so that the constructor refuses them.
 
     Args:
-        kind: the class.
         arguments: arguments of the class and its bases, by name.
 
     Example:
@@ -375,7 +360,6 @@ def import_named(module: str, name: str, what: str) -> Any:
     """Import a name that the user gave; the module may lie in the working directory, which joins `sys.path`.
 
     Args:
-        module: the module.
         name: a name in it.
         what: beginning of the message, which tells the purpose of the name.
 
