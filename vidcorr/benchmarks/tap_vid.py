@@ -20,7 +20,7 @@ from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, evenly_spaced, overlay_tracks
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from ..tracking.points import follow_points
+from ..tracking.point_following import follow_points
 from .base import Benchmark
 from .output import Output, SequencePictures
 

@@ -38,14 +38,26 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
 
 def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a position map `(C, h, w)` to (H, W) bicubically; a map of this size is returned itself."""
+    """Resize a position map `(C, h, w)` to (H, W) bicubically; a map of this size is returned itself.
+
+    Example:
+        >>> resized_position(torch.tensor([[[0.0, 1.0, 2.0, 3.0]]]), (1, 2))
+        tensor([[[0.4062, 2.5938]]])
+    """
     if position.shape[1:] == size:
         return position
     return F.interpolate(position[None], size, mode="bicubic")[0]
 
 
 def displaced_position(position: Tensor, orders: Tensor) -> Tensor:
-    """Return the map `(C, h, w)` with its cells in the order of each frame, `(N, C, h, w)` (Liir, 3.2)."""
+    """Return the map `(C, h, w)` with its cells in the order of each frame, `(N, C, h, w)` (Liir, 3.2).
+
+    Example:
+        >>> position = torch.tensor([[[0, 1], [2, 3]]])
+        >>> displaced_position(position, torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])).flatten(1)
+        tensor([[0, 1, 2, 3],
+                [3, 2, 1, 0]])
+    """
     frames = position.flatten(1)[:, to_device(orders, position.device)].transpose(0, 1)
     return frames.unflatten(2, position.shape[1:])
 

@@ -15,7 +15,7 @@ from ..videos.prompts import Name, Prompt
 from ..videos.stream import FrameStream, GivenFrames
 from .frame_encoder import FrameEncoder
 from .labels import MaskCoding, PointCoding, Propagator, first_only, follow_labels
-from .points import FramesFrom, follow_points
+from .point_following import FramesFrom, follow_points
 from .siamfc_tracker import SiamFCTracker
 
 FrameResults = Iterator[tuple[Tensor, Any]]

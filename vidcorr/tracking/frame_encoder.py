@@ -271,7 +271,12 @@ class FrameEncoder:
 
 
 def is_constant(features: Tensor) -> bool:
-    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell."""
+    """Return whether all cells of a map `(C, h, w)` have equal features; False for a map of a single cell.
+
+    Example:
+        >>> is_constant(torch.ones(3, 4, 4)), is_constant(torch.ones(3, 1, 1))
+        (True, False)
+    """
     cells = features.flatten(1)
     if cells.shape[1] < 2:
         return False

@@ -2,18 +2,12 @@
 
 import json
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
 import vidcorr
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes, data_for
 from vidcorr.benchmarks.identity import identity_of
-from vidcorr.results.cells import measured_cell
-from vidcorr.results.records import records_of
-from vidcorr.results.rendering import render
-from vidcorr.results.tabulate import tabulate
 
 
 def vos(folder):
@@ -57,33 +51,3 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
             assert (key(kind, arguments) == before) == (kind(**arguments).digests == of_data), path
         path.write_bytes(content)
         assert key(kind, arguments) == before, path
-
-
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize("kind", benchmark_classes(), ids=str)
-def test_no_difference_between_results_on_other_data_of_the_same_names(kind, tmp_path):
-    """The same data in another folder are compared; with one other frame, or annotation, they are not."""
-    arguments = arguments_of(kind, tmp_path / "set")
-    root = Path(arguments["root"])
-    results = {"first": kind(**arguments).evaluate("raw_colour")}
-    for name in ("copy", "other"):
-        folder = shutil.copytree(tmp_path / "set", tmp_path / name) / root.relative_to(tmp_path / "set")
-        if name == "other":
-            sequence = kind(**arguments | {"root": folder}).sequences[0]
-            file, *_ = getattr(sequence, "frames", ()) or sequence.sources
-            file.write_bytes(file.read_bytes() + b"\n")
-        results[name] = kind(**arguments | {"root": folder}).evaluate("raw_colour")
-    records = []
-    for name, result in results.items():
-        assert result.digests.keys() == {*result.sequences}
-        records += records_of(result, result.main_scores(), name, tmp_path / name)
-    table = tabulate(records).with_differences("first")
-    compared = {name for name, row in table.rows.items() for cell in row.values() if cell.difference is not None}
-    assert compared <= {"copy"}
-    assert table.rows["first"].keys() == table.rows["copy"].keys()
-    assert not table.rows["other"].keys() & table.rows["first"].keys()
-    for format in ("text", "md", "tex"):
-        assert "have other frames or annotations and are not compared: " in " ".join(render(table, format).split())
-    score, *_ = results["first"].main_scores()
-    after, before = (measured_cell(records_of(results[name], [score])) for name in ("other", "first"))
-    assert after.compared(before)[0] is None

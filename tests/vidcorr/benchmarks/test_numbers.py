@@ -1,6 +1,6 @@
 """Every benchmark on one small sequence by raw colour, from files to scores and files: the fast tier guards it.
 
-Also tests `benchmarks/davis.py`, `benchmarks/jhmdb.py`, `benchmarks/vip.py`.
+Also tests `benchmarks/davis.py`, `benchmarks/jhmdb.py`, `benchmarks/output.py`, `benchmarks/vip.py`.
 """
 
 import json

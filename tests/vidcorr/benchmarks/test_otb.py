@@ -8,7 +8,6 @@ from vidcorr import OtbBenchmark, SiamFC
 from vidcorr.backbones import load
 from vidcorr.benchmarks.network import view_for
 from vidcorr.callbacks import BenchmarkCallback
-from vidcorr.cli import main
 from vidcorr.datasets.generated import write_otb
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
@@ -32,10 +31,7 @@ def test_dilations_are_a_resnets_without_a_stride(root):
     refused(ValueError, "dilations are for ResNets", view_for, by_text, other, other)
 
 
-def test_dilations_of_the_text_by_command_and_a_trained_siamfc_keeps_its_own(root, tmp_path, capsys):
-    words = ["evaluate", NETWORK, "--on", f"otb_all={root}", "--limit", "1", "--change"]
-    main([*words, "dilated=text", "--output", str(tmp_path / "text")])
-    assert "## otb (vfs+dilated=text, 1 sequence)" in capsys.readouterr().out
+def test_a_trained_siamfc_keeps_its_own_dilations(root):
     method = load(SiamFC(NETWORK, dilated="text"))
     assert view_for(OtbBenchmark(root, None), method, method).dilated == "text"
 

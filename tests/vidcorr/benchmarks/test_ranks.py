@@ -1,7 +1,7 @@
 """Sharing out, and leaving together."""
 
 from datetime import timedelta
-from unittest.mock import MagicMock, Mock
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import BenchmarkError, DavisBenchmark, Result, signals
-from vidcorr.benchmarks import base, ranks
+from vidcorr.benchmarks import ranks
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 
 
@@ -30,32 +30,16 @@ def of_two(monkeypatch):
     return process
 
 
-def test_ranks_exchange_over_a_group_of_their_own_with_a_limit(of_two, monkeypatch):
-    hours = iter([1, 1, 1, 3])
-    monkeypatch.setattr(ranks.time, "monotonic", lambda: 3600 * next(hours))
+def test_values_of_all_ranks_are_gathered_in_their_order(of_two):
+    of_two.sent = ["first"]
     with Ranks() as both:
-        of_two.new_group.assert_called_once_with(backend="gloo", timeout=timedelta(minutes=30))
-        of_two.sent = ["first", (None, None), (None, None)]
-        assert both.gather("second") == ["first", "second"]
-        assert both.largest(3) == 7
-        for limit in (4, 8):  # hours, after no time and after two hours of work
-            with both.together():
-                pass
-            assert of_two.monitored_barrier.call_args.args == (both.group, timedelta(hours=limit))
-    alone = Ranks(shared=False)
-    assert (alone.rank, alone.size, alone.gather("value"), alone.largest(3)) == (0, 1, ["value"], 3)
-    both.close()
-    alone.close()
-    of_two.destroy_process_group.assert_called_once_with(of_two.new_group.return_value)
+        assert (both.gather("second"), both.largest(3)) == (["first", "second"], 7)
 
 
-def test_the_second_rank_shows_no_progress_and_writes_no_result(of_two, davis_root, tmp_path, monkeypatch):
-    progress = MagicMock()
-    monkeypatch.setattr(base, "progress_bar", progress)
+def test_the_second_rank_has_the_rows_of_both_and_writes_no_result(of_two, davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
     alone = benchmark.evaluate("raw_colour")
     of_two.new_group.assert_not_called()
-    progress.assert_called_with("davis", 12, "frames", silent=False)
     of_first = [row for row in alone.rows if row.video == "synthetic-000"]
     of_two.sent = [(None, None), (None, None), of_first, True, 4, (None, None)]
     shared = benchmark.evaluate("raw_colour", tmp_path, shared=True)
@@ -64,8 +48,6 @@ def test_the_second_rank_shows_no_progress_and_writes_no_result(of_two, davis_ro
     small = "maps have 4 cells along a side, too few to compare networks"
     assert (shared.doubts, alone.doubts) == ((constant, small), ())
     assert shared.seconds > 0
-    progress.assert_called_with("davis", 6, "frames", silent=True)
-    progress.return_value.__enter__.return_value.update.assert_called_with(6)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
 
 

@@ -5,7 +5,6 @@ import zipfile
 
 import pytest
 
-from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import VosBenchmark
 from vidcorr.datasets.generated import write_youtube_vos
@@ -36,7 +35,3 @@ def test_videos_without_a_mask_after_the_first_are_predicted_and_packed(davis_ro
     assert len([*tmp_path.glob("out/animations/*.webp")]) == 1
     with zipfile.ZipFile(tmp_path / "out/predictions.zip") as archive:
         assert archive.namelist() == [f"synthetic-000/{t:05d}.png" for t in range(6)]
-
-
-def test_unknown_rules_are_refused(davis_root):
-    refused(ValueError, "rules must be one of .*vos-benchmark", VosBenchmark, davis_root, rules="lovs")

@@ -50,13 +50,6 @@ def test_nothing_is_called(tmp_path):
     assert not marker.exists()
 
 
-def test_a_cut_pickle_is_one_line(tmp_path):
-    whole, path = pickle.dumps(CONTENT, 4), tmp_path / "x.pkl"
-    for length in range(0, len(whole), 97):
-        path.write_bytes(whole[:length])
-        assert refused(DataError, r"x\.pkl: (refused|not a pickle)", read_pickle, path)
-
-
 def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, **element() | {"points": np.array([None])})

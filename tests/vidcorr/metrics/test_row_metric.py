@@ -51,10 +51,6 @@ def test_a_name_comes_once_and_sequences_without_one_are_numbered():
     assert list(metric.table()) == ["a", "sequence-0001", "sequence-0002"]
     metric.update(1.0, 2.0, name="a")
     refused(ValueError, "scored more than once: a", metric.compute)
-    metric.reset()
-    assert (metric.table(), metric.update_called) == ({}, False)
-    metric.update(1.0, 2.0)
-    assert list(metric.table()) == ["sequence-0001"]
 
 
 def test_states_are_merged_saved_and_loaded():

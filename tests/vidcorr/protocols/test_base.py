@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.protocols import PropagationProtocol, base, ranges
+from vidcorr.protocols import base, ranges
 
 VALUES = {"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}}
 PAPER = base.Source(code="lab/code @ 0123abc: eval.py", values=VALUES)
@@ -50,13 +50,9 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     message = r"'paper' defines no values for 'my_videos' \(only for first, second\)"
     refused(ValueError, message, Rules.named, "paper", "my_videos")
     refused(ValueError, "Rules has no field 'sid'", Rules.named, "paper+sid=4", "first")
-    refused(ValueError, "protocol None is a NoneType; expected a Rules", Rules.named, None)
     refused(ValueError, "unknown protocol 'papers': expected your module:NAME or one of paper", Rules.named, "papers")
-    refused(ValueError, "radius must be .*, got 'wide'", PropagationProtocol.named, "vfs+radius=wide")
     refused(ValueError, "mode must be .*, got 'a=b'", Rules.named, "paper+mode=a=b", "first")
     refused(ValueError, "smooth must be .*, got '1'", Rules.named, "paper+smooth=1", "first")
-    refused(ValueError, "^protocol 'x': give context$", lambda: PropagationProtocol(name="x"))
-    refused(ValueError, "^PropagationProtocol: give name$", PropagationProtocol)
     mistakes = {
         "smooth must be False without a mode, got True": {"smooth": True, "mode": None},
         r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},

@@ -20,7 +20,6 @@ from vidcorr.tracking.frame_encoder import FrameEncoder
 
 IDLE = json.loads(Path(__file__).with_name("idle.json").read_text())
 """Kind → field → changes under which the field is idle, and another value of it."""
-CHANGES = {"upsampling": "cells", "input_fit": "corner", "input_size": 64}
 BASES = {PropagationProtocol: PropagationProtocol.named("vfs", "davis"), PointProtocol: PointProtocol.named("fomo")}
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
-from vidcorr import SiamFCTracker, TrackingProtocol
-from vidcorr.backbones import RawColour
+from vidcorr import TrackingProtocol
 from vidcorr.protocols import PointProtocol, PropagationProtocol
 
 HERE = Path(__file__)
@@ -32,12 +31,6 @@ def digests(*kinds):
 def test_no_named_protocol_changes():
     kinds = PropagationProtocol, PointProtocol, TrackingProtocol
     assert digests(*kinds) == json.loads(DIGESTS.read_text())
-
-
-def test_another_stride_is_in_the_name():
-    tracker = SiamFCTracker(RawColour(stride=4))
-    assert tracker.protocol == TrackingProtocol(stride=4, dilated=False) != TrackingProtocol()
-    assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
 
 
 def test_a_window_in_pixels_or_as_a_share_of_the_side_is_one_choice_for_features_of_any_stride():

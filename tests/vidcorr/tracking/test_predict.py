@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.helpers.encoders import clips
@@ -14,9 +13,6 @@ from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, predict_video
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.pictures import overlays
-from vidcorr.tracking.follow import encoder_of
-from vidcorr.tracking.predict import _drawer
 from vidcorr.videos.folder_lock import FolderInUse, folder_lock
 from vidcorr.videos.masks import davis_palette
 
@@ -73,33 +69,6 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     predict_video(colour, folder / "clip.mp4", again, tmp_path / "both", "fomo", overlay=False)
     both = [row for row in rows_of(tmp_path / "both", "points.csv") if int(row["frame"]) >= 4]
     assert both == rows_of(tmp_path / "again", "points.csv")
-
-
-def test_what_was_found_is_drawn_in_distinct_colours(colour):
-    frame, ids = torch.zeros(3, 170, 200, dtype=torch.uint8), torch.zeros(170, 200, dtype=torch.uint8)
-    ids[20:60, 20:60], ids[100:150, 100:150] = 1, 9
-    colours = overlays.distinct_colours(2)
-
-    def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(prompt, prompt.objects, encoder_of(colour, prompt, protocol).protocol)
-        return [draw(frame, results) for results in found][-1]
-
-    drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
-    np.testing.assert_array_equal(drawn, overlays.overlay_masks(frame, ids, labelled=True))
-    boxes = np.array([[20, 30, 50, 60, 1], [90, 80, 60, 50, 1]])
-    for count, names in ((1, []), (2, ["1", "2"])):
-        drawn = last_drawn(BoxPrompt.of(boxes[:count, :4].tolist()), boxes[:count])
-        expected = overlays.draw_boxes(frame, boxes[:count, :4], overlays.distinct_colours(count), names)
-        np.testing.assert_array_equal(drawn, expected)
-    points, found = PointPrompt.of({"a": (44, 31), "b": (60, 50)}), torch.tensor([[44.4, 31, 1, 0], [60, 50, 1, 0]])
-    drawn = last_drawn(points, found[:, :3])
-    places, visible = found[:, None, :2].numpy() + 0.5, np.zeros((2, 1), bool)
-    np.testing.assert_array_equal(drawn, overlays.overlay_tracks(frame, places, visible, 0, colours, names=["a", "b"]))
-    tracks = found + torch.arange(16)[:, None, None] * torch.tensor([4, 2, 0, 0])
-    tracks[9, 1, 3] = tracks[15, 0, 3] = 1  # hidden
-    places = tracks.transpose(0, 1).numpy()
-    expected = overlays.overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours, names=["a", "b"])
-    np.testing.assert_array_equal(last_drawn(points, *tracks, protocol="fomo"), expected)
 
 
 def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path):

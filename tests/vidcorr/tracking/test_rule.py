@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -17,7 +16,6 @@ from vidcorr.functional import LabelPropagator, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
 from vidcorr.functional.propagation.propagate import References, with_rule_of
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.pictures import heat_map_sheet
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
 RULE = "tests.vidcorr.tracking.test_rule.Learnt"
@@ -130,21 +128,11 @@ def test_follow_and_predict_take_a_rule_where_labels_are_propagated(colour, fold
         refused(ValueError, message, follow, colour, tensors(scene[0]), prompt, protocol, propagator=First)
 
 
-def test_heat_maps_show_the_weights_of_a_rule():
+def test_affinity_is_the_weights_of_a_rule():
     features, protocol, points = video(4), PropagationProtocol.named("vfs+radius=3"), torch.tensor([[4, 6], [0, 0]])
     found = affinity_of_cells(features, points, protocol, propagator=Learnt, network=Own(0.02))
     expected = affinity_of_cells(features, points, protocol.with_changes(temperature=0.02))
     torch.testing.assert_close(found.weights, expected.weights)
-    with torch.inference_mode():
-        frames, maps = torch.rand(4, 3, 72, 104), features * 1
-        sheets = [heat_map_sheet(maps, (4, 6), frames, protocol, propagator=rule) for rule in (LabelPropagator, First)]
-    assert not np.array_equal(*sheets)
-
-    class Hard(LabelPropagator):
-        def average(self, query, references):
-            return references.labels[:, :, 0].detach()
-
-    refused(ValueError, "Hard.average: gives no gradients", affinity_of_cells, features, points, protocol, Hard)
 
 
 def test_a_rule_of_another_shape_and_ids_without_channels_are_refused():

@@ -26,6 +26,9 @@ class GuidedFilter:
         >>> blurred = torch.tensor([0.0, 0.0, 0.3, 0.7, 1.0, 1.0]).expand(2, 6)
         >>> GuidedFilter(frame, radius=1, radius_in_cells=2, epsilon=1e-4)(blurred)[0].round(decimals=1)
         tensor([0.1000, 0.1000, 0.2000, 0.8000, 0.9000, 0.9000])
+        >>> from_bytes = GuidedFilter((255 * frame).byte(), radius=1, radius_in_cells=2, epsilon=1e-4)
+        >>> from_bytes(blurred)[0].round(decimals=1)
+        tensor([0.1000, 0.1000, 0.2000, 0.8000, 0.9000, 0.9000])
         >>> GuidedFilter(torch.zeros(3, 1, 1), radius=0.05, radius_in_cells=3, epsilon=1e-5)(torch.ones(1, 1))
         tensor([[1.]])
     """

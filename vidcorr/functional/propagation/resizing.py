@@ -54,7 +54,12 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
 
 
 def reduced_frame(frame: Tensor, size: Size) -> Tensor:
-    """Reduce a frame `(3, H, W)` uint8 on the CPU by averaging over areas (OpenCV's INTER_AREA)."""
+    """Reduce a frame `(3, H, W)` uint8 on the CPU by averaging over areas (OpenCV's INTER_AREA).
+
+    Example:
+        >>> reduced_frame(torch.tensor([[[0, 10, 50, 20, 30, 100]]], dtype=torch.uint8).expand(3, 1, 6), (1, 2))[0]
+        tensor([[20, 50]], dtype=torch.uint8)
+    """
     import cv2
 
     if tuple(frame.shape[-2:]) == tuple(size):

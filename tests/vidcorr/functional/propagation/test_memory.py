@@ -134,16 +134,6 @@ def test_sketches_change_nothing(kind, channels, each_kernel, monkeypatch):
     assert torch.equal(ruled[1], expected[1])
 
 
-def test_sketches_rule_out_most_products(each_kernel, monkeypatch):
-    maps, counts = features_of(5, 96, 13, 22), []
-    run_search = native.run
-    monkeypatch.setattr(native, "run", lambda *given: counts.append(run_search(*given)) or counts[-1])
-    search(maps)
-    monkeypatch.setattr(SketchedMemory, "_margin", lambda memory: math.inf)
-    search(maps)
-    assert counts[0] < 0.3 * counts[1]
-
-
 def test_each_kernel_finds_the_same_digits(monkeypatch):
     maps, found = features_of(5, 96, 13, 22), []
     for name in native.VARIANTS:
@@ -178,13 +168,6 @@ def test_autocast_changes_nothing():
     expected = run(frames, labels, vfs)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(run(frames, labels, vfs), expected)
-
-
-def test_each_frame_is_sketched_once():
-    """A frame is searched, then kept, by one sketch."""
-    with patch.object(SketchedMemory, "_sketch", autospec=True, side_effect=SketchedMemory._sketch) as sketch:
-        frames = len(run(video(), one_hot(2), protocol()))
-    assert sketch.call_count == frames
 
 
 def test_queries_of_any_memory_layout_find_the_same():

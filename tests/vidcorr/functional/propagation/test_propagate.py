@@ -17,8 +17,6 @@ from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks, device, encode_masks, propagate_labels
 from vidcorr.functional.native import SWITCH
-from vidcorr.functional.propagation.attention import best_matches
-from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
 
 CASES = {"propagation": [*range(9), "nf0"], "propagation_crw": range(3), "propagation_dino": range(2)}
@@ -109,13 +107,6 @@ def test_memory_does_not_grow_with_the_video():
         deque(propagate_labels((features[i % 6] for i in range(frames)), one_hot(2, 5, 6), of), maxlen=0)
 
     assert peak_of(lambda: propagate(30)) == peak_of(lambda: propagate(10))
-
-
-def test_the_search_of_many_matches_stays_within_twice_its_workspace(monkeypatch):
-    """With its result, and of one reference, whose products are fewer than the candidates."""
-    monkeypatch.setattr(device, "WORKSPACE", 10**6)
-    query, keys = torch.randn(12, 80, 16), torch.randn(12, 80, 1, 16)
-    assert peak_of(lambda: best_matches(query, keys, [0], 50, Neighbourhood(3.0))) < 2 * 10**6
 
 
 WHITENED = {"feature_normalisation": "whitened"}

@@ -8,15 +8,15 @@ from tests.helpers.encoders import clips_over
 from vidcorr import FrameStream, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.protocols import PointProtocol
-from vidcorr.tracking import points as points_of_tracking
+from vidcorr.tracking import point_following
 from vidcorr.tracking.frame_encoder import FrameEncoder
-from vidcorr.tracking.points import follow_points
+from vidcorr.tracking.point_following import follow_points
 from vidcorr.videos.prompts import PointPrompt
 
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
 QUERIES = np.array([[0, 20, 28], [19, 44, 12]])
 SIZE, FRAMES = (64, 64), 20
-WHOLE = points_of_tracking.KEPT_FEATURES
+WHOLE = point_following.KEPT_FEATURES
 
 
 def video(first):
@@ -41,7 +41,7 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of, mon
             return video(first)
 
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, kept=kept: 5 if kept else 1)
-        monkeypatch.setattr(points_of_tracking, "KEPT_FEATURES", kept)
+        monkeypatch.setattr(point_following, "KEPT_FEATURES", kept)
         encoder = FrameEncoder(extractor, RULES.with_changes(tracking="chained"))
         tracks[kept] = follow_points(encoder, counted, FRAMES, SIZE, QUERIES)
         assert torch.equal(tracks[kept].points, tracks[WHOLE].points)
@@ -52,7 +52,7 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of, mon
 
 
 def test_the_raster_grows_with_the_padding(colour, monkeypatch):
-    monkeypatch.setattr(points_of_tracking, "track_points", lambda *given, both_directions: given[4])
+    monkeypatch.setattr(point_following, "track_points", lambda *given, both_directions: given[4])
     encoder = FrameEncoder(colour, RULES.with_changes(input_padding=16))
     assert follow_points(encoder, video, FRAMES, (60, 50), QUERIES) == (64 * 64 / 60, 64 * 64 / 50)
 
