@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from .. import errors, signals
-from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of
+from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of, require_networks
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
@@ -194,6 +194,8 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         words, further = words[:number], words[number:]
     flags = parse(command, words)
     flags.further = further
+    given = [getattr(flags, name, None) for name in ("network", "model")]
+    require_networks([*getattr(flags, "networks", ()), *filter(None, given)])
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     warnings.formatwarning = line_of_warning
@@ -224,12 +226,13 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
         ['J-Mean', 'F-Mean']
     """
     parser = command.parser()
-    known = ["--help", *names_of(parser)]
+    known, usage = ["--help", *names_of(parser)], parser.format_usage()
     for word in words:
         flag = word.partition("=")[0]
         is_flag = re.match(r"-[-a-zA-Z]", flag) and flag not in HELP
         if is_flag and not any(name.startswith(flag) for name in known):
-            raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
+            near = did_you_mean(flag, known) or ("; networks are words without a flag" * ("NETWORK" in usage))
+            raise errors.UsageError(f"{command.name}: unknown flag {flag}{near}")
     # a blank before a number below 0: else it would be read as a flag
     flags, left_over = parser.parse_known_args([re.sub(r"^(?=-[\d.])", " ", word) for word in words])
     if left_over:

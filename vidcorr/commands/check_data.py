@@ -6,12 +6,11 @@ from pathlib import Path
 from statistics import mode
 
 from ..errors import printable
-from ..experiments.runs.flags import Flag
-from ..videos.files import user_path
+from ..experiments.runs.flags import Flag, folder
 
 FLAGS = (
     Flag("sources", "folders of videos, or .txt lists of them", nargs="+", metavar="SOURCE"),
-    Flag("--output", "folder of clean.txt (default: checked)", type=user_path, default=Path("checked")),
+    Flag("--output", "folder of clean.txt (default: checked)", type=folder, default=Path("checked")),
     Flag("--workers", "number of processes (default: one per core)", type=int),
     Flag("--min-frames", "smallest usable number of frames (default: 8)", type=int, default=8),
 )

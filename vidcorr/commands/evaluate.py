@@ -3,14 +3,14 @@
 from argparse import Namespace
 
 from ..experiments.runs.benchmark_choice import chosen_benchmarks, read_on
-from ..experiments.runs.flags import BENCHMARK_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_networks, several
+from ..experiments.runs.flags import BENCHMARK_FLAGS, NETWORK, NETWORK_FLAGS, Flag, folder, named_networks, several
 from ..videos.files import user_path
 
 NAMED = "checkpoint, folder of a run, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, …"
 FLAGS = (
     *BENCHMARK_FLAGS,
     *NETWORK_FLAGS,
-    Flag("--output", "folder of results (default: %(default)s)", type=user_path, default="evaluation"),
+    Flag("--output", "folder of results (default: %(default)s)", type=folder, default="evaluation"),
     Flag("networks", NAMED, nargs="+", metavar=NETWORK),
     Flag("--base", "network to compare the others with", default="", metavar="NETWORK"),
     several("--seeds", "N", "seeds of random weights (default: 0)", int),

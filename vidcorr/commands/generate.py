@@ -3,11 +3,10 @@
 from argparse import Namespace
 
 from ..datasets.small_sets import LAYOUTS, generate
-from ..experiments.runs.flags import Flag
-from ..videos.files import user_path
+from ..experiments.runs.flags import Flag, folder
 
 FLAGS = (
-    Flag("folder", "folder of the data sets, a folder for each", type=user_path, metavar="FOLDER"),
+    Flag("folder", "folder of the data sets, a folder for each", type=folder, metavar="FOLDER"),
     Flag("layouts", f"{', '.join(LAYOUTS)} (default: all)", nargs="*", default=(), metavar="LAYOUT"),
 )
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
-from ..experiments.runs.flags import NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
-from ..videos.files import user_path
+from ..experiments.runs.flags import NETWORK_FLAGS, Flag, OneOf, folder, named_network, positive, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
@@ -33,7 +32,7 @@ PROMPTS = OneOf(
 FLAGS = (
     Flag("video", "video file, or folder of frames", metavar="VIDEO"),
     PROMPTS,
-    Flag("--output", "(default: prediction)", type=user_path, default=Path("prediction"), metavar="FOLDER"),
+    Flag("--output", "(default: prediction)", type=folder, default=Path("prediction"), metavar="FOLDER"),
     Flag("--model", NAMED, default="vidcorr-r18", metavar="NETWORK"),
     *NETWORK_FLAGS,
     Flag("--protocol", PROTOCOL, metavar="NAME"),

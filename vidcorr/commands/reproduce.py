@@ -3,15 +3,14 @@
 from argparse import Namespace
 
 from ..experiments.runs.benchmark_choice import read_on
-from ..experiments.runs.flags import Flag, several
-from ..videos.files import user_path
+from ..experiments.runs.flags import Flag, folder, several
 
 ON = "benchmarks and their data, as davis=/data/DAVIS"
 FLAGS = (
     Flag("rows", "rows to repeat on the data of --on, else to list (default: list all)", nargs="*", metavar="ROW"),
     Flag("--all", "repeat all rows with weights; those that --output holds are not run again", action="store_true"),
     several("--on", "NAME=FOLDER", ON),
-    Flag("--output", "folder of results (default: %(default)s)", type=user_path, default="reproduced"),
+    Flag("--output", "folder of results (default: %(default)s)", type=folder, default="reproduced"),
 )
 
 

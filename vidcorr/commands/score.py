@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Any
 
 from ..datasets.lists import read_names
-from ..experiments.runs.flags import Flag, OneOf
+from ..experiments.runs.flags import Flag, OneOf, folder
 from ..videos.files import user_path, write_atomically
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
@@ -35,7 +35,7 @@ FLAGS = (
     KIND,
     *OF_MASKS,
     Flag("--json", "write all scores to a flat JSON object", type=user_path, metavar="FILE"),
-    Flag("--output", "write results.json, per_sequence.csv and report.html", type=user_path, metavar="FOLDER"),
+    Flag("--output", "write results.json, per_sequence.csv and report.html", type=folder, metavar="FOLDER"),
 )
 
 

@@ -4,12 +4,11 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.runs.flags import Flag
-from ..videos.files import user_path
+from ..experiments.runs.flags import Flag, folder
 
 FLAGS = (
     Flag("study", "YAML file, or a study of vidcorr (studies/…)"),
-    Flag("--output", "folder of the runs (default: studies/NAME)", type=user_path),
+    Flag("--output", "folder of the runs (default: studies/NAME)", type=folder),
     Flag("--missing", "print only the lines that lack a result", action="store_true"),
 )
 

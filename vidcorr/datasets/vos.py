@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from ..videos.files import DataError, require_one_of, user_path
 from ..videos.folders import list_folders, list_frames, list_images
 from ..videos.mask_folder import MaskFolder
+from .layout import not_expected
 from .lists import find_list, read_names
 from .records import MaskSequence
 
@@ -59,8 +60,8 @@ def Vos(
     root = user_path(root)
     listed_in = None if split is None else find_list(root, split, ["{}.txt", "ImageSets/{}.txt"])
     names = list_folders(root / masks) if listed_in is None else read_names(listed_in, PATHS_OF_DAVIS_2016)
-    if not names:
-        raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
+    if not names or (listed_in is None and list_folders(root / frames / names[0])):
+        raise DataError(not_expected(root, f"masks in {masks}/<video>/<frame>.png"))
 
     def read(name: str) -> MaskSequence:
         video_frames = list_frames(root / frames / name)
@@ -144,9 +145,9 @@ def Davis(
     root = user_path(root)
     frames = root / "JPEGImages"
     resolutions = list_folders(frames)
-    if resolutions and resolution not in resolutions:
-        if list_images(frames / resolutions[0]):
-            raise DataError(f"{frames}: holds videos, not a resolution such as {resolution}: give --on vos={root}")
+    if not resolutions or list_images(frames / resolutions[0]):
+        raise DataError(not_expected(root, f"frames in JPEGImages/{resolution}/<video>"))
+    if resolution not in resolutions:
         remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {resolutions[0]}`"
         held = ", ".join(resolutions)
         raise DataError(f"{frames}: holds {held}, not {resolution}; get DAVIS at {resolution}, or give {remedy}")

@@ -11,6 +11,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, user_path
 from ..videos.folders import list_frames, list_images
 from ..videos.mask_folder import MaskFolder
 from ..videos.source import hashed_rank
+from .layout import not_expected
 from .lists import plain_name, read_json
 from .records import MaskSequence
 
@@ -58,6 +59,8 @@ def YoutubeVos(
     root = user_path(root)
     folder = "train" if split == "holdout" else split
     meta = root / folder / "meta.json"
+    if not meta.is_file():
+        raise DataError(not_expected(root, f"{folder}/meta.json"))
     videos = read_meta(meta)
     names = tuple(sorted(videos))
     if split == "holdout":

@@ -15,6 +15,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.layout import layout_of, not_expected
 from ..datasets.lists import read_meta_videos
 from ..metrics.declared import fractions
 from ..metrics.rules import RULES
@@ -77,8 +78,9 @@ def score(
     folders = MaskFolders(user_path(truth), user_path(predictions), chosen, allow_missing, output)
     listed = sorted(list_folders(folders.truth))
     names = list(dict.fromkeys(listed if videos is None else videos))
-    if not listed:
-        raise DataError(f"{folders.truth}: holds no folder of masks")
+    layout = layout_of(folders.truth)
+    if not listed or (layout and not layout.startswith(("masks", "frames"))):  # coloured masks may look like frames
+        raise DataError(not_expected(folders.truth, "a folder of masks per video"))
     for name in sorted(set(names).difference(listed)):
         raise DataError(f"{folders.truth}: has no video {name}, which is named")
     missing = folders.missing(names)

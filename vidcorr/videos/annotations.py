@@ -29,7 +29,7 @@ SIBLINGS = 64
 """Number of drawn subfolders of a folder that are examined first: a picture of each of 240,000 would take minutes."""
 
 
-class _Look(NamedTuple):
+class Look(NamedTuple):
     """The middle picture of a folder.
 
     Attributes:
@@ -48,7 +48,7 @@ class _Look(NamedTuple):
 
 
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
-    """Return the folders of annotations among folders of pictures, by the middle picture of each (`_look`).
+    """Return the folders of annotations among folders of pictures, by the middle picture of each (`look_of`).
 
     A folder is of annotations by itself if its pictures have DAVIS's palette; or if a part of its path below the root
     has a name of annotations (`depth`) and its pictures are flat or of 16 bits.
@@ -76,7 +76,7 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
             for place in range(len(root.parts), len(folder.parts)):
                 but_one[_without(folder, place)].append(folder)
     # cached, as a folder is compared with many other folders
-    look = cache(lambda folder: _look(folder, pictures[folder]))
+    look = cache(lambda folder: look_of(folder, pictures[folder]))
     stems = cache(lambda folder: {PurePath(name).stem for name in pictures[folder]})
 
     def is_of_annotations(folder: Path) -> bool:
@@ -117,7 +117,7 @@ def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
     return place, folder.parts[:place] + folder.parts[place + 1 :]
 
 
-def _look(folder: Path, names: Sequence[str]) -> _Look | None:
+def look_of(folder: Path, names: Sequence[str]) -> Look | None:
     """Return the look of a folder's middle picture, by the order of `names`; None if the picture cannot be read.
 
     A picture is flat if its `MOST_COLOURS` commonest colours cover the fraction `FLAT` of it. A flat picture is a map
@@ -138,4 +138,4 @@ def _look(folder: Path, names: Sequence[str]) -> _Look | None:
     is_deep = pixels.dtype.itemsize > 1  # 16 bits or more, depths, flow or ids: counts as flat and as labels
     is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())
     has_few = len(counts) <= (MOST_COLOURS if is_grey else MOST_LABELS)
-    return _Look(size, is_grey, is_davis, is_flat=is_flat or is_deep, is_label=is_deep or (is_flat and has_few))
+    return Look(size, is_grey, is_davis, is_flat=is_flat or is_deep, is_label=is_deep or (is_flat and has_few))

@@ -39,7 +39,7 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
     refused(ValueError, "limit_sequences must be at least 1", DavisBenchmark, davis_root, limit_sequences=-1)
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "Annotations").mkdir()
-    refused(DataError, "Annotations: no folders of masks", VosBenchmark(tmp_path).evaluate, RawColour())
+    refused(DataError, "expected masks in Annotations/<video>", VosBenchmark(tmp_path).evaluate, RawColour())
     refused(ValueError, "give stride or dilated", OtbBenchmark, tmp_path, stride=4, changes={"dilated": "text"})
     for parts in (["both"], []):
         refused(ValueError, r"parts is \[.*\]; name 'semantic'", vidcorr.VipBenchmark, tmp_path, parts=parts)

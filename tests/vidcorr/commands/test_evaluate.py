@@ -96,4 +96,4 @@ def test_a_dot_for_a_colon_and_videos_for_a_resolution_are_answered_with_the_wor
         (here / "d" / kind / "480p").rename(here / "d" / f"{kind}s")
         (here / "d" / kind).rmdir()
         (here / "d" / f"{kind}s").rename(here / "d" / kind)
-    refused(DataError, "holds videos, not a resolution such as 480p: give --on vos=d", Davis, "d")
+    refused(DataError, "d: holds a data set, for --on vos=FOLDER; expected frames in JPEGImages/480p", Davis, "d")

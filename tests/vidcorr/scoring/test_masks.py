@@ -103,7 +103,7 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path)
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
     assert found.doubts == ("Objects cat of the metadata are no ids of masks: they are not scored",)
     refused(ValueError, "rules must be one of .*davis-2017", score, *folders, "davis")
-    refused(DataError, "nowhere: holds no folder of masks", score, tmp_path / "nowhere", folders[1])
+    refused(DataError, "nowhere: expected a folder of masks per video", score, tmp_path / "nowhere", folders[1])
     refused(DataError, "truth: has no video c, ", score, *folders, videos=["a", "c"], allow_missing=True)
 
 

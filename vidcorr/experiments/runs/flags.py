@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import yaml  # type: ignore[import-untyped]
+
 from ...errors import UsageError
+from ...near_names import did_you_mean
+from ...videos.files import user_path
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ...backbones import EncoderSpec
@@ -101,6 +108,18 @@ def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
     return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
 
 
+def folder(text: str) -> Path:
+    """Convert the text of a flag's value to the path of a folder, which may not exist yet.
+
+    Raises:
+        argparse.ArgumentTypeError: if the path is a file.
+    """
+    path = user_path(text)
+    if path.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is a file: name a folder")
+    return path
+
+
 def positive(text: str | int) -> int:
     """Convert the text of a flag's value to a positive integer.
 
@@ -154,6 +173,26 @@ FORMAT_FLAGS: Flags = (
     Flag("--intervals", INTERVALS, action=argparse.BooleanOptionalAction),
 )
 """Flags of a printed table."""
+
+
+def require_networks(texts: Sequence[str]) -> None:
+    """Refuse what can be no network by its name alone, before torch is imported.
+
+    Raises:
+        UsageError: for a folder of something else, or a plain word that is no file, run or short name.
+    """
+    from ...datasets.layout import layout_of
+
+    short_names = yaml.safe_load((files("vidcorr.backbones") / "short_names.yaml").read_text("utf-8"))
+    for text in texts:
+        word = text if "@" not in text or os.path.exists(text) else text.rpartition("@")[0]
+        path = next((place for place in (user_path(word), Path("runs", word)) if place.exists()), None)
+        layout = layout_of(path) if path is not None and path.is_dir() else ""
+        if layout and not layout.startswith("a run"):
+            raise UsageError(f"{word}: holds {layout}; a network is a run, a checkpoint or a name")
+        if path is None and re.fullmatch(r"[\w-]+", word) and word not in {*short_names, "raw_colour"}:
+            near = did_you_mean(word, [*short_names, "raw_colour"])
+            raise UsageError(f"{word!r}: neither a run, a checkpoint nor a short name, such as timm:NAME{near}")
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:
