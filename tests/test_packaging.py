@@ -10,8 +10,10 @@ from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
+import torch
 
 import vidcorr
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.commands import COMMANDS, RUNS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,6 +25,12 @@ def test_the_command_is_our_door():
     words = [sys.executable, "-m", "vidcorr", "--version"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "vidcorr 0.1.0\n"
+
+
+def test_torch_hub_serves_the_network_of_the_package():
+    network = torch.hub.load(str(ROOT), "vidcorr_r18", source="local", trust_repo=True, stride=4)
+    images = torch.rand(1, 3, 64, 48)
+    assert torch.equal(network(images), build_feature_extractor("vidcorr-r18", stage="res4", stride=4)(images))
 
 
 def test_every_imported_package_is_declared():
