@@ -58,3 +58,13 @@ def test_a_card_of_no_run_has_no_data_of_a_config_nearby(words, tmp_path, monkey
     for network in ("raw_colour", words[1]):
         main([words[0], network, words[2]])
         assert "Data: not recorded.\n" in (tmp_path / "README.md").read_text()
+
+
+def test_a_card_names_no_path_of_the_exporter_and_our_network_keeps_its_own(tmp_path):
+    main(["export", "vidcorr-r18", str(tmp_path / "ours/net.safetensors")])
+    ours = (tmp_path / "ours/README.md").read_text()
+    assert "A ResNet-18 up to res4, trained by VFS with negatives" in ours
+    main(["export", str(tmp_path / "ours/net.safetensors"), str(tmp_path / "again/net.safetensors")])
+    again = (tmp_path / "again/README.md").read_text()
+    assert "load('net.safetensors')" in again
+    assert str(tmp_path) not in ours + again

@@ -1,6 +1,7 @@
 """The model card of a checkpoint beside its exported weights, with its scores."""
 
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ...backbones.files.checkpoints import METADATA_KEY, is_foreign, read_conten
 from ...results.formats import grid
 from ...results.records import results_below
 from ...videos.files import write_atomically
+from ..runs.config_files import as_list
 
 CARD = "README.md"
 HEAD = "---\nlibrary_name: vidcorr\n"
@@ -50,7 +52,10 @@ def export_with_card(network: str, output: Path) -> str:
         if not is_foreign(of_file):
             content = of_file
             run = file.resolve().parent.parent
-    write_atomically(card, card_of(content, run, output.name, loading))
+    text = card_of(content, run, output.name, loading.replace(str(output), output.name))
+    if network == "vidcorr-r18":
+        text = f"{HEAD}---\n{(files('vidcorr.backbones') / 'weights/vidcorr-r18.md').read_text('utf-8')}"
+    write_atomically(card, text)
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 
 
@@ -66,7 +71,9 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     arguments = content.get("hyper_parameters", {}).items()
     # without names such as `_instantiator`, which Lightning adds
-    words = [f"{name}={value}" for name, value in arguments if isinstance(value, str | int | float) and name[0] != "_"]
+    plain = {name: value for name, value in arguments if isinstance(value, str | int | float) and name[0] != "_"}
+    # a card names no path of the exporter
+    words = [f"{name}={Path(str(value)).name if str(value)[:1] in '/~' else value}" for name, value in plain.items()]
     stated = content[METADATA_KEY].get("encoder") or {}
     about_input = f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}." if "mean" in stated else ""
     step = content.get("global_step")
@@ -93,11 +100,12 @@ def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: st
 
 
 def _data_of(run: Path | None) -> str:
-    """Return class and source of a run's data, `VideoDataModule /data/clips`; "not recorded" without config.yaml."""
+    """Return class and source's name of a run's data, `VideoDataModule clips`; "not recorded" without config.yaml."""
     if run is None or not (run / "config.yaml").is_file():
         return "not recorded"
     content = yaml.safe_load((run / "config.yaml").read_text("utf-8")) or {}
     data = content.get("data") or {}
     kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
     source = data.get("init_args", {}).get("source", "")
-    return f"{kind} {source}".strip()
+    names = [Path(place).name for place in as_list(source)]
+    return " ".join(filter(None, [kind, *names]))
