@@ -86,16 +86,6 @@ def is_other_class(before: Any, now: Any) -> bool:
     """Return True if a config replaces the class of a part by a class that does not derive from the earlier class.
 
     Then the arguments for the earlier class are dropped. A subclass takes these arguments too.
-
-    Args:
-        before: the part so far, with `class_path` and `init_args`, or None.
-        now: the part in the config: name of a class, `class_path` and `init_args`, or None.
-
-    Example:
-        >>> from jsonargparse import Namespace
-        >>> before = Namespace(class_path="vidcorr.VFSMoCo")
-        >>> is_other_class(before, "VFSSimSiam"), is_other_class(before, {"class_path": "vidcorr.VFSMoCo"})
-        (True, False)
     """
     name = now.get("class_path") if isinstance(now, dict) else now
     if before is None or not isinstance(name, str):
@@ -112,13 +102,7 @@ def is_other_class(before: Any, now: Any) -> bool:
 
 
 def make_trainer(*, precision: str | int | None = None, **kwargs: Any) -> pl.Trainer:
-    """Return Lightning's Trainer.
-
-    Args:
-        precision: a precision of Lightning; or "auto": bfloat16 if the CPU or the CUDA GPU has it, else float16 on a
-            CUDA GPU, and float32 on another device.
-        **kwargs: other arguments of Lightning's Trainer.
-    """
+    """Return Lightning's Trainer."""
     return pl.Trainer(precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
@@ -136,12 +120,7 @@ def precision_for(accelerator: Any) -> str:
 
 
 def one_of_a_name(callbacks: Sequence[Any], moves: bool) -> list[Any]:
-    """Return configured callbacks, with one benchmark of a name: the last, because the user's words come last.
-
-    Args:
-        callbacks: `class_path` and `init_args` of each.
-        moves: True: the earlier one stays, with the `root` of the last: its data have moved.
-    """
+    """Return configured callbacks, with one benchmark of a name: the last, because the user's words come last."""
     by_name: dict[Any, Any] = {}
     for number, callback in enumerate(callbacks):
         benchmark: Any = callback.init_args.benchmark if is_benchmark(callback) else None
@@ -207,12 +186,7 @@ def has_no_videos(config: Any) -> bool:
 
 
 def needs_no_data(config: Any, loader: str) -> bool:
-    """Return True if data have nothing to measure, or lie elsewhere while benchmarks measure, which is printed.
-
-    Args:
-        config: configuration of `validate` or `test`.
-        loader: method of the data that the command calls.
-    """
+    """Return True if data have nothing to measure, or lie elsewhere while benchmarks measure, which is printed."""
     kind = resolve_name(config.data.class_path)
     if has_no_videos(config) or getattr(kind, loader) is getattr(pl.LightningDataModule, loader):
         return True
@@ -317,9 +291,6 @@ class VidcorrCLI(LightningCLI):
         The default logger writes into the folder of the run; a configured logger writes where its arguments say.
         `self.config` holds the parsed arguments as plain values, which config.yaml saves; `self.config_init` holds the
         objects built from them.
-
-        Raises:
-            ValueError: for a strategy that spawns or forks its ranks (`require_ranks_as_commands`).
         """
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
@@ -362,11 +333,7 @@ class VidcorrCLI(LightningCLI):
         self._run_in_folder(self.trainer.fit, **options)
 
     def validate(self, **options: Any) -> None:
-        """Validate; Lightning's table of scores is printed only without benchmarks, which print their own.
-
-        Raises:
-            ValueError: if a model of ours measured nothing.
-        """
+        """Validate; Lightning's table of scores is printed only without benchmarks, which print their own."""
         self._measure(self.trainer.validate, **options)
 
     def test(self, **options: Any) -> None:
@@ -431,12 +398,7 @@ def require_ranks_as_commands(strategy: str) -> None:
 
 
 def remedy_for(message: str, parser: LightningArgumentParser) -> str:
-    """Return the end of the parser's error message: what to name, or the names that may be meant; "" for none.
-
-    Args:
-        message: the message, which names what is unknown or missing.
-        parser: the parser.
-    """
+    """Return the end of the parser's error message: what to name, or the names that may be meant; "" for none."""
     # a user's class derives from `lightning`, whose classes are not those of `pytorch_lightning`
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"

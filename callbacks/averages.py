@@ -23,12 +23,6 @@ def averages_first(callbacks: Sequence[Callback]) -> list[Callback]:
 
     Lightning calls callbacks in this order. So at the end of a validation or an epoch, the averages have been updated
     and the module holds the learning weights again before any other callback runs.
-
-    Example:
-        >>> from pytorch_lightning.callbacks import EMAWeightAveraging, EarlyStopping, Timer
-        >>> callbacks = averages_first([Timer(), EMAWeightAveraging(), EarlyStopping("val/loss")])
-        >>> [type(callback).__name__ for callback in callbacks]
-        ['EMAWeightAveraging', 'Timer', 'EarlyStopping']
     """
     return sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING))
 

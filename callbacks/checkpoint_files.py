@@ -102,11 +102,7 @@ def _readable(value: Any) -> Any:
 
 
 def require_savable(trainer: Trainer, pl_module: LightningModule) -> None:
-    """Refuse arguments and states that no checkpoint can hold: before the first step, not at the first save.
-
-    Raises:
-        ValueError: naming the argument or the callback.
-    """
+    """Refuse arguments and states that no checkpoint can hold: before the first step, not at the first save."""
     states = {f"{type(each).__name__}.state_dict": each.state_dict() for each in trainer.callbacks}  # type: ignore[attr-defined]
     for part in filter(None, (pl_module, trainer.datamodule)):  # type: ignore[attr-defined]
         states |= {f"{type(part).__name__}: argument {name}": value for name, value in part.hparams.items()}
@@ -144,7 +140,6 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
 
     A damaged state causes errors at two places: while Lightning restores it, and in torch's code of an optimiser's
     step. Errors at other places, errors of a GPU, and all errors of a run that resumes nothing are raised unchanged.
-
     Raises:
         ValueError: for a state of another form, such as an optimiser's tensor of another shape.
     """

@@ -326,15 +326,6 @@ def best_of_run(trainer: Trainer) -> str:
     """Return the path of a run's best checkpoint, or of its last one if no callback saves the best.
 
     "" if the run has saved no checkpoint.
-
-    Example:
-        >>> from types import SimpleNamespace
-        >>> last = LastCheckpoint()
-        >>> last.last_model_path = "last.ckpt"
-        >>> best_of_run(SimpleNamespace(checkpoint_callbacks=[last]))
-        'last.ckpt'
-        >>> best_of_run(SimpleNamespace(checkpoint_callbacks=[last, SimpleNamespace(best_model_path="best.ckpt")]))
-        'best.ckpt'
     """
     last = ""
     for saver in trainer.checkpoint_callbacks:

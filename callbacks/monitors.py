@@ -28,29 +28,12 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
 
     0 if all embeddings are equal, 1 if they are spread evenly over the sphere.
     Paper: SimSiam (Chen and He, CVPR 2021), section 4.1, Figure 2.
-
     Args:
         embeddings: `(N, D)`.
-
     Returns:
         Scalar.
-
     Raises:
         ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
-
-    Example:
-        >>> embedding_spread(torch.ones(50, 64))
-        tensor(0.)
-        >>> embedding_spread(torch.tensor([[3.0, 0.0], [-5.0, 0.0]]))
-        tensor(1.0000)
-        >>> embedding_spread(torch.randn(5000, 64)).round(decimals=1)
-        tensor(1.)
-        >>> embedding_spread(torch.ones(4, 2, 8))
-        Traceback (most recent call last):
-        ValueError: expected embeddings (N, D) with N of at least 2, got (4, 2, 8)
-        >>> embedding_spread(torch.ones(1, 8))
-        Traceback (most recent call last):
-        ValueError: expected embeddings (N, D) with N of at least 2, got (1, 8)
     """
     if embeddings.ndim != 2 or len(embeddings) < 2:
         raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")

@@ -65,11 +65,6 @@ def hide_logs(trainer: Trainer, step: int, scores: Mapping[str, float]) -> None:
 
     The function writes the START of a session at `step`: TensorBoard then drops earlier events of `step` and later
     steps. Other loggers are left alone. Only the first rank writes.
-
-    Args:
-        trainer: the trainer.
-        step: first step that is hidden.
-        scores: key → score of the trainer's present step, logged again: the resumed run does not compute them anew.
     """
     if not trainer.is_global_zero:
         return
@@ -85,11 +80,6 @@ def log_now(trainer: Trainer, values: Mapping[str, float], step: int | None = No
 
     Lightning's `log` refuses some hooks, takes its own number of a step, and logs a value of a step again until the
     epoch ends.
-
-    Args:
-        trainer: the trainer.
-        values: name → value, the same on all ranks.
-        step: step at which they are logged; None is the trainer's number of optimiser steps.
     """
     for logger in trainer.loggers:
         logger.log_metrics(dict(values), step=trainer.global_step if step is None else step)
@@ -97,14 +87,7 @@ def log_now(trainer: Trainer, values: Mapping[str, float], step: int | None = No
 
 
 def log_picture(trainer: Trainer, tag: str, picture: NDArray[np.uint8], step: int | None = None) -> None:
-    """Give a picture to every logger of a run that takes pictures.
-
-    Args:
-        trainer: trainer of the first rank.
-        tag: name of the picture, with slashes.
-        picture: `(H, W, 3)` uint8.
-        step: step at which it is logged; None is the trainer's.
-    """
+    """Give a picture to every logger of a run that takes pictures."""
     if step is None:
         step = trainer.global_step
     for logger in trainer.loggers:

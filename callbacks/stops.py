@@ -209,11 +209,6 @@ def may_resume_inexactly(callback: Callback) -> bool:
     """Return True for a callback of Lightning that changes rates, batches or weights, and for its subclasses.
 
     False for a user's callback that inherits from `Callback` alone, because most of these only observe.
-
-    Example:
-        >>> from pytorch_lightning.callbacks import EMAWeightAveraging, Timer
-        >>> may_resume_inexactly(EMAWeightAveraging()), may_resume_inexactly(Timer()), may_resume_inexactly(Stops())
-        (True, False, False)
     """
     # the nearest base class of Lightning decides; `OBSERVERS` are the names of those that only observe
     nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))

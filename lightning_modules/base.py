@@ -106,7 +106,6 @@ class CorrespondenceModule(SavedModule):
 
         Returns:
             The network, in training mode.
-
         Raises:
             ValueError: for an unknown network.
         """
@@ -146,12 +145,10 @@ class CorrespondenceModule(SavedModule):
 
         Without a stage, the map is the network's last one, at the network's own strides. Benchmarks may score another
         map: by default, of a ResNet the map of res4 at stride 8.
-
         Args:
             images: RGB.
             stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
             network: None is the backbone; or a copy of it, such as a moving average.
-
         Raises:
             ValueError: for images of another form, such as clips.
         """
@@ -182,7 +179,6 @@ class CorrespondenceModule(SavedModule):
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor] | Tensor:
         """Compute the objective on a batch, in training and in validation.
-
         Returns:
             `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone.
         """
@@ -202,20 +198,8 @@ class CorrespondenceModule(SavedModule):
         The state is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone.
         Without a Trainer calls in training are counted, separately for each `further`: call n, counted from 0, takes
         the place of batch n in epoch 0.
-
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.
-
-        Example:
-            >>> from vidcorr.lightning_modules import VFSSimSiam
-            >>> method = VFSSimSiam("raw_colour")
-            >>> method.seed = 4
-            >>> for key in ((4, 0, 0, 9), (4, 0, 1, 9)):  # seed, epoch, batch, and 9
-            ...     print(method.generator(9).initial_seed() == keyed_generator(*key).initial_seed())
-            True
-            True
-            >>> method.eval().generator(9).initial_seed() == keyed_generator(4, 9).initial_seed()
-            True
         """
         if not self.training:
             return keyed_generator(self.seed, *further)
@@ -232,10 +216,8 @@ class CorrespondenceModule(SavedModule):
 
         Of several ranks, the means are logged: in the steps that the Trainer logs, and in the last step of an epoch. If
         a callback or a schedule monitors one of the scalars, the means are logged in every step.
-
         Returns:
             The outputs of `step`, as a dict with `loss`.
-
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
@@ -272,10 +254,8 @@ class CorrespondenceModule(SavedModule):
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
 
         With several loaders, each loader has a mean of its own, `val/loss/dataloader_idx_0` and so on.
-
         Returns:
             The outputs of `step`, as a dict with `loss`; None for the empty batch of a run without held-out data.
-
         Raises:
             ValueError: if the first batch of the pass lacks a key, or has images of another form or range.
         """
@@ -369,7 +349,6 @@ class CorrespondenceModule(SavedModule):
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches.
-
         Raises:
             ValueError: if more batches are accumulated than an epoch has. Lightning steps at the end of an epoch in any
                 case, so the step would have fewer samples than its learning rate is for.
@@ -394,7 +373,6 @@ class CorrespondenceModule(SavedModule):
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, at least 1: the length of learning-rate schedules.
-
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
         """
@@ -407,7 +385,6 @@ class CorrespondenceModule(SavedModule):
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch.
-
         Raises:
             ValueError: if an epoch has no length.
         """
@@ -423,7 +400,6 @@ class CorrespondenceModule(SavedModule):
 
     def sgd_with_cosine(self, base_lr: float, weight_decay: float, momentum: float = 0.9) -> OptimizerLRScheduler:
         """Return SGD over the parameters that take a gradient, with a cosine schedule by step to 0 (VFS, section 4.1).
-
         Args:
             base_lr: learning rate for a global batch of 256, scaled linearly.
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
@@ -439,29 +415,12 @@ class CorrespondenceModule(SavedModule):
         Biases, norms and all else of one dimension have no weight decay; betas are 0.9 and 0.95.
 
         Source: MAE (He et al., CVPR 2022), `main_pretrain.py`.
-
         Args:
             base_lr: learning rate at the end of the warm-up for a global batch of 256, scaled linearly.
             weight_decay: weight decay.
             warmup: length of the warm-up, fraction of the run, in [0, 1).
-
         Raises:
             ValueError: for another warm-up.
-
-        Example:
-            >>> from vidcorr.lightning_modules import VFSSimSiam
-            >>> method = VFSSimSiam("raw_colour")
-            >>> method.total_steps, method.lr = (lambda: 10), 0.1
-            >>> configured = method.adamw_with_warmup(1e-4, weight_decay=0.05, warmup=0.2)
-            >>> [(group["weight_decay"], group["initial_lr"]) for group in configured["optimizer"].param_groups]
-            [(0.05, 0.1), (0.0, 0.1)]
-            >>> rate = configured["lr_scheduler"]["scheduler"].lr_lambdas[0]
-            >>> rate(0), rate(1), rate(2), rate(6), rate(10)
-            (0.0, 0.5, 1.0, 0.5, 0.0)
-            >>> method.adamw_with_warmup(1e-4, weight_decay=0.05, warmup=5)
-            Traceback (most recent call last):
-                ...
-            ValueError: warmup must be a fraction of the run in [0, 1), got 5
         """
         if not 0 <= warmup < 1:
             raise ValueError(f"warmup must be a fraction of the run in [0, 1), got {warmup}")
@@ -524,7 +483,6 @@ class CorrespondenceModule(SavedModule):
 
         From now on results describe a backbone that learns as "trained by" this method. The schedule of a resumed run
         follows the length of this run, not that of the run before.
-
         Raises:
             ValueError: for a callback of Lightning that finds a batch size or a rate: it comes after the schedule is
                 made.
@@ -639,23 +597,11 @@ def _of_prepared(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
     """Check the form and range of the images in a batch.
-
     Args:
         batch: what a loader gave.
         images: name → axes, for example `clip` → `B, T, 3, H, W`.
-
     Raises:
         ValueError: for images that are not floats, of another form, or beyond [0, 1] by more than `SLACK`.
-
-    Example:
-        >>> images = torch.tensor([-0.25, 1.25] * 6).view(1, 3, 2, 2)  # bicubic resizing may overshoot so far
-        >>> check_images({"image": images}, {"image": "B, 3, H, W"})
-        >>> check_images({"image": images + 0.01}, {"image": "B, 3, H, W"})
-        Traceback (most recent call last):
-        ValueError: image must be float RGB (B, 3, H, W) in [0, 1], got values from -0.24 to 1.26: ...
-        >>> check_images({"image": images - 0.01}, {"image": "B, 3, H, W"})
-        Traceback (most recent call last):
-        ValueError: image must be float RGB (B, 3, H, W) in [0, 1], got values from -0.26 to 1.24: ...
     """
     for name, axes in images.items():
         tensor: Tensor = batch[name]
@@ -671,10 +617,5 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
 
 
 def millions(module: nn.Module) -> str:
-    """Return the number of parameters of a module, in millions.
-
-    Example:
-        >>> millions(nn.Linear(999, 1500))
-        '1.5'
-    """
+    """Return the number of parameters of a module, in millions."""
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"

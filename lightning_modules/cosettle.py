@@ -28,19 +28,12 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
     """Cut a piece of the original size out of a stretched position embedding.
 
     Source: Co-Settle, section 3 ("positional encoding augmentation"); plain bicubic, without anti-aliasing.
-
     Args:
         positions: `(1, h, w, d)`.
         stretch: α: the embedding is resized to `int((1 + α) h) × int((1 + α) w)` cells.
         corner: row and column of the piece's first cell; the piece must lie in the stretched embedding.
-
     Returns:
         `(1, h, w, d)`.
-
-    Example:
-        >>> positions = torch.tensor([0.0, 4.0]).view(1, 1, 2, 1)
-        >>> augmented_positions(positions, stretch=1.0, corner=(0, 1)).flatten()  # of four cells in a row, two
-        tensor([0.9062, 3.0938])
     """
     height, width = positions.shape[1:3]
     size = stretched_size((height, width), stretch)
@@ -52,12 +45,7 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the rows and columns of a position embedding after a stretch by 1 + α, rounded down.
-
-    Example:
-        >>> stretched_size((14, 9), 0.5)
-        (21, 13)
-    """
+    """Return the rows and columns of a position embedding after a stretch by 1 + α, rounded down."""
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 
@@ -66,20 +54,11 @@ def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
 
     The distance is KL(ẑ ‖ p̂), as in the released code, summed over encodings, tokens and channels, and divided by B;
     the paper's Eq. 3 is KL(p̂ ‖ ẑ).
-
     Args:
         projected: p̂, `(B, 3, N, d)` of unit length.
         frozen: ẑ, the same.
-
     Returns:
         Scalar in float32 or finer.
-
-    Example:
-        >>> frozen = torch.tensor([[[[1.0, 0.0]]]])
-        >>> separability_loss(frozen, frozen)
-        tensor(0.)
-        >>> separability_loss(torch.tensor([[[[0.0, 1.0]]]]), frozen)
-        tensor(0.4621)
     """
     exact = torch.promote_types(projected.dtype, torch.float32)
     of_projected = projected.to(exact).log_softmax(-1)

@@ -24,27 +24,7 @@ DECODER_HIDDEN = 2048
 
 
 def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
-    """Return the fixed position embedding of a grid and of its class token, whose position is zero.
-
-    The first half of the channels encodes the column, the second half the row, each as `[sin(p ω_k), cos(p ω_k)]` with
-    `ω_k = 10000^(−k / (width / 4))`.
-
-    Source: MAE (He et al., CVPR 2022), `models_mae.py`.
-
-    Args:
-        rows: rows of the grid.
-        columns: columns of the grid.
-        width: channels, a multiple of 4.
-
-    Returns:
-        `(1, 1 + rows · columns, width)`, float32, the class token first.
-
-    Example:
-        >>> sine_cosine_positions(1, 2, 4)
-        tensor([[[0.0000, 0.0000, 0.0000, 0.0000],
-                 [0.0000, 1.0000, 0.0000, 1.0000],
-                 [0.8415, 0.5403, 0.0000, 1.0000]]])
-    """
+    """Return the fixed position embedding of a grid and of its class token, whose position is zero."""
     quarter = width // 4
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
@@ -58,49 +38,30 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
     """Return the indices of the patches that a random mask leaves visible: those of smallest noise, by rising noise.
-
     Args:
         noise: `(B, N)` in [0, 1).
         ratio: fraction of the patches that are masked.
-
     Returns:
         `(B, int(N · (1 − ratio)))` long.
-
-    Example:
-        >>> kept_patches(torch.tensor([[0.3, 0.1, 0.9, 0.2]]), ratio=0.5)
-        tensor([[1, 3]])
     """
     count = int(noise.shape[1] * (1 - ratio))
     return noise.argsort(dim=1)[:, :count]
 
 
 def normalised_patches(patches: Tensor) -> Tensor:
-    """Normalise each patch `(…, n)`: subtract its mean, and divide by the root of (its unbiased variance + 1e-6).
-
-    Example:
-        >>> normalised_patches(torch.tensor([[1.0, 3.0, 5.0], [7.0, 7.0, 7.0]]))
-        tensor([[-1.0000,  0.0000,  1.0000],
-                [ 0.0000,  0.0000,  0.0000]])
-    """
+    """Normalise each patch `(…, n)`: subtract its mean, and divide by the root of (its unbiased variance + 1e-6)."""
     variance = patches.var(dim=-1, keepdim=True)
     return (patches - patches.mean(dim=-1, keepdim=True)) / (variance + 1e-6).sqrt()
 
 
 def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
     """Return the mean squared error over the masked patches of the whole batch.
-
     Args:
         predicted: `(B, N, n)`.
         target: `(B, N, n)`.
         keep: `(B, K)` long, indices of the patches that are not masked.
-
     Returns:
         Scalar in float32 or finer.
-
-    Example:
-        >>> target = torch.tensor([[[9.0, 9.0], [1.0, 3.0], [0.0, 0.0]]])
-        >>> masked_error(torch.zeros(1, 3, 2), target, keep=torch.tensor([[0]]))
-        tensor(2.5000)
     """
     exact = torch.promote_types(predicted.dtype, torch.float32)
     error = (predicted.to(exact) - target.to(exact)).square().mean(dim=-1)

@@ -449,6 +449,13 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
 # `--on`
 
 
+def test_a_value_with_a_space_behind_a_flag_of_several_values_is_no_value_of_it():
+    timed = ["--change", "radius=2", '--trainer.max_time={"milliseconds": 50}']
+    trainer = parsed("fit", *TINY, "--on", "davis=c", *timed).trainer
+    assert trainer.max_time == {"milliseconds": 50}
+    assert trainer.callbacks[-1].init_args.benchmark.init_args.changes == {"radius": 2}
+
+
 def test_flags_set_when_benchmarks_run_and_one_name_stands_once():
     def callbacks(*more):
         found = [each.init_args for each in parsed("fit", *TINY, "--on", "davis=c", "jhmdb=b", *more).trainer.callbacks]

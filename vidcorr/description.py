@@ -27,12 +27,7 @@ Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 
 
 def _as_tuple(values: Any) -> tuple[Any, ...]:
-    """Return the values of a list, a tuple, an array or a tensor as a tuple; any other value as a tuple of one.
-
-    Example:
-        >>> _as_tuple([0.5, 0.5, 0.5]), _as_tuple(0.5)
-        ((0.5, 0.5, 0.5), (0.5,))
-    """
+    """Return the values of a list, a tuple, an array or a tensor as a tuple; any other value as a tuple of one."""
     if hasattr(values, "flatten"):  # an array or a tensor, perhaps float32, which has 7 digits
         return tuple(float(f"{number:.7g}") for number in values.flatten().tolist())
     is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
@@ -40,12 +35,7 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def _in_words(channels: Iterable[float]) -> str:
-    """Return numbers as a text with commas, in the fewest digits.
-
-    Example:
-        >>> _in_words([0.485, 0.5, 0.0])
-        '0.485, 0.5, 0'
-    """
+    """Return numbers as a text with commas, in the fewest digits."""
     return ", ".join(f"{value:g}" for value in channels)
 
 
@@ -68,21 +58,13 @@ class Input(BaseModel):
     @classmethod
     def of(cls, mean: Iterable[float], std: Iterable[float], source: str) -> Self:
         """Return an input, after checking its numbers.
-
         Args:
             mean: three numbers in [0, 1]; a list, an array or a tensor.
             std: three numbers above 0 and at most 0.5, the largest deviation of numbers in [0, 1]; or three times 1,
                 which leaves RGB as it is.
             source: who states them, as in `Input`.
-
         Raises:
             ValueError: for other values.
-
-        Example:
-            >>> Input.of([0.4, 0.5, 0.6], (0.2, 0.2, 0.2), "stated by the caller").mean
-            (0.4, 0.5, 0.6)
-            >>> Input.of((0, 0, 0), (1, 1, 1), "").is_unit
-            True
         """
         means: Any = _as_tuple(mean)
         deviations: Any = _as_tuple(std)
@@ -117,10 +99,7 @@ class Input(BaseModel):
 
     @property
     def line(self) -> str:
-        """The line that commands print about the input: "" if caller or protocol state it.
-
-        If nobody states the input, the line ends with how to state it.
-        """
+        """The line that commands print about the input: "" if caller or protocol state it."""
         if self.source == CALLER or self.source.startswith(PROTOCOL):
             return ""
         is_known = self.source and self != UNKNOWN  # UNKNOWN: ImageNet's numbers, taken because nobody states any
@@ -136,22 +115,7 @@ OF_RANDOM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of random weight
 def stated_input(
     mean: Sequence[float] | None = None, std: Sequence[float] | None = None, name: str | None = None
 ) -> Input | None:
-    """Return the input that a caller states, by mean and deviation or by a name; None if all arguments are None.
-
-    Args:
-        mean: three numbers, with `std`.
-        std: three numbers, with `mean`.
-        name: a key of `INPUTS`, in place of the numbers.
-
-    Raises:
-        ValueError: for a mean without a deviation, or both beside a name.
-
-    Example:
-        >>> print(stated_input(name="half"))
-        RGB normalised by 0.5, 0.5, 0.5 / 0.5, 0.5, 0.5 (stated by the caller)
-        >>> stated_input() is None
-        True
-    """
+    """Return the input that a caller states, by mean and deviation or by a name; None if all arguments are None."""
     if (mean is None) != (std is None) or (name and mean is not None):
         raise ValueError("input: give --mean and --std together, or --input alone")
     if name is not None:
@@ -194,7 +158,6 @@ class Network(BaseModel):
     @classmethod
     def of(cls, module: object, name: str | None = None) -> Self:
         """Describe a network, or the network that a module holds.
-
         Args:
             module: a module with an attribute `described`, as our methods, `FrozenEncoder`, `Encoder` and its views
                 have; any other module is described by the name of its class.
@@ -207,20 +170,10 @@ class Network(BaseModel):
 
     def with_weights_of(self, source: str | Path, checkpoint: object = None) -> Self:
         """Return the description for weights loaded from a file, with seed, recipe and step of their training.
-
         Args:
             source: the file.
             checkpoint: its content. `global_step` is Lightning's; seed and recipe stand in the entry `run` of a
                 training by command. What is missing, or of another type, is unknown.
-
-        Example:
-            >>> network = Network(name="ResNet-18", seed=7, loaded=False)  # random weights, drawn with seed 7
-            >>> content = {"run": {"seed": 1, "recipe": "3f2a"}, "global_step": 600}
-            >>> loaded = network.with_weights_of("runs/last.ckpt", content)
-            >>> loaded.row, loaded.seed, loaded.recipe, loaded.step
-            ('ResNet-18, weights of last.ckpt', 1, '3f2a', 600)
-            >>> network.with_weights_of("own.pth", {"run": {"seed": "one"}}).seed is None
-            True
         """
         content = checkpoint if isinstance(checkpoint, Mapping) else {}
         run = content.get("run")
@@ -237,24 +190,12 @@ class Network(BaseModel):
         return ", ".join(filter(None, (self.name, self.weights)))
 
     def __str__(self) -> str:
-        """Return the name of the row, with the seed of random weights.
-
-        Example:
-            >>> str(Network(name="ResNet-18", weights=RANDOM_WEIGHTS, seed=3, loaded=False))
-            'ResNet-18, random weights, seed 3'
-        """
+        """Return the name of the row, with the seed of random weights."""
         return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
 
 
 def source_of(path: str | Path) -> str:
-    """Return a file's name for results; for a file in the hub's cache its address and revision on the hub.
-
-    Example:
-        >>> source_of("runs/last.ckpt")
-        'last.ckpt'
-        >>> source_of("hub/models--me--vfs/snapshots/0123456789abcdef/last.ckpt")
-        'hf://me/vfs/last.ckpt at 0123456789ab'
-    """
+    """Return a file's name for results; for a file in the hub's cache its address and revision on the hub."""
     path = Path(path)
     for snapshots in path.parents:
         if snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--"):

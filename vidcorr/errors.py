@@ -17,14 +17,7 @@ WRONG_WORDS = (UsageError, ArgumentError)
 
 
 def exit_status(error: BaseException) -> str | int | None:
-    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug.
-
-    Example:
-        >>> exit_status(UsageError("unknown flag")), exit_status(ValueError("a.mp4: is damaged"))
-        (2, 'vidcorr: a.mp4: is damaged')
-        >>> exit_status(TypeError("a bug")) is None
-        True
-    """
+    """Return the argument of `sys.exit` after an error: a status, or a message, which exits with 1; None for a bug."""
     number = signals.cause_of(error)  # of the signal behind the error, or None
     if number:
         return 128 + int(number)  # as a shell reports a signal
@@ -40,10 +33,7 @@ def exit_status(error: BaseException) -> str | int | None:
 
 
 def _message_to_user(error: BaseException) -> str | None:
-    """Return the message of an error that a user can mend, or that follows from a lost process; None for a bug.
-
-    Some messages of torch and Lightning get a remedy.
-    """
+    """Return the message of an error that a user can mend, or that follows from a lost process; None for a bug."""
     message = message_of(error)
     if _is_of_lost_rank(error, message):
         return "another process of this run has ended, see its message; resume it by: vidcorr resume"
@@ -62,18 +52,12 @@ def _message_to_user(error: BaseException) -> str | None:
 
 
 def _is_expected(error: BaseException) -> bool:
-    """Return True for an error that a user can mend.
-
-    These are errors of vidcorr, ValueError, OSError, and Lightning's `MisconfigurationException`.
-    """
+    """Return True for an error that a user can mend."""
     return _is_ours(error) or isinstance(error, ValueError | OSError) or "MisconfigurationException" in _names_of(error)
 
 
 def _is_of_lost_rank(error: BaseException, message: str) -> bool:
-    """Return True if an error follows from the end of another rank: by its type, or by the words of `LOST_RANK`.
-
-    The words, such as "connection reset", do not count in errors of ours, or in an OSError, which a download may raise.
-    """
+    """Return True if an error follows from the end of another rank: by its type, or by the words of `LOST_RANK`."""
     may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)
     return "DistError" in _names_of(error) or (may_be_of_ranks and bool(signals.LOST_RANK.search(message)))
 
@@ -97,10 +81,7 @@ def _end_of_traceback(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with codes (`\\x1b`) in place of letters that cannot be printed; line breaks stay.
-
-    Such letters in a file's name could move a terminal's cursor, or turn the direction of the words behind them.
-    """
+    """Return a text with codes (`\\x1b`) in place of letters that cannot be printed; line breaks stay."""
     shown = ""
     for letter in text:
         is_shown = letter.isprintable() or letter == "\n"
@@ -109,23 +90,7 @@ def printable(text: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    r"""Return the message of an error in one line.
-
-    jsonargparse lists the reasons for all types that an option accepts, indented below their option and class: the
-    innermost reasons are kept, with the lines above them.
-
-    Example:
-        >>> message_of(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
-        'key: no int; no list'
-        >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
-        'key: no int'
-        >>> message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int"))
-        'key: Class B: no int'
-        >>> message_of(ValueError("key:\n  - Expected a <class 'NoneType'>"))
-        "key: Expected a <class 'NoneType'>"
-        >>> message_of(ValueError("a\nb\n")), message_of(ValueError(""))
-        ('a b', '')
-    """
+    r"""Return the message of an error in one line."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     deepest = max(map(_indent, lines), default=0)
     if deepest == 0:
@@ -137,10 +102,7 @@ def message_of(error: BaseException) -> str:
 
 
 def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
-    """Return the parents of the first line with the largest indent in an indented outline, outermost parent first.
-
-    Lines "Errors:", which jsonargparse writes, are left out.
-    """
+    """Return the parents of the first line with the largest indent in an indented outline, outermost parent first."""
     above: list[str] = []
     for line in lines:
         # `above` holds the parents of this line: drop those that are indented as far as it, or further

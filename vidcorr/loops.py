@@ -143,7 +143,7 @@ def has_reached_its_length(trainer: Trainer) -> bool:
 
 
 def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any], places: Sequence[Any] = ()) -> None:
-    """Change the counters of a checkpoint from within an epoch, so that Lightning resumes exactly after its last batch.
+    """Change the counters of a checkpoint from within an epoch.
 
     The counters get the values that Lightning has in the hook `on_train_batch_end`, from which it can resume. After n
     batches of the first epoch, ready, started, processed and completed are then 1, 1, 0, 0 for epochs and n, n, n,
@@ -181,12 +181,6 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
     """Change a checkpoint from between two epochs, so that its epoch counts as completed.
 
     Lightning would otherwise run the epoch's last hooks again.
-
-    Example:
-        >>> counts = {"ready": 3, "started": 2, "processed": 2, "completed": 1}
-        >>> complete_epoch({"loops": {"fit_loop": {"epoch_progress": {"current": counts}}}})
-        >>> counts
-        {'ready': 2, 'started': 2, 'processed': 2, 'completed': 2}
     """
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
     if epochs["current"]["processed"] == epochs["current"]["started"]:  # between two epochs: else nothing is changed

@@ -14,21 +14,7 @@ PART = 1
 
 
 def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | None = None) -> str:
-    """Return the end of a message about an unknown name: the known names that are probably meant; "" without any.
-
-    Args:
-        written: the unknown name.
-        known: names that exist: flags, classes, files.
-        forms: known name → text to show for it; None: the name itself.
-
-    Example:
-        >>> did_you_mean("raduis", ["radius", "topk"])
-        '; did you mean radius?'
-        >>> did_you_mean("lr", ["model.base_lr", "model.momentum"], {"model.base_lr": "--model.base_lr"})
-        '; did you mean --model.base_lr?'
-        >>> did_you_mean("banana", ["davis", "radius"])
-        ''
-    """
+    """Return the end of a message about an unknown name: the known names that are probably meant; "" without any."""
     near = near_names(written, known)
     if not near:
         return ""
@@ -37,15 +23,7 @@ def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | 
 
 
 def near_names(written: str, known: Iterable[str]) -> list[str]:
-    """Return up to `MOST` known names of the least distance from an unknown name; empty if none is near.
-
-    Only the ends of names are compared, such as `base_lr` of `model.base_lr`. An end that is a word of the other end
-    has the distance `PART`; or 0, as an equal end has, if the known name is an end alone, without dots and slashes.
-
-    Example:
-        >>> near_names("learning_rate", ["model.lr", "model.momentum"]), near_names("clips", ["data/clips.yaml"])
-        (['model.lr'], ['data/clips.yaml'])
-    """
+    """Return up to `MOST` known names of the least distance from an unknown name; empty if none is near."""
     ranked: dict[str, float] = {}
     for name in known:
         rank = _rank(_end(written), _end(name))
@@ -65,12 +43,7 @@ def _end(name: str) -> str:
 
 
 def _rank(written: str, name: str) -> float | None:
-    """Return the distance of two names; None if they are not near.
-
-    It is 0 for equal names; 1 − similarity for similar spellings, or the same letters in another order; `PART` if one
-    is a word of the other; 2 if `written`, of 4 letters or more, is within `name`; 3 if the initials of `written`, such
-    as lr of learning_rate, are a word of `name`.
-    """
+    """Return the distance of two names; None if they are not near."""
     if written == name:
         return 0
     similarity = SequenceMatcher(None, written, name).ratio()

@@ -45,10 +45,6 @@ class _Requests:
         """Handle a signal: note it, and raise `Stopped`, unless it waits for `check`; a second Ctrl-C never waits.
 
         A signal after the first is ignored, unless it is Ctrl-C.
-
-        Args:
-            number: number of the signal.
-            frame: given by Python, not used.
         """
         is_first = self.received is None
         is_interrupt = number == signal.SIGINT
@@ -70,10 +66,6 @@ def cause_of(error: BaseException) -> int | None:
 
     `Stopped` and Lightning's `SIGTERMException` follow from a signal. An error about a lost worker or rank follows from
     a signal only if this process has received one.
-
-    Example:
-        >>> int(cause_of(Stopped(signal.SIGTERM))), cause_of(ValueError("no pair"))
-        (15, None)
     """
     number = requests.received
     # Lightning raises SIGTERMException if SIGTERM comes before our handlers are set
@@ -84,11 +76,7 @@ def cause_of(error: BaseException) -> int | None:
 
 
 def check() -> None:
-    """Raise `Stopped` if a signal waits; call it between units of work.
-
-    Raises:
-        Stopped: if a handled signal arrived since the outermost open block of `handled` began.
-    """
+    """Raise `Stopped` if a signal waits; call it between units of work."""
     # `depth`: number of open blocks of `handled`, of which `deferred` is a form; outside them no signal waits
     if requests.depth and requests.received is not None:
         raise Stopped(requests.received)
@@ -96,13 +84,7 @@ def check() -> None:
 
 @contextmanager
 def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
-    """Turn signals within a block into the exception `Stopped`; outside the main thread do nothing.
-
-    Args:
-        defer: False: a signal ends the block at once; True: a signal waits until the block calls `check`, but a second
-            Ctrl-C ends the block at once.
-        further: signals of `REQUEUE` to handle too.
-    """
+    """Turn signals within a block into the exception `Stopped`; outside the main thread do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

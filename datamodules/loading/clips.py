@@ -67,18 +67,7 @@ class ReplacingDataset(Dataset[Sample]):
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """`items`: number of items; `digest`: digest of the items' weights, and of their paths below the shared folder.
-
-        A checkpoint holds the fingerprint, by which a resumed run recognises its data: this function must not change.
-
-        Example:
-            >>> ReplacingDataset(["/data/sets/a/1.mp4", "/data/sets/ab/2.mp4"], length=2, seed=0).fingerprint
-            {'items': 2, 'digest': 'f3b95842ca0b'}
-            >>> ReplacingDataset(["/mnt/a/1.mp4", "/mnt/ab/2.mp4"], length=2, seed=0).fingerprint  # moved
-            {'items': 2, 'digest': 'f3b95842ca0b'}
-            >>> ReplacingDataset(["/mnt/a/1.mp4", "/mnt/ab/2.mp4"], length=2, seed=0, weights=[1, 2]).fingerprint
-            {'items': 2, 'digest': 'dd6850229c76'}
-        """
+        """`items`: number of items."""
         paths = list(map(os.fsdecode, self._paths.tolist()))
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
         names = [path[shared:] for path in paths]
@@ -90,11 +79,7 @@ class ReplacingDataset(Dataset[Sample]):
         return Path(os.fsdecode(self._paths[item]))
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the item for an attempt to read sample `index`.
-
-        With weights, every item is drawn in proportion to its weight. Without weights, attempt 0 takes item `index`
-        modulo the number of items, and later attempts take a random item.
-        """
+        """Return the item for an attempt to read sample `index`."""
         if self._cumulative_weights is not None:
             ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
             return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))  # in whose stretch it lies
@@ -103,25 +88,10 @@ class ReplacingDataset(Dataset[Sample]):
 
     @abstractmethod
     def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Make a sample of an item: name → value, without `failures`.
-
-        Args:
-            item: index of the item.
-            generator: source of the draws.
-
-        Raises:
-            DataError: if the item cannot be used.
-        """
+        """Make a sample of an item: name → value, without `failures`."""
 
     def __getitem__(self, key: Key | int) -> Sample:
-        """Read a sample; if its item cannot be used, try further items, unless `replaces` is False.
-
-        Args:
-            key: epoch and index of the sample; an index alone, from a sampler that is not ours, is of epoch 0.
-
-        Raises:
-            DataError: if the item cannot be used and is not replaced, or `ATTEMPTS` items in a row cannot be used.
-        """
+        """Read a sample; if its item cannot be used, try further items, unless `replaces` is False."""
         key = (0, key) if isinstance(key, int) else key
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
@@ -181,22 +151,7 @@ class ClipDataset(ReplacingDataset):
 
 
 def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
-    """Draw and decode frames of a video; if a drawn frame does not exist, draw again from the existing frames.
-
-    The second draw starts from the same generator state as the first, so that the outcome is a function of the state
-    and the file only.
-
-    Args:
-        video: open video.
-        sampling: (number of frames, generator=) → frame indices.
-        generator: source of the draws.
-
-    Returns:
-        Frame indices (n,) long; the n frames (H, W, 3) uint8.
-
-    Raises:
-        DecodingError: if a frame cannot be decoded.
-    """
+    """Draw and decode frames of a video; if a drawn frame does not exist, draw again from the existing frames."""
     state = generator.get_state()
     indices = sampling(video.num_frames, generator=generator)
     frames = video.read(indices.tolist())
@@ -208,12 +163,7 @@ def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generat
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other.
-
-    Example:
-        >>> collate([{"label": 3}, {"label": 4, "failures": ["a.mp4: broken"]}])
-        {'label': tensor([3, 4]), 'failures': ['a.mp4: broken']}
-    """
+    """Stack samples to a batch by torch's rules; its `failures` are the lines of all samples, one after the other."""
     failures: list[str] = []
     values: list[Sample] = []
     for sample in samples:
@@ -225,14 +175,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def start_worker(worker: int) -> None:
-    """Prepare a worker process: one thread for OpenCV, a process group of its own, and an end with its parent.
-
-    Ctrl-C, SLURM and torchrun signal a whole process group. A worker that died by such a signal would break the step
-    that its parent wants to finish and save. Signals that came before the new group are discarded.
-
-    Args:
-        worker: index of the worker, which torch passes.
-    """
+    """Prepare a worker process: one thread for OpenCV, a process group of its own, and an end with its parent."""
     import cv2
 
     cv2.setNumThreads(0)

@@ -31,7 +31,6 @@ class ColourAugmentation:
 
     def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw the parameters of N = `count` frames from a CPU generator, so that they are the same on every device.
-
         Returns:
             `factors`, (N, 4): factors of brightness, contrast and saturation, 0.6 to 1.4, and shift of the hue, ± 0.1
             turns; `order`, (N, 4) long: indices of the columns of `factors` in the order of their application;
@@ -54,11 +53,9 @@ class ColourAugmentation:
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Draw parameters and apply them.
-
         Args:
             frames: (N, 3, H, W) float RGB in [0, 1]; not changed.
             generator: CPU generator.
-
         Returns:
             The same shape and range.
         """
@@ -90,12 +87,7 @@ def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], 
 
 
 def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
-    """Multiply frames (N, 3, H, W) by factor (N, 1, 1, 1), within [0, 1].
-
-    Example:
-        >>> adjust_brightness(torch.tensor([0.4, 0.6, 0.8]).view(1, 3, 1, 1), torch.tensor(1.5)).flatten()
-        tensor([0.6000, 0.9000, 1.0000])
-    """
+    """Multiply frames (N, 3, H, W) by factor (N, 1, 1, 1), within [0, 1]."""
     return (frames * factor).clamp_(0, 1)
 
 
@@ -114,11 +106,6 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
 
     With smallest value m, chroma C and hue h in [0, 6), the colour is m + C · (|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|),
     the factors of C clamped to [0, 1].
-
-    Example:
-        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
-        >>> adjust_hue(red, torch.tensor(1 / 3).view(1, 1, 1, 1)).flatten()  # becomes green
-        tensor([0., 1., 0.])
     """
     red, green, blue = frames.split(1, dim=1)
     largest = torch.maximum(torch.maximum(red, green), blue)

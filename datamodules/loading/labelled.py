@@ -41,21 +41,13 @@ class LabelledImages(ReplacingDataset):
 
 def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
     """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet.
-
     Args:
         images: a single image (H, W, 3) uint8.
         generator: unused, as nothing is drawn; every `Transform` takes it.
         resize: short side after resizing, pixels.
         size: side of the centre, pixels.
-
     Returns:
         (1, 3, size, size) uint8.
-
-    Example:
-        >>> image = np.arange(24, dtype=np.uint8).reshape(4, 6, 1).repeat(3, axis=2)
-        >>> resize_center_crop([image], torch.Generator(), resize=4, size=2)[0, 0]  # of a row 6, 7, 8, …
-        tensor([[ 8,  9],
-                [14, 15]], dtype=torch.uint8)
     """
     from PIL import Image
     from torchvision.transforms.v2 import functional

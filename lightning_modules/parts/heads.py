@@ -11,19 +11,12 @@ from vidcorr.backbones.extractor import FeatureExtractor, View
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
     """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
-
     Args:
         clip: `(B, n, …)`, frames in time order.
-
     Returns:
         Two tensors `(B, n/2, …)`.
-
     Raises:
         ValueError: if n is odd.
-
-    Example:
-        >>> split_views(torch.tensor([[0, 1, 2, 3]]))
-        (tensor([[0, 1]]), tensor([[2, 3]]))
     """
     if clip.shape[1] % 2:
         raise ValueError(f"a clip of {clip.shape[1]} frames has no two halves: set data.frames to an even number")
@@ -36,20 +29,12 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
 
     VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
-
     Args:
         widths: width of the input, then the output width of every layer.
         norm: put BatchNorm before every ReLU.
         norm_last: put BatchNorm after the last layer.
-
     Returns:
         The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
-
-    Example:
-        >>> [str(layer).partition(",")[0] for layer in mlp(4, 8, 6, norm=True)]
-        ['Linear(in_features=4', 'BatchNorm1d(8', 'ReLU(inplace=True)', 'Linear(in_features=8']
-        >>> [str(layer).partition(",")[0] for layer in mlp(4, 8, 6, norm_last=True)]
-        ['Linear(in_features=4', 'ReLU(inplace=True)', 'Linear(in_features=8', 'BatchNorm1d(6']
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
@@ -64,14 +49,7 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
 
 
 def start_linear(module: nn.Module) -> None:
-    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0; leave other modules alone.
-
-    Example:
-        >>> layer = nn.Linear(300, 300)
-        >>> start_linear(layer)
-        >>> round(layer.weight.abs().max().item(), 3), layer.bias.any()  # the root of 6 / (300 + 300)
-        (0.1, tensor(False))
-    """
+    """Start a linear layer, also of an attention, by Xavier's uniform weights and bias 0; leave other modules alone."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)

@@ -17,20 +17,12 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
     Buffers are not averaged: BatchNorm statistics come from the average's passes, as in MoCo.
 
     Papers: MoCo (He et al., CVPR 2020), Eq. 2; VFS, Eq. 2.
-
     Args:
         average: the moving average of the parameters, which starts as a copy of the encoder.
         encoder: the encoder that learns, of the same structure.
         momentum: m in [0, 1].
-
     Raises:
         ValueError: for parameters in half precision, in which most updates would round to nothing.
-
-    Example:
-        >>> average, encoder = nn.PReLU(init=0.0), nn.PReLU(init=1.0)
-        >>> move_average(average, encoder, momentum=0.75)
-        >>> average.weight.item()
-        0.25
     """
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in average.parameters()):
         raise ValueError("the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true")
@@ -88,11 +80,9 @@ class KeyQueue(nn.Module):
 
     def hold(self, keys: Tensor, video_index: Tensor) -> None:
         """Hold the keys of a batch until `flush` is called at the end of the optimiser step.
-
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(ranks · B,)` long, their videos.
-
         Raises:
             RuntimeError: if `MOST_HELD` batches are held already: it seems that nobody calls `end_step`.
         """
@@ -119,7 +109,6 @@ class KeyQueue(nn.Module):
     @torch.no_grad()
     def enqueue(self, keys: Tensor, video_ids: Tensor) -> None:
         """Replace the N oldest keys, in place.
-
         Args:
             keys: `(N, *shape)`, N ≤ K.
             video_ids: `(N,)` long.
@@ -227,10 +216,8 @@ class MomentumMethod(SavedModule):
         """End an optimiser step: move the average, and let the keys of its batches enter the queues.
 
         For methods with queues, nothing happens where no batch came since the last call.
-
         Args:
             momentum: m of the average's move; None asks `momentum_of_average`.
-
         Raises:
             ValueError: for an average in half precision.
         """
@@ -246,12 +233,6 @@ class MomentumMethod(SavedModule):
 
 
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:
-    """Return the output of a module, called with copies of its buffers: its BatchNorm statistics stay as they are.
-
-    Example:
-        >>> norm = nn.BatchNorm1d(1)
-        >>> without_statistics(norm, torch.tensor([[4.0], [6.0]])).tolist(), norm.running_mean
-        ([[-0.99...], [0.99...]], tensor([0.]))
-    """
+    """Return the output of a module, called with copies of its buffers: its BatchNorm statistics stay as they are."""
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, copies, args, options)

@@ -84,10 +84,7 @@ class NegativeBank(KeyQueue):
             destination[f"{prefix}keys"] = self.keys[:filled].clone()  # of a part, torch would save the whole
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the saved rows, those that were filled; the further rows become zeros, as in an empty bank.
-
-        The rows of zeros are added to the entry of `state_dict`, which is changed.
-        """
+        """Load the saved rows, those that were filled; the further rows become zeros, as in an empty bank."""
         name = f"{prefix}keys"
         saved = state_dict.get(name)
         if saved is not None and len(saved) < len(self):
@@ -97,25 +94,11 @@ class NegativeBank(KeyQueue):
 
     def keys_of(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Return the keys of new frames: the part of their feature maps that the bank stores, in the maps' own type.
-
         Args:
             features: feature maps of this rank's videos, `(B, C, h, w)`.
             generator: on the CPU, in the same state on all ranks; draws the cells of all ranks' frames for "shared".
-
         Returns:
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
-
-        Example:
-            >>> features = torch.arange(2 * 8 * 4 * 4.0).view(2, 8, 4, 4)
-            >>> def keys_by(negatives):
-            ...     settings = BankSettings(frames=6, points=2, negatives=negatives)
-            ...     bank = NegativeBank(settings, width=8, side=4, radius=1, border="exclude")
-            ...     return bank.keys_of(features, torch.Generator().manual_seed(0))
-            >>> keys_by("per_query").shape, keys_by("per_query")[0, 0, 1, 2].equal(features[0, :, 1, 2])
-            (torch.Size([2, 1, 4, 4, 8]), True)
-            >>> keys_by("shared").shape, keys_by("shared")[..., 0]  # channel 0 of two cells, 0 to 15 and 128 to 143
-            (torch.Size([2, 2, 8]), tensor([[ 12.,  15.],
-                    [133., 128.]]))
         """
         if self.kind != "shared":
             return features.movedim(1, -1).unsqueeze(1).contiguous()
@@ -130,19 +113,10 @@ class NegativeBank(KeyQueue):
         """Return `log Σ exp(q·v)` of each cell q over its negatives v: `(B, C, h, w)` → `(B, h, w)`.
 
         It is −∞ while a query has no negatives: the bank is empty, or holds its own video alone.
-
         Args:
             query: features of the query.
             video_index: `(B,)` long, videos of the samples.
             generator: on the CPU, in the same state on all ranks; "per_query" draws from it.
-
-        Example:
-            >>> settings = BankSettings(frames=3, points=1, negatives="shared")
-            >>> bank = NegativeBank(settings, width=1, side=1, radius=0, border="exclude")
-            >>> bank.enqueue(torch.tensor([[1.0], [2.0]]), torch.tensor([5, 7]))  # the third place is empty
-            >>> query = torch.full((2, 1, 1, 1), 3.0)
-            >>> bank.logsumexp(query, torch.tensor([5, 7]), torch.Generator()).flatten()  # 3 · 2, and 3 · 1
-            tensor([6., 3.])
         """
         unusable = self.of_same_video(video_index) | ~self.filled  # B x K
         if self.kind == "shared":

@@ -43,21 +43,7 @@ class LiirSchedule:
         require_at_least(1, warmup_accumulation=self.warmup_accumulation)
 
     def samples_before(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> int:
-        """Return the number of samples before an optimiser step, over all ranks.
-
-        Args:
-            step: optimiser steps before this one.
-            samples_of_batch: samples of a batch, over all ranks.
-            batches_of_epoch: number of batches of an epoch.
-
-        Example:
-            >>> schedule = LiirSchedule(warmup_epochs=1)  # two batches a step in the first epoch, then one
-            >>> [schedule.samples_before(step, samples_of_batch=2, batches_of_epoch=4) for step in range(5)]
-            [0, 4, 8, 10, 12]
-            >>> schedule = LiirSchedule(warmup_epochs=2)  # here the last step of an epoch has one batch
-            >>> [schedule.samples_before(step, samples_of_batch=2, batches_of_epoch=3) for step in range(6)]
-            [0, 4, 6, 10, 12, 14]
-        """
+        """Return the number of samples before an optimiser step, over all ranks."""
         steps_of_epoch = math.ceil(batches_of_epoch / self.warmup_accumulation)  # in the first phase
         warmup_steps = self.warmup_epochs * steps_of_epoch
         if step >= warmup_steps:
@@ -66,18 +52,7 @@ class LiirSchedule:
         return samples_of_batch * (epoch * batches_of_epoch + step_of_epoch * self.warmup_accumulation)
 
     def factor(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> float:
-        """Return the factor on `warmup_lr` at an optimiser step, in both phases.
-
-        Args:
-            step: optimiser steps before this one.
-            samples_of_batch: samples of a batch, over all ranks.
-            batches_of_epoch: number of batches of an epoch.
-
-        Example:
-            >>> schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
-            >>> [round(schedule.factor(step, samples_of_batch=2, batches_of_epoch=4), 3) for step in range(7)]
-            [1.0, 1.0, 0.1, 0.09, 0.075, 0.025, 0.025]
-        """
+        """Return the factor on `warmup_lr` at an optimiser step, in both phases."""
         samples = self.samples_before(step, samples_of_batch, batches_of_epoch)
         warmup_samples = samples_of_batch * self.warmup_epochs * batches_of_epoch
         if samples < warmup_samples:

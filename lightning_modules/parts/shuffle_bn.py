@@ -19,25 +19,7 @@ Encode = Callable[[Tensor], Tensor]
 
 @contextmanager
 def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
-    """Normalise groups of a batch separately within the context; all other layers see the whole batch.
-
-    Outputs and gradients equal a separate pass per group, to rounding. A BatchNorm updates its running statistics once
-    per group, in the order of the batch. A single pass is faster: convolutions see a large batch, and weights are
-    converted to half precision once.
-
-    Only torch's BatchNorm and its subclasses (SyncBatchNorm, timm's BatchNorms) are split: any other layer that
-    depends on the batch would see all groups together.
-
-    Args:
-        network: network that contains the BatchNorms.
-        groups: number of consecutive parts of equal length; it must divide the length of a batch.
-
-    Example:
-        >>> norm = nn.BatchNorm1d(1, affine=False)
-        >>> with batch_norm_groups(norm, 2):
-        ...     norm(torch.tensor([[1.0], [3.0], [20.0], [40.0]])).flatten().round()
-        tensor([-1.,  1., -1.,  1.])
-    """
+    """Normalise groups of a batch separately within the context; all other layers see the whole batch."""
     parts = network.modules() if groups > 1 else ()  # a single group is the whole batch
     norms: list[Any] = [part for part in parts if isinstance(part, _BatchNorm)]
     for norm in norms:
@@ -66,28 +48,16 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
     Papers: MoCo (He et al., CVPR 2020), section 3.3; VFS, section 4.1. MoCo permutes the batch at random, which
     sometimes leaves a small group together; the even shuffle never does.
-
     Args:
         frames: `(B, m, 3, H, W)`, the videos of this rank, of any type, in which they travel.
         groups: number of groups per rank, in the order of the videos; it must divide B.
         generator: generator of the shuffle, on the CPU.
         encode: frames `(B, m, 3, H, W)` → embeddings `(B, m, D)`; its BatchNorms must normalise each group separately,
             as within `batch_norm_groups`.
-
     Returns:
         `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos.
-
     Raises:
         ValueError: if there are several groups of a single video.
-
-    Example:
-        >>> videos = torch.arange(4.0).view(4, 1, 1, 1, 1)
-        >>> def encode(frames):
-        ...     print(frames.flatten().tolist())  # two groups, each with a video of both
-        ...     return frames.flatten(2)
-        >>> encode_shuffled(videos, 2, torch.Generator().manual_seed(0), encode).flatten()
-        [1.0, 3.0, 0.0, 2.0]
-        tensor([0., 1., 2., 3.])
     """
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
@@ -100,27 +70,7 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
 
 def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
-    """Deal the videos of each group out to all groups, as evenly as possible and at random.
-
-    Of several groups, each of at least two videos, every group then holds videos of at least two groups.
-
-    Args:
-        groups: number of groups over all ranks.
-        videos: number of videos per group.
-        generator: on the CPU.
-
-    Returns:
-        `(groups, videos)` long, the videos of the groups after the shuffle; video v of group g has index g · videos +
-        v.
-
-    Raises:
-        ValueError: for several groups of a single video, because a video alone in a group is always normalised by
-            itself.
-
-    Example:
-        >>> deal_videos(4, 3, torch.Generator().manual_seed(0)).tolist()  # as in published runs
-        [[3, 8, 10], [2, 6, 11], [0, 5, 9], [1, 4, 7]]
-    """
+    """Deal the videos of each group out to all groups, as evenly as possible and at random."""
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
     order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])  # groups x videos

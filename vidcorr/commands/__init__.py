@@ -38,10 +38,7 @@ class Command(NamedTuple):
 
     @property
     def module(self) -> Any:
-        """The command's module, imported at this access, with `FLAGS`, `run` and perhaps `require`.
-
-        The commands `RUNS`, which LightningCLI runs, have no module.
-        """
+        """The command's module, imported at this access, with `FLAGS`, `run` and perhaps `require`."""
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
     def parser(self) -> Parser:
@@ -96,16 +93,7 @@ OPTIONS_OF_RUN = (
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line.
-
-    Args:
-        args: command and arguments after `vidcorr`; None: the arguments of the process.
-
-    Raises:
-        SystemExit: with status 2 after wrong arguments, and 1 after another mistake of the user, both with a one-line
-            message (`--debug` raises the error instead); 130 after Ctrl-C, 143 after SIGTERM; 141, without a message,
-            if the reader of the output leaves, as `head` does.
-    """
+    """Run the command line."""
     if args is None:  # a process of its own
         gc.disable()  # until `start_collector`: what modules make while they load is not garbage
     given = sys.argv[1:] if args is None else args
@@ -141,14 +129,7 @@ def has_no_reader(output: TextIO) -> bool:
 
 
 def run_command(args: Sequence[str]) -> None:
-    """Run a command, or print the overview or the version.
-
-    Args:
-        args: command and arguments; empty: `--help`.
-
-    Raises:
-        UsageError: for an unknown command.
-    """
+    """Run a command, or print the overview or the version."""
     first, *rest = args or ["--help"]
     commands = {command.name: command for command in COMMANDS}
     if first in HELP:
@@ -180,13 +161,7 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
-    """Parse the words of a command and run the command.
-
-    `resume` takes a run and then words of `fit`: these words are not parsed here, and `flags.further` holds them.
-
-    Raises:
-        UsageError: for an unknown flag, or more words than the command takes.
-    """
+    """Parse the words of a command and run the command."""
     further: Sequence[str] = ()
     if command.name == "resume":
         has_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))  # the run, or a flag for help
@@ -204,10 +179,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
 
 def start_collector() -> None:
-    """Turn Python's garbage collector on again, if `main` turned it off to import faster.
-
-    The collector will not search the objects that exist so far.
-    """
+    """Turn Python's garbage collector on again, if `main` turned it off to import faster."""
     if not gc.isenabled():
         gc.freeze()
         atexit.register(gc.unfreeze)  # else triton says at the end that its functions have leaked
@@ -215,16 +187,7 @@ def start_collector() -> None:
 
 
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
-    """Parse the words of a command into the values of its flags.
-
-    Raises:
-        UsageError: for an unknown flag, or more words than the command takes.
-
-    Example:
-        >>> table = next(command for command in COMMANDS if command.name == "table")
-        >>> parse(table, ["runs", "--score", "J-Mean", "F-Mean"]).score
-        ['J-Mean', 'F-Mean']
-    """
+    """Parse the words of a command into the values of its flags."""
     parser = command.parser()
     known, usage = ["--help", *names_of(parser)], parser.format_usage()
     for word in words:
@@ -244,14 +207,7 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
 def line_of_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    r"""Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place.
-
-    Example:
-        >>> line_of_warning("no number moves", UserWarning, signals.__file__, 3)
-        'vidcorr: no number moves\n'
-        >>> line_of_warning("old", UserWarning, "/lib/x.py", 3)
-        '/lib/x.py:3: UserWarning: old\n'
-    """
+    r"""Format a warning, for `warnings.formatwarning`; a warning of this package is a line without its place."""
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"

@@ -20,11 +20,7 @@ FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
 def run(flags: Namespace) -> None:
-    """Go on with the training of a run where it stopped: `vidcorr resume RUN`.
-
-    Raises:
-        ValueError, OSError: for a user's mistake, such as an unknown run.
-    """
+    """Go on with the training of a run where it stopped: `vidcorr resume RUN`."""
     from ..experiments.runs.runs import RunFolder
 
     run = RunFolder.named(flags.run)
@@ -32,17 +28,7 @@ def run(flags: Namespace) -> None:
 
 
 def measure_run(command: str, name: str, words: Sequence[str]) -> None:
-    """Measure a checkpoint of a run: `vidcorr validate RUN`, or `test`; the new run stands beside it.
-
-    Args:
-        command: `validate` or `test`.
-        name: the run, as `RunFolder.named` takes it, whose best checkpoint is measured; or a run and "best" or "last",
-            as `run_named` reads it.
-        words: further words of the command.
-
-    Raises:
-        ValueError: if there is no such run, or it has saved no checkpoint.
-    """
+    """Measure a checkpoint of a run: `vidcorr validate RUN`, or `test`; the new run stands beside it."""
     from ..experiments.runs.runs import RunFolder, run_named
 
     folder, which = run_named(name) or (name, "best")
@@ -53,14 +39,7 @@ def measure_run(command: str, name: str, words: Sequence[str]) -> None:
 
 
 def repeat(run: RunFolder, of_run: Sequence[str], command_line: Sequence[str], words: Sequence[str]) -> None:
-    """Run `fit`, `validate` or `test` by the configuration of a run, in the directory in which the run began.
-
-    Args:
-        run: the run; if its directory is gone, the working directory stays.
-        of_run: the command, of which `fit` goes on in the folder of the run, and the words that name its files.
-        command_line: the present command, by which Lightning starts further ranks: it becomes `sys.argv`.
-        words: further words, which win over the configuration.
-    """
+    """Run `fit`, `validate` or `test` by the configuration of a run, in the directory in which the run began."""
     further = list(map(from_here, words))  # relative paths become absolute before the directory changes
     sys.argv = [os.path.abspath(sys.argv[0]), *command_line, *further]
     from ..cli import VidcorrCLI
@@ -71,10 +50,7 @@ def repeat(run: RunFolder, of_run: Sequence[str], command_line: Sequence[str], w
 
 
 def from_here(word: str) -> str:
-    """Return a word with an absolute path, if it is a path that exists here, alone or behind `=`; else as it is.
-
-    A number is no path, even if a file has its name. A new folder of runs is one.
-    """
+    """Return a word with an absolute path, if it is a path that exists here, alone or behind `=`; else as it is."""
     start, equals, path = word.rpartition("=")
     is_number = path.replace(".", "").isdecimal()
     is_path = start == "--trainer.default_root_dir" or os.path.exists(path)

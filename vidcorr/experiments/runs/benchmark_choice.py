@@ -40,21 +40,7 @@ class BenchmarkChoice:
     variant: str = ""
 
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
-        """Return the choice with other arguments of the constructor.
-
-        Args:
-            **new: name → value; None keeps the config's. A new `protocol` also drops the config's `changes`; new
-                `changes` are added to the config's; a new `root` replaces `{root}` in the other arguments too.
-
-        Example:
-            >>> choice = BenchmarkChoice("davis", "own.Davis", {"protocol": "vfs", "changes": {"topk": 1}}, {})
-            >>> choice.with_arguments(changes={"radius": 2}, stage=None).arguments
-            {'protocol': 'vfs', 'changes': {'topk': 1, 'radius': 2}}
-            >>> choice.with_arguments(protocol="crw").arguments
-            {'protocol': 'crw'}
-            >>> BenchmarkChoice("my", "own.Mine", {"list": "{root}/val.txt"}, {}).with_arguments(root="/data").arguments
-            {'list': '/data/val.txt', 'root': '/data'}
-        """
+        """Return the choice with other arguments of the constructor."""
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
         if "root" in stated:
@@ -68,15 +54,7 @@ class BenchmarkChoice:
         return replace(self, arguments=arguments | stated)
 
     def build(self) -> Benchmark:
-        """Return the benchmark.
-
-        Raises:
-            UsageError: for a class that is not a benchmark, or a wrong argument.
-
-        Example:
-            >>> BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"root": "DAVIS"}, {}, variant="res3").build().name
-            'davis/res3'
-        """
+        """Return the benchmark."""
         from jsonargparse import ArgumentError, ArgumentParser
 
         from ...benchmarks.base import Benchmark
@@ -91,11 +69,7 @@ class BenchmarkChoice:
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
     def callback(self, flags: Any) -> dict[str, Any]:
-        """Return the benchmark as a callback of a configuration; `--every` and `--before` win over its schedule.
-
-        Raises:
-            UsageError: as `build`.
-        """
+        """Return the benchmark as a callback of a configuration; `--every` and `--before` win over its schedule."""
         arguments = {**self.arguments, "name": self.build().name}
         # a flag that is not given is None or False
         given = {"every_n_epochs": flags.every, "before_training": flags.before}
@@ -109,20 +83,11 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
     With several `--on`, a change counts for the benchmarks whose protocol has its field. A flag with several values
     makes names: `davis/res3`, `davis/vfs/radius=6`.
-
     Args:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
-
     Raises:
         UsageError: for a flag without `--on`, an unknown benchmark, a config that cannot be read, or a wrong text of
             `--change`; with `--change` and several benchmarks also for a protocol that does not fit one of them.
-
-    Example:
-        >>> from argparse import Namespace
-        >>> given = {"on": ["davis=D", "otb=O"], "protocol": [], "stage": ["res3"], "stride": [4, 8], "limit": None}
-        >>> chosen = chosen_benchmarks(Namespace(change=[], **given))
-        >>> [(choice.config, choice.variant) for choice in chosen]
-        [('davis', 'stride4'), ('davis', 'stride8'), ('otb', 'stride4'), ('otb', 'stride8')]
     """
     if not flags.on:
         for name in NEED_ON:
@@ -149,22 +114,7 @@ def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[
 
 
 def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
-    """Read benchmarks and their data folders; a folder may be missing, as `fit` can generate it. Imports no torch.
-
-    Args:
-        texts: `NAME=FOLDER` or `NAME`; equal texts count once. NAME is a config in the project's `configs/benchmarks/`,
-            a file with the ending .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`, and
-            `{root}` in its other arguments.
-
-    Raises:
-        UsageError: for an unknown name, a config that cannot be read or names no benchmark, or a NAME with two folders,
-            whose results would have one name.
-
-    Example:
-        >>> (choice,) = read_on(["my_videos:Mine=/data"])
-        >>> choice.config, choice.class_path, choice.arguments
-        ('my_videos:Mine', 'my_videos.Mine', {'root': '/data'})
-    """
+    """Read benchmarks and their data folders; a folder may be missing, as `fit` can generate it. Imports no torch."""
     found: list[BenchmarkChoice] = []
     text_of: dict[str, str] = {}
     for text in dict.fromkeys(texts):
@@ -232,15 +182,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Read texts `FIELD=VALUE,VALUE,…` with values in YAML; return field → values.
-
-    Raises:
-        UsageError: for any other text, or a field that is named twice.
-
-    Example:
-        >>> read_changes(["radius=3,6", "topk=null"])
-        {'radius': [3, 6], 'topk': [None]}
-    """
+    """Read texts `FIELD=VALUE,VALUE,…` with values in YAML; return field → values."""
     changes: dict[str, list[Any]] = {}
     for text in texts:
         field, _, value = text.partition("=")

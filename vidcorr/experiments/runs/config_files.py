@@ -17,14 +17,7 @@ CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.par
 
 
 def find_config(name: str) -> Path:
-    """Return the path of a config: a file of the user, else a config of the project.
-
-    Args:
-        name: path of a file, or name of a project's config: `data/kinetics.yaml`, or `configs/data/kinetics.yaml`.
-
-    Raises:
-        UsageError: if there is neither; the message suggests a similar name.
-    """
+    """Return the path of a config: a file of the user, else a config of the project."""
     given = user_path(name)
     if given.exists() and not given.is_dir():  # `is_file` would leave out a pipe
         return given
@@ -41,11 +34,7 @@ def config_names() -> list[str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a config.
-
-    Raises:
-        UsageError: if the file is not YAML with names of options.
-    """
+    """Return the content of a config."""
     content = yaml_value(read_text(path), str(path))
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
@@ -53,29 +42,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, and any other value in a list.
-
-    Example:
-        >>> as_list("davis"), as_list(["davis", "vip"]), as_list(None)
-        (['davis'], ['davis', 'vip'], [None])
-    """
+    """Return a list as it is, and any other value in a list."""
     return value if isinstance(value, list) else [value]
 
 
 def yaml_value(text: str, place: str) -> Any:
-    """Parse YAML as jsonargparse does: 1e-3 is a number.
-
-    Args:
-        text: the YAML.
-        place: file or flag of the text, the beginning of error messages.
-
-    Raises:
-        UsageError: if the text is not YAML.
-
-    Example:
-        >>> yaml_value("{lr: 1e-3, size: [64]}", "--config")
-        {'lr': 0.001, 'size': [64]}
-    """
+    """Parse YAML as jsonargparse does: 1e-3 is a number."""
     from jsonargparse import get_loader
 
     try:

@@ -28,12 +28,6 @@ class Parser(argparse.ArgumentParser):
         """Raise `UsageError` with a message of argparse.
 
         If words without a flag are missing, the remedy is added: a flag of several values takes the words behind it.
-
-        Example:
-            >>> Parser(prog="vidcorr table").error("the following arguments are required: FOLDER")
-            Traceback (most recent call last):
-            ...
-            vidcorr.errors.UsageError: table: FOLDER missing; words without a flag stand before the flags
         """
         missing = message.partition("are required: ")[2]
         if missing and not missing.startswith("-"):
@@ -79,32 +73,12 @@ def add_flags(parser: Any, flags: Flags) -> None:
 
 
 def names_of(parser: argparse.ArgumentParser) -> list[str]:
-    """Return the names of all flags of a parser, each as `--flag`.
-
-    Example:
-        >>> parser = argparse.ArgumentParser(prog="vidcorr")
-        >>> add_flags(parser, [Flag("video", "a film"), OneOf(Flag("--mask", "masks"), Flag("--box", "boxes"))])
-        >>> names_of(parser)
-        ['--mask', '--box']
-    """
+    """Return the names of all flags of a parser, each as `--flag`."""
     return re.findall(r"--[\w.-]+", parser.format_usage())  # argparse has no public list of them
 
 
 def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
-    """Return a flag that takes one value or more, and may be repeated: `--on a b` is `--on a --on b`.
-
-    Args:
-        name: the flag, `--on`.
-        metavar: name of a value in the help.
-        about: help.
-        kind: function that makes a value of its text; None: values are texts.
-
-    Example:
-        >>> parser = argparse.ArgumentParser()
-        >>> add_flags(parser, [several("--on", "NAME=FOLDER", "benchmarks")])
-        >>> parser.parse_args(["--on", "davis=D", "vip=V", "--on", "otb=O"]).on
-        ['davis=D', 'vip=V', 'otb=O']
-    """
+    """Return a flag that takes one value or more, and may be repeated: `--on a b` is `--on a --on b`."""
     return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
 
 
@@ -121,11 +95,7 @@ def folder(text: str) -> Path:
 
 
 def positive(text: str | int) -> int:
-    """Convert the text of a flag's value to a positive integer.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is not an integer of at least 1.
-    """
+    """Convert the text of a flag's value to a positive integer."""
     if not str(text).isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
@@ -200,13 +170,6 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
 
     If `text` names a run, loading it imports the modules that the run's command and configuration name. Whoever names a
     run trusts it.
-
-    Args:
-        text: name of a network, or of a run, whose best checkpoint is taken; also the network's name in tables.
-        flags: values of `NETWORK_FLAGS`, for its weights and its input.
-
-    Raises:
-        ValueError: for a mean without a deviation, or a run without a checkpoint.
     """
     from ...backbones import EncoderSpec
     from ...description import stated_input
@@ -217,19 +180,7 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
 
 
 def named_networks(texts: Sequence[str], flags: Any) -> list[EncoderSpec]:
-    """Return the specs of networks; a network with random weights has a spec per seed of `--seeds`.
-
-    Args:
-        texts: names of networks or runs; equal names count once.
-        flags: values of `NETWORK_FLAGS`, and `seeds`.
-
-    Example:
-        >>> from argparse import Namespace
-        >>> flags = Namespace(mean=None, std=None, input=None, pretrained=False, seeds=[0, 1])
-        >>> found = named_networks(["torchvision:resnet18", "raw_colour", "raw_colour"], flags)
-        >>> [(network.text, network.seed) for network in found if network.is_random], len(found)
-        ([('torchvision:resnet18', 0), ('torchvision:resnet18', 1)], 3)
-    """
+    """Return the specs of networks; a network with random weights has a spec per seed of `--seeds`."""
     found: list[EncoderSpec] = []
     for text in dict.fromkeys(texts):
         network = named_network(text, flags)

@@ -112,12 +112,7 @@ class Record(Exact):
 
     @classmethod
     def read(cls, folder: Path) -> Record:
-        """Read the record in a folder.
-
-        Raises:
-            ValueError: if `run.json` is of another version, or has other fields or values.
-            OSError: if it cannot be read.
-        """
+        """Read the record in a folder."""
         return read_model(cls, folder / FILE, FORMAT, "is not the record of a run, or damaged")
 
     def changed(self, **fields: Any) -> Record:
@@ -151,11 +146,7 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def below(cls, root: str | Path) -> list[RunFolder]:
-        """Find the runs in a folder and below it; a warning names each `run.json` that cannot be read.
-
-        Returns:
-            The runs by the time of their newest start, the latest last.
-        """
+        """Find the runs in a folder and below it; a warning names each `run.json` that cannot be read."""
         found: list[RunFolder] = []
         for place, below, files in walk_once(user_path(root).resolve()):
             if FILE not in files:
@@ -171,15 +162,7 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def named(cls, name: str | Path | None) -> RunFolder:
-        """Find the folder of a training.
-
-        Args:
-            name: the folder of a run, a path from here or from `runs`, such as `version_41`; or a folder above runs,
-                which names the newest training below it that has a checkpoint; None: the folder `runs`.
-
-        Raises:
-            ValueError: if the name is a file, or there is no such training.
-        """
+        """Find the folder of a training: a path from here or from `runs`, or the newest run below it with a checkpoint."""
         path = user_path(ROOT if name is None else name)
         if path.is_file():
             raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
@@ -230,12 +213,6 @@ class RunFolder(NamedTuple):
 
         These are the modules that the run's command and configuration name. The run's working directory is added to
         Python's path, so that Python finds them.
-
-        Args:
-            which: "best" or "last".
-
-        Raises:
-            ValueError: if the run has saved no checkpoint.
         """
         from ...backbones.files.trust import know
 
@@ -285,14 +262,7 @@ class Run:
             self._go_on_in(earlier)
 
     def choose_checkpoint(self, config: Any) -> str | None:
-        """Return the checkpoint that the run loads, or None; note in `record` the training, its length and its origin.
-
-        Args:
-            config: parsed configuration of the command.
-
-        Raises:
-            SystemExit: with status 0, if the training of `--ckpt_path last` has already ended at this length.
-        """
+        """Return the checkpoint that the run loads, or None."""
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
@@ -374,13 +344,7 @@ class Run:
         return self.folder
 
     def begin(self, checkpoints: Path | None, threads: int) -> None:
-        """Write `run.json` when the run begins, in place of the record of an earlier start.
-
-        Args:
-            checkpoints: folder of the run's `last.ckpt`; None keeps the default.
-            threads: number of torch's threads. If the earlier start had another number, the user is told, because
-                sums of floats then differ in their last bits.
-        """
+        """Write `run.json` when the run begins, in place of the record of an earlier start."""
         folder = self.folder
         if folder is None:  # a trial, which writes nothing
             return
@@ -396,11 +360,7 @@ class Run:
         self.record.save(folder)
 
     def end(self, best: str = "") -> None:
-        """Note the end of the run in `run.json`, if the run has begun.
-
-        Args:
-            best: path of its best checkpoint; "" for none.
-        """
+        """Note the end of the run in `run.json`, if the run has begun."""
         if self.folder is not None and self.is_begun:
             record = Record.read(self.folder)
             if record.begin == self.record.begin:  # else another process has gone on in the folder
@@ -453,24 +413,15 @@ def digest_of_training(config: Any) -> str:
     It covers model, data, seed, a checkpoint to begin from, the global batch in place of batch size and devices, the
     Trainer's arguments `WITH_EFFECT`, and callbacks that may change a step. Length, loggers, folders and workers are
     left out.
-
     Args:
         config: parsed configuration of the first start.
-
-    Example:
-        >>> from jsonargparse import Namespace
-        >>> def digest(batch, **trainer):
-        ...     data = Namespace(init_args=Namespace(batch_size=batch, num_workers=8))
-        ...     return digest_of_training(Namespace(ckpt_path="last", trainer=Namespace(**trainer), data=data))
-        >>> digest(32, devices=2) == digest(64, devices=1, max_epochs=3), digest(32, devices=1) == digest(64, devices=1)
-        (True, False)
     """
     begin = None if config.ckpt_path == "last" else config.ckpt_path  # "last" is of this training itself
     return text_digest(_text_of_training(config, config.get("seed_everything"), begin))
 
 
 def recipe_of_training(config: Any) -> str:
-    """Return a digest of all that made a training's weights but its seed; runs with equal digests are seeds of one row.
+    """Return a digest of all that made a training's weights but its seed.
 
     It covers what `digest_of_training` covers, without seeds and the checkpoint to begin from, and the length too.
     """
@@ -529,16 +480,7 @@ def folder_of_run(path: Path) -> Path | None:
 
 
 def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
-    """Read a word that may name a run.
-
-    Args:
-        word: `RUN`, the folder of a run, a path from here or from `runs`; `RUN/best` or `RUN/last` names a checkpoint
-            of it.
-        which: the checkpoint of `RUN` alone: "best" or "last".
-
-    Returns:
-        Folder of the run, and "best" or "last"; None if the word names no run.
-    """
+    """Return the folder of a run and "best" or "last", by a word such as `RUN` or `RUN/last`; None for another word."""
     path = user_path(word)
     folder = folder_of_run(path)
     if folder is None and path.name in ("best", "last"):
@@ -550,13 +492,6 @@ def checkpoint_named(word: str, which: str = "best") -> str:
     """Return a network's name, in which the path of a checkpoint replaces the name of a run; other names unchanged.
 
     Of a run, the modules that its command and configuration name may be imported: whoever names a run trusts it.
-
-    Args:
-        word: name of a network or run, with or without a view: `RUN/last@res4/8`.
-        which: as in `run_named`.
-
-    Raises:
-        ValueError: if the run has saved no checkpoint, or its `run.json` cannot be read.
     """
     from ...backbones.networks import split_view
 

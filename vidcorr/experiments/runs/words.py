@@ -54,19 +54,6 @@ def words_for_parser(args: Sequence[str]) -> Words:
 
     Benchmarks of `--on` become callbacks, a network for `--model` a `FrozenEncoder`, a run its checkpoint. The model of
     `--ckpt_path` is a config before the user's words.
-
-    Args:
-        args: `fit`, `validate` or `test`, and the words after it.
-
-    Raises:
-        UsageError: for a wrong word of a benchmark, or a file that is no config.
-        ValueError: for a checkpoint that does not exist or cannot be read.
-
-    Example:
-        >>> for word in words_for_parser(["fit", "--model", "VFSMoCo", "--model.lr=0.1"]).words[2:]:
-        ...     print(word)
-        --config={"model": {"class_path": "VFSMoCo"}}
-        --model.lr=0.1
     """
     know(*args)
     command, *rest = args
@@ -110,7 +97,9 @@ def _read(flags: Any, command: str, words: Sequence[str]) -> tuple[Namespace, li
     """Return the values of some flags, and the other words in their order."""
     parser = Parser(prog=f"vidcorr {command}", add_help=False, allow_abbrev=False)
     add_flags(parser, flags)
-    return parser.parse_known_args(words)
+    # argparse takes an unknown `--flag=value` with a space in it for a value of the flag before it
+    pairs = [word.split("=", 1) if word.startswith("--") and " " in word else [word] for word in words]
+    return parser.parse_known_args([part for pair in pairs for part in pair])
 
 
 def _checkpoint(command: str, named: str | None, root: Path) -> str | None:
