@@ -140,6 +140,7 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
 
     A damaged state causes errors at two places: while Lightning restores it, and in torch's code of an optimiser's
     step. Errors at other places, errors of a GPU, and all errors of a run that resumes nothing are raised unchanged.
+
     Raises:
         ValueError: for a state of another form, such as an optimiser's tensor of another shape.
     """

@@ -32,9 +32,11 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
     Only the view `features` is changed: the BatchNorms get statistics of their own, which the trained module does not
     share. The trained module, the loader and all random states stay as they were. Only a loader of ours is read, whose
     samples depend on their keys alone; reading another loader could change its later batches.
+
     Args:
         features: view of a network, in eval mode: RGB in [0, 1] (N, 3, H, W) to maps.
         trainer: the Trainer, at the start of a fit.
+
     Returns:
         Words for the row of the result: which statistics these BatchNorms have now; "" if all had some before.
     """

@@ -28,10 +28,13 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
 
     0 if all embeddings are equal, 1 if they are spread evenly over the sphere.
     Paper: SimSiam (Chen and He, CVPR 2021), section 4.1, Figure 2.
+
     Args:
         embeddings: `(N, D)`.
+
     Returns:
         Scalar.
+
     Raises:
         ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
     """

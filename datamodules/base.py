@@ -87,6 +87,7 @@ class SampledDataModule(pl.LightningDataModule):
 
         The loader works without this DataModule: it asks torch.distributed for the ranks whenever it is used. In a run
         that resumes, it begins after the batches that were trained on.
+
         Raises:
             DataError: if the samples do not fill a batch on every rank.
         """

@@ -100,14 +100,15 @@ class CorrespondenceModule(SavedModule):
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
-        The method also sets the module's description, input, normalisation and views. A checkpoint of this module needs
-        no other file, such as the checkpoint with which the training began. A network gets the input that it states;
-        else a library's gets ImageNet's, a user's own RGB in [0, 1].
+                        The method also sets the module's description, input, normalisation and views. A checkpoint of this module needs
+                no other file, such as the checkpoint with which the training began. A network gets the input that it states;
+                else a library's gets ImageNet's, a user's own RGB in [0, 1].
+        
+                Returns:
+                    The network, in training mode.
 
-        Returns:
-            The network, in training mode.
-        Raises:
-            ValueError: for an unknown network.
+                Raises:
+                    ValueError: for an unknown network.
         """
         encoder = trainable_network(spec)
         network: nn.Module = encoder.network
@@ -145,10 +146,12 @@ class CorrespondenceModule(SavedModule):
 
         Without a stage, the map is the network's last one, at the network's own strides. Benchmarks may score another
         map: by default, of a ResNet the map of res4 at stride 8.
+
         Args:
             images: RGB.
             stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
             network: None is the backbone; or a copy of it, such as a moving average.
+
         Raises:
             ValueError: for images of another form, such as clips.
         """
@@ -179,6 +182,7 @@ class CorrespondenceModule(SavedModule):
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor] | Tensor:
         """Compute the objective on a batch, in training and in validation.
+
         Returns:
             `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone.
         """
@@ -198,6 +202,7 @@ class CorrespondenceModule(SavedModule):
         The state is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone.
         Without a Trainer calls in training are counted, separately for each `further`: call n, counted from 0, takes
         the place of batch n in epoch 0.
+
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.
         """
@@ -216,8 +221,10 @@ class CorrespondenceModule(SavedModule):
 
         Of several ranks, the means are logged: in the steps that the Trainer logs, and in the last step of an epoch. If
         a callback or a schedule monitors one of the scalars, the means are logged in every step.
+
         Returns:
             The outputs of `step`, as a dict with `loss`.
+
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
@@ -254,8 +261,10 @@ class CorrespondenceModule(SavedModule):
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
 
         With several loaders, each loader has a mean of its own, `val/loss/dataloader_idx_0` and so on.
+
         Returns:
             The outputs of `step`, as a dict with `loss`; None for the empty batch of a run without held-out data.
+
         Raises:
             ValueError: if the first batch of the pass lacks a key, or has images of another form or range.
         """
@@ -349,6 +358,7 @@ class CorrespondenceModule(SavedModule):
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches.
+
         Raises:
             ValueError: if more batches are accumulated than an epoch has. Lightning steps at the end of an epoch in any
                 case, so the step would have fewer samples than its learning rate is for.
@@ -373,6 +383,7 @@ class CorrespondenceModule(SavedModule):
 
     def total_steps(self) -> int:
         """Return the number of optimiser steps of the run, at least 1: the length of learning-rate schedules.
+
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
         """
@@ -385,6 +396,7 @@ class CorrespondenceModule(SavedModule):
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch.
+
         Raises:
             ValueError: if an epoch has no length.
         """
@@ -400,6 +412,7 @@ class CorrespondenceModule(SavedModule):
 
     def sgd_with_cosine(self, base_lr: float, weight_decay: float, momentum: float = 0.9) -> OptimizerLRScheduler:
         """Return SGD over the parameters that take a gradient, with a cosine schedule by step to 0 (VFS, section 4.1).
+
         Args:
             base_lr: learning rate for a global batch of 256, scaled linearly.
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
@@ -415,10 +428,12 @@ class CorrespondenceModule(SavedModule):
         Biases, norms and all else of one dimension have no weight decay; betas are 0.9 and 0.95.
 
         Source: MAE (He et al., CVPR 2022), `main_pretrain.py`.
+
         Args:
             base_lr: learning rate at the end of the warm-up for a global batch of 256, scaled linearly.
             weight_decay: weight decay.
             warmup: length of the warm-up, fraction of the run, in [0, 1).
+
         Raises:
             ValueError: for another warm-up.
         """
@@ -483,6 +498,7 @@ class CorrespondenceModule(SavedModule):
 
         From now on results describe a backbone that learns as "trained by" this method. The schedule of a resumed run
         follows the length of this run, not that of the run before.
+
         Raises:
             ValueError: for a callback of Lightning that finds a batch size or a rate: it comes after the schedule is
                 made.
@@ -597,9 +613,11 @@ def _of_prepared(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
     """Check the form and range of the images in a batch.
+
     Args:
         batch: what a loader gave.
         images: name → axes, for example `clip` → `B, T, 3, H, W`.
+
     Raises:
         ValueError: for images that are not floats, of another form, or beyond [0, 1] by more than `SLACK`.
     """

@@ -28,10 +28,12 @@ def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, in
     """Cut a piece of the original size out of a stretched position embedding.
 
     Source: Co-Settle, section 3 ("positional encoding augmentation"); plain bicubic, without anti-aliasing.
+
     Args:
         positions: `(1, h, w, d)`.
         stretch: α: the embedding is resized to `int((1 + α) h) × int((1 + α) w)` cells.
         corner: row and column of the piece's first cell; the piece must lie in the stretched embedding.
+
     Returns:
         `(1, h, w, d)`.
     """
@@ -54,9 +56,11 @@ def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
 
     The distance is KL(ẑ ‖ p̂), as in the released code, summed over encodings, tokens and channels, and divided by B;
     the paper's Eq. 3 is KL(p̂ ‖ ẑ).
+
     Args:
         projected: p̂, `(B, 3, N, d)` of unit length.
         frozen: ẑ, the same.
+
     Returns:
         Scalar in float32 or finer.
     """

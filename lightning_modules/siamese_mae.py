@@ -38,9 +38,11 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
     """Return the indices of the patches that a random mask leaves visible: those of smallest noise, by rising noise.
+
     Args:
         noise: `(B, N)` in [0, 1).
         ratio: fraction of the patches that are masked.
+
     Returns:
         `(B, int(N · (1 − ratio)))` long.
     """
@@ -56,10 +58,12 @@ def normalised_patches(patches: Tensor) -> Tensor:
 
 def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
     """Return the mean squared error over the masked patches of the whole batch.
+
     Args:
         predicted: `(B, N, n)`.
         target: `(B, N, n)`.
         keep: `(B, K)` long, indices of the patches that are not masked.
+
     Returns:
         Scalar in float32 or finer.
     """

@@ -362,12 +362,6 @@ def test_the_collector_that_waits_for_the_modules_is_on_in_every_run(tmp_path, m
         gc.unfreeze()
 
 
-@pytest.mark.parametrize("flag", ["--config", "-c"])
-@pytest.mark.parametrize("command", ["fit", "validate"])
-def test_a_flag_of_a_config_without_its_value_is_refused(command, flag):
-    refused(UsageError, f"^{command}: argument {flag}: expected one argument$", Built, [command, flag])
-
-
 def test_a_trial_and_a_further_rank_have_no_folder(tmp_path, monkeypatch):
     root = f"--trainer.default_root_dir={tmp_path}"
     averaged, _ = built("fit", "--on", "davis=.", "--trainer.callbacks=EMAWeightAveraging", root)

@@ -58,11 +58,13 @@ class Input(BaseModel):
     @classmethod
     def of(cls, mean: Iterable[float], std: Iterable[float], source: str) -> Self:
         """Return an input, after checking its numbers.
+
         Args:
             mean: three numbers in [0, 1]; a list, an array or a tensor.
             std: three numbers above 0 and at most 0.5, the largest deviation of numbers in [0, 1]; or three times 1,
                 which leaves RGB as it is.
             source: who states them, as in `Input`.
+
         Raises:
             ValueError: for other values.
         """
@@ -158,6 +160,7 @@ class Network(BaseModel):
     @classmethod
     def of(cls, module: object, name: str | None = None) -> Self:
         """Describe a network, or the network that a module holds.
+
         Args:
             module: a module with an attribute `described`, as our methods, `FrozenEncoder`, `Encoder` and its views
                 have; any other module is described by the name of its class.
@@ -170,6 +173,7 @@ class Network(BaseModel):
 
     def with_weights_of(self, source: str | Path, checkpoint: object = None) -> Self:
         """Return the description for weights loaded from a file, with seed, recipe and step of their training.
+
         Args:
             source: the file.
             checkpoint: its content. `global_step` is Lightning's; seed and recipe stand in the entry `run` of a

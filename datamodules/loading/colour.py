@@ -31,6 +31,7 @@ class ColourAugmentation:
 
     def draw(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw the parameters of N = `count` frames from a CPU generator, so that they are the same on every device.
+
         Returns:
             `factors`, (N, 4): factors of brightness, contrast and saturation, 0.6 to 1.4, and shift of the hue, ± 0.1
             turns; `order`, (N, 4) long: indices of the columns of `factors` in the order of their application;
@@ -53,9 +54,11 @@ class ColourAugmentation:
 
     def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Draw parameters and apply them.
+
         Args:
             frames: (N, 3, H, W) float RGB in [0, 1]; not changed.
             generator: CPU generator.
+
         Returns:
             The same shape and range.
         """

@@ -41,11 +41,13 @@ class LabelledImages(ReplacingDataset):
 
 def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
     """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet.
+
     Args:
         images: a single image (H, W, 3) uint8.
         generator: unused, as nothing is drawn; every `Transform` takes it.
         resize: short side after resizing, pixels.
         size: side of the centre, pixels.
+
     Returns:
         (1, 3, size, size) uint8.
     """

@@ -35,10 +35,12 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
     Segment i is [i L/n, (i + 1) L/n); the draw is uniform over its integers. A segment without an integer, in a video
     shorter than the clip, gives floor(i L/n), so frames repeat. Source: VFS, section 3.2 and Table 1. The original code
     cuts segments of floor((L + 1)/n) frames, which leave out the end of the video or wrap to frame 0.
+
     Args:
         num_frames: L, length of the video, at least 1.
         n: frames wanted, at least 1.
         generator: source of the draws.
+
     Returns:
         (n,) long, ascending, in [0, L).
     """

@@ -11,10 +11,13 @@ from vidcorr.backbones.extractor import FeatureExtractor, View
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
     """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
+
     Args:
         clip: `(B, n, …)`, frames in time order.
+
     Returns:
         Two tensors `(B, n/2, …)`.
+
     Raises:
         ValueError: if n is odd.
     """
@@ -29,10 +32,12 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
 
     VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
+
     Args:
         widths: width of the input, then the output width of every layer.
         norm: put BatchNorm before every ReLU.
         norm_last: put BatchNorm after the last layer.
+
     Returns:
         The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
     """

@@ -17,10 +17,12 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
     Buffers are not averaged: BatchNorm statistics come from the average's passes, as in MoCo.
 
     Papers: MoCo (He et al., CVPR 2020), Eq. 2; VFS, Eq. 2.
+
     Args:
         average: the moving average of the parameters, which starts as a copy of the encoder.
         encoder: the encoder that learns, of the same structure.
         momentum: m in [0, 1].
+
     Raises:
         ValueError: for parameters in half precision, in which most updates would round to nothing.
     """
@@ -80,9 +82,11 @@ class KeyQueue(nn.Module):
 
     def hold(self, keys: Tensor, video_index: Tensor) -> None:
         """Hold the keys of a batch until `flush` is called at the end of the optimiser step.
+
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(ranks · B,)` long, their videos.
+
         Raises:
             RuntimeError: if `MOST_HELD` batches are held already: it seems that nobody calls `end_step`.
         """
@@ -109,6 +113,7 @@ class KeyQueue(nn.Module):
     @torch.no_grad()
     def enqueue(self, keys: Tensor, video_ids: Tensor) -> None:
         """Replace the N oldest keys, in place.
+
         Args:
             keys: `(N, *shape)`, N ≤ K.
             video_ids: `(N,)` long.
@@ -216,8 +221,10 @@ class MomentumMethod(SavedModule):
         """End an optimiser step: move the average, and let the keys of its batches enter the queues.
 
         For methods with queues, nothing happens where no batch came since the last call.
+
         Args:
             momentum: m of the average's move; None asks `momentum_of_average`.
+
         Raises:
             ValueError: for an average in half precision.
         """

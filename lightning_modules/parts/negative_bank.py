@@ -94,9 +94,11 @@ class NegativeBank(KeyQueue):
 
     def keys_of(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Return the keys of new frames: the part of their feature maps that the bank stores, in the maps' own type.
+
         Args:
             features: feature maps of this rank's videos, `(B, C, h, w)`.
             generator: on the CPU, in the same state on all ranks; draws the cells of all ranks' frames for "shared".
+
         Returns:
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
         """
@@ -113,6 +115,7 @@ class NegativeBank(KeyQueue):
         """Return `log Σ exp(q·v)` of each cell q over its negatives v: `(B, C, h, w)` → `(B, h, w)`.
 
         It is −∞ while a query has no negatives: the bank is empty, or holds its own video alone.
+
         Args:
             query: features of the query.
             video_index: `(B,)` long, videos of the samples.

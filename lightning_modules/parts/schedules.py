@@ -15,6 +15,7 @@ def cosine_factor(step: int, total_steps: int, warmup_steps: float = 0) -> float
 
     Sources: SGDR (Loshchilov and Hutter, ICLR 2017), Eq. 5; VFS, section 4.1, without the rise; MAE (He et al., CVPR
     2022), `util/lr_sched.py`, with it.
+
     Args:
         step: optimiser steps before this one.
         total_steps: length of the run, steps; the factor stays 0 beyond it.

@@ -48,14 +48,17 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
     Papers: MoCo (He et al., CVPR 2020), section 3.3; VFS, section 4.1. MoCo permutes the batch at random, which
     sometimes leaves a small group together; the even shuffle never does.
+
     Args:
         frames: `(B, m, 3, H, W)`, the videos of this rank, of any type, in which they travel.
         groups: number of groups per rank, in the order of the videos; it must divide B.
         generator: generator of the shuffle, on the CPU.
         encode: frames `(B, m, 3, H, W)` → embeddings `(B, m, D)`; its BatchNorms must normalise each group separately,
             as within `batch_norm_groups`.
+
     Returns:
         `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos.
+
     Raises:
         ValueError: if there are several groups of a single video.
     """

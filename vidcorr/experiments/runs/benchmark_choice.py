@@ -83,8 +83,10 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
     With several `--on`, a change counts for the benchmarks whose protocol has its field. A flag with several values
     makes names: `davis/res3`, `davis/vfs/radius=6`.
+
     Args:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
+
     Raises:
         UsageError: for a flag without `--on`, an unknown benchmark, a config that cannot be read, or a wrong text of
             `--change`; with `--change` and several benchmarks also for a protocol that does not fit one of them.

@@ -162,7 +162,7 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def named(cls, name: str | Path | None) -> RunFolder:
-        """Find the folder of a training: a path from here or from `runs`, or the newest run below it with a checkpoint."""
+        """Find a run by a path from here or from `runs`: its folder, or one above, of the newest with a checkpoint."""
         path = user_path(ROOT if name is None else name)
         if path.is_file():
             raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
@@ -413,6 +413,7 @@ def digest_of_training(config: Any) -> str:
     It covers model, data, seed, a checkpoint to begin from, the global batch in place of batch size and devices, the
     Trainer's arguments `WITH_EFFECT`, and callbacks that may change a step. Length, loggers, folders and workers are
     left out.
+
     Args:
         config: parsed configuration of the first start.
     """
