@@ -100,15 +100,15 @@ class CorrespondenceModule(SavedModule):
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
-                        The method also sets the module's description, input, normalisation and views. A checkpoint of this module needs
-                no other file, such as the checkpoint with which the training began. A network gets the input that it states;
-                else a library's gets ImageNet's, a user's own RGB in [0, 1].
-        
-                Returns:
-                    The network, in training mode.
+        The method also sets the module's description, input, normalisation and views. A checkpoint of this module needs
+        no other file, such as the checkpoint with which the training began. A network gets the input that it states;
+        else a library's gets ImageNet's, a user's own RGB in [0, 1].
 
-                Raises:
-                    ValueError: for an unknown network.
+        Returns:
+            The network, in training mode.
+
+        Raises:
+            ValueError: for an unknown network.
         """
         encoder = trainable_network(spec)
         network: nn.Module = encoder.network

@@ -183,18 +183,18 @@ def test_a_model_is_any_network_that_evaluate_takes():
     refused(UsageError, "there is no file , here", words_for_parser, ["fit", "--config="])
 
 
-def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr(trust, "_named", set())
+def test_names_on_a_command_line_and_in_its_configs_are_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "KNOWN", set())
     file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")
     monkeypatch.setattr(sys, "path", list(sys.path))
     Record.now(["fit"]).changed(folder="/mine").save(tmp_path)  # the config of a run, with modules of its folder
-    words = ["--model=VFSSimSiam", "--model.backbone=e:f", "--allow", "g:h"]
+    words = ["--model=VFSSimSiam", "--model.backbone=e:f"]
     words_for_parser(["fit", *words, "--data.annotations", file.partition("=")[2]])
-    assert trust._named >= {"e:f", "g:h"}
-    assert "mine.Method" not in trust._named  # a file of data names nothing
+    assert "e.f" in trust.KNOWN
+    assert "mine.Method" not in trust.KNOWN  # a file of data names nothing
     with pytest.raises(UsageError, match="No module named 'mine'"):
         Parsed(["fit", *words, *file.split("=")])
-    assert trust._named >= {"mine.Method", "a:b", "c:d"}
+    assert trust.KNOWN >= {"mine.Method", "a.b", "c.d"}
     assert sys.path[-1] == "/mine"
 
 
@@ -236,7 +236,7 @@ def test_a_run_has_ended_by_its_length_or_by_its_score(words, options, ends, vid
 
 def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, info_log):
     """Unless it has saved nothing."""
-    monkeypatch.setattr(trust, "_named", set())
+    monkeypatch.setattr(trust, "KNOWN", set())
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=1, place="end")
     for name, saves in (("a b", True), ("c", False)):
         info_log.clear()
@@ -407,14 +407,14 @@ def test_the_plan_tells_the_rate_of_the_optimiser_that_trains(video_folder, tmp_
 # The checkpoint
 
 
-def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_file_of_the_hub(here, monkeypatch):
+def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run(here, monkeypatch):
     for root in ("runs", "named", "configured"):
         Record.now(["fit"]).save(Path(root, "checkpoints").mkdir(parents=True) or Path(root))
         write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(root, "checkpoints/last.ckpt"))
     file = config_file(here / "a.yaml", "trainer: {default_root_dir: configured}")
     by_flag = "--trainer.default_root_dir=named"
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
-        given = ["--ckpt_path=last", *more, "--allow", NETWORK, "--model.projector_dim=8"]
+        given = ["--ckpt_path=last", *more, "--model.projector_dim=8"]
         found = words_for_parser(["validate", *given])
         path = str((here / root / "checkpoints/last.ckpt").resolve())
         assert (found.file, found.words[-1], found.recipe["init_args"]["predictor_dim"]) == (
@@ -427,13 +427,11 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
         assert model.class_path.endswith("VFSSimSiam")
     in_a_config = config_file(here / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
     path = (here / "configured/checkpoints/last.ckpt").resolve()
-    assert words_for_parser(["validate", in_a_config, "--allow", NETWORK]).words[-1] == f"--ckpt_path={path}"
+    assert words_for_parser(["validate", in_a_config]).words[-1] == f"--ckpt_path={path}"
     branch = config_file(here / "c.yaml", f"ckpt_path: {path}")
-    _, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
+    _, _, model, *words = words_for_parser(["fit", branch]).words
     assert "VFSSimSiam" in model
     assert words == [branch, f"--ckpt_path={path}"]
-    monkeypatch.setattr("vidcorr.experiments.runs.words.local_file", lambda address: path)
-    assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"]).words[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):
         assert words_for_parser(["fit", f"--ckpt_path={name}"]).words[2:] == [f"--ckpt_path={name}"]
     words = ["validate", "--ckpt_path=nowhere.ckpt"]

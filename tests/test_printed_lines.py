@@ -60,7 +60,7 @@ def home(tmp_path, monkeypatch):
 def run_alone(words, folder, monkeypatch):
     """Run a command in a folder, as a process that has imported and allowed nothing of the user's."""
     sys.modules.pop("own_parts", None)
-    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(trust, "KNOWN", set())
     monkeypatch.setattr(sys, "path", [place for place in sys.path if "home" not in place])
     monkeypatch.chdir(folder)
     main(words)

@@ -179,7 +179,13 @@ def _crw_training(name: str) -> nn.Module:
 
 
 def _reflecting(network: nn.Module) -> nn.Module:
-    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing."""
+    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing.
+
+    Example:
+        >>> network = _reflecting(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)))
+        >>> [convolution.padding_mode for convolution in convolutions_of(network)]
+        ['reflect', 'zeros']
+    """
     for convolution in convolutions_of(network):
         if convolution.kernel_size != (1, 1):
             convolution.padding_mode = "reflect"

@@ -404,14 +404,14 @@ def test_seeds_of_one_training_have_one_recipe():
 def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
     """The best checkpoint, by the record of an ended run, else the last; its words and its config name trusted code."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(trust, "_named", set())
+    monkeypatch.setattr(trust, "KNOWN", set())
     folder = written(tmp_path / "a", "fit", "--model=mine.Method", folder="/mine")
     refused(ValueError, "the run has saved no checkpoint", checkpoint_named, str(folder))
     (folder / "config.yaml").write_text("model:\n  class_path: mine.Method\n  init_args: {backbone: mine:net}\n")
     last, best, better = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "best-1", "best-2"))
     touched(last)
     assert checkpoint_named(str(folder)) == checkpoint_named(f"{folder}/best") == str(last)
-    assert trust._named >= {"mine.Method", "mine:net"}
+    assert trust.KNOWN >= {"mine.Method", "mine.net"}
     assert sys.path[-1] == "/mine"
     for moment, file in enumerate((best, better)):
         torch.save({"callbacks": {"BestCheckpoint": {"best_model_path": f"/elsewhere/{better.name}"}}}, file)
