@@ -98,7 +98,14 @@ def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeyp
         run_alone(words, elsewhere, monkeypatch)
     file = f"{run}/checkpoints/last.ckpt"
     trusts_nothing = ["export", file, "b.safetensors"]
-    refused(SystemExit, "names code", run_alone, trusts_nothing, elsewhere, monkeypatch)
+    refused(
+        SystemExit,
+        "names own_parts:Network, which is not of vidcorr",
+        run_alone,
+        trusts_nothing,
+        elsewhere,
+        monkeypatch,
+    )
 
 
 def test_the_lines_of_a_study_of_ones_own_method(home, davis_root, monkeypatch, capsys):

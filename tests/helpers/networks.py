@@ -327,7 +327,9 @@ class InList(Maps):
 
 
 def features_only() -> nn.Module:
-    return timm.create_model("test_resnet", features_only=True)
+    network = timm.create_model("test_resnet", features_only=True)
+    network.pretrained_cfg = {}  # its record is of other weights
+    return network
 
 
 def plain() -> nn.Module:

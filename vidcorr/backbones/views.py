@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from ..description import UNKNOWN, Input
 from ..functional.colour import normalised_lab
-from ..functional.device import random_state_kept, to_device
+from ..functional.device import PendingCopy, random_state_kept, to_device
 from . import outputs as forms
 from .calls import outputs_in_call, part_at
 from .copies import Reference, device_of, module_copy, type_of_weights
@@ -23,7 +23,7 @@ from .vit import dino_positions, is_vit, positions_set
 
 STRIDE = 8
 """Pixels per cell of a view of a ResNet for which no stride is named."""
-PROBE = (96, 128)
+PROBE = (128, 160)
 """Height and width of the image on which a network whose stages have names is tried."""
 LARGE_PROBE = (256, 320)
 """Those for any other network, whose output alone tells what it is."""
@@ -367,9 +367,7 @@ class NetworkView(FeatureExtractor):
             expected, found = features_by(self, images), features_by(fast, images)
         except RuntimeError:  # the parts of a user's network fit together in another way
             return self
-        is_equal = found.shape == expected.shape and torch.allclose(found, expected, 1e-3, 1e-3 * expected.abs().max())
-        return fast if is_equal else self
-
-
-def _keep_input(kept: list[tuple[str, Any]], path: str, module: nn.Module, inputs: Any) -> None:
-    kept.append((path, inputs))
+        if found.shape != expected.shape:
+            return self
+        is_near = (found - expected).abs() <= 1e-3 * expected.abs().max()
+        return fast if PendingCopy(is_near.all()).wait() else self

@@ -83,6 +83,11 @@ def by_blocks(network, images):
     return on_cells(network.get_intermediate_layers(images)[0], images, 8)
 
 
+def of_swin(network, images):
+    outputs = network(images, output_hidden_states=True, **POSITIONS)
+    return outputs.last_hidden_state.mT.unflatten(2, outputs.reshaped_hidden_states[-1].shape[2:])
+
+
 OF_OWN_CALL = ("plain", "Fpn", "Half", "Taken", "NeckOfZeros", "WithoutRes5", "Adapted", "Tied", "OfClips", "Stated")
 KINDS = {
     "timm:test_resnet@res4": res4,
@@ -137,7 +142,7 @@ HUB = {
     "IJepa": of_hub(**POSITIONS),
     "ConvNext": of_hub(-1, output_hidden_states=True),
     "ResNet": of_hub(),
-    "Swin": of_hub(**POSITIONS),
+    "Swin": of_swin,
     "Beit": of_hub(**POSITIONS),
     "CLIPVision": of_hub(**POSITIONS),
     "SiglipVision": of_hub(**POSITIONS),
