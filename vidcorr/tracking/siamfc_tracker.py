@@ -255,7 +255,7 @@ class SiamFCTracker(FrameEncoder):
             >>> tracker._peaks(flat)[1].tolist()  # the window's peak is cell 12
             [12.0, 0.0, 0.0]
         """
-        penalty = responses.new_tensor([SCALE_PENALTY, 1, SCALE_PENALTY])
+        penalty = to_device(torch.tensor([SCALE_PENALTY, 1, SCALE_PENALTY], dtype=responses.dtype), responses.device)
         peaks = responses.amax((-2, -1))
         best = (peaks * penalty).argmax(1)
         at_best_scale = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
