@@ -51,7 +51,7 @@ def know(*texts: str) -> None:
     Example:
         >>> know("--model=my_methods.Mine", "backbone: my_networks:small")
         >>> refuse(["my_methods:Mine", "my_networks:small"], "own.ckpt")
-        >>> KNOWN.clear()
+        >>> KNOWN.difference_update(["my_methods.Mine", "my_networks.small"])
     """
     for text in texts:
         for word in re.split(r"""[\s=@,'"{}\[\]()]+""", text):

@@ -42,6 +42,7 @@ def test_what_a_file_may_not_name(class_path, arguments, message):
 def hostile(tmp_path, monkeypatch):
     """Return a function that writes a checkpoint, beside a module whose code would write a file."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(trust, "KNOWN", set(trust.KNOWN))
     code = "open('ran', 'w')\nimport torch\nclass Net(torch.nn.Module): ...\ndef net(): open('ran', 'w')\n"
     Path("evil.py").write_text(code)
 
