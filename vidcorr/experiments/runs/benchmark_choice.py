@@ -63,7 +63,9 @@ class BenchmarkChoice:
         parser.add_subclass_arguments(Benchmark, "benchmark")
         entry = {"class_path": self.class_path, "init_args": dict(self.arguments)}
         try:
-            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
+            # jsonargparse 4.49 has renamed it
+            instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+            benchmark: Benchmark = instantiate(parser.parse_object({"benchmark": entry})).benchmark
         except (ArgumentError, ValueError) as error:
             raise UsageError(f"--on {self.config}: {message_of(error)}") from error
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
