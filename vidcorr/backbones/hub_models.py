@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
         raise ValueError(f"{what}: {reason(error)}{remedy}") from error
 
 
+def require_safe_transformers() -> None:
+    """Raise ValueError for a release of transformers in which a folder's config.json runs code (CVE-2026-5241)."""
+    installed = version("transformers")
+    if tuple(map(int, installed.split(".")[:2])) < (5, 5):
+        raise ValueError(
+            f"transformers {installed} runs code of a model's folder (CVE-2026-5241): install 5.5 or newer"
+        )
+
+
 def image_model(name: str) -> nn.Module:
     """Return the image model of a name on the hub or of a folder; its `pretrained_cfg` states its input, if known.
 
@@ -45,6 +55,7 @@ def image_model(name: str) -> nn.Module:
         OSError: if a file is missing.
         ValueError: if weights are missing, or the model takes BGR.
     """
+    require_safe_transformers()
     from transformers import AutoImageProcessor, AutoModel
 
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}

@@ -105,3 +105,9 @@ def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
     fields = hub.FIELDS["ViT"] | {"model_type": "vit", "num_hidden_layers": 5}
     (tmp_path / "config.json").write_text(json.dumps(fields))
     refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))
+
+
+def test_a_release_that_runs_code_of_a_folder_is_refused(tmp_path, monkeypatch):
+    saved(tmp_path, "ViT")
+    monkeypatch.setattr("vidcorr.backbones.hub_models.version", lambda package: "4.57.6")
+    refused(ValueError, r"transformers 4\.57\.6 runs code of a model's folder .*install 5\.5", load, str(tmp_path))
