@@ -34,7 +34,7 @@ from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main, start_collector
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
-from vidcorr.experiments.runs.config_files import as_list, config_names, find_config, read_yaml
+from vidcorr.experiments.runs.config_files import as_list, find_config, read_yaml
 from vidcorr.experiments.runs.flags import names_of
 from vidcorr.experiments.runs.runs import ROOT, Run, RunFolder
 from vidcorr.experiments.runs.words import PARTS, root_of, words_for_parser
@@ -407,16 +407,12 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
     unknown = UNKNOWN.search(message)
     if unknown is None:
         return ""
-    # known name → how it is written: flags; configs and classes
-    flags = ["--config", *names_of(parser), *names_of(COMMANDS[0].parser())]
-    forms = {name.removeprefix("--"): name for name in flags if name != "--lr_scheduler"}  # no answer to --lr
     if "/" in (unknown["name"] or ""):
         return "; a folder of videos is --data.source FOLDER"
-    if unknown["name"]:
-        forms = {name: f"--config {name}" for name in config_names()} | {name: name for name in SHORT_NAMES}
-        for room in (vidcorr, pl.callbacks, pl.loggers):
-            forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
-    return did_you_mean(unknown["name"] or unknown["flag"], forms, forms)
+    if unknown["flag"]:
+        return did_you_mean(unknown["flag"], ["--config", *names_of(parser), *names_of(COMMANDS[0].parser())])
+    classes = [name for room in (vidcorr, pl.callbacks, pl.loggers) for name in dir(room) if name[0].isupper()]
+    return did_you_mean(unknown["name"], [*SHORT_NAMES, *classes])
 
 
 if __name__ == "__main__":

@@ -137,9 +137,7 @@ def run_command(args: Sequence[str]) -> None:
     elif first == "--version":
         print(f"vidcorr {version('vidcorr')}")
     elif first not in commands:
-        # the verb of a command's line names it too: `train` is near `fit`, whose line begins with Train
-        words = {word: name for name, command in commands.items() for word in [name, command.line.split()[0].lower()]}
-        near = did_you_mean(first, words, words)
+        near = did_you_mean(first, commands)
         raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{near}")
     # `fit --help` alone is answered by `run_tool`, without Lightning's long list
     elif first in RUNS and not (len(rest) == 1 and rest[0] in HELP):

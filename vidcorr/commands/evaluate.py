@@ -1,9 +1,11 @@
 """The flags and the call of `vidcorr evaluate`."""
 
 from argparse import Namespace
+from dataclasses import replace
+from itertools import chain
 
 from ..experiments.runs.benchmark_choice import chosen_benchmarks, read_on
-from ..experiments.runs.flags import BENCHMARK_FLAGS, NETWORK, NETWORK_FLAGS, Flag, folder, named_networks, several
+from ..experiments.runs.flags import BENCHMARK_FLAGS, NETWORK, NETWORK_FLAGS, Flag, folder, named_network, several
 from ..videos.files import user_path
 
 NAMED = "checkpoint, folder of a run, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, …"
@@ -39,7 +41,10 @@ def run(flags: Namespace) -> None:
     from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait
 
     benchmarks = [choice.build() for choice in chosen]
-    # name of the network to compare the others with: of several seeds the first
-    base_name = named_networks([flags.base], flags)[0].name if flags.base else ""
-    networks = named_networks([*flags.networks, *filter(None, [flags.base])], flags)
-    evaluate(networks, benchmarks, flags.output, base_name)
+    networks = {}
+    for text in filter(None, [*flags.networks, flags.base]):
+        network = named_network(text, flags)
+        seeds = flags.seeds or [0]
+        networks[text] = [replace(network, seed=seed) for seed in seeds] if network.is_random else [network]
+    base_name = networks[flags.base][0].name if flags.base else ""
+    evaluate([*chain(*networks.values())], benchmarks, flags.output, base_name)

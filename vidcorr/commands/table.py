@@ -1,14 +1,17 @@
 """The flags and the call of `vidcorr table`."""
 
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 
-from ..experiments.runs.flags import FORMAT_FLAGS, Flag, several
+from ..experiments.runs.flags import Flag, several
 from ..videos.files import user_path
 
 FOLDERS = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
 BASE = "base row; other rows show their differences from it"
+FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); html is a page, tex "
+FORM += "needs booktabs and adjustbox"
+INTERVALS = "print 95 %% intervals (default: in all formats but tex)"
 PUBLISHED = "add published rows of the same whole test set and protocol; html has them always"
 OUTPUT = "file to write in place of printing; its ending is the format unless --format names one: board.html"
 FORMAT_OF_ENDING = {".txt": "text", ".md": "md", ".html": "html", ".csv": "csv", ".tex": "tex"}
@@ -17,7 +20,8 @@ FLAGS = (
     Flag("folders", FOLDERS, nargs="+", metavar="[NAME=]FOLDER"),
     several("--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)"),
     Flag("--base", BASE, default="", metavar="ROW"),
-    *FORMAT_FLAGS,
+    Flag("--format", FORM, choices=["text", "md", "html", "csv", "tex"]),
+    Flag("--intervals", INTERVALS, action=BooleanOptionalAction),
     Flag("--published", PUBLISHED, action="store_true"),
     Flag("--output", OUTPUT, type=user_path, metavar="FILE"),
     Flag("--study", "show the rows of this study, from the folder of its runs", metavar="FILE"),

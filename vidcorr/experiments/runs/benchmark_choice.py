@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -83,15 +83,14 @@ class BenchmarkChoice:
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the chosen benchmarks: for each `--on`, one per combination of protocol, changes, stage and stride.
 
-    With several `--on`, a change counts for the benchmarks whose protocol has its field. A flag with several values
-    makes names: `davis/res3`, `davis/vfs/radius=6`.
+    A flag with several values makes names: `davis/res3`, `davis/vfs/radius=6`.
 
     Args:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
 
     Raises:
         UsageError: for a flag without `--on`, an unknown benchmark, a config that cannot be read, or a wrong text of
-            `--change`; with `--change` and several benchmarks also for a protocol that does not fit one of them.
+            `--change`.
     """
     if not flags.on:
         for name in NEED_ON:
@@ -99,22 +98,7 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
     choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
-    fields_of_choices: list[Collection[str]] = [()] * len(choices)  # one benchmark gets all changes
-    if changes and len(choices) > 1:
-        fields_of_choices = [_fields_of(choice, flags.protocol) for choice in choices]
-    known = set().union(*fields_of_choices)
-    found: list[BenchmarkChoice] = []
-    for choice, own_fields in zip(choices, fields_of_choices, strict=True):
-        foreign = known.difference(own_fields)  # fields of the others alone; an unknown field stays: `build` refuses it
-        own_changes = {field: values for field, values in changes.items() if field not in foreign}
-        found += _expanded(choice, flags, own_changes)
-    return found
-
-
-def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
-    """Return the names of the fields of a benchmark's protocol; none without a protocol. It imports torch."""
-    protocol = choice.with_arguments(protocol=next(iter(protocols), None)).build().protocol
-    return () if protocol is None else protocol.value_fields()
+    return [made for choice in choices for made in _expanded(choice, flags, changes)]
 
 
 def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
@@ -131,11 +115,6 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         path = str(content.pop("class_path"))
         class_path = path if "." in path else f"vidcorr.{path}"
         arguments = content.pop("init_args", None) or {}
-        protocol = arguments.get("protocol")
-        # a config may hold the user's class of protocols as a mapping; below it becomes a name and its changes
-        if isinstance(protocol, Mapping) and "class_path" in protocol:
-            arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
-            arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
         # the keys that are left of `content` are the schedule
         choice = BenchmarkChoice(name, class_path, arguments, schedule=content)
         root = root or str(arguments.get("root") or "")
@@ -156,11 +135,8 @@ def _content_of(name: str) -> dict[str, Any]:
     elif ("." in name or ":" in name) and "/" not in name:
         content = {"class_path": name.replace(":", ".")}
     else:
-        named = Path(name).name.lower()
-        is_folder = "/" in name and named in configs  # a folder such as /data/davis, without its NAME=
-        hint = f", as {named}={name}" if is_folder else did_you_mean(named, configs)
         known = f"there is no such benchmark; there are {', '.join(configs)}"
-        raise UsageError(f"--on {name}: {known}: write NAME=FOLDER{hint}")
+        raise UsageError(f"--on {name}: {known}: write NAME=FOLDER{did_you_mean(Path(name).name, configs)}")
     if "class_path" not in content or not content.keys() <= KEYS:
         raise UsageError(f"{name}: a benchmark has {', '.join(sorted(KEYS))}; this has {', '.join(content)}")
     return content

@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -126,23 +125,13 @@ RUN_FLAGS: Flags = (
 )
 """Flags of `fit` and `validate` that Lightning does not have."""
 STATES = "input of the network's training (default: as it or its library states)"
-INPUT_FLAGS: Flags = (
+NETWORK_FLAGS: Flags = (
+    Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true"),
     Flag("--input", STATES, choices=("imagenet", "half", "unit")),
     Flag("--mean", "mean of RGB in [0, 1] in the network's training, in place of --input", **RGB),
     Flag("--std", "standard deviation of RGB in [0, 1] in the network's training, in place of --input", **RGB),
 )
-"""Flags that state the input of a network."""
-PRETRAINED = Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true")
-NETWORK_FLAGS: Flags = (PRETRAINED, *INPUT_FLAGS)
 """Flags that say more of a named network: its weights and its input."""
-FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); html is a page, tex "
-FORM += "needs booktabs and adjustbox"
-INTERVALS = "print 95 %% intervals (default: in all formats but tex)"
-FORMAT_FLAGS: Flags = (
-    Flag("--format", FORM, choices=["text", "md", "html", "csv", "tex"]),
-    Flag("--intervals", INTERVALS, action=argparse.BooleanOptionalAction),
-)
-"""Flags of a printed table."""
 
 
 def require_networks(texts: Sequence[str]) -> None:
@@ -177,13 +166,3 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
 
     stated = stated_input(flags.mean, flags.std, flags.input)
     return EncoderSpec(checkpoint_named(text), pretrained=flags.pretrained, input=stated, label=text)
-
-
-def named_networks(texts: Sequence[str], flags: Any) -> list[EncoderSpec]:
-    """Return the specs of networks; a network with random weights has a spec per seed of `--seeds`."""
-    found: list[EncoderSpec] = []
-    for text in dict.fromkeys(texts):
-        network = named_network(text, flags)
-        seeds = flags.seeds or [0]
-        found += [replace(network, seed=seed) for seed in seeds] if network.is_random else [network]
-    return found

@@ -164,15 +164,13 @@ class RunFolder(NamedTuple):
     def named(cls, name: str | Path | None) -> RunFolder:
         """Find a run by a path from here or from `runs`: its folder, or one above, of the newest with a checkpoint."""
         path = user_path(ROOT if name is None else name)
-        if path.is_file():
-            raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
         folder = folder_of_run(path)
         if folder is not None:
             return cls.read(folder)
         for run in reversed(cls.below(path)):
             if run.record.words[0] == "fit" and run.last is not None:
                 return run
-        raise ValueError(f"{path}: is no run, and holds no training with a checkpoint: name a run's folder")
+        raise ValueError(f"{path}: no run, and no folder of a training with a checkpoint; a file is --ckpt_path FILE")
 
     @property
     def last(self) -> Path | None:
@@ -437,15 +435,9 @@ def _text_of_training(config: Any, *more: Any) -> str:
     of_data = (content.get("data") or {}).get("init_args") or {}  # a part of `content`, so `pop` shortens `content`
     of_data.pop("num_workers", None)
     batch = _global_batch(of_data.pop("batch_size", None), trainer)
-    arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
-    callbacks = _callbacks_that_act(trainer.get("callbacks"))
-    parts = [
-        *(content.get(name) for name in ("model", "data", "optimizer", "lr_scheduler")),
-        arguments,
-        callbacks,
-        batch,
-        *more,
-    ]
+    parts = [content.get(name) for name in ("model", "data", "optimizer", "lr_scheduler")]
+    parts.append({name: value for name, value in trainer.items() if name in WITH_EFFECT})
+    parts += [_callbacks_that_act(trainer.get("callbacks")), batch, *more]
     return json.dumps(parts, sort_keys=True, default=str)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
 from ...backbones.files.checkpoints import saved_model
-from ...backbones.files.trust import Recipe, import_named, know, refuse
+from ...backbones.files.trust import import_named, know, refuse
 from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, split_view
 from ...errors import UsageError
@@ -38,14 +38,10 @@ class Words(NamedTuple):
 
     Attributes:
         words: the words.
-        file: the checkpoint of `--ckpt_path`, or None.
-        recipe: class and arguments of its model, which stand in `words` before the user's; None without one.
         names_data_alone: True: no flag beside `--on` says how to evaluate.
     """
 
     words: list[str]
-    file: str | None
-    recipe: Recipe | None
     names_data_alone: bool
 
 
@@ -73,7 +69,7 @@ def words_for_parser(args: Sequence[str]) -> Words:
     callbacks = [choice.callback(ours) for choice in chosen_benchmarks(ours)]
     appended = [f"--trainer.callbacks+={json.dumps(callback)}" for callback in callbacks]
     names_data_alone = not any((ours.protocol, ours.change, ours.stage, ours.stride, ours.limit))
-    return Words([command, *before, *_classes(words), *appended], file, recipe, names_data_alone)
+    return Words([command, *before, *_classes(words), *appended], names_data_alone)
 
 
 def root_of(args: Sequence[str]) -> Path:

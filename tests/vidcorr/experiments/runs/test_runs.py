@@ -213,15 +213,15 @@ def test_resume_and_validate_go_by_the_configuration_of_a_run(tmp_path, monkeypa
             words = [command, of_run[0], f"--ckpt_path={file}", f"--trainer.default_root_dir={folder.parent}"]
             assert called.pop() == (words, None, ["--b"], str(home))
     refused(SystemExit, "^0$", run_command, ["resume", "--help"])
-    refused(ValueError, "^configs: is no run, and holds no training", find_run, Path("configs").mkdir() or "configs")
+    refused(ValueError, "^configs: no run, and no folder of a training", find_run, Path("configs").mkdir() or "configs")
 
 
 def test_a_run_has_a_name(here):
-    refused(ValueError, "^runs: is no run", find_run, None)
+    refused(ValueError, "^runs: no run, ", find_run, None)
     older = written("runs/version_1", "fit", begin="2026-01-01").resolve()
     newer = written("runs/other/version_2", "fit", begin="2026-01-02").resolve()
     written("runs/version_3", "validate", begin="2026-01-03")
-    refused(ValueError, "^runs: is no run, and holds no training with a checkpoint", find_run, None)
+    refused(ValueError, "^runs: no run, and no folder of a training with a checkpoint", find_run, None)
     for folder in (older, newer):
         touched(folder / "checkpoints/last.ckpt")
     written("runs/version_4", "fit", begin="2026-01-04")  # it never began
@@ -229,8 +229,9 @@ def test_a_run_has_a_name(here):
     for name in ("version_1", "version_1", "version_1/", "runs/version_1/", str(older)):
         assert find_run(name) == older
     assert find_run("other/version_2") == newer
-    line = "last.ckpt: is a file, not the folder of a run: a checkpoint is named by --ckpt_path "
-    refused(ValueError, line, find_run, str(newer / "checkpoints/last.ckpt"))
+    refused(
+        ValueError, "last.ckpt: no run, .* a file is --ckpt_path FILE", find_run, str(newer / "checkpoints/last.ckpt")
+    )
 
 
 def test_a_damaged_run_is_named_and_left_out(here, caplog):
