@@ -95,9 +95,8 @@ def test_fields_of_the_class_count_and_change():
 
 
 def test_a_config_names_a_class_and_its_fields(tmp_path):
-    protocol = {"class_path": f"{HERE}.EveryNth", "init_args": {"n": 2, "name": "mine"}}
-    content = {"class_path": "DavisBenchmark", "init_args": {"protocol": protocol}}
+    content = {"class_path": "DavisBenchmark", "init_args": {"protocol": f"{HERE}:EveryNth", "changes": {"n": 2}}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
     (choice,) = chosen("--on", f"{tmp_path / 'own.yaml'}={tmp_path}", "--change", "radius=3")
     found = choice.build().protocol
-    assert (type(found), found.name, found.n, found.radius) == (EveryNth, "mine", 2, 3)
+    assert (type(found), found.n, found.radius) == (EveryNth, 2, 3)
