@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from pytorch_lightning.cli import LightningCLI
 
 from tests.helpers.words import TINY, clips, flags
@@ -12,6 +13,7 @@ def scores_below(folder):
     return [json.loads(path.read_text())["scores"]["J&F-Mean"] for path in sorted(folder.rglob("results.json"))]
 
 
+@pytest.mark.slow
 def test_a_stock_lightning_cli_fits_and_validates_the_configuration_of_a_run(video_folder, davis_root, here):
     quiet = {"max_steps": 2, "enable_progress_bar": "false", "default_root_dir": "runs"}
     on = ["--on", f"davis={davis_root}", "--limit=1", "--stage=res4", "--change", "radius=3"]

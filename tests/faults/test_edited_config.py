@@ -35,6 +35,7 @@ def state_of(folder):
 
 
 @pytest.mark.parametrize("way", ["resume", "requeue", "resume with --optimizer"])
+@pytest.mark.sampled(3)
 def test_a_stopped_run_goes_on_as_it_began(way, video_folder, here, monkeypatch):
     monkeypatch.delenv("STRUCK", raising=False)
     own = ADAMW if "--optimizer" in way else []
@@ -68,6 +69,7 @@ def test_last_takes_no_run_of_another_configuration(video_folder, here, info_log
     assert sorted(path.name for path in Path("runs").iterdir()) == ["version_0", "version_1"]
 
 
+@pytest.mark.slow
 def test_a_copied_run_is_measured_beside_the_copy_and_without_its_videos(video_folder, davis_root, here, info_log):
     write(here / "mine.yaml", rate=1.0)
     Path("home").mkdir()

@@ -67,6 +67,7 @@ def test_each_command_refuses_it_in_one_line_and_runs_nothing(command, checkpoin
 
 
 @pytest.mark.parametrize("command", ["export", "evaluate"])
+@pytest.mark.sampled(2)
 def test_the_first_way_of_the_line_is_what_a_command_takes(command, checkpoint, davis_root, capsys):
     words = COMMANDS[command].format(davis=davis_root)
     line = refused(ValueError, LINE, load, "x.ckpt")

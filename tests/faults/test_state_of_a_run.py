@@ -33,7 +33,7 @@ def trained(video_folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_a_state_of_another_form_ends_in_a_line(change, trained, tmp_path):
     words, last = trained
     content = torch.load(last, weights_only=True)

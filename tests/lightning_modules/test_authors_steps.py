@@ -51,6 +51,7 @@ def expect_statistics(method, numbers, case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(3)
 def test_a_step_of_vfs_is_the_authors(case, golden):
     numbers = golden("steps/simsiam")
     method = with_drawn_weights(VFSSimSiam().double(), int(numbers[f"{case}_seed"]))
@@ -66,6 +67,7 @@ def test_a_step_of_vfs_is_the_authors(case, golden):
 
 @pytest.mark.parametrize("variant", ["plain", "compact"])
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(4)
 def test_a_step_of_liir_is_that_of_the_public_code(case, variant, golden):
     """The first phase's network without a bank, without and with the prior."""
     numbers = golden("steps/liir")

@@ -212,6 +212,7 @@ def test_training_drops_one_channel_a_batch():
         torch.testing.assert_close(value, (parts[0] + parts[1]) / 2)
 
 
+@pytest.mark.slow
 def test_a_trainer_fits_again_after_an_error():
     """An error within the first phase leaves the Trainer with the accumulation of this phase."""
     module, data = tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": 2}), DataLoader(Clips(4, 2, 16), 1)
@@ -226,6 +227,7 @@ def test_a_trainer_fits_again_after_an_error():
 
 
 @pytest.mark.parametrize("negatives", ["per_query", "same_place", "shared"])
+@pytest.mark.sampled(3)
 def test_frames_of_another_size_are_refused_in_the_first_step_not_after_the_first_phase(negatives):
     module = tiny_liir(bank={"negatives": negatives}, schedule={"warmup_epochs": 1}, position_size=6)
     fit = partial(quiet_trainer(max_epochs=2).fit, module, DataLoader(Clips(4, 2, 16), 2))

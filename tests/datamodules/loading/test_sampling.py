@@ -37,6 +37,7 @@ def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden
         assert set(ours[:, column]) == set(segment) == set(original["c3_draws"][:, column])
 
 
+@pytest.mark.slow
 def test_looping_gives_all_clips_of_vfss_code_and_no_other(golden):
     numbers = golden("continuous")
     for case, (length, interval, n) in enumerate(numbers["cases"].tolist()):

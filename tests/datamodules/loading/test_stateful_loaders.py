@@ -66,7 +66,7 @@ def fit(folder, accumulated=1, at=None, how=None, path=None, other=False):
 @pytest.mark.parametrize(("accumulated", "other"), [(1, False), (1, True), (2, False)])
 @pytest.mark.parametrize("how", ["kill", "SIGTERM"])
 @pytest.mark.parametrize("at", [1, 3, 4, 7])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 def test_a_run_takes_every_batch_once_in_each_epoch(at, how, accumulated, other, tmp_path):
     whole, weights = fit(tmp_path / "whole", accumulated)
     assert (len(whole), len(set(whole))) == (2 * BATCHES, BATCHES)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 NAMES = "tests.helpers.networks"
 
 
+@pytest.mark.slow
 def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, here, capsys):
     words = [f"{NAMES}:plain", "--on", f"davis={davis_root}", "--limit", "1", "--change", "radius=3"]
     main(["evaluate", *words, "--input", "half"])

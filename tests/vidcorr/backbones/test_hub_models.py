@@ -35,7 +35,7 @@ def by_hand(family, model, images):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 def test_the_last_hidden_state_of_a_folder_is_a_map_and_so_is_a_part_by_its_path(name, tmp_path):
     model = saved(tmp_path, name)
     images = torch.rand(1, 3, 64, 96)

@@ -134,7 +134,7 @@ class OfTimm(timm.models.VisionTransformer):
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-@pytest.mark.sampled(10, 3)
+@pytest.mark.sampled(20, 3)
 def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_root, here, capsys):
     named, stated = OWNERS[owner]
     network = named(here / "own.pth")

@@ -64,6 +64,7 @@ def test_hooks_before_a_backbone_and_its_compile_count_in_its_maps(name):
 
 
 @pytest.mark.parametrize("has_hook", [False, True])
+@pytest.mark.slow
 def test_the_steps_of_a_method_are_compiled_whole_and_its_view_exported_with_its_hooks(has_hook):
     """`trainer.fit(torch.compile(method))` compiles the steps, and `torch.onnx.export` exports the view."""
     torch._dynamo.reset()  # its graphs have no guard for hooks

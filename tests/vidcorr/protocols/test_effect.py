@@ -91,6 +91,7 @@ def test_no_number_that_a_score_depends_on_is_a_constant(package):
 
 
 @pytest.mark.parametrize("change", [{"position_embedding": "dino"}, {"final_norm": False}, {"features": "res3/4"}])
+@pytest.mark.sampled(2)
 def test_what_a_network_ignores_renames_nothing_and_is_said(change):
     """By a ResNet with a stage of its own, a module, and raw colour."""
     (field,) = change

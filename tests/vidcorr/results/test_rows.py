@@ -165,8 +165,8 @@ def test_names_end_where_a_folder_begins(tmp_path, monkeypatch):
     for name in ("w/o colour", "n=2", r"$\lambda=0$", "a", ""):
         assert list(table([f"{name}=a=b" if name else "a=b"]).rows) == [name or "A"]
     refused(ValueError, "x=: there is no such folder", table, ["x="])
-    for score in ("j-mean", "J"):
-        refused(ValueError, f"has {score}; did you mean J-Mean", table, ["a=b"], [score])
+    for score, answer in (("j-mean", "did you mean J-Mean"), ("J", "they have J-Mean")):
+        refused(ValueError, f"has {score}; {answer}", table, ["a=b"], [score])
 
 
 def test_a_seed_whose_score_is_nan_is_named(tmp_path):

@@ -54,6 +54,7 @@ def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind,
     assert f"Their {what} are scored from disk, and have no protocol of ours." in render(found)
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_commonest_table_of_a_paper(tmp_path, capsys):
     """A competitor's masks beside an own network, under two protocols; other rules or data do not share it."""
     root = generated.write_davis(tmp_path / "davis", 4, frames=6, size=(48, 64))

@@ -44,6 +44,7 @@ RULES = [("mask", "vidcorr"), ("mask", "crw"), ("points", "vidcorr"), ("points",
 
 
 @pytest.mark.parametrize(("kind", "protocol"), RULES)
+@pytest.mark.sampled(2)
 def test_a_later_prompt_starts_its_objects_anew_and_leaves_the_others(kind, protocol, scene, colour):
     video, masks = tensors(scene[0]), scene[1]
     first, both, right = (prompt_of(kind, masks[t], names) for t, names in

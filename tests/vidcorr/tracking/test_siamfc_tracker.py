@@ -73,6 +73,7 @@ def test_golden_boxes_of_a_head(golden):
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_dilations_are_those_of_vfss_code(golden):
     """Maps of two crops and boxes through a whole ResNet-18 and both convolutions; those of the text differ."""
     expected = golden("siamfc_dilations")

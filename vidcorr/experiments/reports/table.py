@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...near_names import did_you_mean
+from ...results.formats import few
 from ...results.records import ScoreRecord, named_results, records_of
 from ...results.rendering import Table
 from ...results.tabulate import tabulate
@@ -39,7 +40,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
     unknown = [score for score in scores if score not in known]
     if not records or unknown:
         none = f"table: no result in {', '.join(map(str, folders))} has {' or '.join(unknown) or 'a score'}"
-        near = did_you_mean(unknown[0], known) if unknown else ""
+        near = did_you_mean(unknown[0], known) or f"; they have {few(known)}" if unknown and known else ""
         raise ValueError("; ".join([none + near, *([] if near else left_out)]))
     made = tabulate(records.values(), with_published)
     return replace(made, notes=(*made.notes, *dict.fromkeys(left_out)))
