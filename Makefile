@@ -76,7 +76,7 @@ type: setup  ## types
 	$(BIN)/mypy
 
 docs: setup  ## the documents as a site, in site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo site/index.html
 
 # cibuildwheel builds in manylinux containers, so this target needs Docker; the settings are in pyproject.toml.

@@ -88,16 +88,18 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     source = next((file for file, moved in MOVED.items() if moved == page.file.src_path), f"docs/{page.file.src_path}")
 
     def moved(link: re.Match[str]) -> str:
-        """Return `](PAGE#ANCHOR)` for the link of a file; a link to elsewhere, or within the page, stays."""
-        target, anchor = link[1], link[2] or ""
+        """Return a link within the site; of a link to a file that is no part of it, the text alone."""
+        text, target, anchor = link[1], link[2], link[3] or ""
         if "://" in target or not target:
             return link[0]
         path = (ROOT / source).parent.joinpath(target).resolve().relative_to(ROOT).as_posix()
-        return f"]({LINKS.get(path, path.removeprefix('docs/'))}{anchor})"
+        if path not in LINKS and not path.startswith("docs/"):
+            return text
+        return f"[{text}]({LINKS.get(path, path.removeprefix('docs/'))}{anchor})"
 
     if page.file.src_path.startswith(("reference/", "methods/", "arguments", "command_line")):
         return markdown
-    linked = re.sub(r"\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
+    linked = re.sub(r"\[([^\[\]]*)\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
     if page.file.src_path == "parity.md":
         linked = re.sub(r"<!-- rows: (\w+) -->", lambda block: parity(block[1]), linked) + agreement()
     return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py

@@ -92,13 +92,24 @@ def test_marked_blocks_run(document, checkout, monkeypatch, caplog, capsys):
     assert not [record.message for record in caplog.records if record.levelname == "ERROR"]  # benchmarks that failed
 
 
+def anchors(document):
+    """Return the anchors of a document: those of its headings and of its `<a id>`."""
+    text = document.read_text()
+    heads = re.findall(r"^#+ (.+)", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    return slugs | set(re.findall(r'<a\s+id="([^"]+)"', text))
+
+
 def test_what_a_document_points_to_exists():
     missing = []
     for document in DOCUMENTS:
         text = document.read_text()
-        targets = [document.parent / target for target in re.findall(r"\]\((?!http|#)([^)#]+)", text)]
-        targets += [ROOT / config for config in re.findall(r"\bconfigs/[\w/]+\.yaml", text)]
-        missing += [f"{document.name} points to {target}" for target in targets if not target.exists()]
+        links = re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text)
+        targets = [(document.parent / target if target else document, anchor) for target, anchor in links]
+        targets += [(ROOT / config, "") for config in re.findall(r"\bconfigs/[\w/]+\.yaml", text)]
+        for target, anchor in targets:
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                missing.append(f"{document.name} points to {target}#{anchor}")
     assert not missing
 
 

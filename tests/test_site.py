@@ -24,7 +24,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     script = "import sys; sys.path.append(sys.argv.pop(1)); from mkdocs.__main__ import cli; cli()"
     words = [sys.executable, "-I", "-S", "-c", script, get_paths()["purelib"]]  # without the .pth of `pip install -e`
-    words += ["build", "--quiet", "--site-dir", str(folder)]
+    words += ["build", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

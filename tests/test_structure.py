@@ -17,7 +17,7 @@ OUTSIDE = b"../" + b"shared"
 
 def test_the_guide_draws_the_rooms_that_there_are():
     rooms = {path.parent.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")}
-    drawn = set(re.findall(r"(\w+)/", GUIDE.partition("## The rooms")[2].split("```")[1]))
+    drawn = set(re.findall(r"(\w+)/", GUIDE.partition("## The packages")[2].split("```")[1]))
     assert {room.name for room in rooms if len(room.parts) <= 2} <= drawn <= {room.name for room in rooms}
 
 

@@ -38,7 +38,7 @@ def real_videos() -> Path | None:
     if not (name := os.environ.get("VIDCORR_DATA")):
         return None
     if not (folder := Path(name).resolve()).is_dir():
-        raise NotADirectoryError(f"VIDCORR_DATA={name}: there is no such folder; docs/results.md says what it holds")
+        raise NotADirectoryError(f"VIDCORR_DATA={name}: there is no such folder; CONTRIBUTING.md says what it holds")
     return folder
 
 

@@ -157,7 +157,7 @@ def heat_map_sheet(
     two rows: with the prior (Liir, Eq. 7), and without it (Eq. 1, the softmax). The brightest colour of a row is the
     row's largest weight. A caption states the sum of a reference's weights, which is its share of the query's label,
     and its largest weight. The mixture of the prior is not normalised, so shares may exceed 100 %.
-    Source: Liir, Figures 3d, 4b and 5.
+    Source: Liir, Figures 3d, 4b and 5. Other arguments are those of `feature_sheet`.
 
     Args:
         point: y and x of the query cell, in feature cells.
@@ -167,7 +167,6 @@ def heat_map_sheet(
         propagator: `LabelPropagator`, or a user's rule of its signature, whose weights are drawn.
         network: the network that a user's rule with learnt numbers reads as its attribute `network`; else it has no
             effect.
-        Others: as `feature_sheet`.
 
     Returns:
         uint8 `(H', W', 3)`.
