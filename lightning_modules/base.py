@@ -51,14 +51,13 @@ SLACK = 0.25
 
 
 class CorrespondenceModule(SavedModule):
-    """Base of the methods: backbone, normalisation, training and validation steps, and extractors for benchmarks.
-
-    A method defines
+    """Base of the methods. A method defines
 
     - `step(batch)`, which returns a loss, or a dict of `loss`, further scalars, which are logged as `train/NAME`, and
       detached tensors for callbacks (for example `embeddings` `(N, D)` for `CollapseMonitor`);
     - `configure_optimizers()`, or `base_lr`, `momentum` and `weight_decay` of SGD with a cosine schedule;
-    - `images`, if its batches hold no `clip`, and `further_keys`, if `step` reads more than images.
+    - `images`, if its batches hold no `clip`, and `further_keys`, if `step` reads more than images;
+    - `synchronises_batch_norm`, if statistics are taken over all GPUs that train (SyncBatchNorm).
     """
 
     backbone: nn.Module
@@ -70,42 +69,37 @@ class CorrespondenceModule(SavedModule):
     momentum: float
     weight_decay: float
     synchronises_batch_norm: ClassVar[bool] = False
-    """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
     samples: str = "videos"
-    """Noun for the samples of a batch, in the plan that is printed before training."""
+    """Noun for the samples of a batch in the plan."""
     images: ClassVar[Mapping[str, str]] = {"clip": "B, T, 3, H, W"}
     """Images of a batch and their axes, float RGB in [0, 1]; the first batch of an epoch is checked."""
     further_keys: ClassVar[tuple[str, ...]] = ()
-    """What `step` reads of a batch besides its images, such as `video_index`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let `step` get prepared batches, whoever calls it: a Trainer, Fabric or a loop."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
-            cls.step = _of_prepared(vars(cls)["step"])  # type: ignore[assignment, method-assign]
+            cls.step = _with_prepared_batch(vars(cls)["step"])  # type: ignore[assignment, method-assign]
 
     def __init__(self) -> None:
         super().__init__()
         self.normalise: nn.Module = Normalise()
         self.views = TrainedViews()
-        self.unused: list[str] = []  # parts of the backbone that take no part in its maps
-        # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
-        self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
-        self._drawn: Counter[tuple[int, ...]] = Counter()  # key of `generator` → its calls, where no Trainer counts
-        self._counted = (0, 0)  # id of the training loaders, and samples of their batch
-
+        self.unused: list[str] = []
+        # Lightning's mean divides by a rounded number of samples where ranks have unequal shares, and leaves NaN out
+        self.validation_loss = MeanMetric(nan_strategy=math.nan)
+        # key of `generator` → its calls, where no Trainer counts
+        self._drawn: Counter[tuple[int, ...]] = Counter()
+        # id of the training loaders, and samples of their batch
+        self._counted = (0, 0)
         self._seed: int | None = None
         self._seed_of_run = run_seed()
 
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
 
-        The method also sets the module's description, input, normalisation and views. A checkpoint of this module needs
-        no other file, such as the checkpoint with which the training began. A network gets the input that it states;
-        else a library's gets ImageNet's, a user's own RGB in [0, 1].
-
-        Returns:
-            The network, in training mode.
+        A checkpoint of this module needs no other file, such as the checkpoint with which the training began. A network
+        gets the input that it states; else a library's gets ImageNet's, a user's own RGB in [0, 1].
 
         Raises:
             ValueError: for an unknown network.
@@ -126,10 +120,7 @@ class CorrespondenceModule(SavedModule):
 
     @property
     def seed(self) -> int:
-        """Seed of the method's draws: the seed that was set, else the argument `seed`, else the run's seed.
-
-        If None was set, or nothing, the argument counts; if the argument is None, the run's seed counts.
-        """
+        """Seed of the method's draws: the seed that was set, else the argument `seed`, else the run's seed."""
         own_seed = self.hparams.get("seed") if self._seed is None else self._seed
         return self._seed_of_run if own_seed is None else own_seed
 
@@ -138,18 +129,15 @@ class CorrespondenceModule(SavedModule):
         self._seed = seed
 
     def arguments_again(self) -> dict[str, Any]:
-        """Return the arguments as every module does, with the present seed of a method that has an argument `seed`."""
+        """Return the arguments with the present seed, if there is an argument `seed`."""
         return super().arguments_again() | ({"seed": self.seed} if "seed" in self.hparams else {})
 
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, RGB `(N, 3, H, W)`, floats in [0, 1] or bytes → `(N, C, h, w)`, with gradient.
 
-        Without a stage, the map is the network's last one, at the network's own strides. Benchmarks may score another
-        map: by default, of a ResNet the map of res4 at stride 8.
-
         Args:
             images: RGB.
-            stage: a stage of the backbone; None is the stage in its name, `NAME@STAGE`, if there is one.
+            stage: a stage of the backbone; None: of its name, `NAME@STAGE`, else its last one, at its own strides.
             network: None is the backbone; or a copy of it, such as a moving average.
 
         Raises:
@@ -160,39 +148,32 @@ class CorrespondenceModule(SavedModule):
             raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}: {remedy}")
         images = as_floats(images)
         network = self.backbone if network is None else network
-        if isinstance(network, View):  # of a frozen encoder: it has a stage and normalises by itself
+        if isinstance(network, View):
             return network.feature_extractor(stage)(images)
         return self.views.maps(network, self.normalise(images), stage)
 
     def embed(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
-        """Return the mean of `maps` for each image, `(N, C)`: of a ViT over its patches, not the class token.
-
-        Args and errors: as `maps`.
-        """
+        """Return the mean of `maps` for each image, `(N, C)`: of a ViT over its patches, not the class token."""
         return self.maps(images, network=network).mean(dim=(2, 3))
 
     @property
     def backbone_width(self) -> int:
         """Number of channels of `maps` and `embed`."""
-        views = copy.copy(self.views)  # not kept: parts of a new module may be replaced before its first pass
+        # by a copy: parts of a new module may be replaced before its first pass
+        views = copy.copy(self.views)
         return width_of(partial(views.maps, self.backbone), self.backbone)
 
     # One step
 
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor] | Tensor:
-        """Compute the objective on a batch, in training and in validation.
-
-        Returns:
-            `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone.
-        """
+        """Return `loss`, a scalar, further scalars to log, and detached tensors for callbacks; or the loss alone."""
 
     def end_step(self) -> None:
-        """End an optimiser step, where no Trainer does: methods with a momentum encoder or a queue then move these."""
+        """End an optimiser step where no Trainer does: momentum encoder and queue then move."""
 
     def samples_in(self, batch: Batch) -> int:
         """Return the number of samples in a batch; of several loaders' batches together, the sum."""
-        # `images`: keys of a batch's images, such as `clip`; all of them have as many samples
         first = next(iter(self.images))
         return sum(len(part[first]) for part in parts_of(batch, first))
 
@@ -200,8 +181,7 @@ class CorrespondenceModule(SavedModule):
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
         The state is a function of `seed`, `further`, epoch and batch; in validation of `seed` and `further` alone.
-        Without a Trainer calls in training are counted, separately for each `further`: call n, counted from 0, takes
-        the place of batch n in epoch 0.
+        Without a Trainer the n-th call in training for a `further` takes the place of batch n of epoch 0.
 
         Args:
             further: numbers that lengthen the key, for example the rank; in a step each key is used once.
@@ -219,12 +199,6 @@ class CorrespondenceModule(SavedModule):
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
-        Of several ranks, the means are logged: in the steps that the Trainer logs, and in the last step of an epoch. If
-        a callback or a schedule monitors one of the scalars, the means are logged in every step.
-
-        Returns:
-            The outputs of `step`, as a dict with `loss`.
-
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
@@ -232,7 +206,7 @@ class CorrespondenceModule(SavedModule):
         outputs = self._checked_step(batch, batch_index)
         scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():
-            is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)  # numpy's too
+            is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)
             if is_scalar:
                 scalars[f"train/{name}"] = value
         self._log_scalars(scalars, batch_index, self.samples_in(batch))
@@ -253,7 +227,8 @@ class CorrespondenceModule(SavedModule):
             if not (is_monitored or trainer.is_last_batch or loops.logs_step_of(trainer, batch_index)):
                 return
             scalars = means_over_ranks(scalars, self.device)
-        in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
+        # Lightning's bar reads the loss at every step, and would wait for a GPU
+        in_bar = self.device.type == "cpu"
         for name, value in scalars.items():
             self.log(name, value, prog_bar=in_bar and name == "train/loss", batch_size=size)
 
@@ -264,11 +239,8 @@ class CorrespondenceModule(SavedModule):
 
         Returns:
             The outputs of `step`, as a dict with `loss`; None for the empty batch of a run without held-out data.
-
-        Raises:
-            ValueError: if the first batch of the pass lacks a key, or has images of another form or range.
         """
-        if not batch:  # the loader has no held-out data
+        if not batch:
             return None
         if batch_index == 0:
             # begins the mean of a loader; it also replaces tensors that `validate` made in inference mode, since a
@@ -295,7 +267,7 @@ class CorrespondenceModule(SavedModule):
             outputs = self.step(batch)
         except KeyError as error:
             *_, (frame, _) = walk_tb(error.__traceback__)
-            if frame.f_code.co_name == "step":  # `step` itself has read the key
+            if frame.f_code.co_name == "step":
                 self._require_keys(batch, {*self.images, *map(str, error.args)})
             raise
         outputs = outputs if isinstance(outputs, dict) else {"loss": outputs}
@@ -323,26 +295,19 @@ class CorrespondenceModule(SavedModule):
     # Rate and length of a training
 
     def samples_per_device(self) -> int:
-        """Return the number of samples of a device's batch; it makes the training's loader if there is none yet.
-
-        Of a loader without a batch size the samples of a batch are counted, once per loader.
-        """
+        """Return the number of samples of a device's batch; it makes the training's loader if there is none yet."""
         loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
-        if loaders is None:  # `limit_train_batches=0`
+        if loaders is None:
             return 0
-        if self._counted[0] != id(loaders):  # new loaders since the last count
+        if self._counted[0] != id(loaders):
             self._counted = (id(loaders), self._samples_from(loaders))
         return self._counted[1]
 
     def _samples_from(self, loaders: Any) -> int:
-        """Return the number of samples in a batch of a loader; of several loaders, the sum over their batches.
-
-        If the loaders are a dictionary with the names of the method's images as keys, such as exemplar and search, they
-        give parts of the same samples: one loader is counted.
-        """
         first = next(iter(self.images))
         if isinstance(loaders, Mapping):
+            # loaders by the names of the method's images, such as exemplar and search, give parts of the same samples
             loaders = [loaders[first]] if first in loaders else list(loaders.values())
         if isinstance(loaders, list | tuple):
             return sum(map(self._samples_from, loaders))
@@ -350,7 +315,7 @@ class CorrespondenceModule(SavedModule):
         size = getattr(loaders, "batch_size", None) or getattr(batch_sampler, "batch_size", None)
         if size is None:
             state = loaders.state_dict() if hasattr(loaders, "state_dict") else None
-            with isolate_rng():  # the batch to count takes no random number from the training
+            with isolate_rng():
                 size = self.samples_in(next(iter(loaders)))
             if state is not None:
                 loaders.load_state_dict(state)
@@ -372,8 +337,7 @@ class CorrespondenceModule(SavedModule):
     def rate_of_batch(self, base_lr: float) -> float:
         """Return `base_lr`, the learning rate for a batch of 256, scaled linearly to the global batch.
 
-        If `lr` is set, for example by Lightning's `lr_find`, `lr` is returned unscaled. For VFS the scaling is our
-        choice.
+        If `lr` is set, for example by Lightning's `lr_find`, `lr` is returned unscaled.
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """
@@ -387,10 +351,10 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
         """
-        if self.trainer.limit_train_batches == 0:  # of which Lightning knows no length
+        if self.trainer.limit_train_batches == 0:
             return 1
         steps = self.trainer.estimated_stepping_batches
-        if not 0 <= steps < float("inf"):  # -1 or infinite: Lightning does not know the length
+        if not 0 <= steps < float("inf"):
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
         return max(1, int(steps))
 
@@ -400,7 +364,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if an epoch has no length.
         """
-        loops.make_loader(self.trainer)  # counts the batches
+        loops.make_loader(self.trainer)
         batches = self.trainer.num_training_batches
         if batches == float("inf") and self.trainer.limit_train_batches != 0:
             raise ValueError("the learning rate needs the length of an epoch: set trainer.limit_train_batches")
@@ -442,7 +406,7 @@ class CorrespondenceModule(SavedModule):
         from timm.optim import param_groups_weight_decay
 
         steps = self.total_steps()
-        groups = param_groups_weight_decay(self, weight_decay)[::-1]  # weights that decay first
+        groups = param_groups_weight_decay(self, weight_decay)[::-1]
         optimizer = AdamW(groups, self.rate_of_batch(base_lr), betas=(0.9, 0.95))
         return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
 
@@ -468,7 +432,6 @@ class CorrespondenceModule(SavedModule):
         return any(parameter.requires_grad for parameter in self.backbone.parameters())
 
     def _hold_frozen_backbone(self) -> None:
-        """Put a backbone that does not learn, and a moving average of it, into eval mode."""
         if self.backbone_learns:
             return
         for name, network in self.named_children():
@@ -476,40 +439,34 @@ class CorrespondenceModule(SavedModule):
                 network.eval()
 
     def configure_model(self) -> None:
-        """Begin a `fit`: convert BatchNorm to SyncBatchNorm, if the method asks for it and several GPUs train.
-
-        The hook also forgets what an earlier `fit` left: the cached number of samples per batch, and the accumulation
-        that Liir may have set in the Trainer. Outside of a training it does nothing.
-        """
-        trainer = self.counting_trainer  # None while a checkpoint is loaded without a training
+        """Begin a `fit`: forget what an earlier one left, and convert to SyncBatchNorm where several GPUs need it."""
+        trainer = self.counting_trainer
         if trainer is None:
             return
         if not hasattr(self, "backbone"):
             raise ValueError(f"{type(self).__name__} has no backbone: self.backbone = self.network_to_train(NAME)")
         loops.restore_accumulation(trainer)
-        self._counted = (0, 0)  # loaders of an earlier `fit` may have had the ids of this one's
+        # loaders of an earlier `fit` may have had the ids of this one's
+        self._counted = (0, 0)
         synchronises = self.synchronises_batch_norm and trainer.world_size > 1
         if synchronises and trainer.strategy.root_device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
-            self.views = copy.copy(self.views)  # a copy has no views yet: those of the replaced parts are gone
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)
+            # a copy has no views yet: those of the replaced parts are gone
+            self.views = copy.copy(self.views)
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
 
-        From now on results describe a backbone that learns as "trained by" this method. The schedule of a resumed run
-        follows the length of this run, not that of the run before.
-
         Raises:
-            ValueError: for a callback of Lightning that finds a batch size or a rate: it comes after the schedule is
-                made.
+            ValueError: for a callback of Lightning that finds a batch size or a rate.
         """
         for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(finder, BatchSizeFinder | LearningRateFinder):
                 kind = type(finder).__name__
                 remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
                 raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
-        self._hold_frozen_backbone()  # in eval mode, if nothing in it learns
-        if self.trainer.ckpt_path:  # the run resumes
+        self._hold_frozen_backbone()
+        if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
         self._print_plan()
         if self.backbone_learns and self.described is not None:
@@ -528,11 +485,6 @@ class CorrespondenceModule(SavedModule):
             loops.restore_early(self.trainer, checkpoint)
 
     def _print_plan(self) -> None:
-        """Print the plan of the training: a row per line, its name and its text.
-
-        The method's `plan_rows` replace rows of `_common_rows`. The text of a data module's or callback's `plan_row`
-        joins the row of the same name, after a semicolon.
-        """
         plan = self._common_rows() | self.plan_rows()
         for planner in (self.trainer.datamodule, *self.trainer.callbacks):  # type: ignore[attr-defined]
             if hasattr(planner, "plan_row"):
@@ -542,23 +494,22 @@ class CorrespondenceModule(SavedModule):
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
     def _common_rows(self) -> dict[str, str]:
-        """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
         described = self.described or Network(name="")
-        weights = "" if trainer.ckpt_path else described.weights  # a checkpoint has replaced the described weights
+        # a checkpoint has replaced the described weights
+        weights = "" if trainer.ckpt_path else described.weights
         name = ", ".join(filter(None, (described.spec or type(self.backbone).__name__, weights)))
         plan = {"method": type(self).__name__}
         plan["backbone"] = f"{name}, {millions(self.backbone)} of {millions(self)} M parameters"
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
         plan |= self._row_of_map()
-        # `samples`: the noun, such as "videos"
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
-        plan["learning rate"] = self._rates_in_words()
+        plan["learning rate"] = self._learning_rates()
         lengths = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
-        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
+        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]
         plan["length"] = ", at most ".join(limits) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
         if self.synchronises_batch_norm and trainer.world_size > 1 and trainer.strategy.root_device.type != "cuda":
@@ -566,60 +517,51 @@ class CorrespondenceModule(SavedModule):
         return plan
 
     def _row_of_map(self) -> dict[str, str]:
-        """Return a row of the plan, name → text, with the trained map and the scored one; {} if both are the same."""
         if self.has_own_features or not self.backbone_learns:
             return {}
-        trained = self.views.view_of(self.backbone, self.views.stage).stage  # by default the network's last
-        scored = self.evaluated.view().stage  # by default that of the benchmarks
+        trained = self.views.view_of(self.backbone, self.views.stage).stage
+        scored = self.evaluated.view().stage
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
-    def _rates_in_words(self) -> str:
-        """Return a text with the learning rates of the parameter groups, and where they come from."""
+    def _learning_rates(self) -> str:
         step = self.trainer.global_step
         optimizer = self.trainer.optimizers[0]
         rates = ", ".join(f"{group['lr']:.6g}" for group in optimizer.param_groups)
         text = f"{rates} at step {step}" if step else f"{rates} at the start"
-        if self.lr is not None:  # set by Lightning's `lr_find`
+        if self.lr is not None:
             return text
         base_lr = getattr(self, "base_lr", None) or 0.0
         before_schedule = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
         if any(math.isclose(rate, self.rate_of_batch(base_lr)) for rate in before_schedule):
             return f"{text}, base_lr {base_lr:.6g} × {self.global_batch()} / 256"
-        return f"{text}, {type(optimizer).__name__}'s own"  # of `--optimizer`, or of a method's `configure_optimizers`
+        return f"{text}, {type(optimizer).__name__}'s own"
 
     def plan_rows(self) -> dict[str, str]:
-        """Return rows for the plan that is printed before training, name → text; a common row of a name is replaced."""
+        """Return rows of the plan that is printed before a training, name → text, in place of common ones."""
         return {}
 
     # Features for benchmarks
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder that benchmarks evaluate: the backbone with its input.
-
-        Its input may differ from that of the training (`ContrastiveRandomWalk`). It is not called `encoder`, because
-        many methods have a part of this name.
-        """
+        """The encoder that benchmarks evaluate: the backbone with its input, which may differ from the training's."""
         return Encoder(self.backbone, self.input_of_backbone, self.views.stage, described=self.described)
 
 
-def _of_prepared(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _with_prepared_batch(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     @wraps(step)
-    def of_prepared(self: Any, batch: Any) -> Any:
+    def prepared_step(self: Any, batch: Any) -> Any:
         return step(self, self.prepared(batch))
 
-    return of_prepared
+    return prepared_step
 
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
-    """Check the form and range of the images in a batch.
+    """Raise ValueError for images that are not floats, of other axes, or beyond [0, 1] by more than `SLACK`.
 
     Args:
-        batch: what a loader gave.
+        batch: a loader's batch.
         images: name → axes, for example `clip` → `B, T, 3, H, W`.
-
-    Raises:
-        ValueError: for images that are not floats, of another form, or beyond [0, 1] by more than `SLACK`.
     """
     for name, axes in images.items():
         tensor: Tensor = batch[name]
@@ -628,9 +570,10 @@ def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
             raise ValueError(f"{wanted}, got {tensor.dtype}: divide bytes by 255, or give the Trainer our DataModule")
         if tensor.ndim != len(axes.split(", ")) or tensor.shape[-3] != 3:
             raise ValueError(f"{wanted}, got shape {tuple(tensor.shape)}")
-        extremes = torch.stack(torch.aminmax(tensor.detach().float()))  # smallest and largest value
-        low, high = PendingCopy(extremes).wait().tolist()  # the one wait for the device
-        if not (low >= -SLACK and high <= 1 + SLACK):  # written so that NaN is refused too
+        extremes = torch.stack(torch.aminmax(tensor.detach().float()))
+        low, high = PendingCopy(extremes).wait().tolist()
+        # written so that NaN is refused too
+        if not (low >= -SLACK and high <= 1 + SLACK):
             raise ValueError(f"{wanted}, got values from {low:.4g} to {high:.4g}: the method normalises them itself")
 
 

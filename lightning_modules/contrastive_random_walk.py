@@ -70,7 +70,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()  # the property `seed` reads `hparams.seed`
+        self.save_hyperparameters()
         require_one_of(("patches", "cells"), nodes=nodes)
         least, most = patch_area
         require_fractions(edge_dropout=edge_dropout, patch_area=most)
@@ -84,8 +84,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.edge_dropout = edge_dropout
         self.lr: float = lr
         self.backbone = self.network_to_train(backbone)
-        self.normalise = Normalise(MEAN, STD)  # in training: CIFAR-10's mean and deviation, as in the public code
-        self.input_of_backbone = EVALUATION  # in benchmarks: ImageNet's mean and deviation
+        self.normalise = Normalise(MEAN, STD)
+        self.input_of_backbone = EVALUATION
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         batch, frames = clip.shape[:2]
         images = clip.flatten(0, 1)
         if self.nodes == "patches":
-            images = self.patches(images)  # B · T · N of them
+            images = self.patches(images)
         return self.nodes_of(self.maps(images), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
@@ -104,16 +104,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
         Raises:
             ValueError: for frames smaller than a patch.
-
-        Example:
-            >>> import torch
-            >>> method = ContrastiveRandomWalk("raw_colour", patch_size=16, patch_stride=8).eval()
-            >>> images = torch.rand(2, 3, 32, 48)
-            >>> patches = method.patches(images)  # 3 rows of 5 patches a frame
-            >>> patches.shape, patches[6].equal(images[0, :, 8:24, 8:24])
-            (torch.Size([30, 3, 16, 16]), True)
-            >>> method.train().patches(images)[6].equal(patches[6])  # cropped
-            False
         """
         size = self.patch_size
         side = min(images.shape[2:])
@@ -122,22 +112,17 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         patches = grid_patches(images, size, self.patch_stride).flatten(0, 1)
         if not self.training:
             return patches
-        generator = self.generator(world_size_and_rank()[1])  # each rank draws its own crops
+        generator = self.generator(world_size_and_rank()[1])
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.patch_area, generator))
 
     def nodes_of(self, maps: Tensor, batch: int, frames: int) -> Tensor:
-        """Turn maps into nodes `(B, D, T, N)` of unit length.
+        """Turn maps `(B · T · N, C, h, w)` of patches, or `(B · T, C, h, w)` of frames, into unit nodes `(B, D, T, N)`.
 
         A node is the mean over the map of a patch; or a cell of a frame's map, row by row.
-
-        Args:
-            maps: `(B · T · N, C, h, w)` of patches, `(B · T, C, h, w)` of frames.
-            batch: B.
-            frames: T.
         """
-        cells = maps.flatten(2).mT  # maps x h·w x C
+        cells = maps.flatten(2).mT
         nodes = cells if self.nodes == "cells" else cells.mean(1, keepdim=True)
-        nodes = normalize(self.head(nodes).float(), dim=-1)  # maps x cells or 1 x D; float32 under autocast too
+        nodes = normalize(self.head(nodes).float(), dim=-1)
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -145,20 +130,14 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
         Raises:
             ValueError: for clips of fewer than 3 frames or with a single node per frame: their loss is always 0.
-
-        Example:
-            >>> import torch
-            >>> method = ContrastiveRandomWalk("raw_colour", patch_size=16, patch_stride=16, embedding_dim=8)
-            >>> outputs = method.step({"clip": torch.rand(2, 3, 3, 16, 32)})  # two nodes a frame
-            >>> outputs["loss"].ndim, outputs["embeddings"].shape
-            (0, torch.Size([12, 8]))
         """
-        nodes = self(batch["clip"])  # B x D x T x N
+        nodes = self(batch["clip"])
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
             needed = "CRW needs at least 3 frames and 2 nodes; raise data.frames or data.size"
             raise ValueError(f"clips of {frames} frame(s) with {count} node(s) per frame: {needed}")
-        generator = self.generator(world_size_and_rank()[1], 1)  # 1: not the draws of the patch crops
+        # 1: not the draws of the patch crops
+        generator = self.generator(world_size_and_rank()[1], 1)
         dropped = draw_dropped_edges(nodes, self.edge_dropout, generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.temperature, dropped)
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}

@@ -25,17 +25,14 @@ WINDOW = 2
 
 
 def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, int]) -> Tensor:
-    """Cut a piece of the original size out of a stretched position embedding.
+    """Cut a piece of the original size out of a stretched position embedding `(1, h, w, d)`.
 
     Source: Co-Settle, section 3 ("positional encoding augmentation"); plain bicubic, without anti-aliasing.
 
     Args:
-        positions: `(1, h, w, d)`.
+        positions: the embedding.
         stretch: α: the embedding is resized to `int((1 + α) h) × int((1 + α) w)` cells.
         corner: row and column of the piece's first cell; the piece must lie in the stretched embedding.
-
-    Returns:
-        `(1, h, w, d)`.
     """
     height, width = positions.shape[1:3]
     size = stretched_size((height, width), stretch)
@@ -52,22 +49,15 @@ def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
 
 
 def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
-    """Return how far projected tokens are from frozen ones, as distributions over their channels.
+    """Return the distance of projected tokens p̂ from frozen ones ẑ, both `(B, 3, N, d)`, as distributions over d.
 
     The distance is KL(ẑ ‖ p̂), as in the released code, summed over encodings, tokens and channels, and divided by B;
-    the paper's Eq. 3 is KL(p̂ ‖ ẑ).
-
-    Args:
-        projected: p̂, `(B, 3, N, d)` of unit length.
-        frozen: ẑ, the same.
-
-    Returns:
-        Scalar in float32 or finer.
+    the paper's Eq. 3 is KL(p̂ ‖ ẑ). The scalar is float32 or finer.
     """
     exact = torch.promote_types(projected.dtype, torch.float32)
-    of_projected = projected.to(exact).log_softmax(-1)
-    of_frozen = frozen.to(exact).log_softmax(-1)
-    return kl_div(of_projected, of_frozen, reduction="batchmean", log_target=True)
+    log_p = projected.to(exact).log_softmax(-1)
+    log_z = frozen.to(exact).log_softmax(-1)
+    return kl_div(log_p, log_z, reduction="batchmean", log_target=True)
 
 
 def projection_head(width: int) -> nn.Sequential:
@@ -138,113 +128,77 @@ class CoSettle(CorrespondenceModule):
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
-        self.projection = projection_head(width_of(self.frozen_view()))  # of `self.stage` and `self.stride`
+        self.projection = projection_head(width_of(self.frozen_view()))
 
     def frozen_view(self, stride: int | None = None, dilated: Dilated = False) -> Any:
-        """Return a view of the frozen encoder at this module's stage.
-
-        Args:
-            stride: pixels per cell; None is this module's.
-            dilated: SiamFC's dilations, of a ResNet only.
-        """
+        """Return a view of the frozen encoder at this module's stage, and by default at its stride."""
         return self.backbone.view(self.stage, stride or self.stride, dilated)
 
     def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
-        """Return the frozen encoder's maps at this module's stage, float RGB `(N, 3, H, W)` → `(N, C, h, w)`."""
+        """Return the frozen encoder's maps at this module's stage."""
         return self.frozen_view().feature_extractor(stage)(images)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return frozen maps: of the first frame, of the second, and of the first with a changed position embedding.
+        """Return frozen maps `(B, 3, d, h, w)`: of the first frame, the second, and the first with changed positions.
 
-        The change is drawn at random (`drawn_positions`). Without a position embedding, or with `stretch` 0, the third
-        map is the first map again.
+        Without a position embedding, or with `stretch` 0, the third map is the first map again.
 
         Args:
             first: the earlier frames, `(B, 3, H, W)` in [0, 1].
             second: the later frames.
-
-        Returns:
-            `(B, 3, d, h, w)`.
-
-        Example:
-            >>> images = torch.rand(2, 3, 32, 48)
-            >>> for backbone in ("timm:test_vit", "raw_colour"):  # with a position embedding, and without
-            ...     frozen = CoSettle(backbone).encode(images, images)
-            ...     print(tuple(frozen.shape), frozen[:, 1].equal(frozen[:, 0]), frozen[:, 2].equal(frozen[:, 0]))
-            (2, 3, 64, 2, 3) True False
-            (2, 3, 3, 4, 6) True True
         """
         extractor = self.frozen_view()
         frozen_first = extractor(first)
         frozen_second = extractor(second)
-        frozen_return = frozen_first  # of the walk's last step, back to the first frame
+        frozen_return = frozen_first
         network: Any = getattr(extractor, "network", None)
-        if self.stretch and is_vit(network) and network.pos_embed is not None:  # a ViT with positions
+        if self.stretch and is_vit(network) and network.pos_embed is not None:
             size = tuple(frozen_first.shape[2:])
             with positions_set(network, self.drawn_positions(network, size), size):
                 frozen_return = extractor(first)
         return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
     def drawn_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
-        """Return a changed position embedding: a random piece of the embedding that was stretched by 1 + `stretch`.
+        """Return a random piece of a ViT's stretched position embedding for h × w patches: `(1, prefix + h · w, d)`.
 
-        Args:
-            network: a ViT of timm, whose embedding is changed in the result alone.
-            size: h and w, rows and columns of the patches.
-
-        Returns:
-            `(1, prefix + h · w, d)`. The `prefix` positions of class and register tokens stay as they are.
-
-        Example:
-            >>> method = CoSettle("timm:test_vit")
-            >>> network = method.frozen_view().network  # of 10 x 10 patches and a class token
-            >>> positions = method.drawn_positions(network, (2, 3))
-            >>> positions.shape, positions[:, :1].equal(network.pos_embed[:, :1])
-            (torch.Size([1, 7, 64]), True)
+        The positions of the `prefix` class and register tokens stay as they are.
         """
         from timm.layers import resample_abs_pos_embed
 
         embedding = network.pos_embed
         grid = list(network.patch_embed.grid_size)
         prefix = embedding.shape[1] - grid[0] * grid[1]
-        resampled = resample_abs_pos_embed(embedding, list(size), grid, prefix)  # 1 x (prefix + h·w) x d
+        resampled = resample_abs_pos_embed(embedding, list(size), grid, prefix)
         _, rank = world_size_and_rank()
-        generator = self.generator(rank)  # each rank draws a piece of its own
+        generator = self.generator(rank)
         rows, columns = stretched_size(size, self.stretch)
         row = int(torch.randint(rows - size[0] + 1, (), generator=generator))
         column = int(torch.randint(columns - size[1] + 1, (), generator=generator))
-        patches = resampled[:, prefix:].unflatten(1, size)  # 1 x h x w x d
+        patches = resampled[:, prefix:].unflatten(1, size)
         piece = augmented_positions(patches, self.stretch, (row, column))
         return torch.cat([resampled[:, :prefix], piece.flatten(1, 2)], dim=1)
 
     def losses(self, frozen: Tensor) -> dict[str, Tensor]:
-        """Return the loss and its parts.
-
-        Args:
-            frozen: frozen maps `(B, 3, d, h, w)`: of the earlier frame, the later one, the earlier one again.
+        """Return the loss and its parts, of the maps of `encode`.
 
         Returns:
             `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks whose likeliest end is
             their start; `identity`, the cosine between the walks' transition matrices and the identity.
-
-        Example:
-            >>> method = CoSettle("raw_colour", separability=2.0)
-            >>> outputs = method.losses(torch.rand(2, 3, 3, 4, 4))
-            >>> list(outputs), outputs["loss"].allclose(outputs["cycle"] + 2 * outputs["separability"])
-            (['loss', 'cycle', 'separability', 'accuracy', 'identity'], True)
         """
-        projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
-        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # of the same shape
-        with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
-            # a node of the walk is the mean over a square of WINDOW × WINDOW cells
-            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)  # B·3 x d x h' x w'
-            nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
+        # both B x 3 x h x w x d
+        projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)
+        frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)
+        # under autocast `walk` would be in half precision
+        with torch.autocast(frozen.device.type, enabled=False):
+            # a node of the walk is the mean over a square of WINDOW × WINDOW cells: B x 3 x n x d
+            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)
+            nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])
             first, second, last = nodes.to(torch.promote_types(nodes.dtype, torch.float32)).unbind(1)
-            there = (first @ second.mT / self.temperature).softmax(-1)  # B x n x n
+            there = (first @ second.mT / self.temperature).softmax(-1)
             back = (second @ last.mT / self.temperature).softmax(-1)
             walk = there @ back
-            starts = torch.arange(walk.shape[1], device=walk.device).repeat(len(walk))  # where walks should end
+            starts = torch.arange(walk.shape[1], device=walk.device).repeat(len(walk))
             cycle = cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
             separability = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3))
         with torch.no_grad():
@@ -264,7 +218,7 @@ class CoSettle(CorrespondenceModule):
         clip = batch["clip"]
         if clip.shape[1] < 2:
             raise ValueError("clips of 1 frame hold no pair: set data.frames to 2")
-        frozen = self.encode(clip[:, 0], clip[:, -1])  # maps B x 3 x d x h x w: first frame, last, first again
+        frozen = self.encode(clip[:, 0], clip[:, -1])
         height, width = frozen.shape[-2:]
         if min(height, width) < WINDOW:
             raise ValueError(f"maps of {height} × {width} cells hold no {WINDOW} × {WINDOW} cells: raise data.size")
@@ -275,13 +229,8 @@ class CoSettle(CorrespondenceModule):
     ) -> nn.Module:
         """Return a `ProjectedExtractor` of the projected features, which shares the weights.
 
-        Args:
-            stage: None or this module's stage.
-            stride: pixels per cell; None is this module's.
-            dilated: SiamFC's dilations, of a ResNet only.
-
         Raises:
-            ValueError: for another stage.
+            ValueError: for another stage than this module's.
         """
         if stage not in (None, self.stage):
             trained_on = self.stage or "the encoder's default"

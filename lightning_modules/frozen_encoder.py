@@ -25,7 +25,7 @@ class FrozenEncoder(SavedModule):
         ValueError: for an unknown spec, or a mean without a deviation.
     """
 
-    prefix_of_evaluated = "encoder.network."
+    evaluated_prefix = "encoder.network."
 
     def __init__(
         self,
@@ -38,9 +38,8 @@ class FrozenEncoder(SavedModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        encoder = self.frozen_network(spec, pretrained, "spec")  # "spec": the argument's name, for checkpoints
-        # what the user gives replaces what the network's name or checkpoint states; without `mean` and `std`,
-        # `stated_input` returns None
+        encoder = self.frozen_network(spec, pretrained, "spec")
+        # what the user gives replaces what the network's name or checkpoint states
         self.encoder = encoder.changed(
             stated=stated_input(mean, std) or encoder.stated,
             default_stage=stage or encoder.default_stage,
@@ -49,8 +48,8 @@ class FrozenEncoder(SavedModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder, described as this module: the description of a loaded module names its checkpoint."""
+        """The encoder; its description names the checkpoint of a loaded module."""
         return self.encoder.changed(described=self.described or self.encoder.described)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:
-        """Do nothing: Lightning validates only a module with this method, and benchmarks run in later hooks."""
+        """Do nothing: Lightning validates only a module with this method."""

@@ -121,7 +121,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
         self.bank: Any = None
         if self.bank_settings.frames:
-            side = math.ceil(position_size / 2)  # cells of the features, of stride 4; positions have stride 2
+            # features have stride 4, positions stride 2
+            side = math.ceil(position_size / 2)
             # half the radius as in the public code: 7 × 7 cells for a radius of 6
             self.bank = NegativeBank(self.bank_settings, affinity_dim, side, radius // 2, border)
         encodes_negatives = self.bank is not None and self.bank_settings.encoder == "average"
@@ -129,20 +130,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if needs_average else None
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
-
-        Returns:
-            As `objective`.
+        """Compute `objective` with a or b dropped at random, equal on all ranks; in validation the mean of both.
 
         Raises:
             ValueError: for clips of a single frame; in training for a size of frames that the bank does not hold, or
                 for a first phase without a Trainer, which counts its epochs.
-
-        Example:
-            >>> method = Liir(position_size=8, stages=3, bank={"frames": 4}, schedule={"warmup_epochs": 0})
-            >>> outputs = method.step({"clip": torch.rand(2, 3, 3, 16, 16), "video_index": torch.arange(2)})
-            >>> outputs["embeddings"].shape, [name for name, value in outputs.items() if value.ndim == 0]
-            (torch.Size([6, 64]), ['loss', 'compactness', 'negative_mass', 'queue_age', 'reconstruction'])
         """
         frames = batch["clip"].shape[1]
         if frames < 2:
@@ -150,7 +142,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.training:
             self._require_size_of_bank(batch["clip"].shape[-2:])
             generator = self.generator()
-            dropped = 1 + int(torch.randint(2, (), generator=generator))  # channel 1 or 2 of Lab, a or b
+            dropped = 1 + int(torch.randint(2, (), generator=generator))
             return self.objective(batch, dropped, generator)
         without_a = self.objective(batch, 1)
         without_b = self.objective(batch, 2)
@@ -169,11 +161,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with a channel dropped.
 
-        The prior and the negatives belong to the second phase; until then the affinity of the windows alone counts.
-
         Args:
             batch: `clip` and `video_index`.
-            dropped: index of the Lab channel that is dropped, 1 or 2.
+            dropped: index of the Lab channel that is dropped: 1 is a, 2 is b.
             generator: on the CPU, of the draws of training; None in validation: the seed alone then counts.
 
         Returns:
@@ -181,24 +171,26 @@ class Liir(MomentumMethod, CorrespondenceModule):
             second phase, with a bank, also `negative_mass`, the negatives' fraction of the softmax; and, if training,
             `queue_age`, the age of the bank's oldest key in steps.
         """
-        lab = normalised_lab(batch["clip"])  # B x T x 3 x H x W
+        lab = normalised_lab(batch["clip"])
         seen = drop_channel(lab, dropped)
-        colours = lab[:, :, dropped, None]  # B x T x 1 x H x W
-        colours_of_cells = colours[:, :-1, :, ::4, ::4]  # of the references, at the features' stride of 4
+        colours = lab[:, :, dropped, None]
+        # at the features' stride of 4
+        cell_colours = colours[:, :-1, :, ::4, ::4]
         prior = None if self.warming_up else self.prior
-        q, r = self.features(seen)  # B x C x h x w, B x (T-1) x C x h x w
-        local = reconstruct_locally(q, r, colours_of_cells, self.radius, self.border, prior)
-        of_frames = torch.cat([r.detach(), q.detach().unsqueeze(1)], dim=1).float()  # B x T x C x h x w
-        outputs = {"compactness": local.compactness, "embeddings": of_frames.mean((3, 4)).flatten(0, 1)}
-        reconstructed = local.values  # B x V x h x w; `reconstruction_loss` enlarges it to the frames
+        q, r = self.features(seen)
+        local = reconstruct_locally(q, r, cell_colours, self.radius, self.border, prior)
+        frame_maps = torch.cat([r.detach(), q.detach().unsqueeze(1)], dim=1).float()
+        outputs = {"compactness": local.compactness, "embeddings": frame_maps.mean((3, 4)).flatten(0, 1)}
+        reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             # in validation `self.generator()` gives the same draws for every batch
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
-            positive = positive_mass(local.logsumexp, negatives)  # B x h x w
-            reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
+            positive = positive_mass(local.logsumexp, negatives)
+            # negatives join the softmax with colour 0
+            reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()
-            if generator is not None:  # training: the keys enter the bank at the end of the optimiser's step
-                keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)  # the type as in `features`
+            if generator is not None:
+                keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)
                 self.bank.hold(all_rows(keys), all_rows(batch["video_index"]))
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
@@ -206,13 +198,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return {"loss": outputs["reconstruction"] + self.compactness_weight * local.compactness, **detached}
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode the frames of clips, the last one as the query and the others as references.
-
-        Args:
-            seen: normalised Lab `(B, T, 3, H, W)` with a channel dropped.
+        """Encode clips, normalised Lab `(B, T, 3, H, W)` with a channel dropped.
 
         Returns:
-            Features of the query `(B, C, h, w)` and of the references `(B, T − 1, C, h, w)`.
+            Features of the query, the last frame, `(B, C, h, w)`, and of the references `(B, T − 1, C, h, w)`.
         """
         # the first phase always learns from query and references, whatever the settings of the second phase
         uses_average = self.reference_encoder == "average" and not self.warming_up
@@ -235,28 +224,23 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     @torch.no_grad()
     def encode_keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode frames as negatives for the bank, each with a position map displaced in its own way.
+        """Encode frames, normalised Lab `(B, 3, H, W)`, as keys for the bank (`NegativeBank.keys_of`).
 
-        Else a cell could differ from its negatives by position alone. BatchNorm's statistics stay as they are.
-
-        Args:
-            frames: normalised Lab `(B, 3, H, W)`.
-            generator: on the CPU, in the same state on all ranks.
-
-        Returns:
-            The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
+        Each has a position map displaced in its own way: else a cell could differ from its negatives by position alone.
+        BatchNorm's statistics stay as they are.
         """
+        # every rank draws for all ranks, and takes its own rows
         ranks, _ = world_size_and_rank()
-        all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
+        all_frames = ranks * len(frames)
         displace = None
         if self.position != "none":
-            grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
+            # of the first layer, of stride 2
+            grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))
             orders = drawn_orders(self.bank_settings.modulation, all_frames, grid, generator)
-            if orders is not None:  # None: the modulation "none" moves nothing
-                # a function that moves the cells of the position map, in another order for each frame
+            if orders is not None:
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
-        features = without_statistics(encoders[self.bank_settings.encoder], frames, displace)  # B x C x h x w
+        features = without_statistics(encoders[self.bank_settings.encoder], frames, displace)
         return self.bank.keys_of(features, generator)
 
     def on_fit_start(self) -> None:
@@ -269,27 +253,20 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     @property
     def warming_up(self) -> bool:
-        """True in the first phase.
-
-        Raises:
-            ValueError: in a training without a Trainer, whose epochs are not counted, if there is a first phase.
-        """
+        """True in the first phase; without a Trainer, which counts epochs, there must be none."""
         epochs = self.schedule.warmup_epochs
         if epochs and self.training and self.counting_trainer is None:
             raise ValueError(f"schedule.warmup_epochs {epochs}: without a Trainer nothing counts epochs; set it to 0")
         return self.current_epoch < epochs
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam; the learning rate depends on the phase and the samples seen (section 3.3).
-
-        Raises:
-            ValueError: if the Trainer accumulates batches, which this method does for each phase.
-        """
+        """Adam; the learning rate depends on the phase and the samples seen (section 3.3)."""
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
         samples_of_batch = self.global_batch()
-        batches_of_epoch = self.steps_per_epoch()  # a step a batch: here the Trainer accumulates nothing
+        # a step a batch: here the Trainer accumulates nothing
+        batches_of_epoch = self.steps_per_epoch()
         # `factor` is on the optimiser's rate, `warmup_lr`, in both phases
         return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
 
@@ -313,7 +290,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         epochs = settings.warmup_epochs
         # "all": with the negatives of other videos and the prior
         plan = super().plan_rows() | {"phases": f"{epochs} epochs within videos, then all"}
-        begin = ""  # without a first phase negatives and prior count from the start
+        begin = ""
         if epochs:
             begin = f", from epoch {epochs} on"
             samples = self.global_batch()
@@ -324,8 +301,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _settings(kind: type[S], stated: S | Mapping[str, Any]) -> S:
-    return kind(**stated) if isinstance(stated, Mapping) else stated
+def _settings(kind: type[S], settings: S | Mapping[str, Any]) -> S:
+    return kind(**settings) if isinstance(settings, Mapping) else settings
 
 
 def _encoder_like(encoder: LiirEncoder, path: NetworkName) -> nn.Module:

@@ -80,7 +80,8 @@ class LinearProbe(CorrespondenceModule):
         self.weight_decay = weight_decay
         self.backbone = self.frozen_network(backbone, pretrained).view(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(width_of(self.backbone), num_classes)
-        nn.init.normal_(self.classifier.weight, std=0.01)  # as in MoCo's main_lincls.py
+        # as in MoCo's main_lincls.py
+        nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
         self.top1 = MulticlassAccuracy(num_classes, average="micro")
         self.top5 = MulticlassAccuracy(num_classes, top_k=min(5, num_classes), average="micro")
@@ -106,10 +107,9 @@ class LinearProbe(CorrespondenceModule):
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
-        if outputs is not None:  # None: an empty batch, the only one of data without held-out images
+        if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
-                # begins the mean, in new tensors: a fit may not change those that an earlier `validate` made in
-                # inference mode
+                # new tensors: a fit may not change those that an earlier `validate` made in inference mode
                 if batch_index == 0:
                     metric.reset()
                 metric(outputs["logits"], batch["label"])
@@ -128,7 +128,7 @@ class LinearProbe(CorrespondenceModule):
             lars = Lars(weights, lr, self.momentum, weight_decay=self.weight_decay, always_adapt=True)
             return scheduled(lars, lambda step: cosine_factor(step, steps))
         optimizer = SGD(weights, lr, self.momentum, weight_decay=self.weight_decay)
-        milestones = [round(0.6 * steps), round(0.8 * steps)]  # MoCo's epochs 60 and 80 of 100
+        milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
     def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:

@@ -30,22 +30,14 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     waves = []
     for coordinate in (column, row):
-        angle = coordinate.flatten()[:, None] * frequencies  # cells x width/4
+        angle = coordinate.flatten()[:, None] * frequencies
         waves += [angle.sin(), angle.cos()]
     cells = torch.cat(waves, dim=1).float()
     return torch.cat([cells.new_zeros(1, width), cells])[None]
 
 
 def kept_patches(noise: Tensor, ratio: float) -> Tensor:
-    """Return the indices of the patches that a random mask leaves visible: those of smallest noise, by rising noise.
-
-    Args:
-        noise: `(B, N)` in [0, 1).
-        ratio: fraction of the patches that are masked.
-
-    Returns:
-        `(B, int(N · (1 − ratio)))` long.
-    """
+    """Return the patches that a mask leaves visible, by rising noise `(B, N)`: `(B, int(N · (1 − ratio)))`."""
     count = int(noise.shape[1] * (1 - ratio))
     return noise.argsort(dim=1)[:, :count]
 
@@ -57,16 +49,7 @@ def normalised_patches(patches: Tensor) -> Tensor:
 
 
 def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
-    """Return the mean squared error over the masked patches of the whole batch.
-
-    Args:
-        predicted: `(B, N, n)`.
-        target: `(B, N, n)`.
-        keep: `(B, K)` long, indices of the patches that are not masked.
-
-    Returns:
-        Scalar in float32 or finer.
-    """
+    """Return the mean squared error of `(B, N, n)` over the patches not in `keep` `(B, K)`, float32 or finer."""
     exact = torch.promote_types(predicted.dtype, torch.float32)
     error = (predicted.to(exact) - target.to(exact)).square().mean(dim=-1)
     mask = torch.ones_like(error).scatter(1, keep, 0)
@@ -107,7 +90,6 @@ class DecoderBlock(nn.Module):
         return self.norm_self(tokens + self._attend(self.self_attention, tokens, tokens))
 
     def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
-        """Attend from queries `(B, L, width)` to a memory `(B, M, width)`, with dropout; return `(B, L, width)`."""
         attended, _ = attention(queries, memory, memory, need_weights=False)
         return self.dropout(attended)
 
@@ -177,8 +159,9 @@ class SiameseMAE(CorrespondenceModule):
             kind = type(network).__name__
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
         self.backbone: Any = network
-        self.patch: int = network.patch_embed.feat_ratio()  # side of a patch, pixels
-        width = decoder_width  # names of the layers are those of CropMAE's code
+        self.patch: int = network.patch_embed.feat_ratio()
+        # names of the layers are those of CropMAE's code
+        width = decoder_width
         self.decoder_embed = nn.Linear(network.embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         blocks = (DecoderBlock(width, decoder_heads, dropout) for _ in range(decoder_depth))
@@ -196,36 +179,28 @@ class SiameseMAE(CorrespondenceModule):
             rows, columns = network.patch_embed.grid_size
             network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)
-        nn.init.normal_(self.mask_token, std=0.02)  # the decoder is drawn as in MAE's code
+        # the decoder is drawn as in MAE's code
+        nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
             part.apply(start_linear)
 
     def encode(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Encode patches of normalised images.
+        """Encode patches of normalised images `(B, 3, H, W)`.
 
         Args:
-            images: `(B, 3, H, W)`, normalised.
+            images: normalised images.
             keep: `(B, K)` long, the patches that are seen; None for all.
 
         Returns:
             `(B, 1 + K, D)` after the final norm: the class token, then the patches in the order of `keep`.
-
-        Example:
-            >>> method = SiameseMAE("timm:test_vit", decoder_width=16, decoder_depth=1, decoder_heads=2).eval()
-            >>> images = torch.rand(2, 3, 32, 48)  # 2 x 3 patches of 16 px
-            >>> tokens = method.encode(images)
-            >>> tokens.shape, method.encode(images, keep=torch.tensor([[4], [0]])).shape
-            (torch.Size([2, 7, 64]), torch.Size([2, 2, 64]))
-            >>> method.encode(images, keep=torch.arange(6).expand(2, -1)).allclose(tokens, atol=1e-5)
-            True
         """
         network = self.backbone
-        tokens = network._pos_embed(network.patch_embed(images))  # B x 1+N x D, with the class token and positions
+        tokens = network._pos_embed(network.patch_embed(images))
         if keep is not None:
             seen = tokens[:, 1:].gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
             tokens = torch.cat([tokens[:, :1], seen], dim=1)
         tokens = network.norm_pre(tokens)
-        saves_memory = getattr(network, "grad_checkpointing", False)  # True after timm's `set_grad_checkpointing`
+        saves_memory = getattr(network, "grad_checkpointing", False)
         for block in network.blocks:
             tokens = checkpoint(block, tokens, use_reentrant=False) if saves_memory else block(tokens)
         return network.norm(tokens)
@@ -241,26 +216,20 @@ class SiameseMAE(CorrespondenceModule):
 
         Returns:
             Pixels of the N patches, each of side P: `(B, N, 3 P²)`.
-
-        Example:
-            >>> method = SiameseMAE("timm:test_vit", decoder_width=16, decoder_depth=1, decoder_heads=2)
-            >>> keep = torch.tensor([[4, 0]])
-            >>> method.decode(torch.rand(1, 7, 64), torch.rand(1, 3, 64), keep, (2, 3)).shape  # 768 = 3 · 16²
-            torch.Size([1, 6, 768])
         """
         # under autocast layers return half precision: positions and mask token are added in the type of the weights
         exact = self.mask_token.dtype
-        first = self.decoder_embed(memory).to(exact)  # B x 1+N x width
-        seen = self.decoder_embed(visible).to(exact)  # B x 1+K x width
-        patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
+        first = self.decoder_embed(memory).to(exact)
+        seen = self.decoder_embed(visible).to(exact)
+        patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)
         # visible tokens take their places; the masked patches keep the mask token
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
-        positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(exact)  # 1 x 1+N x width
+        positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(exact)
         tokens = torch.cat([seen[:, :1], patches], dim=1) + positions
         for block in self.decoder_blocks:
             tokens = block(tokens, first)
-        predicted: Tensor = self.decoder_pred(self.decoder_norm(tokens))
-        return predicted[:, 1:]  # without the class token
+        with_class_token: Tensor = self.decoder_pred(self.decoder_norm(tokens))
+        return with_class_token[:, 1:]
 
     def losses(self, first: Tensor, second: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Return the `loss` of pairs: the error of the predicted pixels of masked patches, each patch normalised.
@@ -299,7 +268,8 @@ class SiameseMAE(CorrespondenceModule):
         patches = (height // self.patch) * (width // self.patch)
         noise = torch.rand(len(first), patches, generator=self.generator(rank))
         with random_state_kept():
-            torch.manual_seed(self.generator(rank, 1).initial_seed())  # of the dropout; 1: not the masks' seed
+            # of the dropout; 1: not the masks' seed
+            torch.manual_seed(self.generator(rank, 1).initial_seed())
             return self.losses(self.normalise(first), self.normalise(second), to_device(noise, first.device))
 
     def samples_per_device(self) -> int:
@@ -312,7 +282,6 @@ class SiameseMAE(CorrespondenceModule):
 
 
 def _has_class_position(network: Any) -> bool:
-    """Return whether a ViT has a class token, no other prefix token, and a position for each token."""
     positions = getattr(network, "pos_embed", None)
     rows, columns = network.patch_embed.grid_size
     return positions is not None and network.num_prefix_tokens == 1 and positions.shape[1] == 1 + rows * columns

@@ -24,21 +24,15 @@ LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 
 
 class SiameseExtractor(ProjectedExtractor):
-    """Extractor of search-region features, with `exemplar` for the exemplars' features.
-
-    Args:
-        inner: the frozen extractor.
-        search_conv: applied to the frozen maps of search regions.
-        exemplar_conv: applied to the frozen maps of exemplars.
-    """
+    """Extractor of search-region features, with `exemplar` for the exemplars' features."""
 
     def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
-        super().__init__(inner, search_conv, exemplar_conv)  # as `further`: copies are made with `exemplar_conv` too
+        super().__init__(inner, search_conv, exemplar_conv)
         self.exemplar_conv = exemplar_conv
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        return self.exemplar_conv(self.inner.map_of(self.prepared(crops)))  # `prepared` normalises the crops
+        return self.exemplar_conv(self.inner.map_of(self.prepared(crops)))
 
 
 class SiamFC(CorrespondenceModule):
@@ -102,33 +96,27 @@ class SiamFC(CorrespondenceModule):
         self.positive_radius = positive_radius
         self.lr: float = lr
         self.last_lr = last_lr
-        built = self.frozen_network(backbone, pretrained)  # an encoder; only the two convolutions below learn
-        self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
+        encoder = self.frozen_network(backbone, pretrained)
+        self.backbone: Any = encoder.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride: int = self.backbone.stride
         width = width_of(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
-        if start == "identity":  # the convolutions return the frozen features at first
+        if start == "identity":
             for convolution in (self.exemplar_conv, self.search_conv):
                 nn.init.dirac_(convolution.weight)
                 nn.init.zeros_(cast(Tensor, convolution.bias))
 
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
-        """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1].
-
-        Example:
-            >>> method = SiamFC("raw_colour", stage=None, stride=8, dilated=False)
-            >>> method(torch.rand(2, 3, 120, 120), torch.rand(2, 3, 240, 240)).shape  # 15 x 15 cells in 30 x 30
-            torch.Size([2, 1, 16, 16])
-        """
+        """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1]."""
         with torch.no_grad():
-            z = self.backbone(exemplar)  # N x C x h x w
-            x = self.backbone(search)  # N x C x h' x w', the larger map
+            z = self.backbone(exemplar)
+            x = self.backbone(search)
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.response_scale
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of pairs of `Got10kDataModule`; also return `response` `(N, 1, n, n)`, without gradient."""
-        response = self(batch["exemplar"], batch["search"]).float()  # the loss is float32 under autocast too
+        response = self(batch["exemplar"], batch["search"]).float()
         radius = self.positive_radius / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)
         loss = LOSSES[self.loss](response, labels)
@@ -145,9 +133,9 @@ class SiamFC(CorrespondenceModule):
         """
         optimizer = Adam(self.learned_parameters(), self.lr)
         whole_fall = self.last_lr / self.lr
-        stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps in a row with one rate
+        steps_of_a_rate = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1
         steps = self.total_steps()
-        return scheduled(optimizer, lambda step: whole_fall ** (step // stair * stair / steps))
+        return scheduled(optimizer, lambda step: whole_fall ** (step // steps_of_a_rate * steps_of_a_rate / steps))
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
@@ -157,7 +145,6 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for a stage, stride or dilations that are not this module's; None and False ask for any.
         """
-        # `described`: name and weights of the encoder, which results record
         inner = self.backbone.feature_extractor(stage, stride, dilated).changed(described=self.described)
         # a copy, so that `eval` leaves the mode of this module's convolutions as it is
         return module_copy(SiameseExtractor(inner, self.search_conv, self.exemplar_conv), shares_tensors=True).eval()

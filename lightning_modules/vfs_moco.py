@@ -74,7 +74,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         self.backbone = self.network_to_train(backbone)
         width = self.backbone_width
         self.projector = mlp(width, width, projection_dim)
-        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)  # `encoder`: backbone and projector
+        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.queue = KeyQueue(queue_size, projection_dim, self.seed)
 
     @property
@@ -88,35 +88,25 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     @torch.no_grad()
     def encode_keys(self, frames: Tensor) -> Tensor:
-        """Encode a view `(B, n/2, 3, H, W)` by the momentum encoder.
+        """Encode a view `(B, n/2, 3, H, W)` by the momentum encoder to unit vectors `(B, n/2, D)`.
 
-        Args:
-            frames: float in [0, 1], or bytes, which ranks exchange for a quarter of the traffic.
-
-        Returns:
-            Unit vectors: in training the keys of all ranks, `(ranks · B, n/2, D)`, else `(B, n/2, D)`.
+        In training the keys of all ranks are returned, `(ranks · B, n/2, D)`. Ranks exchange bytes for a quarter of the
+        traffic of floats.
         """
 
         def encode(frames: Tensor) -> Tensor:
             return self.unit_vectors(self.target_encoder, as_floats(frames))
 
-        if not self.training:  # BatchNorm takes its running statistics: no shuffle is needed
+        if not self.training:
             return encode(frames)
         # a shuffle for each batch: keys of earlier batches are held until the step. Published runs drew by these seeds
         generator = keyed_generator(self.seed, self.steps_taken, len(self.queue.held))
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def unit_vectors(self, encoder: nn.Sequential, frames: Tensor) -> Tensor:
-        """Encode frames `(B, m, 3, H, W)`, float in [0, 1], to unit vectors.
+        """Encode frames `(B, m, 3, H, W)`, float in [0, 1], to unit vectors `(B, m, D)`, float32 as the queue.
 
-        In training BatchNorm normalises `groups` of the videos separately; in eval mode it takes running statistics.
-
-        Args:
-            encoder: a backbone and a projector.
-            frames: m frames of each video.
-
-        Returns:
-            `(B, m, D)`, float32 as the queue, also of an encoder in float64.
+        In training BatchNorm normalises `groups` of the videos separately.
         """
         with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
             backbone, projector = encoder
@@ -126,11 +116,8 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def groups(self, videos: int) -> int:
         """Return the number of BatchNorm groups of a device's batch of videos: the argument `groups`, or its default.
 
-        Raises:
-            ValueError: if the wanted number does not divide the videos.
-
         Example:
-            >>> method = VFSMoCo("raw_colour", queue_size=8)  # on one device: groups of at least two videos
+            >>> method = VFSMoCo("raw_colour", queue_size=8)
             >>> {videos: method.groups(videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)}
             {1: 1, 2: 1, 3: 1, 4: 2, 6: 2, 8: 4, 10: 2, 12: 4}
         """
@@ -139,7 +126,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             if wanted < 1 or videos % wanted:
                 raise ValueError(f"model.groups is {wanted}, which does not divide a batch of {videos} videos")
             return int(wanted)
-        if world_size_and_rank()[0] > 1:  # a rank is a group already
+        if world_size_and_rank()[0] > 1:
             return 1
         # `deal_videos` refuses several groups of one video
         fitting = [groups for groups in (2, 4) if videos % groups == 0 and videos // groups >= 2]
@@ -150,24 +137,15 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
         Returns:
             `loss`, `embeddings` `(B · n/2, D)`, the mean similarities of `pair_similarities`; in training `queue_age`.
-
-        Example:
-            >>> method = VFSMoCo("raw_colour", projection_dim=4, queue_size=8)
-            >>> outputs = method.step({"clip": torch.rand(2, 4, 3, 16, 16), "video_index": torch.arange(2)})
-            >>> {name: tuple(value.shape) for name, value in outputs.items() if value.ndim}, outputs["loss"].ndim
-            ({'embeddings': (4, 4)}, 0)
-            >>> keys, videos = method.queue.held[0]  # the queue gets them at the end of the optimiser's step
-            >>> keys.shape, videos, outputs["queue_age"]
-            (torch.Size([4, 4]), tensor([0, 0, 1, 1]), tensor(0.))
         """
         view1, _ = split_views(batch["clip"])
-        q = self(view1)  # B x n/2 x D
-        # ranks·B x n/2 x D in training, else B x n/2 x D; of bytes, which ranks exchange for a quarter of the traffic
+        # q and k: B x n/2 x D; queue: K x D; same_video: B x K
+        q = self(view1)
         keys = self.encode_keys(split_views(as_bytes(batch["clip"]))[1])
-        k = own_rows(keys, len(q))  # B x n/2 x D
-        queue = self.queue.keys  # K x D
-        excluded = self.queue.of_same_video(batch["video_index"])  # B x K, no negatives
-        loss = info_nce_loss(q, k, queue, self.temperature, excluded)
+        k = own_rows(keys, len(q))
+        queue = self.queue.keys
+        same_video = self.queue.same_video(batch["video_index"])
+        loss = info_nce_loss(q, k, queue, self.temperature, same_video)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1)}
         if self.training:
             self.queue.hold(keys, all_rows(batch["video_index"]))
@@ -175,7 +153,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         return outputs | pair_similarities(q, k, queue)
 
     def on_train_start(self) -> None:
-        """Refuse SyncBatchNorm, which would undo Shuffle BN: all videos would be one group."""
+        """Refuse SyncBatchNorm, which would undo Shuffle BN."""
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
             raise ValueError("trainer.sync_batchnorm=true would undo Shuffle BN of VFSMoCo")
         super().on_train_start()
@@ -184,9 +162,9 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """Return the rows of the plan, with the groups of Shuffle BN."""
         videos = self.samples_per_device()
         groups = self.groups(videos)
-        over_all = groups * self.trainer.world_size
-        text = f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"
+        all_groups = groups * self.trainer.world_size
+        text = f"Shuffle BN: {all_groups} group(s) of {videos // groups} videos"
         # queries and keys are normalised with the same videos: batch statistics tell a key from those of the queue
-        if over_all == 1:
+        if all_groups == 1:
             text += ": it gives the positives away, set model.groups to 2 or more"
         return super().plan_rows() | {"BatchNorm": text}

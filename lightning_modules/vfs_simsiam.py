@@ -63,16 +63,10 @@ class VFSSimSiam(CorrespondenceModule):
         """Compute the loss (Eq. 5); return also `embeddings`, the first view's projections `(B · n/2, D)`.
 
         In training BatchNorm statistics are taken separately over the two views, as in SimSiam.
-
-        Example:
-            >>> method = VFSSimSiam("raw_colour", projector_dim=8, predictor_dim=4)
-            >>> outputs = method.step({"clip": torch.rand(2, 6, 3, 16, 16)})  # views of three frames
-            >>> outputs["loss"].ndim, outputs["embeddings"].shape, outputs["embeddings"].requires_grad
-            (0, torch.Size([6, 8]), False)
         """
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
-            p, z = self(views)  # 2·B x n/2 x D each
+            p, z = self(views)
         p1, p2 = p.chunk(2)
         z1, z2 = z.chunk(2)
         return {"loss": simsiam_loss(p1, z1, p2, z2), "embeddings": z1.detach().flatten(0, 1)}

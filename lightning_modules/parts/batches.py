@@ -15,7 +15,7 @@ def parts_of(batch: Any, image: str) -> list[Any]:
     elif isinstance(batch, list | tuple):
         parts = list(batch)
     present = [part for part in parts if part is not None]
-    are_batches = all(isinstance(part, Mapping) for part in present)  # else the list or dict is itself a batch
+    are_batches = all(isinstance(part, Mapping) for part in present)
     return present if present and are_batches else [batch]
 
 

@@ -16,7 +16,8 @@ def all_rows(tensor: Tensor) -> Tensor:
         return tensor
     tensor = tensor.contiguous()
     gathered = tensor.new_empty(ranks * len(tensor), *tensor.shape[1:])
-    parts = gathered.view(torch.uint8).chunk(ranks)  # sent as bytes, because gloo knows no bfloat16
+    # as bytes, because gloo knows no bfloat16
+    parts = gathered.view(torch.uint8).chunk(ranks)
     dist.all_gather(list(parts), tensor.view(torch.uint8))
     return gathered
 
@@ -33,8 +34,8 @@ def means_over_ranks(scalars: Mapping[str, Tensor | float], device: torch.device
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:
-    """Return this rank's rows of a tensor that holds the rows of all ranks."""
-    first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0  # 0: the rows are this rank's alone
+    """Return this rank's rows of a tensor of the rows of all ranks, or of this rank alone."""
+    first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0
     return gathered[first : first + rows]
 
 

@@ -10,13 +10,7 @@ from vidcorr.backbones.extractor import FeatureExtractor, View
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
-
-    Args:
-        clip: `(B, n, …)`, frames in time order.
-
-    Returns:
-        Two tensors `(B, n/2, …)`.
+    """Split a clip `(B, n, …)` into its first and last half, `(B, n/2, …)`, the views of VFS (section 3.2).
 
     Raises:
         ValueError: if n is odd.
@@ -37,9 +31,6 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
         widths: width of the input, then the output width of every layer.
         norm: put BatchNorm before every ReLU.
         norm_last: put BatchNorm after the last layer.
-
-    Returns:
-        The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
@@ -67,19 +58,14 @@ class ProjectedExtractor(FeatureExtractor):
         inner: the encoder's extractor.
         head: the projection: maps `(N, C, h, w)` → `(N, D, h, w)`.
         further: modules that a subclass's constructor takes after these two; `folded` and `changed` pass them on.
-
-    Example:
-        >>> from vidcorr.backbones.extractor import RawColour
-        >>> view = ProjectedExtractor(RawColour(stride=4), nn.Conv2d(3, 8, 1))
-        >>> view(torch.rand(1, 3, 32, 48)).shape, view.stage, view.stride, view.input == RawColour.input
-        (torch.Size([1, 8, 8, 12]), 'colour', 4, True)
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
         super().__init__(inner.stage, "the encoder")
         self.inner = inner
-        self.head = module_copy(head, shares_tensors=True)  # a copy, so that `eval` below leaves the mode of `head`
-        self.further = further  # what a subclass's constructor takes besides, for a copy of this extractor
+        # a copy, so that `eval` below leaves the mode of `head`
+        self.head = module_copy(head, shares_tensors=True)
+        self.further = further
         # the annotations name the facts that benchmarks read: stride, input, description, …; all are the encoder's
         for name in (*View.__annotations__, *FeatureExtractor.__annotations__):
             setattr(self, name, getattr(inner, name))

@@ -12,16 +12,11 @@ from .saving import SavedModule
 
 @torch.no_grad()
 def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> None:
-    """Move an encoder's average towards the encoder: `ξ ← m ξ + (1 − m) θ`.
+    """Move an encoder's average towards the encoder: `ξ ← m ξ + (1 − m) θ`, m in [0, 1].
 
     Buffers are not averaged: BatchNorm statistics come from the average's passes, as in MoCo.
 
     Papers: MoCo (He et al., CVPR 2020), Eq. 2; VFS, Eq. 2.
-
-    Args:
-        average: the moving average of the parameters, which starts as a copy of the encoder.
-        encoder: the encoder that learns, of the same structure.
-        momentum: m in [0, 1].
 
     Raises:
         ValueError: for parameters in half precision, in which most updates would round to nothing.
@@ -56,7 +51,7 @@ class KeyQueue(nn.Module):
     Example:
         >>> queue = KeyQueue(4, shape=2, seed=None)
         >>> queue.enqueue(torch.ones(3, 2), torch.tensor([5, 5, 7]))
-        >>> queue.enqueue(torch.ones(2, 2), torch.tensor([8, 9]))  # one into the free place, one over the oldest
+        >>> queue.enqueue(torch.ones(2, 2), torch.tensor([8, 9]))
         >>> queue.video_ids, queue.pointer
         (tensor([9, 5, 7, 8]), tensor(1))
     """
@@ -67,17 +62,17 @@ class KeyQueue(nn.Module):
 
     def __init__(self, size: int, shape: int | tuple[int, ...], seed: int | None = 0) -> None:
         super().__init__()
-        of_key = (shape,) if isinstance(shape, int) else shape
-        first = torch.zeros(size, *of_key, dtype=torch.float32)  # the keys of no video, which later keys replace
-        if seed is not None:  # random unit vectors in place of zeros
+        key_shape = (shape,) if isinstance(shape, int) else shape
+        first = torch.zeros(size, *key_shape, dtype=torch.float32)
+        if seed is not None:
             first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)))
         self.register_buffer("keys", first)
-        self.register_buffer("video_ids", torch.full((size,), -1))  # -1: a key of no video
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))  # row of the next key
-        self.held: list[tuple[Tensor, Tensor]] = []  # keys and video ids that enter after the optimiser's step
+        self.register_buffer("video_ids", torch.full((size,), -1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        self.held: list[tuple[Tensor, Tensor]] = []
 
     def __len__(self) -> int:
-        """Return K, the number of keys; keys that the queue started with count too."""
+        """Return K."""
         return len(self.keys)
 
     def hold(self, keys: Tensor, video_index: Tensor) -> None:
@@ -88,7 +83,7 @@ class KeyQueue(nn.Module):
             video_index: `(ranks · B,)` long, their videos.
 
         Raises:
-            RuntimeError: if `MOST_HELD` batches are held already: it seems that nobody calls `end_step`.
+            RuntimeError: if `MOST_HELD` batches are held already, because nobody calls `end_step`.
         """
         if len(self.held) == MOST_HELD:
             remedy = "a loop of your own calls end_step() of the method after each step of the optimiser"
@@ -96,7 +91,7 @@ class KeyQueue(nn.Module):
         self.held.append((keys.flatten(0, 1), video_index.repeat_interleave(keys.shape[1])))
 
     def flush(self) -> None:
-        """Enqueue the held keys, and hold none; of more than K keys the newest K are enqueued."""
+        """Enqueue the held keys, of more than K the newest K, and hold none."""
         if self.held:
             keys, video_ids = map(torch.cat, zip(*self.held, strict=True))
             self.enqueue(keys[-len(self) :], video_ids[-len(self) :])
@@ -104,20 +99,12 @@ class KeyQueue(nn.Module):
 
     @property
     def age(self) -> Tensor:
-        """Optimiser steps since the oldest key entered, if every step brings as many keys as the present one.
-
-        The number is right once all keys of the present step are held, and infinite or NaN while none are.
-        """
-        return self.filled.sum() / sum(len(keys) for keys, _ in self.held)  # filled keys / keys of a step
+        """Optimiser steps since the oldest key entered, if every step brings as many keys as are held."""
+        return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, video_ids: Tensor) -> None:
-        """Replace the N oldest keys, in place.
-
-        Args:
-            keys: `(N, *shape)`, N ≤ K.
-            video_ids: `(N,)` long.
-        """
+        """Replace the N oldest keys, in place, by keys `(N, *shape)` of videos `(N,)`, N ≤ K."""
         slots = (self.pointer + torch.arange(len(keys), device=self.pointer.device)) % len(self)
         self.keys.index_copy_(0, slots, keys.to(self.keys.dtype))
         self.video_ids.index_copy_(0, slots, video_ids)
@@ -128,12 +115,12 @@ class KeyQueue(nn.Module):
         """`(K,)` bool: True for a key of a video, False for one that the queue started with."""
         return self.video_ids >= 0
 
-    def of_same_video(self, video_index: Tensor) -> Tensor:
+    def same_video(self, video_index: Tensor) -> Tensor:
         """Mark the keys that come from the video of a sample: `(B,)` long → `(B, K)` bool."""
         return video_index[:, None] == self.video_ids
 
     def __str__(self) -> str:
-        """Return the size of the queue in words, for the plan of a training."""
+        """Return the size of the queue, for the plan of a training."""
         megabytes = sum(tensor.nbytes for tensor in self.buffers()) / 1e6
         return f"{len(self)} keys of {self.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
 
@@ -147,10 +134,6 @@ class MomentumMethod(SavedModule):
 
     Lightning's automatic optimisation ends steps by itself. Whoever steps an optimiser of their own calls `end_step`: a
     loop without a Trainer, manual optimisation, or a LightningModule of which the method is a part.
-
-    Attributes:
-        encoder: the network that learns.
-        target_encoder: its moving average, without gradient, or None.
     """
 
     backbone: nn.Module
@@ -159,7 +142,7 @@ class MomentumMethod(SavedModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self._own_steps = 0  # optimiser steps so far, for a training without a Trainer
+        self._own_steps = 0
 
     @property
     def encoder(self) -> nn.Module:
@@ -182,10 +165,6 @@ class MomentumMethod(SavedModule):
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers.
-
-        Every rank gives its queues the keys of all ranks, so the queues are equal without a broadcast.
-        """
         prefixes = tuple(f"{name}." for name in self.queues)
         return [name for name, _ in self.named_buffers() if name.startswith(prefixes)]
 
@@ -202,14 +181,12 @@ class MomentumMethod(SavedModule):
         return self._own_steps if trainer is None else int(trainer.global_step)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Step, as Lightning does, and end the step, unless a gradient scaler has left it out.
-
-        m of the average's move is asked for before the step, since Lightning then counts it.
-        """
+        """Step, as Lightning does, and end the step, unless a gradient scaler has left it out."""
+        # before the step, because Lightning then counts it
         momentum = None if self.target_encoder is None else self.momentum_of_average()
         steps: list[object] = []
-        of_torch = getattr(optimizer, "optimizer", optimizer)  # Lightning wraps it
-        hook = of_torch.register_step_post_hook(lambda *_: steps.append(None))
+        unwrapped = getattr(optimizer, "optimizer", optimizer)
+        hook = unwrapped.register_step_post_hook(lambda *_: steps.append(None))
         try:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         finally:

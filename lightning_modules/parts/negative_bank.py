@@ -63,14 +63,14 @@ class NegativeBank(KeyQueue):
         width: channels of a feature map.
         side: height and width of the feature maps of training, in cells.
         radius: radius of the window of "same_place", in cells.
-        border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
+        border: as of `Liir`.
     """
 
     def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:
-        shared = settings.negatives == "shared"  # a key is the vector of a cell, else a frame's whole map
+        shared = settings.negatives == "shared"
         keys = settings.frames * settings.points if shared else settings.frames
-        shape = width if shared else (side, side, width)  # of one key
-        super().__init__(keys, shape, seed=None)  # zeros of no video, which `logsumexp` leaves out
+        key_shape = width if shared else (side, side, width)
+        super().__init__(keys, key_shape, seed=None)
         self.points = settings.points
         self.kind = settings.negatives
         self.radius = radius
@@ -81,10 +81,10 @@ class NegativeBank(KeyQueue):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         filled = int(self.filled.sum())
         if filled < len(self):
-            destination[f"{prefix}keys"] = self.keys[:filled].clone()  # of a part, torch would save the whole
+            # without `clone` torch would save the whole
+            destination[f"{prefix}keys"] = self.keys[:filled].clone()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the saved rows, those that were filled; the further rows become zeros, as in an empty bank."""
         name = f"{prefix}keys"
         saved = state_dict.get(name)
         if saved is not None and len(saved) < len(self):
@@ -93,22 +93,19 @@ class NegativeBank(KeyQueue):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def keys_of(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the keys of new frames: the part of their feature maps that the bank stores, in the maps' own type.
+        """Return the keys of new frames, of feature maps `(B, C, h, w)`: `(B, points, C)` or `(B, 1, h, w, C)`.
 
         Args:
-            features: feature maps of this rank's videos, `(B, C, h, w)`.
+            features: feature maps of this rank's videos.
             generator: on the CPU, in the same state on all ranks; draws the cells of all ranks' frames for "shared".
-
-        Returns:
-            `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
         """
         if self.kind != "shared":
             return features.movedim(1, -1).unsqueeze(1).contiguous()
-        places = features.flatten(2)  # B x C x h·w
+        places = features.flatten(2)
         videos = len(features)
         ranks, _ = world_size_and_rank()
-        drawn = torch.randint(places.shape[2], (ranks * videos, self.points), generator=generator)  # for all ranks
-        index = to_device(own_rows(drawn, videos), features.device)[:, None]  # B x 1 x points
+        drawn = torch.randint(places.shape[2], (ranks * videos, self.points), generator=generator)
+        index = to_device(own_rows(drawn, videos), features.device)[:, None]
         return places.take_along_dim(index, 2).mT.contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:
@@ -121,10 +118,10 @@ class NegativeBank(KeyQueue):
             video_index: `(B,)` long, videos of the samples.
             generator: on the CPU, in the same state on all ranks; "per_query" draws from it.
         """
-        unusable = self.of_same_video(video_index) | ~self.filled  # B x K
+        unusable = self.same_video(video_index) | ~self.filled
         if self.kind == "shared":
             return shared_logsumexp(query, self.keys, unusable)
-        maps = self.keys.movedim(-1, 1)  # K x C x h x w
+        maps = self.keys.movedim(-1, 1)
         if self.kind == "same_place":
             return same_place_logsumexp(query, maps, self.radius, self.border, unusable)
         seed = int(torch.randint(1 << 32, (), generator=generator))

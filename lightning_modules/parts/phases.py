@@ -44,7 +44,7 @@ class LiirSchedule:
 
     def samples_before(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> int:
         """Return the number of samples before an optimiser step, over all ranks."""
-        steps_of_epoch = math.ceil(batches_of_epoch / self.warmup_accumulation)  # in the first phase
+        steps_of_epoch = math.ceil(batches_of_epoch / self.warmup_accumulation)
         warmup_steps = self.warmup_epochs * steps_of_epoch
         if step >= warmup_steps:
             return samples_of_batch * (self.warmup_epochs * batches_of_epoch + step - warmup_steps)

@@ -36,14 +36,7 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 
 
 def version_mistake(checkpoint: Mapping[str, Any]) -> str:
-    """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it.
-
-    Example:
-        >>> version_mistake({METADATA_KEY: {"format": FORMAT}})
-        ''
-        >>> version_mistake({METADATA_KEY: {"format": 1}})
-        'of another version of vidcorr, format 1 for 2'
-    """
+    """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it."""
     about = checkpoint[METADATA_KEY]
     # metadata of another form are no matter of versions: `check_metadata` refuses them
     written = about.get("format", 0) if isinstance(about, dict) else FORMAT
@@ -52,9 +45,6 @@ def version_mistake(checkpoint: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """Return an argument as a value that YAML and checkpoints give back, within containers too.
-
-    Paths and dates become texts, durations seconds, numpy's numbers and arrays Python's numbers and lists, dataclasses
-    dicts; all else stays as it is.
 
     Example:
         >>> plain({"sizes": (np.int64(2), 3), "mean": np.array([0.5, 1]), "root": Path("data")})
@@ -74,11 +64,8 @@ def plain(value: Any) -> Any:
 
 
 def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
-    """Return a hook that first calls the hook of the bases, which has the same name, then the given hook."""
-
     @wraps(hook)
     def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
-        """Call the hook of the bases, then the hook of the class."""
         getattr(super(kind, self), hook.__name__)(checkpoint)
         hook(self, checkpoint)
 
@@ -97,31 +84,26 @@ class SavedModule(pl.LightningModule):
 
     described: Network | None = None
     measured_by: ClassVar[str] = "--on davis=/data/DAVIS"
-    """Words that measure a checkpoint, in the line `next:` of a command; "" if its validation does."""
-    prefix_of_evaluated: ClassVar[str] = "backbone."
+    """Flags that measure a checkpoint, in the line `next:` of a command; "" if its validation does."""
+    evaluated_prefix: ClassVar[str] = "backbone."
     """Prefix of the weights of `evaluated` in a checkpoint."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let a subclass's hook for checkpoints that forgets `super()` first call the hook of the bases.
-
-        Without the bases' hook, a checkpoint would lack what loads it again.
-        """
+        """Let a subclass's hook for checkpoints that forgets `super()` first call the hook of the bases."""
         super().__init_subclass__(**options)
-        know(import_path(cls))  # who imports the class may load its checkpoints
+        # who imports the class may load its checkpoints
+        know(import_path(cls))
         for name in HOOKS.intersection(vars(cls)):
             hook = vars(cls)[name]
-            if "super" not in unwrap(hook).__code__.co_names:  # the code does not name `super`
+            if "super" not in unwrap(hook).__code__.co_names:
                 setattr(cls, name, _after_bases(cls, hook))
 
     def __init__(self) -> None:
         super().__init__()
-        self._networks: dict[str, Any] = {}  # argument of a network → its value in `arguments_again`
+        # argument of a network → its value in `arguments_again`
+        self._networks: dict[str, Any] = {}
 
     def _set_hparams(self, hp: Any) -> None:
-        """Keep arguments in `hparams` as plain values, which `hparams.yaml` and checkpoints give back.
-
-        Lightning's `save_hyperparameters` calls it.
-        """
         super()._set_hparams(hp)
         for name, value in self.hparams.items():
             self.hparams[name] = None if isinstance(value, nn.Module) else plain(value)
@@ -143,20 +125,18 @@ class SavedModule(pl.LightningModule):
         """
         try:
             trainer: Any = self.trainer
-        except RuntimeError:  # the module has none
+        except RuntimeError:
             return None
         # Lightning's Fabric gives a stand-in for a Trainer, which has no such state
         return trainer if getattr(trainer, "training", False) is True else None
 
     def frozen_network(self, spec: NetworkName, pretrained: bool, argument: str = "backbone") -> Encoder:
-        """Build an encoder that is not trained, and set `described`.
+        """Build an encoder that is not trained, and set `described`; the caller freezes its parameters.
 
-        Its parameters still have `requires_grad`: the caller freezes them. Checkpoints of the module hold the fields
-        that build the network again, so they do not need its file.
+        Checkpoints of the module hold the fields that build the network again, so they do not need its file.
 
         Args:
-            spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name; or, in a
-                module built from its checkpoint, the fields of `EncoderSpec.to_dict`.
+            spec: name of a network, or the fields of `EncoderSpec.to_dict`.
             pretrained: load the library's weights, for names of timm and torchvision.
             argument: argument that holds `spec`.
 
@@ -171,11 +151,7 @@ class SavedModule(pl.LightningModule):
 
     @property
     def evaluated(self) -> Encoder:
-        """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`.
-
-        Raises:
-            NotImplementedError: if a subclass overrides neither this property nor `feature_extractor`.
-        """
+        """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`."""
         raise NotImplementedError(f"{type(self).__name__} defines neither evaluated nor feature_extractor")
 
     def feature_extractor(
@@ -202,9 +178,6 @@ class SavedModule(pl.LightningModule):
 
         The batch is the tensor of the images; a list or tuple that begins with it, as those of torchvision's data sets;
         or a dict that holds it as `clip`, else as `image`.
-
-        Raises:
-            ValueError: for another batch.
         """
         images = batch[0] if isinstance(batch, list | tuple) else batch
         if isinstance(images, Mapping):
@@ -216,13 +189,11 @@ class SavedModule(pl.LightningModule):
         return features.unflatten(0, images.shape[:-3])
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of a single, empty batch, for runs without held-out videos.
-
-        Without a batch Lightning would run no hooks of a validation, and so no benchmarks.
-        """
+        """Return a loader of one empty batch: without a batch Lightning would run no hooks, and so no benchmarks."""
         return DataLoader([{}])  # type: ignore[arg-type]
 
-    @cached_property  # no `property`: to compile a module, Lightning sets its steps
+    # no `property`: to compile a module, Lightning sets its steps
+    @cached_property
     def test_step(self) -> Any:
         """The validation step: `trainer.test` logs the same values, and runs the same benchmarks."""
         return self.validation_step
@@ -241,30 +212,27 @@ class SavedModule(pl.LightningModule):
         weights_only: bool = True,
         **overrides: Any,
     ) -> Any:
-        """Load a checkpoint of this class; in place of Lightning's, which calls whatever the file names.
+        """Load a checkpoint of this class, as data; Lightning's would call whatever the file names.
 
         Args:
-            checkpoint_path: the file; it is read whole and as data.
+            checkpoint_path: the file.
             map_location: device; None is the CPU.
-            strict: True or None: refuse weights whose names differ. False: weights that the file lacks keep their first
-                values, and weights that the module lacks are left out.
-            weights_only: as in Lightning; a checkpoint is read as data in any case.
+            strict: False: weights that the file lacks keep their first values, and those that the module lacks are left
+                out.
+            weights_only: without effect.
             overrides: arguments that override the saved arguments.
 
         Raises:
             ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
-        know(import_path(cls))  # the caller names it
+        know(import_path(cls))
         module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
         return module if map_location is None else module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write class, arguments, version and encoder into the checkpoint.
-
-        Then the file is enough to load the module or its encoder.
-        """
+        """Write class, arguments, version and encoder: the file is enough to load the module or its encoder."""
         # `hparams` may hold arguments of base classes too, which the constructor does not take
         arguments = without_arguments_of_bases(type(self), self.arguments_again())
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
@@ -277,21 +245,17 @@ class SavedModule(pl.LightningModule):
         return type(self).feature_extractor is not SavedModule.feature_extractor
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
+        """Return the fields that build the encoder again, and the `prefix` of its weights in the checkpoint.
 
-        Returns:
-            The fields of the encoder's spec, which build it again, none for a network without a name; and the `prefix`
-            of its weights. None for a module with features of its own: benchmarks then need the module's class.
+        None for a module with features of its own: benchmarks then need the module's class.
         """
         if self.has_own_features:
             return None
         spec = self.evaluated.spec
-        return ({} if spec is None else spec.to_dict()) | {"prefix": self.prefix_of_evaluated}
+        return ({} if spec is None else spec.to_dict()) | {"prefix": self.evaluated_prefix}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
-
-        The weights in the checkpoint get the names of this module, for Lightning, which loads them once more.
 
         Raises:
             ValueError: if the checkpoint is of another project, or does not fit; in a fit, of another version.
@@ -302,26 +266,27 @@ class SavedModule(pl.LightningModule):
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
         mistake = version_mistake(checkpoint)
-        if not mistake and checkpoint.get("optimizer_states") == []:  # as of a Trainer that has not trained
+        if not mistake and checkpoint.get("optimizer_states") == []:
             mistake = "holds no state of an optimiser"
         if mistake and self.trainer.state.fn == "fit":
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
             raise ValueError(f"{source}: {mistake}: {remedy}")
-        saved = checkpoint.get("hyper_parameters", {})  # arguments of the constructor
+        saved = checkpoint.get("hyper_parameters", {})
         own = self.arguments_again()
-        for name in ("spec", "backbone"):  # a constructor names its network by one of them
-            ours = _name_in(own.get(name))
-            theirs = _name_in(saved.get(name))
-            is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
+        for name in ("spec", "backbone"):
+            ours = _network_name(own.get(name))
+            theirs = _network_name(saved.get(name))
+            # the same file may lie elsewhere
+            is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)
             if name in own and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         # load the weights before Lightning does: its error would not name the file
         checkpoint["state_dict"] = named_as_in(self, checkpoint["state_dict"])
         load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
-        if self.trainer.state.fn != "fit":  # a fit describes its weights at its start
+        # a fit describes its weights at its start
+        if self.trainer.state.fn != "fit":
             self.described = Network.of(self).with_weights_of(source, checkpoint)
 
 
-def _name_in(stated: Any) -> str:
-    """Return the name of a network from an argument, which is the name itself or a dict of a spec's fields."""
-    return str(stated["spec"] if isinstance(stated, Mapping) else stated)
+def _network_name(argument: Any) -> str:
+    return str(argument["spec"] if isinstance(argument, Mapping) else argument)

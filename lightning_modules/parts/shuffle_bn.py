@@ -20,10 +20,10 @@ Encode = Callable[[Tensor], Tensor]
 @contextmanager
 def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
     """Normalise groups of a batch separately within the context; all other layers see the whole batch."""
-    parts = network.modules() if groups > 1 else ()  # a single group is the whole batch
+    parts = network.modules() if groups > 1 else ()
     norms: list[Any] = [part for part in parts if isinstance(part, _BatchNorm)]
     for norm in norms:
-        norm.batch_groups = groups  # which `_by_groups` reads
+        norm.batch_groups = groups
         # a method is compiled once, a closure would be compiled again in each context
         norm.forward = MethodType(_by_groups, norm)
     try:
@@ -53,8 +53,7 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
         frames: `(B, m, 3, H, W)`, the videos of this rank, of any type, in which they travel.
         groups: number of groups per rank, in the order of the videos; it must divide B.
         generator: generator of the shuffle, on the CPU.
-        encode: frames `(B, m, 3, H, W)` → embeddings `(B, m, D)`; its BatchNorms must normalise each group separately,
-            as within `batch_norm_groups`.
+        encode: normalises each group separately, as within `batch_norm_groups`.
 
     Returns:
         `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos.
@@ -63,10 +62,10 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
         ValueError: if there are several groups of a single video.
     """
     ranks, rank = world_size_and_rank()
-    deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
+    deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
     # as in MoCo's code, each rank gathers the videos of all ranks, and takes those that were dealt to it
     dealt = all_rows(frames)[to_device(deal[rank], frames.device)]
-    shuffled = all_rows(encode(dealt))  # ranks·B x m x D, in the order of the deal
+    shuffled = all_rows(encode(dealt))
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order
@@ -76,11 +75,12 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     """Deal the videos of each group out to all groups, as evenly as possible and at random."""
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
-    order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])  # groups x videos
+    order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])
     first = torch.randint(groups, (), generator=generator)
     group = torch.arange(groups)[:, None]
-    dealt = (order + group * videos).flatten()  # indices of each group's videos, shuffled within the group
+    dealt = (order + group * videos).flatten()
     # group g deals its videos out like cards, one to each group in turn: the first to group g + `first`
-    receiver = (torch.arange(videos) + group + first) % groups  # groups x videos, in the order of `dealt`
-    by_receiver = receiver.flatten().argsort(stable=True)  # stable: in one order on all machines
-    return dealt[by_receiver].view(groups, videos)  # all groups receive equally many
+    receiver = (torch.arange(videos) + group + first) % groups
+    # stable: in one order on all machines
+    by_receiver = receiver.flatten().argsort(stable=True)
+    return dealt[by_receiver].view(groups, videos)

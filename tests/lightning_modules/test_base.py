@@ -185,7 +185,7 @@ def test_the_plan_says_that_cpus_do_not_synchronise_statistics(name, ranks, is_s
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     module.trainer = Mock(world_size=ranks, strategy=strategy, max_steps=1, max_epochs=1, ckpt_path=None)
     module.samples_per_device = module.global_batch = lambda: 2
-    module._rates_in_words = str
+    module._learning_rates = str
     assert ("BatchNorm" in module._common_rows()) == is_said
 
 
