@@ -20,8 +20,6 @@ class GivenNetwork:
 
     network: Any
     name: str
-    # its class may be code of the user, which no digest covers: it is scored again
-    is_reusable = False
 
     def identity(self) -> dict[str, Any]:
         """Return what tells this network from others: class, declared mean and std, digest of the weights."""

@@ -9,15 +9,20 @@ from ..experiments.runs.flags import Flag, folder
 FLAGS = (
     Flag("study", "YAML file, or a study of vidcorr (studies/…)"),
     Flag("--output", "folder of the runs (default: studies/NAME)", type=folder),
-    Flag("--missing", "print only the lines that lack a result", action="store_true"),
+    Flag("--missing", "only evaluations without a result, and the trainings they need", action="store_true"),
+    Flag("--each", "a line a command, of those whose trainings have ended", action="store_true"),
 )
 
 
 def run(flags: Namespace) -> None:
-    """Print the lines of commands of a study; with `--missing` only the lines that lack a result."""
-    from ..experiments.reports.study import is_done, read_study
+    """Print the commands of a study: a line for each training and its evaluations; with `--each` for each command."""
+    from ..experiments.reports.study import missing, read_study
 
     study = read_study(flags.study)
     for line in study.lines(flags.output or Path("studies") / Path(flags.study).stem):
-        if not (flags.missing and is_done(line)):
-            print(" && ".join(shlex.join(("vidcorr", *step.words)) for step in line))
+        steps = missing(line) if flags.missing else line
+        if flags.each:  # commands that need no other command of the line first
+            steps = [step for step in steps if not any(step.follows(each) and not each.is_done for each in line)]
+        commands = [shlex.join(("vidcorr", *step.words)) for step in steps]
+        if commands:
+            print(("\n" if flags.each else " && ").join(commands))

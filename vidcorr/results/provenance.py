@@ -17,12 +17,13 @@ from .checked import Exact, Facts, Items
 
 
 class Provenance(Exact):
-    """Date, command, machine and package versions of a result."""
+    """Date, command, machine, package versions and a digest of the user's own code of a result."""
 
     date: str = ""
     command: Items[str] = ()
     machine: Facts = Field(default={})
     versions: dict[str, str] = Field(default={})
+    own_code: str = ""
 
     @classmethod
     def now(cls) -> Self:

@@ -3,9 +3,11 @@
 Also tests `reports/evaluate.py`.
 """
 
+import random
 import re
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from unittest.mock import Mock
 
@@ -97,3 +99,47 @@ def test_a_dot_for_a_colon_and_videos_for_a_resolution_are_answered_with_the_wor
         (here / "d" / kind).rmdir()
         (here / "d" / f"{kind}s").rename(here / "d" / kind)
     refused(DataError, "d: holds a data set, for --on vos=FOLDER; expected frames in JPEGImages/480p", Davis, "d")
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_where_it_stopped_and_equal_commands_share_a_folder(davis_root, tmp_path):
+    """Killed at a random place, then begun again by two processes at once: each result is made once."""
+    words = ["evaluate", "raw_colour", BLOCKY, "tests.helpers.encoders:Wrapped"]
+    words += [
+        "--on",
+        f"davis={davis_root}",
+        "--change",
+        "radius=3",
+        "topk=5,7",
+        "--limit",
+        "1",
+        "--output",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "vidcorr.cli", *words]
+
+    def start():
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def results():
+        return {path: path.read_bytes() for path in tmp_path.glob("*/results.json")}
+
+    seed = random.randrange(1000)
+    moment = random.Random(seed)
+    count, delay = moment.randrange(1, 5), moment.random()
+    killed = start()
+    while len(results()) < count:
+        time.sleep(0.02)
+    time.sleep(delay)
+    killed.kill()
+    killed.communicate()
+    before = results()
+    assert before, seed
+    both = [start(), start()]
+    said = [process.communicate(timeout=200)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(results()) == 6
+    assert {path: results()[path] for path in before} == before, seed
+    begun = re.findall(r"(?m)^\[\d/6\] .* on (?=davis)", "".join(said))
+    assert len(begun) == 6 - len(before), (seed, said)
+    assert said[0].count("reused, made on") + said[1].count("reused, made on") >= 2 * len(before)

@@ -118,7 +118,12 @@ def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
 @pytest.mark.sampled(3)
 def test_a_tracker_that_stands_still_is_scored(rules, tmp_path):
     """Without the given mask, the next one is that mask too."""
-    score_masks(rules, dict.fromkeys([*EVERY[1:], END + 1], mask_at(START)), tmp_path)
+    still = [
+        score_masks(rules, dict.fromkeys(names, mask_at(START)), tmp_path / str(len(names)))
+        for names in ([*EVERY[1:], END + 1], [*EVERY, END + 1])
+    ]
+    assert still[0].scores == still[1].scores
+    assert 0 < next(iter(still[0].scores.values())) < 1
 
 
 EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}

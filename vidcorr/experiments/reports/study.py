@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from glob import glob
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
@@ -20,10 +23,14 @@ from ...results.rendering import Table
 from ...results.tabulate import table_of_cells, tabulate
 from ...videos.digests import text_digest
 from ...videos.files import mistakes_of, slug
+from ...videos.folders import natural_order
 from ..runs.config_files import find_config, read_yaml
+from ..runs.runs import RunFolder
 
 CHECKPOINT = "version_0/last"
 """Name, within the folder of a training, of the last checkpoint of its run."""
+PATTERN = re.compile(r"([\w.]+:[\w.]+=)?(.*?[*?[].*?)(@[^@*?[]*)?")
+"""A pattern of files of weights in the name of a network: what stands before it, the pattern, `@STAGE/STRIDE`."""
 
 
 def _split(value: object) -> object:
@@ -41,7 +48,7 @@ class StudyRow(BaseModel, extra="forbid"):
         train: arguments of `vidcorr fit` in place of the study's.
         flags: arguments added to `train`.
         model: frozen network to evaluate without training, as `vidcorr evaluate` takes it, with or without
-            `--pretrained`.
+            `--pretrained`; a pattern of checkpoints, `runs/*/last.ckpt`, stands for the seeds of the row.
         of: name of another row, whose checkpoints this row evaluates.
         then: arguments of a second `vidcorr fit` in place of the study's `then`.
         evaluate: evaluation → arguments added to the study's arguments of this evaluation; None: the row is not
@@ -78,6 +85,17 @@ class Command(NamedTuple):
     seed: int
     evaluation: str = ""
     output: Path = Path()
+
+    @property
+    def is_done(self) -> bool:
+        """True if an evaluation has a result on disk, or a training has ended and left a checkpoint."""
+        if self.evaluation:
+            return bool(results_below(self.output, tell=lambda fault: None))
+        return any(run.record.end and run.last for run in RunFolder.below(self.output))
+
+    def follows(self, other: Command) -> bool:
+        """Return True if the command needs the checkpoint of another command, a training."""
+        return not other.evaluation and any(str(other.output / CHECKPOINT) in word for word in self.words)
 
 
 class Study(BaseModel, extra="forbid"):
@@ -140,6 +158,8 @@ class Study(BaseModel, extra="forbid"):
             has_training = bool(row.then) or self.trains(origin)
             if origin.of or not has_training:
                 raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
+        if row.model and PATTERN.fullmatch(row.model[0]) and self.trains(row):
+            raise ValueError(f"row {row.name!r}: `then` trains one network, and `model` is a pattern")
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -157,6 +177,24 @@ class Study(BaseModel, extra="forbid"):
         # `model` names a network that exists; `then`, of the row or of all rows, are words of a training that follows
         return not row.model or bool(row.then or self.then)
 
+    def networks(self, row: StudyRow) -> list[tuple[int, Words]]:
+        """Return the seeds of a row, each with the words of the frozen network it begins with, or without any.
+
+        The networks that a pattern matches are numbered in their natural order.
+
+        Raises:
+            ValueError: if nothing matches the pattern.
+        """
+        model = (self.row(row.of) if row.of else row).model
+        matched = PATTERN.fullmatch(model[0]) if model else None
+        if matched is None or os.path.exists(model[0]):
+            return [(seed, model) for seed in (self.seeds if self.trains(row) else self.seeds[:1])]
+        before, pattern, view = matched.groups("")
+        files = sorted(glob(os.path.expanduser(pattern), recursive=True), key=natural_order)
+        if not files:
+            raise ValueError(f"row {row.name!r}: no file matches {pattern}")
+        return [(number, (f"{before}{file}{view}", *model[1:])) for number, file in enumerate(files)]
+
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
         """Return score → published number, a fraction, of a row and an evaluation; it may be empty."""
         numbers = row.published.get(evaluation, {})
@@ -171,10 +209,8 @@ class Study(BaseModel, extra="forbid"):
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
-            seeds = self.seeds if self.trains(row) else self.seeds[:1]  # a frozen network is the same for all seeds
-            for seed in seeds:
-                trainings, network_words, folder = self._chain_of(row, seed, output)
-                # one line per first training; a frozen network has no training and a line by its own folder
+            for seed, model in self.networks(row):
+                trainings, network_words, folder = self._chain_of(row, seed, model, output)
                 begin = trainings[0].output if trainings else folder
                 line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
@@ -188,7 +224,9 @@ class Study(BaseModel, extra="forbid"):
                     line.append(Command(words, row.name, seed, name, place))
         return list(lines.values())
 
-    def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
+    def _chain_of(
+        self, row: StudyRow, seed: int, model: Words, output: Path
+    ) -> tuple[list[Command], tuple[str, ...], Path]:
         """Return a row's trainings for a seed, the words that name its network, and the last training's folder.
 
         The first training is the row's own, or that of the row that `of` names; the second is the `then` of the row, of
@@ -196,10 +234,11 @@ class Study(BaseModel, extra="forbid"):
         alone counts.
         """
         origin = self.row(row.of) if row.of else row
-        words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
-        folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(words)}"
+        words = model or _seeded((*(origin.train or self.train), *origin.flags), seed)
+        name = f"seed-{seed}" if model == origin.model else "network"  # the number of a match changes with others
+        folder = output / slug(origin.name) / f"{name}-{digest_of(words)}"
         trainings: list[Command] = []
-        network = origin.model  # words: the network's name, and perhaps "--pretrained"
+        network = model
         if not network:
             trainings.append(_training(origin.name, seed, words, folder))
             network = (str(folder / CHECKPOINT),)
@@ -247,9 +286,14 @@ def read_study(name: str) -> Study:
         raise ValueError(f"{path}: {mistakes_of(error)}") from error
 
 
-def is_done(line: Iterable[Command]) -> bool:
-    """Return True if all evaluations of a line of commands have a result on disk; its trainings then need not run."""
-    return all(results_below(step.output, tell=lambda fault: None) for step in line if step.evaluation)
+def missing(line: Sequence[Command]) -> list[Command]:
+    """Return the commands of a line that are left to run: evaluations without a result, and the trainings they need."""
+    left: list[Command] = []
+    for step in reversed(line):
+        is_needed = step.evaluation or any(each.follows(step) for each in left)
+        if is_needed and not step.is_done:
+            left.insert(0, step)
+    return left
 
 
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
@@ -393,7 +437,7 @@ def _cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tup
 def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
     sentences: dict[str, None] = {}
     for name, column, cell in cells:
-        wanted = len(study.seeds) if cell.trained else 1
+        wanted = len(study.networks(study.row(name)))
         if len(cell.scores) < wanted and not column.published:
             sentences[f"{name} has {len(cell.scores)} of {wanted} seeds on {column.title}"] = None
     return list(sentences)

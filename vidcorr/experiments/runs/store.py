@@ -28,6 +28,7 @@ from ...results.result import RESULTS_FILE, Result
 from ...videos.digests import text_digest
 from ...videos.files import require_writable, slug, user_path
 from ...videos.folder_lock import FolderInUse, folder_lock
+from .own_code import digest_of_own_code
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""
@@ -66,16 +67,9 @@ class Job:
         return text_digest(json.dumps(content, sort_keys=True))
 
     @functools.cached_property
-    def is_reusable(self) -> bool:
-        """True if a stored result can be reused: neither network, benchmark nor protocol is code of the user.
-
-        Such code may change under the same key.
-        """
-        kinds = [type(self.benchmark)]
-        if self.benchmark.protocol is not None:
-            kinds.append(type(self.benchmark.protocol))
-        are_ours = all(kind.__module__.startswith("vidcorr.") for kind in kinds)
-        return are_ours and self.network.is_reusable
+    def own_code(self) -> str | None:
+        """As `digest_of_own_code`."""
+        return digest_of_own_code(self.network, self.benchmark)
 
     @property
     def folder(self) -> str:
@@ -131,7 +125,6 @@ class Store:
                 self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
-            # results of the user's code are in `made` alone: `stored` never returns them
             result = self.made.get(job.folder) or self.stored(job)
             if result is not None:
                 results[job] = result
@@ -140,17 +133,18 @@ class Store:
     def stored(self, job: Job) -> Result | None:
         """Return a job's result in the folder; None if the job has to run.
 
-        It has to run if there is no results.json; if the file cannot be read, which is printed; or if network,
-        benchmark or protocol are the user's code, which may have changed.
+        It has to run if there is no results.json; if the file cannot be read, which is printed; or if the user's code
+        of network, benchmark or protocol has changed.
         """
         file = self.output / job.folder / RESULTS_FILE
-        if not file.is_file() or not job.is_reusable:
+        if not file.is_file():
             return None
         try:
-            return Result.load(file)
+            result = Result.load(file)
         except (ValueError, OSError) as error:
             print_fault(f"Left out: {message_of(error)}")
             return None
+        return result if job.own_code == result.provenance.own_code else None
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job and note it in `made` or `failures`; do nothing if it is stored or another process runs it."""
@@ -162,11 +156,16 @@ class Store:
             print(f"{heading} {job.title}", flush=True)
             # a `GivenNetwork` holds a network that the caller has built
             network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
+            own_code = job.own_code if ranks.rank == 0 else None
             try:
                 with ranks.together():  # an error of one rank is raised on all
                     # shared=True: each rank scores a part of the sequences
                     job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
                     result = Result.load(self.output / job.folder)
+                if own_code:
+                    provenance = result.provenance.model_copy(update={"own_code": own_code})
+                    result = result.model_copy(update={"provenance": provenance})
+                    result.save(self.output / job.folder)
             except LostRank:  # without all ranks no other job can run
                 raise
             except Exception as error:  # any type, because the other jobs still run

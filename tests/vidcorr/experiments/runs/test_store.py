@@ -1,8 +1,9 @@
 """Jobs: what their keys depend on, and which of them are run.
 
-Also tests `videos/digests.py`.
+Also tests `runs/own_code.py` and `videos/digests.py`.
 """
 
+import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from unittest.mock import Mock
@@ -18,6 +19,7 @@ from vidcorr.backbones import EncoderSpec
 from vidcorr.benchmarks.network import GivenNetwork
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
+from vidcorr.experiments.runs import own_code
 from vidcorr.experiments.runs.store import Job, Store, process_group
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.result import Network
@@ -60,7 +62,7 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
     assert given.folder == f"{'y' * 60}-davis-{given.key}"  # the end of a long name
     rules = type("OwnRules", (PropagationProtocol,), {"__module__": __name__})
     for protocol in (VFS, rules(**dict(VFS))):
-        assert job(protocol=protocol).is_reusable == (protocol is VFS)
+        assert (job(protocol=protocol).own_code == "") == (protocol is VFS)
 
 
 @pytest.fixture
@@ -108,9 +110,39 @@ def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evalu
     _, second, first = said.out.split("## ")
     assert [name in text for text in (first, second) for name in ("davis", "J-Mean", "AJ")] == [1, 1, 0, 0, 0, 1]
     del calls[:]
-    for _ in range(2):  # a module of the user's is run again
+    for _ in range(2):  # a module in memory is run again
         assert list(evaluate(network, davis, tmp_path).rows) == ["Conv2d"]
     assert calls == [(network, "Conv2d", "davis", True)] * 2
+
+
+def test_own_code_is_run_again_once_it_or_its_weights_have_changed(davis_root, evaluated, here, capsys):
+    """A module that the user's module imports counts; one that is edited after the import counts as it was."""
+    calls, _ = evaluated
+    (here / "own_layers.py").write_text("from torch import nn\nclass Net(nn.Conv2d): stride = (4, 4)\n")
+    (here / "own_net.py").write_text(
+        "import torch\nfrom own_layers import Net\ndef net():\n    made = Net(3, 2, 4, 4)\n"
+        "    made.load_state_dict(torch.load('own.pt'))\n    return made\n"
+    )
+    torch.save(nn.Conv2d(3, 2, 4).state_dict(), "own.pt")
+
+    def run():
+        """Evaluate as a new process would; return the evaluations so far."""
+        own_code.first_digest.cache_clear()
+        own_code._weights_and_modules.cache_clear()
+        evaluate("own_net:net", DavisBenchmark(davis_root, protocol=VFS), "out")
+        return len(calls)
+
+    assert [run(), run()] == [1, 1]
+    assert "own_net:net on davis by vfs: reused" in capsys.readouterr().err
+    torch.save(nn.Conv2d(3, 2, 4).state_dict(), "own.pt")
+    assert [run(), run()] == [2, 2]
+    with (here / "own_layers.py").open("a") as file:
+        file.write("# edited\n")
+    evaluate("own_net:net", DavisBenchmark(davis_root, protocol=VFS), "out")
+    assert len(calls) == 2  # this process has the code as it was
+    assert [run(), run()] == [3, 3]
+    type.__setattr__(sys.modules["own_layers"].Net, "__init__", None)  # a network that cannot be made is run, and fails
+    assert run() == 4
 
 
 def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, capsys):
