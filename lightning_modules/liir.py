@@ -307,7 +307,7 @@ def _settings(kind: type[S], settings: S | Mapping[str, Any]) -> S:
 
 def _encoder_like(encoder: LiirEncoder, path: NetworkName) -> nn.Module:
     loaded = load(path).network
-    arguments = loaded.arguments if isinstance(loaded, LiirEncoder) else type(loaded).__name__
-    if arguments != encoder.arguments:
-        raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")
+    arguments = loaded.made_with if isinstance(loaded, LiirEncoder) else type(loaded).__name__
+    if arguments != encoder.made_with:
+        raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.made_with}")
     return loaded

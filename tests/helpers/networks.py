@@ -259,18 +259,16 @@ class Adapted(timm.models.VisionTransformer):
 
 
 class VJepa(nn.Module):
-    """Tokens of a clip, as V-JEPA 2.1 gives them: of one frame by its own embedding, else of tubelets of two."""
+    """Tokens of a clip, as V-JEPA 2.1 gives them, of tubelets of two frames."""
 
-    patch_size, tubelet_size = 8, 2
+    patch_size = 8
 
     def __init__(self) -> None:
         super().__init__()
-        self.image = nn.Conv3d(3, WIDTH, (1, 8, 8), (1, 8, 8))
         self.video = nn.Conv3d(3, WIDTH, (2, 8, 8), (2, 8, 8))
 
     def forward(self, clip: Tensor) -> Tensor:
-        embed = self.image if clip.shape[2] == 1 else self.video
-        return embed(clip).flatten(2).mT
+        return self.video(clip).flatten(2).mT
 
 
 class Stated(nn.Conv2d):

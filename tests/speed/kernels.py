@@ -18,8 +18,8 @@ from tests.helpers.plain_propagation import dense_attention, dense_mask
 from tests.helpers.references import real_data
 from tests.speed.timing import DEVICE, least, row
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss, track_points
 from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.functional.negatives import drawn_cells, per_query_logsumexp

@@ -6,8 +6,6 @@ from .encoder import (
 )
 from .extractor import (
     FeatureExtractor as FeatureExtractor,
-    Normalise as Normalise,
-    RawColour as RawColour,
 )
 from .liir_encoder import LiirEncoder as LiirEncoder, PositionMap as PositionMap
 from .loading import (
@@ -20,13 +18,19 @@ from .networks import (
     EncoderSpec as EncoderSpec,
     NetworkName as NetworkName,
 )
+from .raw_colour import RawColour as RawColour
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
     crw_training_resnet50 as crw_training_resnet50,
     vidcorr_r18 as vidcorr_r18,
 )
-from .training import TrainedViews as TrainedViews, freeze_unused as freeze_unused, width_of as width_of
+from .training import (
+    Normalise as Normalise,
+    TrainedViews as TrainedViews,
+    freeze_unused as freeze_unused,
+    width_of as width_of,
+)
 from .video import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
 from .vit import (
     moco_v3_vit_base as moco_v3_vit_base,

@@ -1,8 +1,9 @@
 """A call of a network, and the outputs of its parts in this call."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def outputs_in_call(
     kept: dict[str, Any] = {}
     thread, has_graph, end = threading.get_ident(), torch.is_grad_enabled(), Reached()
 
-    def keep(path: str, output: Any) -> None:
+    def keep(path: str, module: Any, inputs: Any, output: Any) -> None:
         if path in kept or threading.get_ident() != thread:
             return
         if torch.is_grad_enabled() is not has_graph:
@@ -56,7 +57,12 @@ def outputs_in_call(
 
     with ExitStack() as stack:
         for path in filter(None, paths):
-            stack.enter_context(_watched(network, path, keep))
+            part, hook = part_at(network, path), partial(keep, path)
+            if isinstance(part, nn.Module):
+                stack.callback(part.register_forward_hook(hook).remove)
+            else:
+                holder, _, name = path.rpartition(".")
+                stack.enter_context(attribute_set(network.get_submodule(holder), name, _watching(part, hook)))
         try:
             output = call(images)
         except Reached as reached:
@@ -74,17 +80,24 @@ def _traced_outputs(
     """Return what `outputs_in_call` returns, in a form that torch.compile traces as one graph."""
     kept: dict[str, Any] = {}
     tables: list[Any] = []
+
+    def hook_at(path: str) -> Callable[..., None]:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            kept.setdefault(path, _cloned(output))
+
+        return hook
+
     for path in filter(None, paths):
         part = part_at(network, path)
         if isinstance(part, nn.Module):
-            part._forward_hooks[KEY] = _hook(kept, path)  # type: ignore[index]  # a fixed key: torch compiles once
+            part._forward_hooks[KEY] = hook_at(path)  # type: ignore[index]  # a fixed key: torch compiles once
             tables.append((part._forward_hooks, KEY))
         elif torch.compiler.is_compiling():  # a method of the network, which the call would call with the images
             kept[path] = part(images)
         else:
             holder, _, name = path.rpartition(".")
             own = vars(network.get_submodule(holder))
-            own[name] = _watching(part, kept, path)
+            own[name] = _watching(part, hook_at(path))
             tables.append((own, name))
     try:
         if tables or "" in paths:
@@ -95,17 +108,10 @@ def _traced_outputs(
     return kept
 
 
-def _hook(kept: dict[str, Any], path: str) -> Callable[[Any, Any, Any], None]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        kept.setdefault(path, _cloned(output))
-
-    return hook
-
-
-def _watching(method: Callable[..., Any], kept: dict[str, Any], path: str) -> Callable[..., Any]:
+def _watching(method: Callable[..., Any], hook: Callable[..., None]) -> Callable[..., Any]:
     def watching(*arguments: Any, **options: Any) -> Any:
         output = method(*arguments, **options)
-        kept.setdefault(path, _cloned(output))
+        hook(None, arguments, output)
         return output
 
     return watching
@@ -121,28 +127,6 @@ def part_at(network: nn.Module, path: str) -> Any:
     except AttributeError:
         return None
     return part if callable(part) else None
-
-
-@contextmanager
-def _watched(network: nn.Module, path: str, keep: Callable[[str, Any], None]) -> Iterator[None]:
-    """Call `keep` with the path and each output of a module or method during a block."""
-    part = part_at(network, path)
-    if isinstance(part, nn.Module):
-        hook = part.register_forward_hook(lambda module, inputs, output: keep(path, output))
-        try:
-            yield
-        finally:
-            hook.remove()
-        return
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        output = part(*arguments, **options)
-        keep(path, output)
-        return output
-
-    holder, _, name = path.rpartition(".")
-    with attribute_set(network.get_submodule(holder), name, watched):
-        yield
 
 
 def _cloned(output: Any) -> Any:

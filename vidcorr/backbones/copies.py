@@ -27,8 +27,6 @@ class Changeable:
     def changed(self, **values: Any) -> Self:
         """Return a shallow copy with other values of some attributes, by their names; it shares modules and weights.
 
-        Do not give modules, parameters or buffers: both objects share their tables, so both would get the new one.
-
         Example:
             >>> class Value(Changeable):
             ...     number = 3
@@ -37,6 +35,7 @@ class Changeable:
             (4, 3)
         """
         other = copy.copy(self)
+        other.__dict__["_modules"] = {**vars(self).get("_modules", {})}  # a module among the values is the copy's alone
         for name, value in values.items():
             setattr(other, name, value)
         return other

@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 from collections.abc import Mapping
-from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -14,11 +13,9 @@ from torch import Tensor, nn
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
 from .copies import Changeable, Reference
-from .extractor import UNDILATED, Dilated, View, makes_views, unwrapped
-from .liir_encoder import LiirEncoder
+from .extractor import Dilated, View, makes_views, unwrapped
 from .networks import EncoderSpec
 from .outputs import OWN_METHOD
-from .resnet import is_resnet
 from .stages import certain_input
 from .views import NetworkView
 
@@ -157,7 +154,7 @@ class Encoder(Changeable, nn.Module):
     def input(self) -> Input:
         """The RGB that the network gets: `stated`; without it, the default of its views.
 
-        If they have no default (`UNKNOWN`), random weights get `OF_RANDOM`.
+        If they have no default (`UNKNOWN`), random weights get `OF_RANDOM`. A call with noise may be needed to know it.
 
         Example:
             >>> from torchvision.models import resnet18
@@ -167,21 +164,10 @@ class Encoder(Changeable, nn.Module):
             >>> Encoder(network, described=Network(name="ResNet-18", loaded=False)).input == OF_RANDOM
             True
         """
-        if self.stated is not None:
-            return self.stated
-        by_default: Input = self._default_input
-        return OF_RANDOM if by_default == UNKNOWN and not (self.described.loaded or self.makes_views) else by_default
-
-    @cached_property
-    def _default_input(self) -> Any:
-        if self.makes_views:
+        certain = self.stated or (None if self.makes_views else certain_input(self.network))
+        if certain is None:
             return self.view().input
-        return certain_input(self.network) or NetworkView(self.network).input
-
-    @property
-    def normalises(self) -> bool:
-        """Views normalise RGB by `input`; False if code of the network prepares its images."""
-        return not (self.makes_views or isinstance(self.network, LiirEncoder))
+        return OF_RANDOM if certain == UNKNOWN and not self.described.loaded else certain
 
     def view(
         self,
@@ -217,8 +203,6 @@ class Encoder(Changeable, nn.Module):
             >>> [(view.stage, view.stride) for view in views]
             [('res3', 4), ('res4', 8), ('res4', 8)]
         """
-        if dilated and not (self.makes_views or is_resnet(self.network)):
-            raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's own method may not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
@@ -229,16 +213,17 @@ class Encoder(Changeable, nn.Module):
         if self.makes_views:
             view = self.network.feature_extractor(stage, stride, **options)
             view = view if isinstance(view, View) else NetworkView(unwrapped(view))
-            if self.stated is not None:
-                facts["input"] = self.stated
         else:
             if of_protocol and stage is None and stride is None:
                 options["of_resnet"] = of_protocol
             view = NetworkView(self.network, stage, stride, **options)
-            facts["input"] = self.input
-        if self.stated is not None and not view.normalises:  # the stated input would not be used
-            name = view.network_name
-            raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
+            if view.input == UNKNOWN and not self.described.loaded:
+                facts["input"] = OF_RANDOM
+        if self.stated is not None:
+            facts["input"] = self.stated
+            if not view.normalises:  # the stated input would not be used
+                name = view.network_name
+                raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
         return view.changed(**facts)
 
     def placed_view(self, **options: Any) -> Any:
@@ -273,11 +258,10 @@ class Encoder(Changeable, nn.Module):
         name = self.made_by.located.name  # of a folder its name, `transformers:FOLDER`
         if not name:
             return None
-        arguments = self.made_by.arguments
-        if isinstance(self.network, LiirEncoder):
-            arguments = self.network.arguments
-        is_known = self.normalises and bool(self.input.source) and self.input != UNKNOWN
-        stated = self.input if is_known else None
+        arguments = getattr(self.network, "made_with", self.made_by.arguments)
+        stated = None if self.makes_views else self.input
+        if stated is not None and (not stated.source or stated == UNKNOWN):
+            stated = None
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 
 

@@ -35,8 +35,9 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     """
     output = Path(output)
     encoder = load(checkpoint)
-    spec = encoder.spec
-    if spec is None or hasattr(encoder.network, "has_own_features"):  # the latter: a method of vidcorr, with its heads
+    # of a method of vidcorr with features of its own, the network is the method with its heads
+    spec = None if hasattr(encoder.network, "has_own_features") else encoder.spec
+    if spec is None:
         kind = type(encoder.network).__name__
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     loading = _loading_code(encoder, output)

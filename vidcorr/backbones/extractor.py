@@ -2,14 +2,14 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
+from ..description import Input
 from ..functional.device import to_device
 from .copies import Changeable
 
@@ -25,41 +25,6 @@ UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null 
 
 class NoSuchMap(ValueError):
     """A network has no map under the name of a stage, or its output is not a map."""
-
-
-class Normalise(nn.Module):
-    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
-
-    Args:
-        mean: mean of the channels of RGB in [0, 1].
-        std: standard deviation of the channels of RGB in [0, 1].
-
-    Example:
-        >>> normalise = Normalise(mean=(0, 0, 1), std=(1, 2, 4))
-        >>> normalise(torch.ones(1, 3, 1, 1)).flatten(), normalise.state_dict()
-        (tensor([1.0000, 0.5000, 0.0000]), OrderedDict())
-        >>> normalised = normalise(torch.ones(1, 3, 4, 4).double())
-        >>> normalised.dtype, normalise.std.dtype, normalised.is_contiguous(memory_format=torch.channels_last)
-        (torch.float32, torch.float32, True)
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalise images `(N, C, H, W)` in [0, 1].
-
-        Returns:
-            `(N, C, H, W)` in the type of the module's buffers, whatever the type of the images; channels last in
-            memory, in which convolutions are faster.
-        """
-        normalised = (images - self.mean) / self.std
-        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class View(Changeable, nn.Module, ABC):
@@ -98,6 +63,7 @@ class View(Changeable, nn.Module, ABC):
             ValueError: if it has others: a view cannot change them.
 
         Example:
+            >>> from vidcorr.backbones import RawColour
             >>> view = RawColour()
             >>> view.feature_extractor(stride=4).stride, view.stride
             (4, 8)
@@ -164,6 +130,7 @@ class FeatureExtractor(View):
             ValueError: if the images are not float RGB of four dimensions.
 
         Example:
+            >>> from vidcorr.backbones import RawColour
             >>> view = RawColour().changed(input=Input(mean=(0, 0, 1), std=(1, 0.5, 0.5)))
             >>> view.prepared(torch.ones(1, 3, 1, 1)).flatten()
             tensor([1., 2., 0.])
@@ -295,48 +262,6 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
         delattr(holder, name)
         if name in own:
             setattr(holder, name, own[name])
-
-
-class RawColour(FeatureExtractor):
-    """Baseline without training: the feature of a cell is its mean colour.
-
-    A trained encoder should propagate labels better than this.
-
-    Args:
-        stage: `colour`, the only stage.
-        stride: pixels per cell; None is 8.
-
-    Raises:
-        ValueError: for another stage.
-
-    Example:
-        >>> RawColour(stride=16)(torch.rand(1, 3, 64, 90)).shape
-        torch.Size([1, 3, 4, 6])
-    """
-
-    described = Network(name="raw colour")
-    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
-
-    def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
-        if stage != "colour":
-            raise NoSuchMap(f"stage {stage!r}: raw colour has colour; null is its default")
-        super().__init__(stage, self.described.name)
-        self.stride = stride or 8
-
-    def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
-        """Return raw colour at a stride; None keeps the stride.
-
-        Raises:
-            ValueError: for another stage, or dilations.
-        """
-        return super().feature_extractor(stage, dilated=dilated).changed(stride=stride or self.stride)
-
-    def map_of(self, images: Tensor) -> Tensor:
-        """Return the mean colours of cells: `(N, 3, H, W)` → `(N, 3, h, w)`, h and w rounded up.
-
-        A cell that the right or lower border cuts has the mean of its pixels within the image.
-        """
-        return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
 
 
 def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:

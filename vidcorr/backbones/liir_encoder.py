@@ -6,10 +6,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..description import Network
+from ..description import Input, Network
+from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
+from .extractor import Dilated
 from .resnet import LAYER_OF_STAGE, convolutions_of
+from .stages import paths_of_resnet
+from .views import NetworkView
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
@@ -81,7 +85,7 @@ class LiirEncoder(nn.Module):
         stages: 4; 3 leaves out the last stage.
 
     Attributes:
-        arguments: arguments of the constructor.
+        made_with: arguments of the constructor.
 
     Example:
         >>> LiirEncoder(position_size=16)(torch.zeros(1, 3, 64, 64)).shape
@@ -95,8 +99,8 @@ class LiirEncoder(nn.Module):
     ) -> None:
         super().__init__()
         # kept so that a checkpoint can name them
-        self.arguments: dict[str, Any] = {"position": position, "position_size": position_size}
-        self.arguments |= {"affinity_dim": affinity_dim, "stages": stages}
+        self.made_with: dict[str, Any] = {"position": position, "position_size": position_size}
+        self.made_with |= {"affinity_dim": affinity_dim, "stages": stages}
         self.position = PositionMap(position, 64, position_size)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -142,6 +146,25 @@ class LiirEncoder(nn.Module):
         for layer in LAYER_OF_STAGE.values():  # layer1 to layer4
             x = self.get_submodule(layer)(x)
         return self.affinity(x)
+
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
+        """Return a view of RGB; its stages are `affinity`, the default, and those of a ResNet."""
+        return LiirView(self, stage, stride, dilated)
+
+
+class LiirView(NetworkView):
+    """A view of Liir's encoder, which turns RGB in [0, 1] to normalised Lab; sides are padded to multiples of 4."""
+
+    input = Input(source="which Liir converts to Lab")
+    normalises = False
+    multiple = 4
+
+    def paths_of_stages(self, network: Any) -> dict[str, str]:
+        """Return the stages of its ResNet, and the output of its call as `affinity`."""
+        return paths_of_resnet(network) | {AFFINITY: ""}
+
+    def _call(self, images: Tensor) -> Any:
+        return self.network(normalised_lab(images))
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:

@@ -327,7 +327,7 @@ def trainable_network(spec: Any) -> Encoder:
     if stated is None:
         # `encoder.input` is ImageNet's for a library's network, RGB in [0, 1] for a user's; a network whose own code
         # normalises, or makes Lab, gets RGB in [0, 1]
-        stated = encoder.input.model_copy(update={"source": TRAINED}) if encoder.normalises else Input()
+        stated = encoder.input.model_copy(update={"source": TRAINED}) if not encoder.makes_views else Input()
     return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)
 
 

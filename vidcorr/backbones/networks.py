@@ -12,12 +12,12 @@ from torch import nn
 from ..description import RANDOM_WEIGHTS, Input, Network
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
-from .extractor import RawColour
 from .files import listed, trust
 from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .files.listed import SHORT_NAMES as SHORT_NAMES
 from .files.trust import NetworkName as NetworkName
 from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
+from .raw_colour import RawColour
 from .video import from_transformers
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")

@@ -1,24 +1,18 @@
 """Outputs of any network, read as maps: one map, several in a container, or tokens of known patches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..errors import message_of
-from ..functional.device import random_state_kept
-from .copies import device_of
-from .extractor import OUTPUT, NoSuchMap, View, eval_mode, features_by
+from .extractor import OUTPUT, NoSuchMap
 
 OWN = "its own map"
 """Stage of a network whose call gives the map."""
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
 MOST_LEADING = 16
-"""Largest number of tokens of no cell, such as class and register tokens."""
-PROBE = (256, 320)
-"""Height and width of the blank image for measuring strides; not square, and no network's default size."""
+"""Largest number of class and register tokens."""
 OWN_METHOD = (
     "give it a method feature_extractor(stage, stride) that returns "
     "vidcorr.build_feature_extractor(self.trunk, stage, stride)"
@@ -51,8 +45,8 @@ def stated_stride(network: object) -> int | None:
     return stride if isinstance(stride, int) else None
 
 
-def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: int | None = None) -> Any:
-    """Return tokens `(N, tokens, C)` as a map `(N, C, h, w)`, without tokens of no cell such as class tokens.
+def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
+    """Return tokens `(N, tokens, C)` as a map `(N, C, h, w)`, without the class and register tokens before them.
 
     An output that is not of this form, or has fewer tokens than the images have patches, or over 16 more, is returned
     as it is.
@@ -60,36 +54,21 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
     Args:
         patch: side of a patch, pixels; None if it is unknown.
         size: height and width of the images, pixels.
-        prefix: number of tokens before the first cell's token; None: all tokens of no cell stand before it.
-
-    Raises:
-        ValueError: if there are fewer tokens of no cell than `prefix`.
 
     Example:
-        >>> tokens = torch.tensor([10, 11, 12, 13, 14, 15, -1]).view(1, 7, 1)  # of 2 x 3 patches, and a class token
+        >>> import torch
+        >>> tokens = torch.tensor([-1, 10, 11, 12, 13, 14, 15]).view(1, 7, 1)  # a class token, and 2 x 3 patches
         >>> map_of_tokens(tokens, 8, (16, 24))
-        tensor([[[[11, 12, 13],
-                  [14, 15, -1]]]])
-        >>> map_of_tokens(tokens, 8, (16, 24), prefix=0)
         tensor([[[[10, 11, 12],
                   [13, 14, 15]]]])
-        >>> map_of_tokens(tokens, 4, (16, 24)) is tokens  # 24 patches of 4 px
-        True
-        >>> map_of_tokens(tokens, 8, (16, 24), prefix=3)
-        Traceback (most recent call last):
-            ...
-        vidcorr.backbones.extractor.NoSuchMap: prefix_tokens is 3, but 1 of 7 tokens are of no patch
     """
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
     rows, columns = size[0] // patch, size[1] // patch
-    of_no_cell = output.shape[1] - rows * columns  # class and register tokens
-    if not 0 <= of_no_cell <= MOST_LEADING:
+    leading = output.shape[1] - rows * columns
+    if not 0 <= leading <= MOST_LEADING:
         return output
-    if prefix is not None and not 0 <= prefix <= of_no_cell:
-        raise NoSuchMap(f"prefix_tokens is {prefix}, but {of_no_cell} of {output.shape[1]} tokens are of no patch")
-    first = of_no_cell if prefix is None else prefix
-    return output[:, first : first + rows * columns].mT.unflatten(2, (rows, columns))  # .mT: N x C x cells
+    return output[:, leading:].mT.unflatten(2, (rows, columns))
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
@@ -104,7 +83,6 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         size: height and width of the images, pixels.
     """
     patch = patch_of(network)
-    prefix = getattr(network, "prefix_tokens", None)
     merged = getattr(output, "reshaped_hidden_states", None)  # maps of the stages of Swin, which merges tokens
     output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
     if merged is not None:
@@ -118,61 +96,24 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         names = info.module_name() if hasattr(info, "module_name") else range(len(output))
         members = dict(zip(names, output, strict=False))
     else:
-        return {OUTPUT: map_of_tokens(output, patch, size, prefix)}
+        return {OUTPUT: map_of_tokens(output, patch, size)}
     maps: dict[str, Any] = {}
     for name, member in members.items():
-        read = map_of_tokens(member, patch, size, prefix)
+        read = map_of_tokens(member, patch, size)
         if is_map(read):
             maps[str(name)] = read
     return maps
 
 
-def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:
+def probe_size(multiple: int, sides: tuple[int, int]) -> tuple[int, int]:
     """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`.
 
     Example:
-        >>> probe_size(1), probe_size(14)
+        >>> probe_size(1, (256, 320)), probe_size(14, (256, 320))
         ((256, 320), (266, 322))
     """
     height, width = sides
     return height + -height % multiple, width + -width % multiple
-
-
-def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
-    """Return the stride of a network, measured on its map of a blank image, pixels per cell.
-
-    Args:
-        view: a view of the network; `function` may be this view. Its name, device and `multiple` are read.
-        function: maps an image `(1, 3, H, W)` to its map `(1, C, h, w)`.
-
-    Raises:
-        ValueError: if the network fails on this image, for example because it takes another size only, or the output is
-            not a map of at least 4 × 4 cells of its stride.
-    """
-    height, width = probe_size(view.multiple)
-    blank = torch.zeros(1, 3, height, width, device=device_of(view))
-    try:
-        with eval_mode(view), random_state_kept():
-            output = features_by(function, blank)
-    except NoSuchMap:  # says already what is wrong
-        raise
-    except Exception as error:  # of a user's code
-        raise no_map_of_image(view.network_name, (height, width), error) from error
-    features = require_map(output, view.network_name)
-    stride = max(round(height / features.shape[2]), 1)
-    require_stride(features, view.network_name, stride, (height, width))
-    check_map(features, view.network_name)
-    return stride
-
-
-def no_map_of_image(name: str, size: tuple[int, int], error: Exception) -> NoSuchMap:
-    """Return what to raise for a network whose call with an image of a size has failed."""
-    said = message_of(error) or type(error).__name__
-    remedies = (
-        "if it takes clips: give vidcorr.backbones.Clips(network); if only images of its own size: give a network that "
-        "takes others, of timm by dynamic_img_size=True, or a wrapper that resizes images or interpolates positions"
-    )
-    return NoSuchMap(f"{name}: no map of an image of {size[0]} x {size[1]} ({remedies}): {said}")
 
 
 def check_map(features: Tensor, name: str) -> None:
@@ -187,6 +128,18 @@ def check_map(features: Tensor, name: str) -> None:
     height, width = features.shape[-2:]
     if min(height, width) < MIN_CELLS:
         raise NoSuchMap(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
+
+
+def require_exact(features: Tensor | None, size: Sequence[int]) -> None:
+    """Refuse a map of noise whose cells are too few, or do not divide the image, to tell its stride.
+
+    Raises:
+        NoSuchMap: the view is then tried on a larger image.
+    """
+    if features is not None and any(
+        count < MIN_CELLS or side % count for count, side in zip(features.shape[2:], size, strict=True)
+    ):
+        raise NoSuchMap("its stride is measured on a larger image")
 
 
 def is_map(output: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What is known of a network before it is called: its stages by name, the options of its call, and its input."""
+"""What is known of a network before it is called: its stages by name, and the options of its call, and its input."""
 
 import inspect
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from torch import nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from .calls import part_at
 from .extractor import OUTPUT, is_of_library
-from .liir_encoder import AFFINITY, LiirEncoder
 from .outputs import patch_of
 from .resnet import LAYER_OF_STAGE, is_resnet
 from .vit import is_vit
@@ -19,14 +18,14 @@ LIBRARIES = ("torchvision", "timm", "transformers", "vidcorr")
 """Packages whose networks' calls end with the last stage that has a name."""
 CALL = ("forward", "_forward_impl", "forward_features")
 """Methods that make up the call of a network."""
-OF_LIIR = Input(source="which Liir converts to Lab")
+
 OF_DINO = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
 
 
 def stage_paths(network: Any) -> dict[str, str]:
     """Return the names of a network's stages → paths of the modules that give them, in the order of the call.
 
-    Of a ResNet and Liir's encoder `res2` … `res5` and blocks, `res4.b1`; of a vision transformer with patches of a
+    Of a ResNet `res2` … `res5` and blocks, `res4.b1`; of a vision transformer with patches of a
     known side `block1` …; of other networks of timm `stage1` … and `features`. Other networks have no names: there a
     stage is a key of the call's output or the path of a module.
 
@@ -38,8 +37,8 @@ def stage_paths(network: Any) -> dict[str, str]:
     """
     if isinstance(network, torch.jit.ScriptModule):
         return {}
-    if is_resnet(network) or isinstance(network, LiirEncoder):
-        return _paths_of_resnet(network)
+    if is_resnet(network):
+        return paths_of_resnet(network)
     is_of_timm = is_of_library(network, "timm")
     if is_vit(network) or (not is_of_timm and has_blocks(network)):
         return {f"block{number}": path for number, path in enumerate(_paths_of_blocks(network), start=1)}
@@ -56,7 +55,8 @@ def has_blocks(network: Any) -> bool:
     return isinstance(blocks, nn.ModuleList | nn.Sequential) and patch_of(network) is not None
 
 
-def _paths_of_resnet(network: nn.Module) -> dict[str, str]:
+def paths_of_resnet(network: nn.Module) -> dict[str, str]:
+    """Return the stages of a network with a ResNet's layers, and their blocks, as `stage_paths`."""
     paths: dict[str, str] = {}
     for stage, layer in LAYER_OF_STAGE.items():
         part = network.get_submodule(layer)
@@ -65,7 +65,7 @@ def _paths_of_resnet(network: nn.Module) -> dict[str, str]:
         paths |= {f"{stage}.b{number}": f"{layer}.{name}" for number, name in enumerate(blocks, start=1)}
         if blocks or not is_plain:  # an empty Sequential is a stage that was taken out
             paths[stage] = layer
-    return paths | ({AFFINITY: ""} if isinstance(network, LiirEncoder) else {})
+    return paths
 
 
 def _paths_of_blocks(network: Any) -> Iterator[str]:
@@ -103,8 +103,6 @@ def is_of_librarys_call(network: Any) -> bool:
 
 def certain_input(network: Any) -> Input | None:
     """Return the RGB that a network gets if nobody states it; None if it depends on what its call gives."""
-    if isinstance(network, LiirEncoder):
-        return OF_LIIR
     if has_blocks(network) and hasattr(network, "get_intermediate_layers") and not is_of_library(network, "timm"):
         return OF_DINO
     if options_of_call(network):

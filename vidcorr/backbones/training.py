@@ -1,16 +1,52 @@
 """The maps that a method trains, with gradient, made by the views that benchmarks use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD
 from ..functional.device import random_state_kept
 from .copies import device_of
-from .extractor import eval_mode, is_sharded, makes_views, unwrapped, wrappers_of
+from .extractor import eval_mode, makes_views, unwrapped
 from .outputs import patch_of, probe_size, require_map
 from .views import NetworkView
+
+
+class Normalise(nn.Module):
+    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
+
+    Args:
+        mean: mean of the channels of RGB in [0, 1].
+        std: standard deviation of the channels of RGB in [0, 1].
+
+    Example:
+        >>> normalise = Normalise(mean=(0, 0, 1), std=(1, 2, 4))
+        >>> normalise(torch.ones(1, 3, 1, 1)).flatten(), normalise.state_dict()
+        (tensor([1.0000, 0.5000, 0.0000]), OrderedDict())
+        >>> normalised = normalise(torch.ones(1, 3, 4, 4).double())
+        >>> normalised.dtype, normalise.std.dtype, normalised.is_contiguous(memory_format=torch.channels_last)
+        (torch.float32, torch.float32, True)
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise images `(N, C, H, W)` in [0, 1].
+
+        Returns:
+            `(N, C, H, W)` in the type of the module's buffers, whatever the type of the images; channels last in
+            memory, in which convolutions are faster.
+        """
+        normalised = (images - self.mean) / self.std
+        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class TrainedViews:
@@ -77,11 +113,9 @@ class TrainedViews:
         """
         inner = unwrapped(network)
         with eval_mode(inner), random_state_kept():
-            if makes_views(inner):
-                return inner.feature_extractor(stage, None)
-            # DDP sums the gradients of a call of its own
-            called = next((each for each in wrappers_of(network) if is_sharded(each)), None)
-            return NetworkView.whole(inner, stage, called)
+            return (
+                inner.feature_extractor(stage, None) if makes_views(inner) else NetworkView(network, stage, trains=True)
+            )
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
         """Return the function from images, as `maps` gets them, to a network's maps of a stage, with gradient."""

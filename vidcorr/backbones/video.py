@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
-from ..functional.device import to_device
+from ..functional.device import random_state_kept, to_device
 from ..functional.position import resized_position
 from ..videos.files import require_one_of
-from .extractor import NoSuchMap, View, attribute_set, eval_mode, modules_inside, normalised
+from .copies import device_of
+from .extractor import NoSuchMap, View, attribute_set, eval_mode, features_by, modules_inside, normalised
 from .hub_models import image_model, one_line_errors
-from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
+from .outputs import check_map, form_of, map_of_tokens, patch_of, probe_size, require_stride, stated_stride
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
@@ -218,8 +219,15 @@ def settled_stride(view: Any) -> Any:
         True
     """
     if view.stride is None:
+        size = probe_size(view.multiple, (256, 320))
+        frame = torch.zeros(1, 3, *size, device=device_of(view))
         try:  # on the map of a video of one frame
-            view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
+            with eval_mode(view), random_state_kept():
+                features = features_by(lambda images: next(view.encode(iter(images)))[None], frame)
+            stride = max(round(size[0] / features.shape[2]), 1)
+            require_stride(features, view.network_name, stride, size)
+            check_map(features, view.network_name)
+            view.stride = stride
         except Exception:  # of a user's code; `encode` raises it again for frames of a video
             view.stride = None  # `encode` may have set one before the error
     return view.stride

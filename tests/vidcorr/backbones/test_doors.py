@@ -93,7 +93,7 @@ def test_the_attributes_of_a_module_are_those_of_the_page():
     """They are read by these names, in the room of the networks."""
     page = Path("docs/extend.md").read_text("utf-8").partition("| attribute of a module |")[2].partition("\n\n")[0]
     names = [line.split("`")[1] for line in page.splitlines()[2:]]
-    assert len(names) == 9
+    assert len(names) == 6
     sources = "".join(path.read_text("utf-8") for path in Path("vidcorr/backbones").glob("*.py"))
     for name in names:
         assert re.search(rf'(getattr|hasattr)\(\w+(\.\w+)?, "{name}"', sources), name
@@ -120,7 +120,6 @@ def test_clips_of_tokens_are_maps_of_tubelets_upsampled_to_frames():
     assert found.shape == (4, networks.WIDTH, 8, 10)
     torch.testing.assert_close(found[0], maps[:, 0])
     torch.testing.assert_close(found[3], maps[:, 1])
-    torch.testing.assert_close(load(clips.net).view()(video[:1])[0], clips.net.image(video[:1, :, None])[0, :, 0])
 
 
 def test_weights_fit_below_a_common_prefix_and_without_a_classifier(here, capsys):

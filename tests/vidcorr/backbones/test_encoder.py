@@ -11,9 +11,16 @@ import torch
 from pydantic import ValidationError
 
 from tests.helpers.fake_device import fake_gpu, moved
-from vidcorr.backbones import Encoder, EncoderSpec, LiirEncoder, build_feature_extractor, load, weights_digest
+from vidcorr.backbones import (
+    Encoder,
+    EncoderSpec,
+    LiirEncoder,
+    Normalise,
+    build_feature_extractor,
+    load,
+    weights_digest,
+)
 from vidcorr.backbones.copies import device_of
-from vidcorr.backbones.extractor import Normalise
 from vidcorr.description import UNKNOWN, Network
 from vidcorr.lightning_modules import FrozenEncoder, Liir
 
@@ -60,7 +67,7 @@ def test_a_description_cannot_be_changed_nor_hold_anything_else_and_is_of_a_netw
 def test_the_spec_of_a_named_network_makes_it_again():
     grey = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     network, colour = {"spec": TINY_RESNET, "stage": "res3"} | grey, {"spec": "raw_colour", "stride": 4}
-    liir = {"spec": "vidcorr.backbones:LiirEncoder", "stage": "res2", "arguments": LiirEncoder("none").arguments}
+    liir = {"spec": "vidcorr.backbones:LiirEncoder", "stage": "res2", "arguments": LiirEncoder("none").made_with}
     for stated in (network, colour, liir):
         made = load(EncoderSpec.of(stated, "a.ckpt"))
         assert made.spec.to_dict() == stated

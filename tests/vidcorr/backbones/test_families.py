@@ -17,12 +17,12 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, load
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.families import FAMILIES, NAMED, _spec_of, family_of, in_form_of_network, renamed_by
 from vidcorr.backbones.files.checkpoints import load_weights
 from vidcorr.backbones.files.foreign import without_wrappers
 from vidcorr.backbones.networks import build
 from vidcorr.cli import main
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.lightning_modules import VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("no_gradients")

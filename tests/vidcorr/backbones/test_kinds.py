@@ -107,7 +107,6 @@ KINDS = {
     f"{OWN}:OfHub": lambda network, images: on_cells(network(images).last_hidden_state, images, 8),
     f"{OWN}:Dino": by_blocks,
     f"{OWN}:Dino3": by_blocks,
-    f"{OWN}:VJepa": lambda network, images: on_cells(network(images[:, :, None]), images, 8),
     f"{OWN}:Classifier": lambda network, images: network.cells(images),
     f"{OWN}:vit": tokens_of(8),
     f"{OWN}:WithEncoder@res4": res4,

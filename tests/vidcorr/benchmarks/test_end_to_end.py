@@ -14,9 +14,9 @@ from tests.helpers.sprite import read_masks
 from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import Normalise, build_feature_extractor
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.benchmarks.masks import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.protocols import PropagationProtocol
 

@@ -10,6 +10,7 @@ from tests.helpers.drawn_weights import with_drawn_weights
 from tests.helpers.refusal import refused
 from vidcorr import SiamFC, SiamFCTracker
 from vidcorr.backbones import Normalise, build_feature_extractor, load
+from vidcorr.backbones.views import NetworkView
 from vidcorr.tracking.siamfc_tracker import cosine_window
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -37,11 +38,16 @@ class GoldenHead(GoldenNet):
         super().__init__(golden)
         self.heads = {name: torch.from_numpy(array) for name, array in golden.items() if name.startswith("convfc_")}
 
-    def exemplar(self, images):
-        return conv2d(super().forward(images), self.heads["convfc_z_weight"], self.heads["convfc_z_bias"])
+    def forward(self, images, kind="x"):
+        return conv2d(super().forward(images), self.heads[f"convfc_{kind}_weight"], self.heads[f"convfc_{kind}_bias"])
 
-    def forward(self, images):
-        return conv2d(super().forward(images), self.heads["convfc_x_weight"], self.heads["convfc_x_bias"])
+    def feature_extractor(self, stage=None, stride=None):
+        return HeadView(self)
+
+
+class HeadView(NetworkView):
+    def exemplar(self, crops):
+        return self.network(self.prepared(crops), "z")
 
 
 def follow(tracker, frames, box):

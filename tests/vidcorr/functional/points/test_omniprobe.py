@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional import track_points
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.functional.propagation.resizing import truncated_resize

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from tests.helpers.network_input import check_input
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.propagation.coding import NetworkInput, fit_input, input_sizes
 from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow
