@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from io import BytesIO
@@ -18,12 +18,13 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map
 
-from vidcorr.backbones.files.checkpoints import DAMAGED_STATE, is_foreign, read_content, require_state
+from vidcorr.backbones.files.checkpoints import is_foreign, read_content
 from vidcorr.backbones.files.trust import reason
 from vidcorr.lightning_modules.parts.saving import plain, version_mistake
 from vidcorr.videos.files import FullDisk, unfinished
 
 log = logging.getLogger(__name__)
+DAMAGED_STATE = "is damaged: its state of a run"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -132,6 +133,61 @@ def use_atomic_files(trainer: Trainer) -> None:
     """Let a trainer write and read checkpoints by `AtomicCheckpointIO`, unless the user has chosen another class."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_progress(loops: Any) -> bool:
+    progress = loops["fit_loop"]["epoch_progress"]
+    return all(_is_count(count) for part in ("total", "current") for count in progress[part].values())
+
+
+def _is_schedules(states: Any) -> bool:
+    # a schedule of torch, torch's ChainedScheduler or timm without its position would begin anew without a word
+    positions = ("last_epoch", "_schedulers", "param_group_field")
+    has_position = all(not state.keys().isdisjoint(positions) for state in states)
+    return isinstance(states, list) and has_position and all(_is_count(state.get("last_epoch", 0)) for state in states)
+
+
+ENTRIES: dict[str, Callable[[Any], bool]] = {
+    "pytorch-lightning_version": lambda version: re.match(r"\d+\.\d+", version) is not None,
+    "epoch": _is_count,
+    "global_step": _is_count,
+    "hyper_parameters": lambda arguments: isinstance(arguments, dict),
+    "loops": _is_progress,
+    "callbacks": lambda states: all(isinstance(state, dict) for state in states.values()),
+    "optimizer_states": lambda states: isinstance(states, list) and all(isinstance(state, dict) for state in states),
+    "lr_schedulers": _is_schedules,
+}
+"""Entry of a checkpoint → whether it has the form that Lightning reads; the last four are of a run."""
+
+
+def require_state(checkpoint: Any, source: str | Path) -> Any:
+    """Return a checkpoint as it is, if its entries have the form that Lightning reads.
+
+    A file of another project is checked only if it holds the state of a run.
+
+    Raises:
+        ValueError: naming the first entry of another form.
+
+    Example:
+        >>> require_state({"epoch": "three"}, "x.ckpt")  # of another project
+        {'epoch': 'three'}
+    """
+    has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
+    if not has_run and is_foreign(checkpoint):
+        return checkpoint
+    present: dict[str, Any] = {"hyper_parameters": {}} | checkpoint
+    for entry, has_form in list(ENTRIES.items())[: None if has_run else 4]:
+        try:
+            is_whole = has_form(present[entry])
+        except (AttributeError, KeyError, TypeError):
+            is_whole = False
+        if not is_whole:
+            raise ValueError(f"{source}: {DAMAGED_STATE}, {entry}, is missing or of another form")
+    return checkpoint
 
 
 @contextmanager

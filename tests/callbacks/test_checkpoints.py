@@ -6,14 +6,18 @@ tests/faults/test_resume.py.
 Also tests `callbacks/checkpoint_files.py`.
 """
 
+import copy
 import errno
 import io
+import json
 import os
 import time
 from collections import OrderedDict
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import reduce
 from itertools import product
+from operator import getitem
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock, call
@@ -32,6 +36,7 @@ from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated
 from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
 from vidcorr import loops
 from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
+from vidcorr.callbacks.checkpoint_files import require_state
 from vidcorr.callbacks.checkpoints import best_of_run
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.videos.files import FullDisk
@@ -404,3 +409,30 @@ def test_no_path_of_a_checkpoint_is_followed(tmp_path, caplog):
         assert caplog.messages.pop() == f"{path} is not removed: it is no checkpoint of this run"
     files.remove_checkpoint(kept / "ours.ckpt")
     assert before - {*tmp_path.rglob("*")} == {kept / "ours.ckpt"}
+
+
+STATES = json.loads(Path(__file__).with_name("states.json").read_text())
+"""The state of a run, as Lightning saves it; and place in it → values of another form.
+
+What only its reader knows is in faults/test_state_of_a_run.py.
+"""
+
+
+@pytest.mark.parametrize("place", STATES["wrong"])
+def test_a_state_of_another_form_is_one_line(place):
+    require_state(STATES["state"], "x.ckpt")
+    for value in STATES["wrong"][place]:
+        changed = copy.deepcopy(STATES["state"])
+        *above, name = place.split(".")
+        reduce(getitem, above, changed)[name] = value
+        line = refused(ValueError, "x.ckpt: is damaged: its state of a run, ", require_state, changed, "x.ckpt")
+        assert "\n" not in line
+
+
+def test_a_state_of_a_schedule_that_counts_otherwise_is_taken():
+    """Those of timm, and torch's `ChainedScheduler`; without its place one of torch would begin anew."""
+    for schedule in ({"param_group_field": "lr", "base_values": [0.1]}, {"_schedulers": [{"last_epoch": 2}]}):
+        state = STATES["state"] | {"lr_schedulers": [schedule]}
+        assert require_state(state, "x.ckpt") == state
+    state = STATES["state"] | {"lr_schedulers": [{"_step_count": 3}]}
+    refused(ValueError, "lr_schedulers, is missing or of another form", require_state, state, "x.ckpt")

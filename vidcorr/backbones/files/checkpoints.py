@@ -9,17 +9,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
-from typing import Annotated, Any, Self
+from typing import Any
 
 import torch
-from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from .trust import LONGEST, Recipe, check_recipe, reason
 
 METADATA_KEY = "vidcorr"
-DAMAGED_STATE = "is damaged: its state of a run"
-"""Words of a message: a file's state of a run cannot be restored."""
 MOST_NAMES = 1000
 """Most names of code in a file; a file with more is refused."""
 
@@ -199,101 +196,6 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         raise ValueError(f"{source}: not a checkpoint of vidcorr; weights alone are a network: {network}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
-
-
-PLACES = ("last_epoch", "_schedulers", "param_group_field")
-"""Keys under which the state of a schedule keeps its position: torch's, its `ChainedScheduler`'s, timm's."""
-Count = Annotated[int, Field(strict=True, ge=0)]
-
-
-class _Saved(BaseModel):
-    """Entries of every checkpoint of Lightning."""
-
-    version: str = Field(alias="pytorch-lightning_version", pattern=r"^\d+\.\d+")
-    epoch: Count
-    global_step: Count
-    hyper_parameters: dict[str, Any] = {}
-
-
-class _Progress(BaseModel):
-    """Lightning's counts of epochs: of the whole run, and of the present call of `fit`."""
-
-    total: dict[str, Count]
-    current: dict[str, Count]
-
-
-class _Loop(BaseModel):
-    """Lightning's state of a loop."""
-
-    epoch_progress: _Progress
-
-
-class _Loops(BaseModel):
-    """Lightning's states of its loops."""
-
-    fit_loop: _Loop
-
-
-class _Schedule(BaseModel, extra="allow"):
-    """State of a schedule of learning rates."""
-
-    last_epoch: Count = 0
-
-    @model_validator(mode="after")
-    def _require_a_place(self) -> Self:
-        """Refuse a state without its position, which a schedule keeps under one of the keys `PLACES`.
-
-        A schedule without it would begin anew without a word.
-        """
-        if self.model_fields_set.isdisjoint(PLACES):
-            raise ValueError("it holds no place")
-        return self
-
-
-class _RunState(_Saved):
-    """Entries of a checkpoint by which a run is resumed."""
-
-    loops: _Loops
-    callbacks: dict[str, dict[Any, Any]]
-    optimizer_states: list[dict[str, Any]]
-    lr_schedulers: list[_Schedule]
-    resume: dict[str, Any] = {}
-    run: dict[str, Any] = {}
-
-
-def require_state(checkpoint: Any, source: str | Path) -> Any:
-    """Return a checkpoint as it is, if its entries have the form that Lightning reads.
-
-    Content with optimisers or callbacks is the state of a run: then the run's entries are checked too, also in a file
-    of another project. Other content of another project is not checked.
-
-    Raises:
-        ValueError: one line with the first entry of another form.
-
-    Example:
-        >>> require_state({"epoch": "three"}, "x.ckpt")  # of another project
-        {'epoch': 'three'}
-        >>> saved = {"pytorch-lightning_version": "2.6.6", "epoch": -1, "global_step": 8, "vidcorr": {}}
-        >>> require_state(saved, "x.ckpt")
-        Traceback (most recent call last):
-            ...
-        ValueError: x.ckpt: is damaged: its state of a run, epoch: Input should be greater than or equal to 0
-        >>> require_state(saved | {"epoch": 1, "optimizer_states": []}, "x.ckpt")
-        Traceback (most recent call last):
-            ...
-        ValueError: x.ckpt: is damaged: its state of a run, loops: Field required
-    """
-    has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
-    if not has_run and is_foreign(checkpoint):
-        return checkpoint
-    form = _RunState if has_run else _Saved  # pydantic models of the entries
-    try:
-        form.model_validate(checkpoint)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{source}: {DAMAGED_STATE}, {place}: {first['msg']}") from None
-    return checkpoint
 
 
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:

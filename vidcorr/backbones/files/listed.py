@@ -6,7 +6,6 @@ make a network; `timm:NAME` and `torchvision:NAME`, without arguments and withou
 """
 
 import re
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -15,29 +14,19 @@ import yaml  # type: ignore[import-untyped]
 OURS = "vidcorr"
 LIBRARIES = ("timm", "torchvision")
 """Names before the colon of `timm:NAME` and its like, which are no modules."""
-CLASSES = ("Encoder", "LiirEncoder")
-FILES_OF_MAKERS = (f"{OURS}.backbones.resnet", f"{OURS}.backbones.vit")
-"""Modules whose public names are functions that make a network."""
+OF_BACKBONES = (
+    *("Encoder", "LiirEncoder", "vidcorr_r18", "crw_resnet18", "crw_training_resnet18", "crw_training_resnet50"),
+    *("moco_v3_vit_base", "moco_v3_vit_small", "vit_base_patch16_reg4", "vit_small_patch16_reg4"),
+)
 SHORT_NAMES: dict[str, str] = yaml.safe_load(Path(__file__).parents[1].joinpath("short_names.yaml").read_text("utf-8"))
 """Name → network. Weights of timm come from its cache, or over the network at first use."""
 WORD = re.compile(r"[\w+-]+(?:\.[\w+-]+)*")
 """A text in a configuration, such as "gelu" or "4.57.1"."""
 
 
-@cache
 def names_in(package: str) -> frozenset[str]:
-    """Return the names of a package of vidcorr, `lightning_modules` or `backbones`, that a file may use.
-
-    Example:
-        >>> sorted(names_in("vidcorr.backbones"))[:4]
-        ['Encoder', 'LiirEncoder', 'crw_resnet18', 'crw_training_resnet18']
-    """
-    module = import_module(package)
-    if package == f"{OURS}.lightning_modules":
-        return frozenset(module.__all__)
-    # of `backbones` the makers of networks, by the file that defines them, and some classes
-    made = {name for name in module.__all__ if getattr(getattr(module, name), "__module__", "") in FILES_OF_MAKERS}
-    return frozenset(made.union(CLASSES))
+    """Return the names of a package of vidcorr, `lightning_modules` or `backbones`, that a file may use."""
+    return frozenset(OF_BACKBONES if package == f"{OURS}.backbones" else import_module(package).__all__)
 
 
 def is_listed(name: str) -> bool:

@@ -1,16 +1,12 @@
 """Checkpoints say what they are, are read as data, and need no other file."""
 
 import argparse
-import copy
 import enum
-import json
 import os
 import subprocess
 import zipfile
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from functools import reduce
-from operator import getitem
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -26,7 +22,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.files.checkpoints import read_content, require_state, saved_model
+from vidcorr.backbones.files.checkpoints import read_content, saved_model
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
@@ -173,33 +169,6 @@ def test_files_of_others_are_told_with_the_flag_that_takes_them(tmp_path):
     refused(ValueError, "are a network: --model .* or --model.backbone ", saved_model, tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
     assert saved_model(tmp_path / "users.ckpt") is None  # a module of the user's own, which --model names
-
-
-STATES = json.loads(Path(__file__).with_name("states.json").read_text())
-"""The state of a run, as Lightning saves it; and place in it → values of another form.
-
-What only its reader knows is in faults/test_state_of_a_run.py.
-"""
-
-
-@pytest.mark.parametrize("place", STATES["wrong"])
-def test_a_state_of_another_form_is_one_line(place):
-    require_state(STATES["state"], "x.ckpt")
-    for value in STATES["wrong"][place]:
-        changed = copy.deepcopy(STATES["state"])
-        *above, name = place.split(".")
-        reduce(getitem, above, changed)[name] = value
-        line = refused(ValueError, "x.ckpt: is damaged: its state of a run, ", require_state, changed, "x.ckpt")
-        assert "\n" not in line
-
-
-def test_a_state_of_a_schedule_that_counts_otherwise_is_taken():
-    """Those of timm, and torch's `ChainedScheduler`; without its place one of torch would begin anew."""
-    for schedule in ({"param_group_field": "lr", "base_values": [0.1]}, {"_schedulers": [{"last_epoch": 2}]}):
-        state = STATES["state"] | {"lr_schedulers": [schedule]}
-        assert require_state(state, "x.ckpt") == state
-    state = STATES["state"] | {"lr_schedulers": [{"_step_count": 3}]}
-    refused(ValueError, "holds no place", require_state, state, "x.ckpt")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
