@@ -72,7 +72,8 @@ class NamedConfig(ActionConfigFile):
         """Read a config; UsageError for one that is not found or has another form."""
         path = None if values.startswith("{") else find_config(values)
         content = json.loads(values) if path is None else read_yaml(path)
-        if not content.keys().isdisjoint((True, "on")):  # YAML 1.1 reads the key `on` as true
+        # YAML 1.1 reads the key `on` as true
+        if not content.keys().isdisjoint((True, "on")):
             raise UsageError(f"{path}: on is a flag, --on davis=FOLDER; in a config it is a callback (--print_config)")
         if not isinstance(content.get("trainer") or {}, dict):
             raise UsageError(f"{path}: trainer is {content['trainer']}; write trainer: {{max_steps: 9}}")
@@ -93,9 +94,9 @@ def is_other_class(before: Any, now: Any) -> bool:
     earlier = resolve_name(before.class_path)
     try:
         named = resolve_name(name) if "." in name else getattr(vidcorr, name)
-    except (ImportError, AttributeError, ValueError):  # a class of the user's by its name alone, or a mistake
+    except (ImportError, AttributeError, ValueError):
         return name != earlier.__name__
-    return not (isinstance(named, type) and issubclass(named, earlier))  # a name may be of a function, too
+    return not (isinstance(named, type) and issubclass(named, earlier))
 
 
 # Trainer and config
@@ -113,7 +114,8 @@ TRAINER = class_from_function(make_trainer)
 def precision_for(accelerator: Any) -> str:
     """Return Lightning's name of the fastest precision of an accelerator, a name or a configuration with its class."""
     kind = accelerator if isinstance(accelerator, str) else resolve_name(accelerator.class_path).name()
-    asks_for_gpu = kind in ("auto", "gpu", "cuda")  # without a GPU, Lightning refuses "gpu" and "cuda"
+    # without a GPU, Lightning refuses "gpu" and "cuda"
+    asks_for_gpu = kind in ("auto", "gpu", "cuda")
     chosen, reason = fastest_precision(gpu_or_cpu().type if asks_for_gpu else kind)
     rank_zero_info(f"precision auto: {MIXED[chosen]} ({reason})")
     return MIXED[chosen]
@@ -150,7 +152,7 @@ def is_first_rank() -> bool:
 
     In an interactive job of SLURM each task is a run of its own, as in Lightning, and so a first rank.
     """
-    if "RANK" in os.environ:  # torchrun's rank among all ranks
+    if "RANK" in os.environ:
         return os.environ["RANK"] == "0"
     # the first rank has 0 in each variable that is set, such as node and place on the node; `detect` is False in an
     # interactive job
@@ -167,7 +169,7 @@ def quieten_lightning() -> None:
     """Hide Lightning's warnings and tips that are of no use on the command line; print others as commands do."""
     warnings.filterwarnings("ignore", f".*({NOISE})")
     warnings.formatwarning = line_of_warning
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)  # a second call adds nothing
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)
 
 
 def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
@@ -216,23 +218,26 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], earlier: RunFolder | None = None, more: Sequence[str] = ()) -> None:
-        start_collector()  # turns Python's garbage collector on again, if `main` turned it off for the imports
+        # the commands turn Python's garbage collector off for the imports
+        start_collector()
         quieten_lightning()
-        yaml.SafeDumper.add_multi_representer(Enum, _write_value)  # PyYAML itself can write no member of an Enum
+        yaml.SafeDumper.add_multi_representer(Enum, _write_value)
         # the first rank logs: in an interactive job of SLURM, Lightning would take this task for another rank
         if is_first_rank():
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         for name in dir(vidcorr):
-            getattr(vidcorr, name)  # imports a class: the parser finds only imported classes by their names
+            # the parser finds only imported classes by their names
+            getattr(vidcorr, name)
         self.command = args[0]
-        # `run.json` of a run that goes on keeps its words and, once, those that were added
-        words_of_run = list(earlier.record.words if earlier else args)
-        added = [] if earlier and words_of_run[-len(more) :] == list(more) else more
-        self.run = Run([*words_of_run, *added], earlier, say=rank_zero_info)
+        # `run.json` of a run that goes on keeps its arguments and, once, those that were added
+        recorded = list(earlier.record.words if earlier else args)
+        added = [] if earlier and recorded[-len(more) :] == list(more) else more
+        self.run = Run([*recorded, *added], earlier, say=rank_zero_info)
         requeued = self.run.go_on_if_requeued(root_of(args))
-        if requeued is not None:  # by the configuration of its run, whatever the words' files say now
+        # by the configuration of its run, whatever the YAML files of its command are now
+        if requeued is not None:
             args = [self.command, *requeued.words("last")]
-        self.words = words_for_parser([*args, *more])
+        self.arguments = words_for_parser([*args, *more])
         # of all parsers: a mistake raises an error, which gets a remedy below; a flag is written in full
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
@@ -242,9 +247,9 @@ class VidcorrCLI(LightningCLI):
                 trainer_class=TRAINER,
                 seed_everything_default=0,
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
-                save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
+                save_config_callback=None,
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
-                args=self.words.words,
+                args=self.arguments.words,
             )
         except ArgumentError as error:
             message = message_of(error)
@@ -271,8 +276,8 @@ class VidcorrCLI(LightningCLI):
         """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
         trainer = config.trainer
-        trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.words.names_data_alone)
-        if trainer.precision == "auto":  # config.yaml has the precision that was chosen
+        trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.arguments.names_data_alone)
+        if trainer.precision == "auto":
             trainer.precision = precision_for(trainer.accelerator)
         if self.command == "fit":
             if has_no_videos(config) and has_own_data(config):
@@ -282,7 +287,8 @@ class VidcorrCLI(LightningCLI):
             # the config of a training without validations sets 0, by which Lightning would measure nothing here
             trainer.limit_val_batches = trainer.limit_val_batches or None
             if config.get("data") and needs_no_data(config, LOADERS[self.command]):
-                config.data = None  # Lightning would refuse the data, even if only benchmarks are measured
+                # Lightning would refuse the data, even if only benchmarks are measured
+                config.data = None
         config.ckpt_path = self.run.choose_checkpoint(config)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -295,16 +301,17 @@ class VidcorrCLI(LightningCLI):
         trainer = self.config_init[self.command].trainer
         require_ranks_as_commands(str(trainer.strategy))
         callbacks = list(trainer.callbacks)
-        if not trainer.barebones:  # this mode has no checkpoints, logs and bars
+        if not trainer.barebones:
             callbacks += self._default_callbacks(trainer.callbacks)
-        if not trainer.fast_dev_run:  # a trial writes nothing
+        if not trainer.fast_dev_run:
             kwargs |= self._make_run_folder(trainer)
             callbacks.insert(0, RunStart(self.parser_of_command, self.config[self.command], self.run))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def _make_run_folder(self, trainer: Any) -> dict[str, Any]:
         """Make the folder of the run, and return the Trainer's arguments that name it; on other ranks do nothing."""
-        if not is_first_rank():  # other ranks learn the folder by broadcast (`run_folder`)
+        # other ranks learn the folder by broadcast (`run_folder`)
+        if not is_first_rank():
             return {}
         folder = self.run.make_folder(user_path(trainer.default_root_dir))
         arguments: dict[str, Any] = {"default_root_dir": folder}
@@ -317,7 +324,7 @@ class VidcorrCLI(LightningCLI):
         """Return the default callbacks of the command, without those of whose class the user has given one."""
         trainer = self.config_init[self.command].trainer
         fits = self.command == "fit"
-        saves = fits and trainer.enable_checkpointing is not False  # None, Lightning's default, means True
+        saves = fits and trainer.enable_checkpointing is not False
         is_wanted: dict[type[pl.Callback], bool] = {
             BestCheckpoint: saves and any(isinstance(callback, BenchmarkCallback) for callback in given),
             Throughput: fits,
@@ -365,9 +372,9 @@ class VidcorrCLI(LightningCLI):
                 rank_zero_info(f"resume: {shlex.join(['vidcorr', 'resume', str(self.run.folder)])}")
             self.run.remove_refused()
             raise
-        if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else the training can be resumed
+        if trainer.state.fn != "fit" or has_reached_its_length(trainer):
             self.run.end(best_of_run(trainer))
-        self.run.remove_refused()  # without effect, unless the run had no step
+        self.run.remove_refused()
         if self.run.folder is not None:
             self._print_end(self.run.folder)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -402,7 +409,7 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
     # a user's class derives from `lightning`, whose classes are not those of `pytorch_lightning`
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
-    if "required" in message and "model" in message:  # the words that all versions of jsonargparse since 4.46 share
+    if "required" in message and "model" in message:
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
     unknown = UNKNOWN.search(message)
     if unknown is None:
@@ -411,10 +418,11 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
         return "; a folder of videos is --data.source FOLDER"
     if unknown["flag"]:
         return did_you_mean(unknown["flag"], ["--config", *names_of(parser), *names_of(COMMANDS[0].parser())])
-    classes = [name for room in (vidcorr, pl.callbacks, pl.loggers) for name in dir(room) if name[0].isupper()]
+    classes = [name for package in (vidcorr, pl.callbacks, pl.loggers) for name in dir(package) if name[0].isupper()]
     return did_you_mean(unknown["name"], [*SHORT_NAMES, *classes])
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parent / "src")  # this folder would hide a user's `callbacks`
+    # this folder would hide a user's `callbacks`
+    sys.path[0] = str(Path(__file__).resolve().parent / "src")
     main()

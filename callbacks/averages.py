@@ -36,15 +36,17 @@ def weights_as_saved(trainer: Trainer, pl_module: LightningModule) -> Iterator[N
     """
     own = pl_module.state_dict()
     checkpoint: dict[str, Any] = {"state_dict": own}
-    for average in averages_among(trainer):  # asked as for a checkpoint, which is then thrown away
+    # asked as for a checkpoint, which is then thrown away
+    for average in averages_among(trainer):
         if trainer.state.fn == "fit":
             average.on_save_checkpoint(trainer, pl_module, checkpoint)
     saved = checkpoint["state_dict"]
-    if saved is own:  # no callback has put an average in its place
+    if saved is own:
         yield
         return
-    kept = tree_map_only(Tensor, Tensor.clone, dict(own))  # loading writes into the tensors of `own`
-    pl_module.load_state_dict(saved, strict=False)  # an entry that an average does not save stays as it is
+    # loading writes into the tensors of `own`
+    kept = tree_map_only(Tensor, Tensor.clone, dict(own))
+    pl_module.load_state_dict(saved, strict=False)
     try:
         yield
     finally:

@@ -71,10 +71,12 @@ class BenchmarkCallback(Callback):
         self.before_training = before_training
         self.result: Result | None = None
         self.folder: Path | None = None
-        self._runs: list[Evaluated] = []  # the runs of the benchmark in this fit, also before a resumption
-        self._loaded_step: int | None = None  # step of the checkpoint that was loaded; None without one
-        self._home: Path | None = None  # folder of the results of this fit or validation; None before the first
-        self._resumed_name: str | None = None  # name of that folder in the run that is resumed
+        self._runs: list[Evaluated] = []
+        # step of the checkpoint that was loaded
+        self._loaded_step: int | None = None
+        # folder of the results of this fit or validation, and its name in the run that is resumed
+        self._home: Path | None = None
+        self._resumed_name: str | None = None
 
     @property
     def name(self) -> str:
@@ -95,11 +97,7 @@ class BenchmarkCallback(Callback):
         return scores_at
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Forget an earlier run, and open the data set, so that its faults are told before any training.
-
-        Callbacks that average weights are moved to the front of the Trainer's list (`averages_first`). Two benchmarks
-        of one name are refused.
-        """
+        """Forget an earlier run, and open the data set, so that its faults end the run before any training."""
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
         # a new list: Lightning goes through the old one
@@ -110,9 +108,9 @@ class BenchmarkCallback(Callback):
         self._home = None
         self._resumed_name = None
         if stage == "fit":
-            self._runs = []  # an earlier fit of a notebook filled them
-        with Ranks() as ranks, ranks.together():  # an error of one rank is an error of all
-            _ = self.benchmark.sequences  # opens the data set
+            self._runs = []
+        with Ranks() as ranks, ranks.together():
+            _ = self.benchmark.sequences
 
     def plan_row(self) -> tuple[str, str]:
         """Return title and text of a line in the plan that is printed before a training: when the benchmark runs."""
@@ -120,11 +118,7 @@ class BenchmarkCallback(Callback):
         return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
     def _takers_of_old_scores(self, trainer: Trainer) -> list[str]:
-        """Describe the callbacks and schedules that would read an old score in an epoch without the benchmark.
-
-        EarlyStopping and ReduceLROnPlateau would do so. A callback with a true `waits_for_score`, for example
-        `BestCheckpoint`, reads only scores of the present step, and is left out.
-        """
+        """Describe what would read an old score in an epoch without the benchmark: EarlyStopping, ReduceLROnPlateau."""
         takers: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
             key = getattr(taker, "monitor", None)
@@ -135,23 +129,22 @@ class BenchmarkCallback(Callback):
         return takers
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Record the scores so far and the name of the folder of results, for a run that resumes from here."""
+        """Record the scores so far and the name of the folder of results."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         runs = [run.model_dump() for run in self._runs]
-        folder = self._home.name if self._home else self._resumed_name  # a stop may come before the next result
+        # a stop may come before the next result
+        folder = self._home.name if self._home else self._resumed_name
         checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the scores of the resumed run, and note at which step the checkpoint was written.
-
-        A branch is a new run that begins from a checkpoint of another run; it restores no scores.
-        """
+        """Note the step of the checkpoint, and restore the scores of a resumed run, unless this run is a branch."""
         self._loaded_step = checkpoint["global_step"]
         if begins_branch(trainer, checkpoint):
-            return  # the checkpoint's scores are those of another run
+            return
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
-        if run_of(trainer) is None:  # a Trainer of the user's script: results go on in the earlier folder
+        # a Trainer of the user's script: results go on in the earlier folder
+        if run_of(trainer) is None:
             self._resumed_name = state.get("folder")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -161,7 +154,7 @@ class BenchmarkCallback(Callback):
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
-        view_for(self.benchmark, pl_module, load(pl_module))  # refuses a module without features
+        view_for(self.benchmark, pl_module, load(pl_module))
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         scored = self.benchmark.scored_among(data.trained_videos()) if hasattr(data, "trained_videos") else []
         if scored:
@@ -177,10 +170,11 @@ class BenchmarkCallback(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run every `every_n_epochs` epochs and after the last epoch of a fit; in `validate` and `test` always."""
-        if trainer.state.fn != "fit":  # `validate` or `test`
+        if trainer.state.fn != "fit":
             scores = self._run(trainer, pl_module)
-            scores["step"] = float(self._runs[-1].step)  # Lightning takes this value for the step of all others
-            pl_module.log_dict(scores)  # so that `trainer.validate` returns the scores
+            # Lightning takes this value for the step of all others
+            scores["step"] = float(self._runs[-1].step)
+            pl_module.log_dict(scores)
         elif not trainer.sanity_checking and self._is_due(trainer):
             self._run(trainer, pl_module)
 
@@ -204,7 +198,6 @@ class BenchmarkCallback(Callback):
             self._run(trainer, pl_module)
 
     def _average_has_moved(self, trainer: Trainer, pl_module: LightningModule) -> bool:
-        """Return whether an average of weights (EMA, SWA) has moved since the last run of the benchmark."""
         if self.result is None or not averages_among(trainer):
             return False
         with self._scored_network(trainer, pl_module) as (features, _):
@@ -231,22 +224,21 @@ class BenchmarkCallback(Callback):
                 yield features, network
 
     def _is_due(self, trainer: Trainer) -> bool:
-        """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
-        completed = trainer.current_epoch + 1  # Lightning counts this epoch only after the hooks
+        # Lightning counts this epoch only after the hooks
+        completed = trainer.current_epoch + 1
         return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
     def _run(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        """Run the benchmark, keep its result, and log its pictures, and in a fit its scores, at the weights' step."""
         fits = trainer.state.fn == "fit"
         step = trainer.global_step
         if self._loaded_step is not None and not fits:
-            step = self._loaded_step  # `validate` leaves the trainer's number of steps at 0
+            step = self._loaded_step
         epoch = 0
         # evaluations at other steps, also of the fit that was resumed; one of this step is replaced
         others = [run for run in self._runs if run.step != step]
-        options_of_fit: dict[str, Any] = {}  # of `Benchmark.run`: the evaluations before, and epochs and steps so far
+        options_of_fit: dict[str, Any] = {}
         if fits:
-            epoch = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
+            epoch = epochs_completed(trainer) if step else 0
             options_of_fit = {"past": others, "at": (epoch, step)}
         output = Output(self._folder_at(trainer, step))
         result = self._result_or_none(trainer, pl_module, output, options_of_fit)
@@ -255,7 +247,7 @@ class BenchmarkCallback(Callback):
         self.result = result
         self.folder = output.folder
         self._runs = [*others, Evaluated(epoch=epoch, step=step, scores=result.scores)]
-        scores = self.history[step]  # keys have the benchmark's name before them, for the logger
+        scores = self.history[step]
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture, step)
@@ -266,10 +258,7 @@ class BenchmarkCallback(Callback):
     def _result_or_none(
         self, trainer: Trainer, pl_module: LightningModule, output: Output, options_of_fit: Mapping[str, Any]
     ) -> Result | None:
-        """Return the result of the benchmark; None after an error that is logged and does not end the fit.
-
-        `output` writes the files of the run; `options_of_fit` are arguments of `Benchmark.run` that only a fit gives.
-        """
+        """Return the result of the benchmark; None after an error that is logged and does not end the fit."""
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
                 return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)
@@ -306,7 +295,6 @@ class BenchmarkCallback(Callback):
         return self._home / name
 
     def _benchmark_of_run(self, trainer: Trainer) -> Benchmark:
-        """Return the benchmark; in Lightning's `fast_dev_run` with at most as many sequences as batches."""
         batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         if not batches:
             return self.benchmark
@@ -314,7 +302,7 @@ class BenchmarkCallback(Callback):
 
 
 def _folder_without(pattern: str, folder: Path) -> Path:
-    """Return a folder `NAME`, or the first of `NAME-1`, `NAME-2`, … beside it, in which no file matches a pattern."""
+    """Return a folder `NAME`, or the first of `NAME-1`, `NAME-2`, … in which no file matches a pattern."""
     free = folder
     numbers = count(1)
     while any(free.glob(pattern)):
@@ -348,11 +336,8 @@ def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
 
 
 def seed_and_recipe(trainer: Trainer) -> dict[str, Any]:
-    """Return the fields `seed` and `recipe` of `Network` for a training.
-
-    The seed is the number that Lightning was seeded with, or None. The recipe is a digest of the configuration.
-    """
-    seed = os.environ.get("PL_GLOBAL_SEED")  # a text
+    """Return the fields `seed`, Lightning's, and `recipe` of `Network` for a training."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
     return {"seed": seed and int(seed), "recipe": training_digest(trainer)}
 
 

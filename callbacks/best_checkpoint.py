@@ -38,13 +38,10 @@ class BestCheckpoint(ModelCheckpoint):
         self._reset(monitor or "the first score", "max")
 
     def _reset(self, monitor: str, mode: Literal["max", "min"]) -> None:
-        """Set the state at the start of a fit, also of a second fit of the same callback.
-
-        Lightning's callback has no other way to forget a fit than its constructor.
-        """
+        # Lightning's callback has no other way to forget a fit than its constructor
         _, save_top_k, dirpath = self._arguments
-        self._is_resumed = False  # True once the best scores of a resumed run are taken over
-        self._is_branch = False  # True for a new run that begins from a checkpoint of another run
+        self._is_resumed = False
+        self._is_branch = False
         super().__init__(
             dirpath,
             "best-epoch={epoch:03d}-step={step:06d}",
@@ -52,7 +49,8 @@ class BestCheckpoint(ModelCheckpoint):
             mode=mode,
             save_top_k=save_top_k,
             auto_insert_metric_name=False,
-            save_on_train_epoch_end=False,  # Lightning's `on_validation_end` saves, which our hooks call
+            # Lightning's `on_validation_end` saves, which our hooks call
+            save_on_train_epoch_end=False,
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -60,7 +58,7 @@ class BestCheckpoint(ModelCheckpoint):
         use_atomic_files(trainer)
         if stage != "fit":
             return
-        monitor, _, dirpath = self._arguments  # the constructor's: monitor, save_top_k, dirpath
+        monitor, _, dirpath = self._arguments
         # without a monitor, the first score of the benchmarks is taken
         monitor, self._benchmark = _score_and_benchmark(monitor, benchmarks_among(trainer))
         declared = {f"{self._benchmark.name}/{score.name}": score for score in self._benchmark.benchmark.declared}
@@ -73,30 +71,24 @@ class BestCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
-        """Return True if the file exists and must not be replaced; always False in a resumed run.
-
-        A run that was killed and resumed may save a step again. It then replaces the file of this step, where Lightning
-        would write a second file beside it.
-        """
+        """Return True if the file exists; False in a resumed run, which replaces the file of a step it saves again."""
         return not self._is_resumed and super().file_exists(filepath, trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Find out whether the run goes on, or begins as a branch, which has no best checkpoint yet."""
+        """Note whether the run is a branch, which has no best checkpoint yet."""
         self._is_branch = begins_branch(trainer, checkpoint)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best scores of the run that resumes, with its files at the places where they are now.
-
-        Nothing is taken over by a branch, a run of its own.
-        """
+        """Take over the best scores of the run that resumes, with its files at the places where they are now."""
         if self._is_branch:
             return
-        self._is_resumed = True  # from now on a save may replace a file of the same step (`file_exists`)
+        self._is_resumed = True
         place_now = {path: self._place_of(path) for path in state_dict["best_k_models"]}
         scores = {place_now[path]: score for path, score in state_dict["best_k_models"].items()}
         best = place_now.get(state_dict["best_model_path"], "")
         changed = {
-            "dirpath": self.dirpath,  # Lightning drops the scores of a state that names another folder
+            # Lightning drops the scores of a state that names another folder
+            "dirpath": self.dirpath,
             "best_k_models": scores,
             "kth_best_model_path": place_now.get(state_dict["kth_best_model_path"], ""),
             "best_model_path": best if Path(best).is_file() else "",
@@ -104,10 +96,6 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict | changed)
 
     def _place_of(self, path: str) -> str:
-        """Return where a file of the resumed run is: in this run's folder by its name, or in its old place.
-
-        A file that is in neither gets its path in this run's folder.
-        """
         here = Path(str(self.dirpath), Path(path).name)
         is_elsewhere = not here.is_file() and Path(path).is_file()
         return path if is_elsewhere else str(here)
@@ -117,8 +105,8 @@ class BestCheckpoint(ModelCheckpoint):
         if trainer.state.fn == "fit" and self.monitor in self._benchmark.history.get(trainer.global_step, {}):
             super().on_validation_end(trainer, pl_module)
 
-    on_train_epoch_end = on_validation_end  # for a fit without validation
-    on_train_end = on_validation_end  # the benchmark may run after the last step
+    on_train_epoch_end = on_validation_end
+    on_train_end = on_validation_end
 
 
 def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:

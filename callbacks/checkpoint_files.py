@@ -36,7 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folders: set[Path] = set()  # folders to which this run has written checkpoints
+        self._folders: set[Path] = set()
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint in whole or not at all; one with an address such as `s3://…` is left to Lightning.
@@ -54,10 +54,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _write(_as_data(checkpoint), path)
         except FullDisk:
             raise
-        except (OSError, RuntimeError) as error:  # torch may raise a RuntimeError while it handles an OSError
-            if "inline_container" in str(error):  # torch's words for a file that ends before its content
+        # torch may raise a RuntimeError while it handles an OSError
+        except (OSError, RuntimeError) as error:
+            if "inline_container" in str(error):
                 raise FullDisk(path) from error
-            # `__context__`: the OSError that torch was handling
             raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
         return None
 
@@ -69,7 +69,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = read_content(path)
         if not is_foreign(content) and version_mistake(content):
-            return content  # another version of ours wrote it; in a fit, `SavedModule.on_load_checkpoint` refuses it
+            return content
         return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -87,7 +87,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint in types that are read back as data: numpy's and dates in its states, `plain` arguments."""
     content = dict(checkpoint)
     for name in content.keys() - {"state_dict"}:
         # arguments of the module or its data are read by YAML, too
@@ -117,13 +116,12 @@ def require_savable(trainer: Trainer, pl_module: LightningModule) -> None:
 
 
 def _write(content: dict[str, Any], path: Path) -> None:
-    """Write a file in whole or not at all; refuse content that is not read back as data."""
     hidden = path.with_name(f".{path.name}.unfinished")
-    with unfinished(path, hidden):  # moves `hidden` to `path` at the end, unless an error is raised
+    with unfinished(path, hidden):
         with hidden.open("wb") as file:
             torch.save(content, file)
             file.flush()
-            os.fsync(file.fileno())  # the content is on disk before the file takes the name of an earlier one
+            os.fsync(file.fileno())
         unread = get_unsafe_globals_in_checkpoint(hidden)
         if unread:
             raise ValueError(f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts")
@@ -203,14 +201,14 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise  # a RuntimeError of torch, but no fault of the state
+        raise
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         is_restored = any(frame.name == "restore_training_state" for frame in frames)
         # the optimiser's own code, or a function that it calls
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_of_state = is_restored or is_of_torch
-        is_ours = isinstance(error, ValueError) and not is_of_torch  # its message is one line already
+        is_ours = isinstance(error, ValueError) and not is_of_torch
         # a GPU tells errors late: any earlier call may have caused it
         is_of_gpu = re.search("CUDA|NCCL|HIP", str(error)) is not None
         if trainer.ckpt_path is None or is_of_gpu or is_ours or not is_of_state:

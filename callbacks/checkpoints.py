@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 ANEW = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
 """Remedy for a checkpoint that no run can resume from."""
-OF_LEARNING = "current_model_state"
+LEARNING_STATE = "current_model_state"
 """Lightning's key for the weights that learn, in a checkpoint whose `state_dict` is their average."""
 
 
@@ -70,16 +70,19 @@ class LastCheckpoint(ModelCheckpoint):
         self._reset()
 
     def _reset(self) -> None:
-        """Set the state at the start of a fit, also of a second fit of the same callback."""
         self.last_model_path = ""
-        self._places: tuple[int, list[Any]] = (-1, [])  # batches trained on in all, states of the loaders after them
-        self._note: dict[str, Any] = {}  # `batches` and `optimisers` of this run, in checkpoints
-        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
-        self._stop_after_step = False  # a stop that came between accumulated batches; their step is completed first
-        self._is_at_last_validation = False  # of a run that ends within an epoch
-        self._save_has_failed = False  # no second save, which the error of the first would ask for
-        self._learning: dict[str, Tensor] | None = None  # weights at the end of an epoch, beside an average
-        self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
+        # batches trained on in all, and the states of the loaders after them
+        self._places: tuple[int, list[Any]] = (-1, [])
+        # `batches` and `optimisers` of this run, in checkpoints
+        self._note: dict[str, Any] = {}
+        self._resumed: dict[str, Any] | None = None
+        # a stop between accumulated batches: their step is completed first
+        self._stop_after_step = False
+        self._is_at_last_validation = False
+        self._save_has_failed = False
+        # the trained weights at the end of an epoch, beside their average
+        self._learning: dict[str, Tensor] | None = None
+        self._saved_step = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, install `AtomicCheckpointIO`, and move this callback to the end of the Trainer's list.
@@ -128,16 +131,13 @@ class LastCheckpoint(ModelCheckpoint):
         """Do nothing: `state_dict` holds no state."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add to a checkpoint what a resumed run needs: batches, optimisers, trained weights, its place in an epoch.
-
-        A checkpoint of another command than `fit` is not changed.
-        """
+        """Add to a checkpoint of a fit what a resumed run needs: batches, optimisers, trained weights, its place."""
         if trainer.state.fn != "fit":
             return
         # `_note`: facts about batches and optimisers; a checkpoint from within an optimiser step cannot be resumed
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
-        if self._learning is not None and OF_LEARNING in checkpoint:  # a callback averages weights
-            checkpoint[OF_LEARNING] = self._learning  # the weights before the average replaced them
+        if self._learning is not None and LEARNING_STATE in checkpoint:
+            checkpoint[LEARNING_STATE] = self._learning
         # sets the counters, so that a run that resumes from within an epoch continues this epoch
         batches, places = self._places
         # a callback that saves at the end of a batch before this one does, where Lightning has the right states
@@ -145,10 +145,7 @@ class LastCheckpoint(ModelCheckpoint):
         loops.stay_within_epoch(trainer, checkpoint, places if is_present else ())
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lock the folder against other runs, and note the settings of this run's optimisers.
-
-        Checkpoints hold the note; `on_train_start` compares it with the note of the checkpoint that is resumed. It is
-        taken here, because later Lightning loads the optimisers' state, which has the settings of the earlier run.
+        """Lock the folder against other runs, and note the settings of the optimisers before Lightning loads others.
 
         Raises:
             ValueError: for a checkpoint to resume from that holds weights alone, and for states that no file can hold.
@@ -161,23 +158,19 @@ class LastCheckpoint(ModelCheckpoint):
         for optimizer in trainer.optimizers:
             settings += map(_settings_of, optimizer.param_groups)
         self._note["optimisers"] = settings
-        with Ranks() as ranks, ranks.together():  # an error of the first rank is raised on all ranks
+        with Ranks() as ranks, ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to resume with other batches or optimisers, and hide logged steps that the run will log again.
-
-        A new run only notes its batch sizes. A run that resumes between two epochs begins with the first batch of the
-        next epoch.
-        """
+        """Refuse to resume with other batches or optimisers, and hide logged steps that the run will log again."""
         self._saved_step = trainer.global_step
         samples: list[str] = []
         for loader in tree_leaves(trainer.train_dataloader):
             size = getattr(loader, "batch_size", None)
-            samples.append(str(size and size * trainer.world_size))  # "None": a loader that states no size
+            samples.append(str(size and size * trainer.world_size))
         self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
-        if self._resumed is None:  # a new run
+        if self._resumed is None:
             return
         self._require_same_settings(trainer, self._resumed)
         _hide_later_logs(trainer)
@@ -185,7 +178,6 @@ class LastCheckpoint(ModelCheckpoint):
             loops.begin_next_epoch(trainer)
 
     def _require_same_settings(self, trainer: Trainer, resumed: Mapping[str, Any]) -> None:
-        """Raise ValueError, unless this run has the batches and optimisers that a checkpoint notes."""
         for name in ("batches", "optimisers"):
             if name in resumed and resumed[name] != self._note[name]:
                 before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
@@ -193,24 +185,19 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
-        self._learning = None  # the copy of the trained weights counts at the end of an epoch only
+        # the copy counts at the end of an epoch only
+        self._learning = None
         self.save(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save every `every_n_steps` steps; in a resumed run, make ReduceLROnPlateau take its step at the epoch's end.
-
-        Lightning leaves out such schedules, which follow a score, in the epoch in which a run resumes.
-        """
+        """Save every `every_n_steps` steps; in the epoch of a resumption, let schedules follow their score."""
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
-        """Delay a stop by `max_time` or a callback until the optimiser step ends, if a step takes several batches.
-
-        Lightning would stop at once, and drop the gradients of the batches before the step.
-        """
-        if loops.accumulates(trainer):  # further batches of this step are to come
+        """Delay a stop by `max_time` or a callback until the optimiser step ends; Lightning would drop gradients."""
+        if loops.accumulates(trainer):
             self._stop_after_step |= trainer.should_stop
             trainer.should_stop = False
         else:
@@ -219,10 +206,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._places = (loops.batches_in_all(trainer), copy.deepcopy(loops.places_of_loaders(trainer)))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save before the validation that Lightning adds when `max_time` or a callback ends a run within an epoch.
-
-        A run without a stop has no validation here. So a run that resumes must go on from before this validation.
-        """
+        """Save before the validation that Lightning adds to a run that ends within an epoch: a longer run has none."""
         is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
         if is_in_fit and loops.ends_within_epoch(trainer):
             self._write(trainer)
@@ -231,19 +215,15 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the trained weights if a callback averages weights; save again after a validation that ends the run.
 
-        After the training, Lightning replaces the trained weights by the average. Checkpoints keep the copy, from which
-        a longer run goes on. The validation may have changed the best scores or an average, which checkpoints hold too.
+        After the training, Lightning replaces the trained weights by the average; a longer run goes on from the copy.
         """
         if averages_among(trainer):
             self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
-        if self._is_at_last_validation:  # set by `on_validation_start`, which has saved already
+        if self._is_at_last_validation:
             self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved.
-
-        A run that ends between accumulated batches is not saved: no run resumes from there.
-        """
+        """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved."""
         if trainer.global_step > self._saved_step and not loops.accumulates(trainer):
             self._write(trainer)
 
@@ -256,7 +236,8 @@ class LastCheckpoint(ModelCheckpoint):
                 rank_zero_info(f"ended in step {trainer.global_step}; saved after step {self._saved_step}: {path}")
         finally:
             _flush_loggers(trainer)
-            self._lock.close()  # Lightning calls no `teardown` after an exception
+            # Lightning calls no `teardown` after an exception
+            self._lock.close()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Release the lock of the folder."""
@@ -292,15 +273,12 @@ class LastCheckpoint(ModelCheckpoint):
             log.error("not saved: %s", failure)
 
     def _write(self, trainer: Trainer) -> None:
-        """Write `last.ckpt`, once all that was logged is on disk; nothing in Lightning's `fast_dev_run`.
-
-        Every rank must call it, since Lightning lets all ranks wait for the file.
-        """
+        """Write `last.ckpt`, once all that was logged is on disk; every rank must call it."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)
         path = self.last_model_path or self._new_path(trainer)
-        trainer.save_checkpoint(path, weights_only=False)  # with the states of optimisers, schedules and callbacks
+        trainer.save_checkpoint(path, weights_only=False)
         self.last_model_path = path
         self._saved_step = trainer.global_step
         # as Lightning's own saves do: a logger may upload the checkpoint
@@ -309,7 +287,6 @@ class LastCheckpoint(ModelCheckpoint):
                 logger.after_save_checkpoint(self)
 
     def _new_path(self, trainer: Trainer) -> str:
-        """Return the path of `last.ckpt`, or the first free one of `last-v1.ckpt`, `last-v2.ckpt`, … beside it."""
         path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST)
         numbers = count(1)
         while self.file_exists(path, trainer):
@@ -338,7 +315,6 @@ def best_of_run(trainer: Trainer) -> str:
 
 
 def _restart_timers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Remove from a checkpoint the state of `max_time`'s timers: a resumed job has the whole time again."""
     for timer in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(timer, Timer):
             checkpoint["callbacks"].pop(timer.state_key, None)
@@ -354,21 +330,17 @@ def _hide_later_logs(trainer: Trainer) -> None:
         scores |= benchmark.history.get(trainer.global_step, {})
     first_hidden = loops.logged_step(trainer)
     if not loops.is_between_epochs(trainer):
-        first_hidden += 1  # within an epoch `logged_step` is the last trained step, whose values are on disk
+        # within an epoch `logged_step` is the last trained step, whose values are on disk
+        first_hidden += 1
     hide_logs(trainer, first_hidden, scores)
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an optimiser's parameter group that must not differ when a training is resumed.
-
-    `lr` is the learning rate before any schedule. Settings that the group lacks are left out.
-    """
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 
 
 def _flush_loggers(trainer: Trainer) -> None:
-    """Write the buffers of the loggers; TensorBoard's thread would do so within two minutes."""
     if trainer.is_global_zero:
         for logger in trainer.loggers:
             logger.save()

@@ -45,8 +45,10 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
         return ""
     for norm in norms:
         for name, buffer in list(norm.named_buffers(recurse=False)):
-            setattr(norm, name, buffer.clone())  # shared with the trained module until now
-        norm.momentum = None  # the mean over all batches
+            # shared with the trained module until now
+            setattr(norm, name, buffer.clone())
+        # the mean over all batches
+        norm.momentum = None
     # the view's call first sets eval mode; this hook runs later, just before the BatchNorm
     hooks = [norm.register_forward_pre_hook(_train) for norm in norms]
     device = device_of(features)
@@ -61,15 +63,11 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
 
 
 def _train(norm: nn.Module, inputs: object) -> None:
-    """Put a BatchNorm into training mode; a hook, which torch calls just before the layer normalises `inputs`."""
     norm.train()
 
 
 def _is_untouched(norm: _BatchNorm) -> bool:
-    """Return whether the statistics of a BatchNorm are the initial ones: mean 0, variance 1, of no batch.
-
-    The count alone does not tell: torchvision's weights have statistics, and a count of 0.
-    """
+    # the count alone does not tell: torchvision's weights have statistics, and a count of 0
     mean = norm.running_mean
     variance = norm.running_var
     batches = norm.num_batches_tracked
@@ -79,10 +77,7 @@ def _is_untouched(norm: _BatchNorm) -> bool:
 
 
 def _first_images(loader: Any) -> Iterator[Tensor]:
-    """Yield the images of the first `BATCHES` batches of a loader, float RGB in [0, 1] (N, 3, H, W).
-
-    It stops at a batch without images, and yields nothing for a loader that is not ours.
-    """
+    """Yield the images of the first batches of a loader of ours, float RGB in [0, 1] (N, 3, H, W)."""
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return
     size = min(loader.batch_size or 1, SAMPLES)
@@ -96,14 +91,10 @@ def _first_images(loader: Any) -> Iterator[Tensor]:
 
 
 def _images_in(batch: Any) -> Tensor | None:
-    """Return the first value of a batch that has the form of images, as float RGB `(N, 3, H, W)`.
-
-    None if the batch holds no images, or if their values leave [0, 1] by more than `SLACK`, 0.25.
-    """
     values = batch.values() if isinstance(batch, Mapping) else ()
     for value in values:
         if isinstance(value, Tensor) and value.ndim >= 4 and value.shape[-3] == 3:
             images = as_floats(value.flatten(0, -4))
             low, high = torch.aminmax(images)
-            return images if low >= -SLACK and high <= 1 + SLACK else None  # bicubic resizing overshoots a little
+            return images if low >= -SLACK and high <= 1 + SLACK else None
     return None

@@ -62,12 +62,12 @@ class CollapseMonitor(Callback):
     def __init__(self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3) -> None:
         require_at_least(1, "CollapseMonitor", every_n_steps=every_n_steps, patience=patience)
         self.every_n_steps = every_n_steps
-        self.warn_below = warn_below  # a check with a smaller spread of the embeddings counts as collapsed
-        self.patience = patience  # collapsed checks in a row until a warning
-        self._collapsed = 0  # collapsed checks in a row, up to the newest
+        self.warn_below = warn_below
+        self.patience = patience
+        self._collapsed = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier fit of the same callback."""
+        """Forget an earlier fit."""
         self._collapsed = 0
 
     def on_train_batch_end(
@@ -75,7 +75,7 @@ class CollapseMonitor(Callback):
     ) -> None:
         """Log and warn every few optimiser steps, at the last batch of a step."""
         step = trainer.global_step
-        if not outputs or step % self.every_n_steps or accumulates(trainer):  # a step may return None: no outputs
+        if not outputs or step % self.every_n_steps or accumulates(trainer):
             return
         if "embeddings" not in outputs:
             raise ValueError(f"CollapseMonitor: {type(pl_module).__name__} gives no embeddings; leave the monitor out")
@@ -84,9 +84,10 @@ class CollapseMonitor(Callback):
         measured["embedding_std"] = embedding_spread(embeddings)
         values = {f"monitor/{name}": value.float() for name, value in measured.items()}
         _log_measured(trainer, values)
-        spread = float(measured["embedding_std"])  # of this rank; the logged value is the mean over the ranks
+        spread = float(measured["embedding_std"])
         self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
-        if self._collapsed == self.patience:  # not above it: a warning per collapse
+        # once per collapse
+        if self._collapsed == self.patience:
             rank_zero_warn(
                 f"step {step}: the embeddings have collapsed: their spread is {spread:.3f} (1 is even, 0 is one point) "
                 f"and was below {self.warn_below} at {self.patience} checks in a row; a lower learning rate, BatchNorm "
@@ -116,19 +117,20 @@ class Throughput(Callback):
 
     def __init__(self) -> None:
         self._warned = False
-        self._since: float | None = None  # time of the last log; None: the next batch starts the clock
-        self._waited_before = 0.0  # seconds that the loader had waited by then
-        self._batches = 0  # batches since then
+        # time of the last log, the seconds that the loader had waited by then, and the batches since
+        self._since: float | None = None
+        self._waited_before = 0.0
+        self._batches = 0
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Count the batch, and log every few steps; the first batch after a pause only starts the clock."""
         now = time.perf_counter()
         loader: Any = trainer.train_dataloader
-        waited = getattr(loader, "waited", None)  # seconds in all, of a `ResumableLoader`
-        if self._since is not None:  # None: the first batch after a pause
+        waited = getattr(loader, "waited", None)
+        if self._since is not None:
             self._batches += 1
             every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if accumulates(trainer) or not every or trainer.global_step % every:  # 0 logs nothing
+            if accumulates(trainer) or not every or trainer.global_step % every:
                 return
             values = self._measure_speed(trainer, now - self._since, waited)
             if "time/data" in values:
@@ -139,7 +141,6 @@ class Throughput(Callback):
         self._batches = 0
 
     def _measure_speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
-        """Return the speed of the batches since the last log: name of a logged value → value."""
         values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
         size = getattr(trainer.train_dataloader, "batch_size", None)
         if size is not None:
@@ -152,10 +153,9 @@ class Throughput(Callback):
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""
         self._since = None
 
-    on_fit_start = on_validation_end  # of another fit of the same callback
+    on_fit_start = on_validation_end
 
     def _warn_if_slow(self, fraction: float, workers: int) -> None:
-        """Warn, once, if a fraction of the time spent waiting for data is above `SLOW`; `workers` are the loader's."""
         if fraction > SLOW and not self._warned:
             self._warned = True
             rank_zero_warn(

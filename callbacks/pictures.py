@@ -52,12 +52,13 @@ class TrainingPictures(Callback):
         require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs)
         self.protocol = PropagationProtocol.named(protocol)
         self.every_n_epochs = every_n_epochs
-        self.stage = stage  # of the network whose features are drawn; None: its default
-        self.stride = stride  # pixels per cell of the features; None: the network's default
-        self._clip: Tensor | None = None  # (T, 3, H, W), on the CPU; on the first rank, after its first batch
-        self._names: list[str] = []  # of its frames
+        self.stage = stage
+        self.stride = stride
+        # (T, 3, H, W), of the first rank, and the names of its frames
+        self._clip: Tensor | None = None
+        self._names: list[str] = []
         self._folder = Path()
-        self._drawn_step: int | None = None  # the step at which features were drawn last
+        self._drawn_step: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the folder on all ranks, and refuse batches without clips."""
@@ -76,21 +77,23 @@ class TrainingPictures(Callback):
         """
         if self._clip is not None or not trainer.is_global_zero:
             return
-        joined = join_loaders(prepared(batch), "clip")  # of several loaders, their clips become one batch
+        joined = join_loaders(prepared(batch), "clip")
         if not isinstance(joined, Mapping) or "clip" not in joined:
             raise ValueError("TrainingPictures draws the clips of a batch, and the first batch has none: leave it out")
         clip = as_floats(joined["clip"])
-        index = joined.get("frame_index")  # B x T, the frames' places in their videos; None: the batch does not tell
+        index = joined.get("frame_index")
         with random_state_kept():
             self._show(trainer, "clips", clip_sheet(clip, index))
-        self._clip = clip[0].detach().float().cpu()  # kept for the whole run, so not in the GPU's memory
+        # on the CPU, because it is kept for the whole run
+        self._clip = clip[0].detach().float().cpu()
         numbers = range(len(self._clip)) if index is None else index[0].tolist()
         self._names = [f"frame {number}" for number in numbers]
         self._draw(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the features every `every_n_epochs` epochs."""
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:  # Lightning counts this epoch only after the hooks
+        # Lightning counts this epoch only after the hooks
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,14 +101,13 @@ class TrainingPictures(Callback):
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the features of the clip and their matches, once per step; only the first rank has a clip."""
         clip = self._clip
         if clip is None or self._drawn_step == trainer.global_step:
             return
         self._drawn_step = trainer.global_step
         with random_state_kept(), torch.inference_mode():
             encoder = FrameEncoder(load(pl_module).view(self.stage, self.stride), self.protocol)
-            features = torch.stack(list(encoder.maps(clip)))  # T x C x h x w
+            features = torch.stack(list(encoder.maps(clip)))
             # pixels of the frame that the maps cover, padding of the network's input included
             covered_size = encoder.input_sizes((clip.shape[-2], clip.shape[-1])).covered
             self._show(trainer, "features", feature_sheet(clip, features, covered_size, self._names))
@@ -115,6 +117,5 @@ class TrainingPictures(Callback):
                 self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: Trainer, name: str, picture: Picture) -> None:
-        """Give a picture to the loggers, and write it to `pictures/NAME-step=….png` in the folder of the run."""
         log_picture(trainer, f"pictures/{name}", picture)
         write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

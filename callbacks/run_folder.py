@@ -31,14 +31,13 @@ def run_folder(trainer: Trainer) -> Path:
     TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and id of a W&B run). Without a logger it is
     `default_root_dir`.
     """
-    folder = Path(trainer.default_root_dir)  # of a command its own folder, which cli.py passes to the Trainer
+    folder = Path(trainer.default_root_dir)
     if trainer.logger is not None and run_of(trainer) is None:
         folder = _folder_of_logger(trainer.logger, folder)
     return Path(trainer.strategy.broadcast(str(folder)))
 
 
 def _folder_of_logger(logger: Logger, default: Path) -> Path:
-    """Return the folder of a logger, below a default folder if the logger names none."""
     if logger.log_dir is not None:
         return Path(logger.log_dir)
     version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
@@ -93,5 +92,5 @@ def log_picture(trainer: Trainer, tag: str, picture: NDArray[np.uint8], step: in
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(tag, picture, step, dataformats="HWC")
-        elif hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
+        elif hasattr(logger, "log_image"):
             logger.log_image(tag, [picture], step=step)

@@ -31,10 +31,7 @@ class RunStart(SaveConfigCallback):
         self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Do nothing, where Lightning's class writes the configuration: other callbacks may still refuse the run.
-
-        A refused run must not replace the files of an earlier run. `_begin_once` writes the configuration later.
-        """
+        """Do nothing, where Lightning's class writes the configuration: other callbacks may still refuse the run."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Begin the run before the first batch of a training."""
@@ -52,18 +49,18 @@ class RunStart(SaveConfigCallback):
         checkpoint["run"] = self.run.record.model_dump(include={"id", "training"}) | seed_and_recipe(trainer)
 
     def _begin_once(self, trainer: Trainer) -> None:
-        """Begin the run in its folder and write its configuration there, once; all ranks must call it."""
-        if self.already_saved:  # an attribute of Lightning's class
+        if self.already_saved:
             return
         self.already_saved = True
-        with Ranks() as ranks, ranks.together():  # an error of the first rank is raised on all ranks
+        with Ranks() as ranks, ranks.together():
             if trainer.is_global_zero and self.run.folder is not None:
-                savers = last_checkpoints(trainer)  # callbacks that write last.ckpt
+                savers = last_checkpoints(trainer)
                 checkpoints = Path(str(savers[0].dirpath)) if savers else None
                 self.run.begin(checkpoints, torch.get_num_threads())
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
-                    config.ckpt_path = None  # a later `fit --config config.yaml` trains from the beginning
+                    # a later `fit --config config.yaml` trains from the beginning
+                    config.ckpt_path = None
                 path = self.run.folder / self.config_filename
                 # a single file, without a second check of the parsed values
                 self.parser.save(config, path, skip_unset=False, skip_validation=True, overwrite=True, multifile=False)

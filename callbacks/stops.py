@@ -21,7 +21,7 @@ from vidcorr.loops import accumulates, place_of_batch
 from .checkpoint_files import use_atomic_files
 from .checkpoints import TrainingStopped, last_checkpoints
 
-OF_LIGHTNING = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
+LIGHTNING_CALLBACKS = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
 """Packages of Lightning's callbacks."""
 NOT_FINITE = 99
 """Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
@@ -42,10 +42,10 @@ class Stops(Callback):
     """
 
     def __init__(self) -> None:
-        self._ranks = Ranks(shared=False)  # all ranks during a fit; a save outside a fit needs no agreement
-        self._losses: list[tuple[str, PendingCopy]] = []  # losses to check, each with its step in words
-        self._outcome = 0  # what all ranks have agreed on: the number of a signal, or 0 to continue
-        self._handlers = ExitStack()  # handlers of signals, until the run ends
+        self._ranks = Ranks(shared=False)
+        self._losses: list[tuple[str, PendingCopy]] = []
+        self._outcome = 0
+        self._handlers = ExitStack()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Log the names of callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
@@ -65,10 +65,7 @@ class Stops(Callback):
         self._install_handlers()
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Start the copy of the loss to the CPU.
-
-        `on_train_batch_end` checks it a step later, so that no step waits for a GPU.
-        """
+        """Start the copy of the loss to the CPU; `on_train_batch_end` checks it a step later."""
         epoch, batch = place_of_batch(trainer)
         when = f"step {trainer.global_step} (epoch {epoch}, batch {batch})"
         self._losses.append((when, PendingCopy(loss.detach())))
@@ -79,13 +76,15 @@ class Stops(Callback):
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
-        fault = self._check_losses(all_but=1)  # the newest may still be on a GPU
+        # the newest may still be on a GPU
+        fault = self._check_losses(all_but=1)
         # `NOT_FINITE` is larger than every number of a signal, so it wins over a signal of another rank
         own_outcome = NOT_FINITE if fault else signals.requests.received or 0
         outcome = self._ranks.largest(own_outcome)
         if outcome == NOT_FINITE:
             self._raise_on_all_ranks(fault)
-        if outcome and not accumulates(trainer):  # no stop with a part of the gradients
+        # no stop with a part of the gradients
+        if outcome and not accumulates(trainer):
             self._outcome = outcome
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any, **options: Any) -> None:
@@ -93,17 +92,13 @@ class Stops(Callback):
         self._raise_if_agreed()
 
     def _raise_if_agreed(self) -> None:
-        """Raise `Stopped`, if the ranks have agreed to stop.
-
-        The error has the signal that this rank received. If only another rank received a signal, the error has SLURM's
-        requeue signal if that was agreed on, else SIGTERM.
-        """
         if self._outcome:
             if_none_received = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
             raise signals.Stopped(signals.requests.received or if_none_received)
 
     on_train_batch_start = on_train_epoch_start
-    on_fit_end = on_train_epoch_start  # a signal in the last step is raised here, once the end of the run is saved
+    # a signal in the last step is raised here, once the end of the run is saved
+    on_fit_end = on_train_epoch_start
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
@@ -121,24 +116,17 @@ class Stops(Callback):
     on_test_batch_end = on_validation_batch_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ask all ranks whether one received a signal after the last batch, for example in a validation.
-
-        It waits for all ranks, and keeps the largest number of a signal in `_outcome`; 0: none, continue.
-        """
-        # `max`: a stop that was agreed on earlier still counts
+        """Ask all ranks whether one received a signal after the last batch, for example in a validation."""
+        # a stop that was agreed on earlier still counts
         self._outcome = max(self._outcome, self._ranks.largest(signals.requests.received or 0))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse, on all ranks, to save non-finite weights or a step after a non-finite loss.
-
-        Raises:
-            TrainingStopped: naming the first non-finite loss, else the weights.
-        """
+        """Refuse, on all ranks, to save non-finite weights or a step after a non-finite loss (`TrainingStopped`)."""
         broken = [name for name, weight in pl_module.named_parameters() if not weight.isfinite().all()]
         fault = self._check_losses()
         if broken and fault is None:
             fault = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
-        if self._ranks.largest(NOT_FINITE if fault else 0):  # a fault of any rank is one of all
+        if self._ranks.largest(NOT_FINITE if fault else 0):
             self._raise_on_all_ranks(fault)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -148,36 +136,36 @@ class Stops(Callback):
         """
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
-            launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
+            # a hanging rank ignores SIGTERM
+            launcher.kill(signal.SIGKILL)
         if trainer.state.fn == "fit":
             for saver in last_checkpoints(trainer):
-                saver.save(trainer, exception)  # before the job is queued again
+                saver.save(trainer, exception)
         # a lost rank is a fault, also if a signal came; `_outcome` is the signal on which all ranks agreed, or 0
         number = None if isinstance(exception, LostRank) else signals.cause_of(exception)
         if number:
             rank_zero_info(f"stopped by {(signals.NAMES | signals.REQUEUE)[number]}")
             if trainer.is_global_zero and (number in signals.REQUEUE or self._outcome in signals.REQUEUE):
                 requeue_job()
-        self._handlers.close()  # the handlers of before the run: Lightning calls no `teardown` after an exception
+        # Lightning calls no `teardown` after an exception
+        self._handlers.close()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the signal handlers, and end the exchange of the ranks."""
         self._handlers.close()
         self._ranks.close()
-        self._ranks = Ranks(shared=False)  # each rank alone: outside a fit nothing is agreed on
+        self._ranks = Ranks(shared=False)
 
     def _install_handlers(self) -> None:
-        """Let SIGTERM and Ctrl-C wait for the end of a step; SLURM's signals too, if Lightning requeues at them."""
+        """Let SIGTERM and Ctrl-C wait for the end of a step, and SLURM's signals, if Lightning requeues at them."""
         requeue: list[int] = []
-        if SLURMEnvironment.detect():  # Lightning has a handler for them, unless the user turned requeueing off
+        # Lightning has a handler for them, unless the user turned requeueing off
+        if SLURMEnvironment.detect():
             requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
         self._handlers.enter_context(signals.deferred(further=requeue))
 
     def _check_losses(self, all_but: int = 0) -> str | None:
-        """Check the losses in the list, and remove the checked ones; describe the first that is not finite.
-
-        The check ends there: later losses stay in the list. It waits for losses that are still on a GPU.
-        """
+        """Take losses from the list, and wait for them; describe the first that is not finite."""
         while len(self._losses) > all_but:
             when, copied = self._losses.pop(0)
             loss = float(copied.wait())
@@ -186,10 +174,7 @@ class Stops(Callback):
         return None
 
     def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
-        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one.
-
-        Every rank must call it.
-        """
+        """Raise `TrainingStopped` on every rank, with the reason of the first rank that has one."""
         raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
 
 
@@ -200,8 +185,8 @@ def requeue_job() -> None:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     rank_zero_info(f"scontrol requeue {job}")
     try:
-        subprocess.run(["scontrol", "requeue", job], check=False)  # it names its errors itself
-    except OSError as error:  # a container has no such program
+        subprocess.run(["scontrol", "requeue", job], check=False)
+    except OSError as error:
         rank_zero_warn(f"the job is not queued again ({error}): run scontrol requeue {job}")
 
 
@@ -211,5 +196,5 @@ def may_resume_inexactly(callback: Callback) -> bool:
     False for a user's callback that inherits from `Callback` alone, because most of these only observe.
     """
     # the nearest base class of Lightning decides; `OBSERVERS` are the names of those that only observe
-    nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
+    nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(LIGHTNING_CALLBACKS))
     return nearest.__name__ not in {"Callback", *OBSERVERS}
