@@ -14,15 +14,12 @@ from torch import Tensor
 
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
-from vidcorr.experiments.runs.runs import OBSERVERS
 from vidcorr.functional.device import PendingCopy
 from vidcorr.loops import accumulates, place_of_batch
 
 from .checkpoint_files import use_atomic_files
 from .checkpoints import TrainingStopped, last_checkpoints
 
-LIGHTNING_CALLBACKS = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
-"""Packages of Lightning's callbacks."""
 NOT_FINITE = 99
 """Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
 
@@ -48,10 +45,7 @@ class Stops(Callback):
         self._handlers = ExitStack()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Log the names of callbacks that may not resume exactly, and install `AtomicCheckpointIO`."""
-        names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
-        if names and stage == "fit":
-            rank_zero_info(f"{', '.join(names)}: may not resume exactly")
+        """Install `AtomicCheckpointIO`."""
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -188,13 +182,3 @@ def requeue_job() -> None:
         subprocess.run(["scontrol", "requeue", job], check=False)
     except OSError as error:
         rank_zero_warn(f"the job is not queued again ({error}): run scontrol requeue {job}")
-
-
-def may_resume_inexactly(callback: Callback) -> bool:
-    """Return True for a callback of Lightning that changes rates, batches or weights, and for its subclasses.
-
-    False for a user's callback that inherits from `Callback` alone, because most of these only observe.
-    """
-    # the nearest base class of Lightning decides; `OBSERVERS` are the names of those that only observe
-    nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(LIGHTNING_CALLBACKS))
-    return nearest.__name__ not in {"Callback", *OBSERVERS}

@@ -132,17 +132,6 @@ def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(info_log):
     assert info_log.messages == []  # of a signal
 
 
-def test_callbacks_that_may_not_resume_exactly_are_named_at_the_start_of_a_fit(tmp_path, info_log):
-    class Mine(of_lightning.EMAWeightAveraging):
-        pass
-
-    assert run(tmp_path, of_lightning.Timer(), Mine(), limit_train_batches=2) == (None, 4)
-    assert "Mine: may not resume exactly" in info_log.messages
-    info_log.clear()
-    run(tmp_path, Mine(), method="validate")
-    assert "may not resume" not in info_log.text
-
-
 def _hit(rank, folder, by_signal):
     """Train as one of two ranks, of which the second is hit before its second step; return whether the run ended."""
     blow = Strike("SIGTERM", 1, rank=1) if by_signal else Spoil(step=1, rank=1)
