@@ -111,7 +111,7 @@ def trained_propagation(rounds: int) -> Iterator[str]:
     """Compare a step of propagation with trained features of a real video, which rule out fewer keys."""
     sequence = Davis(real_data("davis"))[0]
     for name in ("vidcorr-fast", "vidcorr"):
-        encoder = FrameEncoder(load("vidcorr-r18").placed_view(of_protocol=named(name).features), named(name))
+        encoder = FrameEncoder(load("vidcorr-r18").view(placed=True, of_protocol=named(name).features), named(name))
         protocol = encoder.protocol
         frames = (sequence.frame(t) for t in range(protocol.context + 2))
         features = torch.stack(list(encoder.maps(frames)))

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-from collections.abc import Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -68,27 +67,6 @@ def stated_by(module: object) -> Input | None:
     return None if mean is None and std is None else Input.of(mean, std, f"stated by {type(module).__name__}")
 
 
-def input_of_record(record: Mapping[str, Any]) -> Input | None:
-    """Return the input that a record of a network's weights states; None if it states none.
-
-    Args:
-        record: `mean` and `std`, as in timm's `pretrained_cfg`; and their source: `file`, in words, in a record that
-            vidcorr made, `architecture` and `tag` in a record of timm.
-
-    Example:
-        >>> input_of_record({"architecture": "test_vit", "tag": "r160", "mean": (0.5,) * 3, "std": (0.5,) * 3}).source
-        "timm's record of test_vit.r160"
-        >>> input_of_record({"mean": (0.5,) * 3, "std": (0.5,) * 3, "file": "its card"}).source
-        'its card'
-        >>> input_of_record({"architecture": "test_vit"}) is None
-        True
-    """
-    if "mean" not in record:
-        return None
-    name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
-    return Input.of(record["mean"], record["std"], record.get("file", f"timm's record of {name}"))
-
-
 class Encoder(Changeable, nn.Module):
     """A network with its input, its description, and defaults for its views: a value; `changed` makes another one.
 
@@ -142,8 +120,11 @@ class Encoder(Changeable, nn.Module):
         # an input without a source is a default, not a statement
         by_caller = stated if stated is not None and stated.source else None
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
-        if self.stated is None and not self.makes_views:
-            self.stated = input_of_record(getattr(self.network, "pretrained_cfg", None) or {})
+        record = getattr(self.network, "pretrained_cfg", None) or {}
+        if self.stated is None and not self.makes_views and "mean" in record:
+            name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
+            source = record.get("file", f"timm's record of {name}")  # `file` in a record of ours
+            self.stated = Input.of(record["mean"], record["std"], source)
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
@@ -175,6 +156,7 @@ class Encoder(Changeable, nn.Module):
         stride: int | None = None,
         dilated: Dilated = False,
         of_protocol: str | None = None,
+        placed: bool = False,
     ) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
 
@@ -182,6 +164,7 @@ class Encoder(Changeable, nn.Module):
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
             dilated: SiamFC's dilations, as `NetworkView` takes them; of a ResNet only.
+            placed: first move a network that `load` made, not a user's own, to the GPU, if there is one.
             of_protocol: `STAGE/STRIDE` by which a protocol views ResNets; it applies to a ResNet whose own call gives
                 no map, if neither the caller nor the encoder names a stage or a stride.
 
@@ -203,6 +186,8 @@ class Encoder(Changeable, nn.Module):
             >>> [(view.stage, view.stride) for view in views]
             [('res3', 4), ('res4', 8), ('res4', 8)]
         """
+        if placed and self.is_ours:
+            self.network.to(gpu_or_cpu())
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's own method may not take it
         stage = stage or self.default_stage
         stride = stride or self.default_stride
@@ -226,18 +211,6 @@ class Encoder(Changeable, nn.Module):
                 raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
         return view.changed(**facts)
 
-    def placed_view(self, **options: Any) -> Any:
-        """Return a view, as `view` does, after moving a network that `load` made to the GPU, if there is one.
-
-        A user's own network stays on its device.
-
-        Args:
-            options: arguments of `view`.
-        """
-        if self.is_ours:
-            self.network.to(gpu_or_cpu())
-        return self.view(**options)
-
     @property
     def spec(self) -> EncoderSpec | None:
         """Spec that makes the encoder again, without its weights; None for a network without a name.
@@ -255,7 +228,7 @@ class Encoder(Changeable, nn.Module):
             >>> Encoder(nn.Conv2d(3, 8, 8, 8)).spec is None
             True
         """
-        name = self.made_by.located.name  # of a folder its name, `transformers:FOLDER`
+        name = self.made_by.located[0]  # of a folder its name, `transformers:FOLDER`
         if not name:
             return None
         arguments = getattr(self.network, "made_with", self.made_by.arguments)

@@ -14,7 +14,6 @@ from .encoder import Encoder
 from .files.checkpoints import METADATA_KEY
 from .files.trust import import_path
 from .loading import load
-from .video import VideoEncoder
 
 
 def export(checkpoint: str | Path, output: str | Path) -> str:
@@ -71,7 +70,7 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
         raise ValueError(f"{output}: ONNX needs an extra: pip install 'vidcorr[onnx]'")
     encoder = load(network)
     view = encoder.view()
-    if isinstance(view, VideoEncoder):
+    if view.in_order:
         raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
     images = torch.rand(1, 3, *size)  # any numbers: torch traces the view with them
     # dynamo: by torch.export; external_data False: the weights are in the file itself

@@ -1,4 +1,4 @@
-"""Image models of the library `transformers`, by a name on the hub or a folder; folders that timm has written."""
+"""Image models of the library `transformers`, by a name on the hub or a folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..datasets.lists import read_json
 from ..description import Input
 from .files.trust import reason
 
 CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""
-WEIGHTS = "model.safetensors"
 
 
 @contextmanager
@@ -79,32 +77,5 @@ def image_model(name: str) -> nn.Module:
 
 
 def is_folder_of_model(text: str | Path) -> bool:
-    """Return whether a text is the path of a folder with the configuration of a model, of `transformers` or timm."""
+    """Return whether a text is the path of a folder with the configuration of a model of `transformers`."""
     return Path(text, CONFIG).is_file()
-
-
-def spec_of_folder(text: str) -> str:
-    """Return the name of the network in a folder of a model: `timm:NAME=FILE` if timm wrote it, else `transformers:…`.
-
-    Args:
-        text: path of the folder.
-    """
-    record = record_of_timm(Path(text))
-    return f"timm:{record['architecture']}={Path(text, WEIGHTS)}" if record else f"transformers:{text}"
-
-
-def record_of_timm(folder: Path) -> dict[str, Any]:
-    """Return the record of a network in the `config.json` that timm has written in a folder; empty without one.
-
-    Returns:
-        `architecture`, timm's name; `file`, the folder's file in words; `mean` and `std`, if they are stated.
-
-    Raises:
-        DataError: if the file is no JSON.
-    """
-    content = read_json(folder / CONFIG) if is_folder_of_model(folder) else None
-    if not isinstance(content, dict) or "architecture" not in content:
-        return {}
-    stated = content.get("pretrained_cfg") or content  # an older file has its fields at the top
-    kept = {name: stated[name] for name in ("mean", "std") if name in stated}
-    return {"architecture": str(content["architecture"]), "file": f"{CONFIG} of {folder.resolve().name}"} | kept

@@ -12,7 +12,7 @@ from torch import nn
 from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
 from .copies import Reference
-from .encoder import Encoder, input_of_record
+from .encoder import Encoder
 from .extractor import Dilated, unwrapped
 from .families import converted, family_of, fitted_to_library, input_of_family
 from .files.checkpoints import (
@@ -26,10 +26,7 @@ from .files.checkpoints import (
 )
 from .files.foreign import positions_resampled, under_own_names, weights_in
 from .files.trust import Refused, closed, import_named, is_module, know, make, own_arguments, require_small
-from .hub_models import is_folder_of_model, record_of_timm
-from .liir_encoder import LiirEncoder
 from .networks import LIBRARIES, USERS_CALLABLE, EncoderSpec, build
-from .video import VideoEncoder
 
 FAMILY = "family:"
 """Prefix of a family of weights, `family:tcore=FILE`, whose names are those of another one."""
@@ -97,10 +94,8 @@ def _load_name(spec: EncoderSpec, of_file: str = "") -> Encoder:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
         name, file, part = spec.located
-        if name and file is not None:  # NAME=FILE
-            encoder = encoder_with_weights(name, file, part)
-        elif file is not None:
-            encoder = _load_checkpoint(file, part)
+        if file is not None:
+            encoder = _load_file(name, file, part)
         else:
             network, described = build(spec, not of_file, of_file)
             encoder = _around(network, described=described, made_by=spec)
@@ -149,20 +144,65 @@ def build_feature_extractor(
     return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
 
 
-def _load_checkpoint(path: Path, part: str, name: str = "") -> Encoder:
-    """Load the encoder of a checkpoint, on the CPU, in eval mode.
+def _load_file(name: str, path: Path, part: str) -> Encoder:
+    """Load the weights of a file into the network of a name, or that the file names, on the CPU, in eval mode.
 
-    A checkpoint of ours states its encoder by a name and arguments, so that neither Lightning nor the module's class is
-    needed. A checkpoint of a module with features of its own states no encoder: the module itself is loaded. Any other
-    file is loaded by `_load_foreign`.
+    Args:
+        name: as `load` takes it before `=FILE`, or `family:NAME`. A class gets the arguments that a checkpoint of
+            Lightning has saved. Empty: a checkpoint of ours names its network, other files are known by their weights.
+        part: name of an encoder of several in the file; empty for the whole file.
     """
-    checkpoint = read_content(path)
-    if part or is_foreign(checkpoint):
-        return _load_foreign(path, part, family=None, content=checkpoint)
+    content = read_content(path)
+    family = name.removeprefix(FAMILY) if name.startswith(FAMILY) else ""
+    is_of_library = name.startswith(LIBRARIES)
+    if not (part or family or is_of_library or is_foreign(content)):
+        return _load_checkpoint(content, path, name)
+    state = weights_in(content, path, part)
+    if family or not name:
+        family = family or family_of(state, None, path)
+        fields, weights = converted(family, state, path)
+        encoder = _encoder_of_fields(fields, path)
+        module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
+        weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
+        load_weights(module, weights, f"{path}, taken for {family}")
+        described = encoder.described.with_weights_of(path, content)
+        return encoder.eval().changed(stated=input_of_family(family), described=described)
+    module_name, _, member = name.partition(":")
+    arguments = None
+    if USERS_CALLABLE.fullmatch(name) and is_module(import_named(module_name, member, f"backbone {name}")):
+        arguments = own_arguments(content.get("hyper_parameters"))  # none to a function
+    spec = EncoderSpec(name, arguments=arguments, label=str(path))
+    try:
+        network, described = build(spec, with_weights=False)
+        family = family_of(state, name, path)
+        if is_of_library:
+            state = fitted_to_library(state, family, network, name, path)
+        else:
+            state = under_own_names(state, network, path)
+        load_weights(network, positions_resampled(state, network, path), path)
+    except Refused:  # another function would be refused too
+        raise
+    except ValueError as error:
+        remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
+        raise ValueError(f"{error}; or {remedy}") from error
+    encoder = Encoder(network.eval(), described=described.with_weights_of(path, content), made_by=spec)
+    of_family = input_of_family(family)  # counts only if nothing else states the input
+    return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
+
+
+def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
+    """Load the encoder of a checkpoint of ours, which the file states, or else its module of a class with own features.
+
+    Args:
+        name: of the network or of the checkpoint's class, as the user gives it; empty: as the file states.
+    """
     check_metadata(checkpoint, path)
-    stated = checkpoint[METADATA_KEY].get("encoder")
-    if isinstance(stated, dict) and name:
-        stated = {**stated, "spec": name}
+    about = checkpoint[METADATA_KEY]
+    stated = about.get("encoder")
+    if name:
+        know(name)
+        if isinstance(stated, dict) and name.replace(":", ".") != about.get("class_path"):
+            stated = {**stated, "spec": name}
     if stated is None:
         recipe = recipe_of(checkpoint, path)
         package, _, kind = recipe["class_path"].rpartition(".")
@@ -172,7 +212,7 @@ def _load_checkpoint(path: Path, part: str, name: str = "") -> Encoder:
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
-        # what stands before the names of the encoder's weights; taken out, since `EncoderSpec` has no such field
+        # of the names of the encoder's weights; taken out, since `EncoderSpec` has no such field
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         if stated == {}:
             remedy = (
@@ -182,25 +222,6 @@ def _load_checkpoint(path: Path, part: str, name: str = "") -> Encoder:
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
     return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint))
-
-
-def _load_foreign(path: Path, part: str, family: str | None, content: Any = None) -> Encoder:
-    """Load the network of another project's weights, on the CPU, in eval mode."""
-    record = record_of_timm(path.parent)
-    if family is None and record:  # timm's config.json beside the file names the network
-        return encoder_with_weights(f"timm:{record['architecture']}", path, part)
-    if family is None and is_folder_of_model(str(path.parent)):
-        raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
-    content = read_content(path) if content is None else content
-    state = weights_in(content, path, part)
-    family = family or family_of(state, None, path)
-    spec, weights = converted(family, state, path)  # `spec`: the fields of `EncoderSpec.to_dict`
-    encoder = _encoder_of_fields(spec, path)
-    module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
-    weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
-    load_weights(module, weights, f"{path}, taken for {family}")
-    described = encoder.described.with_weights_of(path, content)
-    return encoder.eval().changed(stated=input_of_family(family), described=described)
 
 
 def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
@@ -233,50 +254,6 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     load_weights(module, checkpoint["state_dict"], path, strict)
     module.described = Network.of(module).with_weights_of(path, checkpoint)
     return module.eval()
-
-
-def encoder_with_weights(name: str, path: Path, part: str) -> Encoder:
-    """Make a network by its name, and load the weights of a file.
-
-    Args:
-        name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `family:NAME`; or a callable of the user, a class or
-            a function that returns a module. A class gets the arguments that a checkpoint of Lightning has saved.
-        part: name of an encoder of several in the file; empty for the whole file.
-
-    Raises:
-        ValueError: one line, if the network cannot be made, the file is damaged, or the weights do not fit the network.
-    """
-    if name.startswith(FAMILY):
-        return _load_foreign(path, part, name.removeprefix(FAMILY))
-    content = read_content(path)
-    is_of_library = name.startswith(LIBRARIES)
-    if not (is_of_library or part or is_foreign(content)):  # ours: the user names its class or its encoder
-        know(name)
-        is_class = name.replace(":", ".") == content[METADATA_KEY].get("class_path")
-        return _load_checkpoint(path, part, "" if is_class else name)
-    state = weights_in(content, path, part)
-    arguments = None
-    if USERS_CALLABLE.fullmatch(name) and _is_class(name):
-        arguments = own_arguments(content.get("hyper_parameters"))  # none to a function
-    spec = EncoderSpec(name, arguments=arguments, label=str(path))
-    try:
-        network, described = build(spec, with_weights=False)
-        family = family_of(state, name, path)
-        if is_of_library:
-            state = fitted_to_library(state, family, network, name, path)
-        else:
-            state = under_own_names(state, network, path)
-        load_weights(network, positions_resampled(state, network, path), path)
-    except Refused:  # another function would be refused too
-        raise
-    except ValueError as error:
-        remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
-        raise ValueError(f"{error}; or {remedy}") from error
-    encoder = Encoder(network.eval(), described=described.with_weights_of(path, content), made_by=spec)
-    if is_of_library:  # config.json beside the file counts more than timm's record of a name with a tag
-        encoder = encoder.changed(stated=input_of_record(record_of_timm(path.parent)) or encoder.stated)
-    of_family = input_of_family(family)  # counts only if nothing else states the input
-    return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
 
 
 def trainable_network(spec: Any) -> Encoder:
@@ -316,12 +293,13 @@ def trainable_network(spec: Any) -> Encoder:
         if named.stride:
             raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
         encoder = load(named)
-    if (named.text and encoder.spec is None) or isinstance(encoder.network, LiirEncoder | VideoEncoder):
-        raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train: name a network")
+    kind = type(encoder.network).__name__
+    is_of_video = getattr(encoder.network, "in_order", False)
+    is_liirs = hasattr(encoder.network, "made_with")  # which Liir trains
+    if is_of_video or is_liirs or (named.text and encoder.spec is None):
+        raise ValueError(f"{named.text}: {kind} has no full network to train: name a network")
     if isinstance(encoder.network, torch.jit.ScriptModule):
-        raise ValueError(
-            f"backbone: {type(encoder.network).__name__} is TorchScript, which is not trained: give its module"
-        )
+        raise ValueError(f"backbone: {kind} is TorchScript, which is not trained: give its module")
     encoder.network.requires_grad_(True).train()
     stated = encoder.stated
     if stated is None:
@@ -329,8 +307,3 @@ def trainable_network(spec: Any) -> Encoder:
         # normalises, or makes Lab, gets RGB in [0, 1]
         stated = encoder.input.model_copy(update={"source": TRAINED}) if not encoder.makes_views else Input()
     return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)
-
-
-def _is_class(name: str) -> bool:
-    module, _, member = name.partition(":")
-    return is_module(import_named(module, member, f"backbone {name}"))

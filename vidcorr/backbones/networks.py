@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,47 +12,25 @@ from torch import nn
 from ..description import RANDOM_WEIGHTS, Input, Network
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
-from .files import listed, trust
+from .files import trust
 from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
-from .files.listed import SHORT_NAMES as SHORT_NAMES
+from .files.listed import OURS, SHORT_NAMES as SHORT_NAMES, is_listed
 from .files.trust import NetworkName as NetworkName
-from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
-from .raw_colour import RawColour
-from .video import from_transformers
+from .hub_models import CONFIG, is_folder_of_model, one_line_errors
 
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
-"""Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
-"""Prefixes of names that stand for random or trained weights."""
-WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
-"""A name with a file of weights: `timm:NAME=FILE`, `package.module:Class=FILE`, `family:NAME=FILE`.
-
-A file that exists by the whole text is this file.
-"""
-USERS_CALLABLE = re.compile(r"(?!(?:timm|torchvision|transformers|family):)[\w.]+:[\w.]+")
-"""A name of a callable, `package.module:callable`."""
-TRUSTED = (listed.OURS, *listed.LIBRARIES, "transformers")
-"""Packages whose networks stay the same under their names."""
-FORMS = "timm:NAME, torchvision:NAME or package.module:callable"
-"""Names of networks with a prefix, for messages."""
 TRANSFORMERS = "transformers:"
-"""Prefix of models of `transformers`, by a name on the hub or a folder."""
+WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
+"""`NAME=FILE`: `timm:NAME=FILE`, `package.module:Class=FILE`, `family:NAME=FILE`."""
+USERS_CALLABLE = re.compile(r"(?!(?:timm|torchvision|transformers|family):)[\w.]+:[\w.]+")
+TRUSTED = (OURS, "timm", "torchvision", "transformers", "family")
+"""Packages whose networks stay the same under their names; `family:NAME` is a layout of weights in our table."""
+FORMS = "timm:NAME, torchvision:NAME or package.module:callable"
 VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+]*(?:/[^/]*)?")
 """What follows the last @ of a name: `STAGE` or `STAGE/STRIDE`, and not the end of a path."""
-
-
-class Located(NamedTuple):
-    """The name or file that the text of a network stands for on this machine.
-
-    Attributes:
-        name: name of a network; empty if the text is the path of a file.
-        file: the file of the weights, which may be missing on disk; None for a network by its name alone.
-        part: the chosen encoder of a file that holds several; empty for the whole file.
-    """
-
-    name: str
-    file: Path | None = None
-    part: str = ""
+Located = tuple[str, Path | None, str]
+"""Name of a network, empty for a file alone; the file of its weights, which may be missing; PART of `FILE#PART`."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +60,6 @@ class EncoderSpec:
         >>> network = EncoderSpec("dino-s16@block9")
         >>> network.spec, network.stage, network.pretrained
         ('timm:vit_small_patch16_224.dino', 'block9', True)
-        >>> EncoderSpec("vidcorr-r18@res4/0")
-        Traceback (most recent call last):
-            ...
-        ValueError: vidcorr-r18@res4/0: the stride, after the last /, must be a number of pixels, got '0'
-        >>> EncoderSpec("vidcorr-r18@res4/1.5")
-        Traceback (most recent call last):
-            ...
-        ValueError: vidcorr-r18@res4/1.5: the stride, after the last /, must be a number of pixels, got '1.5'
     """
 
     text: str
@@ -104,20 +74,19 @@ class EncoderSpec:
 
     def __post_init__(self) -> None:
         """Set `spec`: NAME, a short one written out. Set stage and stride: by the arguments, else as `text` says."""
-        name, view = split_view(self.text)  # NAME and STAGE/STRIDE
+        name, view = split_view(self.text)
         stage, slash, pixels = view.partition("/")
         stride = pixels if slash and self.stride is None else self.stride  # nothing after the slash is refused
         if stride is not None and not (str(stride).isdecimal() and int(stride) > 0):
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
-        # a short name of timm stands for trained weights; of the others, `untrained` is random, and `vidcorr-r18` is a
-        # function that loads its weights
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
+        takes_weights = spec.startswith(LIBRARIES) and "=" not in spec
         settled = {
             "spec": spec,
             "stage": self.stage or stage or stage_of_short_name or None,
             "stride": None if stride is None else int(stride),
-            "pretrained": implies_weights or (self.pretrained and _takes_pretrained(spec)),
+            "pretrained": implies_weights or (self.pretrained and takes_weights),
         }
         for attribute, value in settled.items():  # the dataclass is frozen
             object.__setattr__(self, attribute, value)
@@ -154,9 +123,7 @@ class EncoderSpec:
         if isinstance(stated, str):
             return cls(stated, pretrained=pretrained, seed=None)
         fields: dict[str, Any] = dict(stated) if isinstance(stated, Mapping) else {}
-        text = fields.pop("spec", None)
-        mean = fields.pop("mean", None)
-        std = fields.pop("std", None)
+        text, mean, std = (fields.pop(name, None) for name in ("spec", "mean", "std"))
         wrong = fields.keys() - {"stage", "stride", "pretrained", "arguments"}
         if not isinstance(text, str) or wrong or not isinstance(fields.get("arguments", {}), Mapping):
             form = "the name of a network, such as my_module:my_network, or its fields spec, stage, stride, …"
@@ -170,65 +137,59 @@ class EncoderSpec:
         Example:
             >>> EncoderSpec("dino-s16@block9").to_dict()
             {'spec': 'timm:vit_small_patch16_224.dino', 'stage': 'block9', 'pretrained': True}
-            >>> EncoderSpec("timm:resnet18").to_dict()
-            {'spec': 'timm:resnet18'}
         """
         fields: dict[str, Any] = {"spec": self.spec}
-        for name in ("stage", "stride", "pretrained"):
+        for name in ("stage", "stride", "pretrained", "arguments"):
             value = getattr(self, name)
             if value:
                 fields[name] = value
         if self.input is not None:
             fields |= {"mean": list(self.input.mean), "std": list(self.input.std)}
-        if self.arguments:
-            fields["arguments"] = self.arguments
         return fields
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the label, else the text; then ", random weights" if the weights are random.
-
-        Example:
-            >>> EncoderSpec("timm:resnet18").name, EncoderSpec("timm:resnet18", pretrained=True).name
-            ('timm:resnet18, random weights', 'timm:resnet18')
-        """
+        """Name of the row in tables: the label, else the text; then ", random weights" if the weights are random."""
         shown = self.label or self.text
         return f"{shown}, {RANDOM_WEIGHTS}" if self.is_random else shown
 
     @property
     def is_random(self) -> bool:
-        """True if the weights are random, so that two seeds make different networks.
+        """True if two seeds make different networks: of a library without its weights, a class, our makers but one.
 
-        For a callable, `draws_weights` tells.
+        A user's function brings its own weights, and `vidcorr-r18` loads them.
         """
-        if _takes_pretrained(self.spec):  # timm:NAME or torchvision:NAME, without a file
-            return not self.pretrained
-        is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None
-        return is_callable and self.located.file is None and draws_weights(self.spec)
+        name, file, _ = self.located
+        if file is not None:
+            return False
+        if is_listed(name):
+            return not self.pretrained and name != SHORT_NAMES["vidcorr-r18"]
+        module, _, member = name.partition(":")
+        is_callable = USERS_CALLABLE.fullmatch(name) is not None
+        return is_callable and isinstance(trust.import_named(module, member, f"backbone {name}"), type)
 
     @property
     def located(self) -> Located:
         """Name, file and part that `spec` stands for on this machine.
 
-        A folder of a model becomes a name with the file of its weights. A text that is the path of an existing file
-        stands for this file, even if the path has an "=".
+        A text that is the path of an existing file stands for this file, even if the path has an "=".
 
         Example:
             >>> EncoderSpec("timm:resnet18").located
-            Located(name='timm:resnet18', file=None, part='')
-            >>> EncoderSpec("timm:resnet18=runs/own.pth").located == Located("timm:resnet18", Path("runs/own.pth"))
+            ('timm:resnet18', None, '')
+            >>> EncoderSpec("timm:resnet18=runs/own.pth").located == ("timm:resnet18", Path("runs/own.pth"), "")
             True
-            >>> EncoderSpec("runs/last.ckpt").located == Located("", Path("runs/last.ckpt"))
+            >>> EncoderSpec("runs/last.ckpt").located == ("", Path("runs/last.ckpt"), "")
             True
         """
-        text = spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
-        if text.startswith(TRANSFORMERS) and is_folder_of_model(text.removeprefix(TRANSFORMERS)):
-            return Located(text)
-        path, part = file_and_part(text)
-        named = None if path.is_file() else WITH_WEIGHTS.fullmatch(text)
-        if named is not None:  # NAME=FILE or NAME=FILE#PART
-            return Located(named[1], *file_and_part(named[2]))
-        return Located("", path, part) if is_checkpoint(text) else Located(text)
+        folder = self.spec.removeprefix(TRANSFORMERS)
+        if is_folder_of_model(folder):
+            return f"{TRANSFORMERS}{folder}", None, ""
+        path, part = file_and_part(self.spec)
+        named = None if path.is_file() else WITH_WEIGHTS.fullmatch(self.spec)
+        if named is not None:
+            return named[1], *file_and_part(named[2])
+        return ("", path, part) if str(path).endswith(SUFFIXES) or path.is_file() else (self.spec, None, "")
 
     def identity(self) -> dict[str, Any]:
         """Return the facts by which results of two networks differ, as plain values.
@@ -238,10 +199,6 @@ class EncoderSpec:
         Example:
             >>> EncoderSpec("timm:resnet18@layer3/8").identity()
             {'stage': 'layer3', 'stride': 8, 'spec': 'timm:resnet18', 'pretrained': False, 'seed': 0}
-            >>> stated = Input(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
-            >>> facts = EncoderSpec("timm:resnet18", input=stated).identity()
-            >>> facts["mean"], facts["std"]
-            ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
         """
         identity: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:
@@ -250,19 +207,14 @@ class EncoderSpec:
         if file is None or not file.is_file():
             return identity | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
         identity |= {"sha256": file_digest(file), "part": part}
-        if name:  # NAME=FILE
-            identity["spec"] = name
-            record = file.parent / CONFIG  # config.json beside the file, which may state the input
-            if record.is_file():
-                identity["record"] = file_digest(record)
-        return identity
+        return identity | ({"spec": name} if name else {})
 
     @property
     def is_reusable(self) -> bool:
         """True if results under this name can be reused: no code of the user, which may change, makes the features.
 
-        The packages in the name decide, of which `TRUSTED` are vidcorr, timm, torchvision and transformers; for a
-        checkpoint of ours, the packages that the checkpoint names.
+        The packages in the name decide, of which `TRUSTED` stay the same; for a checkpoint of ours, the packages that
+        the checkpoint names. The content of a folder may change.
 
         Raises:
             ValueError: if a checkpoint is damaged, or names code that is not allowed.
@@ -274,15 +226,13 @@ class EncoderSpec:
         """
         name, file, _ = self.located
         if name or file is None or not file.is_file():
-            # a name, alone or with a file, or a file that is missing; without ":" it is in our list, or is raw colour
-            package = trust.package_of(self.spec) if ":" in self.spec else listed.OURS
-            # the content of a folder may change; "family" is of `family:NAME`, a layout of weights in our table
-            return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and package in (*TRUSTED, "family")
+            is_trusted = ":" not in self.spec or trust.package_of(self.spec) in TRUSTED
+            return is_trusted and not is_folder_of_model(name.removeprefix(TRANSFORMERS))
         content = read_content(file, whole=False)
         if is_foreign(content):  # weights alone, which a family of our table reads
             return True
-        module_recipe = recipe_of(content, file)
-        encoder = content[METADATA_KEY].get("encoder") or module_recipe
+        recipe = recipe_of(content, file)
+        encoder = content[METADATA_KEY].get("encoder") or recipe
         return all(trust.package_of(name) in TRUSTED for name in trust.named_code(encoder))
 
 
@@ -305,12 +255,12 @@ def build(spec: EncoderSpec, with_weights: bool = True, of_file: str = "") -> tu
             not return a module.
     """
     is_random = with_weights and spec.is_random
-    prefix, _, name = spec.located.name.partition(":")
+    full_name = spec.located[0]
+    prefix, _, name = full_name.partition(":")
     make = MAKERS.get(prefix, _make_by_callable)  # any other prefix is the module of a callable
     if of_file and spec.arguments and not trust.is_module(trust.import_named(prefix, name, of_file)):
-        raise trust.Refused(
-            f"{of_file}: gives arguments to {spec.spec}, a function; name it yourself, {spec.spec}={of_file}"
-        )
+        remedy = f"name it yourself, {spec.spec}={of_file}"
+        raise trust.Refused(f"{of_file}: gives arguments to {spec.spec}, a function; {remedy}")
     network, architecture, source = make(name, spec, with_weights)
     if not of_file:  # a file may repeat the user's word in this process
         trust.KNOWN.add(f"{prefix}.{name}")
@@ -318,45 +268,21 @@ def build(spec: EncoderSpec, with_weights: bool = True, of_file: str = "") -> tu
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     # the library's record of an input belongs to its own weights: those that were loaded here, or, by a tag,
     # timm:NAME.TAG, those in the caller's file; of other weights it says nothing
-    is_tagged = prefix == "timm" and "." in name
-    if is_random or of_file or not (with_weights or is_tagged):
-        for part in network.modules():
-            if "pretrained_cfg" in vars(part):
-                part.pretrained_cfg = {}  # type: ignore[assignment]
-    described = Network(
-        name=re.sub(r"^resnet(\d+)$", r"ResNet-\1", architecture),
-        weights=RANDOM_WEIGHTS if is_random else source,
-        spec=f"{prefix}:{name}" if name else prefix,
-        seed=torch.initial_seed() if is_random else None,
-        loaded=not is_random,
-    )
+    has_record = with_weights or (prefix == "timm" and "." in name)
     for part in network.modules():
+        if "pretrained_cfg" in vars(part) and (is_random or of_file or not has_record):
+            part.pretrained_cfg = {}  # type: ignore[assignment]
         if isinstance(part, nn.Conv2d) and not nn.parameter.is_lazy(part.weight):
             # six times faster in bfloat16 on a CPU, and faster on recent GPUs, with the same values and checkpoints
             part.to(memory_format=torch.channels_last)
+    described = Network(
+        name=re.sub(r"^resnet(\d+)$", r"ResNet-\1", architecture),
+        weights=RANDOM_WEIGHTS if is_random else source,
+        spec=full_name,
+        seed=torch.initial_seed() if is_random else None,
+        loaded=not is_random,
+    )
     return network, described
-
-
-def draws_weights(spec: str) -> bool:
-    """Return whether a callable draws weights: a class does, a user's function brings its own.
-
-    Of our own functions all draw, but for that of a short name.
-
-    Example:
-        >>> draws_weights("torchvision.models:ResNet"), draws_weights("torchvision.models:resnet18")
-        (True, False)
-        >>> draws_weights("vidcorr.backbones:crw_resnet18"), draws_weights("vidcorr.backbones:vidcorr_r18")
-        (True, False)
-    """
-    if listed.is_listed(spec):
-        return spec not in SHORT_NAMES.values()
-    module, _, name = spec.partition(":")
-    return isinstance(trust.import_named(module, name, f"backbone {spec}"), type)
-
-
-def _takes_pretrained(spec: str) -> bool:
-    """Return whether `pretrained` counts for a text: for timm:NAME and torchvision:NAME, without =FILE."""
-    return spec.startswith(LIBRARIES) and "=" not in spec
 
 
 def split_view(text: str) -> tuple[str, str]:
@@ -369,32 +295,21 @@ def split_view(text: str) -> tuple[str, str]:
     name, at, view = text.rpartition("@")
     stride = view.partition("/")[2]
     is_of_path = "/" in name and stride and not stride.isdecimal()  # as in runs/me@home/folder: no stride
-    # VIEW fits no end of a path with a file's suffix, such as home/last.ckpt
     return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return whether a text is a file of weights, or FILE#PART: by its suffix, or because it exists.
-
-    Example:
-        >>> is_checkpoint("runs/last.ckpt"), is_checkpoint("timm:resnet18")
-        (True, False)
-    """
-    path, _ = file_and_part(spec)
-    return str(path).endswith(SUFFIXES) or path.is_file()
+    """Return whether a text is a file of weights, or FILE#PART: by its suffix, or because it exists."""
+    return EncoderSpec(spec).located[1] is not None
 
 
 def file_and_part(text: str) -> tuple[Path, str]:
-    """Split `FILE#PART` into the path and the name of an encoder in this file; the name is empty without #PART.
-
-    A # in the path of an existing file belongs to the path.
+    """Split `FILE#PART` into path and PART, empty without one; a # in the path of an existing file belongs to it.
 
     Example:
         >>> path, part = file_and_part(f"{__file__}#teacher")
         >>> str(path) == __file__, part
         (True, 'teacher')
-        >>> file_and_part("no_file#1/own.pth") == (Path("no_file#1/own.pth"), "")
-        True
     """
     file, _, part = text.rpartition("#")
     if part and Path(file).is_file() and not Path(text).is_file():
@@ -407,25 +322,20 @@ Made = tuple[Any, str, str]
 
 
 def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Build a network of timm, with the options by which it takes images of any size; a maker of `MAKERS`."""
     import timm
 
     if not timm.is_model(name):
         raise ValueError(f"backbone timm:{name}: timm has no such model{did_you_mean(name, timm.list_models())}")
     options: dict[str, Any] = {}
-    # the source file of timm that defines the network: networks of a file take the same options
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"strict_img_size": False}
     pretrained = spec.pretrained and with_weights
-    # for the message if making fails: what is made or fetched, and how to fetch it by hand
-    what = f"backbone timm:{name}"
-    how = ""
-    record = timm.get_pretrained_cfg(name)
-    if pretrained and record is not None and record.hf_hub_id:
-        place = record.hf_hub_id
+    what, how = f"backbone timm:{name}", ""
+    place = getattr(timm.get_pretrained_cfg(name), "hf_hub_id", None) if pretrained else None
+    if place:
         what += f": its weights, model.safetensors of {place} on the Hugging Face hub, cannot be fetched"
         how = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
     with one_line_errors(what, how):
@@ -433,23 +343,13 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     return network, name, "weights of timm"
 
 
-def torchvision_resnets() -> list[str]:
-    """Return the names of the networks that torchvision's module `resnet` defines, ResNeXts and wide ResNets too."""
-    from torchvision import models
-
-    names = models.list_models()
-    return [name for name in names if models.get_model_builder(name).__module__ == models.resnet.__name__]
-
-
 def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Build a ResNet of torchvision, with an identity in place of its classifier; a maker of `MAKERS`."""
     from torchvision import models
 
-    if name.lower() not in torchvision_resnets():
+    if name.lower() not in models.list_models() or not hasattr(models.resnet, name.lower()):
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
-    pretrained = spec.pretrained and with_weights
-    chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
-    how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
+    chosen: Any = models.get_model_weights(name).DEFAULT if spec.pretrained and with_weights else None
+    how = f"download {chosen.url}, then torchvision:{name}=FILE" if chosen else ""
     with one_line_errors(f"backbone torchvision:{name}", how):
         # random residual blocks start at zero (SimSiam, section 4)
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
@@ -461,36 +361,45 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
 
 
 def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Call a class or function, `package.module:callable`, with the arguments of the spec; the default maker."""
-    if not name:  # the text has no ":"
-        import timm
-
-        if spec.spec and Path(spec.spec).is_dir():  # `Path("")` is the working directory
-            raise ValueError(f"{spec.spec}: a folder without {CONFIG} of transformers or timm: name the file in it")
-        module, _, member = spec.spec.rpartition(".")
-        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS  # what the message tells the user to write
-        if Path(f"{module.replace('.', '/')}.py").is_file():  # the user's own, in the working directory
-            form = f"{module}:{member}"
-        raise ValueError(
-            f"backbone {spec.spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
-            f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
-        )
+    if not name:
+        raise ValueError(_unknown(spec.spec))
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
     # without arguments a user's callable is called directly, so that its errors stay what they are
     network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.label or spec.spec)
-    for short_name, full_name in SHORT_NAMES.items():
-        if full_name == spec.spec:
-            return network, short_name, "weights of vidcorr"
+    if spec.spec == SHORT_NAMES["vidcorr-r18"]:
+        return network, "vidcorr-r18", "weights of vidcorr"
     return network, name, f"weights of {spec.spec}"  # random or loaded: only the callable knows
 
 
+def _unknown(text: str) -> str:
+    import timm
+
+    if text and Path(text).is_dir():  # `Path("")` is the working directory
+        return f"{text}: a folder without {CONFIG} of transformers: name the file in it"
+    module, _, member = text.rpartition(".")
+    form = f"timm:{text}" if timm.is_model(text) else FORMS
+    if Path(f"{module.replace('.', '/')}.py").is_file():  # the user's own, in the working directory
+        form = f"{module}:{member}"
+    near = did_you_mean(text, [*SHORT_NAMES, "raw_colour"])
+    return f"backbone {text!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write {form}{near}"
+
+
+def _make_raw_colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+    from .raw_colour import RawColour
+
+    return RawColour(), RawColour.described.name, ""
+
+
+def _make_by_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+    from .video import from_transformers
+
+    return from_transformers(name), name, "weights of transformers"
+
+
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
-    "raw_colour": lambda name, spec, _: (RawColour(), RawColour.described.name, ""),
+    "raw_colour": _make_raw_colour,
     "timm": _make_by_timm,
     "torchvision": _make_by_torchvision,
-    "transformers": lambda name, spec, _: (from_transformers(name), name, "weights of transformers"),
+    "transformers": _make_by_transformers,
 }
-"""Prefix of a name → what makes its network; other names are `package.module:callable`.
-
-A maker is called with the name after the prefix, the spec, and whether trained weights are wanted.
-"""
+"""Prefix of a name → what makes its network, by the name after the prefix, the spec, and whether weights are wanted."""

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from .extractor import OUTPUT, NoSuchMap
+from ..functional.device import random_state_kept
+from .copies import device_of
+from .extractor import OUTPUT, NoSuchMap, eval_mode, features_by
 
 OWN = "its own map"
 """Stage of a network whose call gives the map."""
@@ -56,7 +59,6 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
         size: height and width of the images, pixels.
 
     Example:
-        >>> import torch
         >>> tokens = torch.tensor([-1, 10, 11, 12, 13, 14, 15]).view(1, 7, 1)  # a class token, and 2 x 3 patches
         >>> map_of_tokens(tokens, 8, (16, 24))
         tensor([[[[10, 11, 12],
@@ -195,3 +197,32 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
             given = f"{tuple(features.shape)} of a {size[0]} x {size[1]} image"
             remedy = "cut its padding, pad its convolutions, or .permute(0, 3, 1, 2) a map of channels last"
             raise NoSuchMap(f"{name}: its map {given} has not the cells of stride {stride}: {remedy}")
+
+
+def settled_stride(view: Any) -> Any:
+    """Return the stride of a view, pixels per cell; if the view has none yet, measure it on a blank frame and set it.
+
+    Returns:
+        None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
+        sets its stride with the first frame of a video.
+
+    Example:
+        >>> from torch import nn
+        >>> from vidcorr.backbones import Clips
+        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4)
+        >>> encoder.stride, settled_stride(encoder), encoder.stride
+        (None, 8, 8)
+    """
+    if view.stride is None:
+        size = probe_size(view.multiple, (256, 320))
+        frame = torch.zeros(1, 3, *size, device=device_of(view))
+        try:  # on the map of a video of one frame
+            with eval_mode(view), random_state_kept():
+                features = features_by(lambda images: next(view.encode(iter(images)))[None], frame)
+            stride = max(round(size[0] / features.shape[2]), 1)
+            require_stride(features, view.network_name, stride, size)
+            check_map(features, view.network_name)
+            view.stride = stride
+        except Exception:  # of a user's code; `encode` raises it again for frames of a video
+            view.stride = None  # `encode` may have set one before the error
+    return view.stride

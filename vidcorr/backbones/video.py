@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
-from ..functional.device import random_state_kept, to_device
+from ..functional.device import to_device
 from ..functional.position import resized_position
 from ..videos.files import require_one_of
-from .copies import device_of
-from .extractor import NoSuchMap, View, attribute_set, eval_mode, features_by, modules_inside, normalised
+from .extractor import NoSuchMap, View, attribute_set, eval_mode, modules_inside, normalised
 from .hub_models import image_model, one_line_errors
-from .outputs import check_map, form_of, map_of_tokens, patch_of, probe_size, require_stride, stated_stride
+from .outputs import form_of, map_of_tokens, patch_of, stated_stride
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
@@ -202,35 +201,6 @@ class Recurrent(VideoEncoder):
             features = as_tensor(output)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
-
-
-def settled_stride(view: Any) -> Any:
-    """Return the stride of a view, pixels per cell; if the view has none yet, measure it on a blank frame and set it.
-
-    Returns:
-        None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
-        sets its stride with the first frame of a video.
-
-    Example:
-        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4)
-        >>> encoder.stride, settled_stride(encoder), encoder.stride
-        (None, 8, 8)
-        >>> settled_stride(Clips(nn.Linear(8, 8))) is None
-        True
-    """
-    if view.stride is None:
-        size = probe_size(view.multiple, (256, 320))
-        frame = torch.zeros(1, 3, *size, device=device_of(view))
-        try:  # on the map of a video of one frame
-            with eval_mode(view), random_state_kept():
-                features = features_by(lambda images: next(view.encode(iter(images)))[None], frame)
-            stride = max(round(size[0] / features.shape[2]), 1)
-            require_stride(features, view.network_name, stride, size)
-            check_map(features, view.network_name)
-            view.stride = stride
-        except Exception:  # of a user's code; `encode` raises it again for frames of a video
-            view.stride = None  # `encode` may have set one before the error
-    return view.stride
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

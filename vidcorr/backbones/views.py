@@ -108,10 +108,10 @@ class NetworkView(FeatureExtractor):
         self.blocks = [path for name, path in self.names.items() if name.startswith("block")]
         self.options = options_of_call(network)
         self.patch: Any = network.patch_embed.feat_ratio() if is_vit(network) else patch_of(network)
-        self.step = self.patch  # pixels between patches
+        self.step: Any = self.patch  # pixels between patches
         if is_vit(network) and stride not in (None, self.patch):
             convolution = network.patch_embed.proj
-            if self.patch % stride or convolution.kernel_size != (self.patch, self.patch):  # a hybrid has several
+            if self.patch % (stride or 1) or convolution.kernel_size != (self.patch, self.patch):  # a hybrid has several
                 one = f"not a divisor of patches of {self.patch} px, which one convolution makes"
                 raise NoSuchMap(f"stride {stride}: {one}")
             network = module_copy(network, shares_tensors=True)
@@ -260,8 +260,8 @@ class NetworkView(FeatureExtractor):
             images = pad(images, (before, after + right, before, after + bottom))
         positions: Any = nullcontext()
         if self.positions == "dino" and self.grid not in (None, tuple(cells)):
-            embedding, rows, columns = self.network.pos_embed, *self.grid
-            prefix = embedding.shape[1] - rows * columns  # class and register tokens
+            embedding = self.network.pos_embed
+            prefix = embedding.shape[1] - self.grid[0] * self.grid[1]  # class and register tokens
             size = (cells[0], cells[1])
             positions = positions_set(self.network, dino_positions(embedding, self.grid, size, prefix), size)
         with positions:

@@ -49,7 +49,7 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
     # `STAGE/STRIDE` of ResNets, if the protocol states them
     features = getattr(benchmark.protocol, "features", None)
-    return encoder.placed_view(of_protocol=features, **benchmark.view_options(encoder))
+    return encoder.view(of_protocol=features, placed=True, **benchmark.view_options(encoder))
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:

@@ -61,9 +61,9 @@ def run(flags: Namespace) -> None:
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
-    located = named.located
+    name, file, _ = named.located
     # a network by name is no checkpoint; without a name `--model` is the path of a file
-    checkpoint = None if located.name else str(located.file)
+    checkpoint = None if name else str(file)
     metadata = {"model": named.text, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
     try:
         with signals.deferred():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..backbones import Encoder, LiirEncoder, load
 from ..backbones.extractor import eval_mode
-from ..backbones.video import settled_stride
+from ..backbones.outputs import settled_stride
 from ..functional.propagation.propagate import LabelPropagator, name_of_rule, with_rule_of
 from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
@@ -167,10 +167,9 @@ def encoder_of(
     """Return the network under the protocol by which a prompt is followed; for boxes it is SiamFC's tracker."""
     loaded = load(network)
     rules = protocol_of_prompt(loaded, prompt, protocol)
-    # `placed_view` moves a network that `load` made to the GPU, if there is one; SiamFC has a view of its own: of a
-    # ResNet res5, with dilations
+    # SiamFC has a view of its own: of a ResNet res5, with dilations
     options = view_options(loaded, rules) if isinstance(rules, TrackingProtocol) else {"of_protocol": rules.features}
-    extractor = loaded.placed_view(**options)
+    extractor = loaded.view(placed=True, **options)
     if isinstance(rules, LabelProtocol):
         if protocol is None or isinstance(protocol, str):
             rules = with_sigma_of_cells(rules, settled_stride(extractor))

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..backbones.copies import device_of
 from ..backbones.extractor import View, features_by
-from ..backbones.outputs import require_map, require_stride
-from ..backbones.video import settled_stride
+from ..backbones.outputs import require_map, require_stride, settled_stride
 from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import InputSizes, Size, fit_input, input_sizes

@@ -103,11 +103,11 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
 def test_a_network_by_name_moves_to_the_gpu_as_a_whole_and_a_users_own_stays(monkeypatch):
     monkeypatch.setattr("vidcorr.backbones.encoder.gpu_or_cpu", lambda: torch.device("meta"))
     encoder = load(TINY_RESNET)
-    view = encoder.placed_view()
+    view = encoder.view(placed=True)
     devices = {tensor.device.type for part in (view, encoder.network) for tensor in part.state_dict().values()}
     assert devices == {"meta"}
     for own in (load(TINY_RESNET).network, FrozenEncoder(TINY_RESNET)):
-        assert device_of(load(own).placed_view()).type == "cpu"
+        assert device_of(load(own).view(placed=True)).type == "cpu"
 
 
 def test_an_encoder_and_its_view_are_pickled_as_for_processes_that_are_spawned():

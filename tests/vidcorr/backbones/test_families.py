@@ -17,7 +17,7 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, load
-from vidcorr.backbones.families import FAMILIES, NAMED, _spec_of, family_of, in_form_of_network, renamed_by
+from vidcorr.backbones.families import FAMILIES, NAMED, as_network, family_of, renamed_by
 from vidcorr.backbones.files.checkpoints import load_weights
 from vidcorr.backbones.files.foreign import without_wrappers
 from vidcorr.backbones.networks import build
@@ -34,8 +34,7 @@ IMAGENET = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
 
 def made(family, state):
     """Return the fields of the network's spec, and its weights, of weights under the table's names."""
-    name, weights = in_form_of_network(FAMILIES[family], state)
-    return _spec_of(FAMILIES[family], name, weights), weights
+    return as_network(FAMILIES[family], state)
 
 
 def of_spec(fields):
@@ -121,7 +120,7 @@ def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spe
         if "qkvb" in spec:  # timm's own function would leave biases out that a network lacks
             name = "timm:vit_small_patch16_dinov3.lvd1689m"
             network, _ = build(EncoderSpec(name))
-            _, weights = in_form_of_network(FAMILIES[family], renamed_by(FAMILIES[family], theirs)[0], name)
+            _, weights = as_network(FAMILIES[family], renamed_by(FAMILIES[family], theirs)[0], name)
             refused(ValueError, "Unexpected .*blocks.0.attn.q_bias", load_weights, network, weights, "x")
     assert fields["spec"] == spec
     assert (encoder.input.mean, encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)

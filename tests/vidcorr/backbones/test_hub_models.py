@@ -55,7 +55,7 @@ def test_the_last_hidden_state_of_a_folder_is_a_map_and_so_is_a_part_by_its_path
             assert (view.stride, view.input.mean) == (8, tuple(MEAN))
     assert load(doors[0]).input.source == f"preprocessor_config.json of {tmp_path.name}"
     assert build_feature_extractor(doors[0])(torch.rand(1, 3, 61, 90)).shape == (1, 32, 8, 12)
-    refused(ValueError, f"its folder is a network of transformers, {tmp_path}; ", load, tmp_path / "model.safetensors")
+    refused(ValueError, "of a model of transformers: name its folder, ", load, tmp_path / "model.safetensors")
 
 
 def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):

@@ -58,25 +58,11 @@ def test_a_folder_without_a_processor_states_no_input_and_one_of_bgr_is_refused(
 
 
 ARCHITECTURE = "test_vit"  # timm's own record has a mean of .5
-RECORD = {"architecture": ARCHITECTURE, "pretrained_cfg": {"mean": [0.1] * 3, "std": [0.2] * 3}}
 
 
-@pytest.mark.parametrize("spelling", ["folder", "file"])
-def test_timms_folder_states_the_input_also_beside_a_named_file(spelling, tmp_path):
-    network = timm.create_model(ARCHITECTURE, num_classes=0, dynamic_img_size=True).eval()
-    from safetensors.torch import save_file
-
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
-    name = str(tmp_path) if spelling == "folder" else f"timm:{ARCHITECTURE}={tmp_path}/model.safetensors"
-    (tmp_path / "config.json").write_text(json.dumps(RECORD))
-    encoder = load(name)
-    assert encoder.input == Input(mean=(0.1,) * 3, std=(0.2,) * 3, source=f"config.json of {tmp_path.name}")
-    images = torch.rand(1, 3, 64, 96)
-    tokens = network.forward_features((images - 0.1) / 0.2)[:, 1:]
-    torch.testing.assert_close(encoder.view()(images), tokens.mT.unflatten(2, (4, 6)), atol=1e-4, rtol=1e-4)
-    (tmp_path / "config.json").unlink()
-    if spelling == "file":
-        assert load(name.replace(ARCHITECTURE, f"{ARCHITECTURE}.r160_in1k")).input.mean == (0.5,) * 3
+def test_a_tag_of_timm_states_the_input_of_a_file(tmp_path):
+    path = weights_of(f"timm:{ARCHITECTURE}", tmp_path / "own.pth")
+    assert load(f"timm:{ARCHITECTURE}.r160_in1k={path}").input.mean == (0.5,) * 3
 
 
 def test_results_of_a_name_with_a_file_are_those_of_its_bytes(tmp_path):
