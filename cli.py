@@ -176,11 +176,6 @@ def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
     return dumper.represent_data(member.value)
 
 
-def has_own_data(config: Any) -> bool:
-    """Return True if the model of a configuration defines its own `train_dataloader`."""
-    return bool(resolve_name(config.model.class_path).train_dataloader is not pl.LightningModule.train_dataloader)
-
-
 def has_no_videos(config: Any) -> bool:
     """Return True if the data of a configuration are a `VideoDataModule` without a source of videos."""
     data = config.get("data")
@@ -280,7 +275,8 @@ class VidcorrCLI(LightningCLI):
         if trainer.precision == "auto":
             trainer.precision = precision_for(trainer.accelerator)
         if self.command == "fit":
-            if has_no_videos(config) and has_own_data(config):
+            own_loader = resolve_name(config.model.class_path).train_dataloader
+            if has_no_videos(config) and own_loader is not pl.LightningModule.train_dataloader:
                 # the model has loaders of its own; the `data` of a method's config describe clips, and name no videos
                 config.data = None
         else:

@@ -91,10 +91,7 @@ class BenchmarkCallback(Callback):
     @property
     def history(self) -> dict[int, dict[str, float]]:
         """Optimiser step → logged scores, of the successful runs in `fit` or `validate`."""
-        scores_at: dict[int, dict[str, float]] = {}
-        for run in self._runs:
-            scores_at[run.step] = {f"{self.name}/{key}": score for key, score in run.scores.items()}
-        return scores_at
+        return {run.step: {f"{self.name}/{key}": score for key, score in run.scores.items()} for run in self._runs}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget an earlier run, and open the data set, so that its faults end the run before any training."""

@@ -116,7 +116,9 @@ class LastCheckpoint(ModelCheckpoint):
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
         loops.complete_epoch(checkpoint)
         loops.restore_early(trainer, checkpoint)
-        _restart_timers(trainer, checkpoint)
+        for timer in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(timer, Timer):
+                checkpoint["callbacks"].pop(timer.state_key, None)
         # go on in the run's own file, unless a new run branches off
         path = Path(str(trainer.ckpt_path)).resolve()
         is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
@@ -154,10 +156,8 @@ class LastCheckpoint(ModelCheckpoint):
         # Lightning calls no `on_load_checkpoint` of callbacks for a file that holds no state of callbacks
         if trainer.ckpt_path and self._resumed is None:
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
-        settings: list[dict[str, Any]] = []
-        for optimizer in trainer.optimizers:
-            settings += map(_settings_of, optimizer.param_groups)
-        self._note["optimisers"] = settings
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        self._note["optimisers"] = list(map(_settings_of, groups))
         with Ranks() as ranks, ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
@@ -172,16 +172,13 @@ class LastCheckpoint(ModelCheckpoint):
         self._note["batches"] = f"{' + '.join(samples)} samples × {trainer.accumulate_grad_batches}"
         if self._resumed is None:
             return
-        self._require_same_settings(trainer, self._resumed)
+        for name in ("batches", "optimisers"):
+            if name in self._resumed and self._resumed[name] != self._note[name]:
+                before = f"its {name} are {self._resumed[name]}, this run's {self._note[name]}"
+                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {ANEW}")
         _hide_later_logs(trainer)
         if loops.is_between_epochs(trainer):
             loops.begin_next_epoch(trainer)
-
-    def _require_same_settings(self, trainer: Trainer, resumed: Mapping[str, Any]) -> None:
-        for name in ("batches", "optimisers"):
-            if name in resumed and resumed[name] != self._note[name]:
-                before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
-                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {ANEW}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
@@ -312,12 +309,6 @@ def best_of_run(trainer: Trainer) -> str:
         if isinstance(saver, LastCheckpoint):
             last = saver.last_model_path
     return last
-
-
-def _restart_timers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    for timer in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(timer, Timer):
-            checkpoint["callbacks"].pop(timer.state_key, None)
 
 
 def _hide_later_logs(trainer: Trainer) -> None:

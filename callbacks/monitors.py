@@ -132,22 +132,18 @@ class Throughput(Callback):
             every = trainer.log_every_n_steps  # type: ignore[attr-defined]
             if accumulates(trainer) or not every or trainer.global_step % every:
                 return
-            values = self._measure_speed(trainer, now - self._since, waited)
-            if "time/data" in values:
+            seconds = now - self._since
+            values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
+            size = getattr(loader, "batch_size", None)
+            if size is not None:
+                values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
+            if waited is not None:
+                values["time/data"] = (waited - self._waited_before) / seconds
                 self._warn_if_slow(values["time/data"], loader.num_workers)
             _log_measured(trainer, {name: torch.tensor(value) for name, value in values.items()})
         self._since = now
         self._waited_before = waited or 0.0
         self._batches = 0
-
-    def _measure_speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
-        values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
-        size = getattr(trainer.train_dataloader, "batch_size", None)
-        if size is not None:
-            values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
-        if waited is not None:
-            values["time/data"] = (waited - self._waited_before) / seconds
-        return values
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.experiments.runs.runs import Run
@@ -32,16 +32,11 @@ def run_folder(trainer: Trainer) -> Path:
     `default_root_dir`.
     """
     folder = Path(trainer.default_root_dir)
-    if trainer.logger is not None and run_of(trainer) is None:
-        folder = _folder_of_logger(trainer.logger, folder)
+    logger = trainer.logger
+    if logger is not None and run_of(trainer) is None:
+        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+        folder = Path(logger.log_dir or Path(logger.save_dir or folder, str(logger.name), version))
     return Path(trainer.strategy.broadcast(str(folder)))
-
-
-def _folder_of_logger(logger: Logger, default: Path) -> Path:
-    if logger.log_dir is not None:
-        return Path(logger.log_dir)
-    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-    return Path(logger.save_dir or default, str(logger.name), version)
 
 
 def begins_branch(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
