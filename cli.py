@@ -121,8 +121,8 @@ def precision_for(accelerator: Any) -> str:
     return MIXED[chosen]
 
 
-def one_of_a_name(callbacks: Sequence[Any], moves: bool) -> list[Any]:
-    """Return configured callbacks, with one benchmark of a name: the last, because the user's words come last."""
+def last_of_each_name(callbacks: Sequence[Any], moves: bool) -> list[Any]:
+    """Return configured callbacks, with one benchmark of a name: the last, because the user's flags come last."""
     by_name: dict[Any, Any] = {}
     for number, callback in enumerate(callbacks):
         benchmark: Any = callback.init_args.benchmark if is_benchmark(callback) else None
@@ -248,7 +248,7 @@ class VidcorrCLI(LightningCLI):
             )
         except ArgumentError as error:
             message = message_of(error)
-            raise UsageError(message + remedy_for(message, self.parser_of_command)) from error
+            raise UsageError(message + remedy_for(message, self.command_parser)) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
         """Return this command alone → names of the arguments of Lightning's method that become no flags."""
@@ -262,16 +262,16 @@ class VidcorrCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Keep the parser of the command for `RunStart`."""
-        self.parser_of_command = parser
+        self.command_parser = parser
 
     def _parse_ckpt_path(self) -> None:
-        """Do nothing: the checkpoint's arguments stand before the user's words; by LightningCLI they would win."""
+        """Do nothing: the checkpoint's arguments stand before the user's; by LightningCLI they would win."""
 
     def before_instantiate_classes(self) -> None:
         """Drop data that the command cannot or need not read, let `validate` measure, and choose the checkpoint."""
         config = self.config[self.command]
         trainer = config.trainer
-        trainer.callbacks = one_of_a_name(as_list(trainer.callbacks or []), self.arguments.names_data_alone)
+        trainer.callbacks = last_of_each_name(as_list(trainer.callbacks or []), self.arguments.names_data_alone)
         if trainer.precision == "auto":
             trainer.precision = precision_for(trainer.accelerator)
         if self.command == "fit":
@@ -301,7 +301,7 @@ class VidcorrCLI(LightningCLI):
             callbacks += self._default_callbacks(trainer.callbacks)
         if not trainer.fast_dev_run:
             kwargs |= self._make_run_folder(trainer)
-            callbacks.insert(0, RunStart(self.parser_of_command, self.config[self.command], self.run))
+            callbacks.insert(0, RunStart(self.command_parser, self.config[self.command], self.run))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def _make_run_folder(self, trainer: Any) -> dict[str, Any]:
@@ -388,7 +388,7 @@ class VidcorrCLI(LightningCLI):
         if saved and not (validates and benchmarks):
             print(f"checkpoint: {saved}")
         if saved and validates:
-            # the folder tells `validate` the checkpoint and the run's benchmarks; without any, the words must name one
+            # the folder tells `validate` the checkpoint and the run's benchmarks; without any, a flag must name one
             further = [] if benchmarks else getattr(self.model, "measured_by", SavedModule.measured_by).split()
             print("next:", shlex.join(["vidcorr", "validate", str(folder), *further]))
 

@@ -114,7 +114,7 @@ class BenchmarkCallback(Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
-    def _takers_of_old_scores(self, trainer: Trainer) -> list[str]:
+    def _old_score_readers(self, trainer: Trainer) -> list[str]:
         """Describe what would read an old score in an epoch without the benchmark: EarlyStopping, ReduceLROnPlateau."""
         takers: list[str] = []
         for taker in (*trainer.callbacks, *trainer.lr_scheduler_configs):  # type: ignore[attr-defined]
@@ -147,7 +147,7 @@ class BenchmarkCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a module without features, a monitor that would read old scores, and a training on scored videos."""
         # these callbacks read the score after every epoch: in an epoch without the benchmark, the score is an old one
-        monitors = self._takers_of_old_scores(trainer)
+        monitors = self._old_score_readers(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
@@ -233,12 +233,12 @@ class BenchmarkCallback(Callback):
         epoch = 0
         # evaluations at other steps, also of the fit that was resumed; one of this step is replaced
         others = [run for run in self._runs if run.step != step]
-        options_of_fit: dict[str, Any] = {}
+        fit_options: dict[str, Any] = {}
         if fits:
             epoch = epochs_completed(trainer) if step else 0
-            options_of_fit = {"past": others, "at": (epoch, step)}
+            fit_options = {"past": others, "at": (epoch, step)}
         output = Output(self._folder_at(trainer, step))
-        result = self._result_or_none(trainer, pl_module, output, options_of_fit)
+        result = self._result_or_none(trainer, pl_module, output, fit_options)
         if result is None:
             return {}
         self.result = result
@@ -253,15 +253,15 @@ class BenchmarkCallback(Callback):
         return scores
 
     def _result_or_none(
-        self, trainer: Trainer, pl_module: LightningModule, output: Output, options_of_fit: Mapping[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, output: Output, fit_options: Mapping[str, Any]
     ) -> Result | None:
         """Return the result of the benchmark; None after an error that is logged and does not end the fit."""
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
-                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **options_of_fit)
+                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **fit_options)
         except Exception as error:
             # no fit continues without a rank, or with a monitor that would read an old score
-            if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._takers_of_old_scores(trainer):
+            if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._old_score_readers(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)

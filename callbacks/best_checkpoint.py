@@ -83,7 +83,7 @@ class BestCheckpoint(ModelCheckpoint):
         if self._is_branch:
             return
         self._is_resumed = True
-        place_now = {path: self._place_of(path) for path in state_dict["best_k_models"]}
+        place_now = {path: self._present_path(path) for path in state_dict["best_k_models"]}
         scores = {place_now[path]: score for path, score in state_dict["best_k_models"].items()}
         best = place_now.get(state_dict["best_model_path"], "")
         changed = {
@@ -95,7 +95,7 @@ class BestCheckpoint(ModelCheckpoint):
         }
         super().load_state_dict(state_dict | changed)
 
-    def _place_of(self, path: str) -> str:
+    def _present_path(self, path: str) -> str:
         here = Path(str(self.dirpath), Path(path).name)
         is_elsewhere = not here.is_file() and Path(path).is_file()
         return path if is_elsewhere else str(here)
@@ -111,12 +111,12 @@ class BestCheckpoint(ModelCheckpoint):
 
 def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
     """Return the key of a score, and the benchmark that logs the score."""
-    benchmark_of: dict[str, BenchmarkCallback] = {}
+    benchmark_by_key: dict[str, BenchmarkCallback] = {}
     for benchmark in benchmarks:
-        benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)
-    if not benchmark_of:
+        benchmark_by_key |= dict.fromkeys(benchmark.score_keys, benchmark)
+    if not benchmark_by_key:
         raise ValueError("BestCheckpoint: no benchmark runs: name one, as --on davis=/data/DAVIS")
-    key = key or next(iter(benchmark_of))
-    if key not in benchmark_of:
-        raise ValueError(f"BestCheckpoint: no benchmark logs {key}; they log {', '.join(benchmark_of)}")
-    return key, benchmark_of[key]
+    key = key or next(iter(benchmark_by_key))
+    if key not in benchmark_by_key:
+        raise ValueError(f"BestCheckpoint: no benchmark logs {key}; they log {', '.join(benchmark_by_key)}")
+    return key, benchmark_by_key[key]

@@ -157,7 +157,7 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.ckpt_path and self._resumed is None:
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        self._note["optimisers"] = list(map(_settings_of, groups))
+        self._note["optimisers"] = list(map(_group_settings, groups))
         with Ranks() as ranks, ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(folder_lock(Path(str(self.dirpath))))
@@ -258,8 +258,8 @@ class LastCheckpoint(ModelCheckpoint):
         if self._save_has_failed or trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
             return
         # after a signal `Stops` raises SystemExit at one step on all ranks; another error may be of this rank alone
-        is_of_all_ranks = trainer.world_size == 1 or error is None or isinstance(error, SystemExit)
-        if isinstance(error, TrainingStopped) or not is_of_all_ranks:
+        on_all_ranks = trainer.world_size == 1 or error is None or isinstance(error, SystemExit)
+        if isinstance(error, TrainingStopped) or not on_all_ranks:
             return
         try:
             self._write(trainer)
@@ -326,7 +326,7 @@ def _hide_later_logs(trainer: Trainer) -> None:
     hide_logs(trainer, first_hidden, scores)
 
 
-def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
+def _group_settings(group: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 

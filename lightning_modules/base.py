@@ -61,7 +61,7 @@ class CorrespondenceModule(SavedModule):
     """
 
     backbone: nn.Module
-    input_of_backbone: Input | None = None
+    scored_input: Input | None = None
     """RGB of the backbone for benchmarks; None: as the backbone states."""
     base_lr: float
     lr: float | None = None
@@ -93,7 +93,7 @@ class CorrespondenceModule(SavedModule):
         # id of the training loaders, and samples of their batch
         self._counted = (0, 0)
         self._seed: int | None = None
-        self._seed_of_run = run_seed()
+        self._run_seed = run_seed()
 
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; freeze the parts that no map reads (`unused`).
@@ -107,7 +107,7 @@ class CorrespondenceModule(SavedModule):
         encoder = trainable_network(spec)
         network: nn.Module = encoder.network
         self.described = encoder.described
-        self.input_of_backbone = encoder.input
+        self.scored_input = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage)
         # by a copy: `maps` keeps what it has made of the network, but the method may yet replace parts of the network
@@ -122,7 +122,7 @@ class CorrespondenceModule(SavedModule):
     def seed(self) -> int:
         """Seed of the method's draws: the seed that was set, else the argument `seed`, else the run's seed."""
         own_seed = self.hparams.get("seed") if self._seed is None else self._seed
-        return self._seed_of_run if own_seed is None else own_seed
+        return self._run_seed if own_seed is None else own_seed
 
     @seed.setter
     def seed(self, seed: int | None) -> None:
@@ -503,7 +503,7 @@ class CorrespondenceModule(SavedModule):
         plan["backbone"] = f"{name}, {millions(self.backbone)} of {millions(self)} M parameters"
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
-        plan |= self._row_of_map()
+        plan |= self._map_row()
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
@@ -516,7 +516,7 @@ class CorrespondenceModule(SavedModule):
             plan["BatchNorm"] = "statistics of each process alone: SyncBatchNorm needs GPUs"
         return plan
 
-    def _row_of_map(self) -> dict[str, str]:
+    def _map_row(self) -> dict[str, str]:
         if self.has_own_features or not self.backbone_learns:
             return {}
         trained = self.views.view_of(self.backbone, self.views.stage).stage
@@ -545,7 +545,7 @@ class CorrespondenceModule(SavedModule):
     @property
     def evaluated(self) -> Encoder:
         """The encoder that benchmarks evaluate: the backbone with its input, which may differ from the training's."""
-        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, described=self.described)
+        return Encoder(self.backbone, self.scored_input, self.views.stage, described=self.described)
 
 
 def _with_prepared_batch(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

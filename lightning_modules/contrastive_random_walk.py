@@ -85,7 +85,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.lr: float = lr
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
-        self.input_of_backbone = EVALUATION
+        self.scored_input = EVALUATION
         self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -145,5 +145,5 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""
         optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.lr)
-        steps_of_epoch = self.steps_per_epoch()
-        return scheduled(optimizer, lambda step: milestone_factor(step // steps_of_epoch, MILESTONES, 0.3))
+        epoch_steps = self.steps_per_epoch()
+        return scheduled(optimizer, lambda step: milestone_factor(step // epoch_steps, MILESTONES, 0.3))

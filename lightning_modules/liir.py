@@ -140,7 +140,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if frames < 2:
             raise ValueError(f"clips of {frames} frame: Liir needs a query and at least one reference; set data.frames")
         if self.training:
-            self._require_size_of_bank(batch["clip"].shape[-2:])
+            self._require_bank_size(batch["clip"].shape[-2:])
             generator = self.generator()
             dropped = 1 + int(torch.randint(2, (), generator=generator))
             return self.objective(batch, dropped, generator)
@@ -148,7 +148,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         without_b = self.objective(batch, 2)
         return {name: torch.stack([without_a[name], without_b[name]]).mean(0) for name in without_a}
 
-    def _require_size_of_bank(self, size: Sequence[int]) -> None:
+    def _require_bank_size(self, size: Sequence[int]) -> None:
         # in the first phase too, which fills no bank: else a run would fail after days
         if self.bank is None or self.bank.kind == "shared":
             return
@@ -264,11 +264,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
         optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
-        samples_of_batch = self.global_batch()
+        batch_samples = self.global_batch()
         # a step a batch: here the Trainer accumulates nothing
-        batches_of_epoch = self.steps_per_epoch()
+        epoch_batches = self.steps_per_epoch()
         # `factor` is on the optimiser's rate, `warmup_lr`, in both phases
-        return scheduled(optimizer, lambda step: self.schedule.factor(step, samples_of_batch, batches_of_epoch))
+        return scheduled(optimizer, lambda step: self.schedule.factor(step, batch_samples, epoch_batches))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Set the number of accumulated batches: `warmup_accumulation` in the first phase, then 1."""

@@ -133,9 +133,9 @@ class SiamFC(CorrespondenceModule):
         """
         optimizer = Adam(self.learned_parameters(), self.lr)
         whole_fall = self.last_lr / self.lr
-        steps_of_a_rate = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1
+        rate_steps = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1
         steps = self.total_steps()
-        return scheduled(optimizer, lambda step: whole_fall ** (step // steps_of_a_rate * steps_of_a_rate / steps))
+        return scheduled(optimizer, lambda step: whole_fall ** (step // rate_steps * rate_steps / steps))
 
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False

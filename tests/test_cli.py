@@ -34,7 +34,7 @@ from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import load
 from vidcorr.backbones.files import trust
 from vidcorr.callbacks.benchmark import benchmarks_among
-from vidcorr.cli import NOISE, is_first_rank, main, one_of_a_name, precision_for, require_ranks_as_commands
+from vidcorr.cli import NOISE, is_first_rank, last_of_each_name, main, precision_for, require_ranks_as_commands
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs.runs import Record, RunFolder
 from vidcorr.experiments.runs.words import words_for_parser
@@ -348,7 +348,7 @@ def test_data_of_a_run_that_have_moved_are_named_again(tmp_path):
     assert changed.benchmark.protocol.radius == 5
     refused(UsageError, "davis stands twice", Built, ["validate", "--model=raw_colour", *on, *more])
     before, after = (with_list(root) for root in ("/a", "/b"))
-    assert one_of_a_name([before, after], moves=True) == [after]  # what lies below the root has moved too
+    assert last_of_each_name([before, after], moves=True) == [after]  # what lies below the root has moved too
 
 
 def test_the_collector_that_waits_for_the_modules_is_on_in_every_run(tmp_path, monkeypatch):

@@ -42,20 +42,20 @@ class LiirSchedule:
         require_at_least(0, warmup_epochs=self.warmup_epochs)
         require_at_least(1, warmup_accumulation=self.warmup_accumulation)
 
-    def samples_before(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> int:
+    def samples_before(self, step: int, batch_samples: int, epoch_batches: int) -> int:
         """Return the number of samples before an optimiser step, over all ranks."""
-        steps_of_epoch = math.ceil(batches_of_epoch / self.warmup_accumulation)
-        warmup_steps = self.warmup_epochs * steps_of_epoch
+        epoch_steps = math.ceil(epoch_batches / self.warmup_accumulation)
+        warmup_steps = self.warmup_epochs * epoch_steps
         if step >= warmup_steps:
-            return samples_of_batch * (self.warmup_epochs * batches_of_epoch + step - warmup_steps)
-        epoch, step_of_epoch = divmod(step, steps_of_epoch)
-        return samples_of_batch * (epoch * batches_of_epoch + step_of_epoch * self.warmup_accumulation)
+            return batch_samples * (self.warmup_epochs * epoch_batches + step - warmup_steps)
+        epoch, epoch_step = divmod(step, epoch_steps)
+        return batch_samples * (epoch * epoch_batches + epoch_step * self.warmup_accumulation)
 
-    def factor(self, step: int, samples_of_batch: int, batches_of_epoch: int) -> float:
+    def factor(self, step: int, batch_samples: int, epoch_batches: int) -> float:
         """Return the factor on `warmup_lr` at an optimiser step, in both phases."""
-        samples = self.samples_before(step, samples_of_batch, batches_of_epoch)
-        warmup_samples = samples_of_batch * self.warmup_epochs * batches_of_epoch
+        samples = self.samples_before(step, batch_samples, epoch_batches)
+        warmup_samples = batch_samples * self.warmup_epochs * epoch_batches
         if samples < warmup_samples:
             return step_factor(samples / self.warmup_decay_samples, LIIR_WARMUP_STEPS)
-        # the optimiser's rate is `warmup_lr`, so the second phase's rate `lr` is stated as a part of it
+        # the optimiser's rate is `warmup_lr`, so the second phase's rate `lr` is a part of it
         return self.lr / self.warmup_lr * step_factor((samples - warmup_samples) / self.decay_samples, LIIR_STEPS)

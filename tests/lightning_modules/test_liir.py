@@ -243,7 +243,7 @@ def test_golden_learning_rates(golden):
     for name, epochs in (("momen0", 10**6), ("momen1", 0)):
         schedule = LiirSchedule(warmup_epochs=epochs, warmup_accumulation=1, warmup_lr=1e-4)
         steps = numbers["liir_adjust_batches"].astype(int)
-        found = [1e-4 * schedule.factor(step, samples_of_batch=12, batches_of_epoch=1) for step in steps.tolist()]
+        found = [1e-4 * schedule.factor(step, batch_samples=12, epoch_batches=1) for step in steps.tolist()]
         assert found == pytest.approx(numbers[f"liir_adjust_lr_{name}"], abs=1e-12)
 
 

@@ -55,9 +55,9 @@ def workspace_of(device: torch.device) -> int:
     return max(WORKSPACE, min(LARGEST_WORKSPACE, memory // SHARE_OF_MEMORY))
 
 
-def items_in_workspace(device: torch.device, bytes_of_item: int) -> int:
+def items_in_workspace(device: torch.device, item_bytes: int) -> int:
     """Return how many items fit into the workspace of a device, at least 1."""
-    return max(1, workspace_of(device) // bytes_of_item)
+    return max(1, workspace_of(device) // item_bytes)
 
 
 def slices(length: int, size: int) -> Iterator[slice]:

@@ -17,17 +17,17 @@ def as_floats(images: Tensor) -> Tensor:
     floats: Any = images.float().div_(255)
     # inference tensors do not count changes (`_version`)
     if not floats.is_inference():
-        floats.made_of = images, floats._version
+        floats.made_from = images, floats._version
     return floats
 
 
 def as_bytes(images: Tensor) -> Tensor:
     """Return the bytes from which `as_floats` made these images; images changed since then come back as they are."""
-    if not hasattr(images, "made_of"):
+    if not hasattr(images, "made_from"):
         return images
     # `_version` counts torch's changes in place
-    made_of, version = images.made_of
-    return made_of if version == images._version else images
+    made_from, version = images.made_from
+    return made_from if version == images._version else images
 
 
 def prepared(batch: Any) -> Any:

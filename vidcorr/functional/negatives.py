@@ -49,12 +49,12 @@ def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, exclude
     places, samples, channels = queries.shape
     # a place draws `points` cells of each map: as many maps, then places, at once as fit into their memory
     maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * channels))
-    keys_of_place = min(maps_at_once, len(maps)) * points
-    places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * channels)))
+    place_keys = min(maps_at_once, len(maps)) * points
+    places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (place_keys * channels)))
     features = maps.movedim(1, -1).flatten(0, 2)
     # the two buffers serve all chunks: fresh memory for each takes several times longer
-    gathered = features.new_empty(places_at_once * keys_of_place, channels)
-    products = queries.new_empty(places_at_once * keys_of_place * samples)
+    gathered = features.new_empty(places_at_once * place_keys, channels)
+    products = queries.new_empty(places_at_once * place_keys * samples)
     for frames in slices(len(maps), maps_at_once):
         # (places, keys of a place), indices into `features`
         drawn = drawn_cells(seed, frames, points, places, maps[0, 0].numel(), queries.device)

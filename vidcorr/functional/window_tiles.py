@@ -122,9 +122,9 @@ class TileGrid:
         """Yield parts of a batch with at most `numbers` products each, but at least one row of tiles of a sample."""
         down, across = self.shape
         # TILE² queries with halo² keys, a tile
-        products_of_row = across * (TILE * self.halo) ** 2 * references
-        rows_at_once = min(max(numbers // products_of_row, 1), down)
-        samples_at_once = max(numbers // (products_of_row * down), 1)
+        row_products = across * (TILE * self.halo) ** 2 * references
+        rows_at_once = min(max(numbers // row_products, 1), down)
+        samples_at_once = max(numbers // (row_products * down), 1)
         for rows in slices(down, rows_at_once):
             for chosen in slices(samples, samples_at_once):
                 yield Part(chosen, rows)
@@ -198,12 +198,12 @@ class TileGrid:
             yield slice(first, end), rows
             first = end
 
-    def size_of_band(self, columns: int, depth: int) -> int:
-        """Return how many numbers `halos_of_columns` needs as `band`."""
+    def band_size(self, columns: int, depth: int) -> int:
+        """Return how many numbers `column_halos` needs as `band`."""
         down, _ = self.shape
         return (down * TILE + 2 * self.reach) * (columns * TILE + 2 * self.reach) * depth
 
-    def halos_of_columns(self, keys: Tensor, columns: slice, across: slice, band: Tensor) -> Tensor:
+    def column_halos(self, keys: Tensor, columns: slice, across: slice, band: Tensor) -> Tensor:
         """Return a view `(rows, columns, halo, across, D)` of the halos of columns of tiles, copied into `band`."""
         height, width, depth = keys.shape
         halo_width = across.stop - across.start
@@ -274,7 +274,7 @@ class TileGrid:
         return bias.flatten(3).repeat_interleave(references, dim=-1)
 
 
-def used_of(maps: Tensor, used: Tensor) -> Tensor:
+def used_by(maps: Tensor, used: Tensor) -> Tensor:
     """Return the maps (h, w, U, ·) of the used references, ascending, among maps (h, w, S, ·)."""
     if len(used) == maps.shape[2]:
         return maps

@@ -45,13 +45,13 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     """
     a, b = _boxes(prediction, target)
     corner = np.maximum(a[:, :2], b[:, :2])
-    end_of_a = a[:, :2] + a[:, 2:]
-    end_of_b = b[:, :2] + b[:, 2:]
-    sides = np.maximum(np.minimum(end_of_a, end_of_b) - corner, 0)
+    a_end = a[:, :2] + a[:, 2:]
+    b_end = b[:, :2] + b[:, 2:]
+    sides = np.maximum(np.minimum(a_end, b_end) - corner, 0)
     shared = sides.prod(axis=1)
-    area_of_a = a[:, 2] * a[:, 3]
-    area_of_b = b[:, 2] * b[:, 3]
-    union = area_of_a + area_of_b - shared
+    a_area = a[:, 2] * a[:, 3]
+    b_area = b[:, 2] * b[:, 3]
+    union = a_area + b_area - shared
     # with the machine epsilon, as in the toolkit, boxes without area have IoU 0, not 0 / 0
     return torch.from_numpy(np.clip(shared / (union + np.finfo(float).eps), 0, 1))
 
@@ -66,9 +66,9 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
     a, b = _boxes(prediction, target)
     # in the toolkit's order, to round as it does: the centre of pixels 0 to w - 1 is (w - 1) / 2. In exact numbers the
     # - 1 would cancel
-    centre_of_a = a[:, :2] + (a[:, 2:] - 1) / 2
-    centre_of_b = b[:, :2] + (b[:, 2:] - 1) / 2
-    offset = centre_of_a - centre_of_b
+    a_centre = a[:, :2] + (a[:, 2:] - 1) / 2
+    b_centre = b[:, :2] + (b[:, 2:] - 1) / 2
+    offset = a_centre - b_centre
     return torch.from_numpy(np.sqrt((offset**2).sum(axis=1)))
 
 

@@ -98,7 +98,7 @@ class InstanceAP(RowMetric):
         tensor(1., dtype=torch.float64)
     """
 
-    row_of_frame = True
+    adds_frames = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(match_instances, ap_scores, **kwargs)

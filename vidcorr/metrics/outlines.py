@@ -134,11 +134,11 @@ def shared_pixels(a: NDArray[np.uint8], a_outline: Outline, b: NDArray[np.uint8]
     y = b_outline.top - margin - a_outline.top
     x = b_outline.left - margin - a_outline.left
     # the overlap, in each crop's own rows and columns; empty if the crops do not meet
-    rows_of_a = slice(max(y, 0), max(y + b.shape[0], 0))
-    columns_of_a = slice(max(x, 0), max(x + b.shape[1], 0))
-    rows_of_b = slice(max(-y, 0), max(a.shape[0] - y, 0))
-    columns_of_b = slice(max(-x, 0), max(a.shape[1] - x, 0))
-    return int(np.count_nonzero(a[rows_of_a, columns_of_a] & b[rows_of_b, columns_of_b]))
+    a_rows = slice(max(y, 0), max(y + b.shape[0], 0))
+    a_columns = slice(max(x, 0), max(x + b.shape[1], 0))
+    b_rows = slice(max(-y, 0), max(a.shape[0] - y, 0))
+    b_columns = slice(max(-x, 0), max(a.shape[1] - x, 0))
+    return int(np.count_nonzero(a[a_rows, a_columns] & b[b_rows, b_columns]))
 
 
 def as_array(masks: Masks) -> NDArray[Any]:

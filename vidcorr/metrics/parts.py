@@ -197,21 +197,21 @@ def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
         >>> scores["AP@0.6"], scores["AP@0.7"], round(scores["AP"], 4)
         (0.5, 0.0, 0.3333)
     """
-    class_precisions = list(ap_of_classes(frames).values()) or [[math.nan] * len(AP_THRESHOLDS)]
+    class_precisions = list(class_ap(frames).values()) or [[math.nan] * len(AP_THRESHOLDS)]
     means = torch.tensor(class_precisions, dtype=torch.float64).mean(dim=0)
     keys = [f"AP@{threshold:g}" for threshold in AP_THRESHOLDS]
     by_threshold = dict(zip(keys, means.tolist(), strict=True))
     return {"AP": means.mean().item(), **by_threshold}
 
 
-def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
+def class_ap(frames: Sequence[Any]) -> dict[int, list[float]]:
     """Return class → AP at every threshold of IoU, for the classes that occur in some frames.
 
     Example:
         >>> frames = [([[5, 0.9, 0.6], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
-        >>> ap_of_classes(frames)  # an IoU of 0.6 is not above the threshold 0.6
+        >>> class_ap(frames)  # an IoU of 0.6 is not above the threshold 0.6
         {5: [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]}
-        >>> ap_of_classes([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are right
+        >>> class_ap([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are right
         [0.6666666666666666, 0.3333333333333333, 0.3333333333333333, 0.0]
     """
     detections: list[Any] = []

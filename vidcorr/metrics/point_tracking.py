@@ -213,20 +213,20 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
     all_fractions = list(map(video_fractions, videos))
     means: dict[str, float] = {}
     for key in METRICS:
-        means[key] = mean_of_defined([fractions[key] for fractions in all_fractions])
+        means[key] = nan_mean([fractions[key] for fractions in all_fractions])
     return means
 
 
-def mean_of_defined(values: Iterable[float]) -> float:
+def nan_mean(values: Iterable[float]) -> float:
     """Return the mean of the values that are not NaN; NaN without any.
 
     The values are added in order, as in the official code: from Python 3.12 on `sum` compensates rounding, and the last
     digit would depend on the interpreter.
 
     Example:
-        >>> mean_of_defined([0.25, float("nan"), 0.75]), mean_of_defined([])
+        >>> nan_mean([0.25, float("nan"), 0.75]), nan_mean([])
         (0.5, nan)
-        >>> mean_of_defined([0.1] * 10)
+        >>> nan_mean([0.1] * 10)
         0.09999999999999999
     """
     defined = [value for value in values if not np.isnan(value)]

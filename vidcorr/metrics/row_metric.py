@@ -27,7 +27,7 @@ class RowMetric(Metric):
     full_state_update = False
     is_differentiable = False
     higher_is_better = True
-    row_of_frame = False
+    adds_frames = False
     """True: a row is of a frame, and has the name of the frame's sequence; False: each name has one row."""
     records: list[Tensor]
 
@@ -89,7 +89,7 @@ class RowMetric(Metric):
             rows += self.named_rows(name, measured)
         table: dict[str, list[Any]] = {}
         for name, row in sorted(rows, key=lambda named: named[0]):
-            if name in table and not self.row_of_frame:
+            if name in table and not self.adds_frames:
                 raise ValueError(f"scored more than once: {name}; name each sequence, and reset() between runs")
             table.setdefault(name, []).append(row)
         return table

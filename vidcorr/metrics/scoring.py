@@ -93,8 +93,8 @@ class Rules:
     def declared(self) -> tuple[Score, ...]:
         """Declarations of the scores that the rules return without metadata, the means first."""
         # only the names are read, so any values of an object will do
-        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))
-        names = replace(self, read_metadata=Metadata).scores({("", 1): values_of_lost_object})
+        lost_object = self.summarise(np.zeros((4, len(self.measures))))
+        names = replace(self, read_metadata=Metadata).scores({("", 1): lost_object})
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     def doubts(self, scores: Values) -> list[str]:
@@ -173,8 +173,8 @@ class Rules:
         """
         values: Values = {}
         for measure, column in zip(self.measures, frames.T, strict=True):
-            mean_of_frames, recall, decay = sequence_statistics(column)
-            values[f"{measure}-Mean"] = mean_of_frames
+            frame_mean, recall, decay = sequence_statistics(column)
+            values[f"{measure}-Mean"] = frame_mean
             values[f"{measure}-Recall"] = recall
             values[f"{measure}-Decay"] = decay
         return values

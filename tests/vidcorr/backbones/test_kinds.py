@@ -328,7 +328,7 @@ def test_what_a_training_moves_is_part_of_the_scored_map_or_is_named(kind, metho
     learn = {name for name, weights in module.backbone.named_parameters() if weights.requires_grad}
     assert trained == learn  # DDP waits for all
     assert not module.unused or all(name.startswith(tuple(module.unused)) for name, _ in unlearnt(module))
-    named = module._row_of_map()
+    named = module._map_row()
     assert trained <= scored or named == {"map": "res5 is trained, res4 is scored where nobody names one"}
 
 

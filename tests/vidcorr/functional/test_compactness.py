@@ -22,7 +22,7 @@ def test_labels_equal_those_of_mast_and_liir(golden, key):
     components, gain = (2, 1.05) if key.startswith("compact_out") else (None, 1)
     fields = {"radius": int(key.partition("_R")[2]), "border": "zero", "mixture_components": components}
     of = liir.with_changes(normalise_labels=False, **fields)
-    average = attention.average_of_all(query, keys, torch.stack(masks).permute(2, 3, 0, 1), range(3), of)
+    average = attention.average_all(query, keys, torch.stack(masks).permute(2, 3, 0, 1), range(3), of)
     labels = average.permute(2, 0, 1)
     labels[1:] *= gain
     np.testing.assert_allclose(labels, case[key][0], atol=1e-4)

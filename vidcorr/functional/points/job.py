@@ -83,9 +83,9 @@ class TrackingJob:
         temperature = protocol.temperature or math.sqrt(len(features))
         normalise = protocol.feature_normalisation != "raw"
         # the similarity and three copies that decoding makes, in float32
-        bytes_of_map = 16 * features[0].numel()
+        map_bytes = 16 * features[0].numel()
         positions: list[Tensor] = []
-        for part in descriptors.split(items_in_workspace(features.device, bytes_of_map)):
+        for part in descriptors.split(items_in_workspace(features.device, map_bytes)):
             maps = similarity_maps(part, features, normalise)
             positions.append(decode_positions(maps, protocol.decoding, temperature))
         return torch.cat(positions)

@@ -14,9 +14,9 @@ from torch import Tensor
 from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior, compact_windows
 from ..device import items_in_workspace, slices, to_device
-from ..window_tiles import Neighbourhood, TileGrid, used_of
+from ..window_tiles import Neighbourhood, TileGrid, used_by
 
-FoundMatches = tuple[Tensor, Tensor]
+BestMatches = tuple[Tensor, Tensor]
 """Dot products (h, w, k) and cells, as `best_matches` returns them."""
 
 
@@ -48,15 +48,15 @@ def _parts(
     """
     height, width, references, channels = keys.shape
     device = keys.device
-    cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
+    map_cells = torch.arange(height * width, device=device).view(1, height, width, 1)
     # a part is like a single tile whose halo is the map
     if neighbourhood.reach is None:
         rows = keys.flatten(0, 2)
-        nothing_is_far = cells_of_map.new_zeros(1, 1).bool()
-        bytes_of_query = keys.element_size() * (floats_per_pair * height * width + floats_per_query)
-        for places in cells_of_map.flatten().split(items_in_workspace(device, bytes_of_query)):
+        nothing_is_far = map_cells.new_zeros(1, 1).bool()
+        query_bytes = keys.element_size() * (floats_per_pair * height * width + floats_per_query)
+        for places in map_cells.flatten().split(items_in_workspace(device, query_bytes)):
             products = (rows @ query.flatten(0, 1)[places].T).unflatten(0, (-1, references))
-            yield _Part(places[None], cells_of_map.view(1, -1), products[None], nothing_is_far)
+            yield _Part(places[None], map_cells.view(1, -1), products[None], nothing_is_far)
         return
     # Queries are taken in square tiles. The keys of a tile's queries lie in the tile and a margin around it, its halo.
     # A band holds the keys of some columns of tiles, copied once, so that halos are views of it. With `on_map`, halos
@@ -64,28 +64,28 @@ def _parts(
     grid = TileGrid((height, width), neighbourhood)
     queries = grid.queries(query[None])[0]
     # + 1 − 1: a grid fills with 0 beyond the map, where places and cells are −1
-    places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
-    cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
+    tile_places = grid.queries(map_cells + 1)[0, ..., 0] - 1
+    halo_cells = grid.halos(grid.pad(map_cells + 1))[0, ..., 0] - 1
     is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)  # (rows and columns of a halo, queries)
     numbers = is_far.numel() * floats_per_pair + is_far.shape[2] * floats_per_query
     tiles_at_once = items_in_workspace(device, keys.element_size() * numbers)
     down, across = grid.shape
     columns_at_once = 1 if on_map else min(max(1, tiles_at_once // down), across)
-    band = keys.new_zeros(grid.size_of_band(columns_at_once, references * channels))
+    band = keys.new_zeros(grid.band_size(columns_at_once, references * channels))
     for columns in slices(across, columns_at_once):
         halo_columns = grid.extent(columns.start, width) if on_map else slice(0, grid.halo)
-        halos = grid.halos_of_columns(keys.flatten(2), columns, halo_columns, band)
+        halos = grid.column_halos(keys.flatten(2), columns, halo_columns, band)
         for tiles, halo_rows in grid.equal_tiles(max(1, tiles_at_once // columns_at_once), on_map):
-            places = places_of_tiles[tiles, columns].flatten(0, 1)
-            keys_of_tiles = halos[tiles, :, halo_rows].reshape(len(places), -1, channels)
-            products = torch.bmm(keys_of_tiles, queries[tiles, columns].flatten(0, 1).mT).unflatten(1, (-1, references))
-            cells = cells_of_halos[tiles, columns, halo_rows, halo_columns].flatten(0, 1).flatten(1)
+            places = tile_places[tiles, columns].flatten(0, 1)
+            tile_keys = halos[tiles, :, halo_rows].reshape(len(places), -1, channels)
+            products = torch.bmm(tile_keys, queries[tiles, columns].flatten(0, 1).mT).unflatten(1, (-1, references))
+            cells = halo_cells[tiles, columns, halo_rows, halo_columns].flatten(0, 1).flatten(1)
             yield _Part(places, cells, products, is_far[halo_rows, halo_columns].flatten(0, 1))
 
 
 def best_matches(
     query: Tensor, keys: Tensor, references: Sequence[int], topk: int, neighbourhood: Neighbourhood
-) -> FoundMatches:
+) -> BestMatches:
     """Return the largest dot products of queries (h, w, C) with their neighbourhoods in keys (h, w, S, C), exactly.
 
     Three steps: the maximum over the references at every cell; the top-k cells by this maximum; the top-k products
@@ -102,18 +102,18 @@ def best_matches(
     # a row per cell of the map; the last row, index −1, takes the results of queries beyond the map (`part.places`)
     values = query.new_full((height * width + 1, topk), -torch.inf)
     indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
-    used_keys = used_of(keys, to_device(used, keys.device))
+    used_keys = used_by(keys, to_device(used, keys.device))
     # a GPU takes halos that are equal, in few kernels
     on_map = keys.device.type == "cpu"
     # held at once: products, their maximum and its copies; and per match the addresses, candidates and results
     for part in _parts(query, used_keys, neighbourhood, len(used) + 3, 12 * topk * len(references), on_map):
-        count, cells_of_tile, number, queries = part.products.shape
+        count, tile_cells, number, queries = part.products.shape
         is_no_match = part.is_far | (part.cells < 0)[..., None]
-        best_of_cells = part.products.amax(2).masked_fill_(is_no_match, -torch.inf)
-        maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)  # (tiles, queries, k)
+        best_in_cells = part.products.amax(2).masked_fill_(is_no_match, -torch.inf)
+        maxima, choice = _largest(best_in_cells.mT.contiguous(), topk)  # (tiles, queries, k)
         tile = torch.arange(count, device=keys.device)[:, None, None]
         # flat address in `products` of a chosen cell's first reference and the query; then of each listed reference
-        first = (tile * cells_of_tile + choice) * (number * queries)
+        first = (tile * tile_cells + choice) * (number * queries)
         first += torch.arange(queries, device=keys.device)[:, None]
         addresses = first[..., None] + in_used * queries  # (tiles, queries, k, listed references)
         candidates = part.products.view(-1).index_select(0, addresses.view(-1)).view(addresses.shape)
@@ -127,23 +127,23 @@ def best_matches(
     return values[:-1].unflatten(0, (height, width)), indices[:-1].unflatten(0, (height, width))
 
 
-def average_of_all(
+def average_all(
     query: Tensor, keys: Tensor, values: Tensor, references: Sequence[int], protocol: LabelProtocol
 ) -> Tensor:
     """Return the average (h, w, L) of all values (h, w, S, L), weighted by the softmax of products / temperature."""
-    count_of_reference = Counter(references)
-    used = to_device(sorted(count_of_reference), keys.device)
-    counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
+    reference_counts = Counter(references)
+    used = to_device(sorted(reference_counts), keys.device)
+    counts = to_device([reference_counts[reference] for reference in sorted(reference_counts)], keys.device)
     # (references, 1), added to logits: a reference that counts twice has twice the weight
     log_counts = counts.to(values.dtype).log()[:, None]
     # the average of 1 is the sum of the weights on the map
-    with_ones = F.pad(used_of(values, used), (0, 1), value=1)
+    with_ones = F.pad(used_by(values, used), (0, 1), value=1)
     table = F.pad(with_ones.flatten(0, 1), (0, 0, 0, 0, 0, 1))
     height, width = keys.shape[:2]
     # the last row is for queries beyond the map
     averages = table.new_zeros(height * width + 1, table.shape[-1])
     neighbourhood = Neighbourhood.of(protocol, keys.shape)
-    prior = prior_of(protocol)
+    prior = protocol_prior(protocol)
     floats_per_query = 0
     # held at once: windows of logits, of weights, of mixtures, and a copy
     if prior is not None:
@@ -151,7 +151,7 @@ def average_of_all(
         floats_per_query = 4 * len(used) * windows.shape[2]
     # held at once: products, weights, and rows of the table
     floats_per_pair = 3 * len(used)
-    for part in _parts(query, used_of(keys, used), neighbourhood, floats_per_pair, floats_per_query, on_map=False):
+    for part in _parts(query, used_by(keys, used), neighbourhood, floats_per_pair, floats_per_query, on_map=False):
         # (tiles, keys, references, queries); places of queries and cells of keys are y · w + x, −1 beyond the map
         logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
         # finite: a query beyond the map sees only such cells, and NaN of −inf would enter all gradients
@@ -168,7 +168,7 @@ def average_of_all(
     return average
 
 
-def prior_of(protocol: LabelProtocol) -> CompactnessPrior | None:
+def protocol_prior(protocol: LabelProtocol) -> CompactnessPrior | None:
     """Return the prior whose mixtures of Gaussians replace windows of weights (Liir, Eq. 7); None without mixtures."""
     if protocol.mixture_components is None:
         return None

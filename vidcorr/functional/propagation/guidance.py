@@ -46,7 +46,7 @@ class GuidedFilter:
         products = self._window_mean(self.colour[rows] * self.colour[columns])
         covariance = products - self.mean[rows] * self.mean[columns]
         covariance[rows == columns] += epsilon
-        self.inverse = inverse_of_symmetric(covariance)  # (3, 3, h, w)
+        self.inverse = symmetric_inverse(covariance)  # (3, 3, h, w)
 
     def __call__(self, values: Tensor) -> Tensor:
         """Filter a map `(H, W)` of the frame's size; the result is linear in the map."""
@@ -75,7 +75,7 @@ class GuidedFilter:
         return F.adaptive_avg_pool2d(maps, self.grid).double()
 
 
-def inverse_of_symmetric(upper: Tensor) -> Tensor:
+def symmetric_inverse(upper: Tensor) -> Tensor:
     """Return the inverses `(3, 3, …)` of symmetric matrices, given by their upper triangles `(6, …)`."""
     # of the matrix with rows (a, b, c), (b, d, e), (c, e, f)
     a, b, c, d, e, f = upper

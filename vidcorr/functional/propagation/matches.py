@@ -65,7 +65,7 @@ def affinity_of_cells(
         average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
-        weights = _gradients_of_cells(average, labels, cells)
+        weights = _cell_gradients(average, labels, cells)
     # `listed` has a frame twice if it counts twice; its weights are added up
     frames = sorted(set(listed))
     places = torch.tensor(list(map(frames.index, listed)), device=features.device)
@@ -73,7 +73,7 @@ def affinity_of_cells(
     return CellAffinity(frames, summed)
 
 
-def _gradients_of_cells(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
+def _cell_gradients(average: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
     """Return the gradients (N, S, h, w) of the average (h, w, 1) at cells by the labels (h, w, S, 1)."""
     gradients: list[Tensor] = []
     for y, x in cells.tolist():

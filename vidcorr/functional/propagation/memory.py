@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .. import native
 from ..window_tiles import Neighbourhood
-from .attention import FoundMatches, best_matches
+from .attention import BestMatches, best_matches
 
 # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
 CHUNK = 32
@@ -152,7 +152,7 @@ class FrameMemory:
             raise ValueError(f"frame {frame} is not in the memory, which holds the frames {kept}")
         return self._frames.index(frame)
 
-    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> BestMatches:
         """Return products and cells of the best matches in some frames, as `attention.best_matches`."""
         slots = list(map(self.slot, frames))
         return best_matches(query, self.keys, slots, topk, self.neighbourhood)
@@ -198,7 +198,7 @@ class SketchedMemory(FrameMemory):
             self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
         return slot
 
-    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> BestMatches:
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
         height, width, _, channels = self.keys.shape
@@ -235,12 +235,12 @@ class SketchedMemory(FrameMemory):
         }
         # number of dot products of whole vectors, with keys that no sketch ruled out
         products = native.run("vidcorr_screened_search", self._kernel.variant, _Search, arguments, height, ROWS)
-        products_of_query = products / (height * width)
+        query_products = products / (height * width)
         # fewer references than matches give little to rule keys out by, whatever the length
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         # sketches of all channels rule out no more keys
         can_be_longer = self._chunks * self._kernel.chunk < channels
-        if products_of_query > limit and can_be_longer:
+        if query_products > limit and can_be_longer:
             self._sketch_all(query, 2 * self._chunks)
         return values, indices
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...protocols import LabelProtocol
 from ..device import PendingCopy, computing_in, to_device
 from ..window_tiles import Neighbourhood
-from .attention import FoundMatches, average_of_all
+from .attention import BestMatches, average_all
 from .coding import upsampled_argmax
 from .comparison import FeatureTransform, comparison
 from .memory import FrameMemory, SketchedMemory, kernel
@@ -22,7 +22,7 @@ CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
 NEARBY = -1
 """Key of the memory whose frames are searched in the neighbourhood only; other keys are indices of frames."""
-Search = Callable[..., FoundMatches]
+Search = Callable[..., BestMatches]
 """A search for the best matches of a frame; its argument `topk` is the number of matches."""
 P = TypeVar("P", bound=LabelProtocol)
 Array = Tensor | np.ndarray
@@ -69,10 +69,10 @@ def propagate_labels(
     starting = {frame: torch.as_tensor(labels) for frame, labels in (entering or {}).items()}
     if isinstance(features, Tensor | np.ndarray):
         _check_entering(starting, len(features))
-    return _labels_of_frames(LabelPropagator(torch.as_tensor(first_labels), protocol), features, starting)
+    return _frame_labels(LabelPropagator(torch.as_tensor(first_labels), protocol), features, starting)
 
 
-def _labels_of_frames(
+def _frame_labels(
     propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]
 ) -> Iterator[Tensor]:
     """Yield the labels of all frames, and check at the end that the video had every entering frame."""
@@ -116,11 +116,11 @@ class References:
         """
         places = list(range(len(frames)))
         # neighbourhood → places in `frames` of the references that are searched in it
-        places_of = {Neighbourhood.of(protocol, keys.shape): places}
+        neighbourhood_places = {Neighbourhood.of(protocol, keys.shape): places}
         if searches_all_of_first_frame(protocol):
-            places_of = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
+            neighbourhood_places = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
         sources: list[Source] = []
-        for neighbourhood, members in places_of.items():
+        for neighbourhood, members in neighbourhood_places.items():
             if not members:
                 continue
             listed = [frames[place] for place in members]
@@ -182,7 +182,7 @@ class LabelPropagator:
         self.frame = 0
         self._first_labels = first_labels
         self._memories: dict[int, FrameMemory] = {}  # by `NEARBY`, or index of a frame that is searched everywhere
-        self._channels_of_start: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
+        self._start_channels: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []
         self._checked = 0
 
@@ -221,7 +221,7 @@ class LabelPropagator:
         if protocol.own_context and (self.frame == 0 or entering is not None):
             # from now on the channels of objects that start here take labels only from frames since this one
             starting = entering if self.frame and entering is not None else labels
-            self._channels_of_start[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
+            self._start_channels[self.frame] = (starting > 0).flatten(1).any(1).to(labels)
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
@@ -252,7 +252,7 @@ class LabelPropagator:
         # new memories: frames that they keep to the end, number of latest frames, and neighbourhood
         added = {}
         # objects start at this frame; the dict is filled with "own-context" only
-        has_own_memory = self.frame in self._channels_of_start
+        has_own_memory = self.frame in self._start_channels
         # here the protocol decides, whether objects start or not
         if self.frame == 0:
             has_own_memory = searches_all_of_first_frame(protocol)
@@ -301,7 +301,7 @@ class LabelPropagator:
         # then all references are in one memory: protocols refuse anything else
         if protocol.topk is None:
             (source,) = references.sources
-            return average_of_all(query, source.memory.keys, source.memory.labels, source.slots, protocol)
+            return average_all(query, source.memory.keys, source.memory.labels, source.slots, protocol)
         searches: list[Search] = []
         tables: list[Tensor] = []
         for source in references.sources:
@@ -312,14 +312,14 @@ class LabelPropagator:
             matches = [search(topk=topk) for search in searches]
         else:
             matches, topk = _matches_with_ties(searches, topk)
-        return average_of_matches(tables, matches, topk, protocol.temperature)
+        return average_matches(tables, matches, topk, protocol.temperature)
 
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C), normalised as the protocol says."""
         protocol = self.protocol
-        if self._channels_of_start:
+        if self._start_channels:
             averages: list[Tensor] = []
-            for start, channels in self._channels_of_start.items():
+            for start, channels in self._start_channels.items():
                 averages.append(self._average_since(query, start) * channels)
             average = torch.stack(averages).sum(0)
         else:
@@ -334,12 +334,12 @@ class LabelPropagator:
     def _average_since(self, query: Tensor, start: int) -> Tensor:
         """Return the average (h, w, L) of the labels of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
-        frames_of_memory = {NEARBY: frames}  # memory → its references among the frames
+        memory_frames = {NEARBY: frames}  # memory → its references among the frames
         # `start`, the first of the frames, has a memory of its own
         if start in self._memories:
-            frames_of_memory = {start: frames[:1], NEARBY: frames[1:]}
+            memory_frames = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
-        for memory, members in frames_of_memory.items():
+        for memory, members in memory_frames.items():
             if members:
                 sources.append(Source(self._memories[memory], members))
         average = self.average(query, References(frames, sources))
@@ -411,7 +411,7 @@ def searches_all_of_first_frame(protocol: LabelProtocol) -> bool:
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
-def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:
+def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[BestMatches], int]:
     """Return the top-k matches of all sources, with all that equal the k-th, and how many those are at most."""
     # one more than k: it shows whether the k-th is tied
     count = topk + 1
@@ -434,9 +434,7 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         count *= 2
 
 
-def average_of_matches(
-    labels: Sequence[Tensor], matches: Sequence[FoundMatches], topk: int, temperature: float
-) -> Tensor:
+def average_matches(labels: Sequence[Tensor], matches: Sequence[BestMatches], topk: int, temperature: float) -> Tensor:
     """Return the average (h, w, L) of the labels at the best matches of all sources, weighted by the softmax.
 
     Args:
