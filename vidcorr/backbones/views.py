@@ -111,7 +111,8 @@ class NetworkView(FeatureExtractor):
         self.step: Any = self.patch  # pixels between patches
         if is_vit(network) and stride not in (None, self.patch):
             convolution = network.patch_embed.proj
-            if self.patch % (stride or 1) or convolution.kernel_size != (self.patch, self.patch):  # a hybrid has several
+            # a hybrid has several convolutions
+            if convolution.kernel_size != (self.patch, self.patch) or convolution.kernel_size[0] % (stride or 1):
                 one = f"not a divisor of patches of {self.patch} px, which one convolution makes"
                 raise NoSuchMap(f"stride {stride}: {one}")
             network = module_copy(network, shares_tensors=True)

@@ -45,7 +45,7 @@ def digest_of_own_code(network: EncoderSpec | GivenNetwork, benchmark: Benchmark
 def _weights_and_modules(network: EncoderSpec) -> tuple[str, frozenset[str]]:
     encoder = load(network)
     parts = (*encoder.modules(), encoder.user_module.module)
-    callable_of = network.located.name.partition(":")[0]
+    callable_of = network.located[0].partition(":")[0]
     return weights_digest(encoder), frozenset({callable_of, *(type(part).__module__ for part in parts)})
 
 
