@@ -10,17 +10,6 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
-class Reference:
-    """Holds a module for another module, which then does not copy, move or save it as a part of itself."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Reference":
-        """Return this object: a copy refers to the same module."""
-        return self
-
-
 class Changeable:
     """Base of modules whose attributes are not set from outside: `changed` returns another object instead."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import Changeable, Reference
+from .copies import Changeable
 from .extractor import Dilated, View, makes_views, unwrapped
 from .networks import EncoderSpec
 from .outputs import OWN_METHOD
@@ -85,7 +85,7 @@ class Encoder(Changeable, nn.Module):
         stated: the RGB that the network gets, by the first that states it: the caller, the module, the record of a
             library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights). None if
             none of them states it.
-        user_module: `Reference` to the user's module, `network` or a module around it.
+        user_module: the user's module, `network` or a module around it, in a tuple, so that it is no part of this one.
         makes_views: the network makes its own views.
         default_stage: argument `stage`.
         default_stride: argument `stride`.
@@ -115,7 +115,7 @@ class Encoder(Changeable, nn.Module):
             raise ValueError(
                 f"{type(self.network).__name__}: has lazy layers, whose weights have no shape yet: {remedy}"
             )
-        self.user_module = Reference(outer)  # no submodule, so that its weights are not in `state_dict` twice
+        self.user_module = (outer,)
         self.makes_views = makes_views(self.network)
         # an input without a source is a default, not a statement
         by_caller = stated if stated is not None and stated.source else None

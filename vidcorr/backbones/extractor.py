@@ -35,7 +35,8 @@ class View(Changeable, nn.Module, ABC):
         stride: pixels per cell; None for a video encoder that does not know it yet.
         multiple: pixels; benchmarks pad the sides of images to a multiple of it, and cut the result.
         network_name: name of the network in messages.
-        user_module: `Reference` to the user's module of which this is a view; None for a view made by its class.
+        user_module: the user's module of which this is a view, in a tuple, so that it is no part of the view; empty for
+            a view made by its class.
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets.
         normalises: the view normalises RGB by `input`; False if the network's own code prepares its images.
@@ -48,7 +49,7 @@ class View(Changeable, nn.Module, ABC):
     stride: Any = None
     multiple: int = 1
     network_name: str
-    user_module: Any = None
+    user_module: tuple[Any, ...] = ()
     described: Any = None
     input: Input = Input()
     normalises: bool = True

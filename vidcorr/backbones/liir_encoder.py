@@ -1,7 +1,7 @@
 """Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .extractor import Dilated
 from .resnet import LAYER_OF_STAGE, convolutions_of
-from .stages import paths_of_resnet
 from .views import NetworkView
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
@@ -93,6 +92,7 @@ class LiirEncoder(nn.Module):
     """
 
     described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")
+    stages_of_call: ClassVar[dict[str, str]] = {AFFINITY: ""}
 
     def __init__(
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: Literal[3, 4] = 4
@@ -158,10 +158,6 @@ class LiirView(NetworkView):
     input = Input(source="which Liir converts to Lab")
     normalises = False
     multiple = 4
-
-    def paths_of_stages(self, network: Any) -> dict[str, str]:
-        """Return the stages of its ResNet, and the output of its call as `affinity`."""
-        return paths_of_resnet(network) | {AFFINITY: ""}
 
     def _call(self, images: Tensor) -> Any:
         return self.network(normalised_lab(images))

@@ -11,7 +11,6 @@ from torch import nn
 
 from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
-from .copies import Reference
 from .encoder import Encoder
 from .extractor import Dilated, unwrapped
 from .families import converted, family_of, fitted_to_library, input_of_family
@@ -84,7 +83,7 @@ def _around(module: Any, **facts: Any) -> Encoder:
     if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
     facts.pop("described", None)  # the method describes its backbone itself
-    return module.evaluated.changed(user_module=Reference(module), **facts)
+    return module.evaluated.changed(user_module=(module,), **facts)
 
 
 def _load_name(spec: EncoderSpec, of_file: str = "") -> Encoder:
@@ -162,7 +161,7 @@ def _load_file(name: str, path: Path, part: str) -> Encoder:
         family = family or family_of(state, None, path)
         fields, weights = converted(family, state, path)
         encoder = _encoder_of_fields(fields, path)
-        module = encoder.user_module.module  # for Liir and CoSettle the module that wraps the network
+        (module,) = encoder.user_module  # for Liir and CoSettle the module that wraps the network
         weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
         load_weights(module, weights, f"{path}, taken for {family}")
         described = encoder.described.with_weights_of(path, content)
@@ -207,7 +206,7 @@ def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
         recipe = recipe_of(checkpoint, path)
         package, _, kind = recipe["class_path"].rpartition(".")
         encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
-        module = encoder.user_module.module  # the module of the checkpoint's class
+        (module,) = encoder.user_module  # the module of the checkpoint's class
         if hasattr(module, "configure_model"):  # Lightning's hook, which may make layers
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)

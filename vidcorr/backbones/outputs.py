@@ -85,12 +85,7 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         size: height and width of the images, pixels.
     """
     patch = patch_of(network)
-    merged = getattr(output, "reshaped_hidden_states", None)  # maps of the stages of Swin, which merges tokens
     output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
-    if merged is not None:
-        rows, columns = merged[-1].shape[2:]
-        last = output[:, -rows * columns :].mT.unflatten(2, (rows, columns))
-        return {f"stage{number}": each for number, each in enumerate(merged[1:], start=1)} | {OUTPUT: last}
     if isinstance(output, Mapping):
         members = dict(output)
     elif isinstance(output, list | tuple):
@@ -132,18 +127,6 @@ def check_map(features: Tensor, name: str) -> None:
         raise NoSuchMap(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
 
 
-def require_exact(features: Tensor | None, size: Sequence[int]) -> None:
-    """Refuse a map of noise whose cells are too few, or do not divide the image, to tell its stride.
-
-    Raises:
-        NoSuchMap: the view is then tried on a larger image.
-    """
-    if features is not None and any(
-        count < MIN_CELLS or side % count for count, side in zip(features.shape[2:], size, strict=True)
-    ):
-        raise NoSuchMap("its stride is measured on a larger image")
-
-
 def is_map(output: Any) -> bool:
     """Return whether an output is a tensor `(N, C, h, w)` of real numbers."""
     return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
@@ -152,13 +135,6 @@ def is_map(output: Any) -> bool:
 def has_cells(output: Any) -> bool:
     """Return whether an output is a map of more than one cell, and no pooled vector."""
     return is_map(output) and output.shape[2:].numel() > 1
-
-
-def first_of(output: Any) -> Any:
-    """Return an output, or the first member of nested lists and tuples, as blocks of some networks give."""
-    while isinstance(output, list | tuple) and output:
-        output = output[0]
-    return output
 
 
 def form_of(output: Any) -> str:

@@ -1,7 +1,6 @@
 """What is known of a network before it is called: its stages by name, and the options of its call, and its input."""
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -37,11 +36,20 @@ def stage_paths(network: Any) -> dict[str, str]:
     """
     if isinstance(network, torch.jit.ScriptModule):
         return {}
-    if is_resnet(network):
-        return paths_of_resnet(network)
+    own: dict[str, str] = getattr(network, "stages_of_call", {})
+    if is_resnet(network) or own:
+        paths: dict[str, str] = {}
+        for stage, layer in LAYER_OF_STAGE.items():
+            part = network.get_submodule(layer)
+            is_plain = type(part) is nn.Sequential  # an adapter around a stage has no blocks of its own
+            blocks = [name for name, _ in part.named_children()] if is_plain else []
+            paths |= {f"{stage}.b{number}": f"{layer}.{name}" for number, name in enumerate(blocks, start=1)}
+            if blocks or not is_plain:  # an empty Sequential is a stage that was taken out
+                paths[stage] = layer
+        return paths | own
     is_of_timm = is_of_library(network, "timm")
     if is_vit(network) or (not is_of_timm and has_blocks(network)):
-        return {f"block{number}": path for number, path in enumerate(_paths_of_blocks(network), start=1)}
+        return {f"block{number}": f"blocks.{name}" for number, name in enumerate(network.blocks._modules, start=1)}
     if not (is_of_timm and hasattr(network, "forward_features")):
         return {}
     infos = network.feature_info if isinstance(getattr(network, "feature_info", None), list) else []
@@ -55,29 +63,6 @@ def has_blocks(network: Any) -> bool:
     return isinstance(blocks, nn.ModuleList | nn.Sequential) and patch_of(network) is not None
 
 
-def paths_of_resnet(network: nn.Module) -> dict[str, str]:
-    """Return the stages of a network with a ResNet's layers, and their blocks, as `stage_paths`."""
-    paths: dict[str, str] = {}
-    for stage, layer in LAYER_OF_STAGE.items():
-        part = network.get_submodule(layer)
-        is_plain = type(part) is nn.Sequential  # an adapter around a stage has no blocks of its own
-        blocks = [name for name, _ in part.named_children()] if is_plain else []
-        paths |= {f"{stage}.b{number}": f"{layer}.{name}" for number, name in enumerate(blocks, start=1)}
-        if blocks or not is_plain:  # an empty Sequential is a stage that was taken out
-            paths[stage] = layer
-    return paths
-
-
-def _paths_of_blocks(network: Any) -> Iterator[str]:
-    for name, block in network.blocks.named_children():
-        if not isinstance(block, nn.ModuleList):
-            yield f"blocks.{name}"
-        else:  # a chunk of DINOv2's blocks, behind identities for those of the chunks before
-            for number, part in block.named_children():
-                if not isinstance(part, nn.Identity):
-                    yield f"blocks.{name}.{number}"
-
-
 def options_of_call(network: Any) -> dict[str, Any]:
     """Return the options by which an image model of `transformers` takes any size; {} for other networks."""
     forward: Any = getattr(network, "forward", None)
@@ -86,12 +71,7 @@ def options_of_call(network: Any) -> dict[str, Any]:
     words = inspect.signature(forward).parameters
     if "pixel_values" not in words:
         return {}
-    options = {"return_dict": True}
-    if "interpolate_pos_encoding" in words:
-        options["interpolate_pos_encoding"] = True
-    if hasattr(network.config, "depths") and hasattr(network.config, "embed_dim"):  # as Swin's, which merges tokens
-        options["output_hidden_states"] = True  # with `reshaped_hidden_states`, its maps
-    return options
+    return {"return_dict": True} | {name: True for name in words if name == "interpolate_pos_encoding"}
 
 
 def is_of_librarys_call(network: Any) -> bool:

@@ -14,7 +14,7 @@ from ..errors import message_of
 from ..functional.device import PendingCopy, random_state_kept, to_device
 from . import outputs as forms
 from .calls import outputs_in_call, part_at
-from .copies import Reference, device_of, module_copy, type_of_weights
+from .copies import device_of, module_copy, type_of_weights
 from .extractor import (
     OUTPUT,
     UNDILATED,
@@ -101,35 +101,25 @@ class NetworkView(FeatureExtractor):
         super().__init__(stage or OWN, type(network).__name__)
         if dilated and not is_resnet(network):
             raise NoSuchMap(f"{self.network_name}: {UNDILATED}")
-        self.called = next((Reference(each) for each in wrappers if trains and is_sharded(each)), None)
+        self.called = tuple(each for each in wrappers if trains and is_sharded(each))[:1]  # no part of the view
         self.dilated = dilated
         self.training = trains  # not by `train`, which would set the user's own network too
-        self.names = self.paths_of_stages(network)
+        self.names = stage_paths(network)
         self.blocks = [path for name, path in self.names.items() if name.startswith("block")]
         self.options = options_of_call(network)
-        self.patch: Any = network.patch_embed.feat_ratio() if is_vit(network) else patch_of(network)
-        self.step: Any = self.patch  # pixels between patches
-        if is_vit(network) and stride not in (None, self.patch):
-            convolution = network.patch_embed.proj
-            # a hybrid has several convolutions
-            if convolution.kernel_size != (self.patch, self.patch) or convolution.kernel_size[0] % (stride or 1):
-                one = f"not a divisor of patches of {self.patch} px, which one convolution makes"
-                raise NoSuchMap(f"stride {stride}: {one}")
+        patch: Any = network.patch_embed.feat_ratio() if is_vit(network) else patch_of(network)
+        self.patch = self.step = patch  # pixels between patches are fewer where these overlap
+        if is_vit(network) and stride and stride != patch:
+            if patch % stride or network.patch_embed.proj.kernel_size != (patch, patch):  # a hybrid has several
+                raise NoSuchMap(f"stride {stride}: not a divisor of patches of {patch} px, which one convolution makes")
             network = module_copy(network, shares_tensors=True)
             network.patch_embed.proj.stride = network.patch_embed.patch_size = (stride, stride)  # timm pads to the last
             self.step = stride
         has_positions = is_vit(network) and getattr(network, "pos_embed", None) is not None
         self.grid: Any = network.patch_embed.grid_size if has_positions else None
         self._probe(network, stage, stride, of_resnet)
-        is_read = {
-            "position_embedding": bool(self.grid),
-            "final_norm": any(self.names.get(name) in self.blocks for name in self.stages),
-        }
-        self.ignores = [field for field, reads in is_read.items() if not reads]
-
-    def paths_of_stages(self, network: Any) -> dict[str, str]:
-        """Return the names of the network's stages, as `stage_paths`."""
-        return stage_paths(network)
+        has_blocks = any(self.names.get(name) in self.blocks for name in self.stages)
+        self.ignores = [*(() if self.grid else ("position_embedding",)), *(() if has_blocks else ("final_norm",))]
 
     def _probe(self, network: Any, stage: str | None, stride: int | None, of_resnet: str) -> None:
         """Choose the view on the first image of noise that the network takes and whose maps tell their strides."""
@@ -142,8 +132,9 @@ class NetworkView(FeatureExtractor):
             self.sides = forms.probe_size(max(self.multiple, self.pads_to), sides)
             try:
                 features = self._choose(stage, stride, of_resnet)
-                if not is_last:
-                    forms.require_exact(features, self.sides)
+                cells = () if features is None or is_last else zip(features.shape[2:], self.sides, strict=True)
+                if any(count < forms.MIN_CELLS or side % count for count, side in cells):
+                    continue  # too few to tell the stride, or more than whole cells
                 if len(candidates) > 1 and features is not None:
                     self._outputs_of_noise(ODD_PROBE, self.paths.values())
                 break
@@ -165,7 +156,7 @@ class NetworkView(FeatureExtractor):
         own_stride = forms.stated_stride(self.network)
         if own_stride and not asked and not self.names:  # it tells all that a call would
             self.stage, self.stages, self.paths = OWN, [OWN], {OWN: ""}
-            self._set_stride([own_stride], stride, "leave stride out")
+            self._require_strides({own_stride}, stride, "leave stride out")
             return None
         paths = {name: name for name in asked if part_at(self.network, name) is not None} | self.names
         try:
@@ -205,7 +196,7 @@ class NetworkView(FeatureExtractor):
         if is_resnet(self.network) and all(name in self.names for name in self.stages):
             of_layers = {name: self.names[name] for name in LAYER_OF_STAGE if name in self.names}
             maps = self._maps(outputs, of_layers, self.sides)
-            strides = {name: self._stride_in(each) for name, each in maps.items()}
+            strides = {name: round(self.sides[0] / each.shape[2]) for name, each in maps.items() if has_cells(each)}
             if stride not in (None, *strides.values()):
                 possible = sorted({*strides.values()})
                 raise NoSuchMap(f"stride {stride}: the strides of {self.network_name} can be {possible} or None")
@@ -224,10 +215,10 @@ class NetworkView(FeatureExtractor):
         found = self._maps(outputs, self.paths, self.sides)
         for name, each in found.items():
             forms.require_map(each, self.network_name if name == OWN else f"{self.network_name}, stage {name!r}")
-        self._set_stride([self._stride_in(found[name]) for name in self.stages], stride, remedy)
+        self._require_strides({max(round(self.sides[0] / each.shape[2]), 1) for each in found.values()}, stride, remedy)
         features = self.joined(found)
         forms.require_stride(features, self.network_name, self.stride, self.sides)
-        if OWN in found:
+        if OWN in found or not has_cells(features):
             forms.check_map(features, self.network_name)
         if OUTPUT in self.names:
             self.multiple = self.stride  # some networks of timm drop a last incomplete cell
@@ -235,15 +226,12 @@ class NetworkView(FeatureExtractor):
             self.pads_to = self.stride
         return features
 
-    def _stride_in(self, features: Tensor) -> int:
-        return max(round(self.sides[0] / features.shape[2]), 1) if has_cells(features) else 0
-
-    def _set_stride(self, strides: list[int], wanted: int | None, remedy: str) -> None:
-        if len(set(strides)) > 1 or wanted not in (None, *strides):
-            found = " and ".join(map(str, sorted({*strides})))
+    def _require_strides(self, strides: set[int], wanted: int | None, remedy: str) -> None:
+        if len(strides) > 1 or wanted not in (None, *strides):
+            found = " and ".join(map(str, sorted(strides)))
             other = "" if wanted is None else f", not {wanted}"
             raise NoSuchMap(f"{self.stage} of {self.network_name} has stride {found}{other}: {remedy}")
-        self.stride = strides[0]
+        (self.stride,) = strides
 
     def _outputs_of_noise(self, sides: tuple[int, ...], paths: Collection[str], ends: bool = True) -> dict[str, Any]:
         image = _noise(sides, self.network).to(type_of_weights(self.network))
@@ -266,10 +254,10 @@ class NetworkView(FeatureExtractor):
             size = (cells[0], cells[1])
             positions = positions_set(self.network, dino_positions(embedding, self.grid, size, prefix), size)
         with positions:
-            return outputs_in_call(self.network, set(paths), self._call, images, ends and self.called is None)
+            return outputs_in_call(self.network, set(paths), self._call, images, ends and not self.called)
 
     def _call(self, images: Tensor) -> Any:
-        network = self.network if self.called is None else self.called.module
+        (network,) = self.called or (self.network,)
         return network(pixel_values=images, **self.options) if self.options else network(images)
 
     def _maps(self, outputs: Mapping[str, Any], paths: Mapping[str, str], size: Sequence[int]) -> dict[str, Any]:
@@ -280,7 +268,9 @@ class NetworkView(FeatureExtractor):
         for name, path in paths.items():
             if path not in outputs:
                 continue
-            output = forms.first_of(outputs[path]) if path else outputs[path]
+            output = outputs[path]
+            while path and isinstance(output, list | tuple) and output:  # as blocks of some networks give
+                output = output[0]
             if has_channels_last and forms.is_map(output):
                 output = output.permute(0, 3, 1, 2)
             if path in self.blocks and name in self.names and self.final_norm:

@@ -143,8 +143,7 @@ class FrameEncoder:
         self.extractor: Any = extractor
         # `network`: the user's own module, if the extractor is a view of one, else the extractor; a user's rule reads
         # its learnt numbers there
-        reference = extractor.user_module
-        self.network: Any = extractor if reference is None else reference.module
+        (self.network,) = extractor.user_module or (extractor,)
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkInput):
             self.protocol = adapt_to_network(protocol, extractor)

@@ -40,7 +40,7 @@ def made(family, state):
 def of_spec(fields):
     """Return the encoder of fields, and what takes the weights of a family: the network, or a module around it."""
     encoder = load(EncoderSpec.of(fields, "x"))
-    return encoder, encoder.user_module.module
+    return encoder, encoder.user_module[0]
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {NAMED}))

@@ -83,11 +83,6 @@ def by_blocks(network, images):
     return on_cells(network.get_intermediate_layers(images)[0], images, 8)
 
 
-def of_swin(network, images):
-    outputs = network(images, output_hidden_states=True, **POSITIONS)
-    return outputs.last_hidden_state.mT.unflatten(2, outputs.reshaped_hidden_states[-1].shape[2:])
-
-
 OF_OWN_CALL = ("plain", "Fpn", "Half", "Taken", "NeckOfZeros", "WithoutRes5", "Adapted", "Tied", "OfClips", "Stated")
 KINDS = {
     "timm:test_resnet@res4": res4,
@@ -141,7 +136,6 @@ HUB = {
     "IJepa": of_hub(**POSITIONS),
     "ConvNext": of_hub(-1, output_hidden_states=True),
     "ResNet": of_hub(),
-    "Swin": of_swin,
     "Beit": of_hub(**POSITIONS),
     "CLIPVision": of_hub(**POSITIONS),
     "SiglipVision": of_hub(**POSITIONS),
@@ -159,7 +153,7 @@ def doors(text, folder):
     yield "load", encoder.view()
     yield "evaluate", view_for(BENCHMARK, spec, load(spec))
     yield "follow", encoder_of(spec, MaskPrompt.of(torch.ones(8, 8, dtype=torch.uint8)), RULES).extractor
-    module = encoder.user_module.module
+    module = encoder.user_module[0]
     yield "view", build_feature_extractor(module, stage or None, stride)
     yield "wrapped", build_feature_extractor(AveragedModel(module), stage or None, stride)
     torch.manual_seed(0)
@@ -226,6 +220,7 @@ REFUSED = {
     "Aimv2Vision": OF_ONE_SIZE,
     "SamVision": OF_ONE_SIZE,
     "DINOv3ConvNext": "DINOv3ConvNextModel: expected a map .*name a part that gives one, NETWORK@PATH",
+    "Swin": "SwinModel: expected a map .*name a part that gives one, NETWORK@PATH",
     "ViTMAE": "ViTMAEModel: expected a map .*name a part that gives one, NETWORK@PATH",
 }
 """Network of torchvision, timm or transformers without a map of images of any size → the sentence that says so."""
