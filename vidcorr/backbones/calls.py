@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from .extractor import attribute_set, is_sharded, parts_of
 
 KEY = "view"
-"""Key of a view's hook in code that torch compiles."""
 
 
 class Reached(BaseException):

@@ -2,8 +2,6 @@
 
 import hashlib
 import inspect
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -14,8 +12,7 @@ from ..functional.device import PendingCopy, gpu_or_cpu
 from .copies import Changeable
 from .extractor import Dilated, View, makes_views, unwrapped
 from .networks import EncoderSpec
-from .outputs import OWN_METHOD
-from .stages import certain_input
+from .outputs import OWN_METHOD, certain_input
 from .views import NetworkView
 
 
@@ -24,12 +21,6 @@ def inner_network(network: Any) -> Any:
 
     Raises:
         ValueError: if neither or both attributes hold a network, or `network` is no `nn.Module`.
-
-    Example:
-        >>> trainer = nn.Module()  # without a forward
-        >>> trainer.encoder = nn.Conv2d(3, 8, 8, 8)
-        >>> inner_network(trainer) is trainer.encoder
-        True
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
@@ -53,14 +44,6 @@ def stated_by(module: object) -> Input | None:
 
     Raises:
         ValueError: for a mean that is not three numbers in [0, 1], or without a deviation.
-
-    Example:
-        >>> network = nn.Identity()
-        >>> stated_by(network) is None
-        True
-        >>> network.input_mean = network.input_std = (0.5, 0.5, 0.5)
-        >>> stated_by(network).source
-        'stated by Identity'
     """
     mean: Any = getattr(module, "input_mean", None)
     std: Any = getattr(module, "input_std", None)
@@ -83,15 +66,11 @@ class Encoder(Changeable, nn.Module):
     Attributes:
         network: the network, without torch's wrappers.
         stated: the RGB that the network gets, by the first that states it: the caller, the module, the record of a
-            library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights). None if
-            none of them states it.
+            library's weights (`pretrained_cfg`; `build` empties the record of a network with other weights).
         user_module: the user's module, `network` or a module around it, in a tuple, so that it is no part of this one.
         makes_views: the network makes its own views.
-        default_stage: argument `stage`.
-        default_stride: argument `stride`.
-        described: its name and the source of its weights.
+        default_stage, default_stride: arguments `stage` and `stride`.
         is_ours: `load` made the network, so that nobody else holds its tensors.
-        made_by: name and arguments that make the network.
 
     Raises:
         ValueError: for anything but a module, or a network that has no view.
@@ -133,18 +112,7 @@ class Encoder(Changeable, nn.Module):
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets: `stated`; without it, the default of its views.
-
-        If they have no default (`UNKNOWN`), random weights get `OF_RANDOM`. A call with noise may be needed to know it.
-
-        Example:
-            >>> from torchvision.models import resnet18
-            >>> network = resnet18()
-            >>> Encoder(network).input == UNKNOWN, Encoder(nn.Conv2d(3, 8, 8, 8)).input.is_unit
-            (True, True)
-            >>> Encoder(network, described=Network(name="ResNet-18", loaded=False)).input == OF_RANDOM
-            True
-        """
+        """The RGB that the network gets: `stated`, else the default of its views; of random weights `OF_RANDOM`."""
         certain = self.stated or (None if self.makes_views else certain_input(self.network))
         if certain is None:
             return self.view().input
@@ -164,9 +132,9 @@ class Encoder(Changeable, nn.Module):
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
             dilated: SiamFC's dilations, as `NetworkView` takes them; of a ResNet only.
-            placed: first move a network that `load` made, not a user's own, to the GPU, if there is one.
             of_protocol: `STAGE/STRIDE` by which a protocol views ResNets; it applies to a ResNet whose own call gives
                 no map, if neither the caller nor the encoder names a stage or a stride.
+            placed: first move a network that `load` made, not a user's own, to the GPU, if there is one.
 
         Returns:
             A `FeatureExtractor`, in eval mode. For a network with a method `feature_extractor`, what this returns.
@@ -180,11 +148,6 @@ class Encoder(Changeable, nn.Module):
             >>> view = Encoder(nn.Conv2d(3, 8, 8, 8)).view()
             >>> view.stride, view(torch.zeros(1, 3, 64, 96)).shape
             (8, torch.Size([1, 8, 8, 12]))
-            >>> from torchvision.models import resnet18
-            >>> encoder = Encoder(resnet18())
-            >>> views = [encoder.view(*named, of_protocol="res3/4") for named in ((), ("res4",), (None, 8))]
-            >>> [(view.stage, view.stride) for view in views]
-            [('res3', 4), ('res4', 8), ('res4', 8)]
         """
         if placed and self.is_ours:
             self.network.to(gpu_or_cpu())
@@ -216,17 +179,6 @@ class Encoder(Changeable, nn.Module):
         """Spec that makes the encoder again, without its weights; None for a network without a name.
 
         The spec states the input only if the input has a source and the network's view normalises by it.
-
-        Example:
-            >>> made = EncoderSpec("torchvision:resnet18")
-            >>> encoder = Encoder(nn.Conv2d(3, 8, 8, 8), stage="res4", made_by=made)
-            >>> encoder.spec.to_dict()
-            {'spec': 'torchvision:resnet18', 'stage': 'res4'}
-            >>> stated = Input(mean=(0, 0, 0), std=(0.5, 0.5, 0.5), source="the caller")
-            >>> encoder.changed(stated=stated).spec.to_dict()["std"]
-            [0.5, 0.5, 0.5]
-            >>> Encoder(nn.Conv2d(3, 8, 8, 8)).spec is None
-            True
         """
         name = self.made_by.located[0]  # of a folder its name, `transformers:FOLDER`
         if not name:
@@ -248,20 +200,9 @@ def weights_digest(module: nn.Module) -> str:
         >>> network = nn.Linear(2, 2)
         >>> weights_digest(nn.Sequential(network)) == weights_digest(network)
         True
-        >>> weights_digest(nn.Linear(2, 2)) == weights_digest(network)
-        False
     """
-    forms: list[str] = []
-    contents: list[Tensor] = []
-    for tensor in module.state_dict().values():
-        if isinstance(tensor, Tensor):
-            forms.append(f"{tensor.dtype} {tuple(tensor.shape)}")
-            contents.append(tensor.detach().contiguous().reshape(-1).view(torch.uint8))
-    digest = hashlib.blake2b("; ".join(forms).encode())
-    for device, of_device in groupby(contents, key=attrgetter("device")):
-        parts = list(of_device)
-        if device.type != "cpu":
-            parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
-        for part in parts:  # one after the other, or in one piece: the digest is the same
-            digest.update(part.numpy().data)
+    tensors = [each.detach().contiguous() for each in module.state_dict().values() if isinstance(each, Tensor)]
+    digest = hashlib.blake2b("; ".join(f"{each.dtype} {tuple(each.shape)}" for each in tensors).encode())
+    for tensor in tensors:
+        digest.update(PendingCopy(tensor.reshape(-1).view(torch.uint8)).wait().numpy().data)
     return digest.hexdigest()[:12]

@@ -19,7 +19,6 @@ Dilated = bool | Literal["text"]
 """SiamFC's dilations in place of the strides of res4 and res5, as in VFS's code; "text": as in VFS, section 4.2."""
 
 OUTPUT = "features"
-"""Stage name of a network's last map."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
 
 
@@ -62,16 +61,6 @@ class View(Changeable, nn.Module, ABC):
 
         Raises:
             ValueError: if it has others: a view cannot change them.
-
-        Example:
-            >>> from vidcorr.backbones import RawColour
-            >>> view = RawColour()
-            >>> view.feature_extractor(stride=4).stride, view.stride
-            (4, 8)
-            >>> View.feature_extractor(view, stride=4)  # as most views, which have one stride
-            Traceback (most recent call last):
-                ...
-            ValueError: RawColour: has stride 8, not 4: give its network instead
         """
         wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
         for name, value in wanted.items():
@@ -129,12 +118,6 @@ class FeatureExtractor(View):
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
-
-        Example:
-            >>> from vidcorr.backbones import RawColour
-            >>> view = RawColour().changed(input=Input(mean=(0, 0, 1), std=(1, 0.5, 0.5)))
-            >>> view.prepared(torch.ones(1, 3, 1, 1)).flatten()
-            tensor([1., 2., 0.])
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"
@@ -156,10 +139,6 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
     """Return images `(…, 3, H, W)`, RGB in [0, 1], minus the mean and divided by the deviation of a stated input.
 
     The result is float32 or finer.
-
-    Example:
-        >>> normalised(torch.ones(1, 3, 1, 1), Input(mean=(0, 0.5, 1), std=(1, 0.5, 0.25))).flatten()
-        tensor([1., 1., 0.])
     """
     constants = to_device(torch.tensor([stated.mean, stated.std], dtype=torch.float32), images.device)
     mean, std = constants.view(2, 3, 1, 1)
@@ -167,19 +146,12 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
 
 
 def is_of_library(network: object, library: str) -> bool:
-    """Return whether a library defines a network's class or one of its base classes.
-
-    Example:
-        >>> is_of_library(nn.Linear(2, 3), "torch"), is_of_library(nn.Linear(2, 3), "timm")
-        (True, False)
-    """
+    """Return whether a library defines a network's class or one of its base classes."""
     return any(base.__module__.startswith(f"{library}.") for base in type(network).__mro__)
 
 
 WRAPPERS = {"DataParallel", "DistributedDataParallel", "AveragedModel", "ModelEma", "ModelEmaV2", "ModelEmaV3"}
-"""Classes of torch and timm whose network is their `module`, or `ema`."""
 SHARDED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
-"""Classes of torch that work behind a call too."""
 
 
 _sharded: dict[type, bool] = {}
@@ -219,12 +191,7 @@ def makes_views(module: object) -> bool:
 
 
 def has_parts(network: object, *names: str) -> bool:
-    """Return whether a network has all attributes of these names, and none is None: users remove a part by None.
-
-    Example:
-        >>> has_parts(nn.Linear(2, 3), "weight", "bias"), has_parts(nn.Linear(2, 3, bias=False), "weight", "bias")
-        (True, False)
-    """
+    """Return whether a network has all attributes of these names, and none is None: users remove a part by None."""
     return all(getattr(network, name, None) is not None for name in names)
 
 
@@ -232,11 +199,6 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
     """Return the modules that a function computes with: a method's object, and modules in a closure's variables.
 
     A module itself gives an empty list.
-
-    Example:
-        >>> layer = nn.Linear(2, 3)
-        >>> modules_inside(layer.forward)[0] is layer, len(modules_inside(layer))
-        (True, 0)
     """
     closed_over = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     values = [getattr(function, "__self__", None), *closed_over]
@@ -245,16 +207,7 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
 
 @contextmanager
 def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
-    """Set an attribute of an object, such as a network's `forward`, during a block, and restore it.
-
-    Example:
-        >>> network = nn.Identity()
-        >>> with attribute_set(network, "training", False):
-        ...     print(network.training)
-        False
-        >>> network.training
-        True
-    """
+    """Set an attribute of an object, such as a network's `forward`, during a block, and restore it."""
     own = dict(vars(holder))  # the object's own attributes; one of its class is back after `delattr` alone
     setattr(holder, name, value)
     try:
@@ -266,23 +219,10 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
-    """Return the output of a network for images, without gradients.
+    """Return the output of a function for images, float RGB `(N, 3, H, W)` in [0, 1], without gradients.
 
     Inference mode is off, because a network may keep tensors, for example a table of positions, and training cannot use
     inference tensors.
-
-    Args:
-        function: an extractor, or a method of a network.
-        images: float RGB `(N, 3, H, W)` in [0, 1].
-
-    Example:
-        >>> images = torch.zeros(1, 3, 8, 8)
-        >>> features_by(nn.Identity(), images) is images
-        True
-        >>> with torch.inference_mode():
-        ...     images = torch.zeros(1, 3, 8, 8)
-        >>> features_by(nn.Identity(), images).is_inference()
-        False
     """
     with torch.inference_mode(False), torch.no_grad():
         return function(images.clone() if images.is_inference() else images)

@@ -4,26 +4,34 @@ import functools
 import importlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml  # type: ignore[import-untyped]
-from torch import nn
+from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from .files.foreign import State, under_own_names
+from .files.checkpoints import INNER_WRAPPERS, without_prefix
+from .files.trust import LONGEST, require_small
 from .hub_models import CONFIG
 from .networks import EncoderSpec, build
 
+State = dict[str, Tensor]
+PREFERRED = (
+    *("state_dict", "base_encoder", "encoder_q", "online_encoder", "online_network", "teacher"),
+    *("encoder", "backbone", "model", "model_state_dict", "module", "network", "net"),
+)
+"""First names of the places where projects store their network in a file, such as MoCo, BYOL and DINO; best first."""
+EXTRA_STATE = "_extra_state"
+CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 NAMED = "named"
 """Entry of `families.yaml` for weights of no family, whose names are those of a network that the user names."""
 LIIR = "vidcorr.backbones:LiirEncoder"
 PLACES = "backbone.position.places"
-"""Name of the weights of Liir's position map."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 RESNETS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
@@ -33,11 +41,9 @@ RESNETS = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, 
 def converted(family: str, state: State, source: str | Path, spec: str | None = None) -> tuple[dict[str, Any], State]:
     """Convert the weights of a family to the names of the network that vidcorr builds for the family.
 
-    Every tensor gets a name, or a rule of the family states why the tensor is left out: for each reason, a line with
-    the number of tensors is printed.
+    Every tensor gets a name, or a rule of the family states why it is left out: a line for each reason is printed.
 
     Args:
-        family: a family of `FAMILIES`.
         spec: name of the network; None: find it by the family's table and the weights' shapes.
 
     Returns:
@@ -53,10 +59,6 @@ def converted(family: str, state: State, source: str | Path, spec: str | None = 
         >>> converted("moco", state, "moco.pth", "torchvision:resnet18")[1]
         moco.pth: not used: negatives: 1 tensors
         {'conv1.weight': tensor([1.])}
-        >>> converted("moco", {"x": torch.ones(1)}, "moco.pth")
-        Traceback (most recent call last):
-            ...
-        ValueError: moco.pth: taken for moco: no rule covers 1 tensors, such as x
     """
     require_one_of(FAMILIES, family=family)
     try:
@@ -85,10 +87,6 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         >>> one = torch.ones(1)
         >>> family_of({"encoder_q.conv1.weight": one, "queue": one}, None, "moco.pth")
         'moco'
-        >>> family_of({"patch_embed.proj.weight": torch.ones(8, 3, 2, 16, 16)}, None, "vitl.pt")
-        Traceback (most recent call last):
-            ...
-        ValueError: vitl.pt: of a transformer of clips, as V-JEPA 2's: name the model with these weights, such as ...
         >>> family_of({"embeddings.cls_token": one}, None, "own.pth")
         Traceback (most recent call last):
             ...
@@ -114,13 +112,6 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
 def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, source: str | Path) -> State:
     """Return weights under the names of a library's network: as they are if they fit, else by their family's table.
-
-    Weights that the table leaves out, such as a decoder's, are printed.
-
-    Args:
-        family: family of the weights.
-        network: the network, without classifier.
-        spec: name of the network.
 
     Raises:
         ValueError: if the network fits behind several prefixes, has another number of heads than the family states, or
@@ -246,7 +237,6 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _without_weights(spec: str) -> Any:
-    """Return a network by its name, on the meta device: its weights have names and shapes, but no numbers."""
     import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
 
     with torch.device("meta"):
@@ -256,8 +246,7 @@ def _without_weights(spec: str) -> Any:
 def _with_biases_of_timm(state: State) -> State:
     """Return weights with DINOv3's biases of attention under timm's names; without these biases if all are zero.
 
-    In some sizes all are zero, and timm's networks of these sizes have no such biases. timm's own conversion would drop
-    the biases of every size.
+    timm's networks of such sizes have none, and timm's own conversion would drop those of every size.
     """
     kept = {name: tensor for name, tensor in state.items() if not name.endswith("attn.qkv.bias")}
     biases: State = {}
@@ -267,5 +256,143 @@ def _with_biases_of_timm(state: State) -> State:
     return kept | biases if any(tensor.any() for tensor in biases.values()) else kept
 
 
+def weights_in(content: object, path: str | Path, part: str = "") -> State:
+    """Return the weights in the content of a file, under names without those of wrappers (`module.`).
+
+    Of several networks it takes the one that `preferred` chooses, which prints the choice.
+
+    Args:
+        part: PART of `FILE#PART`: the dotted name of an entry of the file, or the first part of the names of weights;
+            empty for the whole file.
+
+    Raises:
+        ValueError: one line, if the file or the part holds no weights, or if `preferred` finds several networks equally
+            good.
+
+    Example:
+        >>> content = {"state_dict": {"module.encoder_q.bias": torch.ones(1), "module.encoder_k.bias": torch.zeros(1)}}
+        >>> list(weights_in(content, "moco.pth")), weights_in(content, "moco.pth", part="encoder_k")
+        (['encoder_q.bias', 'encoder_k.bias'], {'bias': tensor([0.])})
+        >>> weights_in(content, "moco.pth", part="decoder")
+        Traceback (most recent call last):
+            ...
+        ValueError: moco.pth: has no weights under decoder; it has encoder_q, encoder_k
+    """
+    require_small(content, path, (Mapping,))
+    states = states_in(content)
+    if not states:
+        remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
+        what = "a mapping of names to tensors, perhaps code, which is not run"
+        raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
+    if part in states:  # PART is an entry of the file
+        return without_wrappers(states[part])
+    state = without_wrappers(states[preferred(states, path)])  # in it, PART begins the names of weights
+    if not part:
+        return state
+    weights = without_wrappers(without_prefix(state, f"{part}."))
+    if not weights:
+        first_names = dict.fromkeys(name.partition(".")[0] for name in state)
+        raise ValueError(f"{path}: has no weights under {part}; it has {', '.join(first_names)[:LONGEST]}")
+    return weights
+
+
+def preferred(places: Collection[str], path: str | Path) -> str:
+    """Return the place of the network in a file; of several places the best by `PREFERRED`, and print the choice.
+
+    Args:
+        places: dotted names of entries of the file, or beginnings of the names of its weights.
+
+    Raises:
+        ValueError: if several places are equally good.
+    """
+    best = list(places)
+    for name in reversed(PREFERRED):  # from the worst name to the best, so that the best one wins
+        best = [place for place in places if place.partition(".")[0] == name] or best
+    names = ", ".join(places)[:LONGEST]
+    if len(best) > 1:
+        raise ValueError(f"{path}: holds several networks, below {names}; name one, {path}#{best[0]}")
+    if len(places) > 1:
+        print(printable(f"{path}: takes {best[0]} of {names}; {path}#NAME takes another"), flush=True)
+    return best[0]
+
+
+def states_in(content: object, place: str = "") -> dict[str, State]:
+    """Return place → weights, for all dicts of tensors that are nested in a file's content.
+
+    Args:
+        place: dotted name of `content`, if it is an entry of a file.
+
+    Example:
+        >>> weights = {"conv1.weight": torch.ones(1)}
+        >>> list(states_in({"epoch": 3, "nets": {"student": weights, "teacher": weights}}))
+        ['nets.student', 'nets.teacher']
+        >>> list(states_in(weights)), list(states_in({"optimizer": {0: weights}}))
+        ([''], [])
+    """
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        return {}  # as an optimiser's state, whose keys are numbers
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    others = [name for name in content if name not in tensors and name.rpartition(".")[2] != EXTRA_STATE]
+    if tensors and not others:  # else weights may lie deeper
+        has_numbers = any(tensor.is_floating_point() for tensor in tensors.values())  # not the state of a generator
+        return {place: tensors} if has_numbers else {}
+    states: dict[str, State] = {}
+    for name, value in content.items():
+        states |= states_in(value, f"{place}.{name}" if place else name)
+    return states
+
+
+def without_wrappers(state: State) -> State:
+    """Return weights under names without `INNER_WRAPPERS`, and without the `module.` of DataParallel or an average.
+
+    Example:
+        >>> list(without_wrappers({"module.conv1.weight": torch.ones(1), "n_averaged": torch.tensor(3)}))
+        ['conv1.weight']
+        >>> list(without_wrappers({"module.conv1.weight": torch.ones(1), "queue": torch.ones(1)}))  # no wrapper
+        ['module.conv1.weight', 'queue']
+    """
+    named = {INNER_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
+    wrapped = without_prefix(named, "module.")
+    other_names = [name for name in named if not name.startswith("module.")]
+    is_wrapped = wrapped and other_names in ([], ["n_averaged"])  # AveragedModel's counter lies beside its module
+    return wrapped if is_wrapped else named
+
+
+def under_own_names(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
+    """Return a file's weights under the names of a network.
+
+    If all names of the network occur behind a common prefix, such as `backbone.`, only the weights behind the prefix
+    are returned, without it, and a line is printed. Other weights belong to heads or other networks. Without a common
+    prefix names stay as they are.
+
+    Args:
+        drop_classifier: leave out a classifier's weights, for a network made without classifier. False: only behind a
+            prefix, so that loading refuses weights that a user's own class lacks.
+
+    Raises:
+        ValueError: if the network fits behind several prefixes, and none is preferred.
+
+    Example:
+        >>> state = dict.fromkeys(["encoder.weight", "encoder.bias", "encoder.fc.weight", "head.bias"], torch.ones(1))
+        >>> list(under_own_names(state, nn.Linear(1, 1), "own.pth"))
+        own.pth: takes the weights below encoder
+        ['weight', 'bias']
+    """
+    own = network.state_dict().keys()
+    if not own or state.keys() == own:
+        return state
+    # candidates: prefixes behind which the first name of the network occurs; places: those behind which all names occur
+    first_name = f".{next(iter(own))}"
+    candidates = sorted(name.removesuffix(first_name) for name in state if name.endswith(first_name))
+    places = [place for place in candidates if own <= without_prefix(state, f"{place}.").keys()]
+    if places and not own <= state.keys():  # names that are there without a prefix need none
+        prefix = preferred(places, source)
+        print(f"{source}: takes the weights below {prefix}", flush=True)
+        state = without_prefix(state, f"{prefix}.")
+        drop_classifier = True  # behind the prefix it is of the file's own network
+    if not drop_classifier:
+        return state
+    return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}
+
+
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
-"""Name of a family → its table: rules for the names of weights, architecture, and notes; in the order of trial."""

@@ -13,7 +13,6 @@ from ..description import Input
 from .files.trust import reason
 
 CONFIG = "config.json"
-"""File by which a folder is that of a model of `transformers`."""
 
 
 @contextmanager

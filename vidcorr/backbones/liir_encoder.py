@@ -16,7 +16,6 @@ from .views import NetworkView
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
-"""Stage of the features that Liir compares."""
 Modulation = Callable[[Tensor], Tensor]
 """Function from a position map `(C, h, w)` to displaced maps, one per frame, `(N, C, h, w)`."""
 
@@ -35,14 +34,6 @@ class PositionMap(nn.Module):
     Example:
         >>> PositionMap("1dape", 64, 16)((8, 8)).shape, PositionMap("none")((8, 8))
         (torch.Size([64, 8, 8]), None)
-        >>> for kind in ("1dape", "2dape", "2dspe", "none"):
-        ...     print(kind, [tuple(weights.shape) for weights in PositionMap(kind, 64, 8).parameters()])
-        1dape [(64, 8, 8)]
-        2dape [(32, 8), (32, 8)]
-        2dspe []
-        none []
-        >>> PositionMap("1dape", 64, 8)((8, 8)).any(), PositionMap("2dape", 64, 8)((8, 8)).any()
-        (tensor(False), tensor(False))
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
@@ -120,12 +111,6 @@ class LiirEncoder(nn.Module):
         Args:
             lab: normalised Lab `(N, 3, H, W)`, the result of `functional.colour.normalised_lab`.
             modulate: displaces the position map frame by frame; None: all frames get the same map.
-
-        Example:
-            >>> encoder, lab = LiirEncoder(position_size=8).eval(), torch.zeros(2, 3, 16, 16)
-            >>> maps = encoder.stem(lab, lambda position: torch.stack([position + 1, position + 2]))
-            >>> maps.shape, (maps - encoder.stem(lab)).mean((1, 2, 3))
-            (torch.Size([2, 64, 8, 8]), tensor([1., 2.], grad_fn=<MeanBackward1>))
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
@@ -136,11 +121,9 @@ class LiirEncoder(nn.Module):
         return x + (position if modulate is None else modulate(position))
 
     def forward(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
-        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, affinity_dim, H/4, W/4)`.
+        """Encode normalised Lab as features for dot products, `(N, affinity_dim, H/4, W/4)`.
 
-        Args:
-            lab: result of `functional.colour.normalised_lab`.
-            modulate: displaces the position map frame by frame; None: all frames get the same map.
+        Args: as `stem`.
         """
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():  # layer1 to layer4

@@ -13,7 +13,7 @@ from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
 from .encoder import Encoder
 from .extractor import Dilated, unwrapped
-from .families import converted, family_of, fitted_to_library, input_of_family
+from .families import converted, family_of, fitted_to_library, input_of_family, under_own_names, weights_in
 from .files.checkpoints import (
     METADATA_KEY,
     check_metadata,
@@ -23,14 +23,11 @@ from .files.checkpoints import (
     recipe_of,
     without_prefix,
 )
-from .files.foreign import positions_resampled, under_own_names, weights_in
 from .files.trust import Refused, closed, import_named, is_module, know, make, own_arguments, require_small
 from .networks import LIBRARIES, USERS_CALLABLE, EncoderSpec, build
 
 FAMILY = "family:"
-"""Prefix of a family of weights, `family:tcore=FILE`, whose names are those of another one."""
 TRAINED = "as in training"
-"""Source of the input of a network that a method of ours trains."""
 
 
 def load(
@@ -75,11 +72,7 @@ def load(
 
 
 def _around(module: Any, **facts: Any) -> Encoder:
-    """Return the encoder of a module.
-
-    A method of vidcorr without features of its own (`has_own_features` is False) gives the encoder of its backbone, its
-    property `evaluated`.
-    """
+    """Return the encoder of a module; of a method of vidcorr without features of its own, its property `evaluated`."""
     if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
     facts.pop("described", None)  # the method describes its backbone itself
@@ -118,15 +111,8 @@ def build_feature_extractor(
 ) -> Any:
     """Return a feature extractor of a network, which shares its weights and changes nothing in it.
 
-    Args:
-        network: as `load` takes it. Random weights are drawn from torch's state.
-        stage: a name, or names with + between them; None takes res4 of a ResNet, the last block of a ViT.
-        stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
-        pretrained: load the library's weights, for names of timm and torchvision.
-        mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
-        std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
-        dilated: SiamFC's dilations in place of the strides of res4 and res5, of a ResNet only; "text": as VFS's
-            text has them.
+    Args: as `load`, with random weights drawn from torch's state; and as `Encoder.view`, where None is by default res4
+    at 8 px a cell of a ResNet, the last block of a ViT.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; for a video encoder
@@ -162,7 +148,7 @@ def _load_file(name: str, path: Path, part: str) -> Encoder:
         fields, weights = converted(family, state, path)
         encoder = _encoder_of_fields(fields, path)
         (module,) = encoder.user_module  # for Liir and CoSettle the module that wraps the network
-        weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
+        weights = under_own_names(weights, module, path, drop_classifier=True)
         load_weights(module, weights, f"{path}, taken for {family}")
         described = encoder.described.with_weights_of(path, content)
         return encoder.eval().changed(stated=input_of_family(family), described=described)
@@ -175,10 +161,9 @@ def _load_file(name: str, path: Path, part: str) -> Encoder:
         network, described = build(spec, with_weights=False)
         family = family_of(state, name, path)
         if is_of_library:
-            state = fitted_to_library(state, family, network, name, path)
+            load_weights(network, fitted_to_library(state, family, network, name, path), path)
         else:
-            state = under_own_names(state, network, path)
-        load_weights(network, positions_resampled(state, network, path), path)
+            load_weights(network, under_own_names(state, network, path), path)
     except Refused:  # another function would be refused too
         raise
     except ValueError as error:
@@ -190,7 +175,7 @@ def _load_file(name: str, path: Path, part: str) -> Encoder:
 
 
 def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
-    """Load the encoder of a checkpoint of ours, which the file states, or else its module of a class with own features.
+    """Load the encoder that a checkpoint of ours states, or else its module, of a class with features of its own.
 
     Args:
         name: of the network or of the checkpoint's class, as the user gives it; empty: as the file states.
@@ -211,12 +196,9 @@ def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
-        # of the names of the encoder's weights; taken out, since `EncoderSpec` has no such field
-        prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
+        prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""  # of the names of the encoder's weights
         if stated == {}:
-            remedy = (
-                f"name a function that returns it, my_module:my_network={path}, or load_from_checkpoint(…, backbone=it)"
-            )
+            remedy = f"give my_module:my_network={path}, a function of yours, or load_from_checkpoint(…, backbone=it)"
             raise Refused(f"{path}: its network was a module without a name: {remedy}")
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
@@ -230,15 +212,11 @@ def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
-    """Load the LightningModule that a checkpoint holds.
+    """Load the LightningModule that a checkpoint of this project holds, on the CPU, in eval mode.
 
     Args:
-        path: a checkpoint written by this project.
         strict: refuse weights whose names differ.
         overrides: arguments that override the saved arguments.
-
-    Returns:
-        The module on the CPU, in eval mode.
 
     Raises:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
@@ -275,18 +253,13 @@ def trainable_network(spec: Any) -> Encoder:
         >>> encoder = trainable_network("torchvision:resnet18@res4")
         >>> encoder.network.training, encoder.default_stage, encoder.input.source
         (True, 'res4', 'as in training')
-        >>> trainable_network("torchvision:resnet18@res4/8")
-        Traceback (most recent call last):
-            ...
-        ValueError: torchvision:resnet18@res4/8: a network is trained at its own strides: leave /8 out
     """
     if isinstance(spec, nn.Module):  # a checkpoint cannot name it: `load_from_checkpoint(FILE, backbone=module)`
         encoder = load(spec)
         named = EncoderSpec("", encoder.default_stage)
     elif spec is None:
-        raise ValueError(
-            "backbone: the network was a module without a name: load_from_checkpoint(FILE, backbone=module)"
-        )
+        remedy = "load_from_checkpoint(FILE, backbone=module)"
+        raise ValueError(f"backbone: the network was a module without a name: {remedy}")
     else:
         named = EncoderSpec.of(spec, "backbone")
         if named.stride:
@@ -302,7 +275,6 @@ def trainable_network(spec: Any) -> Encoder:
     encoder.network.requires_grad_(True).train()
     stated = encoder.stated
     if stated is None:
-        # `encoder.input` is ImageNet's for a library's network, RGB in [0, 1] for a user's; a network whose own code
-        # normalises, or makes Lab, gets RGB in [0, 1]
-        stated = encoder.input.model_copy(update={"source": TRAINED}) if not encoder.makes_views else Input()
+        # of a network that makes its own views, its code prepares RGB in [0, 1]
+        stated = Input() if encoder.makes_views else encoder.input.model_copy(update={"source": TRAINED})
     return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)

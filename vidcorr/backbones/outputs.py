@@ -1,31 +1,99 @@
-"""Outputs of any network, read as maps: one map, several in a container, or tokens of known patches."""
+"""What a network has and gives: its stages by name, its input, and its outputs, read as maps."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from ..functional.device import random_state_kept
+from .calls import part_at
 from .copies import device_of
-from .extractor import OUTPUT, NoSuchMap, eval_mode, features_by
+from .extractor import OUTPUT, NoSuchMap, eval_mode, features_by, is_of_library
+from .resnet import LAYER_OF_STAGE, is_resnet
+from .vit import is_vit
 
+LIBRARIES = ("torchvision", "timm", "transformers", "vidcorr")
+CALL = ("forward", "_forward_impl", "forward_features")
+OF_DINO = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
 OWN = "its own map"
-"""Stage of a network whose call gives the map."""
 MIN_CELLS = 4
-"""Least height and width of a map in cells; a smaller output is a pooled feature."""
 MOST_LEADING = 16
-"""Largest number of class and register tokens."""
 OWN_METHOD = (
     "give it a method feature_extractor(stage, stride) that returns "
     "vidcorr.build_feature_extractor(self.trunk, stage, stride)"
 )
 
 
-def patch_of(network: object) -> int | None:
-    """Return the distance between a transformer's patches, pixels.
+def stage_paths(network: Any) -> dict[str, str]:
+    """Return the names of a network's stages → paths of the modules that give them, in the order of the call.
 
-    None if the network states none, or one for rows and another for columns.
+    Of a ResNet `res2` … `res5` and blocks, `res4.b1`; of a vision transformer with patches of a
+    known side `block1` …; of other networks of timm `stage1` … and `features`. Other networks have no names: there a
+    stage is a key of the call's output or the path of a module.
+    """
+    if isinstance(network, torch.jit.ScriptModule):
+        return {}
+    own: dict[str, str] = getattr(network, "stages_of_call", {})
+    if is_resnet(network) or own:
+        paths: dict[str, str] = {}
+        for stage, layer in LAYER_OF_STAGE.items():
+            part = network.get_submodule(layer)
+            is_plain = type(part) is nn.Sequential  # an adapter around a stage has no blocks of its own
+            blocks = [name for name, _ in part.named_children()] if is_plain else []
+            paths |= {f"{stage}.b{number}": f"{layer}.{name}" for number, name in enumerate(blocks, start=1)}
+            if blocks or not is_plain:  # an empty Sequential is a stage that was taken out
+                paths[stage] = layer
+        return paths | own
+    is_of_timm = is_of_library(network, "timm")
+    if is_vit(network) or (not is_of_timm and has_blocks(network)):
+        return {f"block{number}": f"blocks.{name}" for number, name in enumerate(network.blocks._modules, start=1)}
+    if not (is_of_timm and hasattr(network, "forward_features")):
+        return {}
+    infos = network.feature_info if isinstance(getattr(network, "feature_info", None), list) else []
+    paths = {f"stage{number}": info["module"] for number, info in enumerate(infos, start=1)}
+    return {name: path for name, path in paths.items() if part_at(network, path)} | {OUTPUT: "forward_features"}
+
+
+def has_blocks(network: Any) -> bool:
+    """Return whether a network is a transformer in DINO's layout: `blocks`, and patches of a known side."""
+    blocks = getattr(network, "blocks", None)
+    return isinstance(blocks, nn.ModuleList | nn.Sequential) and patch_of(network) is not None
+
+
+def options_of_call(network: Any) -> dict[str, Any]:
+    """Return the options by which an image model of `transformers` takes any size; {} for other networks."""
+    forward: Any = getattr(network, "forward", None)
+    if not str(getattr(forward, "__module__", "")).startswith("transformers."):
+        return {}
+    words = inspect.signature(forward).parameters
+    if "pixel_values" not in words:
+        return {}
+    return {"return_dict": True} | {name: True for name in words if name == "interpolate_pos_encoding"}
+
+
+def is_of_librarys_call(network: Any) -> bool:
+    """Return whether a library, not a user's class or object, defines the call of a network."""
+    owners = (network, *type(network).__mro__)
+    owner: Any = next((owner for owner in owners if not vars(owner).keys().isdisjoint(CALL)), nn.Module)
+    return owner is not network and owner.__module__.partition(".")[0] in LIBRARIES
+
+
+def certain_input(network: Any) -> Input | None:
+    """Return the RGB that a network gets if nobody states it; None if it depends on what its call gives."""
+    if has_blocks(network) and hasattr(network, "get_intermediate_layers") and not is_of_library(network, "timm"):
+        return OF_DINO
+    if options_of_call(network):
+        return UNKNOWN
+    if not stage_paths(network):
+        return Input()
+    return UNKNOWN if is_of_librarys_call(network) else None
+
+
+def patch_of(network: object) -> int | None:
+    """Return the distance between a transformer's patches, pixels; None without one, or with two.
 
     It is the stride of the projection `patch_embed.proj`, if there is one, since patches may overlap. Else it is
     `patch_size` of the network, its `patch_embed`, `embeds` or `config`.
@@ -51,8 +119,7 @@ def stated_stride(network: object) -> int | None:
 def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
     """Return tokens `(N, tokens, C)` as a map `(N, C, h, w)`, without the class and register tokens before them.
 
-    An output that is not of this form, or has fewer tokens than the images have patches, or over 16 more, is returned
-    as it is.
+    An output of another form, with fewer tokens than patches, or over 16 more, is returned as it is.
 
     Args:
         patch: side of a patch, pixels; None if it is unknown.
@@ -74,14 +141,12 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
 
 
 def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
-    """Return name → map, for the maps in an output; tokens become maps.
+    """Return name → map, for the maps in an output of a network's call; tokens become maps.
 
     A dictionary's maps have its keys as names; a list's maps the names in timm's `feature_info`, else their indices.
     Members that are no maps are left out. A single output is returned under the name `OUTPUT`, even if it is no map.
 
     Args:
-        network: the network, whose attributes tell the side of its patches and the names of its maps.
-        output: what the network's call returned.
         size: height and width of the images, pixels.
     """
     patch = patch_of(network)
@@ -103,21 +168,13 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
 
 
 def probe_size(multiple: int, sides: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`.
-
-    Example:
-        >>> probe_size(1, (256, 320)), probe_size(14, (256, 320))
-        ((256, 320), (266, 322))
-    """
+    """Return height and width of a probe's image: `sides`, rounded up to multiples of `multiple`."""
     height, width = sides
     return height + -height % multiple, width + -width % multiple
 
 
 def check_map(features: Tensor, name: str) -> None:
-    """Refuse a map that is too coarse to distinguish positions.
-
-    Args:
-        features: `(…, h, w)`.
+    """Refuse a map `(…, h, w)` that is too coarse to distinguish positions.
 
     Raises:
         ValueError: if the map has fewer than 4 × 4 cells.
@@ -162,7 +219,6 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
 
     Args:
         features: `(N, C, h, w)`.
-        stride: pixels per cell.
         size: height and width of the image, pixels.
 
     Raises:
@@ -183,7 +239,6 @@ def settled_stride(view: Any) -> Any:
         sets its stride with the first frame of a video.
 
     Example:
-        >>> from torch import nn
         >>> from vidcorr.backbones import Clips
         >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4)
         >>> encoder.stride, settled_stride(encoder), encoder.stride

@@ -53,17 +53,7 @@ def folded_copy(network: M) -> M:
 
 
 def remove_strides(blocks: nn.Module) -> None:
-    """Set the strides of a stage's convolutions and poolings, including timm's blurred poolings, to 1 in place.
-
-    Example:
-        >>> convolution = nn.Conv2d(3, 2, 3, stride=2, padding=1)
-        >>> blocks = nn.Sequential(convolution, nn.AvgPool2d(2, padding=1), nn.MaxPool2d(3, 2, padding=1))
-        >>> blocks(torch.zeros(1, 3, 32, 64)).shape
-        torch.Size([1, 2, 5, 9])
-        >>> remove_strides(blocks)
-        >>> blocks(torch.zeros(1, 3, 32, 64)).shape, blocks[1](torch.tensor([[[1.0, 2.0]]]))
-        (torch.Size([1, 2, 32, 64]), tensor([[[1., 2.]]]))
-    """
+    """Set the strides of a stage's convolutions and poolings, including timm's blurred poolings, to 1 in place."""
     for module in blocks.modules():
         if "stride" in vars(module):
             module.stride = (1, 1) if isinstance(module, nn.Conv2d) else 1  # type: ignore[assignment]
@@ -122,7 +112,6 @@ def vidcorr_r18() -> nn.Module:
 
 
 def _up_to_res4() -> Any:
-    """Return torchvision's ResNet-18 without res5 and classifier, with random weights; residual branches start at 0."""
     from torchvision.models import resnet18
 
     network = resnet18(zero_init_residual=True)
@@ -135,12 +124,6 @@ def crw_resnet18() -> nn.Module:
     """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
 
     Source: videowalk, `model_type` scratch. Its stride is 16; views have stride 8, as in CRW's evaluation.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = crw_resnet18()
-        >>> network.conv1.padding_mode, network.layer3[0].conv1.stride
-        ('reflect', (2, 2))
     """
     return _reflecting(_up_to_res4())
 
@@ -150,14 +133,7 @@ def crw_training_resnet18() -> nn.Module:
 
     The convolutions of res4 and res5 have stride 1 and no dilation. Residual blocks start as in torchvision, not at
     zero.
-
     Source: videowalk, `model_type` scratch.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = crw_training_resnet18()
-        >>> network.conv1.padding_mode, network.layer3[0].conv1.stride
-        ('reflect', (1, 1))
     """
     return _crw_training("resnet18")
 
@@ -168,7 +144,6 @@ def crw_training_resnet50() -> nn.Module:
 
 
 def _crw_training(name: str) -> nn.Module:
-    """Return a ResNet without classifier and without the strides of res4 and res5, padding by reflection."""
     from torchvision.models import get_model
 
     network: nn.Module = get_model(name)
@@ -179,13 +154,7 @@ def _crw_training(name: str) -> nn.Module:
 
 
 def _reflecting(network: nn.Module) -> nn.Module:
-    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing.
-
-    Example:
-        >>> network = _reflecting(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)))
-        >>> [convolution.padding_mode for convolution in convolutions_of(network)]
-        ['reflect', 'zeros']
-    """
+    """Make the convolutions of a network pad by reflection, in place, and return it; 1×1 convolutions pad nothing."""
     for convolution in convolutions_of(network):
         if convolution.kernel_size != (1, 1):
             convolution.padding_mode = "reflect"

@@ -15,19 +15,12 @@ from .views import NetworkView
 
 
 class Normalise(nn.Module):
-    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
-
-    Args:
-        mean: mean of the channels of RGB in [0, 1].
-        std: standard deviation of the channels of RGB in [0, 1].
+    """Subtract a mean and divide by a deviation of RGB in [0, 1]; the constants stay out of checkpoints.
 
     Example:
         >>> normalise = Normalise(mean=(0, 0, 1), std=(1, 2, 4))
         >>> normalise(torch.ones(1, 3, 1, 1)).flatten(), normalise.state_dict()
         (tensor([1.0000, 0.5000, 0.0000]), OrderedDict())
-        >>> normalised = normalise(torch.ones(1, 3, 4, 4).double())
-        >>> normalised.dtype, normalise.std.dtype, normalised.is_contiguous(memory_format=torch.channels_last)
-        (torch.float32, torch.float32, True)
     """
 
     mean: Tensor
@@ -82,10 +75,6 @@ class TrainedViews:
             `(N, C, h, w)`, in the type of the images unless autocast chooses the types.
 
         Example:
-            >>> network = nn.Conv2d(3, 8, 8, 8)
-            >>> maps = TrainedViews().maps(network, torch.zeros(2, 3, 64, 64))
-            >>> maps.shape, maps.requires_grad
-            (torch.Size([2, 8, 8, 8]), True)
             >>> from torchvision.models import resnet18
             >>> network, images = resnet18().eval(), torch.rand(2, 3, 64, 64)
             >>> network.fc = nn.Identity()
@@ -118,7 +107,6 @@ class TrainedViews:
             )
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-        """Return the function from images, as `maps` gets them, to a network's maps of a stage, with gradient."""
         view = self.view_of(network, stage)
         if not makes_views(unwrapped(network)):
             return view.map_of  # without the view's preparation: the images are normalised already
@@ -137,11 +125,6 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
 
     Returns:
         The names of the parts that hold the frozen weights.
-
-    Example:
-        >>> network = nn.ModuleDict({"trunk": nn.Conv2d(3, 8, 8, 8), "head": nn.Linear(8, 2)})
-        >>> freeze_unused(network["trunk"], network)
-        ['head']
     """
     named = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
     if not named:
@@ -163,10 +146,6 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = N
     Args:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
         network: the network that computes the output; None: the function itself is a module.
-
-    Example:
-        >>> width_of(nn.Conv2d(3, 8, 8, 8))
-        8
     """
     module: Any = function if network is None else network
     with torch.no_grad():
@@ -176,10 +155,7 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module | None = N
 def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
     """Return a function's output for a blank image of about 64 × 64, while its network is in eval mode.
 
-    Args:
-        function: float RGB `(N, 3, H, W)` → a tensor.
-        network: the network that computes the output. Its attribute `multiple`, else the side of its patches, divides
-            the image's sides.
+    The network's attribute `multiple`, else the side of its patches, divides the image's sides.
     """
     multiple = getattr(network, "multiple", None) or patch_of(network) or 1
     sides = probe_size(multiple, (64, 64))

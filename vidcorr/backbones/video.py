@@ -111,14 +111,7 @@ class Clips(VideoEncoder):
         self._weights = upsampling_weights(window // tubelet, window, upsampling)  # frames x tubelets
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield the maps of a video's frames, in order.
-
-        Args:
-            frames: float RGB `(3, H, W)` in [0, 1], of equal size.
-
-        Yields:
-            `(C, h, w)`.
-        """
+        """Yield the maps `(C, h, w)` of a video's frames, float RGB `(3, H, W)` in [0, 1] of equal size, in order."""
         frames = iter(frames)  # one iterator for both: `islice` goes on after `first`
         for first in frames:
             clip = [first, *islice(frames, self.window - 1)]
@@ -143,7 +136,6 @@ class Clips(VideoEncoder):
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
     def _maps_of(self, output: Any, size: tuple[int, int]) -> Tensor:
-        """Return the network's output as maps of tubelets `(1, C, window / tubelet, h, w)`, also from its tokens."""
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         rows = 0 if patch is None else size[0] // patch
@@ -189,11 +181,7 @@ class Recurrent(VideoEncoder):
         self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield the maps `(C, h, w)` of a video's frames, in order.
-
-        Args:
-            frames: float RGB `(3, H, W)` in [0, 1], of equal size.
-        """
+        """Yield the maps `(C, h, w)` of a video's frames, float RGB `(3, H, W)` in [0, 1] of equal size, in order."""
         state = None
         for frame in frames:
             with torch.no_grad(), eval_mode(self):
@@ -207,8 +195,6 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
     """Return the matrix `(outputs, inputs)` that up-samples along an axis; each row has the sum 1.
 
     Args:
-        inputs: number of places.
-        outputs: number of places after the up-sampling.
         rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
 
     Example:
@@ -217,8 +203,6 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
                 [0.7500, 0.2500],
                 [0.2500, 0.7500],
                 [0.0000, 1.0000]])
-        >>> upsampling_weights(2, 4, "cubic").sum(1)
-        tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
     # up-sampling the rows of an identity matrix gives the weights; the number of columns stays
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
@@ -230,19 +214,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 
 def as_tensor(array: object) -> Tensor:
-    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor.
-
-    Example:
-        >>> array = torch.zeros(2).numpy()
-        >>> array.flags.writeable = False
-        >>> as_tensor(array)
-        tensor([0., 0.])
-        >>> class OfDlpack:
-        ...     def __init__(self, tensor):
-        ...         self.__dlpack__, self.__dlpack_device__ = tensor.__dlpack__, tensor.__dlpack_device__
-        >>> as_tensor(OfDlpack(torch.ones(2)))
-        tensor([1., 1.])
-    """
+    """Return a tensor as it is, and an array of numpy or of a library with DLPack (for example JAX) as a new tensor."""
     return array if isinstance(array, Tensor) else torch.asarray(array, copy=True)  # numpy's may be read-only
 
 
@@ -277,12 +249,9 @@ def from_transformers(name: str) -> Any:
 
 
 class VideoMae(nn.Module):
-    """VideoMAE's encoder: maps clips `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`, with T as in training.
+    """VideoMAE's encoder (`VideoMAEModel`): maps `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`, T as in training.
 
     For another size than the trained one its fixed positions are resized, bicubically along rows and columns.
-
-    Args:
-        model: `VideoMAEModel`.
     """
 
     def __init__(self, model: Any) -> None:
@@ -291,10 +260,7 @@ class VideoMae(nn.Module):
         self.stride = int(model.config.patch_size)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`.
-
-        For frames of another size than in the training, the positions are resized to the grid of their patches.
-        """
+        """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
         size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)  # rows and columns of patches
         embeddings = self.model.embeddings
         # rows and columns of the trained positions
@@ -313,14 +279,11 @@ class VideoMae(nn.Module):
 
 
 class VJepa2(VideoMae):
-    """V-JEPA 2's encoder, without its predictor: maps `(1, T, 3, H, W)` of any size to `(1, C, T / tubelet, h, w)`.
+    """V-JEPA 2's encoder (`VJEPA2Model`), without its predictor: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
 
     The library numbers positions by the trained grid: at another size it mixes rows, columns and time, without an
     error. Here the positions of the map's rows and columns are spread evenly over the trained grid.
     Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
-
-    Args:
-        model: `VJEPA2Model`, whose attention layers get other positions.
     """
 
     map_size: tuple[int, int]
@@ -339,14 +302,9 @@ class VJepa2(VideoMae):
         return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)
 
     def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, ...]:
-        """Return the positions of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
+        """Return time, row and column of all tokens of `x` `(N, tokens, C)`; it replaces the library's method.
 
-        Args:
-            x: tokens of clips of the size that `forward` got last; only their number counts.
-            masks: ignored; the library passes it.
-
-        Returns:
-            Time, row and column of each token; rows and columns are spread evenly over the trained grid.
+        `x` is of clips of the size that `forward` got last; only its number of tokens counts.
         """
         height, width = self.map_size
         grid = self.model.encoder.layer[0].attention.grid_size
@@ -364,4 +322,3 @@ def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
 
 
 VIDEO_MODELS: dict[str, Callable[[Any], nn.Module]] = {"vjepa2": VJepa2, "videomae": VideoMae}
-"""Type of a model of clips → the network of its maps."""

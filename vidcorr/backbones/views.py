@@ -26,13 +26,11 @@ from .extractor import (
     is_sharded,
     wrappers_of,
 )
-from .outputs import OWN, has_cells, map_of_tokens, patch_of
+from .outputs import OWN, certain_input, has_cells, is_of_librarys_call, map_of_tokens, options_of_call, stage_paths
 from .resnet import LAYER_OF_STAGE, dilate_as_siamfc, folded_copy, is_resnet, remove_strides
-from .stages import certain_input, is_of_librarys_call, options_of_call, stage_paths
 from .vit import dino_positions, is_vit, positions_set
 
 STRIDE = 8
-"""Pixels per cell of a view of a ResNet for which no stride is named."""
 PROBES = ((64, 80), (128, 160))
 """Height and width of the images of noise, in turn, on which a network whose stages have names is tried."""
 LARGE_PROBE = (256, 320)
@@ -107,7 +105,7 @@ class NetworkView(FeatureExtractor):
         self.names = stage_paths(network)
         self.blocks = [path for name, path in self.names.items() if name.startswith("block")]
         self.options = options_of_call(network)
-        patch: Any = network.patch_embed.feat_ratio() if is_vit(network) else patch_of(network)
+        patch: Any = network.patch_embed.feat_ratio() if is_vit(network) else forms.patch_of(network)
         self.patch = self.step = patch  # pixels between patches are fewer where these overlap
         if is_vit(network) and stride and stride != patch:
             if patch % stride or network.patch_embed.proj.kernel_size != (patch, patch):  # a hybrid has several

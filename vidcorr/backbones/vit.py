@@ -22,17 +22,8 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
     """Give a ViT of timm another position embedding during a block, and restore its own.
 
     Args:
-        network: the ViT.
         embedding: `(1, prefix + grid[0] · grid[1], C)`.
         grid: rows and columns of `embedding`.
-
-    Example:
-        >>> network = _of_any_size("test_vit")
-        >>> with positions_set(network, torch.zeros(1, 1 + 2 * 3, 64), (2, 3)):
-        ...     network.pos_embed.shape, network.patch_embed.grid_size
-        (torch.Size([1, 7, 64]), (2, 3))
-        >>> network.pos_embed.shape, network.patch_embed.grid_size
-        (torch.Size([1, 101, 64]), (10, 10))
     """
     own = network.pos_embed
     with attribute_set(network.patch_embed, "grid_size", grid):
@@ -44,38 +35,17 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
 
 
 def vit_small_patch16_reg4() -> nn.Module:
-    """Return T-CoRe's network with random weights: DINOv2's ViT-S with four registers, patches of 16 px, for 224 px.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = vit_small_patch16_reg4()
-        >>> network.patch_embed.patch_size, network.patch_embed.grid_size, network.num_reg_tokens, network.embed_dim
-        ((16, 16), (14, 14), 4, 384)
-    """
+    """Return T-CoRe's network with random weights: DINOv2's ViT-S with four registers, patches of 16 px, for 224 px."""
     return _of_any_size("vit_small_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def vit_base_patch16_reg4() -> nn.Module:
-    """Return the ViT-B in place of the ViT-S of `vit_small_patch16_reg4`.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = vit_base_patch16_reg4()
-        >>> network.patch_embed.patch_size, network.patch_embed.grid_size, network.num_reg_tokens, network.embed_dim
-        ((16, 16), (14, 14), 4, 768)
-    """
+    """Return the ViT-B in place of the ViT-S of `vit_small_patch16_reg4`."""
     return _of_any_size("vit_base_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def moco_v3_vit_small() -> nn.Module:
-    """Return MoCo v3's ViT-S, which has 12 heads (Chen et al., ICCV 2021, section 5; its code, `vits.py`).
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = moco_v3_vit_small()
-        >>> network.blocks[0].attn.num_heads, network.embed_dim
-        (12, 384)
-    """
+    """Return MoCo v3's ViT-S, which has 12 heads (Chen et al., ICCV 2021, section 5; its code, `vits.py`)."""
     return _of_any_size("vit_small_patch16_224", num_heads=12)
 
 
@@ -85,7 +55,6 @@ def moco_v3_vit_base() -> nn.Module:
 
 
 def _of_any_size(name: str, **options: Any) -> nn.Module:
-    """Return a transformer of timm with random weights, without classifier, that takes images of any size."""
     import timm
 
     return timm.create_model(name, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True, **options)

@@ -15,9 +15,8 @@ from torch import Tensor
 from .. import signals
 from ..backbones import Encoder
 from ..backbones.extractor import View, features_by
-from ..backbones.outputs import OWN
+from ..backbones.outputs import OWN, stage_paths
 from ..backbones.resnet import is_resnet
-from ..backbones.stages import stage_paths
 from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -151,12 +150,3 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, here):
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, here / "trained.ckpt")
     assert load("trained.ckpt").described.spec == spec
-
-
-def test_positions_of_another_square_are_resampled(here, capsys):
-    for size in (96, (96, 128)):
-        torch.save(timm.create_model("test_vit", num_classes=0, img_size=size).state_dict(), f"{size}.pth")
-    assert load("timm:test_vit=96.pth").network.pos_embed.shape == (1, 101, 64)
-    assert "96.pth: positions of 6 x 6 patches, resampled by timm to 10 x 10" in capsys.readouterr().out
-    line = r"\(96, 128\).pth: does not fit .*: size mismatch for pos_embed"
-    refused(ValueError, line, load, "timm:test_vit=(96, 128).pth")

@@ -2,8 +2,6 @@
 
 `families.json` beside has keys of each family, one for each rule of its table: their places, and those left out; and
 for public files the arguments that their shapes give.
-
-Also tests `files/foreign.py`.
 """
 
 import json
@@ -17,9 +15,8 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, load
-from vidcorr.backbones.families import FAMILIES, NAMED, as_network, family_of, renamed_by
+from vidcorr.backbones.families import FAMILIES, NAMED, as_network, family_of, renamed_by, without_wrappers
 from vidcorr.backbones.files.checkpoints import load_weights
-from vidcorr.backbones.files.foreign import without_wrappers
 from vidcorr.backbones.networks import build
 from vidcorr.cli import main
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD

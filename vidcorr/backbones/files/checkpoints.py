@@ -18,7 +18,6 @@ from .trust import LONGEST, Recipe, check_recipe, reason
 
 METADATA_KEY = "vidcorr"
 MOST_NAMES = 1000
-"""Most names of code in a file; a file with more is refused."""
 
 
 class Inert:
@@ -33,15 +32,11 @@ class Emptied:
     """Stand-in for any other class or function that a file names: its objects become plain dicts of their items."""
 
     def __new__(cls, *arguments: object) -> Any:
-        """Return an empty `OrderedDict`, which torch's reader fills with the object's items.
-
-        The reader also sets the saved attributes of an object, which a plain dict does not take.
-        """
+        """Return an empty `OrderedDict`, which torch's reader fills; a plain dict takes no saved attributes."""
         return OrderedDict()
 
 
 PATHS: dict[str, type] = {}
-"""Names of the classes of paths, which arguments of a module often are → the class that stands for it."""
 for _module in ("pathlib", "pathlib._local"):  # Python 3.13 has them in the second
     for _name in ("PosixPath", "PurePosixPath"):
         PATHS[f"{_module}.{_name}"] = PurePosixPath
@@ -63,9 +58,7 @@ FLAW = (
     f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
     "files that you trust, or safetensors"
 )
-"""Warning where torch's reader of pickles has this flaw."""
 UNKNOWN = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
-"""Words by which torch's error states a name in a file that it does not know."""
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
@@ -100,7 +93,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
 
 def _check_archive(path: Path, whole: bool) -> bool:
-    """Check an archive of `torch.save`, and return whether to map its tensors to the file (`mmap`)."""
+    """Check an archive of `torch.save`, and return whether its tensors may be mapped to the file."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.filename.endswith("/constants.pkl") for member in members):  # a file of `torch.jit.save` has it
@@ -134,7 +127,6 @@ def _without_code(path: Path, mmap: bool) -> Any:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether a file holds safetensors; False for a file that torch may read."""
     with path.open("rb") as file:
         head = file.read(64)
     if BEFORE_TABLE.match(head):  # the start of safetensors
@@ -148,7 +140,6 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
-    """Read safetensors as a checkpoint: metadata of vidcorr and `state_dict`, which is empty if not `whole`."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -159,20 +150,12 @@ def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
 
 
 def is_foreign(content: object) -> bool:
-    """Return whether the content of a file is not a checkpoint of this project.
-
-    Example:
-        >>> is_foreign({"state_dict": {}}), is_foreign({"state_dict": {}, "vidcorr": {"class_path": "my.Method"}})
-        (True, False)
-    """
+    """Return whether the content of a file is not a checkpoint of this project."""
     return not isinstance(content, dict) or content.get(METADATA_KEY) is None
 
 
 def check_metadata(checkpoint: Any, source: str | Path) -> None:
     """Refuse the content of a file that is not a checkpoint of this project.
-
-    Args:
-        checkpoint: the content of a file.
 
     Raises:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
@@ -182,13 +165,10 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         Traceback (most recent call last):
             ...
         ValueError: a b.pth: not a checkpoint of vidcorr; weights alone are a network: --model 'a b.pth' or ...
-        >>> for about, state in ((["my.Method"], {}), ({"class_path": "my.Method"}, [])):
-        ...     try:
-        ...         check_metadata({"vidcorr": about, "state_dict": state}, "x.ckpt")
-        ...     except ValueError as error:
-        ...         print(error)
-        x.ckpt: is damaged: it lacks its weights or their description
-        x.ckpt: is damaged: it lacks its weights or their description
+        >>> check_metadata({"vidcorr": ["my.Method"], "state_dict": {}}, "x.ckpt")
+        Traceback (most recent call last):
+            ...
+        ValueError: x.ckpt: is damaged: it lacks its weights or their description
     """
     if is_foreign(checkpoint):
         file = shlex.quote(str(source))
@@ -203,12 +183,6 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
 
     Raises:
         ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
-
-    Example:
-        >>> about = {"class_path": "vidcorr.lightning_modules.VFSSimSiam"}
-        >>> arguments = {"backbone": "timm:resnet18", "_instantiator": "lightning"}
-        >>> recipe_of({"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments}, "own.ckpt")
-        {'class_path': 'vidcorr.lightning_modules.VFSSimSiam', 'init_args': {'backbone': 'timm:resnet18'}}
     """
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
@@ -232,10 +206,6 @@ def saved_model(path: str | Path) -> Recipe | None:
     Example:
         >>> [saved_model(path) for path in ("last", "best", "hpc", "s3://bucket/own.ckpt")]
         [None, None, None, None]
-        >>> saved_model("nowhere/last.ckpt")
-        Traceback (most recent call last):
-            ...
-        FileNotFoundError: ckpt_path: there is no file nowhere/last.ckpt
     """
     path = str(path)
     if not Path(path).is_file():
@@ -249,12 +219,7 @@ def saved_model(path: str | Path) -> Recipe | None:
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the weights whose names begin with a prefix, under the rest of their names.
-
-    Example:
-        >>> without_prefix({"net.conv1": torch.ones(1), "head": torch.ones(2)}, "net.")
-        {'conv1': tensor([1.])}
-    """
+    """Return the weights whose names begin with a prefix, under the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
@@ -266,21 +231,15 @@ def named_as_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Ten
     """Return weights under the names in a module's state dict; names of wrappers (`INNER_WRAPPERS`) may differ.
 
     Weights that the module lacks keep their names.
-
-    Example:
-        >>> network = nn.Sequential(nn.Linear(1, 1, bias=False))
-        >>> list(named_as_in(network, {"_orig_mod.0.weight": torch.ones(1, 1), "fc": torch.ones(1)}))
-        ['0.weight', 'fc']
     """
     own = {INNER_WRAPPERS.sub("", name): name for name in module.state_dict()}
     return {own.get(INNER_WRAPPERS.sub("", name), name): tensor for name, tensor in state.items()}
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
-    """Load weights into a module.
+    """Load weights into a module; names of `INNER_WRAPPERS` do not matter.
 
     Args:
-        state: names and weights; names of `INNER_WRAPPERS` do not matter.
         strict: refuse missing and unexpected names.
 
     Raises:
@@ -293,10 +252,6 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         Traceback (most recent call last):
             ...
         ValueError: own.pth: bias is of torch.int8, of Linear of torch.float32
-        >>> load_weights(network, {"weight": torch.ones(1, 1)}, "own.pth")
-        Traceback (most recent call last):
-            ...
-        ValueError: own.pth: does not fit Linear: Missing key(s) in state_dict: "bias".
     """
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():

@@ -13,7 +13,6 @@ import yaml  # type: ignore[import-untyped]
 
 OURS = "vidcorr"
 LIBRARIES = ("timm", "torchvision")
-"""Names before the colon of `timm:NAME` and its like, which are no modules."""
 OF_BACKBONES = (
     *("Encoder", "LiirEncoder", "vidcorr_r18", "crw_resnet18", "crw_training_resnet18", "crw_training_resnet50"),
     *("moco_v3_vit_base", "moco_v3_vit_small", "vit_base_patch16_reg4", "vit_small_patch16_reg4"),
@@ -21,7 +20,6 @@ OF_BACKBONES = (
 SHORT_NAMES: dict[str, str] = yaml.safe_load(Path(__file__).parents[1].joinpath("short_names.yaml").read_text("utf-8"))
 """Name → network. Weights of timm come from its cache, or over the network at first use."""
 WORD = re.compile(r"[\w+-]+(?:\.[\w+-]+)*")
-"""A text in a configuration, such as "gelu" or "4.57.1"."""
 
 
 def names_in(package: str) -> frozenset[str]:
@@ -35,16 +33,11 @@ def is_listed(name: str) -> bool:
     It may name a class or a maker of networks in our `lightning_modules` and `backbones` (`names_in`), any
     `timm:NAME` and `torchvision:NAME`.
 
-    Args:
-        name: `package.module.Class`, `package.module:callable`, or `LIBRARY:NAME`.
-
     Example:
         >>> [is_listed(name) for name in ("vidcorr.lightning_modules.VFSSimSiam", "vidcorr.backbones:crw_resnet18")]
         [True, True]
-        >>> [is_listed(name) for name in ("timm:resnet18", "transformers:dinov2", "os:abort")]
+        >>> [is_listed(name) for name in ("timm:resnet18", "transformers:dinov2", "vidcorr.backbones.loading:load")]
         [True, False, False]
-        >>> is_listed("vidcorr.backbones.loading:load"), is_listed("vidcorr.backbones.vit:_of_any_size")
-        (False, False)
     """
     library, _, network = name.partition(":")
     if library in LIBRARIES:

@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import Context
 from pathlib import Path
@@ -22,23 +22,16 @@ from torch import nn
 from .listed import SHORT_NAMES, is_listed
 
 LONGEST = 300
-"""Most characters of a file's content that a message quotes."""
-MOST_LEVELS = 100
-MOST_LEAVES = 100_000
 TORCHS_ADVICE = re.compile(r"(?: In PyTorch 2\.6|Re-running| Check the documentation)")
-"""Beginning of torch's advice to run the code of a file."""
 CODE = re.compile(r"(?!.*\.(?:bin|ckpt|csv|json|pth?|py|safetensors|tar|ya?ml)$)[\w.]+[.:][\w.]+|transformers:.+")
 """Name of a class or network, `package.module.Class` or `package.module:callable`; no file's."""
 NetworkName = str | dict[str, Any]
 """A network as an argument: its name, or the fields of `EncoderSpec.to_dict`, as checkpoints hold them."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
+# names of the user's own code, with dots, which a file may name too: of networks made by name, of classes below our
+# methods that were imported, in a command's words, its configs, and the configuration of a run that it names
 KNOWN: set[str] = set()
-"""Names of the user's own code, with dots, that this process has from its user: a file may name them too.
-
-They are networks made by name, classes below our methods that were imported, and the names in a command's words, in
-its configs, and in the configuration of a run that it names.
-"""
 
 
 class Refused(ValueError):
@@ -46,13 +39,7 @@ class Refused(ValueError):
 
 
 def know(*texts: str) -> None:
-    """Note all names of code in texts of the user.
-
-    Example:
-        >>> know("--model=my_methods.Mine", "backbone: my_networks:small")
-        >>> refuse(["my_methods:Mine", "my_networks:small"], "own.ckpt")
-        >>> KNOWN.difference_update(["my_methods.Mine", "my_networks.small"])
-    """
+    """Note all names of code in texts of the user."""
     for text in texts:
         for word in re.split(r"""[\s=@,'"{}\[\]()]+""", text):
             if CODE.fullmatch(word):
@@ -69,17 +56,12 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
 
     Raises:
         ValueError: the first such name, and three ways to name it.
-
-    Example:
-        >>> refuse(["timm:resnet18", "vidcorr.lightning_modules.VFSSimSiam"], "own.ckpt")
     """
     for name in names:
         if not (is_listed(name) or is_known(name)):
             quoted = name[:LONGEST]
             spelt = quoted if ":" in quoted else ":".join(quoted.rsplit(".", 1))
-            remedy = (
-                f"give {spelt}={source} in its place, or the folder of its run; in Python call load_from_checkpoint"
-            )
+            remedy = f"give {spelt}={source} in its place, or its run's folder; in Python call load_from_checkpoint"
             if quoted.startswith("__main__"):
                 remedy = "it was defined in a script or notebook: load it there, or move it to a file, my_module.py"
             raise Refused(f"{source}: names {quoted}, which is not of vidcorr: {remedy}")
@@ -95,10 +77,8 @@ def closed(stated: Any, source: str | Path) -> Any:
         ValueError: for a path, an address, or a name that is neither listed nor the user's.
 
     Example:
-        >>> closed("torchvision:resnet18", "own.ckpt"), closed("dino-s16", "own.ckpt")
-        ('torchvision:resnet18', 'timm:vit_small_patch16_224.dino@block12')
-        >>> closed({"spec": "timm:resnet18", "pretrained": True}, "own.ckpt")
-        {'spec': 'timm:resnet18'}
+        >>> closed("dino-s16", "own.ckpt"), closed({"spec": "timm:resnet18", "pretrained": True}, "own.ckpt")
+        ('timm:vit_small_patch16_224.dino@block12', {'spec': 'timm:resnet18'})
     """
     if stated is None:
         return None
@@ -108,9 +88,8 @@ def closed(stated: Any, source: str | Path) -> Any:
     if text in SHORT_NAMES:
         name, _, stage = SHORT_NAMES[text].partition("@")
     if not re.fullmatch(r"raw_colour|[\w.]+:[\w.-]+|transformers:.+", name):
-        raise Refused(
-            f"{source}: names another file as its encoder, {text[:LONGEST]}; a checkpoint must hold its encoder"
-        )
+        what = f"names another file as its encoder, {text[:LONGEST]}"
+        raise Refused(f"{source}: {what}; a checkpoint must hold its encoder")
     if ":" in name:
         refuse([name], source)
     if is_known(name) and not is_listed(name):  # the user's own, as it stands
@@ -128,10 +107,6 @@ def closed_arguments(kind: Any, arguments: Mapping[str, Any], source: str | Path
     """Return the arguments of a class in a file, with each network `closed`, and without weights of a library.
 
     A network is the argument `backbone` or `spec`, or one that the class or a base annotates as `NetworkName`.
-
-    Example:
-        >>> closed_arguments(None, {"spec": "timm:resnet18", "pretrained": True, "stage": None}, "own.ckpt")
-        {'spec': 'timm:resnet18', 'pretrained': False, 'stage': None}
     """
     networks = {"backbone", "spec"}
     for base in getattr(kind, "__mro__", ()):
@@ -146,12 +121,7 @@ def closed_arguments(kind: Any, arguments: Mapping[str, Any], source: str | Path
 
 
 def package_of(name: str) -> str:
-    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`.
-
-    Example:
-        >>> package_of("timm:resnet18"), package_of("my_methods.own.Mine")
-        ('timm', 'my_methods')
-    """
+    """Return the package of `package.module:callable` or `package.module.Class`; the library of `timm:NAME`."""
     return re.split("[.:]", name)[0]
 
 
@@ -163,65 +133,47 @@ def is_module(kind: object) -> bool:
 def named_code(content: object) -> Iterator[str]:
     """Yield the names of classes and networks in a module's recipe or an encoder's fields, allowed or not.
 
-    Args:
-        content: `class_path` and `init_args` of a module; `spec` and `arguments` of an encoder; or a network's name.
-
     Example:
         >>> list(named_code({"class_path": "my.Method", "init_args": {"backbone": {"spec": "my:net"}, "lr": 0.1}}))
         ['my.Method', 'my:net']
-        >>> list(named_code({"spec": "my:Module", "arguments": {"backbone": "timm:resnet18"}}))
-        ['my:Module', 'timm:resnet18']
     """
-    if isinstance(content, str) and re.fullmatch(r"[\w.]+:[\w.-]+", content):
+    if isinstance(content, str) and re.fullmatch(r"[\w.]+[.:][\w.-]+", content):
         yield content
-    if not isinstance(content, Mapping):
-        return
-    if "class_path" in content:
-        yield str(content["class_path"])
-    # a network is named by an encoder's `spec`, or by the arguments `spec` and `backbone`, as a text or as such content
-    arguments = content.get("init_args", content.get("arguments"))
-    inner = arguments if isinstance(arguments, Mapping) else {}
-    for each in (content.get("spec"), inner.get("spec"), inner.get("backbone")):
-        yield from named_code(each)
+    elif isinstance(content, Mapping):
+        for key in ("class_path", "spec", "backbone", "init_args", "arguments"):
+            yield from named_code(content.get(key))
 
 
 def require_small(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
     """Refuse content with too many values to walk, such as a list that holds itself, or holds another list many times.
 
     Args:
-        content: content of a file.
         kinds: types of the containers whose members count.
 
     Raises:
         ValueError: for more than 100 levels, or more than 100,000 values.
-
     """
-    rest: list[tuple[int, Any]] = [(0, content)]  # values still to visit, with their levels
+    rest: list[tuple[int, Any]] = [(0, content)]
     count = 0
     while rest:
         level, value = rest.pop()
         count += 1
         # values that wait count too, so that a huge container is refused before its members are visited
-        if level > MOST_LEVELS or count + len(rest) > MOST_LEAVES:
-            raise ValueError(f"{source}: holds more than {MOST_LEVELS} levels or {MOST_LEAVES} values")
+        if level > 100 or count + len(rest) > 100_000:
+            raise ValueError(f"{source}: holds more than 100 levels or 100000 values")
         if isinstance(value, kinds):
             members: Any = value.values() if isinstance(value, Mapping) else value
             rest += [(level + 1, member) for member in members]
 
 
-def check_recipe(recipe: object, source: str | Path) -> Recipe:
-    """Return the class and arguments that a file names, if it may name them; its networks are `closed`.
+def check_recipe(recipe: object, source: str | Path, replaced: Collection[str] = ()) -> Recipe:
+    """Return the class and arguments that a file names, without Lightning's own; its networks are `closed`.
 
-    Returns:
-        The recipe, without the arguments that Lightning adds.
+    Args:
+        replaced: arguments of the file that are left out, since the caller gives others.
 
     Raises:
         ValueError: if the file may not name the class or a network.
-
-    Example:
-        >>> recipe = {"class_path": "vidcorr.lightning_modules.Liir", "init_args": {"radius": 6, "_class_path": "…"}}
-        >>> check_recipe(recipe, "own.ckpt")
-        {'class_path': 'vidcorr.lightning_modules.Liir', 'init_args': {'radius': 6}}
     """
     require_small(recipe, source)
     content: Any = recipe if isinstance(recipe, Mapping) else {}
@@ -232,7 +184,8 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
     refuse([class_path], source)
     package, _, name = class_path.rpartition(".")
     kind = import_named(package, name, f"{source}: its class {class_path}")
-    return {"class_path": class_path, "init_args": closed_arguments(kind, own_arguments(arguments), source)}
+    own = {key: value for key, value in own_arguments(arguments).items() if key not in replaced}
+    return {"class_path": class_path, "init_args": closed_arguments(kind, own, source)}
 
 
 def own_arguments(arguments: object) -> dict[str, Any]:
@@ -251,16 +204,11 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
         ValueError: if the recipe names code that is not allowed, not there or no module, or the constructor
             refuses the arguments.
     """
-    require_small(recipe, source)
-    if isinstance(recipe, Mapping) and isinstance(recipe.get("init_args"), Mapping):
-        arguments = {name: value for name, value in recipe["init_args"].items() if name not in overrides}
-        recipe = {**recipe, "init_args": arguments}
-    accepted = check_recipe(recipe, source)
-    class_path = accepted["class_path"]
-    package, _, name = class_path.rpartition(".")
-    kind = import_named(package, name, f"{source}: its class {class_path}")
+    accepted = check_recipe(recipe, source, overrides)
+    package, _, name = accepted["class_path"].rpartition(".")
+    kind = import_named(package, name, f"{source}: its class {accepted['class_path']}")
     if not is_module(kind):
-        raise ValueError(f"{source}: its class {class_path} is not a torch.nn.Module")
+        raise ValueError(f"{source}: its class {accepted['class_path']} is not a torch.nn.Module")
     return constructed(kind, accepted["init_args"], source, **overrides)
 
 
@@ -270,19 +218,14 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     Args:
         arguments: of the file. Each is converted to its annotated type, for example a dict to a dataclass. A network in
             those of one of our classes, or of a class below it, is `closed`; another class is the user's.
-        overrides: arguments of the caller, in place of the file's.
+        overrides: arguments of the caller.
 
     Raises:
         ValueError: if the call fails or gives no module.
-
-    Example:
-        >>> constructed(nn.Linear, {"in_features": "2", "out_features": 3}, "own.ckpt")
-        Linear(in_features=2, out_features=3, bias=True)
     """
     require_small(arguments, source)
     if is_module(kind):
         arguments = without_arguments_of_bases(kind, arguments)
-    arguments = {name: value for name, value in arguments.items() if name not in overrides}
     if any(is_listed(import_path(base)) for base in getattr(kind, "__mro__", ())):
         arguments = closed_arguments(kind, arguments, source)
     name = getattr(kind, "__name__", type(kind).__name__)
@@ -310,10 +253,8 @@ def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> def network(size: tuple[int, int], width: int, other=None): ...
-        >>> as_annotated(network, {"size": [3, 4], "width": "8", "other": "3"})
-        {'size': (3, 4), 'width': 8, 'other': '3'}
-        >>> as_annotated(network, {"width": "wide"})  # the call will refuse it
-        {'width': 'wide'}
+        >>> as_annotated(network, {"size": [3, 4], "width": "wide", "other": "3"})
+        {'size': (3, 4), 'width': 'wide', 'other': '3'}
     """
     converted = dict(arguments)
     hints = _hints(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
@@ -327,9 +268,6 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     """Return the arguments that the constructor of a class takes: Lightning saves the arguments of its bases too.
 
     Arguments that neither the class nor a base takes stay, so that the constructor refuses them.
-
-    Args:
-        arguments: arguments of the class and its bases, by name.
 
     Example:
         >>> class Own(nn.Conv2d):
@@ -347,12 +285,7 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
 
 
 def import_path(kind: Any) -> str:
-    """Return `package.module.Class`, of a class or a function.
-
-    Example:
-        >>> import_path(nn.Linear)
-        'torch.nn.modules.linear.Linear'
-    """
+    """Return `package.module.Class`, of a class or a function."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -360,8 +293,7 @@ def import_named(module: str, name: str, what: str) -> Any:
     """Import a name that the user gave; the module may lie in the working directory, which joins `sys.path`.
 
     Args:
-        name: a name in it.
-        what: beginning of the message, which tells the purpose of the name.
+        what: the purpose of the name, which begins the message.
 
     Raises:
         ValueError: if the module does not exist, does not have the name, or exits when it is imported.
@@ -384,14 +316,7 @@ def import_named(module: str, name: str, what: str) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's text on one line of at most `LONGEST` characters, without torch's advice; else its type.
-
-    Example:
-        >>> reason(ValueError("WeightsUnpickler error: Unsupported  operand 72\\nCheck the documentation …"))
-        'Unsupported operand 72'
-        >>> reason(KeyError())
-        'KeyError'
-    """
+    """Return an error's text on one line of at most `LONGEST` characters, without torch's advice; else its type."""
     line = " ".join(str(error).split())
     said = line.rpartition("WeightsUnpickler error: ")[2]
     return TORCHS_ADVICE.split(said)[0].rstrip()[:LONGEST] or type(error).__name__
