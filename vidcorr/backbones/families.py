@@ -98,9 +98,6 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
             return name
     if spec is not None:
         return NAMED
-    if any(name.endswith("patch_embed.proj.weight") and tensor.ndim == 5 for name, tensor in state.items()):
-        remedy = "name the model with these weights, such as transformers:facebook/vjepa2-vitl-fpc64-256"
-        raise ValueError(f"{source}: of a transformer of clips, as V-JEPA 2's: {remedy}")
     if any(f".{name}".startswith((".embeddings.", ".vision_model.embeddings.")) for name in state):
         raise ValueError(f"{source}: of a model of transformers: name its folder, with its {CONFIG}")
     names = ", ".join(list(state)[:4])

@@ -33,15 +33,6 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
         raise ValueError(f"{what}: {reason(error)}{remedy}") from error
 
 
-def require_safe_transformers() -> None:
-    """Raise ValueError for a release of transformers in which a folder's config.json runs code (CVE-2026-5241)."""
-    installed = version("transformers")
-    if tuple(map(int, installed.split(".")[:2])) < (5, 5):
-        raise ValueError(
-            f"transformers {installed} runs code of a model's folder (CVE-2026-5241): install 5.5 or newer"
-        )
-
-
 def image_model(name: str) -> nn.Module:
     """Return the image model of a name on the hub or of a folder; its `pretrained_cfg` states its input, if known.
 
@@ -52,7 +43,10 @@ def image_model(name: str) -> nn.Module:
         OSError: if a file is missing.
         ValueError: if weights are missing, or the model takes BGR.
     """
-    require_safe_transformers()
+    installed = version("transformers")
+    if tuple(map(int, installed.split(".")[:2])) < (5, 5):
+        flaw = "runs code of a model's folder (CVE-2026-5241)"
+        raise ValueError(f"transformers {installed} {flaw}: install 5.5 or newer")
     from transformers import AutoImageProcessor, AutoModel
 
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}

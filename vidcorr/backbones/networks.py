@@ -337,26 +337,21 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
 
 def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     if not name:
-        raise ValueError(_unknown(spec.spec))
+        import timm
+
+        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
+        near = did_you_mean(spec.spec, [*SHORT_NAMES, "raw_colour"])
+        files = ", ".join(SUFFIXES)
+        raise ValueError(
+            f"backbone {spec.spec!r}: neither a checkpoint ({files}), a folder with {CONFIG}, nor a short name; write "
+            f"{form}{near}"
+        )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
     # without arguments a user's callable is called directly, so that its errors stay what they are
     network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.label or spec.spec)
     if spec.spec == SHORT_NAMES["vidcorr-r18"]:
         return network, "vidcorr-r18", "weights of vidcorr"
     return network, name, f"weights of {spec.spec}"  # random or loaded: only the callable knows
-
-
-def _unknown(text: str) -> str:
-    import timm
-
-    if text and Path(text).is_dir():  # `Path("")` is the working directory
-        return f"{text}: a folder without {CONFIG} of transformers: name the file in it"
-    module, _, member = text.rpartition(".")
-    form = f"timm:{text}" if timm.is_model(text) else FORMS
-    if Path(f"{module.replace('.', '/')}.py").is_file():  # the user's own, in the working directory
-        form = f"{module}:{member}"
-    near = did_you_mean(text, [*SHORT_NAMES, "raw_colour"])
-    return f"backbone {text!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write {form}{near}"
 
 
 def _make_raw_colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:

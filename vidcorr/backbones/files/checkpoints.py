@@ -12,6 +12,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from .trust import LONGEST, Recipe, check_recipe, reason
@@ -83,7 +84,10 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         raise ValueError(f"{path}: {'a folder' if path.is_dir() else 'no such checkpoint'}")
     try:
         if _is_safetensors(path):
-            return _read_safetensors(path, whole)
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get(METADATA_KEY, "null"))
+                weights = {name: file.get_tensor(name) for name in (file.keys() if whole else ())}
+            return {METADATA_KEY: about, "state_dict": weights}
         can_be_mapped = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # a TorchVersion, which compares with tuples too
             warnings.warn(FLAW, stacklevel=2)  # of older readers of `torch.save`; Python shows it once
@@ -137,16 +141,6 @@ def _is_safetensors(path: Path) -> bool:
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):  # an archive's list of members is at its end
         raise ValueError("a part of an archive: download it again")
     return False
-
-
-def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        about = file.metadata() or {}
-        names = file.keys() if whole else ()
-        weights = {name: file.get_tensor(name) for name in names}
-    return {METADATA_KEY: json.loads(about.get(METADATA_KEY, "null")), "state_dict": weights}
 
 
 def is_foreign(content: object) -> bool:

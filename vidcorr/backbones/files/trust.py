@@ -46,11 +46,6 @@ def know(*texts: str) -> None:
                 KNOWN.add(word.replace(":", "."))
 
 
-def is_known(name: str) -> bool:
-    """Return whether the user of this process has named a class or network."""
-    return name.replace(":", ".") in KNOWN
-
-
 def refuse(names: Iterable[str], source: str | Path) -> None:
     """Refuse names of a file that are neither in our list nor the user's; import nothing.
 
@@ -58,7 +53,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         ValueError: the first such name, and three ways to name it.
     """
     for name in names:
-        if not (is_listed(name) or is_known(name)):
+        if not is_listed(name) and name.replace(":", ".") not in KNOWN:
             quoted = name[:LONGEST]
             spelt = quoted if ":" in quoted else ":".join(quoted.rsplit(".", 1))
             remedy = f"give {spelt}={source} in its place, or its run's folder; in Python call load_from_checkpoint"
@@ -92,7 +87,7 @@ def closed(stated: Any, source: str | Path) -> Any:
         raise Refused(f"{source}: {what}; a checkpoint must hold its encoder")
     if ":" in name:
         refuse([name], source)
-    if is_known(name) and not is_listed(name):  # the user's own, as it stands
+    if name.replace(":", ".") in KNOWN and not is_listed(name):  # the user's own, as it stands
         return stated
     if not isinstance(stated, Mapping):
         return f"{name}@{stage}" if stage else name
