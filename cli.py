@@ -42,6 +42,7 @@ from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.loops import has_reached_its_length
 from vidcorr.near_names import did_you_mean
+from vidcorr.videos.addresses import is_address
 from vidcorr.videos.files import full_disk_of_threads_at, user_path
 
 __all__ = ["VidcorrCLI", "main"]
@@ -189,7 +190,7 @@ def needs_no_data(config: Any, loader: str) -> bool:
         return True
     given = config.data.init_args.as_dict()
     places = [str(place) for name in ("source", "root") for place in as_list(given.get(name) or [])]
-    absent = [place for place in places if not user_path(place).exists()]
+    absent = [place for place in places if not (is_address(place) or user_path(place).exists())]
     only_benchmarks = bool(absent) and any(map(is_benchmark, config.trainer.callbacks))
     if only_benchmarks:
         rank_zero_info(f"{absent[0]}: there is no such file or folder: benchmarks alone are run")

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence, Sized
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vidcorr.functional.images import prepared
 from vidcorr.functional.seeds import run_seed
+from vidcorr.videos.addresses import user_place
 from vidcorr.videos.files import DataError, require_at_least, user_path
 from vidcorr.videos.processes import server_context, usable_cores
 
@@ -38,8 +39,8 @@ class SampledDataModule(pl.LightningDataModule):
         seed: seed of the order of training samples; None: the run's.
 
     Attributes:
-        sources: paths of the data.
-        source: the first of them.
+        sources: paths and addresses of the data, as text.
+        source: path of the first of them.
         training: training samples.
         held_out: validation samples, or None; not the hold-out split of a benchmark.
         timeout: seconds allowed for a sample, on average over a batch; then a worker counts as hanging.
@@ -61,8 +62,8 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(1, batch_size=batch_size)
         require_at_least(0, num_workers=self.num_workers)
         paths = source if isinstance(source, list) else [source]
-        self.sources = [user_path(path) for path in paths]
-        self.source = self.sources[0]  # for data of a single source
+        self.sources = list(map(user_place, paths))
+        self.source = user_path(paths[0])  # for data of a single source on a disk
         self.batch_size = batch_size
         self.seed = run_seed(seed)
         self.skipped: Counter[str] = Counter()  # path of an unusable item → how often another replaced it
@@ -70,6 +71,11 @@ class SampledDataModule(pl.LightningDataModule):
         self._warned = False  # True after the warning that too many items are replaced
         self._loader: ResumableLoader[Any] | None = None  # the newest loader of training
         self._resumed: tuple[Any, dict[str, Any]] = (None, {})  # the Trainer that resumes, and its loader's state
+
+    @classmethod
+    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: a checkpoint names no data that are opened."""
+        raise ValueError(f"{cls.__name__}: a checkpoint names no data: give the source, {cls.__name__}(SOURCE)")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the loader of training (`ResumableLoader.state_dict`); {} before there is a loader."""
@@ -152,7 +158,7 @@ class SampledDataModule(pl.LightningDataModule):
     @property
     def named(self) -> str:
         """The sources as text for messages, joined by commas."""
-        return ", ".join(map(str, self.sources))
+        return ", ".join(self.sources)
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments that both loaders share."""

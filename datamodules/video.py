@@ -13,8 +13,9 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from vidcorr.datasets.youtube_vos import held_out_among
+from vidcorr.videos.addresses import file_name, is_address
 from vidcorr.videos.files import DataError, require_at_least, require_fractions
-from vidcorr.videos.source import Listing, SourceEntry, hashed_rank, is_video, list_videos, open_video
+from vidcorr.videos.source import Listing, SourceEntry, folder_of, hashed_rank, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
@@ -41,8 +42,8 @@ class VideoDataModule(SampledDataModule):
 
     Args:
         source: folder that is searched for video files and folders of frames, without folders of annotations; a list
-            (.txt) with a path per line, in which a class number after a path is not read; or a video file. Several of
-            them are all trained on. Empty: none yet, which `setup` refuses.
+            (.txt) with a path per line, in which a class number after a path is not read; a video file; or an address
+            of these (`list_videos`). Several of them are all trained on. Empty: none yet, which `setup` refuses.
         frames: T, frames in a clip.
         sampling: choice of a clip's frames, `Distant`, `Continuous`, `Looping`, `GapPairs` or `FractionPairs`.
         size: side of the frames, pixels.
@@ -141,7 +142,7 @@ class VideoDataModule(SampledDataModule):
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the videos of all sources; log how many are folders of images."""
         videos = self.listed(list_videos)
-        folders = sum(not is_video(entry.file) for entry in videos)
+        folders = sum(not (is_video(entry.file) or is_address(entry.file)) for entry in videos)
         if folders:
             rank_zero_info(
                 f"{self.named}: {folders} folders of images are read as a video each; for separate images take "
@@ -149,7 +150,7 @@ class VideoDataModule(SampledDataModule):
             )
         return videos
 
-    def listed(self, search: Callable[[Path], Listing]) -> tuple[SourceEntry, ...]:
+    def listed(self, search: Callable[[str], Listing]) -> tuple[SourceEntry, ...]:
         """Return the entries that a search finds in all sources, and log what is left out.
 
         A path that several sources name counts once; a single list may name a path twice, to weigh it.
@@ -169,7 +170,7 @@ class VideoDataModule(SampledDataModule):
                 rank_zero_info(f"{source}: {listing.left_out()}")
             entries = listing.entries
             left_out = frozenset[str]() if self.include_holdout else held_out_among(entry.file for entry in entries)
-            if left_out and source.is_file():
+            if left_out and os.path.isfile(source):
                 raise DataError(
                     f"{source}: {len(left_out)} of {len(entries)} videos belong to YouTube-VOS's hold-out split, such "
                     f"as {min(left_out)}; take them out of the list, or set data.include_holdout to train on them"
@@ -194,7 +195,7 @@ class VideoDataModule(SampledDataModule):
         return f"; {short} of {of} are shorter than {self.least_frames} frames: their last repeats" if short else ""
 
     def trained_videos(self) -> set[str]:
-        """Return the real paths of the training videos and their names without suffix, which no benchmark may score.
+        """Return the real paths and addresses of the training videos and their names, which no benchmark may score.
 
         Empty before `setup`, and if `include_holdout` allows to train on scored videos.
         """
@@ -202,8 +203,8 @@ class VideoDataModule(SampledDataModule):
             return set()
         trained: set[str] = set()
         for index in self.training.indices:
-            path = self.videos[index].path
-            trained.update((path.stem, os.path.realpath(path)))
+            file = self.videos[index].file
+            trained.update((Path(file_name(file)).stem, file if is_address(file) else os.path.realpath(file)))
         return trained
 
     def _split(self) -> tuple[list[int], list[int]]:
@@ -219,20 +220,20 @@ class VideoDataModule(SampledDataModule):
         for root in self._roots:  # each ends with a separator; "" is the working directory
             if root and path.startswith(root) and "/.." not in path:  # the same text as `relpath`'s, in less time
                 return hashed_rank(self.seed, path[len(root) :])
-        # the path lies outside the folders of the sources, as a path in a list may
-        return hashed_rank(self.seed, os.path.relpath(path, self._roots[0] or "."))
+        # the path lies outside the folders of the sources, as a path or an address in a list may
+        root = next((root for root in self._roots if not is_address(root)), "") or "."
+        return hashed_rank(self.seed, path if is_address(path) else os.path.relpath(path, root))
 
     @cached_property
     def _roots(self) -> list[str]:
-        roots = [source.parent if source.is_file() else source for source in self.sources]
-        return [os.path.join(root, "") if root.parts else "" for root in roots]
+        return list(map(folder_of, self.sources))
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
         """Return the number of frames of each video; 0, and a warning, if it cannot be opened."""
 
         def count(index: int) -> int:
             try:
-                with open_video(self.videos[index].path) as video:
+                with open_video(self.videos[index].file) as video:
                     return video.num_frames
             except DataError as error:
                 warnings.warn(f"left out: {error}", stacklevel=1)  # the caller is a thread pool

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from vidcorr.signals import STOPS, unblock_stops
+from vidcorr.videos.addresses import is_address
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import is_photo
@@ -74,9 +75,9 @@ class ReplacingDataset(Dataset[Sample]):
         weights = [] if self._cumulative_weights is None else self._cumulative_weights.tolist()
         return {"items": len(paths), "digest": text_digest("\n".join([*names, *map(str, weights)]))}
 
-    def path(self, item: int) -> Path:
-        """Return an item's path."""
-        return Path(os.fsdecode(self._paths[item]))
+    def path(self, item: int) -> str:
+        """Return an item's path or address."""
+        return os.fsdecode(self._paths[item])
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the item for an attempt to read sample `index`."""
@@ -140,7 +141,7 @@ class ClipDataset(ReplacingDataset):
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Draw and crop a clip of an item: `clip`, `video_index`, `frame_index`."""
         path = self.path(item)
-        if is_photo(path.name):
+        if is_photo(os.path.basename(path)) and not is_address(path):
             indices = self._sampling(1, generator=generator)  # a video of one frame, repeated
             frames = [read_photo(path)] * len(indices)  # read once for all views
         else:

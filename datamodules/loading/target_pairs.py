@@ -1,5 +1,6 @@
 """Pairs of crops around the target of a sequence, drawn as in the SiamFC code of VFS."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class TargetPairs(ReplacingDataset):
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence: `exemplar` and `search`, crops (3, size, size) uint8, and `video_index`."""
-        folder = self.path(item)
+        folder = Path(self.path(item))
         frames, boxes, visible = read_annotation(folder)  # paths, (T, 4), and the target's visible parts or None
         usable = usable_boxes(boxes, image_size(frames[0]), visible)
         pair = draw_pair(np.flatnonzero(usable), MAX_GAP, generator)

@@ -18,7 +18,7 @@ for module in features.modules():
         module.reset_running_stats()
         module.train()
 for entry in list_videos(VIDEOS).entries[:8]:
-    with open_video(entry.path) as video:
+    with open_video(entry.file) as video:
         for frame in video.read([0, video.num_frames // 2, video.num_frames - 1]):
             image = torch.from_numpy(frame.copy()).permute(2, 0, 1)[None] / 255
             scale = 240 / min(image.shape[2:])

@@ -125,4 +125,4 @@ def test_generated_videos_and_what_benchmarks_read_have_scenes_of_their_own(tmp_
     davis = call.write_davis(tmp_path / "davis", 2, first=FIRST_BENCHMARK_VIDEO, **scene)
     tracks = call.write_tap_vid(tmp_path / "tap_vid", 1, first=FIRST_BENCHMARK_VIDEO, **scene)
     assert written.mock_calls == [videos, davis, videos, davis, tracks]
-    assert data.sources == [tmp_path / "videos"]
+    assert data.sources == [str(tmp_path / "videos")]

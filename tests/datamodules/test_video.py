@@ -1,6 +1,7 @@
 """VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -227,7 +228,7 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, info_log):
     assert "1 folders of images are read as a video each; for separate images take" in info_log.text
     (batch,) = batches(data)
     names = {"0", "1", "2", "3", str(VIDEOS - 1)}
-    assert {data.videos[index].path.stem for index in batch["video_index"]} == names
+    assert {Path(data.videos[index].file).stem for index in batch["video_index"]} == names
     paths = {str(videos / f"{name}.mp4") for name in "0123"} | {str(videos / str(VIDEOS - 1))}
     assert data.trained_videos() == names | paths
     (tmp_path / "twice.txt").write_text(f"{videos}/2.mp4\n" * 2)
@@ -253,5 +254,5 @@ def test_held_out_videos_are_chosen_by_their_path_from_the_source(source, tmp_pa
     data = VideoDataModule(source.format(tmp_path / "lists"), frames=2, size=8, batch_size=1, seed=3)
     root = data.source.parent if data.source.is_file() else data.source
     for entry in list_videos(data.source).entries:
-        assert data.hold_out_key(entry.file) == hashed_rank(3, os.path.relpath(entry.path, root))
-        assert str(entry.path) == entry.file
+        assert data.hold_out_key(entry.file) == hashed_rank(3, os.path.relpath(entry.file, root))
+        assert str(Path(entry.file)) == entry.file

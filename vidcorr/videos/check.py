@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from .addresses import file_name, is_address
 from .files import DataError, user_path, write_atomically
 from .processes import in_processes
 from .source import list_videos, open_video
@@ -33,7 +34,7 @@ def check_data(
 
     Args:
         sources: folders of videos, searched with their subfolders; or lists (.txt) with a path per line, which may name
-            missing files.
+            missing files; or addresses of both.
         workers: processes; None: the usable cores.
         min_frames: smallest usable number of frames.
 
@@ -50,7 +51,8 @@ def check_data(
         if listing.annotations:
             print(f"{source}: {listing.left_out()}")
         for entry in listing.entries:
-            entries.append((os.path.abspath(entry.path), entry.label))
+            file = entry.file if is_address(entry.file) else os.path.abspath(entry.file)
+            entries.append((file, entry.label))
     clean = user_path(output) / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)  # now: a folder that cannot be made should not cost the check
     if clean.resolve() not in [user_path(source).resolve() for source in sources]:
@@ -109,6 +111,6 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
         >>> digest == content_digest({"a/dog.avi": cat, "a/cat.avi": dog})
         False
     """
-    lines = [f"{Path(path).stem} {video.number} {video.width} {video.height}" for path, video in videos.items()]
+    lines = [f"{Path(file_name(path)).stem} {each.number} {each.width} {each.height}" for path, each in videos.items()]
     text = "\n".join(sorted(lines))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .addresses import StoredFile
 from .files import DecodingError
 from .folders import OTHER_SUFFIXES, PHOTO_SUFFIXES
 from .pictures import Picture, picture_of, shown_order
@@ -43,7 +44,7 @@ _CONTAINERS = ("mov", "matroska")
 _CODECS = frozenset({"h264", "hevc", "vp9", "av1", "libdav1d"})
 
 
-def open_container(path: Path, timeout: float) -> InputContainer:
+def open_container(path: Path | StoredFile, timeout: float) -> InputContainer:
     """Open a video file with one decoding thread, and check its header.
 
     Args:
@@ -57,7 +58,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
             stream besides cover pictures.
     """
     # the header of an MP4 mostly tells all: then FFmpeg need not decode the first frames, which saves time
-    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES
+    is_mp4 = path.name.lower().endswith(_MP4_SUFFIXES)
     options = {"format_whitelist": _DEMUXERS}
     container = _open(path, timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
@@ -69,7 +70,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     return container
 
 
-def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer:
+def _open(path: Path | StoredFile, timeout: float, options: dict[str, str]) -> InputContainer:
     """Open a file with a video stream.
 
     Args:
@@ -83,7 +84,8 @@ def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        container = av.open(f"file:{path}", "r", timeout=timeout, options=options, **tags)
+        file = path.open() if isinstance(path, StoredFile) else f"file:{path}"
+        container = av.open(file, "r", timeout=timeout, options=options, **tags)
     except (av.FFmpegError, OSError) as error:
         reason = f"cannot be opened as a video ({error.strerror})"
         if path.name.lower().endswith(PHOTO_SUFFIXES + OTHER_SUFFIXES):

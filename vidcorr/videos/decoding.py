@@ -9,14 +9,13 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache
 from itertools import chain, islice
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .addresses import film_of
 from .container import FrameTable, film_stream, has_reliable_times, open_container, scan_packets, upright
 from .files import DecodingError
 from .images import reformatter, require_size
@@ -39,7 +38,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     of another size is an error.
 
     Args:
-        path: video file.
+        path: video file, its address, or its bytes.
         timeout: seconds allowed for opening or reading.
         table: learn the exact times of the frames; False: read the header only.
 
@@ -55,8 +54,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     names = None  # a folder's images have names
 
-    def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | PathLike[str] | bytes, timeout: float = 60.0, table: bool = True) -> None:
+        self.path = film_of(path, timeout)
         self._timeout = timeout
         self._reformat = reformatter()
         self._is_end_known = False  # True once `num_frames` is exact
@@ -187,8 +186,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             yield packet
 
     def _scan(self) -> None:
-        status = self.path.stat()  # size and time of change: a changed file is scanned again
-        self._table, count = _scan_file(self.path, self._timeout, status.st_size, status.st_mtime_ns)
+        with open_container(self.path, self._timeout) as container:
+            self._table, count = scan_packets(container)
         if not self._is_end_known:
             self.num_frames = count or self.num_frames
 
@@ -355,9 +354,3 @@ def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int])
             raise LookupError("two frames have one time")
         if packet.dts is None or packet.dts >= last:
             return
-
-
-@lru_cache(64)
-def _scan_file(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
-    with open_container(path, timeout) as container:
-        return scan_packets(container)

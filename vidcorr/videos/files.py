@@ -180,28 +180,25 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def read_text(path: str | os.PathLike[str], errors: str = "strict") -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """Read a text in UTF-8.
-
-    Args:
-        errors: "strict", or "surrogateescape" for file names in any encoding.
 
     Raises:
         DataError: if the file cannot be read or has another encoding.
     """
     try:
-        return read_bytes(path).decode("utf-8-sig", errors)
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8 ({error.reason})") from error
 
 
-def list_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
+def list_lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a list file with their numbers from 1, without blank lines.
 
     Raises:
         DataError: if the file cannot be read or is no text in UTF-8.
     """
-    lines = enumerate(map(str.strip, read_text(path, errors).splitlines()), start=1)
+    lines = enumerate(map(str.strip, read_text(path).splitlines()), start=1)
     return [(number, line) for number, line in lines if line]
 
 

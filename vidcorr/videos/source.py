@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .addresses import file_name, is_address, names_below, read_address, store_of, user_place
 from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .files import DataError, list_lines, user_path
+from .files import DataError, read_bytes, user_path
 from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
 from .images import image_size, largest_of_16_bits, read_image
 
@@ -30,18 +31,13 @@ class SourceEntry(NamedTuple):
     """An entry of a source: a video, or a single image for `ImageClipDataModule`.
 
     Attributes:
-        file: path of the video file, of the folder that directly holds the frames, or of the image file. It is text:
-            240,000 objects of `Path` would take seconds to make and to sort.
+        file: path or address of the video file, or path of the folder that directly holds the frames, or of the image
+            file. It is text: 240,000 objects of `Path` would take seconds to make and to sort.
         label: class number from a list file.
     """
 
     file: str
     label: int | None = None
-
-    @property
-    def path(self) -> Path:
-        """The path as an object."""
-        return Path(self.file)
 
 
 class Listing(NamedTuple):
@@ -130,7 +126,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     """Open a video file or a folder of frames: context managers with `num_frames`, `read(indices)` and `frames()`.
 
     Args:
-        path: video file, or folder that directly holds the frames.
+        path: video file or its address, or folder that directly holds the frames.
         timeout: seconds allowed for opening or reading a file.
         table: read the times of all frames first, which `read` needs to seek; `frames` needs no table.
 
@@ -147,11 +143,11 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     or of separate images, is refused when a sample is read from it.
 
     Args:
-        source: folder, list file or video file. A folder is searched for video files and for folders that directly hold
-            images; a folder of images without video files is a video, unless it holds annotations
+        source: folder, list file or video file, or its address. A folder is searched for video files and for folders
+            that directly hold images; a folder of images without video files is a video, unless it holds annotations
             (`annotation_folders`). Links are followed; no folder is entered twice.
-            A list (.txt) has a path per line, absolute or relative to the list, and may have a class number after a
-            space.
+            A list (.txt) has a path or an address per line, absolute or relative to the list, and may have a class
+            number after a space. Below an address only video files are found.
         strict: check that listed files exist, and that the first folder of frames is a video.
 
     Returns:
@@ -159,23 +155,26 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
         and of results of vidcorr that a folder holds. In a list, every line is a video.
 
     Raises:
-        DataError: if there is no video, a line names a missing file or no video, or a folder of frames has a video in
-            a folder below it.
+        DataError: if there is no video, a line names a missing file or no video, a folder of frames has a video in a
+            folder below it, or the package for a scheme is not installed.
     """
-    root = user_path(source)
+    place = user_place(source)
     annotations: tuple[Path, ...] = ()
-    if root.is_dir():
-        entries, annotations = _videos_below(root)
-    elif is_video(root.name) and root.is_file():
-        return Listing((SourceEntry(str(root)),))
+    if os.path.isdir(place):
+        entries, annotations = _videos_below(Path(place))
+    elif is_video(place) and (is_address(place) or os.path.isfile(place)):
+        return Listing((SourceEntry(place),))
+    elif is_address(place) and not file_name(place).endswith(".txt"):
+        return _videos_at(place)
     else:
-        entries = tuple(_read_list(root))
-    folders = [entry.file for entry in entries if not is_video(entry.file)]
-    if strict and not root.is_dir():  # a list, which may name what does not exist
-        wrong = [entry.file for entry in entries if not os.path.lexists(entry.file)]
+        entries = tuple(_read_list(place))
+    files = [entry.file for entry in entries if not is_address(entry.file)]
+    folders = [file for file in files if not is_video(file)]
+    if strict and not os.path.isdir(place):  # a list, which may name what does not exist
+        wrong = [file for file in files if not os.path.lexists(file)]
         wrong += [folder for folder in folders if not os.path.isdir(folder)]
         if wrong:
-            raise DataError(f"{root}: {wrong[0]} is no folder of frames and no video file ({_VIDEOS})")
+            raise DataError(f"{place}: {wrong[0]} is no folder of frames and no video file ({_VIDEOS})")
     if strict and folders:
         FrameFolder(folders[0])  # refuses a folder that is no video
     return Listing(entries, annotations)
@@ -205,10 +204,11 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
             paths += [file for file in files if Path(file).stem not in masks]
             annotations |= {Path(file) for file in files if Path(file).stem in masks}
         return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
-    entries = tuple(_read_list(root))
+    entries = tuple(_read_list(user_place(source)))
     for entry in entries:
-        if not is_photo(os.path.basename(entry.file)):  # a clip of a video would be no views of one image
-            raise DataError(f"{root}: {entry.file} is no image")
+        # a clip of a video would be no views of one image
+        if is_address(entry.file) or not is_photo(os.path.basename(entry.file)):
+            raise DataError(f"{source}: {entry.file} is no image on a disk")
     return Listing(entries)
 
 
@@ -295,23 +295,52 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
         yield from _folders(folder / name, seen)
 
 
-def _read_list(path: Path) -> list[SourceEntry]:
-    """Read a list (.txt) of paths: all of them have a class number, or none has.
+def _videos_at(address: str) -> Listing:
+    """List the video files below an address, but those of vidcorr's results; raise DataError if there is none."""
+    names = names_below(address)
+    known, folders = set(names), set(map(os.path.dirname, names))
+    results = [f for f in folders if any(all(os.path.join(f, name) in known for name in marks) for marks in RESULTS)]
+    below = tuple(os.path.join(folder, "") for folder in results)
+    videos = [name for name in names if is_video(name) and all(map(is_data, name.split("/")))]
+    videos = [os.path.join(address, name) for name in videos if not name.startswith(below)]
+    if not videos:
+        raise DataError(f"{address}: no video files are listed here ({_VIDEOS}); give a list (.txt) of addresses")
+    return Listing(tuple(_in_natural_order(videos)), tuple(map(Path, results)))
+
+
+def folder_of(place: str) -> str:
+    """Return a folder, or the folder of a list or a video, with a separator at its end; "" for the working directory.
+
+    Args:
+        place: path or address; an address is a folder's unless it has a suffix of lists or videos.
+    """
+    place = place.partition("?")[0] if is_address(place) else place
+    is_file = place.lower().endswith((".txt", *VIDEO_SUFFIXES)) if is_address(place) else os.path.isfile(place)
+    folder = os.path.dirname(place) if is_file else place
+    return os.path.join(folder, "") if folder not in ("", ".") else ""
+
+
+def _read_list(place: str) -> list[SourceEntry]:
+    """Read a list (.txt) of paths or addresses: all of them have a class number, or none has.
 
     Raises:
-        DataError: for another file, an empty list, or labels on some lines alone.
+        DataError: for another file, an empty list, labels on some lines alone, or a scheme without its package.
     """
-    if path.suffix != ".txt":
-        what = "not a folder or a list (.txt) of paths" if path.exists() else "no such file or folder"
-        raise DataError(f"{path}: {what}")
-    folder = os.path.join(path.parent, "") if path.parent.parts else ""  # paths in the list are relative to its folder
+    if not file_name(place).endswith(".txt"):
+        exists = is_address(place) or os.path.exists(place)
+        raise DataError(f"{place}: {'not a folder or a list (.txt) of paths' if exists else 'no such file or folder'}")
+    content = read_address(place, 600.0) if is_address(place) else read_bytes(place)
     # "surrogateescape" keeps file names that are no UTF-8
-    entries = [_entry(line, folder) for _, line in list_lines(path, errors="surrogateescape")]
+    lines = map(str.strip, content.decode("utf-8-sig", "surrogateescape").splitlines())
+    folder = folder_of(place)
+    entries = [_entry(line, folder) for line in lines if line]
+    for address in {entry.file.partition("://")[0]: entry.file for entry in entries if is_address(entry.file)}.values():
+        store_of(address)  # refuses a scheme without its package
     if not entries:
-        raise DataError(f"{path}: the list is empty")
+        raise DataError(f"{place}: the list is empty")
     labelled = sum(entry.label is not None for entry in entries)
     if labelled not in (0, len(entries)):
-        raise DataError(f"{path}: {labelled} of {len(entries)} lines have a label; give all lines a label, or none")
+        raise DataError(f"{place}: {labelled} of {len(entries)} lines have a label; give all lines a label, or none")
     return entries
 
 
@@ -333,16 +362,20 @@ def _entry(line: str, folder: str) -> SourceEntry:
 
 
 def _joined(folder: str, path: str) -> str:
-    """Return a path below a folder as `Path` writes it, in a tenth of the time; an absolute path stays."""
+    """Return a path below a folder as `Path` writes it, in a tenth of the time; another place stays as it is."""
+    if is_address(path):
+        return path
     is_plain = not path.startswith(".") and not path.endswith("/") and "//" not in path and "/." not in path
+    is_plain = is_plain or is_address(folder)
     return os.path.join(folder, path) if is_plain and os.sep == "/" else str(Path(folder, path))
 
 
 def is_video(name: str) -> bool:
-    """Return whether a name or a path has a suffix of video files and is data (`is_data`).
+    """Return whether a name, a path or an address has a suffix of video files and is data (`is_data`).
 
     Example:
         >>> is_video("clips/A.MP4"), is_video("clips/._a.mp4"), is_video("clips/a.jpg")
         (True, False, False)
     """
-    return name.lower().endswith(VIDEO_SUFFIXES) and is_data(name.rpartition(os.sep)[2])
+    name = file_name(name)
+    return name.lower().endswith(VIDEO_SUFFIXES) and is_data(name)

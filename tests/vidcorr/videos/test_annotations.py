@@ -78,14 +78,14 @@ def test_a_training_reads_the_frames_of_each_layout_and_no_annotations(layout, t
     write(tmp_path, annotations | frames)
     data = VideoDataModule(tmp_path, frames=2, size=16, num_workers=0, validation_fraction=0.0)
     data.setup("fit")
-    assert {entry.path.relative_to(tmp_path).as_posix() for entry in data.videos} == frames.keys()
+    assert {Path(entry.file).relative_to(tmp_path).as_posix() for entry in data.videos} == frames.keys()
     line = f"{tmp_path}: {len(annotations)} annotations or results are left out, such as {tmp_path}/"
     assert (line in info_log.text) == bool(annotations)
     for number in range(len(data.videos)):
         assert data.training[0, number]["clip"].shape == (2, 3, 16, 16)
     images = ImageClipDataModule(tmp_path, num_workers=0)
     images.setup("fit")
-    read = {image.path.parent.relative_to(tmp_path).as_posix() for image in images.videos}
+    read = {Path(image.file).parent.relative_to(tmp_path).as_posix() for image in images.videos}
     assert read == frames.keys()
 
 

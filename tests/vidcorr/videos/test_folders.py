@@ -74,7 +74,7 @@ def test_a_folder_is_a_video_by_one_rule_of_names(names, message, tmp_path):
         else:
             refused(DataError, message, open_frames, folder)
     if message is None:
-        assert [entry.path for entry in list_videos(tmp_path).entries] == [folder]
+        assert [Path(entry.file) for entry in list_videos(tmp_path).entries] == [folder]
     else:
         refused(DataError, "no folders of frames" if names == ["notes.txt"] else message, list_videos, tmp_path)
 
@@ -84,7 +84,7 @@ def test_a_preview_beside_frames_is_refused_and_thumbnails_beside_films_are_not(
         (tmp_path / name).touch()
     refused(DataError, "preview.mp4: lies beside 2 images in order", list_videos, tmp_path)
     (tmp_path / "other.mp4").touch()
-    assert [entry.path.name for entry in list_videos(tmp_path).entries] == ["other.mp4", "preview.mp4"]
+    assert [Path(entry.file).name for entry in list_videos(tmp_path).entries] == ["other.mp4", "preview.mp4"]
     for name in ("film.mp4", "film_1.jpg", "film_2.jpg"):
         write_text(tmp_path / "films" / name, [])
     assert len(list_videos(tmp_path / "films").entries) == 1

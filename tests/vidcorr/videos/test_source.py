@@ -15,7 +15,7 @@ from vidcorr.videos.source import list_videos, open_video
 
 
 def names(root, entries):
-    return [entry.path.relative_to(root).as_posix() for entry in entries]
+    return [Path(entry.file).relative_to(root).as_posix() for entry in entries]
 
 
 def test_a_list_with_labels_and_spaces(tmp_path):
@@ -25,7 +25,7 @@ def test_a_list_with_labels_and_spaces(tmp_path):
     (tmp_path / "list.txt").write_bytes(os.fsencode(lines))
     entries = list_videos(tmp_path / "list.txt").entries
     assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "b.mp4", "take 3", "\udcff.mp4"]
-    assert [entry.file for entry in entries] == [str(entry.path) for entry in entries]
+    assert [entry.file for entry in entries] == [str(Path(entry.file)) for entry in entries]
     assert [entry.label for entry in entries] == [7, 0, 3, 12, 1]
 
 
@@ -66,7 +66,7 @@ def test_a_folder_is_listed_once_and_when_it_changes_and_of_a_list_the_first_alo
     assert listed.call_count == 1
     write_folder(folder, 4)
     os.utime(folder, ns=(0, folder.stat().st_mtime_ns + 1))
-    with open_video(entries[0].path) as video:
+    with open_video(entries[0].file) as video:
         assert [*lengths, video.num_frames] == [3, 3, 3, 4]
         assert [Path(name).stem for name in video.names] == ["00", "01", "02", "03"]
         assert [read_number(frame) for frame in video.read([3, 1, 1, 40])] == [3, 1, 1, 3]
@@ -97,4 +97,4 @@ def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
     (root / "loop.mp4").symlink_to(root / "loop.mp4")
     entries = list_videos(root).entries
     assert names(root, entries) == ["a/x.mp4", "a/z/x.mp4", "b/x.mp4", "loop.mp4"]
-    refused(DecodingError, r"loop\.mp4: cannot be opened as a video \(Too many levels", open_video, entries[3].path)
+    refused(DecodingError, r"loop\.mp4: cannot be opened as a video \(Too many levels", open_video, entries[3].file)

@@ -12,6 +12,7 @@ from ...backbones.export import export
 from ...backbones.files.checkpoints import METADATA_KEY, is_foreign, read_content
 from ...results.formats import grid
 from ...results.records import results_below
+from ...videos.addresses import file_name
 from ...videos.files import write_atomically
 from ..runs.config_files import as_list
 
@@ -107,5 +108,5 @@ def _data_of(run: Path | None) -> str:
     data = content.get("data") or {}
     kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
     source = data.get("init_args", {}).get("source", "")
-    names = [Path(place).name for place in as_list(source)]
+    names = [file_name(str(place).rstrip("/")) for place in as_list(source)]
     return " ".join(filter(None, [kind, *names]))

@@ -32,7 +32,7 @@ READERS = {
     "write_jhmdb": Jhmdb,
     "write_otb": lambda root: Otb(root, None),
     "write_tap_vid": TapVid,
-    "write_videos": lambda root: [(entry.path, frames_of(entry.path)) for entry in list_videos(root).entries],
+    "write_videos": lambda root: [(Path(entry.file), frames_of(entry.file)) for entry in list_videos(root).entries],
     "write_vip": lambda root: (Vip(root), Vip(root, parts="instance")),
     "write_youtube_vos": lambda root: (
         [YoutubeVos(root), YoutubeVos(root, "train"), YoutubeVos(root, all_frames=True)],
