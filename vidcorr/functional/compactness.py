@@ -105,7 +105,6 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
 
 
 def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
-    """Return affinities divided by the affinity of each peak, `(…, K, P · P)`, at most 1; 0 off the map."""
     # a logit outside the map is a dot product plus half of the lowest number (`TileGrid.bias`)
     outside = logits < torch.finfo(logits.dtype).min / 4
     # the upper limit counts for a peak that is not the highest
@@ -114,7 +113,6 @@ def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
 
 
 def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
-    """Return the variance `(…, K)` of affinities `(…, K, P · P)` around their peaks along an axis."""
     # of both axes together, so it is divided by 2
     moment = (affinities * squared).sum(-1)
     mass = affinities.sum(-1)

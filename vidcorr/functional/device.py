@@ -106,6 +106,7 @@ class PendingCopy:
             self._copied.record(torch.cuda.current_stream(tensor.device))
 
     def wait(self) -> Tensor:
+        """Return the copy, once it is complete."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._tensor

@@ -23,6 +23,7 @@ Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
 
 
 def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 or finer."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

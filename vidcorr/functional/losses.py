@@ -24,9 +24,9 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
 
     Args:
         p1: `(B, n/2, D)` predictions of the first group.
-        z1: `(B, n/2, D)` projections of the first group.
-        p2: `(B, n/2, D)` predictions of the second group.
-        z2: `(B, n/2, D)` projections of the second group.
+        z1: its projections, of the same shape.
+        p2: predictions of the second group.
+        z2: its projections.
 
     Returns:
         Scalar in [0, 4].
@@ -47,7 +47,6 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
 
 
 def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cosine of `(B, n/2, D)` over all pairs (i, j) and videos; no gradient into `target`."""
     dtype = torch.promote_types(prediction.dtype, torch.float32)
     # the mean over all pairs is the product of the mean vectors
     query = normalize(prediction.to(dtype), dim=-1).mean(dim=1)
@@ -188,9 +187,6 @@ def draw_dropped_edges(nodes: Tensor, rate: float, generator: torch.Generator) -
         >>> forth.flatten(2).int()  # of two steps, from each of three nodes to each of the next frame
         tensor([[[0, 0, 1, 1, 1, 0, 0, 0, 0],
                  [0, 1, 0, 1, 1, 1, 0, 0, 0]]], dtype=torch.int32)
-        >>> back.flatten(2).int()
-        tensor([[[1, 1, 0, 0, 1, 0, 0, 0, 0],
-                 [1, 1, 1, 1, 0, 1, 1, 1, 1]]], dtype=torch.int32)
     """
     batch, _, frames, count = nodes.shape
     draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate

@@ -24,8 +24,6 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
     Example:
         >>> sinusoidal_position(8, 3, 5)[:4, 2, 4]  # sin 4, cos 4, sin 0.04, cos 0.04: of column 4
         tensor([-0.7568, -0.6536,  0.0400,  0.9992])
-        >>> sinusoidal_position(8, 3, 5)[4:, 2, 4]  # the same of row 2
-        tensor([ 0.9093, -0.4161,  0.0200,  0.9998])
     """
     if channels % 4:
         raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
@@ -94,6 +92,5 @@ def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generat
 
 
 def _waves(size: int, frequency: Tensor) -> Tensor:
-    """Return sines and cosines of F frequencies at positions 0 to `size` − 1, in turn: `(2 F, size)`."""
     angle = frequency[:, None] * torch.arange(size)
     return torch.stack([angle.sin(), angle.cos()], dim=1).flatten(0, 1)

@@ -58,6 +58,7 @@ class Neighbourhood:
 
     @classmethod
     def of(cls, protocol: LabelProtocol, shape: Sequence[int]) -> "Neighbourhood":
+        """Return the neighbourhood of a protocol in maps whose shape begins with h and w."""
         return cls(protocol.radius_in_cells((shape[0], shape[1])), protocol.neighbourhood)
 
     @property

@@ -57,12 +57,7 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
-    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box.
-
-    Example:
-        >>> centre_error(np.array([[10, 10, 20, 20]]), np.array([[13, 14, 20, 20]]))
-        tensor([5.], dtype=torch.float64)
-    """
+    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box."""
     a, b = _boxes(prediction, target)
     # in the toolkit's order, to round as it does: the centre of pixels 0 to w - 1 is (w - 1) / 2. In exact numbers the
     # - 1 would cancel
@@ -73,22 +68,12 @@ def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def success_curve(iou: Numbers) -> Tensor:
-    """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure.
-
-    Example:
-        >>> success_curve(np.array([1.0, 0.52, np.nan]))[[0, 10, 11, 20]]
-        tensor([0.6667, 0.6667, 0.3333, 0.0000], dtype=torch.float64)
-    """
+    """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
 
 
 def precision_curve(error: Numbers) -> Tensor:
-    """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure.
-
-    Example:
-        >>> precision_curve(np.array([0.0, 5.0, 20.5, np.nan]))[[0, 5, 20]]
-        tensor([0.2500, 0.5000, 0.5000], dtype=torch.float64)
-    """
+    """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
 
@@ -97,12 +82,6 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
 
     Predictions are rounded to 3 decimals, as the toolkit stores them, and the annotation replaces frame 0.
     Protocol: OTB (Wu et al., CVPR 2013), as in the GOT-10k toolkit.
-
-    Example:
-        >>> truth = np.array([[10.0, 10.0, 20.0, 30.0]] * 2)
-        >>> curves = one_pass_curves(truth + [100.0, 0.0, 0.0, 0.0], truth)  # lost, but frame 0 is given
-        >>> curves[[0, len(OVERLAPS) + 20]]
-        array([0.5, 0.5])
     """
     boxes, truth = _boxes(prediction, target)
     if not len(truth):
@@ -138,12 +117,7 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
 
 
 def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a sentence about frames without an annotated box, in a list; an empty list if all have one.
-
-    Example:
-        >>> doubts_on_absence({"a": {"curves": []}, "b": {"curves": [], "absent": 2}})
-        ['2 frames without an annotated box (NaN, first in b) are left out']
-    """
+    """Return a sentence about frames without an annotated box, in a list; an empty list if all have one."""
     frames = sum(counts.get("absent", 0) for counts in sequences.values())
     if not frames:
         return []

@@ -15,10 +15,6 @@ class Score:
         low: lower bound, in the score's unit; None without one.
         high: upper bound.
         unit: unit of the values, as "px"; empty for a fraction, which tables show in per cent.
-
-    Example:
-        >>> Score("EPE", "less", high=None, unit="px").direction
-        'less'
     """
 
     # read as fields of a JSON
@@ -36,6 +32,7 @@ class Score:
 
     @property
     def bounds(self) -> tuple[float, float]:
+        """Lower and upper bound, infinite without one."""
         low = -inf if self.low is None else self.low
         return low, inf if self.high is None else self.high
 

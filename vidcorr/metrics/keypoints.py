@@ -44,10 +44,6 @@ def keypoint_distances(
         >>> truth = np.array([[[0.0, 10.0], [30.0, 50.0]]])  # 0.6 times the diagonal of 30 x 40 is 30
         >>> keypoint_distances(truth + [[6.0, 0.0], [0.0, 0.0]], truth)
         tensor([[0.2000, 0.0000]], dtype=torch.float64)
-        >>> both = truth.repeat(2, axis=0)  # by "crw" x >= 0 counts, whatever y, after frame 0
-        >>> keypoint_distances(both - [0.0, 60.0], both, "crw")
-        tensor([[nan, nan],
-                [2., 2.]], dtype=torch.float64)
         >>> keypoint_distances(truth[:, 1:], truth[:, 1:])  # a box without extent is a miss
         tensor([[inf]], dtype=torch.float64)
         >>> three = np.insert(truth.repeat(3, axis=0), 2, [31.0, 5.0], axis=1)  # a joint beyond an image of 51 x 31 px
@@ -81,7 +77,6 @@ def keypoint_distances(
 def _counted(
     points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
 ) -> NDArray[np.bool_]:
-    """Return which annotated joints count, (T, K)."""
     is_annotated = np.isfinite(truth)
     counted = is_annotated[..., 0] & is_annotated[..., 1]
     # the codes of VFS and CRW test x alone, VFS's > 0 and CRW's >= 0: x of a joint that was not found is negative

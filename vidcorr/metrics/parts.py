@@ -110,13 +110,6 @@ def match_instances(
         >>> detections, kinds = match_instances(mine, truth, {1: 5, 2: 5}, {1: 0.9, 2: 0.5}, {4: 5})
         >>> detections.round(decimals=3).tolist(), kinds.tolist()
         ([[5.0, 0.9, 0.667], [5.0, 0.5, 0.0]], [5])
-        >>> mine = np.repeat([[1, 2, 3, 7, 0]], [10, 8, 4, 10, 8], axis=1)
-        >>> truth = np.repeat([[1, 4, 7, 0]], [4, 14, 4, 18], axis=1)
-        >>> classes = {-1: 9, 0: 9, 1: 5, 2: 5, 3: 9, 6: 5}  # 7 has no class; -1 and 6 are nowhere
-        >>> scores = {0: 0.3, 1: 0.5, 2: 0.9, 3: 0.7}  # larger is first: 2, 3, 1, and 0
-        >>> detections, kinds = match_instances(mine, truth, classes, scores, {1: 5, 4: 5, 6: 5})
-        >>> detections.round(decimals=3).tolist(), kinds.tolist()
-        ([[5.0, 0.9, 0.571], [9.0, 0.7, 0.0], [5.0, 0.5, 0.4], [9.0, 0.3, 0.0]], [5, 5])
     """
     predicted, wanted = as_pair(prediction, target)
     if target_classes is None:
@@ -152,12 +145,9 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     """Compute the area under the precision envelope over recall; detections of equal score enter together.
 
     Args:
-        correct: (N,) True for correct detections.
+        correct: (N,) True for correct detections; the area exceeds 1 if double detections count as correct.
         scores: (N,) scores that rank the detections.
         annotated: number of annotated instances.
-
-    Returns:
-        0 to 1; more than 1 if double detections count as correct.
 
     Example:
         >>> average_precision(np.array([True, False, True]), np.array([0.9, 0.5, 0.5]), annotated=2)
@@ -209,8 +199,6 @@ def class_ap(frames: Sequence[Any]) -> dict[int, list[float]]:
 
     Example:
         >>> frames = [([[5, 0.9, 0.6], [5, 0.5, 0.0]], [5])]  # class, score, IoU; classes of the truth
-        >>> class_ap(frames)  # an IoU of 0.6 is not above the threshold 0.6
-        {5: [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]}
         >>> class_ap([*frames, ([[5, 0.6, 0.35]], [5, 5])])[5][2:6]  # ranked over both frames; 2 of 3 are right
         [0.6666666666666666, 0.3333333333333333, 0.3333333333333333, 0.0]
     """

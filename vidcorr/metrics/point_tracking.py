@@ -64,7 +64,8 @@ class PointQueries:
         return index > self.frames if query_mode == "first" else index != self.frames
 
     def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
-        expected = (len(self), *self.tracks.shape[1:2])  # (N, T)
+        """Raise ValueError, unless tracks are (N, T, 2) and their occlusion is bool (N, T) of these queries."""
+        expected = (len(self), *self.tracks.shape[1:2])
         if tracks.shape != (*expected, 2) or occluded.shape != expected or occluded.dtype != bool:
             given = f"{tracks.shape} and {occluded.shape} {occluded.dtype}"
             wanted = f"{(*expected, 2)} and {expected} bool"
@@ -241,5 +242,6 @@ def rules_of(query_mode: QueryMode) -> dict[str, Any]:
 
 
 def require_mode(query_mode: str) -> None:
+    """Raise ValueError for an unknown mode of queries."""
     if query_mode not in get_args(QueryMode):
         raise ValueError(f"query_mode must be one of {get_args(QueryMode)}, got {query_mode!r}")

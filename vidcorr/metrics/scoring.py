@@ -87,6 +87,7 @@ class Rules:
 
     @cached_property
     def metadata(self) -> Metadata:
+        """The data set's metadata, read when they are first needed."""
         return self.read_metadata()
 
     @property
@@ -112,6 +113,7 @@ class Rules:
         return sentences
 
     def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
+        """Return declarations of scores by their names."""
         return tuple(UNRANKED.get(name, Score(name)) for name in names)
 
     def facts(self) -> dict[str, str]:
@@ -256,10 +258,11 @@ class MaskScorer:
             for t in frames:
                 objects_of.setdefault(t, []).append(number)
         self.objects = dict(sorted(objects_of.items()))
-        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}  # (object, frame) → values of `Rules.measures`
-        self._before: dict[int, Pair] = {}  # object → prediction and annotation in the last frame that counted
+        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}
+        # object → prediction and annotation in the last frame that counted
+        self._before: dict[int, Pair] = {}
         self._shows_object = False
-        # as long as it is not found: the predicted ids of each frame whose annotation shows an object of the plan
+        # until it shows one: the predicted ids of each frame whose annotation shows an object of the plan
         self._foreign_ids: list[set[int]] = []
         self.writes_void = False
 
@@ -292,7 +295,6 @@ class MaskScorer:
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
-        """Raise `ValueError` for an id that is no object of the video, if the rules refuse unknown ids."""
         # objects of these rules are 1 to n
         if not self.rules.refuses_unknown or ids.max() <= len(self.plan):
             return
@@ -318,7 +320,6 @@ class MaskScorer:
         return values
 
     def _refuse_foreign_ids(self) -> None:
-        """Raise `ValueError` if the prediction never shows an object of the video, but other ids in most frames."""
         frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
         if self._shows_object or frames_with_ids <= len(self._foreign_ids) / 2:
             return
@@ -327,16 +328,7 @@ class MaskScorer:
         raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
 
     def curves(self, begin: int) -> dict[str, tuple[list[int], list[float]]]:
-        """Return "J" and "F" → places on a time axis from frame `begin` on, and means over the objects that count.
-
-        Example:
-            >>> ids = np.ones((4, 4), np.uint8)
-            >>> scorer = MaskScorer(DavisRules("davis-2017"), AnnotatedVideo("bike", range(4), lambda t: [1]))
-            >>> for t in range(4):
-            ...     scorer.add(t, ids, ids if t < 2 else 0 * ids)
-            >>> scorer.curves(begin=0)
-            {'J': ([1, 2], [1.0, 0.0]), 'F': ([1, 2], [1.0, 1.0])}
-        """
+        """Return "J" and "F" → places on a time axis from frame `begin` on, and means over the objects that count."""
         curves: dict[str, tuple[list[int], list[float]]] = {}
         frames = [t for t in self.objects if t >= begin]
         for k, measure in enumerate(self.rules.measures):
@@ -359,10 +351,12 @@ def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
 
 
 def column(objects: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+    """Return one value of each object."""
     return np.array([values[name] for values in objects], np.float64)
 
 
 def mean(values: NDArray[Any]) -> float:
+    """Return the mean; NaN without values, for which numpy would warn."""
     return float(np.mean(values)) if values.size else math.nan
 
 

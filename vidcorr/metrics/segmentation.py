@@ -45,10 +45,10 @@ def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, vo
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4; conventions of davis2017-evaluation.
 
     Args:
-        prediction: (T, H, W) bool, or integers 0 and 1, at the annotation's size.
-        target: (T, H, W) bool, or integers 0 and 1.
+        prediction: as of `region_similarity`; what it returns and raises, too.
+        target: as of `region_similarity`.
         bound: radius in pixels if ≥ 1 (an integer), else a fraction of the diagonal, rounded up to pixels.
-        void: as of `region_similarity`; what it returns and raises, too.
+        void: as of `region_similarity`.
 
     Example:
         >>> mask = torch.zeros(1, 20, 20, dtype=torch.bool)

@@ -59,13 +59,16 @@ class TrackingJob:
             raise ValueError("tracks are not finite, because the features are not: has the network diverged?")
 
     def on_device(self, queries: Tensor) -> Tensor:
+        """Return indices of queries on the device of the features."""
         return to_device(queries, self.device)
 
     @property
     def wants_cycle(self) -> bool:
+        """True if the protocol tracks back to judge occlusion."""
         return "cycle" in self.protocol.occlusion
 
     def empty_descriptors(self) -> Tensor:
+        """Return zeros `(N, C)`, a feature for each query."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def to_cells(self, positions: Tensor, features: Tensor) -> Tensor:

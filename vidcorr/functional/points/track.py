@@ -136,7 +136,7 @@ class WayBack:
 
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
-        self._maps: dict[int, Tensor] = {}  # query frame → its features
+        self._maps: dict[int, Tensor] = {}
         self._bytes_left = KEPT_MAPS
         self._clear()
 
@@ -162,6 +162,7 @@ class WayBack:
             self.track()
 
     def track(self) -> None:
+        """Track the added features back, and forget them."""
         if not self._queries:
             return
         queries = torch.cat(self._queries)

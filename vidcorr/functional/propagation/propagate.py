@@ -75,7 +75,6 @@ def propagate_labels(
 def _frame_labels(
     propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]
 ) -> Iterator[Tensor]:
-    """Yield the labels of all frames, and check at the end that the video had every entering frame."""
     for item in features:
         yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))
     propagator.check_finite()
@@ -90,6 +89,7 @@ class Source(NamedTuple):
 
     @property
     def slots(self) -> list[int]:
+        """Slots of the frames in the memory."""
         return list(map(self.memory.slot, self.frames))
 
 
@@ -247,7 +247,6 @@ class LabelPropagator:
         self._checked += len(finite)
 
     def _write(self, query: Tensor, labels: Tensor) -> None:
-        """Store features (h, w, C) and labels (h, w, L) of the present frame, as a reference for later frames."""
         protocol = self.protocol
         # new memories: frames that they keep to the end, number of latest frames, and neighbourhood
         added = {}
