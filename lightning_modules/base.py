@@ -202,7 +202,6 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
-        batch = self.prepared(batch)
         outputs = self._checked_step(batch, batch_index)
         scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():
@@ -258,10 +257,9 @@ class CorrespondenceModule(SavedModule):
 
     def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Any]:
         """Return the outputs of `step` as a dict with `loss`; check them, and the batch of index 0."""
-        if batch_index == 0:
-            self._require_keys(batch, {*self.images, *self.further_keys})
         batch = self.prepared(batch)
         if batch_index == 0:
+            self._require_keys(batch, {*self.images, *self.further_keys})
             check_images(batch, self.images)
         try:
             outputs = self.step(batch)

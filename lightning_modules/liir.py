@@ -204,8 +204,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
             Features of the query, the last frame, `(B, C, h, w)`, and of the references `(B, T − 1, C, h, w)`.
         """
         # the first phase always learns from query and references, whatever the settings of the second phase
-        uses_average = self.reference_encoder == "average" and not self.warming_up
-        if not uses_average:
+        if self.reference_encoder == "learned" or self.warming_up:
             features = self._encoded(self.backbone, seen)
             references = features[:, :-1]
             takes_gradient = self.warming_up or self.reference_gradient
