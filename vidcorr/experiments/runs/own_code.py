@@ -44,7 +44,7 @@ def digest_of_own_code(network: EncoderSpec | GivenNetwork, benchmark: Benchmark
 @cache
 def _weights_and_modules(network: EncoderSpec) -> tuple[str, frozenset[str]]:
     encoder = load(network)
-    parts = (*encoder.modules(), encoder.user_module.module)
+    parts = (*encoder.modules(), encoder.user_module[0])
     callable_of = network.located[0].partition(":")[0]
     return weights_digest(encoder), frozenset({callable_of, *(type(part).__module__ for part in parts)})
 
