@@ -142,7 +142,7 @@ class VideoDataModule(SampledDataModule):
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the videos of all sources; log how many are folders of images."""
         videos = self.listed(list_videos)
-        folders = sum(not (is_video(entry.file) or is_address(entry.file)) for entry in videos)
+        folders = sum(not (is_address(entry.file) or is_video(entry.file)) for entry in videos)
         if folders:
             rank_zero_info(
                 f"{self.named}: {folders} folders of images are read as a video each; for separate images take "
@@ -220,9 +220,11 @@ class VideoDataModule(SampledDataModule):
         for root in self._roots:  # each ends with a separator; "" is the working directory
             if root and path.startswith(root) and "/.." not in path:  # the same text as `relpath`'s, in less time
                 return hashed_rank(self.seed, path[len(root) :])
-        # the path lies outside the folders of the sources, as a path or an address in a list may
+        # it lies outside the folders of the sources, as a path or an address in a list may
+        if is_address(path):
+            return hashed_rank(self.seed, path)
         root = next((root for root in self._roots if not is_address(root)), "") or "."
-        return hashed_rank(self.seed, path if is_address(path) else os.path.relpath(path, root))
+        return hashed_rank(self.seed, os.path.relpath(path, root))
 
     @cached_property
     def _roots(self) -> list[str]:

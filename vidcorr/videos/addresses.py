@@ -28,7 +28,7 @@ _long: set[str] = set()
 
 def is_address(path: object) -> bool:
     """Return whether a path is the text of an address; a `Path` never is."""
-    return isinstance(path, str) and _ADDRESS.match(path) is not None
+    return isinstance(path, str) and "://" in path and _ADDRESS.match(path) is not None
 
 
 def user_place(path: str | os.PathLike[str]) -> str:

@@ -8,6 +8,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers import words
@@ -18,7 +19,7 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.backbones import load
-from vidcorr.cli import main
+from vidcorr.cli import main, needs_no_data
 from vidcorr.datamodules import ImageClipDataModule, VideoDataModule
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos import addresses
@@ -224,6 +225,14 @@ def test_a_check_equals_that_on_a_disk(disk, store, tmp_path):
     assert [*check_data([f"{store.url}/clips"], tmp_path / "store", 2, 8)[0].values()] == [*usable.values()]
     clean = (tmp_path / "store/clean.txt").read_text().splitlines()
     assert clean == [f"{store.url}/clips/{os.path.relpath(file, disk / 'clips')}" for file in usable]
+
+
+def test_data_at_an_address_are_there_when_a_run_is_measured():
+    benchmark = Namespace(class_path="vidcorr.BenchmarkCallback")
+    for source, is_absent in (("https://host/clips", False), ("nowhere/clips", True)):
+        data = Namespace(class_path="vidcorr.VideoDataModule", init_args=Namespace(source=source))
+        config = Namespace(data=data, trainer=Namespace(callbacks=[benchmark]))
+        assert needs_no_data(config, "val_dataloader") == is_absent
 
 
 def _on_rank(rank, on_disk, in_store):
